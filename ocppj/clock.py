@@ -1,0 +1,165 @@
+"""Time. One clock object is the only source of time and of timed waits above the sockets.
+
+`SystemClock` is real. `ManualClock` stands still until a test advances it: a day then passes in milliseconds, and
+nothing times out by accident on a slow machine.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Callable, List, Optional, Protocol, Tuple
+
+__all__ = ["Clock", "ManualClock", "SystemClock", "TimerHandle"]
+
+
+class TimerHandle(Protocol):
+    """A callback that will run later."""
+
+    def cancel(self) -> None:
+        """Keep the callback from running, if it has not begun."""
+
+    def join(self, timeout: Optional[float] = None) -> None:
+        """Wait until the callback has ended or was canceled; at once when called from the callback."""
+
+
+class Clock(Protocol):
+    """What tells the time, and waits."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], name: str) -> TimerHandle:
+        """Run ``callback`` on a thread called ``name`` after ``delay`` seconds."""
+
+    def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
+        """Wait until ``event`` is set or ``timeout`` seconds have passed; return whether it is set."""
+
+
+class _ThreadTimer:
+    def __init__(self, delay: float, callback: Callable[[], None], name: str) -> None:
+        self._timer = threading.Timer(delay, callback)
+        self._timer.daemon = True
+        self._timer.name = name
+        self._timer.start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def join(self, timeout: Optional[float] = None) -> None:
+        if self._timer is not threading.current_thread():
+            self._timer.join(timeout)
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def monotonic(self) -> float:
+        """Return `time.monotonic`."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+        return datetime.now(timezone.utc)
+
+    def call_later(self, delay: float, callback: Callable[[], None], name: str) -> TimerHandle:
+        """Start a `threading.Timer`."""
+        return _ThreadTimer(delay, callback, name)
+
+    def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
+        """Wait for ``event``."""
+        return event.wait(timeout)
+
+
+class _ManualTimer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Optional[Callable[[], None]] = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def join(self, timeout: Optional[float] = None) -> None:
+        """Nothing to wait for: callbacks run inside `ManualClock.advance`."""
+
+
+class ManualClock:
+    """A clock that moves only when `advance` is called.
+
+    Callbacks run on the thread that advances, in order of their time; timed waits end when their time has come. A
+    wait begun by another thread is seen by `advance` only once it has begun: use `wait_for_waiters` before it.
+    """
+
+    def __init__(self, start: Optional[datetime] = None) -> None:
+        self._start = start or datetime(2026, 1, 1, tzinfo=timezone.utc)
+        self._changed = threading.Condition()
+        self._elapsed = 0.0
+        self._order = itertools.count()
+        self._timers: List[Tuple[float, int, _ManualTimer]] = []
+        self._waiting = 0
+
+    def monotonic(self) -> float:
+        """Return the seconds advanced so far."""
+        with self._changed:
+            return self._elapsed
+
+    def now(self) -> datetime:
+        """Return the start plus what was advanced."""
+        return self._start + timedelta(seconds=self.monotonic())
+
+    def call_later(self, delay: float, callback: Callable[[], None], name: str) -> TimerHandle:
+        """Keep ``callback`` until `advance` reaches its time."""
+        timer = _ManualTimer(callback)
+        with self._changed:
+            heapq.heappush(self._timers, (self._elapsed + delay, next(self._order), timer))
+            self._changed.notify_all()
+        return timer
+
+    def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
+        """Wait until ``event`` is set, or until `advance` has passed ``timeout`` seconds."""
+        if timeout is None:
+            return event.wait()
+        out_of_time = threading.Event()
+        handle = self.call_later(timeout, out_of_time.set, "")
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+        try:
+            while not event.is_set() and not out_of_time.is_set():
+                event.wait(0.002)  # two events, and only one can be waited for
+        finally:
+            handle.cancel()
+            with self._changed:
+                self._waiting -= 1
+        return event.is_set()
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward, running each callback whose time comes, at its time."""
+        with self._changed:
+            target = self._elapsed + seconds
+        while True:
+            with self._changed:
+                if not self._timers or self._timers[0][0] > target:
+                    self._elapsed = target
+                    self._changed.notify_all()
+                    return
+                due, _, timer = heapq.heappop(self._timers)
+                self._elapsed = max(self._elapsed, due)
+                callback = timer.callback
+            if callback is not None:
+                callback()
+
+    def timers(self) -> int:
+        """Return how many callbacks are to come."""
+        with self._changed:
+            return sum(timer.callback is not None for _, _, timer in self._timers)
+
+    def wait_for_waiters(self, count: int = 1, timeout: float = 10.0) -> bool:
+        """Wait, in real time, until ``count`` threads are in `wait`; return whether they are."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._waiting >= count, timeout)

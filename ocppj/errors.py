@@ -1,0 +1,266 @@
+"""The exceptions of ``ocppj`` and the error codes of OCPP-J.
+
+::
+
+    OcppjError
+    ├── OCPPError                   the peer answered with a CALLERROR, or a handler wants one sent
+    ├── MessageError                a frame from the peer breaks the rules (the peer's fault)
+    ├── CallFailed                  a request got no answer
+    │   ├── CallTimeout             ... in time (also a TimeoutError)
+    │   ├── ConnectionLost          ... because the connection ended (also a ConnectionError)
+    │   ├── Stopped                 ... because this endpoint was stopped
+    │   ├── CallCanceled            ... because it was canceled
+    │   └── InvalidResponse         ... that keeps to its schema
+    ├── UsageError                  this side asked for something that cannot be (our fault)
+    │   ├── ValidationError         a payload of ours breaks its schema
+    │   ├── EncodingError           a payload of ours cannot be written as JSON
+    │   ├── UnsupportedFeature      no profile of the connection's version has this message
+    │   ├── DuplicateFeature        a profile or feature was added twice
+    │   ├── QueueFull               the request queue has no room
+    │   ├── NotRunning              the endpoint or dispatcher is not started
+    │   ├── UnknownClient           no such client is connected
+    │   └── WouldDeadlock           call() on the thread that must read its answer
+    └── TransportError              the network, below OCPP (also a ConnectionError)
+        ├── HandshakeRefused        the server answered the upgrade with an HTTP error
+        ├── SubprotocolError        no common OCPP version was negotiated
+        └── WriteTimeout            the peer does not take what is written to it
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Dict, Optional, Union
+
+__all__ = [
+    "CallCanceled",
+    "CallFailed",
+    "CallTimeout",
+    "ConnectionLost",
+    "DuplicateFeature",
+    "EncodingError",
+    "ErrorCode",
+    "HandshakeRefused",
+    "InvalidResponse",
+    "MessageError",
+    "NotRunning",
+    "OCPPError",
+    "OcppjError",
+    "QueueFull",
+    "Stopped",
+    "SubprotocolError",
+    "TransportError",
+    "UnknownClient",
+    "UnsupportedFeature",
+    "UsageError",
+    "ValidationError",
+    "WouldDeadlock",
+    "WriteTimeout",
+    "parse_error_code",
+]
+
+
+class ErrorCode(str, Enum):
+    """What a CALLERROR says went wrong.
+
+    Two codes are spelt differently in 1.6 and in 2.x; both spellings name the same member, and the connection's
+    dialect picks the one that goes on the wire (OCPP-J 1.6 section 4.2.3 and its errata 5.1 and 5.2; OCPP 2.x
+    Part 4 section 4.3).
+    """
+
+    NOT_IMPLEMENTED = "NotImplemented"
+    NOT_SUPPORTED = "NotSupported"
+    INTERNAL_ERROR = "InternalError"
+    PROTOCOL_ERROR = "ProtocolError"
+    SECURITY_ERROR = "SecurityError"
+    FORMAT_VIOLATION = "FormatViolation"
+    FORMATION_VIOLATION = "FormatViolation"
+    PROPERTY_CONSTRAINT_VIOLATION = "PropertyConstraintViolation"
+    OCCURRENCE_CONSTRAINT_VIOLATION = "OccurrenceConstraintViolation"
+    OCCURENCE_CONSTRAINT_VIOLATION = "OccurrenceConstraintViolation"
+    TYPE_CONSTRAINT_VIOLATION = "TypeConstraintViolation"
+    GENERIC_ERROR = "GenericError"
+    MESSAGE_TYPE_NOT_SUPPORTED = "MessageTypeNotSupported"
+    RPC_FRAMEWORK_ERROR = "RpcFrameworkError"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Optional["ErrorCode"]:
+        return _OTHER_SPELLINGS.get(value) if isinstance(value, str) else None
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+_OTHER_SPELLINGS: Dict[str, ErrorCode] = {
+    "FormationViolation": ErrorCode.FORMAT_VIOLATION,
+    "OccurenceConstraintViolation": ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
+}
+
+
+def parse_error_code(text: str) -> Union[ErrorCode, str]:
+    """Return the `ErrorCode` that ``text`` spells, in any version's spelling, or ``text`` itself when none does."""
+    try:
+        return ErrorCode(text)
+    except ValueError:
+        return text
+
+
+class OcppjError(Exception):
+    """Base of everything this library raises on purpose."""
+
+
+class OCPPError(OcppjError):
+    """A CALLERROR: raised by ``call()`` when the peer sent one, and by a request handler to have one sent.
+
+    ``code`` is an `ErrorCode`, or the peer's text when it is no code of any version; ``description`` is at most 255
+    characters on the wire (longer text is cut); ``details`` is a JSON object; ``message_id`` is the id of the CALL
+    (``None`` until it is known).
+    """
+
+    def __init__(
+        self,
+        code: Union[ErrorCode, str],
+        description: str = "",
+        details: Optional[Dict[str, Any]] = None,
+        message_id: Optional[str] = None,
+    ) -> None:
+        super().__init__(code, description, details, message_id)
+        self.code = code if isinstance(code, ErrorCode) else parse_error_code(code)
+        self.description = description
+        self.details: Dict[str, Any] = {} if details is None else details
+        self.message_id = message_id
+
+    def __str__(self) -> str:
+        story = str(self.code)
+        if self.description:
+            story += f": {self.description}"
+        if self.details:
+            story += f" {self.details}"
+        if self.message_id:
+            story += f" (message {self.message_id})"
+        return story
+
+
+class MessageError(OcppjError):
+    """A frame from the peer that is no valid message.
+
+    ``message_id`` is ``None`` when the frame has no readable id; ``message_type`` is ``None`` when it has no known
+    type. ``answerable`` says whether the rules let us answer it with an error (only a CALL, or in 2.x a frame that
+    cannot be classified).
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        description: str,
+        *,
+        message_id: Optional[str] = None,
+        message_type: Optional[int] = None,
+        answerable: bool = False,
+    ) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+        self.message_id = message_id
+        self.message_type = message_type
+        self.answerable = answerable
+
+    def __str__(self) -> str:
+        where = f" (message {self.message_id})" if self.message_id else ""
+        return f"{self.code}: {self.description}{where}"
+
+
+class CallFailed(OcppjError):
+    """A request ended without an answer. ``message_id`` names it."""
+
+    def __init__(self, reason: str, message_id: Optional[str] = None) -> None:
+        super().__init__(reason)
+        self.message_id = message_id
+
+
+class CallTimeout(CallFailed, TimeoutError):
+    """The peer did not answer in time."""
+
+
+class ConnectionLost(CallFailed, ConnectionError):
+    """The connection ended, or was not there, before the answer came."""
+
+
+class Stopped(CallFailed):
+    """The endpoint was stopped before the answer came."""
+
+
+class CallCanceled(CallFailed):
+    """The request was canceled before its answer came: its future was canceled, or it could not be written."""
+
+
+class InvalidResponse(CallFailed):
+    """The peer's answer breaks its schema. ``error`` is the `MessageError` that says how."""
+
+    def __init__(self, error: MessageError, message_id: Optional[str] = None) -> None:
+        super().__init__(f"the answer is invalid: {error}", message_id)
+        self.error = error
+
+
+class UsageError(OcppjError):
+    """This program asked for something that cannot be done."""
+
+
+class ValidationError(UsageError):
+    """A payload breaks its schema. ``code`` is the `ErrorCode` of the fault, ``path`` its JSON path."""
+
+    def __init__(self, code: ErrorCode, path: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.path = path
+        self.description = description
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.description}"
+
+
+class EncodingError(UsageError):
+    """A payload holds something that JSON cannot say."""
+
+
+class UnsupportedFeature(UsageError):
+    """No profile of this endpoint, in the connection's version, has the message."""
+
+
+class DuplicateFeature(UsageError):
+    """A profile or a feature of the same name and version is registered already."""
+
+
+class QueueFull(UsageError):
+    """The request queue holds as many requests as it may."""
+
+
+class NotRunning(UsageError):
+    """The endpoint or dispatcher was not started, or was stopped."""
+
+
+class UnknownClient(UsageError):
+    """No client of that id is connected."""
+
+
+class WouldDeadlock(UsageError):
+    """``call()`` was used on the thread that reads the connection: its answer could never be read."""
+
+
+class TransportError(OcppjError, ConnectionError):
+    """The network failed, below OCPP."""
+
+
+class HandshakeRefused(TransportError):
+    """The server refused the WebSocket upgrade. ``status`` is the HTTP status."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        super().__init__(f"the server refused the connection: HTTP {status} {reason}".rstrip())
+        self.status = status
+
+
+class SubprotocolError(TransportError):
+    """The two sides have no OCPP version in common."""
+
+
+class WriteTimeout(TransportError):
+    """The peer did not take what was written to it in time."""

@@ -1,0 +1,208 @@
+"""The messages of OCPP-J, and how they are written as JSON and read from it.
+
+A frame is a JSON array whose first element is the message type (OCPP-J 1.6 section 4.2, OCPP 2.x Part 4 section
+4.2). `parse_json_message` reads the array; what its elements mean depends on the version and on what is pending, and
+is decided by `ocppj.endpoint.Endpoint.parse_message`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Dict, List, Mapping, Protocol, Union
+
+from .errors import EncodingError, ErrorCode, MessageError, UsageError, parse_error_code
+from .payloads import Payload
+
+__all__ = [
+    "MAX_DESCRIPTION",
+    "MAX_ID",
+    "Call",
+    "CallError",
+    "CallResult",
+    "CallResultError",
+    "Message",
+    "MessageType",
+    "Send",
+    "parse_json_message",
+    "parse_raw_json_message",
+]
+
+MAX_ID = 36
+MAX_ACTION = 36
+MAX_DESCRIPTION = 255
+
+
+class MessageType(IntEnum):
+    """The first element of a frame. 5 and 6 exist in OCPP 2.1 only."""
+
+    CALL = 2
+    CALL_RESULT = 3
+    CALL_ERROR = 4
+    CALL_RESULT_ERROR = 5
+    SEND = 6
+
+
+class Message(Protocol):
+    """What every message has."""
+
+    @property
+    def message_type_id(self) -> MessageType:
+        """The number that opens the frame."""
+
+    @property
+    def unique_id(self) -> str:
+        """The message id, 1 to 36 characters."""
+
+    def to_json(self) -> str:
+        """Return the frame's text."""
+
+
+def _write(elements: List[Any]) -> str:
+    try:
+        text = json.dumps(elements, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        if not text.isascii():
+            text.encode("utf-8")
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8 form; escaped, it still is the text that was meant.
+        return json.dumps(elements, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EncodingError(f"the payload cannot be written as JSON: {error}") from error
+    return text
+
+
+def _wire_payload(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, Any]:
+    return payload.to_wire() if isinstance(payload, Payload) else payload
+
+
+def _check_length(what: str, text: object, longest: int) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"{what} must be text, not {type(text).__name__}")
+    if not 1 <= len(text) <= longest:
+        raise UsageError(f"{what} must have 1 to {longest} characters, not {len(text)}")
+
+
+@dataclass
+class Call:
+    """A request: ``[2, id, action, payload]``. Raises `UsageError` when id or action are empty or too long."""
+
+    unique_id: str
+    action: str
+    payload: Union[Payload, Mapping[str, Any]]
+
+    message_type_id = MessageType.CALL
+
+    def __post_init__(self) -> None:
+        _check_length("the message id", self.unique_id, MAX_ID)
+        _check_length("the action", self.action, MAX_ACTION)
+
+    def to_json(self) -> str:
+        """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
+        return _write([int(self.message_type_id), self.unique_id, self.action, _wire_payload(self.payload)])
+
+
+class Send(Call):
+    """A request that is never answered, in OCPP 2.1: ``[6, id, action, payload]``."""
+
+    message_type_id = MessageType.SEND
+
+
+@dataclass
+class CallResult:
+    """A response: ``[3, id, payload]``."""
+
+    unique_id: str
+    payload: Union[Payload, Mapping[str, Any]]
+
+    message_type_id = MessageType.CALL_RESULT
+
+    def __post_init__(self) -> None:
+        _check_length("the message id", self.unique_id, MAX_ID)
+
+    def to_json(self) -> str:
+        """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
+        return _write([int(self.message_type_id), self.unique_id, _wire_payload(self.payload)])
+
+
+@dataclass
+class CallError:
+    """An error response: ``[4, id, code, description, details]``.
+
+    ``error_code`` is the text on the wire, in the spelling of the connection's version; `code` is what it means.
+    """
+
+    unique_id: str
+    error_code: str
+    error_description: str = ""
+    error_details: Dict[str, Any] = field(default_factory=dict)
+
+    message_type_id = MessageType.CALL_ERROR
+
+    @property
+    def code(self) -> Union[ErrorCode, str]:
+        """The `ErrorCode` meant, or the text when no version knows it."""
+        return parse_error_code(self.error_code)
+
+    def to_json(self) -> str:
+        """Return the frame's text. Raises `EncodingError` when the details hold what JSON cannot say."""
+        description = self.error_description[:MAX_DESCRIPTION]
+        return _write(
+            [int(self.message_type_id), self.unique_id, self.error_code, description, self.error_details or {}]
+        )
+
+
+class CallResultError(CallError):
+    """An error about a response, in OCPP 2.1: ``[5, id, code, description, details]``."""
+
+    message_type_id = MessageType.CALL_RESULT_ERROR
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def parse_json_message(text: str) -> List[Any]:
+    """Return the elements of the frame ``text``, a JSON array.
+
+    Raises `MessageError`, without an id, when the text is no JSON or no array. The error never quotes the text.
+    """
+    try:
+        fields = _decoder.decode(text)
+    except RecursionError:
+        raise _unreadable("the JSON is nested too deeply") from None
+    except ValueError as error:
+        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _unreadable(f"the frame is no valid JSON{where}") from None
+    if not isinstance(fields, list):
+        raise _unreadable(f"the frame is a JSON {_json_type(fields)}, not an array")
+    return fields
+
+
+def parse_raw_json_message(data: bytes) -> List[Any]:
+    """Return the elements of the frame ``data``, a JSON array in UTF-8. Raises `MessageError` as `parse_json_message`."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _unreadable("the frame is no valid UTF-8") from None
+    return parse_json_message(text)
+
+
+def _unreadable(description: str) -> MessageError:
+    return MessageError(ErrorCode.RPC_FRAMEWORK_ERROR, description, answerable=True)
+
+
+def _json_type(value: object) -> str:
+    names = {dict: "object", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names.get(type(value), "value")

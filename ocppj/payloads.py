@@ -1,0 +1,216 @@
+"""Typed payloads: dataclasses whose fields know their wire names.
+
+Theory of operation. A payload class is a plain dataclass that inherits from `Payload`; each field carries the JSON
+property's name in its metadata (``field(metadata=wire("idTag"))``), because no rule turns ``idTag``, ``SoC`` and
+``ocppCSMSURL`` into snake_case and back. The first time a class is read or written its fields are turned into a list
+of (wire name, attribute, reader) and kept on the class; from then on a payload costs one loop over its own fields.
+
+A field's annotation says how JSON becomes a value: a `Payload` subclass, a `List` of anything, `datetime`, an `Enum`
+(``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. Text that is no member of the
+enum stays text: judging values is validation's work, not decoding's.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import fields
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Type, TypeVar, Union, get_type_hints
+
+from .errors import EncodingError, ErrorCode, UsageError, ValidationError
+
+__all__ = ["Payload", "TextEnum", "format_datetime", "parse_datetime", "wire"]
+
+P = TypeVar("P", bound="Payload")
+Reader = Callable[[Any], Any]
+
+
+class TextEnum(str, Enum):
+    """An enum whose members are their text on the wire."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def wire(name: str) -> Dict[str, str]:
+    """Return the field metadata that gives a payload field its JSON property name."""
+    return {"wire": name}
+
+
+class _Field(NamedTuple):
+    wire: str
+    attribute: str
+    read: Optional[Reader]  # None: the JSON value is the value
+
+
+class Payload:
+    """Base of every message and data type that travels in a payload. Subclasses are dataclasses."""
+
+    _plan: ClassVar[Optional[List[_Field]]] = None
+
+    def to_wire(self) -> Dict[str, Any]:
+        """Return the JSON object; fields that are ``None`` are left out.
+
+        Raises `EncodingError` for a datetime without a zone, naming the field.
+        """
+        data: Dict[str, Any] = {}
+        for name, attribute, _ in _plan_of(type(self)):
+            value = getattr(self, attribute)
+            if value is None:
+                continue
+            if type(value) not in _PLAIN:
+                try:
+                    value = _to_wire(value)
+                except EncodingError as error:
+                    raise EncodingError(f"{name}: {error}") from None
+            data[name] = value
+        return data
+
+    @classmethod
+    def from_wire(cls: Type[P], data: Mapping[str, Any]) -> P:
+        """Return the payload that the JSON object ``data`` describes; properties the class lacks are left out.
+
+        Raises `ValidationError` when a required property is missing or a value cannot be read.
+        """
+        values: Dict[str, Any] = {}
+        for name, attribute, read in _plan_of(cls):
+            if name in data:
+                value = data[name]
+                values[attribute] = value if read is None or value is None else _read(read, value, name)
+        try:
+            return cls(**values)
+        except TypeError:
+            missing = _missing(cls, values)
+            if not missing:
+                raise
+            code = ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
+            raise ValidationError(code, "", f"required property {missing!r} is missing") from None
+
+
+def _read(read: Reader, value: Any, name: str) -> Any:
+    try:
+        return read(value)
+    except ValidationError as error:
+        path = f"{name}.{error.path}" if error.path else name
+        raise ValidationError(error.code, path, error.description) from None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        code = ErrorCode.TYPE_CONSTRAINT_VIOLATION
+        raise ValidationError(code, name, f"{name}: the value cannot be read") from None
+
+
+def _missing(cls: type, values: Mapping[str, Any]) -> Optional[str]:
+    from dataclasses import MISSING
+
+    for each in fields(cls):  # type: ignore[arg-type]
+        if each.default is MISSING and each.default_factory is MISSING and each.name not in values:
+            return str(each.metadata.get("wire", each.name))
+    return None
+
+
+_PLAIN = frozenset({str, int, float, bool})
+
+
+def _to_wire(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Payload):
+        return value.to_wire()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return format_datetime(value)
+    if isinstance(value, (list, tuple)):
+        return [_to_wire(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _to_wire(each) for key, each in value.items()}
+    return value
+
+
+def _plan_of(cls: Type[Payload]) -> List[_Field]:
+    plan = cls.__dict__.get("_plan")
+    if plan is None:
+        hints = get_type_hints(cls, vars(sys.modules[cls.__module__]), {cls.__name__: cls})
+        plan = [_Field(_wire_name(cls, each), each.name, _reader(hints[each.name])) for each in fields(cls)]  # type: ignore[arg-type]
+        cls._plan = plan
+    return plan
+
+
+def _wire_name(cls: type, each: Any) -> str:
+    name = each.metadata.get("wire")
+    if not isinstance(name, str):
+        raise UsageError(f"{cls.__name__}.{each.name} has no wire name: give it field(metadata=wire(...))")
+    return name
+
+
+def _reader(hint: Any) -> Optional[Reader]:
+    """Return the function that reads a JSON value of the annotated type, ``None`` where nothing is to be done."""
+    origin = getattr(hint, "__origin__", None)
+    if origin is Union or type(hint).__name__ == "UnionType":
+        readers = [reader for reader in map(_reader, hint.__args__) if reader is not None]
+        return readers[0] if readers else None
+    if origin is list:
+        return _list_reader(_reader(hint.__args__[0]))
+    if isinstance(hint, type):
+        if issubclass(hint, Payload):
+            return hint.from_wire
+        if issubclass(hint, Enum):
+            return _enum_reader(hint)
+        if issubclass(hint, datetime):
+            return parse_datetime
+    return None
+
+
+def _list_reader(read: Optional[Reader]) -> Reader:
+    if read is None:
+        return list
+    return lambda values: [read(value) for value in values]
+
+
+def _enum_reader(enum: Type[Enum]) -> Reader:
+    members = {member.value: member for member in enum}
+    return lambda value: members.get(value, value)
+
+
+# RFC 3339 section 5.6.
+_DATETIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}):(\d{2})(?:\.(\d+))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
+)
+
+
+def parse_datetime(text: str) -> datetime:
+    """Return the moment that ``text`` names, an RFC 3339 date-time with a zone.
+
+    Digits past the microsecond are dropped; a leap second (``:60``) is the second after. Raises `ValueError`.
+    """
+    match = _DATETIME.fullmatch(text)
+    if match is None:
+        raise ValueError("not an RFC 3339 date-time with a zone")
+    day, minute, second, fraction, utc, sign, hours, minutes = match.groups()
+    leap = second == "60"
+    moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}")
+    if fraction:
+        moment = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+    if leap:
+        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    if utc:
+        return moment.replace(tzinfo=timezone.utc)
+    if int(hours) > 23 or int(minutes) > 59:
+        raise ValueError("the zone is out of range")
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    return moment.replace(tzinfo=timezone(-offset if sign == "-" else offset))
+
+
+def format_datetime(moment: datetime) -> str:
+    """Return ``moment`` as RFC 3339 in UTC, with "Z" and at most three fractional digits (OCPP 1.6 section 3.16).
+
+    Raises `EncodingError` when it has no zone, or lies outside the years 1 to 9999 in UTC.
+    """
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise EncodingError("a datetime needs a zone, such as datetime.now(timezone.utc)")
+    try:
+        utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    except OverflowError:
+        raise EncodingError("the datetime cannot be written in UTC") from None
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"

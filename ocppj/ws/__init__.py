@@ -1,0 +1,1 @@
+"""Transports: WebSocket clients and servers behind one seam (`ocppj.ws.base`)."""
