@@ -1,0 +1,117 @@
+"""OCPP-J for Python programs that use threads: a blocking `Client` for charge points, a blocking `Server`."""
+
+from .calls import CallFuture
+from .client import Client
+from .clock import Clock, ManualClock, SystemClock
+from .dialect import Dialect, is_error_code_valid
+from .dispatcher import ClientDispatcher, DefaultClientDispatcher, DefaultServerDispatcher, ServerDispatcher
+from .endpoint import Endpoint
+from .errors import (
+    CallCanceled,
+    CallFailed,
+    CallTimeout,
+    ConnectionLost,
+    DuplicateFeature,
+    EncodingError,
+    ErrorCode,
+    HandshakeRefused,
+    InvalidResponse,
+    MessageError,
+    NotRunning,
+    OCPPError,
+    OcppjError,
+    QueueFull,
+    Stopped,
+    SubprotocolError,
+    TransportError,
+    UnknownClient,
+    UnsupportedFeature,
+    UsageError,
+    ValidationError,
+    WouldDeadlock,
+    WriteTimeout,
+)
+from .handlers import Frame
+from .messages import (
+    Call,
+    CallError,
+    CallResult,
+    CallResultError,
+    Message,
+    MessageType,
+    Send,
+    parse_json_message,
+    parse_raw_json_message,
+)
+from .payloads import Payload, TextEnum, wire
+from .profile import Feature, Profile
+from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
+from .server import Server
+from .settings import set_logger, set_message_id_generator, set_message_validation
+from .state import PendingRequestState, ServerState
+
+__all__ = [
+    "Call",
+    "CallCanceled",
+    "CallError",
+    "CallFailed",
+    "CallFuture",
+    "CallResult",
+    "CallResultError",
+    "CallTimeout",
+    "Client",
+    "ClientDispatcher",
+    "Clock",
+    "ConnectionLost",
+    "DefaultClientDispatcher",
+    "DefaultServerDispatcher",
+    "Dialect",
+    "DuplicateFeature",
+    "EncodingError",
+    "Endpoint",
+    "ErrorCode",
+    "FIFOClientQueue",
+    "FIFOQueueMap",
+    "Feature",
+    "Frame",
+    "HandshakeRefused",
+    "InvalidResponse",
+    "ManualClock",
+    "Message",
+    "MessageError",
+    "MessageType",
+    "NotRunning",
+    "OCPPError",
+    "OcppjError",
+    "Payload",
+    "PendingRequestState",
+    "Profile",
+    "QueueFull",
+    "RequestBundle",
+    "RequestQueue",
+    "Send",
+    "Server",
+    "ServerDispatcher",
+    "ServerQueueMap",
+    "ServerState",
+    "Stopped",
+    "SubprotocolError",
+    "SystemClock",
+    "TextEnum",
+    "TransportError",
+    "UnknownClient",
+    "UnsupportedFeature",
+    "UsageError",
+    "ValidationError",
+    "WouldDeadlock",
+    "WriteTimeout",
+    "is_error_code_valid",
+    "parse_json_message",
+    "parse_raw_json_message",
+    "set_logger",
+    "set_message_id_generator",
+    "set_message_validation",
+    "wire",
+]
+
+__version__ = "0.1.0"

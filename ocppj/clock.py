@@ -25,6 +25,9 @@ class TimerHandle(Protocol):
     def join(self, timeout: Optional[float] = None) -> None:
         """Wait until the callback has ended or was canceled; at once when called from the callback."""
 
+    def done(self) -> bool:
+        """Tell whether the callback has ended or was canceled, and its thread is gone."""
+
 
 class Clock(Protocol):
     """What tells the time, and waits."""
@@ -56,6 +59,9 @@ class _ThreadTimer:
         if self._timer is not threading.current_thread():
             self._timer.join(timeout)
 
+    def done(self) -> bool:
+        return not self._timer.is_alive()
+
 
 class SystemClock:
     """The machine's time."""
@@ -86,6 +92,9 @@ class _ManualTimer:
 
     def join(self, timeout: Optional[float] = None) -> None:
         """Nothing to wait for: callbacks run inside `ManualClock.advance`."""
+
+    def done(self) -> bool:
+        return True
 
 
 class ManualClock:

@@ -170,11 +170,19 @@ class MessageError(OcppjError):
 
 
 class CallFailed(OcppjError):
-    """A request ended without an answer. ``message_id`` names it."""
+    """A request ended without an answer. ``message_id`` names it.
 
-    def __init__(self, reason: str, message_id: Optional[str] = None) -> None:
-        super().__init__(reason)
+    ``code`` and ``description`` tell a canceled-request handler why, as they would in a CALLERROR.
+    """
+
+    code = ErrorCode.GENERIC_ERROR
+
+    def __init__(self, description: str, message_id: Optional[str] = None, code: Optional[ErrorCode] = None) -> None:
+        super().__init__(description)
+        self.description = description
         self.message_id = message_id
+        if code is not None:
+            self.code = code
 
 
 class CallTimeout(CallFailed, TimeoutError):
@@ -247,7 +255,9 @@ class WouldDeadlock(UsageError):
 
 
 class TransportError(OcppjError, ConnectionError):
-    """The network failed, below OCPP."""
+    """The network failed, below OCPP. ``message_id`` names the message that was to be sent, if there was one."""
+
+    message_id: Optional[str] = None
 
 
 class HandshakeRefused(TransportError):

@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Dict, List, Mapping, Protocol, Union
+from typing import Any, Dict, List, Mapping, Optional, Protocol, Union
 
 from .errors import EncodingError, ErrorCode, MessageError, UsageError, parse_error_code
 from .payloads import Payload
@@ -28,6 +28,7 @@ __all__ = [
     "Send",
     "parse_json_message",
     "parse_raw_json_message",
+    "unreadable",
 ]
 
 MAX_ID = 36
@@ -73,10 +74,6 @@ def _write(elements: List[Any]) -> str:
     return text
 
 
-def _wire_payload(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, Any]:
-    return payload.to_wire() if isinstance(payload, Payload) else payload
-
-
 def _check_length(what: str, text: object, longest: int) -> None:
     if not isinstance(text, str):
         raise UsageError(f"{what} must be text, not {type(text).__name__}")
@@ -86,11 +83,15 @@ def _check_length(what: str, text: object, longest: int) -> None:
 
 @dataclass
 class Call:
-    """A request: ``[2, id, action, payload]``. Raises `UsageError` when id or action are empty or too long."""
+    """A request: ``[2, id, action, payload]``. ``wire_payload`` is the payload as JSON values, where it is known.
+
+    Raises `UsageError` when id or action are empty or too long.
+    """
 
     unique_id: str
     action: str
     payload: Union[Payload, Mapping[str, Any]]
+    wire_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
 
     message_type_id = MessageType.CALL
 
@@ -100,7 +101,7 @@ class Call:
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
-        return _write([int(self.message_type_id), self.unique_id, self.action, _wire_payload(self.payload)])
+        return _write([int(self.message_type_id), self.unique_id, self.action, _json_object(self)])
 
 
 class Send(Call):
@@ -111,10 +112,11 @@ class Send(Call):
 
 @dataclass
 class CallResult:
-    """A response: ``[3, id, payload]``."""
+    """A response: ``[3, id, payload]``. ``wire_payload`` as in `Call`."""
 
     unique_id: str
     payload: Union[Payload, Mapping[str, Any]]
+    wire_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
 
     message_type_id = MessageType.CALL_RESULT
 
@@ -123,7 +125,7 @@ class CallResult:
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
-        return _write([int(self.message_type_id), self.unique_id, _wire_payload(self.payload)])
+        return _write([int(self.message_type_id), self.unique_id, _json_object(self)])
 
 
 @dataclass
@@ -159,6 +161,14 @@ class CallResultError(CallError):
     message_type_id = MessageType.CALL_RESULT_ERROR
 
 
+def _json_object(message: Union[Call, CallResult]) -> Mapping[str, Any]:
+    """Return the payload as JSON values: those it was checked as, so that they are not made twice."""
+    if message.wire_payload is not None:
+        return message.wire_payload
+    payload = message.payload
+    return payload.to_wire() if isinstance(payload, Payload) else payload
+
+
 def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON number")
 
@@ -181,25 +191,26 @@ def parse_json_message(text: str) -> List[Any]:
     try:
         fields = _decoder.decode(text)
     except RecursionError:
-        raise _unreadable("the JSON is nested too deeply") from None
+        raise unreadable("the JSON is nested too deeply") from None
     except ValueError as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise _unreadable(f"the frame is no valid JSON{where}") from None
+        raise unreadable(f"the frame is no valid JSON{where}") from None
     if not isinstance(fields, list):
-        raise _unreadable(f"the frame is a JSON {_json_type(fields)}, not an array")
+        raise unreadable(f"the frame is a JSON {_json_type(fields)}, not an array")
     return fields
 
 
 def parse_raw_json_message(data: bytes) -> List[Any]:
-    """Return the elements of the frame ``data``, a JSON array in UTF-8. Raises `MessageError` as `parse_json_message`."""
+    """Return the elements of the frame ``data``, a JSON array in UTF-8. Raises as `parse_json_message`."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise _unreadable("the frame is no valid UTF-8") from None
+        raise unreadable("the frame is no valid UTF-8") from None
     return parse_json_message(text)
 
 
-def _unreadable(description: str) -> MessageError:
+def unreadable(description: str) -> MessageError:
+    """Return the error for a frame whose id cannot be read."""
     return MessageError(ErrorCode.RPC_FRAMEWORK_ERROR, description, answerable=True)
 
 

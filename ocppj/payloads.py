@@ -13,11 +13,24 @@ enum stays text: judging values is validation's work, not decoding's.
 from __future__ import annotations
 
 import re
-import sys
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import datetime, timedelta, timezone
 from enum import Enum
-from typing import Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Type, TypeVar, Union, get_type_hints
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Type,
+    TypeVar,
+    Union,
+    get_type_hints,
+)
 
 from .errors import EncodingError, ErrorCode, UsageError, ValidationError
 
@@ -63,8 +76,8 @@ class Payload:
             if type(value) not in _PLAIN:
                 try:
                     value = _to_wire(value)
-                except EncodingError as error:
-                    raise EncodingError(f"{name}: {error}") from None
+                except _Unwritable as error:
+                    raise _Unwritable(_join(name, error.path), error.reason) from None
             data[name] = value
         return data
 
@@ -74,11 +87,18 @@ class Payload:
 
         Raises `ValidationError` when a required property is missing or a value cannot be read.
         """
+        if not isinstance(data, dict) and not isinstance(data, Mapping):
+            raise ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, "", f"{cls.__name__}: not an object")
         values: Dict[str, Any] = {}
         for name, attribute, read in _plan_of(cls):
             if name in data:
                 value = data[name]
-                values[attribute] = value if read is None or value is None else _read(read, value, name)
+                if read is not None and value is not None:
+                    try:
+                        value = read(value)
+                    except _UNREADABLE as error:
+                        raise _read_error(error, name) from None
+                values[attribute] = value
         try:
             return cls(**values)
         except TypeError:
@@ -89,50 +109,89 @@ class Payload:
             raise ValidationError(code, "", f"required property {missing!r} is missing") from None
 
 
-def _read(read: Reader, value: Any, name: str) -> Any:
-    try:
-        return read(value)
-    except ValidationError as error:
-        path = f"{name}.{error.path}" if error.path else name
-        raise ValidationError(error.code, path, error.description) from None
-    except (ValueError, TypeError, AttributeError, KeyError):
-        code = ErrorCode.TYPE_CONSTRAINT_VIOLATION
-        raise ValidationError(code, name, f"{name}: the value cannot be read") from None
+#: What a reader raises for a value that is not what the annotation says.
+_UNREADABLE = (ValidationError, ValueError, TypeError, AttributeError, KeyError)
+
+
+def _read_error(error: Exception, place: str) -> ValidationError:
+    """Return the error for the property, or the item ``[3]``, whose reader raised ``error``."""
+    if isinstance(error, ValidationError):
+        return ValidationError(error.code, _join(place, error.path), error.description)
+    return ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, place, f"{place}: cannot be read: {error}")
+
+
+def _join(place: str, path: str) -> str:
+    return place + path if not path or path.startswith("[") else f"{place}.{path}"
 
 
 def _missing(cls: type, values: Mapping[str, Any]) -> Optional[str]:
-    from dataclasses import MISSING
-
-    for each in fields(cls):  # type: ignore[arg-type]
+    for each in fields(cls):
         if each.default is MISSING and each.default_factory is MISSING and each.name not in values:
             return str(each.metadata.get("wire", each.name))
     return None
 
 
-_PLAIN = frozenset({str, int, float, bool})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+class _Unwritable(EncodingError):
+    """An `EncodingError` that learns on its way up where in the payload it arose."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 def _to_wire(value: Any) -> Any:
-    if type(value) in _PLAIN:
-        return value
     if isinstance(value, Payload):
         return value.to_wire()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
-        return format_datetime(value)
+        try:
+            return format_datetime(value)
+        except EncodingError as error:
+            raise _Unwritable("", str(error)) from None
     if isinstance(value, (list, tuple)):
-        return [_to_wire(each) for each in value]
+        return _list_to_wire(value)
     if isinstance(value, Mapping):
-        return {key: _to_wire(each) for key, each in value.items()}
+        return _mapping_to_wire(value)
     return value
 
 
+def _list_to_wire(values: Sequence[Any]) -> List[Any]:
+    items: List[Any] = []
+    try:
+        for value in values:
+            items.append(value if type(value) in _PLAIN else _to_wire(value))  # noqa: PERF401 (as in read_list)
+    except _Unwritable as error:
+        raise _Unwritable(_join(f"[{len(items)}]", error.path), error.reason) from None
+    return items
+
+
+def _mapping_to_wire(values: Mapping[Any, Any]) -> Dict[Any, Any]:
+    members = {}
+    for key, value in values.items():
+        try:
+            members[key] = value if type(value) in _PLAIN else _to_wire(value)
+        except _Unwritable as error:
+            raise _Unwritable(_join(str(key), error.path), error.reason) from None
+    return members
+
+
 def _plan_of(cls: Type[Payload]) -> List[_Field]:
-    plan = cls.__dict__.get("_plan")
+    plan: Optional[List[_Field]] = cls.__dict__.get("_plan")
     if plan is None:
-        hints = get_type_hints(cls, vars(sys.modules[cls.__module__]), {cls.__name__: cls})
-        plan = [_Field(_wire_name(cls, each), each.name, _reader(hints[each.name])) for each in fields(cls)]  # type: ignore[arg-type]
+        if not hasattr(cls, "__dataclass_fields__"):
+            raise UsageError(f"{cls.__name__} is no dataclass: decorate it with @dataclass")
+        try:
+            # Each class of the line of inheritance has its annotations evaluated in its own module.
+            hints = get_type_hints(cls, None, {cls.__name__: cls})
+        except (NameError, TypeError) as error:
+            raise UsageError(f"{cls.__name__}: an annotation cannot be evaluated: {error}") from error
+        own = fields(cls)  # type: ignore[arg-type]
+        plan = [_Field(_wire_name(cls, each), each.name, _reader(hints[each.name])) for each in own]
         cls._plan = plan
     return plan
 
@@ -149,6 +208,8 @@ def _reader(hint: Any) -> Optional[Reader]:
     origin = getattr(hint, "__origin__", None)
     if origin is Union or type(hint).__name__ == "UnionType":
         readers = [reader for reader in map(_reader, hint.__args__) if reader is not None]
+        if len(readers) > 1:
+            raise UsageError(f"{hint}: JSON does not say which of these it is")
         return readers[0] if readers else None
     if origin is list:
         return _list_reader(_reader(hint.__args__[0]))
@@ -163,9 +224,20 @@ def _reader(hint: Any) -> Optional[Reader]:
 
 
 def _list_reader(read: Optional[Reader]) -> Reader:
-    if read is None:
-        return list
-    return lambda values: [read(value) for value in values]
+    def read_list(values: Any) -> List[Any]:
+        if not isinstance(values, (list, tuple)):
+            raise TypeError("not an array")
+        if read is None:
+            return list(values)
+        items: List[Any] = []
+        try:
+            for value in values:
+                items.append(read(value))  # noqa: PERF401 (its length tells which item is at fault)
+        except _UNREADABLE as error:
+            raise _read_error(error, f"[{len(items)}]") from None
+        return items
+
+    return read_list
 
 
 def _enum_reader(enum: Type[Enum]) -> Reader:
@@ -179,21 +251,30 @@ _DATETIME = re.compile(
 )
 
 
+#: What nearly everyone sends, and `datetime.fromisoformat` of Python 3.9 can read: 3 or 6 digits, UTC, no leap second.
+_COMMON = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII)
+
+
 def parse_datetime(text: str) -> datetime:
     """Return the moment that ``text`` names, an RFC 3339 date-time with a zone.
 
     Digits past the microsecond are dropped; a leap second (``:60``) is the second after. Raises `ValueError`.
     """
+    if _COMMON.fullmatch(text) is not None:
+        return _from_iso(text[:-1] + "+00:00")
     match = _DATETIME.fullmatch(text)
     if match is None:
         raise ValueError("not an RFC 3339 date-time with a zone")
     day, minute, second, fraction, utc, sign, hours, minutes = match.groups()
     leap = second == "60"
-    moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}")
+    moment = _from_iso(f"{day}T{minute}:{'59' if leap else second}")
     if fraction:
         moment = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
     if leap:
-        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+        try:
+            moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+        except OverflowError:
+            raise ValueError("the second after lies beyond the year 9999") from None
     if utc:
         return moment.replace(tzinfo=timezone.utc)
     if int(hours) > 23 or int(minutes) > 59:
@@ -202,15 +283,25 @@ def parse_datetime(text: str) -> datetime:
     return moment.replace(tzinfo=timezone(-offset if sign == "-" else offset))
 
 
+def _from_iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        # Python's own words would quote what the peer sent.
+        raise ValueError("there is no such day or time") from None
+
+
 def format_datetime(moment: datetime) -> str:
     """Return ``moment`` as RFC 3339 in UTC, with "Z" and at most three fractional digits (OCPP 1.6 section 3.16).
 
     Raises `EncodingError` when it has no zone, or lies outside the years 1 to 9999 in UTC.
     """
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise EncodingError("a datetime needs a zone, such as datetime.now(timezone.utc)")
-    try:
-        utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    except OverflowError:
-        raise EncodingError("the datetime cannot be written in UTC") from None
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"
+    if moment.tzinfo is not timezone.utc:
+        if moment.utcoffset() is None:
+            raise EncodingError("a datetime needs a zone, such as datetime.now(timezone.utc)")
+        try:
+            moment = moment.astimezone(timezone.utc)
+        except OverflowError:
+            raise EncodingError("the datetime cannot be written in UTC") from None
+    text = moment.isoformat(timespec="milliseconds" if moment.microsecond >= 1000 else "seconds")
+    return text[: -len("+00:00")] + "Z"

@@ -1,0 +1,202 @@
+"""`Answering`: what a client and a server do alike with the CALLs of their peers: handle them and answer them.
+
+A CALL becomes a job of its connection's handler thread; jobs of one connection run one at a time, in order. Every CALL
+is answered once: with what its handler returns, with an error, or later by ``send_response`` or ``send_error``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, Iterable, Mapping, Optional, Union
+
+from .clock import Clock, SystemClock
+from .connection import AnswerMemory, Connection
+from .errors import (
+    EncodingError,
+    ErrorCode,
+    OCPPError,
+    TransportError,
+    UnsupportedFeature,
+    UsageError,
+    ValidationError,
+)
+from .handlers import Frame, Handlers, Registering
+from .messages import Call, CallError
+from .payloads import Payload
+from .profile import Profile
+from .settings import LoggerLike
+
+__all__ = ["Answering"]
+
+
+class Answering(Registering):
+    """An `Endpoint` that answers CALLs. Use `Client` or `Server`."""
+
+    def __init__(
+        self,
+        profiles: Iterable[Profile],
+        *,
+        clock: Optional[Clock],
+        validate: Optional[bool],
+        message_id_generator: Optional[Callable[[], str]],
+        logger: Optional[LoggerLike],
+        max_waiting_calls: int,
+        repeat_answers: int,
+    ) -> None:
+        super().__init__(profiles, validate=validate, message_id_generator=message_id_generator, logger=logger)
+        self._clock = clock or SystemClock()
+        self._handlers = Handlers()
+        self._answers = AnswerMemory(repeat_answers)
+        self._max_waiting_calls = max_waiting_calls
+
+    def _receive_call(self, connection: Connection, call: Call) -> None:
+        again = self._answers.get(connection.client_id, call.unique_id)
+        if again is not None:
+            self.log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id)
+            self._submit(connection, self._write, connection, again)
+        elif connection.unanswered() >= self._max_waiting_calls:
+            self.log.warning("%s: too many CALLs are waiting", connection.client_id)
+            description = "too many CALLs are waiting"
+            self._send_error(connection, call.unique_id, ErrorCode.GENERIC_ERROR, description, finish=False)
+        elif not connection.begin(call):
+            self.log.warning("%s: CALL %r is being handled already", connection.client_id, call.unique_id)
+            code = connection.dialect.repeated_id_code
+            self._send_error(connection, call.unique_id, code, "a CALL of this id is being handled", finish=False)
+        else:
+            self._submit(connection, self._handle, connection, call)
+
+    def _handle(self, connection: Connection, call: Call) -> None:
+        """Run the handler of ``call`` and send what it returns; on the connection's handler thread."""
+        assert isinstance(call.payload, Payload)
+        handler = self._handlers.for_request(call.payload)
+        if handler is None:
+            description = f"{call.action} is not supported here"
+            self._send_error(connection, call.unique_id, ErrorCode.NOT_SUPPORTED, description)
+            return
+        try:
+            response = handler(connection.client_id, call.payload, call.unique_id, call.action)
+        except OCPPError as error:
+            self._answer_handled(connection, call, error)
+        except Exception:
+            self.log.exception("%s: the handler of %s failed", connection.client_id, call.action)
+            failure = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
+            self._answer_handled(connection, call, failure)
+        else:
+            if response is not None:
+                self._answer_handled(connection, call, response)
+
+    def _answer_handled(self, connection: Connection, call: Call, response: Union[Payload, OCPPError]) -> None:
+        if not connection.is_unanswered(call):
+            self.log.error("%s: the handler answered %s twice", connection.client_id, call.action)
+            return
+        if isinstance(response, OCPPError):
+            self._send_error(connection, call.unique_id, response.code, response.description, response.details)
+            return
+        try:
+            self._answer(connection, call.unique_id, response)
+        except UsageError as error:
+            self.log.error("%s: the answer to %s cannot be sent: %s", connection.client_id, call.action, error)
+        except TransportError as error:
+            self.log.warning("%s: the answer to %s was not sent: %s", connection.client_id, call.action, error)
+
+    def _answer(self, connection: Connection, message_id: str, response: Payload) -> None:
+        """Send ``response``; one that cannot be sent is replaced by a CALLERROR, and the error is raised."""
+        call = connection.finish(message_id)
+        action = None if call is None else call.action
+        try:
+            result = self.create_call_result(response, message_id, connection.dialect, action)
+            text = result.to_json()
+        except UsageError as error:
+            self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")
+            raise
+        try:
+            self._write(connection, text)
+        except TransportError as error:
+            error.message_id = message_id
+            self._send_error(connection, message_id, ErrorCode.GENERIC_ERROR, "the answer could not be sent")
+            raise
+        self._answers.put(connection.client_id, message_id, text)
+        if call is not None:
+            assert isinstance(call.payload, Payload)
+            for handler in self._handlers.after.get(type(call.payload), ()):
+                self._guarded(handler, connection.client_id, call.payload)
+
+    def _answer_with_error(
+        self,
+        connection: Connection,
+        message_id: str,
+        code: Union[ErrorCode, str],
+        description: str,
+        details: Optional[Mapping[str, Any]],
+    ) -> None:
+        """Send a CALLERROR; one that cannot be sent is replaced by a plain one, and the error is raised."""
+        try:
+            text = self.create_call_error(message_id, code, description, details, connection.dialect).to_json()
+        except UsageError:
+            plain = code if isinstance(code, ErrorCode) else ErrorCode.GENERIC_ERROR
+            self._send_error(connection, message_id, plain, description)
+            raise
+        connection.finish(message_id)
+        try:
+            self._write(connection, text)
+        except TransportError as error:
+            error.message_id = message_id
+            raise
+        self._answers.put(connection.client_id, message_id, text)
+
+    def _send_error(
+        self,
+        connection: Connection,
+        message_id: str,
+        code: Union[ErrorCode, str],
+        description: str,
+        details: Optional[Mapping[str, Any]] = None,
+        finish: bool = True,
+    ) -> None:
+        """Send a CALLERROR from inside the library: what goes wrong is logged."""
+        if finish:
+            connection.finish(message_id)
+        try:
+            text = self.create_call_error(message_id, code, description, details, connection.dialect).to_json()
+        except UsageError as error:
+            self.log.error("%s: a CALLERROR cannot be sent as it is: %s", connection.client_id, error)
+            plain = connection.dialect.spell(ErrorCode.GENERIC_ERROR)
+            text = CallError(message_id, plain, description).to_json()
+        try:
+            self._write(connection, text)
+        except TransportError as error:
+            self.log.warning("%s: a CALLERROR was not sent: %s", connection.client_id, error)
+
+    # Writing, and calling what the program registered
+
+    def _write(self, connection: Connection, text: str) -> None:
+        """Write one frame. Raises `TransportError`."""
+        self._observe("out", connection, text)
+        connection.channel.send(text)
+
+    def _submit(self, connection: Connection, function: Callable[..., Any], *arguments: Any) -> None:
+        connection.channel.submit(partial(self._guarded, function, *arguments))
+
+    def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception:
+            self.log.exception("%s failed", getattr(function, "__qualname__", function))
+            return None
+
+    def _observe(self, direction: str, connection: Connection, text: str) -> None:
+        observers = self._handlers.observers
+        if observers:
+            frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
+            for observer in observers:
+                self._guarded(observer, frame)
+
+
+def _code_for(error: UsageError) -> ErrorCode:
+    if isinstance(error, ValidationError):
+        return error.code
+    if isinstance(error, UnsupportedFeature):
+        return ErrorCode.NOT_SUPPORTED
+    if isinstance(error, EncodingError):
+        return ErrorCode.INTERNAL_ERROR
+    return ErrorCode.GENERIC_ERROR

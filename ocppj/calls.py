@@ -1,0 +1,107 @@
+"""The requests that wait for their end, and the futures that carry it.
+
+Whoever takes a call out of `OpenCalls` ends it, and nobody else does: an answer, a timeout, a cancellation, a lost
+connection and ``stop()`` may all come at once, and the future ends once.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import Callable, Dict, List, Optional, Tuple
+
+from .payloads import Payload
+
+__all__ = ["CallFuture", "OpenCall", "OpenCalls"]
+
+
+class CallFuture(Future):  # type: ignore[type-arg]
+    """The end of one request: its typed response, or the error it failed with.
+
+    ``message_id`` is the id of the CALL. ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
+    Callbacks added with ``add_done_callback`` run on the thread that reads the connection: they must not block, and
+    ``call()`` there raises `WouldDeadlock`.
+    """
+
+    def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
+        super().__init__()
+        self.message_id = message_id
+        self._withdraw = withdraw
+
+    def cancel(self) -> bool:
+        """Give the request up; return whether it had not ended yet."""
+        if not super().cancel():
+            return False
+        self._withdraw(self.message_id)
+        return True
+
+
+class OpenCall:
+    """One request that has not ended. ``fragile`` ends it with the connection, even one that will be regained."""
+
+    def __init__(self, request: Payload, future: CallFuture, fragile: bool) -> None:
+        self.request = request
+        self.future = future
+        self.fragile = fragile
+
+    def answer(self, response: Payload) -> None:
+        """End the call with ``response``."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(response)
+
+    def fail(self, error: BaseException) -> None:
+        """End the call with ``error``."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
+class OpenCalls:
+    """The open calls of one endpoint, by client and message id. Thread-safe; calls nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Dict[str, Dict[str, OpenCall]] = {}
+
+    def __len__(self) -> int:
+        """Return how many calls are open."""
+        with self._lock:
+            return sum(map(len, self._calls.values()))
+
+    def add(self, client_id: str, call: OpenCall) -> bool:
+        """Add ``call``; return false, and add nothing, when one of its id is open for that client already."""
+        with self._lock:
+            calls = self._calls.setdefault(client_id, {})
+            return calls.setdefault(call.future.message_id, call) is call
+
+    def take(self, client_id: str, message_id: str) -> Optional[OpenCall]:
+        """Remove and return that call, or ``None`` when it is not open (any more)."""
+        with self._lock:
+            calls = self._calls.get(client_id)
+            if calls is None:
+                return None
+            call = calls.pop(message_id, None)
+            if not calls:
+                del self._calls[client_id]
+            return call
+
+    def take_client(self, client_id: str) -> List[OpenCall]:
+        """Remove and return all calls to that client."""
+        with self._lock:
+            return list(self._calls.pop(client_id, {}).values())
+
+    def take_all(self) -> List[OpenCall]:
+        """Remove and return all calls."""
+        with self._lock:
+            calls = [call for each in self._calls.values() for call in each.values()]
+            self._calls.clear()
+            return calls
+
+    def fragile(self) -> List[Tuple[str, str]]:
+        """Return (client id, message id) of the calls that end with the connection."""
+        with self._lock:
+            return [
+                (client_id, message_id)
+                for client_id, calls in self._calls.items()
+                for message_id, call in calls.items()
+                if call.fragile
+            ]

@@ -1,0 +1,339 @@
+"""`Client`: a charge point. An `Endpoint`, a `ClientDispatcher` and a transport's client."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from types import TracebackType
+from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Type, TypeVar, Union
+
+from .calls import CallFuture
+from .clock import Clock
+from .connection import Connection
+from .dialect import Dialect
+from .dispatcher import DEFAULT_TIMEOUT, ClientDispatcher, DefaultClientDispatcher
+from .endpoint import Pending
+from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
+from .node import Node
+from .payloads import Payload
+from .profile import Profile
+from .queues import RequestBundle
+from .settings import LoggerLike
+from .state import PendingRequestState
+from .ws.base import Channel, Close
+from .ws.base import Client as WsClient
+from .ws.client import WebSocketClient
+
+__all__ = ["Client"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Client(Node):
+    """A charge point called ``id``, with one connection to a central system.
+
+    ``profiles`` say what it speaks; their OCPP versions are offered in order. ``timeout`` is how long a request may
+    stay unanswered, in seconds. With ``reconnect`` (the default) a lost connection is regained until `stop`: queued
+    requests are kept and sent then.
+
+    ``ws_client``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
+    ``basic_auth``, ``headers``, ``ping_interval`` ...) are those of `ocppj.ws.client.WebSocketClient`.
+
+    ``max_bad_messages`` frames in a row that are no OCPP message close the connection with 1002.
+    ``max_waiting_calls`` bounds the peer's CALLs that wait to be handled. ``repeat_answers`` is how many answers are
+    remembered, for a peer that repeats a CALL with its id. ``validate``, ``message_id_generator`` and ``logger``
+    override the settings of the process.
+
+    Handlers run on the connection's dispatcher thread, one at a time, in order, and may block and ``call()``.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        profiles: Iterable[Profile] = (),
+        ws_client: Optional[WsClient] = None,
+        dispatcher: Optional[ClientDispatcher] = None,
+        state: Optional[PendingRequestState] = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        reconnect: Optional[bool] = None,
+        clock: Optional[Clock] = None,
+        validate: Optional[bool] = None,
+        message_id_generator: Optional[Callable[[], str]] = None,
+        logger: Optional[LoggerLike] = None,
+        max_bad_messages: int = 100,
+        max_waiting_calls: int = 1000,
+        repeat_answers: int = 0,
+        **transport: Any,
+    ) -> None:
+        super().__init__(
+            profiles,
+            clock=clock,
+            validate=validate,
+            message_id_generator=message_id_generator,
+            logger=logger,
+            max_bad_messages=max_bad_messages,
+            max_waiting_calls=max_waiting_calls,
+            repeat_answers=repeat_answers,
+        )
+        if not isinstance(id, str) or not id:
+            raise UsageError("a client's id is a text that is not empty")
+        if ws_client is not None and transport:
+            raise UsageError(f"give the ws_client its options itself: {', '.join(transport)}")
+        self.id = id
+        self._ws: WsClient = WebSocketClient(clock=self._clock, **transport) if ws_client is None else ws_client
+        if reconnect is not None:
+            self._ws.reconnect = reconnect
+        self._state = PendingRequestState() if state is None else state
+        self._dispatcher = DefaultClientDispatcher() if dispatcher is None else dispatcher
+        self._dispatcher.set_timeouts(self._timeouts)
+        self._dispatcher.set_timeout(timeout)
+        self._dispatcher.set_pending_request_state(self._state)
+        self._dispatcher.set_network_client(_Network(self))
+        self._dispatcher.set_on_request_canceled(partial(self._on_canceled, id))
+        self._ws.set_connected_handler(self._connected)
+        self._ws.set_message_handler(self._receive)
+        self._ws.set_disconnected_handler(self._disconnected)
+        self._lock = threading.Lock()  # guards the four below
+        self._started = False
+        self._connection: Optional[Connection] = None
+        self._ended = threading.Event()  # set when there is no connection and none will be regained
+        self._end: Optional[Close] = None
+        self._disconnected_handler: Optional[Callable[[Close], None]] = None
+        self._reconnected_handler: Optional[Callable[[], None]] = None
+
+    # Life cycle
+
+    def connect(self, url: str) -> "Client":
+        """Connect to ``url`` + "/" + the percent-encoded id, and return this client when connected.
+
+        Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; the first
+        connection is tried once. Raises `UsageError` when the client is started already or has no profiles.
+        """
+        if not self.profiles:
+            raise UsageError("the client has no profiles, hence no OCPP version to offer")
+        with self._lock:
+            if self._started:
+                raise UsageError(f"client {self.id!r} is started already")
+            self._started = True
+            self._end = None
+            self._ended.clear()
+        self._timeouts.start()
+        try:
+            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects])
+        except BaseException:
+            self.stop()
+            raise
+        with self._lock:
+            stopped = not self._started and self._end is None
+        if stopped:
+            self._ws.stop()
+            raise Stopped(f"client {self.id!r} was stopped while it connected")
+        return self
+
+    def start(self, url: str) -> None:
+        """Connect, and block until `stop` or, with ``reconnect=False``, until the connection ends.
+
+        Raises what `connect` raises, and `ConnectionLost` when the connection broke and is not to be regained.
+        """
+        self.connect(url)
+        self._ended.wait()
+        end = self._end
+        if end is not None and (end.error is not None or end.code == 1006):
+            raise ConnectionLost(f"the connection broke: {end}")
+
+    def stop(self) -> None:
+        """Close the connection and end every request with `Stopped`; return when threads and sockets are gone.
+
+        May be called from any thread, handlers included, and more than once.
+        """
+        self._dispatcher.stop()
+        with self._lock:
+            self._started = False
+        for open_call in self._calls.take_all():
+            open_call.fail(Stopped("the client was stopped", open_call.future.message_id))
+        self._ws.stop()
+        self._timeouts.stop()
+        self._ended.set()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    @property
+    def version(self) -> Optional[str]:
+        """The OCPP version of the present connection, such as "1.6", or ``None`` when there is none."""
+        dialect = self._dialect_of(self.id)
+        return None if dialect is None else dialect.version
+
+    def is_connected(self) -> bool:
+        """Tell whether there is a connection now."""
+        return self._connection is not None
+
+    # Requests and answers
+
+    def call(self, request: Payload, timeout: Optional[float] = None) -> Any:
+        """Send ``request``, wait, and return the typed response.
+
+        ``timeout`` bounds the whole wait, in seconds; without it the request may wait its turn in the queue, and then
+        for the client's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
+        `CallTimeout` when it does not answer, `ConnectionLost` as soon as the connection is lost (the request is then
+        given up; use `send_request` for one that outlives the connection), `Stopped`, `InvalidResponse`, and what
+        `send_request` raises.
+
+        May be called from any thread, and from handlers. Not from callbacks of futures, observers and the like, which
+        run on the thread that reads the connection: there it raises `WouldDeadlock`.
+        """
+        if self._started and self._connection is None:
+            raise ConnectionLost("there is no connection now")
+        return self._call(self.id, request, timeout)
+
+    def send_request(self, request: Payload, timeout: Optional[float] = None) -> CallFuture:
+        """Queue ``request`` and return a future with its ``message_id``; one request is under way at a time.
+
+        ``timeout`` is as in `call`. Raises `NotRunning` before the start and after the end, `ValidationError` and
+        `EncodingError` for a bad payload, `UnsupportedFeature`, and `QueueFull`. A failed write is not raised: the
+        future fails.
+        """
+        return self._send_request(self.id, request, timeout, fragile=False)
+
+    def send_response(self, message_id: str, response: Payload) -> None:
+        """Answer the CALL ``message_id``. Raises `ValidationError`, `UnsupportedFeature` or `TransportError`.
+
+        When the response cannot be sent, a CALLERROR is sent in its place.
+        """
+        self._answer(self._connection_of(self.id), message_id, response)
+
+    def send_error(
+        self,
+        message_id: str,
+        code: Union[ErrorCode, str],
+        description: str = "",
+        details: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        """Answer the CALL ``message_id`` with an error. Raises `UsageError` for an unknown code, `TransportError`."""
+        self._answer_with_error(self._connection_of(self.id), message_id, code, description, details)
+
+    # Handlers of a client's own; the others are `ocppj.handlers.Registering`'s
+
+    def set_disconnected_handler(self, handler: F) -> F:
+        """Call ``f(close)`` when a connection has ended; `ocppj.ws.base.Close` says how."""
+        self._disconnected_handler = handler
+        return handler
+
+    def set_reconnected_handler(self, handler: F) -> F:
+        """Call ``f()`` when a lost connection is regained."""
+        self._reconnected_handler = handler
+        return handler
+
+    # What the transport and `Node` call
+
+    def _connected(self, channel: Channel) -> None:
+        dialect = self.get_dialect(channel.subprotocol)
+        if dialect is None:
+            channel.close(1002, "no OCPP version in common")
+            return
+        connection = Connection(self.id, channel, dialect)
+        with self._lock:
+            self._connections[channel] = connection
+            self._connection = connection
+            started = self._started
+        if not started:
+            return
+        if self._dispatcher.is_running():
+            self._dispatcher.resume()
+            if self._reconnected_handler is not None:
+                self._submit(connection, self._reconnected_handler)
+        else:
+            self._dispatcher.start()
+
+    def _disconnected(self, channel: Channel, close: Close) -> None:
+        with self._lock:
+            connection = self._connections.pop(channel, None)
+            if self._connection is connection:
+                self._connection = None
+            final = not (self._started and self._ws.reconnect)
+            ended_by_itself = final and self._started
+            if ended_by_itself:
+                self._started = False
+                self._end = close
+        self.log.info("%s: connection %s", self.id, close)
+        if final:
+            self._dispatcher.stop()
+            for open_call in self._calls.take_all():
+                open_call.fail(ConnectionLost(f"the connection was {close}", open_call.future.message_id))
+        else:
+            self._suspend(close)
+        if connection is not None and self._disconnected_handler is not None:
+            self._submit(connection, self._disconnected_handler, close)
+        if ended_by_itself:
+            self._timeouts.stop(0)
+            self._ended.set()
+
+    def _suspend(self, reason: object) -> None:
+        """Keep requests back until the connection is regained; those of `call` end now."""
+        self._dispatcher.pause()
+        for client_id, message_id in self._calls.fragile():
+            self._fail(client_id, ConnectionLost(f"the connection was lost: {reason}", message_id))
+        if self._connection is not None:  # regained meanwhile: whoever regained it may have resumed before the pause
+            self._dispatcher.resume()
+
+    def _send_text(self, text: str) -> None:
+        connection = self._connection_of(self.id)
+        try:
+            self._write(connection, text)
+        except TransportError as error:
+            # One write failed; the requests that wait behind it need not fail too.
+            if self._ws.reconnect:
+                with self._lock:
+                    if self._connection is connection:
+                        self._connection = None
+                self._suspend(error)
+            raise
+
+    def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda client_id, *arguments: handler(*arguments)
+
+    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
+        self._dispatcher.send_request(bundle)
+
+    def _complete(self, client_id: str, message_id: str) -> None:
+        self._dispatcher.complete_request(message_id)
+
+    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        return self._dispatcher.cancel_request(message_id, error)
+
+    def _pending(self, client_id: str) -> Pending:
+        return self._state
+
+    def _connection_of(self, client_id: str) -> Connection:
+        connection = self._connection
+        if connection is not None:
+            return connection
+        if not self._started:
+            raise NotRunning(f"client {self.id!r} is not started")
+        raise TransportError("there is no connection now")
+
+    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
+        connection = self._connection
+        return None if connection is None else connection.dialect
+
+    def _waiting(self) -> ContextManager[Any]:
+        return self._ws.waiting()
+
+
+class _Network:
+    """Where the dispatcher writes: the client's present connection, with its observers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def send(self, text: str) -> None:
+        self._client._send_text(text)

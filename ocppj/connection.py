@@ -1,0 +1,86 @@
+"""One connection, seen from OCPP: its version, the CALLs of the peer that are not answered yet, its bad frames."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Dict, Optional, Tuple
+
+from .dialect import Dialect
+from .messages import Call
+from .ws.base import Channel
+
+__all__ = ["AnswerMemory", "Connection"]
+
+
+class Connection:
+    """A channel and what OCPP knows about it. Thread-safe."""
+
+    def __init__(self, client_id: str, channel: Channel, dialect: Dialect) -> None:
+        self.client_id = client_id
+        self.channel = channel
+        self.dialect = dialect
+        self._lock = threading.Lock()
+        self._unanswered: Dict[str, Call] = {}
+        self._bad_in_a_row = 0  # touched by the reading thread alone
+
+    def begin(self, call: Call) -> bool:
+        """Note that ``call`` is being handled; return false when one of its id is already."""
+        with self._lock:
+            return self._unanswered.setdefault(call.unique_id, call) is call
+
+    def unanswered(self) -> int:
+        """Return how many CALLs of the peer wait for their answer."""
+        with self._lock:
+            return len(self._unanswered)
+
+    def is_unanswered(self, call: Call) -> bool:
+        """Tell whether ``call`` has not been answered."""
+        with self._lock:
+            return self._unanswered.get(call.unique_id) is call
+
+    def finish(self, message_id: str) -> Optional[Call]:
+        """Note that an answer goes out; return the CALL it answers, if it is known."""
+        with self._lock:
+            return self._unanswered.pop(message_id, None)
+
+    def count_bad(self) -> int:
+        """Count a frame that is no message; return how many came in a row."""
+        self._bad_in_a_row += 1
+        return self._bad_in_a_row
+
+    def count_good(self) -> None:
+        """Count a frame that is a message."""
+        self._bad_in_a_row = 0
+
+
+class AnswerMemory:
+    """The last answers given, so that a CALL repeated with its id gets the same answer again.
+
+    A peer that did not get an answer may send the request again with the same id (OCPP-J 1.6 errata 3.1), on a new
+    connection too. ``capacity`` bounds the number of answers kept over all clients; 0 keeps none.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 0:
+            raise ValueError("the number of answers to remember must not be negative")
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._answers: "OrderedDict[Tuple[str, str], str]" = OrderedDict()
+
+    def put(self, client_id: str, message_id: str, text: str) -> None:
+        """Remember that ``text`` answered that CALL."""
+        if not self._capacity:
+            return
+        with self._lock:
+            self._answers[client_id, message_id] = text
+            self._answers.move_to_end((client_id, message_id))
+            while len(self._answers) > self._capacity:
+                self._answers.popitem(last=False)
+
+    def get(self, client_id: str, message_id: str) -> Optional[str]:
+        """Return the text that answered that CALL, or ``None``."""
+        if not self._capacity:
+            return None
+        with self._lock:
+            return self._answers.get((client_id, message_id))

@@ -1,0 +1,262 @@
+"""`Node`: what a client and a server do alike: send requests and receive frames (`Answering` answers them).
+
+Life of a message. The transport calls `_receive` on the connection's reading thread. An answer completes its request
+there and then, so that a handler which waits for it in ``call()`` is woken whatever else the connection is doing. A
+CALL becomes a job of the connection's handler thread; jobs of one connection run one at a time, in order. Everything
+a program registered runs as such a job, except observers, the invalid-message hook and canceled-request handlers,
+which run where the thing happens and must not block.
+
+A client and a server differ in who their peers are: `Client` and `Server` fill in `_dispatch`, `_complete`,
+`_withdraw`, `_pending` and the like.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from functools import partial
+from typing import Any, Callable, ContextManager, Dict, Iterable, Optional, Sequence
+
+from .answering import Answering
+from .calls import CallFuture, OpenCall, OpenCalls
+from .clock import Clock
+from .connection import Connection
+from .dialect import Dialect
+from .endpoint import Pending
+from .errors import (
+    CallFailed,
+    CallTimeout,
+    ErrorCode,
+    InvalidResponse,
+    MessageError,
+    OCPPError,
+    UsageError,
+    WouldDeadlock,
+)
+from .messages import Call, CallError, CallResult, MessageType, parse_json_message
+from .payloads import Payload
+from .profile import Profile
+from .queues import RequestBundle
+from .settings import LoggerLike
+from .timeouts import Timeouts
+from .ws.base import Channel
+
+__all__ = ["Node"]
+
+
+class Node(Answering):
+    """An `Endpoint` with connections. Use `Client` or `Server`."""
+
+    def __init__(
+        self,
+        profiles: Iterable[Profile],
+        *,
+        clock: Optional[Clock],
+        validate: Optional[bool],
+        message_id_generator: Optional[Callable[[], str]],
+        logger: Optional[LoggerLike],
+        max_bad_messages: int,
+        max_waiting_calls: int,
+        repeat_answers: int,
+    ) -> None:
+        super().__init__(
+            profiles,
+            clock=clock,
+            validate=validate,
+            message_id_generator=message_id_generator,
+            logger=logger,
+            max_waiting_calls=max_waiting_calls,
+            repeat_answers=repeat_answers,
+        )
+        self._timeouts = Timeouts(self._clock)
+        self._calls = OpenCalls()
+        self._connections: Dict[Channel, Connection] = {}
+        self._max_bad_messages = max_bad_messages
+        self._reading = threading.local()  # .connection: the one whose frame this thread is receiving
+
+    # What a client and a server do differently
+
+    @abstractmethod
+    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
+        """Give ``bundle`` to the dispatcher."""
+
+    @abstractmethod
+    def _complete(self, client_id: str, message_id: str) -> None:
+        """Tell the dispatcher that the answer came."""
+
+    @abstractmethod
+    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        """Have the dispatcher cancel a request; return whether it did."""
+
+    @abstractmethod
+    def _pending(self, client_id: str) -> Pending:
+        """Return the pending-request state of that peer."""
+
+    @abstractmethod
+    def _connection_of(self, client_id: str) -> Connection:
+        """Return the connection to that peer. Raises `NotRunning`, `UnknownClient` or `TransportError`."""
+
+    @abstractmethod
+    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
+        """Return the version spoken with that peer, ``None`` where that is not known yet."""
+
+    @abstractmethod
+    def _waiting(self) -> ContextManager[Any]:
+        """Return the transport's context for a thread that waits for a message."""
+
+    # Sending requests
+
+    def _send_request(self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool) -> CallFuture:
+        """Check, encode and queue ``request``; see `Client.send_request`."""
+        call = self.create_call(request, self._dialect_of(client_id))
+        bundle = RequestBundle(call, call.to_json())
+        future = CallFuture(call.unique_id, partial(self._give_up, client_id))
+        if not self._calls.add(client_id, OpenCall(request, future, fragile)):
+            raise UsageError(f"a request with the id {call.unique_id!r} is waiting already")
+        if timeout is not None:
+            expiry = CallTimeout(f"no answer within {timeout} seconds", call.unique_id)
+            deadline = self._timeouts.add(timeout, partial(self._fail, client_id, expiry))
+            future.add_done_callback(lambda _: deadline.cancel())
+        try:
+            self._dispatch(client_id, bundle)
+        except BaseException as error:
+            open_call = self._calls.take(client_id, call.unique_id)
+            if open_call is not None:
+                open_call.fail(error)
+            raise
+        return future
+
+    def _call(self, client_id: str, request: Payload, timeout: Optional[float]) -> Any:
+        """Send ``request`` and wait for its end; see `Client.call`."""
+        reading = getattr(self._reading, "connection", None)
+        if reading is not None and reading.client_id == client_id:
+            raise WouldDeadlock("call() on the thread that reads the connection: use send_request(), or a handler")
+        future = self._send_request(client_id, request, timeout, fragile=True)
+        try:
+            with self._waiting():
+                return future.result()
+        except BaseException:
+            future.cancel()  # an interrupted wait leaves nothing behind; a future that ended is not touched
+            raise
+
+    def _give_up(self, client_id: str, message_id: str) -> None:
+        """Forget a request whose future was canceled."""
+        open_call = self._calls.take(client_id, message_id)
+        if open_call is not None:
+            open_call.future.set_running_or_notify_cancel()
+            self._withdraw(client_id, message_id, CallFailed("the request was canceled", message_id))
+
+    def _fail(self, client_id: str, error: CallFailed) -> None:
+        """End the request ``error.message_id`` with ``error``, sent or not."""
+        message_id = error.message_id
+        assert message_id is not None
+        if not self._withdraw(client_id, message_id, error):
+            open_call = self._calls.take(client_id, message_id)
+            if open_call is not None:
+                open_call.fail(error)
+
+    def _on_canceled(self, client_id: str, message_id: str, request: Any, error: CallFailed) -> None:
+        """Take note that the dispatcher gave a request up."""
+        open_call = self._calls.take(client_id, message_id)
+        if open_call is not None:
+            open_call.fail(error)
+        if self._handlers.canceled is not None:
+            self._guarded(self._handlers.canceled, client_id, message_id, request, error)
+
+    # Receiving frames
+
+    def _receive(self, channel: Channel, text: str) -> None:
+        """Act on one frame; called on the thread that reads ``channel``."""
+        connection = self._connections.get(channel)
+        if connection is None:
+            self.log.warning("ignored a frame on a connection that has ended")
+            return
+        self._observe("in", connection, text)
+        if not text:
+            self.log.warning("%s: ignored an empty frame", connection.client_id)
+            return
+        self._reading.connection = connection
+        try:
+            self._interpret(connection, text)
+        finally:
+            self._reading.connection = None
+
+    def _interpret(self, connection: Connection, text: str) -> None:
+        fields: Optional[Sequence[Any]] = None
+        try:
+            fields = parse_json_message(text)
+            message = self.parse_message(fields, self._pending(connection.client_id), connection.dialect)
+        except MessageError as error:
+            self._receive_invalid(connection, error, text, fields)
+            return
+        connection.count_good()
+        if isinstance(message, Call):
+            self._receive_call(connection, message)
+        elif isinstance(message, CallResult):
+            self._receive_result(connection, message)
+        elif isinstance(message, CallError):
+            self._receive_error(connection, message)
+        elif self._handlers.ignored_message is not None:
+            self._guarded(self._handlers.ignored_message, connection.client_id, fields)
+
+    def _receive_invalid(
+        self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]]
+    ) -> None:
+        self.log.warning("%s: invalid message: %s", connection.client_id, error)
+        replacement = None
+        if self._handlers.invalid_message is not None:
+            hook = self._handlers.invalid_message
+            replacement = self._guarded(hook, connection.client_id, error, text, fields)
+        if error.message_type == MessageType.CALL_RESULT or error.message_type == MessageType.CALL_ERROR:
+            self._receive_invalid_answer(connection, error)
+        elif error.answerable:
+            self._answer_invalid(connection, error, replacement)
+        if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
+            connection.count_good()
+        elif connection.count_bad() == self._max_bad_messages:
+            self.log.error("%s: %d bad frames in a row", connection.client_id, self._max_bad_messages)
+            connection.channel.close(1002, "too many bad messages")
+
+    def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:
+        message_id = error.message_id
+        if message_id is None:
+            message_id = connection.dialect.unreadable_id
+            if message_id is None:
+                return
+        if isinstance(replacement, OCPPError):
+            self._send_error(connection, message_id, replacement.code, replacement.description, replacement.details)
+        else:
+            self._send_error(connection, message_id, error.code, error.description)
+
+    def _receive_invalid_answer(self, connection: Connection, error: MessageError) -> None:
+        message_id = error.message_id
+        if message_id is None or self._pending(connection.client_id).get(message_id) is None:
+            return
+        open_call = self._calls.take(connection.client_id, message_id)
+        self._complete(connection.client_id, message_id)
+        if open_call is not None:
+            failure = InvalidResponse(error, message_id)
+            open_call.fail(failure)
+            if self._handlers.canceled is not None:
+                self._guarded(self._handlers.canceled, connection.client_id, message_id, open_call.request, failure)
+
+    def _receive_result(self, connection: Connection, result: CallResult) -> None:
+        assert isinstance(result.payload, Payload)
+        open_call = self._calls.take(connection.client_id, result.unique_id)
+        self._complete(connection.client_id, result.unique_id)
+        if open_call is not None:
+            open_call.answer(result.payload)
+        handler = self._handlers.response
+        if handler is not None:
+            self._submit(connection, handler, connection.client_id, result.payload, result.unique_id)
+
+    def _receive_error(self, connection: Connection, message: CallError) -> None:
+        error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
+        if not isinstance(error.code, ErrorCode):
+            self.log.warning("%s: unknown error code %r", connection.client_id, error.code)
+        open_call = self._calls.take(connection.client_id, message.unique_id)
+        self._complete(connection.client_id, message.unique_id)
+        if open_call is not None:
+            open_call.fail(error)
+        if self._handlers.error is not None:
+            self._submit(connection, self._handlers.error, connection.client_id, error, error.details)

@@ -1,0 +1,294 @@
+"""`Server`: a central system. An `Endpoint`, a `ServerDispatcher` and a transport's server."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Callable, ContextManager, Dict, Iterable, List, Mapping, Optional, Type, TypeVar, Union
+
+from .calls import CallFuture
+from .clock import Clock
+from .connection import Connection
+from .dialect import Dialect
+from .dispatcher import DEFAULT_TIMEOUT, DefaultServerDispatcher, ServerDispatcher
+from .endpoint import Pending
+from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, UnknownClient, UsageError
+from .node import Node
+from .payloads import Payload
+from .profile import Profile
+from .queues import RequestBundle
+from .settings import LoggerLike
+from .state import ServerState
+from .ws.base import Channel, Close
+from .ws.base import Server as WsServer
+from .ws.server import WebSocketServer
+
+__all__ = ["Server"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Server(Node):
+    """A central system, with one connection per charge point.
+
+    ``profiles`` say what it speaks; each connection uses those of the OCPP version it negotiated. ``timeout`` is how
+    long a request may stay unanswered, in seconds.
+
+    ``ws_server``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
+    ``ping_interval``, ``duplicates`` ...) are those of `ocppj.ws.server.WebSocketServer`. The other arguments are as in
+    `Client`.
+
+    Handlers get the client's id first. They run on the connection's dispatcher thread, one at a time, in order, and
+    may block and ``call()`` anyone, their own connection included.
+    """
+
+    def __init__(
+        self,
+        *,
+        profiles: Iterable[Profile] = (),
+        ws_server: Optional[WsServer] = None,
+        dispatcher: Optional[ServerDispatcher] = None,
+        state: Optional[ServerState] = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        clock: Optional[Clock] = None,
+        validate: Optional[bool] = None,
+        message_id_generator: Optional[Callable[[], str]] = None,
+        logger: Optional[LoggerLike] = None,
+        max_bad_messages: int = 100,
+        max_waiting_calls: int = 1000,
+        repeat_answers: int = 0,
+        **transport: Any,
+    ) -> None:
+        super().__init__(
+            profiles,
+            clock=clock,
+            validate=validate,
+            message_id_generator=message_id_generator,
+            logger=logger,
+            max_bad_messages=max_bad_messages,
+            max_waiting_calls=max_waiting_calls,
+            repeat_answers=repeat_answers,
+        )
+        if ws_server is not None and transport:
+            raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
+        self._ws: WsServer = WebSocketServer(clock=self._clock, **transport) if ws_server is None else ws_server
+        self._state = ServerState() if state is None else state
+        self._dispatcher = DefaultServerDispatcher() if dispatcher is None else dispatcher
+        self._dispatcher.set_timeouts(self._timeouts)
+        self._dispatcher.set_timeout(timeout)
+        self._dispatcher.set_pending_request_state(self._state)
+        self._dispatcher.set_network_server(_Network(self))
+        self._dispatcher.set_on_request_canceled(self._on_canceled)
+        self._ws.set_connected_handler(self._connected)
+        self._ws.set_message_handler(self._receive)
+        self._ws.set_disconnected_handler(self._disconnected)
+        self._lock = threading.Lock()  # guards the two below
+        self._started = False
+        self._by_id: Dict[str, Connection] = {}
+        self._ended = threading.Event()
+        self._ended.set()
+        self._new_client_handler: Optional[Callable[[str], Any]] = None
+        self._disconnected_client_handler: Optional[Callable[[str], Any]] = None
+
+    # Life cycle
+
+    def listen(self, port: int = 0, path: str = "/{id}", host: str = "0.0.0.0") -> "Server":
+        """Listen, and return this server. Port 0 takes any free one; `url` tells where it listens.
+
+        ``path`` is where clients connect: a template that ends in ``{id}``. Raises `TransportError` when the address
+        cannot be had, `UsageError` when the server is started already, has no profiles, or the path is no template.
+        """
+        if not self.profiles:
+            raise UsageError("the server has no profiles, hence no OCPP version to speak")
+        with self._lock:
+            if self._started:
+                raise UsageError("the server is started already")
+            self._started = True
+            self._ended.clear()
+        self._timeouts.start()
+        try:
+            self._dispatcher.start()
+            self._ws.listen(port, path, host, [dialect.subprotocol for dialect in self.dialects])
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start(self, port: int, path: str = "/{id}", host: str = "0.0.0.0") -> None:
+        """Listen, and block until `stop` is called from another thread. Raises what `listen` raises."""
+        self.listen(port, path, host)
+        self._ended.wait()
+
+    def stop(self) -> None:
+        """Stop listening, close every connection, and end every request with `Stopped`.
+
+        Returns when threads and sockets are gone. May be called from any thread, handlers included, and more than once.
+        """
+        self._dispatcher.stop()
+        with self._lock:
+            self._started = False
+        for open_call in self._calls.take_all():
+            open_call.fail(Stopped("the server was stopped", open_call.future.message_id))
+        self._ws.stop()
+        self._timeouts.stop()
+        self._ended.set()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The URL for a client on this machine, without the identity: what `Client.connect` takes."""
+        return self._ws.url
+
+    def client_ids(self) -> List[str]:
+        """Return the ids of the connected clients."""
+        with self._lock:
+            return list(self._by_id)
+
+    def version_of(self, client_id: str) -> str:
+        """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`."""
+        return self._connection_of(client_id).dialect.version
+
+    def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
+        """Close that client's connection. Raises `UnknownClient`."""
+        self._connection_of(client_id).channel.close(code, reason)
+
+    # Requests and answers
+
+    def call(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> Any:
+        """Send ``request`` to that client, wait, and return the typed response.
+
+        ``timeout`` bounds the whole wait, in seconds; without it the request may wait its turn in the queue, and then
+        for the server's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
+        `CallTimeout` when it does not answer, `ConnectionLost` when the connection ends, `Stopped`,
+        `InvalidResponse`, and what `send_request` raises.
+
+        May be called from any thread, and from handlers. Not from callbacks of futures, observers and the like, which
+        run on the thread that reads the connection: there it raises `WouldDeadlock`.
+        """
+        return self._call(client_id, request, timeout)
+
+    def send_request(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> CallFuture:
+        """Queue ``request`` for that client and return a future with its ``message_id``.
+
+        One request to a client is under way at a time. ``timeout`` is as in `call`. Raises `NotRunning`,
+        `UnknownClient`, `ValidationError` and `EncodingError` for a bad payload, `UnsupportedFeature`, and
+        `QueueFull`. A failed write is not raised: the future fails.
+        """
+        return self._send_request(client_id, request, timeout, fragile=True)
+
+    def send_response(self, client_id: str, message_id: str, response: Payload) -> None:
+        """Answer the CALL ``message_id`` of that client.
+
+        Raises `UnknownClient`, `ValidationError`, `UnsupportedFeature` or `TransportError`. When the response cannot
+        be sent, a CALLERROR is sent in its place.
+        """
+        self._answer(self._connection_of(client_id), message_id, response)
+
+    def send_error(
+        self,
+        client_id: str,
+        message_id: str,
+        code: Union[ErrorCode, str],
+        description: str = "",
+        details: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        """Answer the CALL ``message_id`` of that client with an error.
+
+        Raises `UnknownClient`, `UsageError` for an unknown code, and `TransportError`.
+        """
+        self._answer_with_error(self._connection_of(client_id), message_id, code, description, details)
+
+    # Handlers of a server's own; the others are `ocppj.handlers.Registering`'s
+
+    def set_new_client_handler(self, handler: F) -> F:
+        """Call ``f(client_id)`` when a client has connected, before its first request is handled."""
+        self._new_client_handler = handler
+        return handler
+
+    def set_disconnected_client_handler(self, handler: F) -> F:
+        """Call ``f(client_id)`` when a client has disconnected, after its last request was handled."""
+        self._disconnected_client_handler = handler
+        return handler
+
+    # What the transport and `Node` call
+
+    def _connected(self, channel: Channel) -> None:
+        dialect = self.get_dialect(channel.subprotocol)
+        if dialect is None:
+            channel.close(1002, "no OCPP version in common")
+            return
+        connection = Connection(channel.id, channel, dialect)
+        with self._lock:
+            if not self._started:
+                return
+            self._connections[channel] = connection
+            self._by_id[channel.id] = connection
+        self._dispatcher.create_client(channel.id)
+        if self._new_client_handler is not None:
+            self._submit(connection, self._new_client_handler, channel.id)
+
+    def _disconnected(self, channel: Channel, close: Close) -> None:
+        with self._lock:
+            connection = self._connections.pop(channel, None)
+            current = connection is not None and self._by_id.get(channel.id) is connection
+            if current:
+                del self._by_id[channel.id]
+        if connection is None:
+            return
+        self.log.info("%s: connection %s", channel.id, close)
+        if current:  # not replaced by a newer connection of the same identity, whose requests these would be
+            self._dispatcher.delete_client(channel.id)
+            for open_call in self._calls.take_client(channel.id):
+                message_id = open_call.future.message_id
+                open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
+        if self._disconnected_client_handler is not None:
+            self._submit(connection, self._disconnected_client_handler, channel.id)
+
+    def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        return handler
+
+    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
+        self._dispatcher.send_request(client_id, bundle)
+
+    def _complete(self, client_id: str, message_id: str) -> None:
+        self._dispatcher.complete_request(client_id, message_id)
+
+    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        return self._dispatcher.cancel_request(client_id, message_id, error)
+
+    def _pending(self, client_id: str) -> Pending:
+        return self._state.get_client_state(client_id)
+
+    def _connection_of(self, client_id: str) -> Connection:
+        connection = self._by_id.get(client_id)
+        if connection is not None:
+            return connection
+        if not self._started:
+            raise NotRunning("the server is not started")
+        raise UnknownClient(f"no client {client_id!r} is connected")
+
+    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
+        return self._connection_of(client_id).dialect
+
+    def _waiting(self) -> ContextManager[Any]:
+        return self._ws.waiting()
+
+
+class _Network:
+    """Where the dispatcher writes: the clients' present connections, with the server's observers."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def send(self, client_id: str, text: str) -> None:
+        self._server._write(self._server._connection_of(client_id), text)

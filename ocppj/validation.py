@@ -1,0 +1,191 @@
+"""Payload -> verdict. The only importer of ``jsonschema``.
+
+When a payload has several faults one is named, the same one every time: unknown properties first, then missing
+ones (and arrays of the wrong length), then types, then values; among equals the shallowest, then the first in the
+document. Which schema keyword gives which error code is one table, `_KEYWORDS`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+
+import jsonschema
+from jsonschema import validators
+from jsonschema.exceptions import ValidationError as Fault
+
+from .errors import ErrorCode, UsageError, ValidationError
+from .payloads import parse_datetime
+from .profile import Feature
+
+__all__ = ["check_payload"]
+
+# Error codes of OCPP-J 1.6 section 4.2.3 and OCPP 2.x Part 4 section 4.3; the rank orders faults, lowest first.
+_UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
+_CODES = {
+    _UNKNOWN: ErrorCode.FORMAT_VIOLATION,
+    _MISSING: ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
+    _TYPE: ErrorCode.TYPE_CONSTRAINT_VIOLATION,
+    _VALUE: ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
+}
+_KEYWORDS = {
+    "additionalProperties": _UNKNOWN,
+    "required": _MISSING,
+    "minItems": _MISSING,
+    "maxItems": _MISSING,
+    "type": _TYPE,
+    "format": _TYPE,
+}
+
+Path = Tuple[Union[str, int], ...]
+
+
+class _Violation(NamedTuple):
+    rank: int
+    depth: int
+    order: Tuple[int, ...]
+    path: Path
+    words: str
+
+
+def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
+    """Check ``payload``, a JSON value, against the schema of ``feature``'s request (or, if ``answer``, response).
+
+    Raises `ValidationError` for the fault to be named; its description is at most 255 characters. A feature without
+    a schema takes any object.
+    """
+    validator = _validator(feature, answer)
+    if not isinstance(payload, dict):
+        words = f"the payload must be an object, not {_type_name(payload)}"
+        raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", words)
+    if validator is None or validator.is_valid(payload):
+        return
+    worst = min(_violations(payload, validator.iter_errors(payload)))
+    words = worst.words if len(worst.words) <= 255 else worst.words[:252] + "..."
+    raise ValidationError(_CODES[worst.rank], _json_path(worst.path), words)
+
+
+@lru_cache(maxsize=None)
+def _validator(feature: Feature, answer: bool) -> Optional[Any]:
+    schema = feature.response_schema if answer else feature.request_schema
+    if schema is None:
+        return None
+    loaded = dict(schema() if callable(schema) else schema)
+    base = validators.validator_for(loaded, default=jsonschema.Draft6Validator)
+    try:
+        base.check_schema(loaded)
+    except jsonschema.SchemaError as error:
+        kind = "response" if answer else "request"
+        raise UsageError(f"the {kind} schema of {feature.name} is invalid: {error.message}") from error
+    return _exact(base)(loaded, format_checker=_formats)
+
+
+@lru_cache(maxsize=None)
+def _exact(base: Type[Any]) -> Any:
+    extend: Any = validators.extend
+    return extend(base, {"multipleOf": _multiple_of})
+
+
+_formats = jsonschema.FormatChecker(formats=())
+
+
+@_formats.checks("date-time", raises=ValueError)
+def _is_datetime(value: object) -> bool:
+    if isinstance(value, str):
+        parse_datetime(value)
+    return True
+
+
+def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Fault]:
+    """Decide on the decimal text: as floats, 21.4 is no multiple of 0.1."""
+    if validator.is_type(instance, "number"):
+        try:
+            exact = Decimal(repr(instance)) % Decimal(repr(step)) == 0
+        except InvalidOperation:  # too many digits to divide: far beyond any multiple that means something
+            exact = False
+        if not exact:
+            yield Fault(f"{instance!r} is not a multiple of {step}")
+
+
+def _violations(payload: Any, faults: Iterator[Fault]) -> Iterator[_Violation]:
+    for fault in faults:
+        path: Path = tuple(fault.absolute_path)
+        rank = _KEYWORDS.get(str(fault.validator), _VALUE)
+        for last, place, words in _named(fault, path):
+            full = path + last
+            order = _order(payload, path) + ((place,) if last else ())
+            yield _Violation(rank, len(full), order, full, words)
+
+
+def _named(fault: Fault, path: Path) -> List[Tuple[Path, int, str]]:
+    """Return (property below ``path``, its place, words) for each thing the fault is about."""
+    where = f" in {_json_path(path)}" if path else ""
+    instance: Any = fault.instance
+    if fault.validator == "additionalProperties" and isinstance(instance, dict):
+        known = fault.schema.get("properties", {}) if isinstance(fault.schema, dict) else {}
+        extra = [(name, place) for place, name in enumerate(instance) if name not in known]
+        return [((name,), place, f"property {name!r} is not allowed{where}") for name, place in extra]
+    if fault.validator == "required" and isinstance(fault.validator_value, Sequence):
+        missing = [(name, place) for place, name in enumerate(fault.validator_value) if name not in instance]
+        return [((name,), place, f"required property {name!r} is missing{where}") for name, place in missing]
+    return [((), 0, f"{_json_path(path) or 'the payload'} {_words(fault)}")]
+
+
+def _words(fault: Fault) -> str:
+    value: Any = fault.instance
+    limit: Any = fault.validator_value
+    keyword = str(fault.validator)
+    if keyword == "type":
+        return f"must be {_one_of(limit)}, not {_type_name(value)}"
+    if keyword == "format":
+        return f"must be a {limit} as RFC 3339 writes it, with a zone" if limit == "date-time" else f"is no {limit}"
+    if keyword == "enum":
+        return f"must be one of {', '.join(map(str, limit))}, not {_short(value)}"
+    if keyword in _LIMITS:
+        actual = len(value) if keyword[3:] in ("Length", "Items") else value
+        return f"must {_LIMITS[keyword].format(limit)}, not {actual}"
+    return f"is not valid: {fault.message}"
+
+
+_LIMITS: Dict[str, str] = {
+    "minLength": "have at least {} characters",
+    "maxLength": "have at most {} characters",
+    "minItems": "have at least {} items",
+    "maxItems": "have at most {} items",
+    "minimum": "be at least {}",
+    "maximum": "be at most {}",
+    "exclusiveMinimum": "be more than {}",
+    "exclusiveMaximum": "be less than {}",
+    "multipleOf": "be a multiple of {}",
+}
+
+
+def _one_of(types: Union[str, Sequence[str]]) -> str:
+    return " or ".join([types] if isinstance(types, str) else types)
+
+
+def _type_name(value: object) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
+    return names.get(type(value), "null" if value is None else type(value).__name__)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _order(payload: Any, path: Path) -> Tuple[int, ...]:
+    """Return where ``path`` stands in the document: the index of each step in its object or array."""
+    order: List[int] = []
+    for step in path:
+        order.append(step if isinstance(step, int) else list(payload).index(step))
+        payload = payload[step]
+    return tuple(order)
+
+
+def _json_path(path: Path) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
