@@ -147,9 +147,9 @@ class Client(Node):
 
         May be called from any thread, handlers included, and more than once.
         """
-        self._dispatcher.stop()
         with self._lock:
             self._started = False
+        self._dispatcher.stop()
         for open_call in self._calls.take_all():
             open_call.fail(Stopped("the client was stopped", open_call.future.message_id))
         self._ws.stop()
@@ -253,6 +253,8 @@ class Client(Node):
                 self._submit(connection, self._reconnected_handler)
         else:
             self._dispatcher.start()
+            if not self._started:  # stop() came between the look above and the start
+                self._dispatcher.stop()
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         with self._lock:
@@ -300,6 +302,9 @@ class Client(Node):
 
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         return lambda client_id, *arguments: handler(*arguments)
+
+    def _is_cut_off(self, client_id: str) -> bool:
+        return self._connection is None
 
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
         self._dispatcher.send_request(bundle)

@@ -26,6 +26,7 @@ from .endpoint import Pending
 from .errors import (
     CallFailed,
     CallTimeout,
+    ConnectionLost,
     ErrorCode,
     InvalidResponse,
     MessageError,
@@ -89,6 +90,10 @@ class Node(Answering):
         """Have the dispatcher cancel a request; return whether it did."""
 
     @abstractmethod
+    def _is_cut_off(self, client_id: str) -> bool:
+        """Tell whether there is no connection to that peer now."""
+
+    @abstractmethod
     def _pending(self, client_id: str) -> Pending:
         """Return the pending-request state of that peer."""
 
@@ -124,6 +129,9 @@ class Node(Answering):
             if open_call is not None:
                 open_call.fail(error)
             raise
+        if fragile and self._is_cut_off(client_id):
+            # The connection was lost since it was looked at, perhaps before the call was there to be ended with it.
+            self._fail(client_id, ConnectionLost("the connection was lost", call.unique_id))
         return future
 
     def _call(self, client_id: str, request: Payload, timeout: Optional[float]) -> Any:
@@ -131,6 +139,8 @@ class Node(Answering):
         reading = getattr(self._reading, "connection", None)
         if reading is not None and reading.client_id == client_id:
             raise WouldDeadlock("call() on the thread that reads the connection: use send_request(), or a handler")
+        if self._timeouts.is_firing():
+            raise WouldDeadlock("call() on the thread that ends requests in time: use send_request()")
         future = self._send_request(client_id, request, timeout, fragile=True)
         try:
             with self._waiting():

@@ -71,7 +71,7 @@ class Server(Node):
         )
         if ws_server is not None and transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
-        self._ws: WsServer = WebSocketServer(clock=self._clock, **transport) if ws_server is None else ws_server
+        self._ws: WsServer = WebSocketServer(**transport) if ws_server is None else ws_server
         self._state = ServerState() if state is None else state
         self._dispatcher = DefaultServerDispatcher() if dispatcher is None else dispatcher
         self._dispatcher.set_timeouts(self._timeouts)
@@ -124,9 +124,9 @@ class Server(Node):
 
         Returns when threads and sockets are gone. May be called from any thread, handlers included, and more than once.
         """
-        self._dispatcher.stop()
         with self._lock:
             self._started = False
+        self._dispatcher.stop()
         for open_call in self._calls.take_all():
             open_call.fail(Stopped("the server was stopped", open_call.future.message_id))
         self._ws.stop()
@@ -233,7 +233,10 @@ class Server(Node):
                 return
             self._connections[channel] = connection
             self._by_id[channel.id] = connection
-        self._dispatcher.create_client(channel.id)
+        try:
+            self._dispatcher.create_client(channel.id)
+        except NotRunning:  # stop() came in between, and will close the channel
+            return
         if self._new_client_handler is not None:
             self._submit(connection, self._new_client_handler, channel.id)
 
@@ -256,6 +259,9 @@ class Server(Node):
 
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         return handler
+
+    def _is_cut_off(self, client_id: str) -> bool:
+        return client_id not in self._by_id
 
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
         self._dispatcher.send_request(client_id, bundle)

@@ -60,6 +60,7 @@ class Timeouts:
         self._arming = False  # one thread arms at a time; it looks again when it is done
         self._handles: List[TimerHandle] = []  # every timer whose thread may still be there
         self._stopped = False
+        self._local = threading.local()  # .firing: this thread is running callbacks
 
     def add(self, duration: float, callback: Callable[[], None]) -> Deadline:
         """Run ``callback`` after ``duration`` seconds, unless the returned deadline is canceled before."""
@@ -77,6 +78,10 @@ class Timeouts:
         """Return how many deadlines wait."""
         with self._lock:
             return sum(map(len, self._queues.values()))
+
+    def is_firing(self) -> bool:
+        """Tell whether the calling thread is the one that runs the callbacks."""
+        return getattr(self._local, "firing", False)
 
     def start(self) -> None:
         """Take deadlines again after `stop`."""
@@ -135,11 +140,12 @@ class Timeouts:
             if self._alarm is alarm:
                 self._alarm = None
             expired = self._take_expired(now)
-        for deadline in expired:
-            try:
-                deadline.callback()
-            except Exception:
-                get_logger().exception("a timeout callback failed")
+        self._local.firing = True
+        try:
+            for deadline in expired:
+                _run(deadline.callback)
+        finally:
+            self._local.firing = False
         self._arm()
 
     def _take_expired(self, now: float) -> List[Deadline]:
@@ -155,3 +161,10 @@ class Timeouts:
                 del self._queues[duration]
         expired.sort(key=lambda deadline: deadline.due)
         return expired
+
+
+def _run(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        get_logger().exception("a timeout callback failed")

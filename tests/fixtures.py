@@ -1,0 +1,79 @@
+"""Fixtures for tests of endpoints; imported by the test files that use them."""
+
+from datetime import datetime, timezone
+from typing import Any, Callable, Iterator, List
+
+import pytest
+
+from ocppj import Client, Server, v16
+from tests.helpers import seconds
+from tests.peers import Memory, RawClient, RawServer, Sockets
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+BOOT = v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M")
+BOOTED = v16.BootNotificationResponse(current_time=NOW, interval=300, status="Accepted")
+BOOT_WIRE = {"chargePointVendor": "V", "chargePointModel": "M"}
+BOOTED_WIRE = {"currentTime": "2026-01-02T03:04:05Z", "interval": 300, "status": "Accepted"}
+HEARTBEAT = v16.HeartbeatRequest()
+BEAT = v16.HeartbeatResponse(current_time=NOW)
+BEAT_WIRE = {"currentTime": "2026-01-02T03:04:05Z"}
+RESET = v16.ResetRequest(type="Soft")
+RESET_DONE = v16.ResetResponse(status="Accepted")
+
+
+@pytest.fixture(params=[Sockets, Memory], ids=lambda transport: transport.name)
+def transport(request: Any) -> Any:
+    return request.param()
+
+
+@pytest.fixture
+def cleanup() -> Iterator[List[Callable[[], None]]]:
+    """What is put in here is called at the end, last first."""
+    todo: List[Callable[[], None]] = []
+    yield todo
+    while todo:
+        todo.pop()()
+
+
+@pytest.fixture
+def make_server(transport: Any, cleanup: Any) -> Any:
+    def make(listen: bool = True, **options: Any) -> Server:
+        ws_options = options.pop("ws", {})
+        options.setdefault("profiles", v16.PROFILES)
+        options.setdefault("timeout", seconds(10))
+        server = Server(ws_server=options.pop("ws_server", None) or transport.server(**ws_options), **options)
+        cleanup.append(server.stop)
+        return server.listen(host="127.0.0.1") if listen else server
+
+    return make
+
+
+@pytest.fixture
+def make_client(transport: Any, cleanup: Any) -> Any:
+    def make(url: Any = None, identity: str = "CP_1", **options: Any) -> Client:
+        ws_options = options.pop("ws", {})
+        options.setdefault("profiles", v16.PROFILES)
+        options.setdefault("timeout", seconds(10))
+        options.setdefault("reconnect", False)
+        client = Client(identity, ws_client=options.pop("ws_client", None) or transport.client(**ws_options), **options)
+        cleanup.append(client.stop)
+        return client.connect(url) if url is not None else client
+
+    return make
+
+
+@pytest.fixture
+def raw_client(transport: Any, cleanup: Any) -> Any:
+    def make(url: str, identity: str = "CP_1") -> RawClient:
+        raw = RawClient(transport, url, identity)
+        cleanup.append(raw.stop)
+        return raw
+
+    return make
+
+
+@pytest.fixture
+def raw_server(transport: Any, cleanup: Any) -> Any:
+    raw = RawServer(transport)
+    cleanup.append(raw.stop)
+    return raw
