@@ -110,12 +110,12 @@ class Answering(Registering):
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")
             raise
         try:
-            self._write(connection, text)
+            self._write_answer(connection, message_id, text)
         except TransportError as error:
-            error.message_id = message_id
-            self._send_error(connection, message_id, ErrorCode.GENERIC_ERROR, "the answer could not be sent")
+            # Not remembered: the peer that asks again is to get the answer.
+            description = "the answer could not be sent"
+            self._send_error(connection, message_id, ErrorCode.GENERIC_ERROR, description, finish=False)
             raise
-        self._answers.put(connection.client_id, message_id, text)
         if call is not None:
             assert isinstance(call.payload, Payload)
             for handler in self._handlers.after.get(type(call.payload), ()):
@@ -137,12 +137,7 @@ class Answering(Registering):
             self._send_error(connection, message_id, plain, description)
             raise
         connection.finish(message_id)
-        try:
-            self._write(connection, text)
-        except TransportError as error:
-            error.message_id = message_id
-            raise
-        self._answers.put(connection.client_id, message_id, text)
+        self._write_answer(connection, message_id, text)
 
     def _send_error(
         self,
@@ -153,7 +148,10 @@ class Answering(Registering):
         details: Optional[Mapping[str, Any]] = None,
         finish: bool = True,
     ) -> None:
-        """Send a CALLERROR from inside the library: what goes wrong is logged."""
+        """Send a CALLERROR from inside the library: what goes wrong is logged.
+
+        ``finish`` is false when the CALL of that id goes on, and will be answered.
+        """
         if finish:
             connection.finish(message_id)
         try:
@@ -163,11 +161,23 @@ class Answering(Registering):
             plain = connection.dialect.spell(ErrorCode.GENERIC_ERROR)
             text = CallError(message_id, plain, description).to_json()
         try:
-            self._write(connection, text)
+            if finish:
+                self._write_answer(connection, message_id, text)
+            else:
+                self._write(connection, text)
         except TransportError as error:
             self.log.warning("%s: a CALLERROR was not sent: %s", connection.client_id, error)
 
     # Writing, and calling what the program registered
+
+    def _write_answer(self, connection: Connection, message_id: str, text: str) -> None:
+        # Remembered first: the peer may repeat its CALL as soon as the answer is written.
+        self._answers.put(connection.client_id, message_id, text)
+        try:
+            self._write(connection, text)
+        except TransportError as error:
+            error.message_id = message_id
+            raise
 
     def _write(self, connection: Connection, text: str) -> None:
         """Write one frame. Raises `TransportError`."""

@@ -5,8 +5,16 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 
-from ocppj import Client, Server, v16
-from tests.helpers import seconds
+from ocppj import (
+    Client,
+    DefaultClientDispatcher,
+    DefaultServerDispatcher,
+    FIFOClientQueue,
+    FIFOQueueMap,
+    Server,
+    v16,
+)
+from tests.helpers import eventually, seconds
 from tests.peers import Memory, RawClient, RawServer, Sockets
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -77,3 +85,83 @@ def raw_server(transport: Any, cleanup: Any) -> Any:
     raw = RawServer(transport)
     cleanup.append(raw.stop)
     return raw
+
+
+class ClientSide:
+    """An ocppj client, called with no id, against a peer that speaks text."""
+
+    def __init__(self, make_client, raw_server, **options):
+        self.endpoint = make_client(None, **options)
+        self.raw = raw_server
+
+    def connect(self):
+        self.endpoint.connect(self.raw.url)
+        self.raw.wait_connected()
+        return self
+
+    def call(self, request, **options):
+        return self.endpoint.call(request, **options)
+
+    def send_request(self, request, **options):
+        return self.endpoint.send_request(request, **options)
+
+    def send_response(self, *arguments):
+        return self.endpoint.send_response(*arguments)
+
+    def send_error(self, *arguments):
+        return self.endpoint.send_error(*arguments)
+
+    def args(self, *arguments):
+        """What a handler is called with."""
+        return arguments
+
+
+class ServerSide:
+    """An ocppj server, called with the client's id, against a peer that speaks text."""
+
+    def __init__(self, make_server, raw_client, **options):
+        self.endpoint = make_server(listen=False, **options)
+        self._raw_client = raw_client
+        self.raw = None
+
+    def connect(self):
+        self.endpoint.listen(host="127.0.0.1")
+        self.raw = self._raw_client(self.endpoint.url)
+        eventually(lambda: self.endpoint.client_ids() == ["CP_1"])
+        return self
+
+    def call(self, request, **options):
+        return self.endpoint.call("CP_1", request, **options)
+
+    def send_request(self, request, **options):
+        return self.endpoint.send_request("CP_1", request, **options)
+
+    def send_response(self, *arguments):
+        return self.endpoint.send_response("CP_1", *arguments)
+
+    def send_error(self, *arguments):
+        return self.endpoint.send_error("CP_1", *arguments)
+
+    def args(self, *arguments):
+        return ("CP_1", *arguments)
+
+
+@pytest.fixture(params=["client", "server"])
+def make_side(request, make_client, make_server, raw_client, raw_server):
+    def make(**options):
+        if request.param == "client":
+            queue = options.pop("queue_capacity", None)
+            if queue is not None:
+                options["dispatcher"] = DefaultClientDispatcher(FIFOClientQueue(queue))
+            return ClientSide(make_client, raw_server, **options)
+        queue = options.pop("queue_capacity", None)
+        if queue is not None:
+            options["dispatcher"] = DefaultServerDispatcher(FIFOQueueMap(queue))
+        return ServerSide(make_server, raw_client, **options)
+
+    return make
+
+
+@pytest.fixture
+def side(make_side):
+    return make_side().connect()

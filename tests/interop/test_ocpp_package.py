@@ -4,6 +4,7 @@ import asyncio
 import threading
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from decimal import Decimal
 
 import pytest
 
@@ -195,7 +196,7 @@ def test_we_call_their_charge_point(loop, server):
         )
         server.call("CP_1", v16.SetChargingProfileRequest(connector_id=1, cs_charging_profiles=profile))
         assert charge_point.seen[0][1] == "T"
-        assert charge_point.seen[1][2]["charging_schedule"]["charging_schedule_period"][0]["limit"] == 21.4
+        assert charge_point.seen[1][2]["charging_schedule"]["charging_schedule_period"][0]["limit"] == Decimal("21.4")
 
 
 def test_their_errors_reach_us(loop, server):
@@ -257,8 +258,11 @@ class TheirCentralSystem(ChargePoint):
 
     @on("DataTransfer")
     async def transfer(self, vendor_id, **kwargs):
-        answer = await self.call(call.ChangeAvailability(connector_id=1, type="Operative"))
-        return call_result.DataTransfer(status="Accepted", data=answer.status)
+        return call_result.DataTransfer(status="Accepted")
+
+    @after("DataTransfer")
+    async def transferred(self, vendor_id, **kwargs):
+        await self.call(call.ChangeAvailability(connector_id=1, type="Operative"))
 
 
 @pytest.fixture
@@ -314,13 +318,11 @@ def test_their_central_system_calls_us(loop, central_system):
         assert type(caught.value).__name__ == "NotSupportedError"
 
 
-def test_their_central_system_calls_us_inside_its_handler(central_system):
+def test_their_central_system_calls_us_after_our_call(central_system):
     url, _ = central_system
     client = Client("CP_1", profiles=v16.PROFILES, timeout=seconds(10))
-
-    @client.on(v16.ChangeAvailabilityRequest)
-    def change(request):
-        return v16.ChangeAvailabilityResponse(status="Scheduled")
-
+    changes = Recorder(v16.ChangeAvailabilityResponse(status="Scheduled"))
+    client.on(v16.ChangeAvailabilityRequest)(changes)
     with client.connect(url):
-        assert client.call(v16.DataTransferRequest(vendor_id="V")).data == "Scheduled"
+        assert client.call(v16.DataTransferRequest(vendor_id="V")).status is v16.DataTransferStatus.ACCEPTED
+        assert changes.wait() == [(v16.ChangeAvailabilityRequest(connector_id=1, type="Operative"),)]

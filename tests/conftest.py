@@ -1,0 +1,29 @@
+"""What every test has: an end (``timeout`` in setup.cfg, pytest-timeout), and no thread of ours left behind."""
+
+import contextlib
+import threading
+import time
+from typing import Iterator, List
+
+import pytest
+
+#: Seconds that threads get to end after a test.
+GRACE = 5.0
+
+
+def our_threads() -> List[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ocppj-")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left_behind() -> Iterator[None]:
+    """Fail a test after which a thread lives whose name starts with ``ocppj-``, and which was not there before."""
+    before = set(our_threads())
+    yield
+    deadline = time.monotonic() + GRACE
+    for thread in set(our_threads()) - before:
+        with contextlib.suppress(RuntimeError):  # one that is just being started
+            thread.join(max(0.0, deadline - time.monotonic()))
+    left = sorted(thread.name for thread in set(our_threads()) - before)
+    if left:
+        pytest.fail(f"threads left alive {GRACE:g} s after the test: {', '.join(left)}", pytrace=False)

@@ -1,0 +1,177 @@
+"""The shape of the house: who may import whom, and how large a room may grow."""
+
+import ast
+from pathlib import Path
+from typing import Dict, Iterator, List, Set
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "ocppj"
+LONGEST = 400
+
+#: From the ground up. A module may import modules of lower layers, and of its own as long as there is no cycle.
+LAYERS = [
+    {"errors", "clock"},
+    {"payloads", "messages", "dialect", "profile", "settings"},
+    {"validation", "queues", "state", "timeouts"},
+    {"lane"},
+    {"endpoint", "dispatcher"},
+    {"node", "answering", "connection", "calls", "handlers"},
+    {"client", "server"},
+    {"cli", "testing", "__main__"},
+]
+LEAVES = LAYERS[0]
+#: What each package beside the layers may import of ocppj, besides itself.
+VERSIONS_MAY = {"errors", "payloads", "messages", "dialect", "profile"}
+WS_MAY = {"errors", "clock"}
+#: Who may import the transports. Below the client and the server nobody knows them but by `ws.base`, the seam.
+SEAM = "ws.base"
+
+#: Foreign packages that one file alone knows.
+SINGLE = {
+    "jsonschema": "validation.py",
+    "websocket": "ws/client.py",
+    "simple_websocket": "ws/server.py",
+}
+
+
+def modules() -> Dict[str, Path]:
+    """Every module of ocppj by its dotted name without ``ocppj.``; a package goes by its own name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+NAMES = sorted(name for name in MODULES if name)
+
+
+def absolute(name: str, node: ast.ImportFrom) -> str:
+    """Return the module that ``node``, in module ``name``, imports from, with ``ocppj.`` in front if it is ours."""
+    if not node.level:
+        return node.module or ""
+    package = ["ocppj", *(name.split(".") if name else [])]
+    if MODULES[name].name != "__init__.py":
+        package.pop()
+    package = package[: len(package) - (node.level - 1)]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def imported(name: str) -> Iterator[str]:
+    """Yield the full name of each module that ``name`` imports, wherever in the file the import stands."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(name, node)
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield inner if inner[len("ocppj.") :] in MODULES else base
+
+
+def ours(name: str) -> Set[str]:
+    """Return what ``name`` imports of ocppj, without ``ocppj.``; the package itself is ``""``."""
+    return {each[len("ocppj.") :] for each in imported(name) if each.split(".")[0] == "ocppj"} - {name}
+
+
+def layer(name: str) -> int:
+    """Return how high ``name`` stands. Raises `KeyError` when it has no place."""
+    top = name.split(".")[0]
+    for height, names in enumerate(LAYERS):
+        if top in names:
+            return height
+    raise KeyError(f"{name} has no layer: give it one in LAYERS, and tell docs/design.md")
+
+
+def beside(name: str) -> str:
+    """Return ``"ws"`` or ``"v*"`` for modules of the packages that stand beside the layers, else ``""``."""
+    top = name.split(".")[0]
+    if top == "ws":
+        return "ws"
+    return "v*" if top[:1] == "v" and top[1:].isdigit() else ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_imports_point_down(name: str) -> None:
+    if beside(name):
+        may = WS_MAY if beside(name) == "ws" else VERSIONS_MAY
+        foreign = {each for each in ours(name) if each.split(".")[0] != name.split(".")[0]}
+        assert foreign <= may, f"{name} may import {sorted(may)} alone"
+        return
+    height = layer(name)
+    for each in ours(name):
+        assert each, f"{name} imports the package's public names: import the module that has them"
+        if beside(each) == "ws":
+            assert each == SEAM or height >= layer("client"), f"{name} stands below the transports, but imports {each}"
+        elif beside(each) == "v*":
+            assert height > layer("client"), f"{name} must not know one version's messages, but imports {each}"
+        else:
+            assert layer(each) <= height, f"{name} imports {each}, which stands above it"
+            assert each.split(".")[0] == name.split(".")[0] or name not in LEAVES, f"{name} is a leaf"
+
+
+def test_no_import_cycle() -> None:
+    done: Set[str] = set()
+
+    def visit(name: str, path: List[str]) -> None:
+        assert name not in path, "import cycle: " + " -> ".join([*path[path.index(name) :], name])
+        if name in done:
+            return
+        for each in sorted(ours(name) - {""}):
+            if not name.startswith(each + "."):  # a package and its own modules
+                visit(each, [*path, name])
+        done.add(name)
+
+    for name in NAMES:
+        visit(name, [])
+
+
+@pytest.mark.parametrize("package", SINGLE)
+def test_foreign_package_is_known_to_one_file(package: str) -> None:
+    knowing = {
+        MODULES[name].relative_to(PACKAGE).as_posix()
+        for name in MODULES
+        for each in imported(name)
+        if each.split(".")[0] == package
+    }
+    assert knowing == {SINGLE[package]}
+
+
+@pytest.mark.parametrize("name", [*NAMES, ""])
+def test_no_asyncio(name: str) -> None:
+    assert not [each for each in imported(name) if each.split(".")[0] == "asyncio"]
+
+
+def hand_written() -> List[Path]:
+    """Return our source files but those that tools/ writes, which say so in their first lines."""
+    roots = [PACKAGE, ROOT / "tools", ROOT / "examples", ROOT / "tests", ROOT / "benchmarks"]
+    files = [path for root in roots for path in sorted(root.rglob("*.py"))]
+    return [path for path in files if "generated" not in "".join(path.read_text("utf-8").splitlines()[:3]).lower()]
+
+
+def test_files_stay_small() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in hand_written()}
+    long = {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > LONGEST}
+    assert not long, f"longer than {LONGEST} lines: {long}"
+
+
+def sleeps(path: Path) -> List[int]:
+    """Return the lines of ``path`` that call or import ``time.sleep``."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr == "sleep" and getattr(node.value, "id", "") == "time":
+            found.append(node.lineno)
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            found += [node.lineno for alias in node.names if alias.name == "sleep"]
+    return found
+
+
+def test_nobody_sleeps() -> None:
+    files = [*sorted(PACKAGE.rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
+    sleepers = {str(path.relative_to(ROOT)): lines for path in files for lines in [sleeps(path)] if lines}
+    assert not sleepers, f"time.sleep in {sleepers}: wait for an event"

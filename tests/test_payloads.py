@@ -1,0 +1,398 @@
+"""Unit tests of `ocppj.payloads`: classes of our own making, and the ways dates are written."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone, tzinfo
+from enum import Enum
+from typing import Any, Dict, List, Optional, Union
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ocppj.errors import EncodingError, ErrorCode, UsageError, ValidationError
+from ocppj.payloads import Payload, TextEnum, format_datetime, parse_datetime, wire
+
+
+class Color(TextEnum):
+    RED = "Red"
+    DEEP_BLUE = "DeepBlue"
+
+
+class Level(Enum):
+    LOW = 1
+    HIGH = 2
+
+
+@dataclass
+class Item(Payload):
+    at: datetime = field(metadata=wire("@at"))
+    color: Optional[Union[Color, str]] = field(default=None, metadata=wire("Color"))
+
+
+@dataclass
+class Order(Payload):
+    id_tag: str = field(metadata=wire("idTag"))
+    items: List[Item] = field(metadata=wire("itemList"))
+    first: Optional[Item] = field(default=None, metadata=wire("first"))
+    colors: Optional[List[Union[Color, str]]] = field(default=None, metadata=wire("colors"))
+    moments: Optional[List[datetime]] = field(default=None, metadata=wire("moments"))
+    notes: Optional[List[str]] = field(default=None, metadata=wire("notes"))
+    level: Optional[Level] = field(default=None, metadata=wire("level"))
+    ratio: Optional[float] = field(default=None, metadata=wire("ratio"))
+    anything: Any = field(default=None, metadata=wire("anything"))
+    extras: Dict[str, Any] = field(default_factory=dict, metadata=wire("extras"))
+
+
+@dataclass
+class Node(Payload):
+    children: Optional[List[Node]] = field(default=None, metadata=wire("children"))
+
+
+@dataclass
+class BiggerOrder(Order):
+    weight: Optional[int] = field(default=None, metadata=wire("WGT"))
+
+
+AT = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+AT_TEXT = "2024-05-01T12:00:00Z"
+
+
+# --- classes
+
+
+def test_everything_there_and_back() -> None:
+    data = {
+        "idTag": "T",
+        "itemList": [{"@at": AT_TEXT, "Color": "Red"}, {"@at": AT_TEXT}],
+        "first": {"@at": AT_TEXT, "Color": "Mauve"},
+        "colors": ["DeepBlue", "Mauve"],
+        "moments": [AT_TEXT],
+        "notes": ["a", "b"],
+        "level": 2,
+        "ratio": 21.4,
+        "anything": {"x": [1, None, True, {"y": "z"}]},
+        "extras": {"k": [1]},
+    }
+    order = Order.from_wire(data)
+    assert order == Order(
+        id_tag="T",
+        items=[Item(AT, Color.RED), Item(AT)],
+        first=Item(AT, "Mauve"),
+        colors=[Color.DEEP_BLUE, "Mauve"],
+        moments=[AT],
+        notes=["a", "b"],
+        level=Level.HIGH,
+        ratio=21.4,
+        anything={"x": [1, None, True, {"y": "z"}]},
+        extras={"k": [1]},
+    )
+    assert type(order.items[0].color) is Color
+    assert order.to_wire() == data
+
+
+def test_none_is_left_out_and_defaults_are_filled_in() -> None:
+    order = Order.from_wire({"idTag": "T", "itemList": [], "first": None})
+    assert order == Order("T", [])
+    assert order.to_wire() == {"idTag": "T", "itemList": [], "extras": {}}
+
+
+def test_unknown_properties_are_left_out() -> None:
+    assert Item.from_wire({"@at": AT_TEXT, "at": 1, "more": {}}).to_wire() == {"@at": AT_TEXT}
+
+
+def test_the_json_object_is_not_changed_nor_kept() -> None:
+    data = {"idTag": "T", "itemList": [], "notes": ["a"]}
+    order = Order.from_wire(data)
+    assert order.notes is not None
+    order.notes.append("b")
+    assert data == {"idTag": "T", "itemList": [], "notes": ["a"]}
+
+
+def test_a_class_may_hold_itself() -> None:
+    data: Dict[str, Any] = {"children": [{"children": [{}]}, {}]}
+    assert Node.from_wire(data).to_wire() == data
+
+
+def test_a_class_may_extend_another() -> None:
+    order = BiggerOrder.from_wire({"idTag": "T", "itemList": [], "WGT": 3})
+    assert order.weight == 3
+    assert order.to_wire()["WGT"] == 3
+    # The longer list of fields must not have become that of the base.
+    assert "WGT" not in Order.from_wire({"idTag": "T", "itemList": [], "WGT": 3}).to_wire()
+
+
+def test_tuples_and_nested_values_are_written_too() -> None:
+    order = Order("T", [], anything=(Color.RED, {"at": AT, "item": Item(AT)}))
+    assert order.to_wire()["anything"] == ["Red", {"at": AT_TEXT, "item": {"@at": AT_TEXT}}]
+
+
+def test_text_enum_prints_as_its_text() -> None:
+    assert f"{Color.RED} {Color.DEEP_BLUE!s}" == "Red DeepBlue"
+    assert Color.RED == "Red"
+
+
+# --- what is not a payload class
+
+
+def test_a_field_without_wire_name_is_refused() -> None:
+    @dataclass
+    class Nameless(Payload):
+        here: int = field(metadata=wire("here"))
+        there: int = 0
+
+    with pytest.raises(UsageError, match=r"Nameless\.there has no wire name"):
+        Nameless.from_wire({})
+    with pytest.raises(UsageError, match=r"Nameless\.there has no wire name"):
+        Nameless(1).to_wire()
+
+
+def test_a_class_that_is_no_dataclass_is_refused() -> None:
+    class Plain(Payload):
+        pass
+
+    with pytest.raises(UsageError, match="Plain is no dataclass"):
+        Plain().to_wire()
+
+
+def test_an_annotation_that_names_nothing_is_refused() -> None:
+    @dataclass
+    class Lost(Payload):
+        what: NoSuchClass = field(metadata=wire("what"))  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(UsageError, match=r"Lost: an annotation cannot be evaluated.*NoSuchClass"):
+        Lost.from_wire({"what": 1})
+
+
+def test_a_choice_that_json_does_not_show_is_refused() -> None:
+    @dataclass
+    class Either(Payload):
+        what: Union[Item, Node] = field(metadata=wire("what"))
+
+    with pytest.raises(UsageError, match="JSON does not say which"):
+        Either.from_wire({"what": {}})
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="X | Y needs Python 3.10")
+def test_new_style_unions() -> None:
+    @dataclass
+    class Modern(Payload):
+        color: Color | str | None = field(default=None, metadata=wire("color"))
+        moments: list[datetime] | None = field(default=None, metadata=wire("moments"))
+
+    assert Modern.from_wire({"color": "Red", "moments": [AT_TEXT]}) == Modern(Color.RED, [AT])
+
+
+# --- errors of reading
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "code"),
+    [
+        ({"itemList": []}, "", ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [{"@at": AT_TEXT}, {}]}, "itemList[1]", ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [{"@at": "today"}]}, "itemList[0].@at", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [{"@at": 5}]}, "itemList[0].@at", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": "@at"}, "itemList", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": {"@at": AT_TEXT}}, "itemList", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": ["@at"]}, "itemList[0]", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [], "first": []}, "first", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [], "moments": [AT_TEXT, "x"]}, "moments[1]", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [], "notes": "abc"}, "notes", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [], "colors": [[]]}, "colors[0]", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ({"idTag": "T", "itemList": [], "level": {}}, "level", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ([], "", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+        ("idTag", "", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
+    ],
+)
+def test_reading_fails_and_says_where(data: Any, path: str, code: ErrorCode) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Order.from_wire(data)
+    assert (caught.value.path, caught.value.code) == (path, code)
+
+
+def test_a_missing_property_is_named_as_on_the_wire() -> None:
+    with pytest.raises(ValidationError, match="required property 'itemList' is missing"):
+        Order.from_wire({"idTag": "T"})
+
+
+def test_the_text_of_the_peer_is_not_quoted() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Item.from_wire({"@at": "2024-13-01T00:00:00Z"})
+    assert "2024" not in str(caught.value)
+
+
+def test_an_error_of_the_class_itself_is_not_hidden() -> None:
+    @dataclass
+    class Picky(Payload):
+        what: int = field(metadata=wire("what"))
+
+        def __post_init__(self) -> None:
+            raise TypeError("my own")
+
+    with pytest.raises(TypeError, match="my own"):
+        Picky.from_wire({"what": 1})
+
+
+# --- errors of writing
+
+
+class NoZone(tzinfo):
+    """A zone that does not know its offset: a datetime with it is as naive as one without."""
+
+    def utcoffset(self, moment: Optional[datetime]) -> Optional[timedelta]:
+        return None
+
+
+NAIVE = datetime(2024, 1, 1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("payload", "place"),
+    [
+        (Item(NAIVE), "@at"),
+        (Item(datetime(2024, 1, 1, tzinfo=NoZone())), "@at"),
+        (Order("T", [], first=Item(NAIVE)), "first.@at"),
+        (Order("T", [Item(AT), Item(NAIVE)]), "itemList[1].@at"),
+        (Order("T", [], moments=[AT, AT, NAIVE]), "moments[2]"),
+        (Order("T", [], anything={"when": [NAIVE]}), "anything.when[0]"),
+    ],
+)
+def test_a_datetime_without_a_zone_is_refused(payload: Payload, place: str) -> None:
+    with pytest.raises(EncodingError) as caught:
+        payload.to_wire()
+    assert str(caught.value).startswith(f"{place}: a datetime needs a zone")
+
+
+# --- dates
+
+
+def utc(*fields: int) -> datetime:
+    return datetime(*fields, tzinfo=timezone.utc)  # type: ignore[misc,arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-02-29T23:59:59Z", utc(2024, 2, 29, 23, 59, 59)),
+        ("2024-02-29t23:59:59z", utc(2024, 2, 29, 23, 59, 59)),
+        ("2024-01-01T00:00:00+00:00", utc(2024, 1, 1)),
+        ("2024-01-01T00:00:00-00:00", utc(2024, 1, 1)),
+        ("2024-01-01T00:00:00+05:45", utc(2023, 12, 31, 18, 15)),
+        ("2024-01-01T00:00:00-03:30", utc(2024, 1, 1, 3, 30)),
+        ("2024-01-01T00:00:00+23:59", utc(2023, 12, 31, 0, 1)),
+        ("2024-01-01T00:00:00.1Z", utc(2024, 1, 1, 0, 0, 0, 100000)),
+        ("2024-01-01T00:00:00.12Z", utc(2024, 1, 1, 0, 0, 0, 120000)),
+        ("2024-01-01T00:00:00.123Z", utc(2024, 1, 1, 0, 0, 0, 123000)),
+        ("2024-01-01T00:00:00.1234Z", utc(2024, 1, 1, 0, 0, 0, 123400)),
+        ("2024-01-01T00:00:00.123456Z", utc(2024, 1, 1, 0, 0, 0, 123456)),
+        ("2024-01-01T00:00:00.123456999Z", utc(2024, 1, 1, 0, 0, 0, 123456)),
+        ("2024-01-01T00:00:00.000000999+00:00", utc(2024, 1, 1)),
+        # Leap seconds: in UTC, elsewhere, and with a fraction.
+        ("2016-12-31T23:59:60Z", utc(2017, 1, 1)),
+        ("2017-01-01T00:59:60+01:00", utc(2017, 1, 1)),
+        ("2016-12-31T23:59:60.999Z", utc(2017, 1, 1)),
+        ("0001-01-01T00:00:00Z", utc(1, 1, 1)),
+        ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999000)),
+    ],
+)
+def test_parse_datetime(text: str, moment: datetime) -> None:
+    parsed = parse_datetime(text)
+    assert parsed == moment
+    assert parsed.utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2024-01-01",
+        "2024-01-01T00:00:00",
+        "2024-01-01T00:00:00.123",
+        "2024-01-01 00:00:00Z",
+        "2024-01-01T00:00Z",
+        "2024-01-01T00:00:00.Z",
+        "2024-01-01T00:00:00,5Z",
+        "2024-01-01T00:00:00+0100",
+        "2024-01-01T00:00:00+01",
+        "2024-01-01T00:00:00+24:00",
+        "2024-01-01T00:00:00+01:60",
+        "2024-01-01T00:00:00ZZ",
+        "2024-01-01T00:00:00Z\n",
+        " 2024-01-01T00:00:00Z",
+        "2023-02-29T00:00:00Z",
+        "2024-00-01T00:00:00Z",
+        "2024-13-01T00:00:00Z",
+        "2024-01-32T00:00:00Z",
+        "2024-01-01T24:00:00Z",
+        "2024-01-01T25:00:00Z",
+        "2024-01-01T00:60:00Z",
+        "2024-01-01T00:00:61Z",
+        "0000-01-01T00:00:00Z",
+        "9999-12-31T23:59:60Z",
+        "20240101T000000Z",
+        "2024-W01-1T00:00:00Z",
+        "٢٠٢٤-01-01T00:00:00Z",
+    ],
+)
+def test_what_is_no_date_time(text: str) -> None:
+    with pytest.raises(ValueError, match=r"RFC 3339|no such day|zone is out|year 9999") as caught:
+        parse_datetime(text)
+    assert type(caught.value) is ValueError
+
+
+DIGITS = "0123456789"
+
+
+@settings(deadline=None, database=None, max_examples=300)
+@given(st.text(DIGITS + "TtZz:.+- W", max_size=30) | st.from_regex(r"\A20[0-9]{2}-[01][0-9]-[0-3][0-9]T.{8,15}\Z"))
+@example("2024-01-01T00:00:00.+01Z")
+def test_text_is_a_date_time_or_a_value_error(text: str) -> None:
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        return
+    # Whatever was read has the day, the hour and the minute that stand in the text (a leap second aside).
+    if text[17:19] != "60":
+        assert moment.isoformat()[:16] == text[:10] + "T" + text[11:16]
+    assert moment.utcoffset() is not None
+
+
+@settings(deadline=None, database=None)
+@given(st.datetimes(), st.sampled_from([0, 3, 6]))
+def test_the_common_spelling_and_the_rare_ones_agree(naive: datetime, digits: int) -> None:
+    text = naive.strftime("%m-%dT%H:%M:%S") + (f".{naive.microsecond:06}"[: digits + 1] if digits else "")
+    text = f"{naive.year:04}-{text}"
+    common = parse_datetime(text + "Z")
+    assert common == parse_datetime(text + "+00:00")
+    assert common == naive.replace(
+        microsecond=int(f"{naive.microsecond:06}"[:digits].ljust(6, "0")), tzinfo=timezone.utc
+    )
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (utc(2024, 1, 1), "2024-01-01T00:00:00Z"),
+        (utc(2024, 1, 1, 0, 0, 0, 999), "2024-01-01T00:00:00Z"),
+        (utc(2024, 1, 1, 0, 0, 0, 1000), "2024-01-01T00:00:00.001Z"),
+        (utc(2024, 1, 1, 0, 0, 0, 999999), "2024-01-01T00:00:00.999Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2023-12-31T22:00:00Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5, minutes=-30))), "2024-01-01T05:30:00Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(0), "zero")), "2024-01-01T00:00:00Z"),
+        (utc(1, 1, 1), "0001-01-01T00:00:00Z"),
+        (utc(9999, 12, 31, 23, 59, 59), "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_format_datetime(moment: datetime, text: str) -> None:
+    assert format_datetime(moment) == text
+
+
+@pytest.mark.parametrize(("year", "hours"), [(1, 1), (9999, -1)])
+def test_what_cannot_be_written_in_utc(year: int, hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    moment = datetime(1, 1, 1, tzinfo=zone) if year == 1 else datetime(9999, 12, 31, 23, 30, tzinfo=zone)
+    with pytest.raises(EncodingError, match="cannot be written in UTC"):
+        format_datetime(moment)
