@@ -108,7 +108,8 @@ class Client(Node):
         """Connect to ``url`` + "/" + the percent-encoded id, and return this client when connected.
 
         Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; the first
-        connection is tried once. Raises `UsageError` when the client is started already or has no profiles.
+        connection is tried once; `Stopped` when `stop` was called meanwhile; and `UsageError` when the client is started
+        already or has no profiles.
         """
         if not self.profiles:
             raise UsageError("the client has no profiles, hence no OCPP version to offer")
@@ -121,8 +122,11 @@ class Client(Node):
         self._timeouts.start()
         try:
             self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects])
-        except BaseException:
+        except BaseException as error:
+            stopped = not self._started
             self.stop()
+            if stopped and isinstance(error, TransportError):
+                raise Stopped(f"client {self.id!r} was stopped while it connected") from error
             raise
         with self._lock:
             stopped = not self._started and self._end is None
@@ -136,7 +140,10 @@ class Client(Node):
 
         Raises what `connect` raises, and `ConnectionLost` when the connection broke and is not to be regained.
         """
-        self.connect(url)
+        try:
+            self.connect(url)
+        except Stopped:
+            return
         self._ended.wait()
         end = self._end
         if end is not None and (end.error is not None or end.code == 1006):

@@ -27,6 +27,9 @@ __all__ = ["Server"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Seconds that a new connection of an identity waits for the handlers of the one before.
+_FAREWELL = 30.0
+
 
 class Server(Node):
     """A central system, with one connection per charge point.
@@ -82,9 +85,10 @@ class Server(Node):
         self._ws.set_connected_handler(self._connected)
         self._ws.set_message_handler(self._receive)
         self._ws.set_disconnected_handler(self._disconnected)
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the three below
         self._started = False
         self._by_id: Dict[str, Connection] = {}
+        self._leaving: Dict[str, Connection] = {}  # those that have ended, and whose last handler has not
         self._ended = threading.Event()
         self._ended.set()
         self._new_client_handler: Optional[Callable[[str], Any]] = None
@@ -233,12 +237,19 @@ class Server(Node):
                 return
             self._connections[channel] = connection
             self._by_id[channel.id] = connection
+            leaving = self._leaving.get(channel.id)
         try:
             self._dispatcher.create_client(channel.id)
         except NotRunning:  # stop() came in between, and will close the channel
             return
+        self._submit(connection, self._welcome, connection, leaving)
+
+    def _welcome(self, connection: Connection, leaving: Optional[Connection]) -> None:
+        """Call the new-client handler, after the disconnected-client handler of the connection before."""
+        if leaving is not None and not self._clock.wait(leaving.left, _FAREWELL):
+            self.log.error("%s: a handler of the connection before does not end", connection.client_id)
         if self._new_client_handler is not None:
-            self._submit(connection, self._new_client_handler, channel.id)
+            self._new_client_handler(connection.client_id)
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         with self._lock:
@@ -246,6 +257,8 @@ class Server(Node):
             current = connection is not None and self._by_id.get(channel.id) is connection
             if current:
                 del self._by_id[channel.id]
+            if connection is not None:
+                self._leaving[channel.id] = connection
         if connection is None:
             return
         self.log.info("%s: connection %s", channel.id, close)
@@ -254,8 +267,17 @@ class Server(Node):
             for open_call in self._calls.take_client(channel.id):
                 message_id = open_call.future.message_id
                 open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
-        if self._disconnected_client_handler is not None:
-            self._submit(connection, self._disconnected_client_handler, channel.id)
+        self._submit(connection, self._take_leave, connection)
+
+    def _take_leave(self, connection: Connection) -> None:
+        try:
+            if self._disconnected_client_handler is not None:
+                self._disconnected_client_handler(connection.client_id)
+        finally:
+            with self._lock:
+                if self._leaving.get(connection.client_id) is connection:
+                    del self._leaving[connection.client_id]
+            connection.left.set()
 
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         return handler

@@ -1,0 +1,371 @@
+"""What a client does that a server does not: connecting, ending, losing the connection and regaining it."""
+
+import threading
+
+import pytest
+
+from ocppj import (
+    Client,
+    ConnectionLost,
+    HandshakeRefused,
+    ManualClock,
+    NotRunning,
+    Stopped,
+    SubprotocolError,
+    TransportError,
+    UsageError,
+    v16,
+)
+from ocppj.ws.backoff import Backoff
+from tests.fixtures import (  # noqa: F401
+    BEAT,
+    BEAT_WIRE,
+    HEARTBEAT,
+    NOW,
+    cleanup,
+    make_client,
+    make_server,
+    raw_client,
+    raw_server,
+    transport,
+)
+from tests.helpers import Recorder, eventually, seconds
+
+
+def start_in_thread(client, url):
+    """Start in another thread; return a function that gives how it ended."""
+    outcome = []
+
+    def run():
+        try:
+            client.start(url)
+            outcome.append(None)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result(timeout=15.0):
+        thread.join(seconds(timeout))
+        assert outcome, "start() did not return"
+        return outcome[0]
+
+    return result
+
+
+def answer(raw):
+    frame = raw.receive()
+    raw.send([3, frame[1], BEAT_WIRE])
+    return frame
+
+
+# Connecting
+
+
+def test_connect_returns_the_client_when_connected(make_client, raw_server):
+    client = make_client()
+    assert not client.is_connected()
+    assert client.version is None
+    assert client.connect(raw_server.url) is client
+    assert client.is_connected()
+    assert client.version == "1.6"
+    raw_server.wait_connected()
+    assert raw_server.channel.id == "CP_1"
+
+
+@pytest.mark.parametrize("identity", ["RDAM|123", "RDAM 123", "a/b", "100%", "ünï ✓", "AA:BB:CC", "a?b#c"])
+def test_the_identity_survives_the_url(make_client, raw_server, identity):
+    make_client(raw_server.url, identity)
+    raw_server.wait_connected()
+    assert raw_server.channel.id == identity
+
+
+def test_a_failed_connect_raises_and_leaves_nothing(make_client, raw_server):
+    raw_server.stop()
+    client = make_client()
+    for _ in range(2):
+        with pytest.raises(TransportError):
+            client.connect(raw_server.url)
+        assert not client.is_connected()
+        assert isinstance(start_in_thread(client, raw_server.url)(), TransportError)
+    with pytest.raises(NotRunning):
+        client.send_request(HEARTBEAT)
+
+
+def test_a_refused_handshake_raises_its_status(make_client, make_server):
+    server = make_server(listen=False)
+    server._ws.set_check_client_handler(lambda request: request.identity != "CP_1")
+    server.listen(host="127.0.0.1")
+    with pytest.raises(HandshakeRefused) as caught:
+        make_client(server.url)
+    assert caught.value.status == 404
+    make_client(server.url, "CP_2")
+
+
+def test_no_version_in_common_raises(make_client, transport, cleanup):
+    other = transport.server()
+    cleanup.append(other.stop)
+    other.listen(0, "/{id}", "127.0.0.1", ["ocpp2.0.1"])
+    with pytest.raises(SubprotocolError):
+        make_client(other.url)
+
+
+def test_a_client_without_profiles_or_id_is_refused(transport):
+    with pytest.raises(UsageError, match="profiles"):
+        Client("CP_1", ws_client=transport.client()).connect("ws://127.0.0.1:1")
+    with pytest.raises(UsageError, match="id"):
+        Client("", profiles=v16.PROFILES)
+
+
+def test_transport_options_belong_to_the_transport(transport):
+    with pytest.raises(UsageError, match="ping_interval"):
+        Client("CP_1", profiles=v16.PROFILES, ws_client=transport.client(), ping_interval=5)
+    with pytest.raises(TypeError, match="no_such_option"):
+        Client("CP_1", profiles=v16.PROFILES, no_such_option=5)
+
+
+# The end of the connection
+
+
+def test_start_blocks_until_stop(make_client, raw_server):
+    client = make_client(reconnect=True)
+    result = start_in_thread(client, raw_server.url)
+    raw_server.wait_connected()
+    eventually(client.is_connected)
+    client.stop()
+    assert result() is None
+    assert raw_server.wait_closed().code == 1000
+
+
+def test_stop_while_connecting(transport, cleanup):
+    entered, release = threading.Event(), threading.Event()
+
+    def check(request):
+        entered.set()
+        release.wait(seconds(10))
+        return True
+
+    other = transport.server()
+    cleanup.append(other.stop)
+    cleanup.append(release.set)
+    other.set_check_client_handler(check)
+    other.listen(0, "/{id}", "127.0.0.1", ["ocpp1.6"])
+    client = Client("CP_1", profiles=v16.PROFILES, ws_client=transport.client())
+    caught = Recorder()
+
+    def connect():
+        try:
+            client.connect(other.url)
+        except Stopped as error:
+            caught(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    assert entered.wait(seconds(10))
+    stopping = threading.Thread(target=client.stop)
+    stopping.start()
+    if transport.name == "memory":  # its handshake runs on the thread that connects, and cannot be cut
+        release.set()
+    thread.join(seconds(10))
+    stopping.join(seconds(10))
+    assert len(caught.calls) == 1
+    with pytest.raises(NotRunning):
+        client.send_request(HEARTBEAT)
+
+
+def test_without_reconnect_start_ends_with_the_connection(make_client, raw_server):
+    client = make_client()
+    closes = Recorder()
+    client.set_disconnected_handler(closes)
+    result = start_in_thread(client, raw_server.url)
+    raw_server.wait_connected()
+    raw_server.channel.close(1001, "restart")
+    assert result() is None
+    close = closes.wait()[0][0]
+    assert (close.code, close.reason, close.by_peer) == (1001, "restart", True)
+    with pytest.raises(NotRunning):
+        client.send_request(HEARTBEAT)
+
+
+def test_without_reconnect_start_raises_when_the_connection_breaks(make_client, raw_server):
+    client = make_client()
+    result = start_in_thread(client, raw_server.url)
+    raw_server.wait_connected()
+    raw_server.channel.abort()
+    assert isinstance(result(), ConnectionLost)
+
+
+def test_the_client_may_connect_again_after_its_connection_ended(make_client, raw_server):
+    client = make_client(raw_server.url)
+    raw_server.wait_connected()
+    raw_server.channel.close()
+    eventually(lambda: not client.is_connected() and not client._started)
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    future = client.send_request(HEARTBEAT)
+    answer(raw_server)
+    assert future.result(seconds(10)) == BEAT
+
+
+# Losing and regaining
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def reconnecting(make_client, raw_server, clock):
+    """A client that regains its connection after exactly 10 seconds of the clock, and its peer."""
+    backoff = {"clock": clock, "make_backoff": None}
+    del backoff["make_backoff"]
+    client = make_client(
+        reconnect=True,
+        clock=clock,
+        timeout=30,
+        ws={"clock": clock, "backoff": lambda: Backoff(wait_minimum=10, random_range=0)},
+    )
+    return client
+
+
+def lose(raw, clock):
+    raw.channel.abort()
+    assert clock.wait_for_waiters(1, seconds(10)), "the client does not wait to reconnect"
+
+
+def test_queued_requests_are_kept_and_sent_when_the_connection_is_back(reconnecting, raw_server, clock):
+    client = reconnecting
+    disconnects, reconnects = Recorder(), Recorder()
+    client.set_disconnected_handler(disconnects)
+    client.set_reconnected_handler(reconnects)
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    lose(raw_server, clock)
+    disconnects.wait()
+    assert not client.is_connected()
+    futures = [client.send_request(v16.DataTransferRequest(vendor_id=str(n))) for n in range(3)]
+    assert reconnects.calls == []
+    clock.advance(10)
+    raw_server.wait_connected()
+    for n, future in enumerate(futures):
+        frame = raw_server.receive()
+        assert frame[3] == {"vendorId": str(n)}
+        raw_server.send([3, frame[1], {"status": "Accepted"}])
+        assert future.result(seconds(10)).status == "Accepted"
+    assert reconnects.wait() == [()]
+
+
+def test_a_pending_request_is_awaited_anew_with_a_fresh_timeout(reconnecting, raw_server, clock):
+    client = reconnecting
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    future = client.send_request(HEARTBEAT)
+    frame = raw_server.receive()
+    clock.advance(29)
+    lose(raw_server, clock)
+    clock.advance(10)
+    raw_server.wait_connected()
+    eventually(client.is_connected)
+    eventually(lambda: not client._dispatcher.is_paused())
+    clock.advance(29)
+    assert not future.done()
+    assert raw_server.nothing_came(), "it is not sent a second time"
+    raw_server.send([3, frame[1], BEAT_WIRE])
+    assert future.result(seconds(10)) == BEAT
+
+
+def test_an_offline_client_lets_nothing_time_out(reconnecting, raw_server, clock):
+    client = reconnecting
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    pending, queued = client.send_request(HEARTBEAT), client.send_request(HEARTBEAT)
+    raw_server.receive()
+    raw_server.stop()
+    assert clock.wait_for_waiters(1, seconds(10))
+    for _ in range(5):
+        clock.advance(100)
+        assert clock.wait_for_waiters(1, seconds(10))
+    assert not pending.done()
+    assert not queued.done()
+    client.stop()
+    assert isinstance(pending.exception(0), Stopped)
+    assert isinstance(queued.exception(0), Stopped)
+
+
+def test_a_call_ends_with_the_connection_even_if_that_will_be_regained(reconnecting, raw_server, clock):
+    client = reconnecting
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    ends = []
+
+    def call():
+        try:
+            client.call(HEARTBEAT)
+        except ConnectionLost as error:
+            ends.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(client._calls) == 3)
+    raw_server.receive()
+    lose(raw_server, clock)
+    for thread in threads:
+        thread.join(seconds(10))
+    assert len(ends) == 3
+    with pytest.raises(ConnectionLost):
+        client.call(HEARTBEAT)
+    clock.advance(10)
+    raw_server.wait_connected()
+    future = client.send_request(HEARTBEAT)
+    assert answer(raw_server)[1] == future.message_id, "the calls that failed are not sent later"
+    assert future.result(seconds(10)) == BEAT
+
+
+def test_an_answer_cannot_be_sent_while_offline(reconnecting, raw_server, clock):
+    client = reconnecting
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    lose(raw_server, clock)
+    with pytest.raises(TransportError):
+        client.send_response("1", BEAT)
+
+
+def test_stop_while_waiting_to_reconnect(reconnecting, raw_server, clock):
+    client = reconnecting
+    result = start_in_thread(client, raw_server.url)
+    raw_server.wait_connected()
+    lose(raw_server, clock)
+    client.stop()
+    client.stop()
+    assert result() is None
+
+
+def test_one_failed_write_does_not_fail_the_requests_behind_it(reconnecting, raw_server, clock):
+    client = reconnecting
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    connection = client._connection
+    first = client.send_request(HEARTBEAT)
+    others = [client.send_request(HEARTBEAT) for _ in range(5)]
+    frame = raw_server.receive()
+
+    class Broken:
+        def send(self, text):
+            raise TransportError("broken")
+
+    real, connection.channel = connection.channel, Broken()
+    raw_server.send([3, frame[1], BEAT_WIRE])
+    assert first.result(seconds(10)) == BEAT
+    assert isinstance(others[0].exception(seconds(10)), ConnectionLost)
+    connection.channel = real
+    assert client._dispatcher.is_paused()
+    assert not any(future.done() for future in others[1:])
+    lose(raw_server, clock)
+    clock.advance(10)
+    raw_server.wait_connected()
+    for future in others[1:]:
+        answer(raw_server)
+        assert future.result(seconds(10)) == BEAT
