@@ -1,0 +1,69 @@
+"""What differs by version, for OCPP 1.6."""
+
+import pytest
+
+from ocppj import ErrorCode, MessageType, is_error_code_valid
+from ocppj.dialect import V16
+
+SPELT_IN_16 = [
+    (ErrorCode.NOT_IMPLEMENTED, "NotImplemented"),
+    (ErrorCode.NOT_SUPPORTED, "NotSupported"),
+    (ErrorCode.INTERNAL_ERROR, "InternalError"),
+    (ErrorCode.PROTOCOL_ERROR, "ProtocolError"),
+    (ErrorCode.SECURITY_ERROR, "SecurityError"),
+    (ErrorCode.FORMAT_VIOLATION, "FormationViolation"),
+    (ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, "PropertyConstraintViolation"),
+    (ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "OccurenceConstraintViolation"),
+    (ErrorCode.TYPE_CONSTRAINT_VIOLATION, "TypeConstraintViolation"),
+    (ErrorCode.GENERIC_ERROR, "GenericError"),
+]
+
+
+@pytest.mark.parametrize(("code", "text"), SPELT_IN_16)
+def test_1_6_spells_as_its_errata_say(code, text):
+    assert V16.spell(code) == text
+    assert is_error_code_valid(text, V16)
+    assert is_error_code_valid(code, V16)
+
+
+@pytest.mark.parametrize("code", [ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED, ErrorCode.RPC_FRAMEWORK_ERROR])
+def test_a_code_that_1_6_lacks_becomes_generic_error(code):
+    assert V16.spell(code) == "GenericError"
+    assert not is_error_code_valid(code, V16)
+    assert not is_error_code_valid(code.value, V16)
+
+
+def test_text_is_spelt_as_it_is():
+    assert V16.spell("VendorError") == "VendorError"
+
+
+@pytest.mark.parametrize("text", ["FormatViolation", "OccurrenceConstraintViolation"])
+def test_the_spelling_of_another_version_is_valid_in_none_but_that(text):
+    assert not is_error_code_valid(text, V16)
+    assert is_error_code_valid(text)
+
+
+@pytest.mark.parametrize("code", [*ErrorCode, *(text for _, text in SPELT_IN_16)])
+def test_without_a_version_every_versions_codes_are_valid(code):
+    assert is_error_code_valid(code)
+
+
+@pytest.mark.parametrize("code", ["", "genericerror", "Formationviolation", "OccurenceViolation"])
+def test_anything_else_is_no_code(code):
+    assert not is_error_code_valid(code)
+    assert not is_error_code_valid(code, V16)
+
+
+def test_1_6_has_three_message_types_and_its_subprotocol():
+    assert V16.message_types == {MessageType.CALL, MessageType.CALL_RESULT, MessageType.CALL_ERROR}
+    assert (V16.version, V16.subprotocol) == ("1.6", "ocpp1.6")
+    assert V16.unreadable_id is None
+    assert V16.repeated_id_code is ErrorCode.PROTOCOL_ERROR
+
+
+def test_the_catalogue_has_every_action():
+    assert len(V16.actions) == 39
+    assert {"BootNotification", "SignedUpdateFirmware"} <= V16.actions
+    assert V16.load_schema("HeartbeatRequest")["type"] == "object"
+    with pytest.raises(FileNotFoundError):
+        V16.load_schema("NoSuchRequest")
