@@ -43,7 +43,7 @@ from .messages import (
     parse_json_message,
     parse_raw_json_message,
 )
-from .payloads import Payload, TextEnum, wire
+from .payloads import Payload, Request, TextEnum, wire
 from .profile import Feature, Profile
 from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
 from .server import Server
@@ -87,6 +87,7 @@ __all__ = [
     "PendingRequestState",
     "Profile",
     "QueueFull",
+    "Request",
     "RequestBundle",
     "RequestQueue",
     "Send",

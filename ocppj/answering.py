@@ -111,7 +111,7 @@ class Answering(Registering):
             raise
         try:
             self._write_answer(connection, message_id, text)
-        except TransportError as error:
+        except TransportError:
             # Not remembered: the peer that asks again is to get the answer.
             description = "the answer could not be sent"
             self._send_error(connection, message_id, ErrorCode.GENERIC_ERROR, description, finish=False)

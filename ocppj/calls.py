@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from .payloads import Payload
+
+R = TypeVar("R")
 
 __all__ = ["CallFuture", "OpenCall", "OpenCalls"]
 
 
-class CallFuture(Future):  # type: ignore[type-arg]
+class CallFuture(Future[R]):
     """The end of one request: its typed response, or the error it failed with.
 
     ``message_id`` is the id of the CALL. ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
@@ -39,7 +41,7 @@ class CallFuture(Future):  # type: ignore[type-arg]
 class OpenCall:
     """One request that has not ended. ``fragile`` ends it with the connection, even one that will be regained."""
 
-    def __init__(self, request: Payload, future: CallFuture, fragile: bool) -> None:
+    def __init__(self, request: Payload, future: CallFuture[Any], fragile: bool) -> None:
         self.request = request
         self.future = future
         self.fragile = fragile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from types import TracebackType
-from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Type, TypeVar, Union, overload
 
 from .calls import CallFuture
 from .clock import Clock
@@ -15,7 +15,7 @@ from .dispatcher import DEFAULT_TIMEOUT, ClientDispatcher, DefaultClientDispatch
 from .endpoint import Pending
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .node import Node
-from .payloads import Payload
+from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
 from .settings import LoggerLike
@@ -27,6 +27,7 @@ from .ws.client import WebSocketClient
 __all__ = ["Client"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", bound=Payload)
 
 
 class Client(Node):
@@ -108,8 +109,8 @@ class Client(Node):
         """Connect to ``url`` + "/" + the percent-encoded id, and return this client when connected.
 
         Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; the first
-        connection is tried once; `Stopped` when `stop` was called meanwhile; and `UsageError` when the client is started
-        already or has no profiles.
+        connection is tried once. Raises `Stopped` when `stop` was called meanwhile, and `UsageError` when the client is
+        started already or has no profiles.
         """
         if not self.profiles:
             raise UsageError("the client has no profiles, hence no OCPP version to offer")
@@ -186,6 +187,12 @@ class Client(Node):
 
     # Requests and answers
 
+    @overload
+    def call(self, request: Request[R], timeout: Optional[float] = None) -> R: ...
+
+    @overload
+    def call(self, request: Payload, timeout: Optional[float] = None) -> Any: ...
+
     def call(self, request: Payload, timeout: Optional[float] = None) -> Any:
         """Send ``request``, wait, and return the typed response.
 
@@ -202,7 +209,13 @@ class Client(Node):
             raise ConnectionLost("there is no connection now")
         return self._call(self.id, request, timeout)
 
-    def send_request(self, request: Payload, timeout: Optional[float] = None) -> CallFuture:
+    @overload
+    def send_request(self, request: Request[R], timeout: Optional[float] = None) -> CallFuture[R]: ...
+
+    @overload
+    def send_request(self, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]: ...
+
+    def send_request(self, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]:
         """Queue ``request`` and return a future with its ``message_id``; one request is under way at a time.
 
         ``timeout`` is as in `call`. Raises `NotRunning` before the start and after the end, `ValidationError` and

@@ -111,11 +111,13 @@ class Node(Answering):
 
     # Sending requests
 
-    def _send_request(self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool) -> CallFuture:
+    def _send_request(
+        self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool
+    ) -> CallFuture[Any]:
         """Check, encode and queue ``request``; see `Client.send_request`."""
         call = self.create_call(request, self._dialect_of(client_id))
         bundle = RequestBundle(call, call.to_json())
-        future = CallFuture(call.unique_id, partial(self._give_up, client_id))
+        future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
         if not self._calls.add(client_id, OpenCall(request, future, fragile)):
             raise UsageError(f"a request with the id {call.unique_id!r} is waiting already")
         if timeout is not None:

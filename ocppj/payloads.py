@@ -21,6 +21,7 @@ from typing import (
     Callable,
     ClassVar,
     Dict,
+    Generic,
     List,
     Mapping,
     NamedTuple,
@@ -34,9 +35,10 @@ from typing import (
 
 from .errors import EncodingError, ErrorCode, UsageError, ValidationError
 
-__all__ = ["Payload", "TextEnum", "format_datetime", "parse_datetime", "wire"]
+__all__ = ["Payload", "Request", "TextEnum", "format_datetime", "parse_datetime", "wire"]
 
 P = TypeVar("P", bound="Payload")
+R = TypeVar("R", bound="Payload")
 Reader = Callable[[Any], Any]
 
 
@@ -107,6 +109,10 @@ class Payload:
                 raise
             code = ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
             raise ValidationError(code, "", f"required property {missing!r} is missing") from None
+
+
+class Request(Payload, Generic[R]):
+    """Base of a request that is answered with an ``R``, so that type checkers know what ``call()`` returns."""
 
 
 #: What a reader raises for a value that is not what the annotation says.

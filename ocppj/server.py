@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Any, Callable, ContextManager, Dict, Iterable, List, Mapping, Optional, Type, TypeVar, Union
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
 
 from .calls import CallFuture
 from .clock import Clock
@@ -14,7 +27,7 @@ from .dispatcher import DEFAULT_TIMEOUT, DefaultServerDispatcher, ServerDispatch
 from .endpoint import Pending
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, UnknownClient, UsageError
 from .node import Node
-from .payloads import Payload
+from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
 from .settings import LoggerLike
@@ -26,6 +39,7 @@ from .ws.server import WebSocketServer
 __all__ = ["Server"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", bound=Payload)
 
 # Seconds that a new connection of an identity waits for the handlers of the one before.
 _FAREWELL = 30.0
@@ -168,6 +182,12 @@ class Server(Node):
 
     # Requests and answers
 
+    @overload
+    def call(self, client_id: str, request: Request[R], timeout: Optional[float] = None) -> R: ...
+
+    @overload
+    def call(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> Any: ...
+
     def call(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> Any:
         """Send ``request`` to that client, wait, and return the typed response.
 
@@ -181,7 +201,13 @@ class Server(Node):
         """
         return self._call(client_id, request, timeout)
 
-    def send_request(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> CallFuture:
+    @overload
+    def send_request(self, client_id: str, request: Request[R], timeout: Optional[float] = None) -> CallFuture[R]: ...
+
+    @overload
+    def send_request(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]: ...
+
+    def send_request(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]:
         """Queue ``request`` for that client and return a future with its ``message_id``.
 
         One request to a client is under way at a time. ``timeout`` is as in `call`. Raises `NotRunning`,

@@ -99,8 +99,8 @@ def _used(model: Model, name: str) -> str:
     return "Used in these places.\n\n" + textwrap.indent(textwrap.fill(text + ".", WIDTH - 4), "    ") + "\n    "
 
 
-def _write_class(name: str, docstring: str, fields: Sequence[Field]) -> str:
-    lines = [f"@dataclass\nclass {name}(Payload):\n", _docstring(docstring)]
+def _write_class(name: str, base: str, docstring: str, fields: Sequence[Field]) -> str:
+    lines = [f"@dataclass\nclass {name}({base}):\n", _docstring(docstring)]
     if fields:
         lines.append("\n")
     for each in fields:
@@ -132,14 +132,22 @@ def _write_classes(
     generics = words & {"Any", "Dict", "List", "Optional", "Union"}
     if generics:
         imports.append(_import("typing", generics))
-    imports += ["", _import("..payloads", ["Payload", "wire"] if has_fields else ["Payload"])]
+    bases = {name: _base(name, classes) for name in classes}
+    used_bases = {base.partition("[")[0] for base in bases.values()}
+    imports += ["", _import("..payloads", [*used_bases, "wire"] if has_fields else used_bases)]
     for module, names in (("datatypes", model.datatypes), ("enums", model.enums)):
         used = words & (set(names) - set(classes))
         if used:
             imports.append(_import(f".{module}", used))
     parts = [_header(docstring, imports, classes)]
-    parts += [_write_class(name, docstrings[name], fields) for name, fields in sorted(classes.items())]
+    parts += [_write_class(name, bases[name], docstrings[name], fields) for name, fields in sorted(classes.items())]
     return "\n\n".join(parts)
+
+
+def _base(name: str, classes: Mapping[str, Sequence[Field]]) -> str:
+    """Return the base class: a request that is answered names the type of its response."""
+    response = name[: -len("Request")] + "Response"
+    return f'Request["{response}"]' if name.endswith("Request") and response in classes else "Payload"
 
 
 def write_datatypes(version: Version, model: Model) -> str:

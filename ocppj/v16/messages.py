@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import List, Optional, Union
 
-from ..payloads import Payload, wire
+from ..payloads import Payload, Request, wire
 from .datatypes import (
     AuthorizationData,
     CertificateHashData,
@@ -145,7 +145,7 @@ __all__ = [
 
 
 @dataclass
-class AuthorizeRequest(Payload):
+class AuthorizeRequest(Request["AuthorizeResponse"]):
     """Authorize, sent by the charge point."""
 
     id_tag: str = field(metadata=wire("idTag"))
@@ -159,7 +159,7 @@ class AuthorizeResponse(Payload):
 
 
 @dataclass
-class BootNotificationRequest(Payload):
+class BootNotificationRequest(Request["BootNotificationResponse"]):
     """BootNotification, sent by the charge point."""
 
     charge_point_vendor: str = field(metadata=wire("chargePointVendor"))
@@ -183,7 +183,7 @@ class BootNotificationResponse(Payload):
 
 
 @dataclass
-class CancelReservationRequest(Payload):
+class CancelReservationRequest(Request["CancelReservationResponse"]):
     """CancelReservation, sent by the central system."""
 
     reservation_id: int = field(metadata=wire("reservationId"))
@@ -197,7 +197,7 @@ class CancelReservationResponse(Payload):
 
 
 @dataclass
-class CertificateSignedRequest(Payload):
+class CertificateSignedRequest(Request["CertificateSignedResponse"]):
     """CertificateSigned, sent by the central system."""
 
     certificate_chain: str = field(metadata=wire("certificateChain"))
@@ -211,7 +211,7 @@ class CertificateSignedResponse(Payload):
 
 
 @dataclass
-class ChangeAvailabilityRequest(Payload):
+class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
     """ChangeAvailability, sent by the central system."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -226,7 +226,7 @@ class ChangeAvailabilityResponse(Payload):
 
 
 @dataclass
-class ChangeConfigurationRequest(Payload):
+class ChangeConfigurationRequest(Request["ChangeConfigurationResponse"]):
     """ChangeConfiguration, sent by the central system."""
 
     key: str = field(metadata=wire("key"))
@@ -241,7 +241,7 @@ class ChangeConfigurationResponse(Payload):
 
 
 @dataclass
-class ClearCacheRequest(Payload):
+class ClearCacheRequest(Request["ClearCacheResponse"]):
     """ClearCache, sent by the central system."""
 
 
@@ -253,7 +253,7 @@ class ClearCacheResponse(Payload):
 
 
 @dataclass
-class ClearChargingProfileRequest(Payload):
+class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
     """ClearChargingProfile, sent by the central system."""
 
     id: Optional[int] = field(default=None, metadata=wire("id"))
@@ -272,7 +272,7 @@ class ClearChargingProfileResponse(Payload):
 
 
 @dataclass
-class DataTransferRequest(Payload):
+class DataTransferRequest(Request["DataTransferResponse"]):
     """DataTransfer, sent by the charge point or the central system."""
 
     vendor_id: str = field(metadata=wire("vendorId"))
@@ -289,7 +289,7 @@ class DataTransferResponse(Payload):
 
 
 @dataclass
-class DeleteCertificateRequest(Payload):
+class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
     """DeleteCertificate, sent by the central system."""
 
     certificate_hash_data: CertificateHashData = field(metadata=wire("certificateHashData"))
@@ -303,7 +303,7 @@ class DeleteCertificateResponse(Payload):
 
 
 @dataclass
-class DiagnosticsStatusNotificationRequest(Payload):
+class DiagnosticsStatusNotificationRequest(Request["DiagnosticsStatusNotificationResponse"]):
     """DiagnosticsStatusNotification, sent by the charge point."""
 
     status: Union[DiagnosticsStatus, str] = field(metadata=wire("status"))
@@ -315,7 +315,7 @@ class DiagnosticsStatusNotificationResponse(Payload):
 
 
 @dataclass
-class ExtendedTriggerMessageRequest(Payload):
+class ExtendedTriggerMessageRequest(Request["ExtendedTriggerMessageResponse"]):
     """ExtendedTriggerMessage, sent by the central system."""
 
     requested_message: Union[ExtendedMessageTrigger, str] = field(metadata=wire("requestedMessage"))
@@ -330,7 +330,7 @@ class ExtendedTriggerMessageResponse(Payload):
 
 
 @dataclass
-class FirmwareStatusNotificationRequest(Payload):
+class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationResponse"]):
     """FirmwareStatusNotification, sent by the charge point."""
 
     status: Union[FirmwareStatus, str] = field(metadata=wire("status"))
@@ -342,7 +342,7 @@ class FirmwareStatusNotificationResponse(Payload):
 
 
 @dataclass
-class GetCompositeScheduleRequest(Payload):
+class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
     """GetCompositeSchedule, sent by the central system."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -363,7 +363,7 @@ class GetCompositeScheduleResponse(Payload):
 
 
 @dataclass
-class GetConfigurationRequest(Payload):
+class GetConfigurationRequest(Request["GetConfigurationResponse"]):
     """GetConfiguration, sent by the central system."""
 
     key: Optional[List[str]] = field(default=None, metadata=wire("key"))
@@ -378,7 +378,7 @@ class GetConfigurationResponse(Payload):
 
 
 @dataclass
-class GetDiagnosticsRequest(Payload):
+class GetDiagnosticsRequest(Request["GetDiagnosticsResponse"]):
     """GetDiagnostics, sent by the central system."""
 
     location: str = field(metadata=wire("location"))
@@ -396,7 +396,7 @@ class GetDiagnosticsResponse(Payload):
 
 
 @dataclass
-class GetInstalledCertificateIdsRequest(Payload):
+class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsResponse"]):
     """GetInstalledCertificateIds, sent by the central system."""
 
     certificate_type: Union[CertificateUse, str] = field(metadata=wire("certificateType"))
@@ -413,7 +413,7 @@ class GetInstalledCertificateIdsResponse(Payload):
 
 
 @dataclass
-class GetLocalListVersionRequest(Payload):
+class GetLocalListVersionRequest(Request["GetLocalListVersionResponse"]):
     """GetLocalListVersion, sent by the central system."""
 
 
@@ -425,7 +425,7 @@ class GetLocalListVersionResponse(Payload):
 
 
 @dataclass
-class GetLogRequest(Payload):
+class GetLogRequest(Request["GetLogResponse"]):
     """GetLog, sent by the central system."""
 
     log: LogParameters = field(metadata=wire("log"))
@@ -444,7 +444,7 @@ class GetLogResponse(Payload):
 
 
 @dataclass
-class HeartbeatRequest(Payload):
+class HeartbeatRequest(Request["HeartbeatResponse"]):
     """Heartbeat, sent by the charge point."""
 
 
@@ -456,7 +456,7 @@ class HeartbeatResponse(Payload):
 
 
 @dataclass
-class InstallCertificateRequest(Payload):
+class InstallCertificateRequest(Request["InstallCertificateResponse"]):
     """InstallCertificate, sent by the central system."""
 
     certificate_type: Union[CertificateUse, str] = field(metadata=wire("certificateType"))
@@ -471,7 +471,7 @@ class InstallCertificateResponse(Payload):
 
 
 @dataclass
-class LogStatusNotificationRequest(Payload):
+class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
     """LogStatusNotification, sent by the charge point."""
 
     status: Union[UploadLogStatus, str] = field(metadata=wire("status"))
@@ -484,7 +484,7 @@ class LogStatusNotificationResponse(Payload):
 
 
 @dataclass
-class MeterValuesRequest(Payload):
+class MeterValuesRequest(Request["MeterValuesResponse"]):
     """MeterValues, sent by the charge point."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -498,7 +498,7 @@ class MeterValuesResponse(Payload):
 
 
 @dataclass
-class RemoteStartTransactionRequest(Payload):
+class RemoteStartTransactionRequest(Request["RemoteStartTransactionResponse"]):
     """RemoteStartTransaction, sent by the central system."""
 
     id_tag: str = field(metadata=wire("idTag"))
@@ -514,7 +514,7 @@ class RemoteStartTransactionResponse(Payload):
 
 
 @dataclass
-class RemoteStopTransactionRequest(Payload):
+class RemoteStopTransactionRequest(Request["RemoteStopTransactionResponse"]):
     """RemoteStopTransaction, sent by the central system."""
 
     transaction_id: int = field(metadata=wire("transactionId"))
@@ -528,7 +528,7 @@ class RemoteStopTransactionResponse(Payload):
 
 
 @dataclass
-class ReserveNowRequest(Payload):
+class ReserveNowRequest(Request["ReserveNowResponse"]):
     """ReserveNow, sent by the central system."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -546,7 +546,7 @@ class ReserveNowResponse(Payload):
 
 
 @dataclass
-class ResetRequest(Payload):
+class ResetRequest(Request["ResetResponse"]):
     """Reset, sent by the central system."""
 
     type: Union[ResetType, str] = field(metadata=wire("type"))
@@ -560,7 +560,7 @@ class ResetResponse(Payload):
 
 
 @dataclass
-class SecurityEventNotificationRequest(Payload):
+class SecurityEventNotificationRequest(Request["SecurityEventNotificationResponse"]):
     """SecurityEventNotification, sent by the charge point."""
 
     type: str = field(metadata=wire("type"))
@@ -574,7 +574,7 @@ class SecurityEventNotificationResponse(Payload):
 
 
 @dataclass
-class SendLocalListRequest(Payload):
+class SendLocalListRequest(Request["SendLocalListResponse"]):
     """SendLocalList, sent by the central system."""
 
     list_version: int = field(metadata=wire("listVersion"))
@@ -592,7 +592,7 @@ class SendLocalListResponse(Payload):
 
 
 @dataclass
-class SetChargingProfileRequest(Payload):
+class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
     """SetChargingProfile, sent by the central system."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -607,7 +607,7 @@ class SetChargingProfileResponse(Payload):
 
 
 @dataclass
-class SignCertificateRequest(Payload):
+class SignCertificateRequest(Request["SignCertificateResponse"]):
     """SignCertificate, sent by the charge point."""
 
     csr: str = field(metadata=wire("csr"))
@@ -621,7 +621,7 @@ class SignCertificateResponse(Payload):
 
 
 @dataclass
-class SignedFirmwareStatusNotificationRequest(Payload):
+class SignedFirmwareStatusNotificationRequest(Request["SignedFirmwareStatusNotificationResponse"]):
     """SignedFirmwareStatusNotification, sent by the charge point."""
 
     status: Union[SignedFirmwareStatus, str] = field(metadata=wire("status"))
@@ -634,7 +634,7 @@ class SignedFirmwareStatusNotificationResponse(Payload):
 
 
 @dataclass
-class SignedUpdateFirmwareRequest(Payload):
+class SignedUpdateFirmwareRequest(Request["SignedUpdateFirmwareResponse"]):
     """SignedUpdateFirmware, sent by the central system."""
 
     request_id: int = field(metadata=wire("requestId"))
@@ -651,7 +651,7 @@ class SignedUpdateFirmwareResponse(Payload):
 
 
 @dataclass
-class StartTransactionRequest(Payload):
+class StartTransactionRequest(Request["StartTransactionResponse"]):
     """StartTransaction, sent by the charge point."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -670,7 +670,7 @@ class StartTransactionResponse(Payload):
 
 
 @dataclass
-class StatusNotificationRequest(Payload):
+class StatusNotificationRequest(Request["StatusNotificationResponse"]):
     """StatusNotification, sent by the charge point."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -688,7 +688,7 @@ class StatusNotificationResponse(Payload):
 
 
 @dataclass
-class StopTransactionRequest(Payload):
+class StopTransactionRequest(Request["StopTransactionResponse"]):
     """StopTransaction, sent by the charge point."""
 
     meter_stop: int = field(metadata=wire("meterStop"))
@@ -707,7 +707,7 @@ class StopTransactionResponse(Payload):
 
 
 @dataclass
-class TriggerMessageRequest(Payload):
+class TriggerMessageRequest(Request["TriggerMessageResponse"]):
     """TriggerMessage, sent by the central system."""
 
     requested_message: Union[MessageTrigger, str] = field(metadata=wire("requestedMessage"))
@@ -722,7 +722,7 @@ class TriggerMessageResponse(Payload):
 
 
 @dataclass
-class UnlockConnectorRequest(Payload):
+class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
     """UnlockConnector, sent by the central system."""
 
     connector_id: int = field(metadata=wire("connectorId"))
@@ -736,7 +736,7 @@ class UnlockConnectorResponse(Payload):
 
 
 @dataclass
-class UpdateFirmwareRequest(Payload):
+class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
     """UpdateFirmware, sent by the central system."""
 
     location: str = field(metadata=wire("location"))
