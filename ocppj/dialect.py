@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Union
 
-from .errors import ErrorCode
+from .errors import ErrorCode, parse_error_code
 from .messages import MessageType
 
 __all__ = ["DIALECTS", "V16", "Dialect", "is_error_code_valid"]
@@ -93,7 +93,7 @@ DIALECTS = (V16,)
 def is_error_code_valid(code: Union[ErrorCode, str], dialect: Optional[Dialect] = None) -> bool:
     """Tell whether ``code`` is an error code: of ``dialect`` in its own spelling, or of any version without one."""
     if dialect is None:
-        return isinstance(code, ErrorCode) or any(is_error_code_valid(code, each) for each in DIALECTS)
+        return isinstance(parse_error_code(code), ErrorCode)
     if isinstance(code, ErrorCode):
         return code in dialect.spellings
     return code in dialect.spellings.values()

@@ -190,7 +190,7 @@ class _Dispatching:
 
     def set_timeout(self, timeout: float) -> None:
         """Give each request that is sent from now on ``timeout`` seconds to be answered."""
-        if timeout <= 0:
+        if not timeout > 0:
             raise ValueError("a timeout must be more than 0 seconds")
         self._timeout = timeout
 
@@ -202,6 +202,7 @@ class _Dispatching:
         return self._timeout
 
     def _get_timeouts(self) -> Timeouts:
+        """Return the timer; called with the lock held."""
         if self._timeouts is not None:
             return self._timeouts
         if self._own_timeouts is None:
@@ -229,17 +230,13 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
         network = self._network
         if network is None:
             raise NotRunning("the dispatcher has no network: call set_network_client first")
-        timeouts = self._get_timeouts()
-        lane = Lane(self._queue, self._state, timeouts, self._get_timeout, network.send, self._canceled)
         with self._lock:
             if self._running:
                 return
-            self._running = True
-        self._queue.init()  # before requests are taken: it may empty the queue
-        with self._lock:
-            if not self._running:
-                return  # stopped meanwhile
-            self._lane = lane
+            self._queue.init()  # before requests are taken: it may empty the queue
+            timeouts = self._get_timeouts()
+            lane = Lane(self._queue, self._state, timeouts, self._get_timeout, network.send, self._canceled)
+            self._lane, self._running = lane, True
         lane.send_next()  # a queue that outlives the process may hold requests already
 
     def stop(self) -> None:
@@ -293,7 +290,11 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
 
 
 class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
-    """Sends what is in the queues of ``queue_map``, a `FIFOQueueMap` unless another is given."""
+    """Sends what is in the queues of ``queue_map``, a `FIFOQueueMap` unless another is given.
+
+    The lanes, the queue map and the pending states are tables that change together, under the dispatcher's lock: else
+    a client that comes while the one of its name goes would be given what is about to be forgotten.
+    """
 
     def __init__(self, queue_map: Optional[ServerQueueMap] = None) -> None:
         super().__init__()
@@ -309,46 +310,45 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         with self._lock:
             if self._running:
                 return
-        self._queue_map.init()  # before requests are taken: it may empty the queues
-        with self._lock:
+            self._queue_map.init()  # before requests are taken: it may empty the queues
             self._running = True
 
     def stop(self) -> None:
         with self._lock:
             lanes = dict(self._lanes)
+            for client_id in lanes:
+                self._forget(client_id)
             self._lanes.clear()
             self._running = False
-        for client_id, lane in lanes.items():
+        for lane in lanes.values():
             lane.close()
-            self._forget(client_id)
         self._stop_own_timeouts()
 
     def create_client(self, client_id: str) -> None:
         network = self._network
         if network is None:
             raise NotRunning("the dispatcher has no network: call set_network_server first")
-        queue = self._queue_map.get_or_create(client_id)
-        lane = Lane(
-            queue,
-            self._state.get_client_state(client_id),
-            self._get_timeouts(),
-            self._get_timeout,
-            partial(network.send, client_id),
-            partial(self._canceled, client_id),
-        )
         with self._lock:
             if not self._running:
                 raise NotRunning("the dispatcher is not running")
             if client_id in self._lanes:
                 return
-            self._lanes[client_id] = lane
+            lane = self._lanes[client_id] = Lane(
+                self._queue_map.get_or_create(client_id),
+                self._state.get_client_state(client_id),
+                self._get_timeouts(),
+                self._get_timeout,
+                partial(network.send, client_id),
+                partial(self._canceled, client_id),
+            )
         lane.send_next()  # a queue that outlives the connection may hold requests already
 
     def delete_client(self, client_id: str) -> None:
         with self._lock:
             lane = self._lanes.pop(client_id, None)
+            if lane is not None:
+                self._forget(client_id)
         if lane is not None:
-            self._forget(client_id)
             lane.cancel_all(partial(ConnectionLost, f"client {client_id!r} has disconnected"))
 
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:

@@ -242,7 +242,7 @@ class Endpoint:
         if feature is None:
             if action in dialect.actions:
                 raise broken(ErrorCode.NOT_SUPPORTED, f"{action} is not supported here")
-            raise broken(ErrorCode.NOT_IMPLEMENTED, f"OCPP {dialect.version} has no action {action[:40]!r}")
+            raise broken(ErrorCode.NOT_IMPLEMENTED, f"OCPP {dialect.version} has no action {action[:40]!r:.60}")
         try:
             request = self._decoded(feature, False, payload)
         except ValidationError as error:
@@ -283,12 +283,14 @@ def _read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, st
     if number not in dialect.message_types:
         raise MessageError(
             ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
-            f"OCPP {dialect.version} has no message type {number}",
+            f"OCPP {dialect.version} has no message type {number!s:.20}",
             message_id=message_id if readable else None,
             message_type=number,
         )
     if not readable:
-        raise unreadable(f"the message id is no string of 1 to {MAX_ID} characters")
+        error = unreadable(f"the message id is no string of 1 to {MAX_ID} characters")
+        error.answerable = number == MessageType.CALL  # nothing else is ever answered with an error
+        raise error
     assert isinstance(message_id, str)
     return MessageType(number), message_id
 

@@ -9,7 +9,7 @@
     │   ├── CallTimeout             ... in time (also a TimeoutError)
     │   ├── ConnectionLost          ... because the connection ended (also a ConnectionError)
     │   ├── Stopped                 ... because this endpoint was stopped
-    │   ├── CallCanceled            ... because it was canceled
+    │   ├── CallCanceled            ... because its future was canceled
     │   └── InvalidResponse         ... that keeps to its schema
     ├── UsageError                  this side asked for something that cannot be (our fault)
     │   ├── ValidationError         a payload of ours breaks its schema
@@ -198,7 +198,7 @@ class Stopped(CallFailed):
 
 
 class CallCanceled(CallFailed):
-    """The request was canceled before its answer came: its future was canceled, or it could not be written."""
+    """The request was given up: its future was canceled."""
 
 
 class InvalidResponse(CallFailed):

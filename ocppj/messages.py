@@ -166,7 +166,10 @@ def _json_object(message: Union[Call, CallResult]) -> Mapping[str, Any]:
     if message.wire_payload is not None:
         return message.wire_payload
     payload = message.payload
-    return payload.to_wire() if isinstance(payload, Payload) else payload
+    try:
+        return payload.to_wire() if isinstance(payload, Payload) else payload
+    except RecursionError:
+        raise EncodingError("the payload is nested too deeply, or contains itself") from None
 
 
 def _refuse_constant(text: str) -> Any:

@@ -24,6 +24,7 @@ from .connection import Connection
 from .dialect import Dialect
 from .endpoint import Pending
 from .errors import (
+    CallCanceled,
     CallFailed,
     CallTimeout,
     ConnectionLost,
@@ -156,7 +157,7 @@ class Node(Answering):
         open_call = self._calls.take(client_id, message_id)
         if open_call is not None:
             open_call.future.set_running_or_notify_cancel()
-            self._withdraw(client_id, message_id, CallFailed("the request was canceled", message_id))
+            self._withdraw(client_id, message_id, CallCanceled("the request was canceled", message_id))
 
     def _fail(self, client_id: str, error: CallFailed) -> None:
         """End the request ``error.message_id`` with ``error``, sent or not."""

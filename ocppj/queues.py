@@ -31,7 +31,7 @@ class RequestQueue(ABC):
     """The requests to one peer, in order. The head stays in the queue until it is answered.
 
     Every method is thread-safe and returns at once; none calls back into the library: a dispatcher calls them with its
-    own lock held (``push`` excepted).
+    own lock held.
     """
 
     @abstractmethod

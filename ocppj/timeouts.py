@@ -3,11 +3,12 @@
 Theory of operation. A timer is a thread, and a thread per request would cost more than the request. So the deadlines
 wait in one queue per duration (the same duration means they run out in the order they were added), and one timer is
 armed for the earliest of them. Adding and canceling a deadline touches its queue alone: the timer is armed when there
-was none, or when the new deadline is earlier than what it is armed for. When it fires, what has run out is called, and
-it is armed again for the next. So with one usual timeout the timer is armed once per timeout period, however many
-requests there are; and with nothing to wait for there is no thread.
+was none, or when the new deadline is earlier than what it is armed for. When it fires, it is armed again for the next,
+and what has run out is called. So with one usual timeout the timer is armed once per timeout period, however many
+requests there are; and with nothing to wait for there is no thread, at the latest when the timer has fired.
 
-Callbacks run on the timer's thread with no lock held. They must not block.
+Callbacks run on the timer's thread with no lock held. They must not block: one that does delays those that have run
+out with it, though no others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ __all__ = ["Deadline", "Timeouts"]
 
 # Two deadlines this close (seconds) are not worth arming the timer twice.
 _CLOSE_ENOUGH = 0.001
+# The longest time (seconds) that the timer is armed for: a thread cannot wait for ever.
+_LONGEST = 86_400.0
 
 
 class Deadline:
@@ -33,10 +36,11 @@ class Deadline:
         self._owner = owner
         self.duration = duration
         self.due = due
-        self.callback = callback
+        self.callback: Optional[Callable[[], None]] = callback
 
     def cancel(self) -> None:
         """Keep the callback from running, if it has not begun."""
+        self.callback = None  # for one that has run out already, behind others that are being called
         self._owner._remove(self)
 
 
@@ -58,6 +62,7 @@ class Timeouts:
         self._queues: Dict[float, "OrderedDict[Deadline, None]"] = {}
         self._alarm: Optional[_Alarm] = None  # what the timer is armed for
         self._arming = False  # one thread arms at a time; it looks again when it is done
+        self._armed = threading.Condition(self._lock)  # it is done
         self._handles: List[TimerHandle] = []  # every timer whose thread may still be there
         self._stopped = False
         self._local = threading.local()  # .firing: this thread is running callbacks
@@ -94,11 +99,13 @@ class Timeouts:
             self._stopped = True
             self._queues.clear()
             self._alarm = None
+            self._armed.wait_for(lambda: not self._arming, timeout)
             handles, self._handles = self._handles, []
         for handle in handles:
             handle.cancel()
+        end = self._clock.monotonic() + timeout
         for handle in handles:
-            handle.join(timeout)
+            handle.join(max(0.0, end - self._clock.monotonic()))
 
     def _remove(self, deadline: Deadline) -> None:
         with self._lock:
@@ -121,18 +128,34 @@ class Timeouts:
                     return
                 self._arming = True
                 alarm = self._alarm = _Alarm(earliest)
-            handle = self._clock.call_later(max(0.0, earliest - now), partial(self._fire, alarm), self._name)
+            delay = min(max(0.0, earliest - now), _LONGEST)
+            try:
+                handle = self._clock.call_later(delay, partial(self._fire, alarm), self._name)
+            except BaseException as error:
+                self._give_up(alarm)
+                if not isinstance(error, Exception):
+                    raise
+                get_logger().exception("the timer cannot be armed")
+                return
             with self._lock:
                 self._arming = False
                 alarm.handle = handle
                 stopped = self._stopped
                 self._handles = [each for each in self._handles if not each.done()]
-                if not stopped:
-                    self._handles.append(handle)
+                self._handles.append(handle)
+                self._armed.notify_all()
             if stopped:
                 handle.cancel()
             if replaced is not None and replaced.handle is not None:
                 replaced.handle.cancel()
+
+    def _give_up(self, alarm: _Alarm) -> None:
+        """Take note that there was no thread to be had; the next deadline that is added tries again."""
+        with self._lock:
+            self._arming = False
+            if self._alarm is alarm:
+                self._alarm = None
+            self._armed.notify_all()
 
     def _fire(self, alarm: _Alarm) -> None:
         now = self._clock.monotonic()
@@ -140,13 +163,14 @@ class Timeouts:
             if self._alarm is alarm:
                 self._alarm = None
             expired = self._take_expired(now)
+        self._arm()
         self._local.firing = True
         try:
             for deadline in expired:
-                _run(deadline.callback)
+                if not self._stopped:
+                    _run(deadline.callback)
         finally:
             self._local.firing = False
-        self._arm()
 
     def _take_expired(self, now: float) -> List[Deadline]:
         expired: List[Deadline] = []
@@ -163,7 +187,9 @@ class Timeouts:
         return expired
 
 
-def _run(callback: Callable[[], None]) -> None:
+def _run(callback: Optional[Callable[[], None]]) -> None:
+    if callback is None:
+        return
     try:
         callback()
     except Exception:

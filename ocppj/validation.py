@@ -59,9 +59,12 @@ def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
     if not isinstance(payload, dict):
         words = f"the payload must be an object, not {_type_name(payload)}"
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", words)
-    if validator is None or validator.is_valid(payload):
-        return
-    worst = min(_violations(payload, validator.iter_errors(payload)))
+    try:
+        if validator is None or validator.is_valid(payload):
+            return
+        worst = min(_violations(payload, validator.iter_errors(payload)))
+    except RecursionError:  # jsonschema puts the value at fault in words, however deep it is
+        raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
     words = worst.words if len(worst.words) <= 255 else worst.words[:252] + "..."
     raise ValidationError(_CODES[worst.rank], _json_path(worst.path), words)
 

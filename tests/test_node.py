@@ -6,6 +6,7 @@ from concurrent.futures import wait
 import pytest
 
 from ocppj import (
+    CallCanceled,
     CallTimeout,
     ConnectionLost,
     EncodingError,
@@ -248,6 +249,8 @@ def test_the_timeout_of_a_call_counts_from_the_call(make_side):
 
 
 def test_cancelling_a_future_withdraws_the_request(side):
+    canceled = Recorder()
+    side.endpoint.set_canceled_request_handler(canceled)
     first, second, third = (side.send_request(HEARTBEAT) for _ in range(3))
     sent = side.raw.receive()
     assert second.cancel()
@@ -259,6 +262,8 @@ def test_cancelling_a_future_withdraws_the_request(side):
     side.raw.send([3, frame[1], BEAT_WIRE])
     assert third.result(seconds(10)) == BEAT
     assert not third.cancel()
+    assert {call[-3] for call in canceled.calls} == {first.message_id, second.message_id}
+    assert all(isinstance(call[-1], CallCanceled) for call in canceled.calls)
     assert len(side.endpoint._calls) == 0
 
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from functools import partial
 
 import pytest
 
@@ -287,7 +288,7 @@ def test_threads_that_add_cancel_and_stop_leave_nothing(real):
         barrier.wait(10)
         for n in range(300):
             kept = rng.random() < 0.5
-            deadline = real.add(rng.choice([0.001, 0.01, 3600]), lambda: note(n))
+            deadline = real.add(rng.choice([0.001, 0.01, 3600]), partial(note, n))
             if not kept or deadline.duration == 3600:
                 deadline.cancel()
 

@@ -19,8 +19,7 @@ def fault(action, payload, answer=False):
     try:
         check_payload(FEATURES[action] if isinstance(action, str) else action, answer, payload)
     except ValidationError as error:
-        assert 0 < len(error.description) <= 255
-        return error.code, error.path
+        return (error.code, error.path) if 0 < len(error.description) <= 255 else error.description
     return None
 
 
@@ -146,9 +145,7 @@ def test_every_one_decimal_value_is_a_multiple_of_0_1(text):
     assert fault("SetChargingProfile", profile(json.loads(text))) is None
 
 
-@pytest.mark.parametrize(
-    "text", ["0", "16", "1e2", "-0.0", "-21.4", "32000.1", "1e300", "0.30", "1.0e-1", "123456789.5"]
-)
+@pytest.mark.parametrize("text", ["0", "16", "1e2", "-0.0", "-21.4", "32000.1", "0.30", "1.0e-1", "123456789.5"])
 def test_other_multiples_of_0_1(text):
     assert fault("SetChargingProfile", profile(json.loads(text))) is None
 
@@ -158,6 +155,11 @@ def test_other_multiples_of_0_1(text):
 )
 def test_what_is_no_multiple_of_0_1(text):
     assert fault("SetChargingProfile", profile(json.loads(text))) == (VALUE, PERIOD + ".limit")
+
+
+def test_a_number_beyond_all_decimals_is_refused_not_computed():
+    assert fault("SetChargingProfile", profile(1e300)) == (VALUE, PERIOD + ".limit")
+    assert fault("SetChargingProfile", profile(10**400)) == (VALUE, PERIOD + ".limit")
 
 
 def test_responses_have_their_own_schema():

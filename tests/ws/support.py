@@ -223,6 +223,10 @@ class RawServer(RawClient):
         self.send(("\r\n".join(lines) + "\r\n" + extra + "\r\n").encode())
 
     def __exit__(self, *_: Any) -> None:
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        except OSError:
+            pass
         self.listener.close()
         if self.sock is not None:
             try:

@@ -61,7 +61,7 @@ def pair(request):
 
 def test_text_goes_both_ways_in_order(pair):
     server, server_log, client, client_log = pair.both()
-    sent = [f"[{number}, \"ä€𝄞\"]" for number in range(200)]
+    sent = [f'[{number}, "ä€𝄞"]' for number in range(200)]
     for text in sent:
         client.send(text)
         server.send("CP_1", text)
@@ -274,7 +274,7 @@ def test_a_new_connection_replaces_the_old_one(pair):
     close = old_log.close()
     assert (close.code, close.by_peer) == (1008, True)
     assert order == ["old is gone", "new is there"]
-    (_, server_close), = server_log.disconnected.calls
+    ((_, server_close),) = server_log.disconnected.calls
     assert (server_close.code, server_close.by_peer) == (1008, False)
     server.send("CP_1", "for the new one")
     assert new_log.wait_texts(1) == ["for the new one"]
@@ -637,9 +637,7 @@ def test_a_lost_connection_is_regained(pair):
 def test_the_back_off_is_kept_and_stop_ends_it(pair):
     clock = ManualClock()
     server, server_log = pair.server()
-    client, client_log = pair.client(
-        reconnect=True, clock=clock, backoff=lambda: Backoff(10, 4, 2, random=lambda: 0.5)
-    )
+    client, client_log = pair.client(reconnect=True, clock=clock, backoff=lambda: Backoff(10, 4, 2, random=lambda: 0.5))
     client.connect(server.url, "CP_1", OCPP)
     url = server.url
     tries = Recorder(False)

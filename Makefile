@@ -1,0 +1,74 @@
+# Each target sets up what it needs: a virtual environment of its own, filled once and again when setup.cfg changes.
+#
+#   make test PYTHON=python3.12        another Python, which gets an environment of its own (.venv-3.12)
+#   make test ARGS="-k heartbeat -x"   arguments for pytest (or for examples/demo.py)
+
+PYTHON ?= python3
+ifeq ($(origin PYTHON),file)
+VENV ?= .venv
+else
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+endif
+ARGS ?=
+OCPP ?= 1.6
+
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check -qq
+
+.PHONY: help demo test lint format types wheel generate clean
+
+help:
+	@echo "make demo      a charging session between a charge point and a central system, message by message"
+	@echo "make test      all tests"
+	@echo "make lint      ruff: rules and format            make types      mypy --strict"
+	@echo "make format    let ruff put right what it can    make generate   write the OCPP message modules anew"
+	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
+
+demo: $(VENV)/.ready-run
+	@$(RUN) examples/demo.py $(ARGS)
+
+test: $(VENV)/.ready-test
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(VENV)/.ready-dev
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+types: $(VENV)/.ready-dev
+	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mypy needs Python 3.10 or newer: make types PYTHON=...")'
+	$(RUN) -m mypy
+
+wheel: $(VENV)/.ready-dev
+	rm -rf build dist
+	$(RUN) -m build --wheel --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@ls dist/*.whl
+
+generate: $(VENV)/.ready-dev
+	$(RUN) tools/generate.py $(OCPP)
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Python that cannot make an environment says why, in its own words (on Debian: install python3-venv).
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 9) and "ocppj needs Python 3.9 or newer; $(PYTHON) is %d.%d. Name another one: make ... PYTHON=python3.11" % v[:2])'
+	@echo "Setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/.ready-run: $(VENV)/.made setup.cfg setup.py
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.made setup.cfg setup.py
+	@$(PIP) install -e '.[test]'
+	@touch $(VENV)/.ready-run $@
+
+$(VENV)/.ready-dev: $(VENV)/.made setup.cfg setup.py
+	@$(PIP) install -e '.[test,dev]'
+	@touch $(VENV)/.ready-run $(VENV)/.ready-test $@

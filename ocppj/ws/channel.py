@@ -1,0 +1,301 @@
+"""One connection: what the server's, the client's and the in-memory channel all are.
+
+A channel lives through: open; *closing*, from the moment there is a verdict (a `Close`) on how it ends; finished. The
+first verdict stands, whatever happens after it:
+
+* ``close()`` here: our Close is sent, and the peer's awaited for ``close_timeout`` seconds;
+* the peer's Close: the wire has answered it; what is in line is still written, for at most ``close_timeout`` seconds;
+* a `Violation`: we close with its code, and what the peer still sends is dropped;
+* no life after a ping, or a lost connection: over at once, with code 1006.
+
+Reading is `step`, called by one thread at a time (see `ocppj.ws.readers`), which also ends the channel: `finish`. The
+lock guards the verdict and its deadline alone; nothing is called while it is held.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import Any, Callable, Collection, Optional, Protocol
+
+from ..errors import TransportError, UsageError
+from .base import Close
+from .keepalive import KeepAlive, Verdict
+from .readers import Readers
+from .wire import PeerClose, Violation, Wire
+
+__all__ = ["ChannelOwner", "WireChannel"]
+
+logger = logging.getLogger("ocppj.ws")
+
+_EARLY = 0.05  # seconds by which a timer may be early
+_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
+
+
+class ChannelOwner(Protocol):
+    """Who made a channel and is told about it, on its reading thread."""
+
+    def on_message(self, channel: "WireChannel", text: str) -> None:
+        """Take a text message."""
+
+    def on_end(self, channel: "WireChannel", close: Close) -> None:
+        """Take notice of the end."""
+
+
+class WireChannel:
+    """A `base.Channel`, and the `readers.Source` of its reading side."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        owner: ChannelOwner,
+        readers: Readers,
+        *,
+        id: str,
+        subprotocol: str,
+        remote_address: str,
+        ping_interval: Optional[float] = None,
+        pong_timeout: float = 30.0,
+        close_timeout: float = 2.0,
+    ) -> None:
+        self._wire = wire
+        self._owner = owner
+        self._readers = readers
+        self._id = id
+        self._subprotocol = subprotocol
+        self._remote_address = remote_address
+        self._close_timeout = close_timeout
+        self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic())
+        #: Belongs to the `Readers`.
+        self.seat: Any = None
+        #: Set when the ``disconnected`` handler has returned.
+        self.ended = threading.Event()
+
+        self._lock = threading.Lock()  # guards the verdict and what follows from it
+        self._verdict: Optional[Close] = None
+        self._deadline: Optional[float] = None  # of the closing
+        self._deaf = False  # what the peer sends is dropped: it broke a rule, or has sent its Close
+        self._over = False  # both Closes are exchanged
+        self._finished = False
+
+    def __repr__(self) -> str:
+        return f"<channel {self._id!r} {self._subprotocol} {self._remote_address}>"
+
+    # base.Channel ------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The identity of the charge point, decoded."""
+        return self._id
+
+    @property
+    def subprotocol(self) -> str:
+        """The negotiated subprotocol."""
+        return self._subprotocol
+
+    @property
+    def remote_address(self) -> str:
+        """Where the peer is, for logs."""
+        return self._remote_address
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has ended, or begun to end, this channel."""
+        return self._verdict is None
+
+    @property
+    def ping_interval(self) -> Optional[float]:
+        """Seconds between our pings, ``None`` for none. May be set at any time, e.g. by ``connected`` handlers.
+
+        Takes effect when the connection next reads something or pings. Raises ``ValueError`` when negative.
+        """
+        return self._keepalive.interval
+
+    @ping_interval.setter
+    def ping_interval(self, interval: Optional[float]) -> None:
+        self._keepalive.interval = interval
+
+    def send(self, text: str) -> None:
+        """Send one text frame: see `base.Channel.send`."""
+        if self._verdict is not None:
+            raise TransportError(f"the connection of {self._id!r} is {self._verdict}")
+        self._wire.send_text(text)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin the close handshake: see `base.Channel.close`. Raises `UsageError` for a code that cannot be sent."""
+        check_close_code(code)
+        if self.begin_close(code, reason) and not self.read_here:
+            self._readers.wake(self)
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run ``job`` on the channel's handler thread: see `base.Channel.submit`."""
+        self._readers.submit(self, job)
+
+    # For its owner -----------------------------------------------------------------------------------------------
+
+    @property
+    def read_here(self) -> bool:
+        """Whether this thread is the one that reads the channel."""
+        return self._wire.reader == threading.get_ident()
+
+    def read_by(self, idents: Collection[int]) -> bool:
+        """Whether the thread that reads the channel is one of these."""
+        return self._wire.reader in idents
+
+    def claim_reading(self) -> None:
+        """Make this thread the reading one until the first step: what it sends is left to that step if need be."""
+        self._wire.reader = threading.get_ident()
+
+    def begin_close(self, code: int, reason: str) -> bool:
+        """`close`, for a caller who sees to it himself that the channel ends in time; false if it was closing."""
+        reason = cut_reason(reason)
+        if not self._decide(Close(code, reason)):
+            return False
+        self._say_close(code, reason)
+        return True
+
+    def begin(self) -> None:
+        """Start to be read; end at once if that is impossible."""
+        try:
+            self._readers.add(self)
+        except RuntimeError:
+            logger.exception("%s: no thread to read it can be started", self._id)
+            self.abort()
+            self.finish()
+
+    def abort(self) -> None:
+        """Cut the connection without a close handshake."""
+        self._wire.abort()
+
+    # readers.Source ----------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The id, as its threads are called."""
+        return self._id
+
+    def fileno(self) -> int:
+        """See `readers.Source.fileno`."""
+        return self._wire.fileno()
+
+    def wants_write(self) -> bool:
+        """See `readers.Source.wants_write`."""
+        return self._wire.wants_write()
+
+    def next_deadline(self) -> Optional[float]:
+        """See `readers.Source.next_deadline`."""
+        with self._lock:
+            if self._verdict is not None:
+                return self._deadline
+        return self._keepalive.deadline()
+
+    def expire(self) -> None:
+        """See `readers.Source.expire`."""
+        with self._lock:
+            overdue = self._deadline is not None and time.monotonic() >= self._deadline - _EARLY
+        if overdue:
+            self._wire.abort()
+
+    def step(self, block: bool = True) -> bool:
+        """See `readers.Source.step`."""
+        self._wire.reader = threading.get_ident()
+        try:
+            if not block or self._wire.wait(self.next_deadline()):
+                self._keepalive.heard()
+                self._read()
+        except Violation as violation:
+            self._complain(violation)
+        except OSError as error:
+            self._lose(error)
+            return False
+        except Exception as error:  # a library met something it did not foresee
+            logger.exception("%s: cannot read what the peer sent", self._id)
+            self._complain(Violation(1002, type(error).__name__))
+        return self._go_on(time.monotonic())
+
+    def finish(self) -> None:
+        """See `readers.Source.finish`."""
+        self._decide(Close(1006, error=TransportError("the connection was lost")))
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+            verdict = self._verdict
+        assert verdict is not None
+        self._wire.release()
+        try:
+            self._owner.on_end(self, verdict)
+        finally:
+            self._wire.reader = None
+            self.ended.set()
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        if self._deaf:
+            self._wire.discard()
+            return
+        for event in self._wire.receive():
+            if isinstance(event, PeerClose):
+                self._decide(Close(event.code, event.reason, by_peer=True))
+                self._deaf = self._over = True
+                return
+            self._owner.on_message(self, event)
+
+    def _decide(self, verdict: Close) -> bool:
+        """Make ``verdict`` the one that stands, unless there is one; return whether it stands."""
+        with self._lock:
+            if self._verdict is not None:
+                return False
+            self._verdict = verdict
+            self._deadline = time.monotonic() + self._close_timeout
+            return True
+
+    def _say_close(self, code: int, reason: str) -> None:
+        try:
+            self._wire.send_close(code, reason)
+        except OSError:
+            self._wire.abort()
+
+    def _complain(self, violation: Violation) -> None:
+        reason = cut_reason(violation.reason)
+        error = TransportError(f"the peer broke the rules: {violation.reason}")
+        error.__cause__ = violation
+        self._decide(Close(violation.code, reason, error=error))
+        self._deaf = True
+        self._say_close(violation.code, reason)
+        self._wire.end_writing()  # its answer could not be told from the rest: the end of the stream is the answer
+
+    def _lose(self, error: OSError) -> None:
+        if not isinstance(error, TransportError):
+            cause, error = error, TransportError(f"the connection was lost: {error}")
+            error.__cause__ = cause
+        self._decide(Close(1006, error=error))
+
+    def _go_on(self, now: float) -> bool:
+        """Do what is due; return whether the channel goes on."""
+        if self._over:
+            return self._wire.wants_write() and now < (self._deadline or now)
+        if self._deadline is not None:
+            return now < self._deadline
+        verdict = self._keepalive.judge(now)
+        if verdict is Verdict.DEAD:
+            self._lose(TransportError("the peer is silent: no life after a ping"))
+            return False
+        if verdict is Verdict.PING:
+            with suppress(OSError):  # which the next read finds too
+                self._wire.send_ping()
+        return True
+
+
+def check_close_code(code: int) -> None:
+    """Raise `UsageError` unless RFC 6455 section 7.4 lets ``code`` be sent."""
+    if not (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) and not 3000 <= code <= 4999:
+        raise UsageError(f"{code} is no close code that can be sent")
+
+
+def cut_reason(reason: str) -> str:
+    """Return as much of ``reason`` as fits into a Close frame, whole characters."""
+    return reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore")

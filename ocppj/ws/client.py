@@ -1,0 +1,296 @@
+"""The charge point's WebSocket client: websocket-client over a socket of ours.
+
+Theory of operation. We connect the TCP socket (all addresses, one deadline), do TLS, and hand websocket-client a
+`_Handshake` in place of a socket: it lets the library's request through and reads the whole head of the response
+itself, within a limit and the deadline. So redirects, error bodies and cookies never reach the library, and a refusal
+becomes `HandshakeRefused` at once. After the handshake the library reads and writes the `SafeSocket`.
+
+Frames are read with the library's ``recv_frame``, which keeps what it has when a read finds nothing, and goes on from
+there the next time. `_Frames` replaces its buffer: it checks an announced length before the body is read. Pings,
+Closes and fragments are answered and put together here, since the library's own way would answer each Close with 1000
+and has no limit. What that uses of the library is held by ``tests/ws/test_pins.py``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import socket
+import ssl
+import struct
+import time
+from contextlib import contextmanager, suppress
+from typing import Any, Iterator, List, Mapping, Optional, Tuple, Union
+from urllib.parse import urlsplit
+
+import websocket
+
+from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
+from .dialling import dial
+from .httpwire import BadRequest, read_head
+from .lifecycle import Attempt, ClientCore, Session
+from .safesocket import SafeSocket
+from .urls import client_headers, connection_url
+from .wire import Event, PeerClose, SocketWire, Violation, Wire
+
+__all__ = ["WebSocketClient"]
+
+_ABNF = websocket.ABNF
+_CONTROL = (_ABNF.OPCODE_CLOSE, _ABNF.OPCODE_PING, _ABNF.OPCODE_PONG)
+
+
+class _Frames(websocket.frame_buffer):
+    """websocket-client's frame parser, with limits."""
+
+    def __init__(self, wire: "_ClientWire", max_size: int) -> None:
+        super().__init__(wire.read_some, True)
+        self._max_size = max_size
+        self._got = bytearray()
+        self.message_size = 0  # of the fragments before the present frame
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        """Return exactly ``bufsize`` bytes; keep what there is when reading raises."""
+        while len(self._got) < bufsize:
+            self._got += self.recv(min(65536, bufsize - len(self._got)))
+        data = bytes(self._got[:bufsize])
+        del self._got[:bufsize]
+        return data
+
+    def recv_length(self) -> None:
+        """Read the announced length, and judge the header before any of the body is read."""
+        super().recv_length()
+        assert self.header is not None
+        assert self.length is not None
+        fin, opcode, masked = self.header[0], self.header[4], self.header[5]
+        if masked:
+            raise Violation(1002, "a server must not mask its frames")
+        if opcode in _CONTROL:
+            if not fin or self.length > 125:
+                raise Violation(1002, "a control frame is fragmented or too long")
+        elif self.message_size + self.length > self._max_size:
+            raise Violation(1009, f"a message has more than {self._max_size} bytes")
+
+
+class _ClientWire(SocketWire):
+    """A `wire.Wire` over websocket-client."""
+
+    def __init__(self, sock: SafeSocket, ws: websocket.WebSocket, max_size: int) -> None:
+        super().__init__(sock)
+        sock.settimeout(0)
+        self._ws = ws
+        self._frames = ws.frame_buffer = _Frames(self, max_size)
+        self._fragments: List[bytes] = []
+        self._unfinished = False
+
+    def receive(self) -> Iterator[Event]:
+        """See `wire.Wire.receive`."""
+        while True:
+            try:
+                with self._errors():
+                    frame = self._ws.recv_frame()  # type: ignore[no-untyped-call]
+            except BlockingIOError:
+                return
+            event = self._take(frame)
+            if event is not None:
+                yield event
+            if not self.sock.buffered or isinstance(event, PeerClose):
+                return
+
+    def _take(self, frame: Any) -> Optional[Event]:
+        if frame.opcode == _ABNF.OPCODE_PING:
+            self._unless_closing(lambda: self._ws.pong(frame.data))
+        elif frame.opcode == _ABNF.OPCODE_CLOSE:
+            return self._take_close(frame.data)
+        elif frame.opcode != _ABNF.OPCODE_PONG:
+            return self._take_data(frame)
+        return None
+
+    def _take_data(self, frame: Any) -> Optional[str]:
+        """Return the message that this frame completes."""
+        if (frame.opcode == _ABNF.OPCODE_CONT) != self._unfinished:
+            raise Violation(1002, "a fragment out of order")
+        if frame.opcode == _ABNF.OPCODE_BINARY:
+            raise Violation(1003, "OCPP messages are text")
+        self._unfinished = not frame.fin
+        self._fragments.append(frame.data)
+        self._frames.message_size += len(frame.data)
+        if self._unfinished:
+            return None
+        data = b"".join(self._fragments)
+        self._fragments.clear()
+        self._frames.message_size = 0
+        return _utf8(data)
+
+    def _take_close(self, data: bytes) -> PeerClose:
+        """Answer the peer's Close with its own code, unless we have sent one."""
+        code = struct.unpack("!H", data[:2])[0] if data else 1005
+        close = PeerClose(code, _utf8(data[2:]))
+
+        def answer() -> None:
+            self._close_sent = True
+            self._ws.send(data[:2], _ABNF.OPCODE_CLOSE)
+
+        with suppress(TransportError):  # of a peer that is gone, after a proper Close
+            self._unless_closing(answer)
+        return close
+
+    def _put_text(self, text: str) -> None:
+        self._ws.send(text)
+
+    def _put_ping(self) -> None:
+        self._ws.ping()
+
+    def _put_close(self, code: int, reason: str) -> None:
+        self._ws.send_close(code, reason.encode("utf-8"))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except websocket.WebSocketProtocolException as error:
+            raise Violation(1002, str(error)) from error
+        except websocket.WebSocketException as error:
+            raise TransportError(str(error)) from error
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return codecs.decode(data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise Violation(1007, "text that is not UTF-8") from error
+
+
+class _Handshake:
+    """What websocket-client takes for a socket while it shakes hands."""
+
+    def __init__(self, sock: SafeSocket, limit: int, deadline: float) -> None:
+        self._sock = sock
+        self._limit = limit
+        self._deadline = deadline
+        self._head: Optional[bytes] = None
+        self._closed = False
+
+    def gettimeout(self) -> Optional[float]:
+        """Return 0, for which the library leaves waiting to `recv`."""
+        return 0
+
+    def settimeout(self, timeout: Optional[float]) -> None:
+        """Do nothing: there is a deadline."""
+
+    def send(self, data: bytes) -> int:
+        """Pass the request on."""
+        return self._sock.send(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return bytes of the response's head, never of what follows it. Raises `HandshakeRefused`."""
+        if self._head is None:
+            self._head = self._read_head()
+        data, self._head = self._head[:size], self._head[size:]
+        return data
+
+    def close(self) -> None:
+        """Do nothing: whoever made the socket closes it."""
+
+    def _read_head(self) -> bytes:
+        head = read_head(self._sock, self._limit, self._deadline)
+        lines = head.split(b"\r\n")
+        version, _, rest = lines[0].partition(b" ")
+        status, _, reason = rest.partition(b" ")
+        if not version.startswith(b"HTTP/1.") or len(status) != 3 or not status.isdigit():
+            raise TransportError("the server does not speak HTTP")
+        if status != b"101":
+            raise HandshakeRefused(int(status), reason.decode("iso-8859-1"))
+        return b"\r\n".join(line for line in lines if not line.lower().startswith(b"set-cookie"))
+
+
+class WebSocketClient(ClientCore):
+    """A `base.Client` over TCP.
+
+    Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs; by default certificates are checked
+    against the system's. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password), the latter
+    as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for TCP, TLS and HTTP together. ``reconnect`` regains
+    a lost connection, with the delays of ``backoff()``, waited for on ``clock``. ``ping_interval`` ``None`` or 0 means
+    no pings; anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long
+    the peer may take to answer a Close, ``write_timeout`` to take what is written. No proxies, redirects or cookies.
+    """
+
+    def __init__(
+        self,
+        *,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        basic_auth: Optional[Tuple[str, Union[str, bytes]]] = None,
+        handshake_timeout: float = 10.0,
+        max_header_size: int = 16 * 1024,
+        write_timeout: float = 10.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._ssl_context = ssl_context
+        self._headers = client_headers(headers, basic_auth)
+        self._handshake_timeout = handshake_timeout
+        self._max_header_size = max_header_size
+        self._write_timeout = write_timeout
+
+    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
+        """See `lifecycle.ClientCore.open_wire`."""
+        deadline = time.monotonic() + self._handshake_timeout
+        url = connection_url(session.url, session.client_id)
+        sock: Optional[SafeSocket] = None
+        try:
+            raw, address = dial(url, deadline, attempt.check)
+            sock = SafeSocket(self._secure(raw, url), write_timeout=self._write_timeout)
+            attempt.can_be_cut_by(sock.shutdown)
+            sock.handshake(deadline)
+            wire, subprotocol = self._upgrade(sock, url, session.subprotocols, deadline)
+            return wire, subprotocol, address
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            attempt.check()
+            raise _as_transport_error(error) from error
+
+    def _secure(self, raw: socket.socket, url: str) -> socket.socket:
+        parts = urlsplit(url)
+        if parts.scheme == "ws":
+            return raw
+        context = self._ssl_context or ssl.create_default_context()
+        try:
+            return context.wrap_socket(raw, server_hostname=parts.hostname, do_handshake_on_connect=False)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _upgrade(
+        self, sock: SafeSocket, url: str, subprotocols: Tuple[str, ...], deadline: float
+    ) -> Tuple[_ClientWire, str]:
+        ws = websocket.WebSocket(skip_utf8_validation=True)
+        headers = [f"{name}: {value}" for name, value in self._headers.items()]
+        headers.append("Sec-WebSocket-Protocol: " + ", ".join(subprotocols))
+        ws.connect(  # type: ignore[no-untyped-call]
+            url,
+            socket=_Handshake(sock, self._max_header_size, deadline),
+            header=headers,
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+        ws.sock = sock  # type: ignore[assignment]
+        answer = ws.getheaders() or {}
+        if "sec-websocket-extensions" in answer:
+            raise TransportError("the server chose an extension that was not offered")
+        wire = _ClientWire(sock, ws, self._max_message_size)
+        subprotocol = answer.get("sec-websocket-protocol")
+        if subprotocol not in subprotocols:
+            wire.send_close(1002, "no common subprotocol")
+            chosen = "none" if subprotocol is None else repr(subprotocol)
+            raise SubprotocolError(f"the server chose {chosen} of {', '.join(subprotocols)}")
+        return wire, subprotocol
+
+
+def _as_transport_error(error: BaseException) -> BaseException:
+    if isinstance(error, (TransportError, UsageError)) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, BadRequest):
+        return TransportError("the server's answer is too large")
+    if isinstance(error, (socket.timeout, websocket.WebSocketTimeoutException)):
+        return TransportError("the handshake took too long")
+    return TransportError(f"cannot connect: {error}")

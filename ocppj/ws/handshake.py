@@ -1,0 +1,192 @@
+"""Whom a server lets in. Pure: no sockets, no threads; the same for real and in-memory servers.
+
+`HandshakePolicy.decide` asks in this order, and the first "no" is the answer:
+
+======================================  ======================================================================
+what                                    refused with
+======================================  ======================================================================
+the path is the server's                404
+the identity can be one                 400
+the origin, if a handler checks it      403
+the identity, if a handler checks it    404 (OCPP-J 1.6 section 3.2: unknown charge points)
+Basic credentials, if a handler checks  401 with ``WWW-Authenticate``
+a common subprotocol                    101 without one and Close 1002 at once, or 400: ``no_subprotocol``
+======================================  ======================================================================
+
+A handler that raises refuses with 500. Who is refused is logged by the caller; secrets never are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+from ..errors import UsageError
+from .httpwire import BadRequest, Headers, RequestHead
+from .urls import BadIdentity, PathTemplate, basic_password, split_target
+
+__all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
+
+logger = logging.getLogger("ocppj.ws")
+
+_REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
+
+
+@dataclass(frozen=True)
+class HandshakeRequest:
+    """A client that wants to connect, as the check handlers see it.
+
+    ``identity`` is decoded; ``path`` is raw; ``query`` is the endpoint's. ``subprotocols`` are those offered, in the
+    client's order. ``peer_certificate`` is what `ssl.SSLSocket.getpeercert` returns: ``None`` without TLS or
+    certificate, empty when it was not verified. ``password`` is what Basic credentials for this identity hold.
+    """
+
+    identity: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    remote_address: str
+    subprotocols: Tuple[str, ...]
+    peer_certificate: Optional[Mapping[str, Any]] = None
+    password: Optional[bytes] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The handshake goes on. ``subprotocol`` is the header's, ``effective`` the channel's; both ``None``: close."""
+
+    request: HandshakeRequest
+    subprotocol: Optional[str]
+    effective: Optional[str]
+
+
+ClientCheck = Callable[[HandshakeRequest], bool]
+CredentialsCheck = Callable[[str, bytes], bool]
+OriginCheck = Callable[[Optional[str]], bool]
+
+
+class HandshakePolicy:
+    """The options and check handlers of a server."""
+
+    def __init__(
+        self,
+        *,
+        no_subprotocol: str = "close",
+        default_subprotocol: Optional[str] = None,
+        prefer: str = "client",
+    ) -> None:
+        if no_subprotocol not in ("close", "reject"):
+            raise UsageError(f"no_subprotocol is 'close' or 'reject', not {no_subprotocol!r}")
+        if prefer not in ("client", "server"):
+            raise UsageError(f"prefer is 'client' or 'server', not {prefer!r}")
+        self._no_subprotocol = no_subprotocol
+        self._default_subprotocol = default_subprotocol
+        self._prefer_server = prefer == "server"
+        self.check_client: Optional[ClientCheck] = None
+        self.check_credentials: Optional[CredentialsCheck] = None
+        self.check_origin: Optional[OriginCheck] = None
+
+    def decide(
+        self,
+        template: PathTemplate,
+        supported: Sequence[str],
+        target: str,
+        headers: Headers,
+        remote_address: str,
+        peer_certificate: Optional[Mapping[str, Any]] = None,
+    ) -> Accepted:
+        """Return how the handshake goes on. Raises `BadRequest` when it does not."""
+        try:
+            identity = template.identity(target)
+        except BadIdentity as error:
+            raise BadRequest(400, str(error)) from None
+        if identity is None:
+            raise BadRequest(404, "nothing here")
+        request = self._request(identity, target, headers, remote_address, peer_certificate)
+        try:
+            self._check(request)
+        except BadRequest:
+            raise
+        except Exception:
+            logger.exception("a check of the client %r failed", identity)
+            raise BadRequest(500, "internal error") from None
+        return self._negotiate(request, supported)
+
+    def _request(
+        self,
+        identity: str,
+        target: str,
+        headers: Headers,
+        remote_address: str,
+        peer_certificate: Optional[Mapping[str, Any]],
+    ) -> HandshakeRequest:
+        path, query = split_target(target)
+        return HandshakeRequest(
+            identity=identity,
+            path=path,
+            query=query,
+            headers=headers,
+            remote_address=remote_address,
+            subprotocols=tuple(headers.tokens("Sec-WebSocket-Protocol")),
+            peer_certificate=peer_certificate,
+            password=basic_password(headers.get("Authorization"), identity),
+        )
+
+    def _check(self, request: HandshakeRequest) -> None:
+        if self.check_origin is not None and not self.check_origin(request.headers.get("Origin")):
+            raise BadRequest(403, "this origin is not allowed")
+        if self.check_client is not None and not self.check_client(request):
+            raise BadRequest(404, "unknown client")
+        if self.check_credentials is None:
+            return
+        if request.password is None or not self.check_credentials(request.identity, request.password):
+            raise BadRequest(401, "wrong or missing credentials", _REALM)
+
+    def _negotiate(self, request: HandshakeRequest, supported: Sequence[str]) -> Accepted:
+        chosen = choose_subprotocol(request.subprotocols, supported, self._prefer_server)
+        if chosen is not None:
+            return Accepted(request, chosen, chosen)
+        if not request.subprotocols and self._default_subprotocol is not None:
+            return Accepted(request, None, self._default_subprotocol)
+        if self._no_subprotocol == "reject":
+            raise BadRequest(400, "no common subprotocol; this server speaks " + ", ".join(supported))
+        return Accepted(request, None, None)
+
+
+def choose_subprotocol(offered: Sequence[str], supported: Sequence[str], prefer_server: bool = False) -> Optional[str]:
+    """Return the first subprotocol of the client's list, or of the server's, that the other side has too."""
+    first, other = (supported, offered) if prefer_server else (offered, supported)
+    return next((subprotocol for subprotocol in first if subprotocol in other), None)
+
+
+def websocket_headers(head: RequestHead, compression: bool) -> Dict[str, str]:
+    """Return the fields that make ``head`` an upgrade to WebSocket (RFC 6455 section 4.2.1). Raises `BadRequest`."""
+    headers = head.headers
+    if head.method != "GET":
+        raise BadRequest(405, "only GET can be upgraded", [("Allow", "GET")])
+    if head.version != "1.1" or "Host" not in headers:
+        raise BadRequest(400, "HTTP/1.1 with a Host field is needed")
+    if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
+        raise BadRequest(400, "no body is expected")
+    if "websocket" not in [token.lower() for token in headers.tokens("Upgrade")]:
+        raise BadRequest(426, "this is a WebSocket endpoint", [("Upgrade", "websocket"), ("Connection", "Upgrade")])
+    if "upgrade" not in [token.lower() for token in headers.tokens("Connection")]:
+        raise BadRequest(400, "'Connection: Upgrade' is missing")
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise BadRequest(426, "WebSocket version 13 is needed", [("Sec-WebSocket-Version", "13")])
+    key = headers.get("Sec-WebSocket-Key", "")
+    if not _is_key(key):
+        raise BadRequest(400, "the Sec-WebSocket-Key is no key")
+    names = ["Sec-WebSocket-Protocol"] + (["Sec-WebSocket-Extensions"] if compression else [])
+    fields = {name: headers[name] for name in names if name in headers}
+    return {"Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13", **fields}
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False

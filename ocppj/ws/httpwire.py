@@ -1,0 +1,121 @@
+"""The HTTP of the opening handshake: reading a head within limits, parsing a request, writing a refusal."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Dict, Iterable, Iterator, Mapping, Sequence, Tuple
+
+from .safesocket import SafeSocket
+
+__all__ = ["BadRequest", "Headers", "RequestHead", "parse_request", "read_head", "refusal"]
+
+_END = b"\r\n\r\n"
+_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
+
+
+class BadRequest(Exception):
+    """A request that is answered with an HTTP error: ``status``, and headers that go with it."""
+
+    def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = tuple(headers)
+
+
+class Headers(Mapping[str, str]):
+    """Header fields; names in any case. Repeated fields are joined with ", "."""
+
+    def __init__(self, fields: Iterable[Tuple[str, str]] = ()) -> None:
+        self._fields: Dict[str, str] = {}
+        for name, value in fields:
+            key = name.lower()
+            self._fields[key] = f"{self._fields[key]}, {value}" if key in self._fields else value
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        hidden = {name: "..." if "authorization" in name else value for name, value in self._fields.items()}
+        return f"Headers({hidden})"
+
+    def tokens(self, name: str) -> "list[str]":
+        """Return the parts of a comma-separated field."""
+        return [token.strip() for token in self.get(name, "").split(",") if token.strip()]
+
+
+@dataclass(frozen=True)
+class RequestHead:
+    """A request line and its fields."""
+
+    method: str
+    target: str
+    version: str
+    headers: Headers
+
+
+def read_head(sock: SafeSocket, limit: int, deadline: float) -> bytes:
+    """Read to the empty line that ends a head, and leave what follows it in the socket.
+
+    Raises `BadRequest` (431) beyond ``limit`` bytes, ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer
+    ends before, ``OSError``.
+    """
+    data = bytearray()
+    while True:
+        chunk = sock.recv(4096, deadline)
+        if not chunk:
+            raise EOFError("the peer ended the connection during the handshake")
+        start = max(0, len(data) - len(_END) + 1)
+        data += chunk
+        end = data.find(_END, start)
+        if end >= 0:
+            end += len(_END)
+            sock.unread(bytes(data[end:]))
+            del data[end:]
+        if len(data) > limit:
+            raise BadRequest(431, "the header is too large")
+        if end >= 0:
+            return bytes(data)
+
+
+def parse_request(head: bytes) -> RequestHead:
+    """Parse what `read_head` read. Raises `BadRequest` (400)."""
+    line, _, rest = head.partition(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(line.decode("iso-8859-1"))
+    if match is None:
+        raise BadRequest(400, "malformed request line")
+    try:
+        message = http.client.parse_headers(io.BytesIO(rest))
+    except http.client.HTTPException as error:
+        raise BadRequest(400, f"malformed header: {type(error).__name__}") from None
+    if message.defects or message.get_payload():
+        raise BadRequest(400, "malformed header")
+    fields = [(name, " ".join(str(value).split("\r\n"))) for name, value in message.items()]
+    return RequestHead(match.group(1), match.group(2), match.group(3), Headers(fields))
+
+
+def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> bytes:
+    """Return the bytes of an HTTP response that refuses the upgrade and ends the connection."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Refused"
+    body = (reason + "\n").encode("utf-8")
+    fields = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+        *headers,
+    ]
+    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("iso-8859-1") + body

@@ -1,0 +1,74 @@
+"""When to ping, and when to give a silent peer up. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Optional
+
+__all__ = ["KeepAlive", "Verdict", "check_interval"]
+
+
+class Verdict(Enum):
+    """What `KeepAlive.judge` wants."""
+
+    NOTHING = "nothing"
+    PING = "ping"
+    DEAD = "dead"
+
+
+def check_interval(interval: Optional[float]) -> Optional[float]:
+    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` when it is negative."""
+    if interval is not None and interval < 0:
+        raise ValueError(f"a ping interval cannot be negative: {interval}")
+    return interval or None
+
+
+class KeepAlive:
+    """The pings of one connection.
+
+    A ping is due every ``interval`` seconds (``None`` or 0: never). Whatever comes from the peer within
+    ``pong_timeout`` seconds after a ping counts as life, not only a pong.
+    """
+
+    def __init__(self, interval: Optional[float], pong_timeout: float, now: float) -> None:
+        self._interval = check_interval(interval)
+        self._pong_timeout = pong_timeout
+        self._last_ping = now
+        self._silent_since: Optional[float] = None  # the time of a ping after which nothing was heard
+
+    @property
+    def interval(self) -> Optional[float]:
+        """Seconds between pings; ``None`` for no pings. May be set; takes effect at the connection's next step."""
+        return self._interval
+
+    @interval.setter
+    def interval(self, interval: Optional[float]) -> None:
+        self._interval = check_interval(interval)
+        if self._interval is None:
+            self._silent_since = None
+
+    def heard(self) -> None:
+        """Take notice that something came from the peer."""
+        self._silent_since = None
+
+    def deadline(self) -> Optional[float]:
+        """Return when `judge` must be asked next; ``None``: never."""
+        interval, silent_since = self._interval, self._silent_since
+        if interval is None:
+            return None
+        next_ping = self._last_ping + interval
+        return next_ping if silent_since is None else min(next_ping, silent_since + self._pong_timeout)
+
+    def judge(self, now: float) -> Verdict:
+        """Say what is due; after PING the caller sends one."""
+        interval, silent_since = self._interval, self._silent_since
+        if interval is None:
+            return Verdict.NOTHING
+        if silent_since is not None and now >= silent_since + self._pong_timeout:
+            return Verdict.DEAD
+        if now < self._last_ping + interval:
+            return Verdict.NOTHING
+        self._last_ping = now
+        if silent_since is None:
+            self._silent_since = now
+        return Verdict.PING

@@ -1,0 +1,263 @@
+"""What the real and the in-memory client share: connecting, losing, regaining, stopping.
+
+A *session* is the time from ``connect()`` until ``stop()``, or until the connection is lost and not to be regained.
+It has at most one attempt to connect and one channel at a time; ``_Session.lock`` guards which. Everything that begins
+something (an attempt, a channel, the reconnect thread) asks under that lock whether the session is stopping; ``stop()``
+says so under it first and then ends what has begun. So nothing can begin behind its back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple
+
+from ..clock import Clock, SystemClock
+from ..errors import TransportError, UsageError
+from .backoff import Backoff
+from .base import Close
+from .channel import WireChannel, check_close_code
+from .handlers import Handlers
+from .keepalive import check_interval
+from .readers import Readers, ThreadPerConnection, join_all
+from .registry import end_channels
+from .urls import connection_url
+from .wire import Wire
+
+__all__ = ["Attempt", "ClientCore", "Session"]
+
+logger = logging.getLogger("ocppj.ws")
+
+_HANDLER_GRACE = 10.0  # seconds that the disconnected handler of the session before has
+
+
+class Attempt:
+    """One try to connect. ``cut`` makes it fail soon, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._undo: Optional[Callable[[], None]] = None
+        self.stopped = threading.Event()
+
+    def can_be_cut_by(self, undo: Callable[[], None]) -> None:
+        """Set what ``cut`` calls from now on. Raises `TransportError` when it was called already."""
+        with self._lock:
+            self._undo = undo
+        self.check()
+
+    def check(self) -> None:
+        """Raise `TransportError` when the attempt was cut."""
+        if self.stopped.is_set():
+            raise TransportError("stopped while connecting")
+
+    def cut(self) -> None:
+        """Make the attempt fail."""
+        self.stopped.set()
+        with self._lock:
+            undo = self._undo
+        if undo is not None:
+            undo()
+
+
+class Session:
+    """What a client is connected to, or tries to be. It owns the channels (`channel.ChannelOwner`)."""
+
+    def __init__(self, core: "ClientCore", url: str, client_id: str, subprotocols: Sequence[str]) -> None:
+        self.core = core
+        self.url = url
+        self.client_id = client_id
+        self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
+        self.readers = core.make_readers()
+        self.backoff = core.make_backoff()
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()  # guards the fields below
+        self.over = False  # nothing will begin any more
+        self.attempt: Optional[Attempt] = None
+        self.channel: Optional[WireChannel] = None
+        self.last: Optional[WireChannel] = None  # the present channel, or the one before
+        self.threads: List[threading.Thread] = []  # those that reconnect
+        self.stoppers: Set[int] = set()  # idents of threads inside stop()
+
+    def connect(self) -> None:
+        """Connect once, and begin the channel. Raises `TransportError`."""
+        attempt = Attempt()
+        with self.lock:
+            if self.over:
+                raise TransportError("stopped while connecting")
+            self.attempt = attempt
+        try:
+            wire, subprotocol, remote_address = self.core.open_wire(self, attempt)
+        finally:
+            with self.lock:
+                self.attempt = None
+        channel = self.core.make_channel(self, wire, subprotocol, remote_address)
+        channel.claim_reading()
+        with self.lock:
+            begun = not self.over
+            if begun:
+                self.channel = self.last = channel
+        if not begun:
+            wire.abort()
+            wire.release()
+            raise TransportError("stopped while connecting")
+        self.backoff.reset()
+        self.core.connected(channel)
+        channel.begin()
+
+    def on_message(self, channel: WireChannel, text: str) -> None:
+        """Take a text message."""
+        self.core.message(channel, text)
+
+    def on_end(self, channel: WireChannel, close: Close) -> None:
+        """Call the handler; then regain the connection, or end the session."""
+        logger.info("%s: %s", channel.id, close)
+        with self.lock:
+            if self.channel is channel:
+                self.channel = None
+            self.over = self.over or not self.core.reconnect  # so that the handler's side may connect() again
+        try:
+            self.core.disconnected(channel, close)
+        finally:
+            self._after_loss()
+
+    def _after_loss(self) -> None:
+        """Start to regain the connection, unless the session is over."""
+        thread = None
+        with self.lock:
+            if not self.over and self.core.reconnect:
+                name = f"ocppj-reconnect-{self.client_id}"
+                thread = threading.Thread(target=self._regain, name=name, daemon=True)
+                self.threads = [old for old in self.threads if old.ident is None or old.is_alive()]
+                self.threads.append(thread)
+            else:
+                self.over = True
+        if thread is not None:
+            thread.start()
+
+    def _regain(self) -> None:
+        """Try until connected or stopped: the reconnect thread."""
+        while not self.core.clock.wait(self.stopping, self.backoff.next_wait()):
+            try:
+                self.connect()
+                return
+            except OSError as error:
+                logger.warning("%s: cannot reconnect: %s", self.client_id, error)
+            except Exception:
+                logger.exception("%s: cannot reconnect", self.client_id)
+
+    def stop(self, code: int, reason: str, timeout: float) -> None:
+        """See `base.Client.stop`."""
+        deadline = time.monotonic() + timeout
+        me = threading.get_ident()
+        with self.lock:
+            self.over = True
+            self.stoppers.add(me)
+            attempt, channel, threads = self.attempt, self.channel, list(self.threads)
+        self.stopping.set()
+        try:
+            if attempt is not None:
+                attempt.cut()
+            if channel is not None:
+                patience = min(deadline, time.monotonic() + self.core.close_timeout)
+                end_channels([channel], code, reason, patience, self.stoppers)
+            self.readers.stop(max(0.5, deadline - time.monotonic()), self.stoppers)
+            join_all(threads, max(deadline, time.monotonic() + 0.5), self.stoppers)
+        finally:
+            with self.lock:
+                self.stoppers.discard(me)
+
+
+class ClientCore(Handlers):
+    """A `base.Client` without its way of connecting, which subclasses give: `open_wire`."""
+
+    def __init__(
+        self,
+        *,
+        reconnect: bool = True,
+        backoff: Callable[[], Backoff] = Backoff,
+        clock: Optional[Clock] = None,
+        max_message_size: int = 1024 * 1024,
+        ping_interval: Optional[float] = None,
+        pong_timeout: float = 30.0,
+        close_timeout: float = 2.0,
+        readers: Callable[[], Readers] = ThreadPerConnection,
+    ) -> None:
+        super().__init__()
+        #: Whether a lost connection is regained. May be set at any time.
+        self.reconnect = reconnect
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.close_timeout = close_timeout
+        self.make_readers = readers
+        self.make_backoff = backoff
+        self._max_message_size = max_message_size
+        self._ping_interval = check_interval(ping_interval)
+        self._pong_timeout = pong_timeout
+        self._state = threading.Lock()  # guards _session
+        self._session: Optional[Session] = None
+
+    def connect(self, url: str, client_id: str, subprotocols: Sequence[str]) -> None:
+        """Connect: see `base.Client.connect`. Raises `UsageError` while connected or regaining the connection."""
+        if isinstance(subprotocols, str) or not subprotocols:
+            raise UsageError("subprotocols is a sequence of at least one name")
+        connection_url(url, client_id)
+        session = Session(self, url, client_id, subprotocols)
+        with self._state:
+            if self._session is not None and not self._session.over:
+                raise UsageError("the client is connected already, or about to be")
+            before, self._session = self._session, session
+        if before is not None and before.last is not None and not before.last.read_here:
+            before.last.ended.wait(_HANDLER_GRACE)  # its disconnected comes before our connected
+        try:
+            session.connect()
+        except BaseException:
+            with session.lock:
+                session.over = True
+            raise
+
+    def send(self, text: str) -> None:
+        """Send one text frame on the present channel. Raises `TransportError` when there is none, or it fails."""
+        channel = self.get_channel()
+        if channel is None:
+            raise TransportError("not connected")
+        channel.send(text)
+
+    def get_channel(self) -> Optional[WireChannel]:
+        """Return the present channel, or ``None``."""
+        session = self._session
+        channel = session.channel if session is not None else None
+        return channel if channel is not None and channel.is_open else None
+
+    def stop(self, code: int = 1000, reason: str = "", timeout: float = 5.0) -> None:
+        """Close the connection, or give up regaining it: see `base.Client.stop`. Waits at most ``timeout`` seconds.
+
+        May be called again, and by several threads at once. ``connect()`` may be used after it.
+        """
+        check_close_code(code)
+        session = self._session
+        if session is not None:
+            session.stop(code, reason, timeout)
+
+    def waiting(self) -> ContextManager[Any]:
+        """See `base.Client.waiting`."""
+        session = self._session
+        return session.readers.waiting() if session is not None else nullcontext()
+
+    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
+        """Connect; return wire, subprotocol and the peer's address. Raises `TransportError`; then nothing is left."""
+        raise NotImplementedError
+
+    def make_channel(self, session: Session, wire: Wire, subprotocol: str, remote_address: str) -> WireChannel:
+        """Return the channel of a new connection."""
+        return WireChannel(
+            wire,
+            session,
+            session.readers,
+            id=session.client_id,
+            subprotocol=subprotocol,
+            remote_address=remote_address,
+            ping_interval=self._ping_interval,
+            pong_timeout=self._pong_timeout,
+            close_timeout=self.close_timeout,
+        )

@@ -1,0 +1,115 @@
+"""A listening TCP socket and its accept thread."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import selectors
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, Callable, Optional
+
+__all__ = ["Listener"]
+
+logger = logging.getLogger("ocppj.ws")
+
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_BACK_OFF = 0.5  # seconds without accepting after one of these: other connections must end first
+
+
+class Listener:
+    """Accepts connections on the thread ``ocppj-accept``, from `start` to `stop`.
+
+    ``welcome(sock, "host:port")`` is called on that thread for each; it owns the socket unless it raises. Making a
+    listener raises ``OSError`` or ``OverflowError`` when it cannot listen.
+    """
+
+    def __init__(self, host: str, port: int, welcome: Callable[[socket.socket, str], None]) -> None:
+        self._welcome = welcome
+        self._stopping = False
+        self._alarm = self._woken = self._sock = _listen(host, port)
+        #: The port it listens on.
+        self.port: int = self._sock.getsockname()[1]
+        try:
+            self._alarm, self._woken = socket.socketpair()
+            self._selector = selectors.DefaultSelector()
+        except BaseException:
+            self._release()
+            raise
+        self.thread = threading.Thread(target=self._run, name="ocppj-accept", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept. Raises ``RuntimeError`` when there can be no more threads."""
+        try:
+            self.thread.start()
+        except RuntimeError:
+            self._release()
+            self._selector.close()
+            raise
+
+    def stop(self) -> None:
+        """Tell the accept thread to end. For any thread, any number of times."""
+        self._stopping = True
+        with suppress(OSError):  # of a socket that the thread has closed already
+            self._alarm.send(b"x")
+
+    def _run(self) -> None:
+        try:
+            with self._selector as selector:
+                selector.register(self._woken, selectors.EVENT_READ)
+                selector.register(self._sock, selectors.EVENT_READ)
+                while not self._stopping:
+                    selector.select()
+                    if not self._stopping and not self._accept():
+                        selector.unregister(self._sock)
+                        selector.select(_BACK_OFF)
+                        selector.register(self._sock, selectors.EVENT_READ)
+        except Exception:
+            logger.exception("listening has ended")
+        finally:
+            self._release()
+
+    def _accept(self) -> bool:
+        """Accept one connection; return false when it is better to wait before the next."""
+        raw: Optional[socket.socket] = None
+        try:
+            raw, address = self._sock.accept()
+            self._welcome(raw, _name(address))
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return True  # it was gone again
+        except (OSError, RuntimeError) as error:
+            if raw is not None:
+                raw.close()
+            logger.error("a connection cannot be served: %s", error)
+            return isinstance(error, OSError) and error.errno not in _OUT_OF_RESOURCES
+        return True
+
+    def _release(self) -> None:
+        for sock in (self._sock, self._woken, self._alarm):
+            sock.close()
+
+
+def _name(address: Any) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:  # some resolvers would take the lower 16 bits
+        raise OverflowError("a port is a number from 0 to 65535")
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

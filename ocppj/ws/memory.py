@@ -1,0 +1,257 @@
+"""Transports without a network: for tests, the library's own and its users'.
+
+::
+
+    network = MemoryNetwork()
+    server, client = network.server(), network.client()
+    server.listen(0, "/ocpp/{id}", "csms", ["ocpp1.6"])
+    client.connect(server.url, "CP_1", ["ocpp1.6"])
+
+They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave as these do:
+the same handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the
+thread that connects. Frames are never lost, and a peer that does not read is never waited for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from http import HTTPStatus
+from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from urllib.parse import urlsplit
+
+from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
+from .httpwire import BadRequest, Headers
+from .lifecycle import Attempt, ClientCore, Session
+from .polling import remaining
+from .registry import Run, ServerCore
+from .urls import client_headers, connection_url
+from .wire import Event, PeerClose, Violation, Wire
+
+__all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
+
+_PING = object()
+_PONG = object()
+
+
+class _MemoryWire:
+    """One end of a pipe: a `wire.Wire`."""
+
+    def __init__(self, changed: threading.Condition, max_size: int) -> None:
+        self.reader: Optional[int] = None
+        self.peer: "_MemoryWire" = self
+        self._changed = changed  # shared by both ends; guards the fields below, of both
+        self._max_size = max_size
+        self._inbox: Deque[Any] = deque()
+        self._close_sent = False
+        self._cut = False
+
+    def fileno(self) -> int:
+        """Return -1: there is no descriptor."""
+        return -1
+
+    def wait(self, deadline: Optional[float]) -> bool:
+        """See `wire.Wire.wait`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._inbox) or self._cut, remaining(deadline))
+
+    def receive(self) -> Iterator[Event]:
+        """See `wire.Wire.receive`."""
+        while True:
+            item = self._next()
+            if item is None:
+                return
+            if isinstance(item, PeerClose):
+                self._put_last(PeerClose(item.code, ""))
+                yield item
+                return
+            if item is _PING:
+                self._put_unless_closing(_PONG)
+            elif item is not _PONG:
+                yield self._checked(item)
+
+    def _next(self) -> Any:
+        with self._changed:
+            if self._inbox:
+                return self._inbox.popleft()
+            if self._cut:
+                raise TransportError("the connection was lost")
+            return None
+
+    def _checked(self, text: str) -> str:
+        if len(text.encode("utf-8")) > self._max_size:
+            raise Violation(1009, f"a message has more than {self._max_size} bytes")
+        return text
+
+    def discard(self) -> None:
+        """See `wire.Wire.discard`."""
+        item = self._next()
+        while item is not None:
+            if isinstance(item, PeerClose):
+                raise TransportError("the connection has ended")
+            item = self._next()
+
+    def wants_write(self) -> bool:
+        """Return false: what is sent is there at once."""
+        return False
+
+    def send_text(self, text: str) -> None:
+        """See `wire.Wire.send_text`."""
+        text.encode("utf-8")  # raises what a real connection would raise
+        with self._changed:
+            if self._close_sent or self._cut:
+                raise TransportError("the connection is closed")
+            self._put(text)
+
+    def send_ping(self) -> None:
+        """See `wire.Wire.send_ping`."""
+        self._put_unless_closing(_PING)
+
+    def send_close(self, code: int, reason: str) -> None:
+        """See `wire.Wire.send_close`."""
+        self._put_last(PeerClose(code, reason))
+
+    def end_writing(self) -> None:
+        """Do nothing: the peer's answer is seen."""
+
+    def abort(self) -> None:
+        """See `wire.Wire.abort`."""
+        with self._changed:
+            self._cut = self.peer._cut = True
+            self._changed.notify_all()
+
+    def release(self) -> None:
+        """See `wire.Wire.release`."""
+        self.abort()
+
+    def _put_unless_closing(self, item: Any) -> None:
+        with self._changed:
+            if not self._close_sent:
+                self._put(item)
+
+    def _put_last(self, item: PeerClose) -> None:
+        with self._changed:
+            if not self._close_sent:
+                self._close_sent = True
+                self._put(item)
+
+    def _put(self, item: Any) -> None:
+        """Condition held."""
+        if not self._cut:
+            self.peer._inbox.append(item)
+            self._changed.notify_all()
+
+
+def _pipe(near_size: int, far_size: int) -> Tuple[_MemoryWire, _MemoryWire]:
+    changed = threading.Condition()
+    near, far = _MemoryWire(changed, near_size), _MemoryWire(changed, far_size)
+    near.peer, far.peer = far, near
+    return near, far
+
+
+class MemoryNetwork:
+    """Where in-memory servers and clients find each other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ports = itertools.count(1)
+        self._servers: Dict[str, Tuple["MemoryServer", Run]] = {}  # by host:port
+
+    def server(self, **options: Any) -> "MemoryServer":
+        """Return a server of this network. ``options`` are those of `ServerCore`."""
+        return MemoryServer(self, **options)
+
+    def client(self, **options: Any) -> "MemoryClient":
+        """Return a client of this network. ``options`` are those of `ClientCore`, ``headers`` and ``basic_auth``."""
+        return MemoryClient(self, **options)
+
+    def _add(self, host: str, port: int, server: "MemoryServer", run: Run) -> str:
+        with self._lock:
+            place = f"{host or 'localhost'}:{port or next(self._ports)}"
+            if place in self._servers:
+                raise TransportError(f"cannot listen on {place}: address in use")
+            self._servers[place] = (server, run)
+        return place
+
+    def _remove(self, run: Run) -> None:
+        with self._lock:
+            self._servers = {place: entry for place, entry in self._servers.items() if entry[1] is not run}
+
+    def _find(self, place: str) -> "Tuple[MemoryServer, Run]":
+        with self._lock:
+            if place not in self._servers:
+                raise TransportError(f"cannot connect to {place}: nobody listens there")
+            return self._servers[place]
+
+
+class MemoryServer(ServerCore):
+    """A `base.Server` in a `MemoryNetwork`."""
+
+    def __init__(self, network: MemoryNetwork, **options: Any) -> None:
+        super().__init__(**options)
+        self._network = network
+        self._url: Optional[str] = None
+
+    def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
+        """Listen, and return: see `base.Server.listen`."""
+        run = self._open_run(path, subprotocols, Run)
+        try:
+            place = self._network._add(host, port, self, run)
+        except TransportError:
+            self._close_run(run)
+            raise
+        self._url = f"memory://{place}{run.template.prefix}"
+
+    @property
+    def url(self) -> str:
+        """The endpoint URL. Raises `UsageError` before ``listen()``."""
+        if self._url is None:
+            raise UsageError("the server does not listen")
+        return self._url
+
+    def _halt(self, run: Run) -> None:
+        self._network._remove(run)
+
+    def _meet(self, run: Run, url: str, headers: Headers, max_size: int) -> Tuple[_MemoryWire, Optional[str]]:
+        """Let a client in; return its wire and subprotocol. Raises `BadRequest`."""
+        parts = urlsplit(url)
+        target = parts.path + ("?" + parts.query if parts.query else "")
+        accepted = self._admit(run, target, headers, "memory")
+        near, far = _pipe(max_size, self._max_message_size)
+        if accepted.effective is not None:
+            channel = self._make_channel(run, accepted, far)
+            channel.claim_reading()
+            self._enter(run, channel)
+            self.connected(channel)
+            channel.begin()
+        return near, accepted.subprotocol
+
+
+class MemoryClient(ClientCore):
+    """A `base.Client` in a `MemoryNetwork`."""
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        *,
+        headers: Optional[Mapping[str, str]] = None,
+        basic_auth: Optional[Tuple[str, Union[str, bytes]]] = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._network = network
+        self._headers = client_headers(headers, basic_auth)
+
+    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
+        """See `lifecycle.ClientCore.open_wire`."""
+        url = connection_url(session.url, session.client_id)
+        server, run = self._network._find(urlsplit(url).netloc)
+        headers = Headers([*self._headers.items(), ("Sec-WebSocket-Protocol", ", ".join(session.subprotocols))])
+        try:
+            wire, subprotocol = server._meet(run, url, headers, self._max_message_size)
+        except BadRequest as refused:
+            raise HandshakeRefused(refused.status, HTTPStatus(refused.status).phrase) from refused
+        if subprotocol is None:
+            raise SubprotocolError(f"the server chose none of {', '.join(session.subprotocols)}")
+        return wire, subprotocol, urlsplit(url).netloc

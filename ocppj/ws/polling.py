@@ -1,0 +1,51 @@
+"""Wait until a socket can be read or written, with a deadline, on every platform and for any file descriptor."""
+
+from __future__ import annotations
+
+import math
+import select
+import selectors
+import time
+from typing import Optional, Tuple
+
+__all__ = ["remaining", "wait_io"]
+
+_LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
+
+
+def remaining(deadline: Optional[float]) -> Optional[float]:
+    """Return the seconds until ``deadline`` (of `time.monotonic`), at least 0; ``None`` when there is none."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _wait_poll(fd: int, read: bool, write: bool, timeout: float) -> Tuple[bool, bool]:
+    poller = select.poll()
+    poller.register(fd, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+    ready = poller.poll(math.ceil(timeout * 1000))
+    if not ready:
+        return False, False
+    events = ready[0][1]
+    broken = bool(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
+    return broken or bool(events & select.POLLIN), broken or bool(events & select.POLLOUT)
+
+
+def _wait_selector(fd: int, read: bool, write: bool, timeout: float) -> Tuple[bool, bool]:
+    wanted = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, wanted)
+        ready = selector.select(timeout)
+    events = ready[0][1] if ready else 0
+    return bool(events & selectors.EVENT_READ), bool(events & selectors.EVENT_WRITE)
+
+
+_wait = _wait_poll if hasattr(select, "poll") else _wait_selector
+
+
+def wait_io(fd: int, read: bool, write: bool, deadline: Optional[float]) -> Tuple[bool, bool]:
+    """Wait until ``fd`` is readable or writable, as wanted; return which it is.
+
+    ``deadline`` is a time of `time.monotonic`, or ``None``. Both may be false: the deadline has come, or an hour has
+    passed; the caller looks at the time and waits again. A broken or closed connection counts as both.
+    """
+    left = remaining(deadline)
+    return _wait(fd, read, write, _LONGEST if left is None else min(left, _LONGEST))

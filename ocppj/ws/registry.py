@@ -1,0 +1,284 @@
+"""What the real and the in-memory server share: handlers, the registry of channels, duplicates, stopping.
+
+A *run* is the time from ``listen()`` to ``stop()``; every channel belongs to one. A channel is in the registry from
+before its client hears of it until its ``disconnected`` handler has returned. Therefore, and because a new channel of
+the same identity waits for its place there, ``disconnected`` of the old one always comes before ``connected`` of the
+new one. Places are given up by the channel that holds them, never by name.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Set, TypeVar
+
+from ..errors import TransportError, UsageError
+from .base import Close
+from .channel import WireChannel, check_close_code
+from .handlers import Handlers
+from .handshake import Accepted, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
+from .httpwire import BadRequest, Headers
+from .keepalive import check_interval
+from .readers import Readers, ThreadPerConnection
+from .urls import PathTemplate
+from .wire import Wire
+
+__all__ = ["Cuttable", "Run", "ServerCore", "end_channels"]
+
+R = TypeVar("R", bound="Run")
+
+logger = logging.getLogger("ocppj.ws")
+
+_REPLACED_GRACE = 0.5  # seconds a replaced connection has to answer our Close: often it is long dead
+_HANDLER_GRACE = 10.0  # seconds its disconnected handler has
+
+
+class Cuttable(Protocol):
+    """A handshake in progress, as far as ``stop()`` is concerned."""
+
+    def shutdown(self) -> None:
+        """Cut it."""
+
+
+class Run:
+    """One ``listen()``: what it serves, and what is connected. It owns the channels (`channel.ChannelOwner`)."""
+
+    def __init__(
+        self, handlers: Handlers, template: PathTemplate, subprotocols: Sequence[str], readers: Readers
+    ) -> None:
+        self.handlers = handlers
+        self.template = template
+        self.subprotocols = tuple(subprotocols)
+        self.readers = readers
+        self.lock = threading.Lock()  # guards the fields below
+        self.stopping = False
+        self.handshakes: Set[Cuttable] = set()  # those without a channel yet
+        self.places: Dict[str, WireChannel] = {}
+        self.channels: Set[WireChannel] = set()  # those in places, and those put out of theirs by force
+        self.stoppers: Set[int] = set()  # idents of threads inside stop()
+
+    def on_message(self, channel: WireChannel, text: str) -> None:
+        """Take a text message."""
+        self.handlers.message(channel, text)
+
+    def on_end(self, channel: WireChannel, close: Close) -> None:
+        """Call the handler, then let the place go."""
+        logger.info("%s: %s", channel.id, close)
+        try:
+            self.handlers.disconnected(channel, close)
+        finally:
+            with self.lock:
+                self.channels.discard(channel)
+                if self.places.get(channel.id) is channel:
+                    del self.places[channel.id]
+
+
+class ServerCore(Handlers):
+    """A `base.Server` without its way of listening.
+
+    Subclasses call `_admit`, `_make_channel`, `_enter`, `Handlers.connected` and `WireChannel.begin`, in
+    that order.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_message_size: int = 1024 * 1024,
+        max_connections: Optional[int] = None,
+        ping_interval: Optional[float] = None,
+        pong_timeout: float = 30.0,
+        close_timeout: float = 2.0,
+        duplicates: str = "replace",
+        no_subprotocol: str = "close",
+        default_subprotocol: Optional[str] = None,
+        prefer: str = "client",
+        readers: Callable[[], Readers] = ThreadPerConnection,
+    ) -> None:
+        super().__init__()
+        if duplicates not in ("replace", "reject"):
+            raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
+        self._policy = HandshakePolicy(
+            no_subprotocol=no_subprotocol, default_subprotocol=default_subprotocol, prefer=prefer
+        )
+        self._replace = duplicates == "replace"
+        self._max_message_size = max_message_size
+        self._max_connections = max_connections
+        self._ping_interval = check_interval(ping_interval)
+        self._pong_timeout = pong_timeout
+        self._close_timeout = close_timeout
+        self._make_readers = readers
+        self._state = threading.Lock()  # guards _run
+        self._run: Optional[Run] = None
+
+    # base.Server -------------------------------------------------------------------------------------------------
+
+    def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
+        """Set what says whether a `HandshakeRequest` may connect; false is answered with 404. Must not block long."""
+        self._policy.check_client = handler
+
+    def set_basic_auth_handler(self, handler: Optional[CredentialsCheck]) -> None:
+        """Set what says whether (identity, password as bytes) is right; false, or none sent, is answered with 401."""
+        self._policy.check_credentials = handler
+
+    def set_check_origin_handler(self, handler: Optional[OriginCheck]) -> None:
+        """Set what says whether an ``Origin`` (``None``: none was sent) may connect; false is answered with 403."""
+        self._policy.check_origin = handler
+
+    def get_channel(self, client_id: str) -> Optional[WireChannel]:
+        """Return the open channel of that identity, or ``None``."""
+        run = self._run
+        if run is None:
+            return None
+        with run.lock:
+            channel = run.places.get(client_id)
+        return channel if channel is not None and channel.is_open else None
+
+    def send(self, client_id: str, text: str) -> None:
+        """Send one text frame. Raises `TransportError` when there is no such channel, or it fails."""
+        channel = self.get_channel(client_id)
+        if channel is None:
+            raise TransportError(f"no client {client_id!r} is connected")
+        channel.send(text)
+
+    def waiting(self) -> ContextManager[Any]:
+        """See `base.Server.waiting`."""
+        run = self._run
+        return run.readers.waiting() if run is not None else nullcontext()
+
+    def stop(self, code: int = 1001, reason: str = "", timeout: float = 5.0) -> None:
+        """Stop listening, close all channels with ``code``, and wait at most ``timeout`` seconds for all threads.
+
+        May be called again, also while another thread is in it, and from any handler, whose own thread is then not
+        waited for. ``listen()`` may be used after it.
+        """
+        check_close_code(code)
+        run = self._run
+        if run is None:
+            return
+        deadline = time.monotonic() + timeout
+        me = threading.get_ident()
+        with run.lock:
+            run.stopping = True
+            run.stoppers.add(me)
+            channels, handshakes = list(run.channels), list(run.handshakes)
+        try:
+            self._halt(run)
+            for handshake in handshakes:
+                handshake.shutdown()
+            end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
+            run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
+            self._join(run, max(deadline, time.monotonic() + 0.5))
+        finally:
+            with run.lock:
+                run.stoppers.discard(me)
+
+    # For transports ----------------------------------------------------------------------------------------------
+
+    def _open_run(self, path: str, subprotocols: Sequence[str], make: Callable[..., R]) -> R:
+        """Return a new run, made by ``make``. Raises `UsageError` while one is not stopped."""
+        if isinstance(subprotocols, str):
+            raise UsageError("subprotocols is a sequence of names, not one text")
+        run = make(self, PathTemplate(path), subprotocols, self._make_readers())
+        with self._state:
+            if self._run is not None and not self._run.stopping:
+                raise UsageError("the server listens already")
+            self._run = run
+        return run
+
+    def _close_run(self, run: Run) -> None:
+        """Forget a run that could not begin."""
+        with self._state:
+            if self._run is run:
+                self._run = None
+
+    def _admit(
+        self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
+    ) -> Accepted:
+        """Decide on a handshake. Raises `BadRequest` to refuse it."""
+        accepted = self._policy.decide(run.template, run.subprotocols, target, headers, remote_address, certificate)
+        if accepted.effective is None:
+            return accepted
+        with run.lock:
+            known = run.places.get(accepted.request.identity)
+            full = self._max_connections is not None and len(run.channels) >= self._max_connections
+        if known is None and full:
+            raise BadRequest(503, "this server is full", [("Retry-After", "60")])
+        if known is not None and known.is_open and not self._replace:
+            raise BadRequest(409, "this identity is connected already")
+        return accepted
+
+    def _make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
+        assert accepted.effective is not None
+        return WireChannel(
+            wire,
+            run,
+            run.readers,
+            id=accepted.request.identity,
+            subprotocol=accepted.effective,
+            remote_address=accepted.request.remote_address,
+            ping_interval=self._ping_interval,
+            pong_timeout=self._pong_timeout,
+            close_timeout=self._close_timeout,
+        )
+
+    def _enter(self, run: Run, channel: WireChannel, handshake: Optional[Cuttable] = None) -> None:
+        """Give ``channel`` its place, when the one who has it is gone. Raises `BadRequest` when it gets none.
+
+        ``handshake`` is what ``stop()`` would have cut until now; from now on it closes the channel.
+        """
+        deadline = time.monotonic() + _REPLACED_GRACE + _HANDLER_GRACE
+        while True:
+            with run.lock:
+                if run.stopping:
+                    raise BadRequest(503, "the server is stopping", [("Retry-After", "60")])
+                old = run.places.get(channel.id)
+                late = old is not None and time.monotonic() >= deadline
+                if old is None or late:
+                    run.places[channel.id] = channel
+                    run.channels.add(channel)
+                    if handshake is not None:
+                        run.handshakes.discard(handshake)
+                    break
+            if old.is_open and not self._replace:
+                raise BadRequest(409, "this identity is connected already")
+            self._put_out(old, deadline)
+        if late:
+            logger.error("%s: the handlers of the replaced connection do not end; going on without them", channel.id)
+
+    def _put_out(self, old: WireChannel, deadline: float) -> None:
+        """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned."""
+        if old.begin_close(1008, "replaced by a newer connection of the same identity"):
+            logger.info("%s: replaced by a newer connection", old.id)
+        if not old.ended.wait(_REPLACED_GRACE):
+            old.abort()
+            old.ended.wait(max(0.0, deadline - time.monotonic()))
+
+    def _halt(self, run: Run) -> None:
+        """Stop listening."""
+
+    def _join(self, run: Run, deadline: float) -> None:
+        """Wait for the threads of listening and handshakes."""
+
+
+def end_channels(channels: Sequence[WireChannel], code: int, reason: str, deadline: float, stoppers: Set[int]) -> None:
+    """Close ``channels`` and wait for their ends; those that do not answer until ``deadline`` are cut.
+
+    Channels that this thread reads, or one that stops the same endpoint, are not waited for: their reader ends them
+    when it comes back from its handler.
+    """
+    for channel in channels:
+        channel.begin_close(code, reason)
+    waited: List[WireChannel] = []
+    for channel in channels:
+        while not channel.ended.is_set() and not channel.read_by(stoppers):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                channel.abort()
+                waited.append(channel)
+                break
+            channel.ended.wait(min(left, 0.05))
+    grace = time.monotonic() + 1.0
+    for channel in waited:
+        channel.ended.wait(max(0.0, grace - time.monotonic()))

@@ -1,0 +1,322 @@
+"""The central system's WebSocket server: simple-websocket behind a listening socket.
+
+Theory of operation. ``ocppj-accept`` accepts; each connection has its TLS and HTTP handshake on a thread of its own,
+under one deadline. A client that is let in becomes a channel *before* it hears of it: the 101 response is kept back
+(`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the handshake
+succeed finds the server ready for him, and what the handler sends goes out after the 101.
+
+simple-websocket runs without its thread. Ours gives it what was read, in slices small enough that an inflated slice
+(at most about 4 MB) can be counted before the next is inflated, and takes the messages out of its input buffer. Of
+its private parts that uses ``ws`` (the wsproto connection), ``_handle_events``, ``incoming_message``,
+``input_buffer``, ``close_reason`` and ``close_message``; ``tests/ws/test_pins.py`` holds them.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+import simple_websocket  # type: ignore[import-untyped,unused-ignore]
+from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
+
+from ..errors import TransportError, UsageError
+from .handshake import Accepted, websocket_headers
+from .httpwire import BadRequest, parse_request, read_head, refusal
+from .listener import Listener
+from .readers import join_all
+from .registry import Run, ServerCore
+from .safesocket import SafeSocket
+from .wire import Event, PeerClose, SocketWire, Violation
+
+__all__ = ["WebSocketServer"]
+
+logger = logging.getLogger("ocppj.ws")
+
+_SLICE = 4096  # bytes given to simple-websocket at once
+
+
+class _NoThread:
+    """What simple-websocket starts instead of a thread."""
+
+    def __init__(self, target: Any) -> None:
+        self.name = ""
+
+    def start(self) -> None:
+        """Do nothing: our readers read."""
+
+
+class _Protocol(simple_websocket.Server):  # type: ignore[misc]
+    """simple-websocket's server side of one connection."""
+
+    def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str]) -> None:
+        self._chosen = subprotocol
+        environ: Dict[str, Any] = {"HTTP_" + name.upper().replace("-", "_"): text for name, text in fields.items()}
+        environ.update(
+            {"HTTP_HOST": "ocppj", "HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade", "werkzeug.socket": sock}
+        )
+        super().__init__(environ, thread_class=_NoThread)
+
+    def choose_subprotocol(self, request: Any) -> Optional[str]:
+        """Return what was decided before."""
+        return self._chosen
+
+
+class _ServerWire(SocketWire):
+    """A `wire.Wire` over simple-websocket. Making one puts the 101 response in line."""
+
+    def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str], max_size: int) -> None:
+        super().__init__(sock)
+        self._max_size = max_size
+        self._ws = _Protocol(sock, fields, subprotocol)
+        sock.settimeout(0)
+
+    def receive(self) -> Iterator[Event]:
+        """See `wire.Wire.receive`."""
+        while True:
+            try:
+                data = self.read_some(_SLICE)
+            except BlockingIOError:
+                return
+            with self._write_lock, self._errors():
+                self._ws.ws.receive_data(data)
+                self._ws._handle_events()
+                end = self._look_for_end()
+            for message in self._take_messages():
+                yield self._judge(message, True)
+            if isinstance(end, Violation):
+                raise end
+            if end is not None:
+                yield end
+                return
+            if self._ws.incoming_message is not None:
+                self._judge(self._ws.incoming_message, False)
+            if not self.sock.buffered:
+                return
+
+    def _look_for_end(self) -> "PeerClose | Violation | None":
+        """Say whether a Close came, or the library closed because the peer broke the rules. Write lock held."""
+        state = self._ws.ws.state.name
+        code, reason = int(self._ws.close_reason), self._ws.close_message or ""
+        if state == "CLOSED":
+            self._close_sent = True
+            return PeerClose(code, reason)
+        if state == "LOCAL_CLOSING" and not self._close_sent:
+            self._close_sent = True
+            return Violation(code, reason)
+        return None
+
+    def _take_messages(self) -> List[Any]:
+        messages: List[Any] = self._ws.input_buffer[:]
+        del self._ws.input_buffer[: len(messages)]
+        return messages
+
+    def _judge(self, message: Any, whole: bool) -> str:
+        """Return a text message; raise `Violation` for one that is too big or binary. It may be incomplete."""
+        size = len(message)
+        if isinstance(message, str) and size * 4 > self._max_size:
+            size = len(message.encode("utf-8"))
+        if size > self._max_size:
+            raise Violation(1009, f"a message has more than {self._max_size} bytes")
+        if isinstance(message, bytes):
+            raise Violation(1003, "OCPP messages are text")
+        return message if isinstance(message, str) else ""
+
+    def _put_text(self, text: str) -> None:
+        self._ws.send(text)
+
+    def _put_ping(self) -> None:
+        self.sock.send(self._ws.ws.send(Ping()))
+
+    def _put_close(self, code: int, reason: str) -> None:
+        self._ws.close(code, reason)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (simple_websocket.ConnectionClosed, LocalProtocolError) as error:
+            raise TransportError("the connection is closed") from error
+
+
+class _Listening(Run):
+    """A run with a listening socket."""
+
+    listener: Listener
+    url: str
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.threads: List[threading.Thread] = []  # of handshakes; guarded by lock
+
+
+class WebSocketServer(ServerCore):
+    """A `base.Server` that listens on a TCP port.
+
+    Times are in seconds, sizes in bytes. ``ssl_context`` makes it TLS. ``handshake_timeout`` is for TLS and HTTP
+    together. ``ping_interval`` ``None`` or 0 means no pings (each channel has its own ``ping_interval``, which may be
+    set); anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long a
+    peer may take to answer a Close, ``write_timeout`` to take what is written. ``duplicates``: a new connection of a
+    connected identity "replace"s the old one, which is closed with 1008, or is "reject"ed with 409.
+    ``no_subprotocol``: "close" upgrades and closes with 1002 at once (OCPP-J 1.6 section 3.2), "reject" answers 400.
+    ``default_subprotocol`` is for peers that offer none. ``prefer``: whose order of subprotocols counts, "client" or
+    "server". ``max_connections`` refuses more with 503. ``compression`` allows permessage-deflate. ``readers`` makes
+    the `Readers` of each ``listen()``.
+    """
+
+    def __init__(
+        self,
+        *,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        handshake_timeout: float = 10.0,
+        max_header_size: int = 16 * 1024,
+        write_timeout: float = 10.0,
+        compression: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._ssl_context = ssl_context
+        self._handshake_timeout = handshake_timeout
+        self._max_header_size = max_header_size
+        self._write_timeout = write_timeout
+        self._compression = compression
+
+    def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
+        """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
+        run = self._open_run(path, subprotocols, _Listening)
+        try:
+            run.listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
+            run.url = self._make_url(run, host)
+            run.listener.start()
+        except (OSError, OverflowError, RuntimeError) as error:
+            self._close_run(run)
+            raise TransportError(f"cannot listen on {host}:{port}: {error}") from error
+
+    @property
+    def url(self) -> str:
+        """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
+        run = self._run
+        if not isinstance(run, _Listening):
+            raise UsageError("the server does not listen")
+        return run.url
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Raises `UsageError` before ``listen()``."""
+        return int(self.url.split("/")[2].rpartition(":")[2])
+
+    def _make_url(self, run: _Listening, host: str) -> str:
+        port = run.listener.port
+        secure = self._ssl_context is not None
+        if host in ("", "0.0.0.0", "::"):
+            host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
+        elif ":" in host:
+            host = f"[{host}]"
+        return f"{'wss' if secure else 'ws'}://{host}:{port}{run.template.prefix}"
+
+    # Handshakes ----------------------------------------------------------------------------------------------------
+
+    def _welcome(self, run: _Listening, raw: socket.socket, address: str) -> None:
+        """Start the handshake thread of an accepted connection. Raises ``OSError``, ``RuntimeError``."""
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setblocking(False)
+        if self._ssl_context is not None:
+            raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        sock = SafeSocket(raw, write_timeout=self._write_timeout)
+        thread = threading.Thread(
+            target=self._greet, args=(run, sock, address), name=f"ocppj-handshake-{address}", daemon=True
+        )
+        with run.lock:
+            run.handshakes.add(sock)
+            run.threads = [old for old in run.threads if old.ident is None or old.is_alive()]
+            run.threads.append(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            sock.close()
+            with run.lock:
+                run.handshakes.discard(sock)
+                run.threads.remove(thread)
+            raise
+
+    def _halt(self, run: Run) -> None:
+        assert isinstance(run, _Listening)
+        run.listener.stop()
+
+    def _join(self, run: Run, deadline: float) -> None:
+        assert isinstance(run, _Listening)
+        with run.lock:
+            threads = [run.listener.thread, *run.threads]
+        join_all(threads, deadline, run.stoppers)
+
+    def _greet(self, run: _Listening, sock: SafeSocket, address: str) -> None:
+        """Shake hands with one client: a handshake thread."""
+        served = False
+        try:
+            served = self._handshake(run, sock, address)
+        except BadRequest as error:
+            logger.warning("%s: refused with %d: %s", address, error.status, error)
+            self._refuse(sock, error)
+        except (OSError, EOFError) as error:
+            logger.warning("%s: the handshake failed: %s", address, error)
+        except Exception:
+            logger.exception("%s: the handshake failed", address)
+            self._refuse(sock, BadRequest(500, "internal error"))
+        finally:
+            with run.lock:
+                run.handshakes.discard(sock)
+            if not served:
+                sock.close()
+
+    def _handshake(self, run: _Listening, sock: SafeSocket, address: str) -> bool:
+        """Lead a connection to its channel; return whether it has one."""
+        deadline = time.monotonic() + self._handshake_timeout
+        sock.reader_ident = threading.get_ident()
+        sock.handshake(deadline)
+        head = parse_request(read_head(sock, self._max_header_size, deadline))
+        fields = websocket_headers(head, self._compression)
+        accepted = self._admit(run, head.target, head.headers, address, sock.getpeercert())
+        sock.cork()
+        try:
+            wire = _ServerWire(sock, fields, accepted.subprotocol, self._max_message_size)
+        except Exception as error:
+            raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
+        if accepted.effective is None:
+            self._send_away(wire, accepted)
+            return False
+        channel = self._make_channel(run, accepted, wire)
+        channel.claim_reading()
+        self._enter(run, channel, sock)
+        self.connected(channel)
+        sock.uncork()
+        channel.begin()
+        return True
+
+    def _refuse(self, sock: SafeSocket, error: BadRequest) -> None:
+        """Answer with an HTTP error, as far as that is possible without waiting long."""
+        with suppress(OSError):
+            sock.uncork(discard=True)
+            sock.send(refusal(error.status, error.reason, error.headers))
+            self._linger(sock)
+
+    def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
+        """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
+        request = accepted.request
+        offered = ", ".join(request.subprotocols) or "nothing"
+        logger.warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
+        wire.send_close(1002, "no common subprotocol")
+        wire.sock.uncork()
+        self._linger(wire.sock)
+
+    def _linger(self, sock: SafeSocket) -> None:
+        """Wait until the peer ends the connection, so that it surely reads our last words."""
+        deadline = time.monotonic() + min(self._close_timeout, 1.0)
+        sock.settimeout(None)
+        sock.end_writing()
+        with suppress(OSError):
+            while sock.recv(65536, deadline) and time.monotonic() < deadline:
+                pass

@@ -1,0 +1,148 @@
+"""Open calls and their futures: each ends once."""
+
+import threading
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from functools import partial
+
+import pytest
+
+from ocppj import CallFuture, OCPPError, Stopped
+from ocppj.calls import OpenCall, OpenCalls
+from tests.helpers import seconds
+
+
+def make(message_id="1", fragile=False, withdraw=lambda message_id: None):
+    return OpenCall("request", CallFuture(message_id, withdraw), fragile)
+
+
+def test_a_future_carries_the_id_and_the_answer():
+    call = make("7")
+    assert call.future.message_id == "7"
+    call.answer("response")
+    assert call.future.result(0) == "response"
+    assert not call.future.cancel()
+
+
+def test_a_future_carries_the_error():
+    call = make()
+    call.fail(OCPPError("GenericError"))
+    with pytest.raises(OCPPError):
+        call.future.result(0)
+
+
+@pytest.mark.parametrize("end", [lambda call: call.answer("x"), lambda call: call.fail(Stopped("x"))])
+def test_a_canceled_future_is_withdrawn_and_stays_canceled(end):
+    withdrawn = []
+    call = make("7", withdraw=withdrawn.append)
+    assert call.future.cancel()
+    assert withdrawn == ["7"]
+    end(call)
+    with pytest.raises(CancelledError):
+        call.future.result(0)
+
+
+def test_calls_are_taken_once():
+    calls, call = OpenCalls(), make()
+    assert calls.add("A", call)
+    assert calls.take("A", "2") is None
+    assert calls.take("B", "1") is None
+    assert len(calls) == 1
+    assert calls.take("A", "1") is call
+    assert calls.take("A", "1") is None
+    assert len(calls) == 0
+
+
+def test_an_id_is_open_once_per_client():
+    calls, first = OpenCalls(), make()
+    assert calls.add("A", first)
+    assert not calls.add("A", make())
+    assert calls.add("B", make())
+    assert calls.take("A", "1") is first
+    assert calls.add("A", make())
+
+
+def test_taking_all_of_one_or_of_everyone():
+    calls = OpenCalls()
+    mine, yours = [make("1"), make("2")], make("1")
+    for each in mine:
+        calls.add("A", each)
+    calls.add("B", yours)
+    assert calls.take_client("A") == mine
+    assert calls.take_client("A") == []
+    assert calls.take_all() == [yours]
+    assert len(calls) == 0
+    assert calls.take_all() == []
+
+
+def test_fragile_calls_are_named():
+    calls = OpenCalls()
+    calls.add("A", make("1"))
+    calls.add("A", make("2", fragile=True))
+    calls.add("B", make("3", fragile=True))
+    assert calls.fragile() == [("A", "2"), ("B", "3")]
+
+
+class Race:
+    """Rounds in which several threads want to end the same call."""
+
+    def __init__(self, rounds):
+        self.calls, self.lock = OpenCalls(), threading.Lock()
+        self.ends, self.failures = [0] * rounds, []
+        self.open = [make(str(n), withdraw=self.withdraw) for n in range(rounds)]
+        for n, call in enumerate(self.open):
+            call.future.add_done_callback(partial(self.count, n))
+            self.calls.add("A", call)
+
+    def count(self, n, future):
+        with self.lock:
+            self.ends[n] += 1
+
+    def withdraw(self, message_id):
+        call = self.calls.take("A", message_id)
+        if call is not None:
+            call.future.set_running_or_notify_cancel()
+
+    def answer(self, n):
+        call = self.calls.take("A", str(n))
+        if call is not None:
+            call.answer("response")
+
+    def fail(self, n):
+        call = self.calls.take("A", str(n))
+        if call is not None:
+            call.fail(Stopped("x"))
+
+    def cancel(self, n):
+        self.open[n].future.cancel()
+
+    def wait(self, n):
+        with suppress(Stopped, CancelledError):
+            assert self.open[n].future.result(seconds(20)) == "response"
+
+    def run(self):
+        acts = (self.answer, self.fail, self.cancel, self.wait)
+        barrier = threading.Barrier(len(acts))
+        threads = [threading.Thread(target=self.each, args=(act, barrier), daemon=True) for act in acts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(seconds(40))
+        assert not self.failures
+
+    def each(self, act, barrier):
+        try:
+            for n in range(len(self.ends)):
+                barrier.wait(seconds(20))
+                act(n)
+        except Exception as error:
+            self.failures.append(error)
+            barrier.abort()
+
+
+def test_whoever_comes_first_ends_the_call_and_nobody_else_does():
+    """An answer, a timeout, a cancellation and somebody who waits, at once, many times over."""
+    race = Race(300)
+    race.run()
+    assert race.ends == [1] * 300
+    assert len(race.calls) == 0

@@ -1,0 +1,197 @@
+"""The pure parts: URLs, credentials, HTTP, and whom a server lets in."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocppj.errors import UsageError
+from ocppj.ws.handshake import HandshakePolicy, choose_subprotocol, websocket_headers
+from ocppj.ws.httpwire import BadRequest, Headers, parse_request, refusal
+from ocppj.ws.urls import BadIdentity, PathTemplate, basic_password, client_headers, connection_url, split_target
+from tests.ws.support import request
+
+TEMPLATE = PathTemplate("/ocpp/{id}")
+NO_CONTROLS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "identity", "url"),
+    [
+        ("ws://csms/ocpp", "RDAM|123", "ws://csms/ocpp/RDAM%7C123"),
+        ("ws://csms/ocpp/", "RDAM 123", "ws://csms/ocpp/RDAM%20123"),
+        ("wss://csms:8443", "a/b", "wss://csms:8443/a%2Fb"),
+        ("ws://[::1]:9000/x?site=7", "ü", "ws://[::1]:9000/x/%C3%BC?site=7"),
+    ],
+)
+def test_connection_urls(endpoint, identity, url):
+    assert connection_url(endpoint, identity) == url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "identity"),
+    [("ws://csms", ""), ("ws://csms", "a\0"), ("ws://csms#x", "CP"), ("ws://user:secret@csms", "CP")],
+)
+def test_bad_connection_urls(endpoint, identity):
+    with pytest.raises(UsageError) as caught:
+        connection_url(endpoint, identity)
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text(NO_CONTROLS, min_size=1, max_size=48))
+def test_every_identity_survives_the_url(identity):
+    target = connection_url("ws://csms/ocpp", identity)[len("ws://csms") :]
+    assert TEMPLATE.identity(target) == identity
+
+
+@pytest.mark.parametrize("target", ["/ocpp", "/", "/OCPP/CP", "/ocpp/CP/x", "/ocpp//CP", "//ocpp/CP", "/ocpp/CP/", "*"])
+def test_other_paths(target):
+    assert TEMPLATE.identity(target) is None
+
+
+@pytest.mark.parametrize(
+    "target", ["/ocpp/", "/ocpp/%", "/ocpp/%zz", "/ocpp/%FF", "/ocpp/%00", "/ocpp/a%0Ab", "/ocpp/\xe9"]
+)
+def test_bad_identities(target):
+    with pytest.raises(BadIdentity):
+        TEMPLATE.identity(target)
+
+
+def test_unusual_targets():
+    assert TEMPLATE.identity("http://host/ocpp/CP?x=1") == "CP"
+    assert TEMPLATE.identity("/ocpp/\xc3\xbc") == "ü"  # raw UTF-8, as ISO 8859-1 shows it
+    assert TEMPLATE.identity("/%6Fcpp/a%2Fb") == "a/b"
+    assert PathTemplate("/{id}").identity("/CP") == "CP"
+    assert PathTemplate("/ü x/{id}").identity("/%C3%BC%20x/CP") == "CP"
+    assert split_target("/a?b?c") == ("/a", "b?c")
+
+
+def test_basic_credentials_of_the_documents():
+    key = bytes.fromhex("0001020304050607FFFFFFFFCCCCCCCCCCCCCCCC")
+    header = client_headers(None, ("AL1000", key))["Authorization"]
+    assert header == "Basic QUwxMDAwOgABAgMEBQYH/////8zMzMzMzMzM"
+    assert basic_password(header, "AL1000") == key
+    assert basic_password(header, "AL100") is None
+    assert basic_password(client_headers(None, ("A:B", "ü:x"))["Authorization"], "A:B") == "ü:x".encode()
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic", "Basic !!!", "Bearer QUw6eA==", "Basic QUw=", "basic QUx4"])
+def test_no_credentials(header):
+    assert basic_password(header, "AL") is None
+
+
+def test_the_scheme_is_in_any_case():
+    assert basic_password("BASIC  " + base64.b64encode(b"AL:x").decode(), "AL") == b"x"
+
+
+def test_headers():
+    headers = Headers([("X-A", "1"), ("x-a", "2, 3"), ("Authorization", "Basic secret")])
+    assert headers["X-a"] == "1, 2, 3"
+    assert headers.tokens("x-A") == ["1", "2", "3"]
+    assert "X-B" not in headers
+    assert "secret" not in repr(headers)
+
+
+@pytest.mark.parametrize("fields", [{"a b": "x"}, {"": "x"}, {"A:": "x"}, {"A": "x\r\nB: y"}, {"A": "\0"}])
+def test_headers_that_cannot_be_sent(fields):
+    with pytest.raises(UsageError):
+        client_headers(fields, None)
+
+
+@given(st.binary(max_size=400))
+def test_parsing_never_fails_otherwise(data):
+    try:
+        parse_request(data + b"\r\n\r\n")
+    except BadRequest:
+        pass
+
+
+@given(
+    st.lists(st.sampled_from([b"GET ", b"/x", b" HTTP/1.1", b"\r\n", b"A: b", b":", b" ", b"\t", b"\xff"]), max_size=12)
+)
+def test_parsing_near_requests_never_fails_otherwise(parts):
+    try:
+        websocket_headers(parse_request(b"GET /x HTTP/1.1\r\n" + b"".join(parts) + b"\r\n\r\n"), True)
+    except BadRequest:
+        pass
+
+
+def test_a_good_request():
+    head = parse_request(request("/ocpp/CP_1", X_Folded="a"))
+    assert (head.method, head.target, head.version) == ("GET", "/ocpp/CP_1", "1.1")
+    fields = websocket_headers(head, True)
+    assert sorted(fields) == ["Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Sec-WebSocket-Version"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"Upgrade": ""}, 426),
+        ({"Upgrade": "h2c"}, 426),
+        ({"Connection": ""}, 400),
+        ({"Sec_WebSocket_Version": "8"}, 426),
+        ({"Sec_WebSocket_Key": ""}, 400),
+        ({"Sec_WebSocket_Key": "short"}, 400),
+        ({"Host": ""}, 400),
+        ({"Content_Length": "5"}, 400),
+        ({"Transfer_Encoding": "chunked"}, 400),
+    ],
+)
+def test_what_is_no_upgrade(changes, status):
+    with pytest.raises(BadRequest) as caught:
+        websocket_headers(parse_request(request(**changes)), True)
+    assert caught.value.status == status
+
+
+def test_other_methods_and_versions():
+    for line, status in [(b"POST", 405), (b"HEAD", 405)]:
+        with pytest.raises(BadRequest) as caught:
+            websocket_headers(parse_request(request().replace(b"GET", line)), True)
+        assert caught.value.status == status
+    with pytest.raises(BadRequest):
+        websocket_headers(parse_request(request().replace(b"HTTP/1.1", b"HTTP/1.0")), True)
+
+
+def test_compression_is_passed_on_when_allowed():
+    head = parse_request(request(Sec_WebSocket_Extensions="permessage-deflate"))
+    assert "Sec-WebSocket-Extensions" in websocket_headers(head, True)
+    assert "Sec-WebSocket-Extensions" not in websocket_headers(head, False)
+
+
+def test_refusals():
+    data = refusal(401, "no", [("WWW-Authenticate", "Basic")])
+    assert data.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert b"\r\nWWW-Authenticate: Basic\r\n" in data
+    assert data.endswith(b"\r\n\r\nno\n")
+    assert refusal(499, "odd").startswith(b"HTTP/1.1 499 ")
+
+
+@pytest.mark.parametrize(
+    ("offered", "supported", "server", "chosen"),
+    [("ab", "ba", False, "a"), ("ab", "ba", True, "b"), ("a", "b", False, None), ("", "b", True, None)],
+)
+def test_choosing_a_subprotocol(offered, supported, server, chosen):
+    assert choose_subprotocol(list(offered), list(supported), server) == chosen
+
+
+def test_a_default_subprotocol_is_for_those_who_offer_none():
+    policy = HandshakePolicy(default_subprotocol="ocpp1.6", no_subprotocol="reject")
+    accepted = policy.decide(TEMPLATE, ["ocpp1.6"], "/ocpp/CP", Headers(), "here")
+    assert (accepted.subprotocol, accepted.effective) == (None, "ocpp1.6")
+    offer = Headers([("Sec-WebSocket-Protocol", "soap")])
+    with pytest.raises(BadRequest):
+        policy.decide(TEMPLATE, ["ocpp1.6"], "/ocpp/CP", offer, "here")
+
+
+def test_the_order_of_the_checks():
+    policy = HandshakePolicy()
+    asked = []
+    policy.check_origin = lambda origin: asked.append("origin") or True
+    policy.check_client = lambda request: asked.append("client") or True
+    policy.check_credentials = lambda identity, password: asked.append("credentials") or True
+    headers = Headers(client_headers({"Sec-WebSocket-Protocol": "x"}, ("CP", "secret")).items())
+    accepted = policy.decide(TEMPLATE, ["x"], "/ocpp/CP", headers, "here", {"subject": ()})
+    assert asked == ["origin", "client", "credentials"]
+    assert accepted.request.peer_certificate == {"subject": ()}
+    assert "secret" not in repr(accepted)

@@ -1,0 +1,44 @@
+import pytest
+
+from ocppj.ws.keepalive import KeepAlive, Verdict
+
+
+def test_no_pings():
+    for interval in (None, 0):
+        keepalive = KeepAlive(interval, 5, 0)
+        assert keepalive.deadline() is None
+        assert keepalive.judge(1e9) is Verdict.NOTHING
+
+
+def test_a_ping_each_interval_while_there_is_life():
+    keepalive = KeepAlive(10, 30, 0)
+    for now in (10, 20, 30, 40, 50, 60):
+        assert keepalive.deadline() == now
+        assert keepalive.judge(now - 1) is Verdict.NOTHING
+        assert keepalive.judge(now) is Verdict.PING
+        keepalive.heard()
+
+
+def test_silence_after_a_ping_is_death():
+    keepalive = KeepAlive(10, 15, 0)
+    assert keepalive.judge(10) is Verdict.PING
+    assert keepalive.deadline() == 20
+    assert keepalive.judge(20) is Verdict.PING  # counted from the first ping that got no answer
+    assert keepalive.deadline() == 25
+    assert keepalive.judge(25) is Verdict.DEAD
+
+
+def test_switching_off_forgets_the_silence():
+    keepalive = KeepAlive(10, 5, 0)
+    keepalive.judge(10)
+    keepalive.interval = 0
+    assert keepalive.judge(100) is Verdict.NOTHING
+    keepalive.interval = 10
+    assert keepalive.judge(100) is Verdict.PING
+
+
+def test_negative_intervals():
+    with pytest.raises(ValueError):
+        KeepAlive(-1, 5, 0)
+    with pytest.raises(ValueError):
+        KeepAlive(1, 5, 0).interval = -0.1
