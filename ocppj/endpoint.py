@@ -18,7 +18,7 @@ from .messages import MAX_ID, Call, CallError, CallResult, CallResultError, Mess
 from .payloads import Payload
 from .profile import Feature, Profile
 from .settings import LoggerLike, get_logger, get_message_id_generator, message_validation
-from .validation import check_payload
+from .validation import check_payload, check_schemas
 
 __all__ = ["Endpoint"]
 
@@ -80,7 +80,7 @@ class Endpoint:
         """Add ``profile``, with the features that it has now.
 
         Raises `DuplicateFeature`, and adds nothing, when its name, one of its actions or one of its request types is
-        there already in the same OCPP version.
+        there already in the same OCPP version; and `UsageError` when a schema of one's own is no JSON schema.
         """
         dialect = profile.dialect
         if any(each.name == profile.name and each.dialect is dialect for each in self._profiles):
@@ -88,6 +88,7 @@ class Endpoint:
         for feature in profile:
             if (dialect, feature.name) in self._by_action or (dialect, feature.request_type) in self._by_request:
                 raise DuplicateFeature(f"a feature {feature.name!r} of OCPP {dialect.version} is there already")
+            check_schemas(feature)
         self._profiles.append(profile)
         for feature in profile:
             self._by_action[dialect, feature.name] = feature
@@ -229,6 +230,28 @@ class Endpoint:
         """
         dialect = dialect or self._default_dialect()
         message_type, message_id = _read_head(fields, dialect)
+        try:
+            return self._parse(fields, pending, dialect, message_type, message_id)
+        except MessageError:
+            raise
+        except Exception as error:  # a schema or a type of the program's own that cannot be used
+            self.log.exception("message %r cannot be read", message_id)
+            raise MessageError(
+                ErrorCode.INTERNAL_ERROR,
+                "the message could not be read",
+                message_id=message_id,
+                message_type=message_type,
+                answerable=message_type is MessageType.CALL,
+            ) from error
+
+    def _parse(
+        self,
+        fields: Sequence[Any],
+        pending: Pending,
+        dialect: Dialect,
+        message_type: MessageType,
+        message_id: str,
+    ) -> Optional[Message]:
         if message_type is MessageType.CALL or message_type is MessageType.SEND:
             return self._parse_call(fields, message_type, message_id, dialect)
         if message_type is MessageType.CALL_RESULT_ERROR:  # about an answer of ours: nothing is pending
@@ -250,10 +273,10 @@ class Endpoint:
             )
 
         if len(fields) != 4:
-            raise broken(ErrorCode.FORMAT_VIOLATION, f"a {message_type.name} has 4 elements, not {len(fields)}")
+            raise broken(ErrorCode.FORMAT_VIOLATION, f"a {_name(message_type)} has 4 elements, not {len(fields)}")
         action, payload = fields[2], fields[3]
         if not isinstance(action, str):
-            raise broken(ErrorCode.FORMAT_VIOLATION, f"the action of a {message_type.name} is a string")
+            raise broken(ErrorCode.FORMAT_VIOLATION, f"the action of a {_name(message_type)} is a string")
         feature = self._by_action.get((dialect, action))
         if feature is None:
             if action in dialect.actions:
@@ -314,16 +337,21 @@ def _read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, st
     return MessageType(number), message_id
 
 
+def _name(message_type: MessageType) -> str:
+    """Return the type as the documents write it: CALLRESULT."""
+    return message_type.name.replace("_", "")
+
+
 def _parse_error(fields: Sequence[Any], message_type: MessageType, message_id: str) -> CallError:
     def broken(description: str) -> MessageError:
         return MessageError(ErrorCode.FORMAT_VIOLATION, description, message_id=message_id, message_type=message_type)
 
     # Five elements by the rules; real peers leave the details out.
     if not 4 <= len(fields) <= 5:
-        raise broken(f"a {message_type.name} has 5 elements, not {len(fields)}")
+        raise broken(f"a {_name(message_type)} has 5 elements, not {len(fields)}")
     code, description, details = fields[2], fields[3], fields[4] if len(fields) == 5 else None
     if not isinstance(code, str):
-        raise broken(f"the code of a {message_type.name} is a string")
+        raise broken(f"the code of a {_name(message_type)} is a string")
     kind = CallError if message_type is MessageType.CALL_ERROR else CallResultError
     return kind(
         message_id,
