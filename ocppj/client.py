@@ -231,7 +231,8 @@ class Client(Node):
         """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
 
         It is written at once, whatever is pending. Raises `NotRunning`, `ValidationError`, `EncodingError`,
-        `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be written.
+        `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
+        written.
         """
         return self._send_one_way(self.id, request)
 
