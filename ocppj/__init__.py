@@ -40,6 +40,7 @@ from .messages import (
     Message,
     MessageType,
     Send,
+    SignatureResult,
     parse_json_message,
     parse_raw_json_message,
 )
@@ -48,6 +49,7 @@ from .profile import Feature, Profile
 from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
 from .server import Server
 from .settings import set_logger, set_message_id_generator, set_message_validation
+from .signing import Signer, Verifier
 from .state import PendingRequestState, ServerState
 
 __all__ = [
@@ -95,6 +97,8 @@ __all__ = [
     "ServerDispatcher",
     "ServerQueueMap",
     "ServerState",
+    "SignatureResult",
+    "Signer",
     "Stopped",
     "SubprotocolError",
     "SystemClock",
@@ -104,6 +108,7 @@ __all__ = [
     "UnsupportedFeature",
     "UsageError",
     "ValidationError",
+    "Verifier",
     "WouldDeadlock",
     "WriteTimeout",
     "is_error_code_valid",

@@ -25,6 +25,7 @@ from .messages import Call, CallError, CallResultError, MessageType, Send
 from .payloads import Payload
 from .profile import Profile
 from .settings import LoggerLike
+from .signing import Signer, Verifier
 
 __all__ = ["Answering"]
 
@@ -42,8 +43,17 @@ class Answering(Registering):
         logger: Optional[LoggerLike],
         max_waiting_calls: int,
         repeat_answers: int,
+        signer: Optional[Signer],
+        verifier: Optional[Verifier],
     ) -> None:
-        super().__init__(profiles, validate=validate, message_id_generator=message_id_generator, logger=logger)
+        super().__init__(
+            profiles,
+            signer=signer,
+            verifier=verifier,
+            validate=validate,
+            message_id_generator=message_id_generator,
+            logger=logger,
+        )
         self._clock = clock or SystemClock()
         self._handlers = Handlers()
         self._answers = AnswerMemory(repeat_answers)
@@ -74,7 +84,8 @@ class Answering(Registering):
             self._send_error(connection, call.unique_id, ErrorCode.NOT_SUPPORTED, description)
             return
         try:
-            response = handler(connection.client_id, call.payload, call.unique_id, call.action)
+            signature = self.check_signature(call, connection.client_id)
+            response = handler(connection.client_id, call.payload, call.unique_id, call.action, signature)
         except OCPPError as error:
             self._answer_handled(connection, call, error)
         except Exception:
@@ -93,7 +104,8 @@ class Answering(Registering):
             self.log.warning("%s: nobody handles %s", connection.client_id, message.action)
             return
         try:
-            handler(connection.client_id, message.payload, message.unique_id, message.action)
+            signature = self.check_signature(message, connection.client_id)
+            handler(connection.client_id, message.payload, message.unique_id, message.action, signature)
         except Exception:
             self.log.exception("%s: the handler of %s failed", connection.client_id, message.action)
 
@@ -126,8 +138,10 @@ class Answering(Registering):
         """Send ``response``; one that cannot be sent is replaced by a CALLERROR, and the error is raised."""
         call = connection.finish(message_id)
         action = None if call is None else call.action
+        # A signed request gets a signed answer from who can sign (2.x Part 4 section 7.2).
+        signed = call is not None and call.signature is not None and self._signer is not None
         try:
-            result = self.create_call_result(response, message_id, connection.dialect, action)
+            result = self.create_call_result(response, message_id, connection.dialect, action, signed=signed)
             text = result.to_json()
         except UsageError as error:
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")

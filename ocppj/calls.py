@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
+from .messages import SignatureResult
 from .payloads import Payload
 
 R = TypeVar("R")
@@ -20,7 +21,10 @@ __all__ = ["CallFuture", "OpenCall", "OpenCalls"]
 class CallFuture(Future[R]):
     """The end of one request: its typed response, or the error it failed with.
 
-    ``message_id`` is the id of the CALL. ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
+    ``message_id`` is the id of the CALL. ``signature`` tells about the signature of the response: ``None`` before there
+    is one, and when it is not signed.
+
+    ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
     Callbacks added with ``add_done_callback`` run on the thread that reads the connection: they must not block, and
     ``call()`` there raises `WouldDeadlock`.
     """
@@ -28,6 +32,7 @@ class CallFuture(Future[R]):
     def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
         super().__init__()
         self.message_id = message_id
+        self.signature: Optional[SignatureResult] = None
         self._withdraw = withdraw
 
     def cancel(self) -> bool:
@@ -46,9 +51,10 @@ class OpenCall:
         self.future = future
         self.fragile = fragile
 
-    def answer(self, response: Payload) -> None:
+    def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
         """End the call with ``response``."""
         if self.future.set_running_or_notify_cancel():
+            self.future.signature = signature
             self.future.set_result(response)
 
     def fail(self, error: BaseException) -> None:

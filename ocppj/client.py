@@ -19,6 +19,7 @@ from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
 from .settings import LoggerLike
+from .signing import Signer, Verifier
 from .state import PendingRequestState
 from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
@@ -46,6 +47,9 @@ class Client(Node):
     type is answered with MessageTypeNotSupported in OCPP 2.x, instead of being ignored. ``validate``,
     ``message_id_generator`` and ``logger`` override the settings of the process.
 
+    ``signer`` signs what is sent with ``signed=True``, and the answers to signed requests; ``verifier`` looks at the
+    signatures of the peer (OCPP 2.x; see `ocppj.signing`).
+
     Handlers run on the connection's dispatcher thread, one at a time, in order, and may block and ``call()``.
     """
 
@@ -67,6 +71,8 @@ class Client(Node):
         max_waiting_calls: int = 1000,
         repeat_answers: int = 0,
         answer_unknown_types: bool = False,
+        signer: Optional[Signer] = None,
+        verifier: Optional[Verifier] = None,
         **transport: Any,
     ) -> None:
         super().__init__(
@@ -79,6 +85,8 @@ class Client(Node):
             max_waiting_calls=max_waiting_calls,
             repeat_answers=repeat_answers,
             answer_unknown_types=answer_unknown_types,
+            signer=signer,
+            verifier=verifier,
         )
         if not isinstance(id, str) or not id:
             raise UsageError("a client's id is a text that is not empty")
@@ -191,12 +199,12 @@ class Client(Node):
     # Requests and answers
 
     @overload
-    def call(self, request: Request[R], timeout: Optional[float] = None) -> R: ...
+    def call(self, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False) -> R: ...
 
     @overload
-    def call(self, request: Payload, timeout: Optional[float] = None) -> Any: ...
+    def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any: ...
 
-    def call(self, request: Payload, timeout: Optional[float] = None) -> Any:
+    def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request``, wait, and return the typed response.
 
         ``timeout`` bounds the whole wait, in seconds; without it the request may wait its turn in the queue, and then
@@ -210,31 +218,38 @@ class Client(Node):
         """
         if self._started and self._connection is None:
             raise ConnectionLost("there is no connection now")
-        return self._call(self.id, request, timeout)
+        return self._call(self.id, request, timeout, signed)
 
     @overload
-    def send_request(self, request: Request[R], timeout: Optional[float] = None) -> CallFuture[R]: ...
+    def send_request(
+        self, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False
+    ) -> CallFuture[R]: ...
 
     @overload
-    def send_request(self, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]: ...
+    def send_request(
+        self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+    ) -> CallFuture[Any]: ...
 
-    def send_request(self, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]:
+    def send_request(
+        self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+    ) -> CallFuture[Any]:
         """Queue ``request`` and return a future with its ``message_id``; one request is under way at a time.
 
-        ``timeout`` is as in `call`. Raises `NotRunning` before the start and after the end, `ValidationError` and
-        `EncodingError` for a bad payload, `UnsupportedFeature`, and `QueueFull`. A failed write is not raised: the
-        future fails.
+        ``timeout`` is as in `call`. ``signed`` sends the signed form of an OCPP 2.x message; the future's ``signature``
+        tells about the answer's. Raises `NotRunning` before the start and after the end, `ValidationError` and
+        `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, and `UsageError` without a signer. A failed
+        write is not raised: the future fails.
         """
-        return self._send_request(self.id, request, timeout, fragile=False)
+        return self._send_request(self.id, request, timeout, fragile=False, signed=signed)
 
-    def send(self, request: Payload) -> str:
+    def send(self, request: Payload, *, signed: bool = False) -> str:
         """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
 
         It is written at once, whatever is pending. Raises `NotRunning`, `ValidationError`, `EncodingError`,
         `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
         written.
         """
-        return self._send_one_way(self.id, request)
+        return self._send_one_way(self.id, request, signed)
 
     def send_response(self, message_id: str, response: Payload) -> None:
         """Answer the CALL ``message_id``. Raises `ValidationError`, `UnsupportedFeature` or `TransportError`.

@@ -22,7 +22,8 @@ class Dialect:
 
     ``spellings`` maps each `ErrorCode` that the version has to its text on the wire. ``unreadable_id`` is the id
     under which a frame without a readable id is answered, ``None`` where such a frame gets no answer.
-    ``repeated_id_code`` answers a CALL whose id is being handled already.
+    ``repeated_id_code`` answers a CALL whose id is being handled already. ``signed_messages`` says whether each action
+    has a signed form (2.x Part 4 chapter 7).
     """
 
     version: str
@@ -33,6 +34,7 @@ class Dialect:
     repeated_id_code: ErrorCode
     unreadable_id: Optional[str] = None
     max_identity: Optional[int] = None
+    signed_messages: bool = False
 
     def __repr__(self) -> str:
         return f"<Dialect OCPP {self.version}>"

@@ -20,7 +20,7 @@ from .profile import Feature, Profile
 from .settings import LoggerLike, get_logger, get_message_id_generator, message_validation
 from .validation import check_payload, check_schemas
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "Pending", "read_head"]
 
 
 class Pending(Protocol):
@@ -229,7 +229,7 @@ class Endpoint:
         section 4.2; OCPP 2.x Part 4 section 4.2).
         """
         dialect = dialect or self._default_dialect()
-        message_type, message_id = _read_head(fields, dialect)
+        message_type, message_id = read_head(fields, dialect)
         try:
             return self._parse(fields, pending, dialect, message_type, message_id)
         except MessageError:
@@ -315,7 +315,7 @@ class Endpoint:
         return payload_type.from_wire(payload)
 
 
-def _read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str]:
+def read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str]:
     """Return the type and the id of a frame. Raises `MessageError`, with the id if it can be read."""
     number = fields[0] if fields else None
     message_id = fields[1] if len(fields) > 1 else None

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
-from .endpoint import Endpoint
 from .errors import CallFailed, MessageError, OCPPError
 from .payloads import Payload
+from .signed_endpoint import SignedEndpoint
 
 __all__ = ["Frame", "Handlers", "InvalidMessageHook", "Observer", "Registering", "RequestHandler"]
 
-# (client id, request, message id, action) -> a response, or None to answer later
-RequestHandler = Callable[[str, Any, str, str], Optional[Payload]]
+# (client id, request, message id, action, signature) -> a response, or None to answer later
+RequestHandler = Callable[..., Optional[Payload]]
 # (client id, error, raw text, parsed elements) -> the error to send instead, or None
 InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
 AfterHandler = Callable[[str, Any], None]
@@ -63,7 +63,7 @@ class Handlers:
         return self.by_type.get(type(request), self.request)
 
 
-class Registering(Endpoint):
+class Registering(SignedEndpoint):
     """The part of `Client` and `Server` that registers handlers.
 
     Below, ``f`` is written with the arguments of a server's handler; a client's has no ``client_id``. Each method
@@ -77,20 +77,24 @@ class Registering(Endpoint):
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``handler`` as a function that takes the client's id first."""
 
-    def on(self, request_type: Type[Payload], *, pass_id: bool = False) -> Callable[[F], F]:
+    def on(
+        self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
+    ) -> Callable[[F], F]:
         """Have requests of that type handled by the decorated ``f(client_id, request)``.
 
-        With ``pass_id`` it is ``f(client_id, request, message_id)``. It returns the response, raises `OCPPError`, or
-        returns ``None`` and answers later with ``send_response`` or ``send_error``. A later registration replaces an
-        earlier one. Raises `UnsupportedFeature` when no profile has the type.
+        With ``pass_id`` it is ``f(client_id, request, message_id)``. With ``pass_signature`` one more argument comes
+        last: the request's `SignatureResult`, or ``None`` when it was not signed. The handler returns the response,
+        raises `OCPPError`, or returns ``None`` and answers later with ``send_response`` or ``send_error``. A later
+        registration replaces an earlier one. Raises `UnsupportedFeature` when no profile has the type.
         """
         self._lookup(self._by_request, request_type, None)
 
         def register(handler: F) -> F:
             adapted = self._adapt(handler)
 
-            def handle(client_id: str, request: Any, message_id: str, action: str) -> Any:
-                return adapted(client_id, request, message_id) if pass_id else adapted(client_id, request)
+            def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
+                more = ([message_id] if pass_id else []) + ([signature] if pass_signature else [])
+                return adapted(client_id, request, *more)
 
             self._handlers.by_type[request_type] = handle
             return handler
@@ -110,9 +114,17 @@ class Registering(Endpoint):
 
         return register
 
-    def set_request_handler(self, handler: F) -> F:
-        """Call ``f(client_id, request, message_id, action)`` for each request that `on` has no handler for."""
-        self._handlers.request = self._adapt(handler)
+    def set_request_handler(self, handler: F, *, pass_signature: bool = False) -> F:
+        """Call ``f(client_id, request, message_id, action)`` for each request that `on` has no handler for.
+
+        ``pass_signature`` is as in `on`.
+        """
+        adapted = self._adapt(handler)
+
+        def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
+            return adapted(client_id, request, message_id, action, *([signature] if pass_signature else []))
+
+        self._handlers.request = handle
         return handler
 
     def set_response_handler(self, handler: F) -> F:

@@ -19,6 +19,7 @@ from .payloads import Payload
 __all__ = [
     "MAX_DESCRIPTION",
     "MAX_ID",
+    "SIGNED",
     "Call",
     "CallError",
     "CallResult",
@@ -26,14 +27,19 @@ __all__ = [
     "Message",
     "MessageType",
     "Send",
+    "SignatureResult",
+    "decode_json",
     "parse_json_message",
     "parse_raw_json_message",
     "unreadable",
+    "write_json",
 ]
 
 MAX_ID = 36
 MAX_ACTION = 36
 MAX_DESCRIPTION = 255
+#: What the action of a signed message ends in (OCPP 2.x Part 4 section 7.1).
+SIGNED = "-Signed"
 
 
 class MessageType(IntEnum):
@@ -61,14 +67,15 @@ class Message(Protocol):
         """Return the frame's text."""
 
 
-def _write(elements: List[Any]) -> str:
+def write_json(value: Any) -> str:
+    """Return ``value`` as compact JSON that UTF-8 can say. Raises `EncodingError`."""
     try:
-        text = json.dumps(elements, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         if not text.isascii():
             text.encode("utf-8")
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8 form; escaped, it still is the text that was meant.
-        return json.dumps(elements, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodingError(f"the payload cannot be written as JSON: {error}") from error
     return text
@@ -81,9 +88,27 @@ def _check_length(what: str, text: object, longest: int) -> None:
         raise UsageError(f"{what} must have 1 to {longest} characters, not {len(text)}")
 
 
+@dataclass(frozen=True)
+class SignatureResult:
+    """What is known about the signature of a message (OCPP 2.x Part 4 chapter 7).
+
+    ``valid`` is ``None`` when it could not be verified, and ``reason`` says why it is not ``True``. ``algorithm``,
+    ``x5t_s256`` (which names the certificate) and the whole protected ``header`` are what the message says of itself.
+    """
+
+    valid: Optional[bool]
+    reason: str = ""
+    algorithm: Optional[str] = None
+    x5t_s256: Optional[str] = None
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class Call:
     """A request: ``[2, id, action, payload]``. ``wire_payload`` is the payload as JSON values, where it is known.
+
+    In a signed message ``signed_payload`` is the JWS that stands on the wire, beside the action with ``-Signed`` behind
+    it; ``action`` and ``payload`` are those of the normal message. ``signature`` is set in one that was received.
 
     Raises `UsageError` when id or action are empty or too long.
     """
@@ -92,6 +117,8 @@ class Call:
     action: str
     payload: Union[Payload, Mapping[str, Any]]
     wire_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
+    signed_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
+    signature: Optional[SignatureResult] = field(default=None, repr=False, compare=False)
 
     message_type_id = MessageType.CALL
 
@@ -101,7 +128,8 @@ class Call:
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
-        return _write([int(self.message_type_id), self.unique_id, self.action, _json_object(self)])
+        action = self.action if self.signed_payload is None else self.action + SIGNED
+        return write_json([int(self.message_type_id), self.unique_id, action, _json_object(self)])
 
 
 class Send(Call):
@@ -112,11 +140,13 @@ class Send(Call):
 
 @dataclass
 class CallResult:
-    """A response: ``[3, id, payload]``. ``wire_payload`` as in `Call`."""
+    """A response: ``[3, id, payload]``. ``wire_payload`` and the like as in `Call`."""
 
     unique_id: str
     payload: Union[Payload, Mapping[str, Any]]
     wire_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
+    signed_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
+    signature: Optional[SignatureResult] = field(default=None, repr=False, compare=False)
 
     message_type_id = MessageType.CALL_RESULT
 
@@ -125,7 +155,7 @@ class CallResult:
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
-        return _write([int(self.message_type_id), self.unique_id, _json_object(self)])
+        return write_json([int(self.message_type_id), self.unique_id, _json_object(self)])
 
 
 @dataclass
@@ -150,7 +180,7 @@ class CallError:
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the details hold what JSON cannot say."""
         description = self.error_description[:MAX_DESCRIPTION]
-        return _write(
+        return write_json(
             [int(self.message_type_id), self.unique_id, self.error_code, description, self.error_details or {}]
         )
 
@@ -163,6 +193,8 @@ class CallResultError(CallError):
 
 def _json_object(message: Union[Call, CallResult]) -> Mapping[str, Any]:
     """Return the payload as JSON values: those it was checked as, so that they are not made twice."""
+    if message.signed_payload is not None:
+        return message.signed_payload
     if message.wire_payload is not None:
         return message.wire_payload
     payload = message.payload
@@ -186,13 +218,18 @@ def _finite(text: str) -> float:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
+def decode_json(text: str) -> Any:
+    """Return the value of ``text``. Raises `ValueError` for what is no JSON, and `RecursionError`."""
+    return _decoder.decode(text)
+
+
 def parse_json_message(text: str) -> List[Any]:
     """Return the elements of the frame ``text``, a JSON array.
 
     Raises `MessageError`, without an id, when the text is no JSON or no array. The error never quotes the text.
     """
     try:
-        fields = _decoder.decode(text)
+        fields = decode_json(text)
     except RecursionError:
         raise unreadable("the JSON is nested too deeply") from None
     except ValueError as error:

@@ -40,6 +40,7 @@ from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
 from .settings import LoggerLike
+from .signing import Signer, Verifier
 from .timeouts import Timeouts
 from .ws.base import Channel
 
@@ -61,6 +62,8 @@ class Node(Answering):
         max_waiting_calls: int,
         repeat_answers: int,
         answer_unknown_types: bool,
+        signer: Optional[Signer],
+        verifier: Optional[Verifier],
     ) -> None:
         super().__init__(
             profiles,
@@ -70,6 +73,8 @@ class Node(Answering):
             logger=logger,
             max_waiting_calls=max_waiting_calls,
             repeat_answers=repeat_answers,
+            signer=signer,
+            verifier=verifier,
         )
         self._timeouts = Timeouts(self._clock)
         self._calls = OpenCalls()
@@ -115,10 +120,10 @@ class Node(Answering):
     # Sending requests
 
     def _send_request(
-        self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool
+        self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool, signed: bool
     ) -> CallFuture[Any]:
         """Check, encode and queue ``request``; see `Client.send_request`."""
-        call = self.create_call(request, self._dialect_of(client_id))
+        call = self.create_call(request, self._dialect_of(client_id), signed=signed)
         bundle = RequestBundle(call, call.to_json())
         future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
         if not self._calls.add(client_id, OpenCall(request, future, fragile)):
@@ -139,14 +144,14 @@ class Node(Answering):
             self._fail(client_id, ConnectionLost("the connection was lost", call.unique_id))
         return future
 
-    def _call(self, client_id: str, request: Payload, timeout: Optional[float]) -> Any:
+    def _call(self, client_id: str, request: Payload, timeout: Optional[float], signed: bool) -> Any:
         """Send ``request`` and wait for its end; see `Client.call`."""
         reading = getattr(self._reading, "connection", None)
         if reading is not None and reading.client_id == client_id:
             raise WouldDeadlock("call() on the thread that reads the connection: use send_request(), or a handler")
         if self._timeouts.is_firing():
             raise WouldDeadlock("call() on the thread that ends requests in time: use send_request()")
-        future = self._send_request(client_id, request, timeout, fragile=True)
+        future = self._send_request(client_id, request, timeout, fragile=True, signed=signed)
         try:
             with self._waiting():
                 return future.result()
@@ -154,10 +159,10 @@ class Node(Answering):
             future.cancel()  # an interrupted wait leaves nothing behind; a future that ended is not touched
             raise
 
-    def _send_one_way(self, client_id: str, request: Payload) -> str:
+    def _send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
         """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
         connection = self._connection_of(client_id)
-        message = self.create_send(request, connection.dialect)
+        message = self.create_send(request, connection.dialect, signed=signed)
         self._write(connection, message.to_json())
         return message.unique_id
 
@@ -278,10 +283,11 @@ class Node(Answering):
 
     def _receive_result(self, connection: Connection, result: CallResult) -> None:
         assert isinstance(result.payload, Payload)
+        signature = self.check_signature(result, connection.client_id)
         open_call = self._calls.take(connection.client_id, result.unique_id)
         self._complete(connection.client_id, result.unique_id)
         if open_call is not None:
-            open_call.answer(result.payload)
+            open_call.answer(result.payload, signature)
         handler = self._handlers.response
         if handler is not None:
             self._submit(connection, handler, connection.client_id, result.payload, result.unique_id)

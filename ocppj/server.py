@@ -31,6 +31,7 @@ from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
 from .settings import LoggerLike
+from .signing import Signer, Verifier
 from .state import ServerState
 from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
@@ -75,6 +76,8 @@ class Server(Node):
         max_waiting_calls: int = 1000,
         repeat_answers: int = 0,
         answer_unknown_types: bool = False,
+        signer: Optional[Signer] = None,
+        verifier: Optional[Verifier] = None,
         **transport: Any,
     ) -> None:
         super().__init__(
@@ -87,6 +90,8 @@ class Server(Node):
             max_waiting_calls=max_waiting_calls,
             repeat_answers=repeat_answers,
             answer_unknown_types=answer_unknown_types,
+            signer=signer,
+            verifier=verifier,
         )
         if ws_server is not None and transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
@@ -185,12 +190,16 @@ class Server(Node):
     # Requests and answers
 
     @overload
-    def call(self, client_id: str, request: Request[R], timeout: Optional[float] = None) -> R: ...
+    def call(
+        self, client_id: str, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False
+    ) -> R: ...
 
     @overload
-    def call(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> Any: ...
+    def call(
+        self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+    ) -> Any: ...
 
-    def call(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> Any:
+    def call(self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request`` to that client, wait, and return the typed response.
 
         ``timeout`` bounds the whole wait, in seconds; without it the request may wait its turn in the queue, and then
@@ -201,31 +210,37 @@ class Server(Node):
         May be called from any thread, and from handlers. Not from callbacks of futures, observers and the like, which
         run on the thread that reads the connection: there it raises `WouldDeadlock`.
         """
-        return self._call(client_id, request, timeout)
+        return self._call(client_id, request, timeout, signed)
 
     @overload
-    def send_request(self, client_id: str, request: Request[R], timeout: Optional[float] = None) -> CallFuture[R]: ...
+    def send_request(
+        self, client_id: str, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False
+    ) -> CallFuture[R]: ...
 
     @overload
-    def send_request(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]: ...
+    def send_request(
+        self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+    ) -> CallFuture[Any]: ...
 
-    def send_request(self, client_id: str, request: Payload, timeout: Optional[float] = None) -> CallFuture[Any]:
+    def send_request(
+        self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+    ) -> CallFuture[Any]:
         """Queue ``request`` for that client and return a future with its ``message_id``.
 
-        One request to a client is under way at a time. ``timeout`` is as in `call`. Raises `NotRunning`,
-        `UnknownClient`, `ValidationError` and `EncodingError` for a bad payload, `UnsupportedFeature`, and
-        `QueueFull`. A failed write is not raised: the future fails.
+        One request to a client is under way at a time. ``timeout`` is as in `call`, ``signed`` as in `Client`. Raises
+        `NotRunning`, `UnknownClient`, `ValidationError` and `EncodingError` for a bad payload, `UnsupportedFeature`,
+        `QueueFull`, and `UsageError` without a signer. A failed write is not raised: the future fails.
         """
-        return self._send_request(client_id, request, timeout, fragile=True)
+        return self._send_request(client_id, request, timeout, fragile=True, signed=signed)
 
-    def send(self, client_id: str, request: Payload) -> str:
+    def send(self, client_id: str, request: Payload, *, signed: bool = False) -> str:
         """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
 
         It is written at once, whatever is pending. Raises `UnknownClient`, `ValidationError`, `EncodingError`,
         `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
         written.
         """
-        return self._send_one_way(client_id, request)
+        return self._send_one_way(client_id, request, signed)
 
     def send_response(self, client_id: str, message_id: str, response: Payload) -> None:
         """Answer the CALL ``message_id`` of that client.

@@ -14,9 +14,9 @@ LONGEST = 400
 LAYERS = [
     {"errors", "clock"},
     {"payloads", "messages", "dialect", "profile", "settings"},
-    {"validation", "queues", "state", "timeouts"},
+    {"validation", "queues", "state", "timeouts", "jose", "signing"},
     {"lane"},
-    {"endpoint", "dispatcher"},
+    {"endpoint", "signed_endpoint", "dispatcher"},
     {"node", "answering", "connection", "calls", "handlers"},
     {"client", "server"},
     {"cli", "testing", "__main__"},
@@ -33,6 +33,8 @@ SINGLE = {
     "jsonschema": "validation.py",
     "websocket": "ws/client.py",
     "simple_websocket": "ws/server.py",
+    "joserfc": "jose.py",
+    "cryptography": "jose.py",
 }
 
 
