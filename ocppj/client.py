@@ -237,7 +237,7 @@ class Client(Node):
 
         ``timeout`` is as in `call`. ``signed`` sends the signed form of an OCPP 2.x message; the future's ``signature``
         tells about the answer's. Raises `NotRunning` before the start and after the end, `ValidationError` and
-        `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, and `UsageError` without a signer. A failed
+        `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, `UsageError` without a signer. A failed
         write is not raised: the future fails.
         """
         return self._send_request(self.id, request, timeout, fragile=False, signed=signed)
