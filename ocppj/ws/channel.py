@@ -1,7 +1,7 @@
 """One connection: what the server's, the client's and the in-memory channel all are.
 
-A channel lives through: open; *closing*, from the moment there is a verdict (a `Close`) on how it ends; finished. The
-first verdict stands, whatever happens after it:
+A channel is open; *closing*, from the moment there is a verdict (a `Close`) on how it ends; finished. The first verdict
+stands, whatever happens after it:
 
 * ``close()`` here: our Close is sent, and the peer's awaited for ``close_timeout`` seconds;
 * the peer's Close: the wire has answered it; what is in line is still written, for at most ``close_timeout`` seconds;
@@ -97,7 +97,7 @@ class WireChannel:
 
     @property
     def remote_address(self) -> str:
-        """Where the peer is, for logs."""
+        """Where the peer is."""
         return self._remote_address
 
     @property
@@ -275,7 +275,7 @@ class WireChannel:
         self._decide(Close(1006, error=error))
 
     def _go_on(self, now: float) -> bool:
-        """Do what is due; return whether the channel goes on."""
+        """Do what is due; return whether to go on."""
         if self._over:
             return self._wire.wants_write() and now < (self._deadline or now)
         if self._deadline is not None:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from contextlib import nullcontext
-from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple, Union
 
 from ..clock import Clock, SystemClock
 from ..errors import TransportError, UsageError
@@ -70,7 +70,6 @@ class Session:
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
         self.readers = core.make_readers()
-        self.backoff = core.make_backoff()
         self.stopping = threading.Event()
         self.lock = threading.Lock()  # guards the fields below
         self.over = False  # nothing will begin any more
@@ -102,7 +101,6 @@ class Session:
             wire.abort()
             wire.release()
             raise TransportError("stopped while connecting")
-        self.backoff.reset()
         self.core.connected(channel)
         channel.begin()
 
@@ -138,7 +136,9 @@ class Session:
 
     def _regain(self) -> None:
         """Try until connected or stopped: the reconnect thread."""
-        while not self.core.clock.wait(self.stopping, self.backoff.next_wait()):
+        for wait in self.core.backoff.waits():
+            if self.core.clock.wait(self.stopping, wait):
+                return
             try:
                 self.connect()
                 return
@@ -176,7 +176,7 @@ class ClientCore(Handlers):
         self,
         *,
         reconnect: bool = True,
-        backoff: Callable[[], Backoff] = Backoff,
+        backoff: Union[Backoff, Callable[[], Backoff]] = Backoff,
         clock: Optional[Clock] = None,
         max_message_size: int = 1024 * 1024,
         ping_interval: Optional[float] = None,
@@ -190,7 +190,7 @@ class ClientCore(Handlers):
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.close_timeout = close_timeout
         self.make_readers = readers
-        self.make_backoff = backoff
+        self.backoff = backoff if isinstance(backoff, Backoff) else backoff()
         self._max_message_size = max_message_size
         self._ping_interval = check_interval(ping_interval)
         self._pong_timeout = pong_timeout

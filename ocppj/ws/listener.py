@@ -79,11 +79,11 @@ class Listener:
             self._welcome(raw, _name(address))
         except (BlockingIOError, InterruptedError, ConnectionError):
             return True  # it was gone again
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             if raw is not None:
                 raw.close()
             logger.error("a connection cannot be served: %s", error)
-            return isinstance(error, OSError) and error.errno not in _OUT_OF_RESOURCES
+            return not isinstance(error, RuntimeError) and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
         return True
 
     def _release(self) -> None:

@@ -202,6 +202,8 @@ class MemoryServer(ServerCore):
             self._close_run(run)
             raise
         self._url = f"memory://{place}{run.template.prefix}"
+        if run.stopping:  # by another thread, meanwhile
+            self._network._remove(run)
 
     @property
     def url(self) -> str:

@@ -242,6 +242,7 @@ def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Col
     ``exempt`` is looked at again and again: two threads that stop the same endpoint must not wait for each other.
     """
     all_gone = True
+    pause = threading.Event()
     for thread in threads:
         while thread.ident is None or thread.is_alive():
             if thread is threading.current_thread() or thread.ident in exempt:
@@ -254,5 +255,5 @@ def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Col
             if thread.ident is not None:
                 thread.join(min(left, 0.05))
             else:
-                time.sleep(0.001)  # made, and about to be started by another thread
+                pause.wait(0.001)  # made, and about to be started by another thread
     return all_gone
