@@ -14,13 +14,13 @@ lock guards the verdict and its deadline alone; nothing is called while it is he
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import suppress
 from typing import Any, Callable, Collection, Optional, Protocol
 
 from ..errors import TransportError, UsageError
+from ..settings import get_logger
 from .base import Close
 from .keepalive import KeepAlive, Verdict
 from .readers import Readers
@@ -28,7 +28,6 @@ from .wire import PeerClose, Violation, Wire
 
 __all__ = ["ChannelOwner", "WireChannel"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _EARLY = 0.05  # seconds by which a timer may be early
 _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
@@ -161,7 +160,7 @@ class WireChannel:
         try:
             self._readers.add(self)
         except RuntimeError:
-            logger.exception("%s: no thread to read it can be started", self._id)
+            get_logger().exception("%s: no thread to read it can be started", self._id)
             self.abort()
             self.finish()
 
@@ -211,7 +210,7 @@ class WireChannel:
             self._lose(error)
             return False
         except Exception as error:  # a library met something it did not foresee
-            logger.exception("%s: cannot read what the peer sent", self._id)
+            get_logger().exception("%s: cannot read what the peer sent", self._id)
             self._complain(Violation(1002, type(error).__name__))
         return self._go_on(time.monotonic())
 

@@ -8,7 +8,6 @@ says so under it first and then ends what has begun. So nothing can begin behind
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set,
 
 from ..clock import Clock, SystemClock
 from ..errors import TransportError, UsageError
+from ..settings import get_logger
 from .backoff import Backoff
 from .base import Close
 from .channel import WireChannel, check_close_code
@@ -28,7 +28,6 @@ from .wire import Wire
 
 __all__ = ["Attempt", "ClientCore", "Session"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _HANDLER_GRACE = 10.0  # seconds that the disconnected handler of the session before has
 
@@ -110,7 +109,7 @@ class Session:
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""
-        logger.info("%s: %s", channel.id, close)
+        get_logger().info("%s: %s", channel.id, close)
         with self.lock:
             if self.channel is channel:
                 self.channel = None
@@ -143,9 +142,9 @@ class Session:
                 self.connect()
                 return
             except OSError as error:
-                logger.warning("%s: cannot reconnect: %s", self.client_id, error)
+                get_logger().warning("%s: cannot reconnect: %s", self.client_id, error)
             except Exception:
-                logger.exception("%s: cannot reconnect", self.client_id)
+                get_logger().exception("%s: cannot reconnect", self.client_id)
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
         """See `base.Client.stop`."""
@@ -179,7 +178,7 @@ class ClientCore(Handlers):
         backoff: Union[Backoff, Callable[[], Backoff]] = Backoff,
         clock: Optional[Clock] = None,
         max_message_size: int = 1024 * 1024,
-        ping_interval: Optional[float] = None,
+        ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         readers: Callable[[], Readers] = ThreadPerConnection,

@@ -6,7 +6,6 @@ can keep others waiting. ``stop()`` cuts handshakes in progress.
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import threading
@@ -15,6 +14,7 @@ from contextlib import suppress
 from typing import Any, List, Optional, Sequence
 
 from ..errors import TransportError, UsageError
+from ..settings import get_logger
 from .httpwire import BadRequest, refusal
 from .listener import Listener
 from .readers import join_all
@@ -22,8 +22,6 @@ from .registry import Run, ServerCore
 from .safesocket import SafeSocket
 
 __all__ = ["Listening", "ListeningServer"]
-
-logger = logging.getLogger("ocppj.ws")
 
 
 class Listening(Run):
@@ -131,12 +129,12 @@ class ListeningServer(ServerCore):
         try:
             served = self._handshake(run, sock, address)
         except BadRequest as error:
-            logger.warning("%s: refused with %d: %s", address, error.status, error)
+            self._log_refusal(address, error)
             self._refuse(sock, error)
         except (OSError, EOFError) as error:
-            logger.warning("%s: the handshake failed: %s", address, error)
+            get_logger().warning("%s: the handshake failed: %s", address, error)
         except Exception:
-            logger.exception("%s: the handshake failed", address)
+            get_logger().exception("%s: the handshake failed", address)
             self._refuse(sock, BadRequest(500, "internal error"))
         finally:
             with run.lock:

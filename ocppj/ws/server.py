@@ -13,7 +13,6 @@ its private parts that uses ``ws`` (the wsproto connection), ``_handle_events``,
 
 from __future__ import annotations
 
-import logging
 import ssl
 import threading
 import time
@@ -24,6 +23,7 @@ import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
 
 from ..errors import TransportError
+from ..settings import get_logger
 from .handshake import Accepted, websocket_headers
 from .httpwire import BadRequest, parse_request, read_head
 from .listening import Listening, ListeningServer
@@ -32,7 +32,6 @@ from .wire import Event, PeerClose, SocketWire, Violation
 
 __all__ = ["WebSocketServer"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _SLICE = 4096  # bytes given to simple-websocket at once
 
@@ -197,7 +196,7 @@ class WebSocketServer(ListeningServer):
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
         request = accepted.request
         offered = ", ".join(request.subprotocols) or "nothing"
-        logger.warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
+        get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
         wire.send_close(1002, "no common subprotocol")
         wire.sock.uncork()
         self._linger(wire.sock)
