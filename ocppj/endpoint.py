@@ -18,7 +18,7 @@ from .messages import MAX_ID, Call, CallError, CallResult, Message, MessageType,
 from .payloads import Payload
 from .profile import Feature, Profile
 from .settings import LoggerLike, get_logger, get_message_id_generator, message_validation
-from .validation import check_payload
+from .validation import check_payload, check_schemas
 
 __all__ = ["Endpoint"]
 
@@ -82,7 +82,7 @@ class Endpoint:
         """Add ``profile``, with the features that it has now.
 
         Raises `DuplicateFeature`, and adds nothing, when its name, one of its actions or one of its request types is
-        there already in the same OCPP version.
+        there already in the same OCPP version; and `UsageError` when a schema of one's own is no JSON schema.
         """
         dialect = profile.dialect
         self._read_types(dialect)
@@ -92,6 +92,7 @@ class Endpoint:
             known = feature.is_loaded and (dialect, feature.request_type) in self._by_request
             if known or (dialect, feature.name) in self._by_action:
                 raise DuplicateFeature(f"a feature {feature.name!r} of OCPP {dialect.version} is there already")
+            check_schemas(feature)
         self._profiles.append(profile)
         for feature in profile:
             self._by_action[dialect, feature.name] = feature
@@ -243,6 +244,28 @@ class Endpoint:
         """
         dialect = dialect or self._default_dialect()
         message_type, message_id = _read_head(fields, dialect)
+        try:
+            return self._parse(fields, pending, dialect, message_type, message_id)
+        except MessageError:
+            raise
+        except Exception as error:  # a schema or a type of the program's own that cannot be used
+            self.log.exception("message %r cannot be read", message_id)
+            raise MessageError(
+                ErrorCode.INTERNAL_ERROR,
+                "the message could not be read",
+                message_id=message_id,
+                message_type=message_type,
+                answerable=message_type is MessageType.CALL,
+            ) from error
+
+    def _parse(
+        self,
+        fields: Sequence[Any],
+        pending: Pending,
+        dialect: Dialect,
+        message_type: MessageType,
+        message_id: str,
+    ) -> Optional[Message]:
         if message_type is MessageType.CALL:
             return self._parse_call(fields, message_id, dialect)
         request = pending.get(message_id)

@@ -180,6 +180,13 @@ class Server(Node):
         """Close that client's connection. Raises `UnknownClient`."""
         self._connection_of(client_id).channel.close(code, reason)
 
+    def set_ping_interval(self, client_id: str, interval: Optional[float]) -> None:
+        """Ping that client every ``interval`` seconds; ``None`` or 0: not at all, for one that never answers pings.
+
+        Raises `UnknownClient`, and ``ValueError`` for a negative interval.
+        """
+        self._connection_of(client_id).channel.ping_interval = interval
+
     # Requests and answers
 
     @overload

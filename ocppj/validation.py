@@ -19,7 +19,7 @@ from .errors import ErrorCode, UsageError, ValidationError
 from .payloads import parse_datetime
 from .profile import Feature
 
-__all__ = ["check_payload"]
+__all__ = ["check_payload", "check_schemas"]
 
 # Error codes of OCPP-J 1.6 section 4.2.3 and OCPP 2.x Part 4 section 4.3; the rank orders faults, lowest first.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
@@ -67,6 +67,16 @@ def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
     words = worst.words if len(worst.words) <= 255 else worst.words[:252] + "..."
     raise ValidationError(_CODES[worst.rank], _json_path(worst.path), words)
+
+
+def check_schemas(feature: Feature) -> None:
+    """Raise `UsageError` when a schema that ``feature`` was given is no JSON schema.
+
+    Schemas that are loaded when they are first needed are checked then.
+    """
+    for answer, schema in ((False, feature.request_schema), (True, feature.response_schema)):
+        if not callable(schema):
+            _validator(feature, answer)
 
 
 @lru_cache(maxsize=None)

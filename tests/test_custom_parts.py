@@ -27,6 +27,7 @@ from ocppj import (
     ServerQueueMap,
     ServerState,
     TextEnum,
+    UsageError,
     ValidationError,
     v16,
     wire,
@@ -498,3 +499,18 @@ def test_a_vendor_feature_may_not_hide_another():
         Server(
             profiles=[*v16.PROFILES, Profile("Mine", V16, Feature("Heartbeat", SetLampsRequest, SetLampsResponse))],
         )
+
+
+def test_a_schema_that_is_none_is_refused_at_once():
+    broken = Feature("SetLamps", SetLampsRequest, SetLampsResponse, {"type": "no such type"})
+    with pytest.raises(UsageError, match="SetLamps"):
+        Server(profiles=[Profile("Lamps", V16, broken)])
+
+
+def test_a_schema_that_cannot_be_used_is_an_internal_error_and_the_connection_goes_on(make_server, raw_client):
+    broken = Feature("SetLamps", SetLampsRequest, SetLampsResponse, {"$ref": "#/definitions/Missing"})
+    server = make_server(profiles=[*v16.PROFILES, Profile("Lamps", V16, broken)])
+    server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+    raw = raw_client(server.url)
+    assert raw.ask([2, "1", "SetLamps", {}])[:3] == [4, "1", "InternalError"]
+    assert raw.ask([2, "2", "Heartbeat", {}]) == [3, "2", BEAT_WIRE]

@@ -178,7 +178,7 @@ def check_round_trip(endpoint: Endpoint, message: Any, state: PendingRequestStat
         assert again == message
 
 
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @FUZZ
@@ -205,7 +205,7 @@ def test_any_json_value(frame: Any) -> None:
     judge(json.dumps(frame).encode())
 
 
-@settings(FUZZ, max_examples=600)
+@settings(FUZZ, max_examples=400)
 @given(mutants)
 def test_mutated_valid_frames(frame: Any) -> None:
     judge(json.dumps(frame).encode())
