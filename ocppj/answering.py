@@ -21,7 +21,7 @@ from .errors import (
     ValidationError,
 )
 from .handlers import Frame, Handlers, Registering
-from .messages import Call, CallError
+from .messages import Call, CallError, CallResultError, MessageType, Send
 from .payloads import Payload
 from .profile import Profile
 from .settings import LoggerLike
@@ -84,6 +84,29 @@ class Answering(Registering):
         else:
             if response is not None:
                 self._answer_handled(connection, call, response)
+
+    def _handle_send(self, connection: Connection, message: Send) -> None:
+        """Run the handler of a SEND, which is never answered (OCPP 2.1 Part 4 section 4.2.4)."""
+        assert isinstance(message.payload, Payload)
+        handler = self._handlers.for_request(message.payload)
+        if handler is None:
+            self.log.warning("%s: nobody handles %s", connection.client_id, message.action)
+            return
+        try:
+            handler(connection.client_id, message.payload, message.unique_id, message.action)
+        except Exception:
+            self.log.exception("%s: the handler of %s failed", connection.client_id, message.action)
+
+    def _send_result_error(self, connection: Connection, message_id: str, error: OCPPError) -> None:
+        """Tell the peer that its answer is invalid, where the version has a message for that (2.1: section 4.2.3)."""
+        dialect = connection.dialect
+        if MessageType.CALL_RESULT_ERROR not in dialect.message_types:
+            return
+        try:
+            text = CallResultError(message_id, dialect.spell(error.code), error.description, error.details).to_json()
+            self._write(connection, text)
+        except (UsageError, TransportError) as failure:
+            self.log.warning("%s: a CALLRESULTERROR was not sent: %s", connection.client_id, failure)
 
     def _answer_handled(self, connection: Connection, call: Call, response: Union[Payload, OCPPError]) -> None:
         if not connection.is_unanswered(call):

@@ -42,8 +42,9 @@ class Client(Node):
 
     ``max_bad_messages`` frames in a row that are no OCPP message close the connection with 1002.
     ``max_waiting_calls`` bounds the peer's CALLs that wait to be handled. ``repeat_answers`` is how many answers are
-    remembered, for a peer that repeats a CALL with its id. ``validate``, ``message_id_generator`` and ``logger``
-    override the settings of the process.
+    remembered, for a peer that repeats a CALL with its id. With ``answer_unknown_types`` a frame of an unknown message
+    type is answered with MessageTypeNotSupported in OCPP 2.x, instead of being ignored. ``validate``,
+    ``message_id_generator`` and ``logger`` override the settings of the process.
 
     Handlers run on the connection's dispatcher thread, one at a time, in order, and may block and ``call()``.
     """
@@ -65,6 +66,7 @@ class Client(Node):
         max_bad_messages: int = 100,
         max_waiting_calls: int = 1000,
         repeat_answers: int = 0,
+        answer_unknown_types: bool = False,
         **transport: Any,
     ) -> None:
         super().__init__(
@@ -76,6 +78,7 @@ class Client(Node):
             max_bad_messages=max_bad_messages,
             max_waiting_calls=max_waiting_calls,
             repeat_answers=repeat_answers,
+            answer_unknown_types=answer_unknown_types,
         )
         if not isinstance(id, str) or not id:
             raise UsageError("a client's id is a text that is not empty")
@@ -223,6 +226,15 @@ class Client(Node):
         future fails.
         """
         return self._send_request(self.id, request, timeout, fragile=False)
+
+    def send(self, request: Payload) -> str:
+        """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
+
+        It is written at once, whatever is pending. Raises `NotRunning`, `ValidationError`, `EncodingError`,
+        `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
+        written.
+        """
+        return self._send_one_way(self.id, request)
 
     def send_response(self, message_id: str, response: Payload) -> None:
         """Answer the CALL ``message_id``. Raises `ValidationError`, `UnsupportedFeature` or `TransportError`.

@@ -14,7 +14,7 @@ from .errors import (
     UsageError,
     ValidationError,
 )
-from .messages import MAX_ID, Call, CallError, CallResult, Message, MessageType, unreadable
+from .messages import MAX_ID, Call, CallError, CallResult, CallResultError, Message, MessageType, Send, unreadable
 from .payloads import Payload
 from .profile import Feature, Profile
 from .settings import LoggerLike, get_logger, get_message_id_generator, message_validation
@@ -153,10 +153,22 @@ class Endpoint:
         it breaks its schema, and `EncodingError` when a field cannot be written.
         """
         feature = self._lookup(self._by_request, type(request), dialect)
-        payload = self._checked(feature, False, request)
-        if message_id is None:
-            message_id = (self._generate_id or get_message_id_generator())()
-        return Call(message_id, feature.name, request, payload)
+        if feature.response_type is None:
+            raise UsageError(f"{feature.name} is never answered: send it with send()")
+        return Call(message_id or self._new_id(), feature.name, request, self._checked(feature, False, request))
+
+    def create_send(self, request: Payload, dialect: Optional[Dialect] = None) -> Send:
+        """Return the SEND of ``request``, checked, with a new id (OCPP 2.1 Part 4 section 4.2.4).
+
+        Raises what `create_call` raises, and `UsageError` for a request that is answered, and must be called.
+        """
+        feature = self._lookup(self._by_request, type(request), dialect)
+        if feature.response_type is not None:
+            raise UsageError(f"{feature.name} is answered: send it with call() or send_request()")
+        return Send(self._new_id(), feature.name, request, self._checked(feature, False, request))
+
+    def _new_id(self) -> str:
+        return (self._generate_id or get_message_id_generator())()
 
     def create_call_result(
         self,
@@ -266,37 +278,44 @@ class Endpoint:
         message_type: MessageType,
         message_id: str,
     ) -> Optional[Message]:
-        if message_type is MessageType.CALL:
-            return self._parse_call(fields, message_id, dialect)
+        if message_type is MessageType.CALL or message_type is MessageType.SEND:
+            return self._parse_call(fields, message_type, message_id, dialect)
+        if message_type is MessageType.CALL_RESULT_ERROR:  # about an answer of ours: nothing is pending
+            return _parse_error(fields, message_type, message_id)
         request = pending.get(message_id)
         if request is None:
             self.log.warning("ignored an answer to %r, which is not pending", message_id)
             return None
         if message_type is MessageType.CALL_RESULT:
             return self._parse_result(fields, message_id, request, dialect)
-        return _parse_error(fields, message_id)
+        return _parse_error(fields, message_type, message_id)
 
-    def _parse_call(self, fields: Sequence[Any], message_id: str, dialect: Dialect) -> Call:
+    def _parse_call(self, fields: Sequence[Any], message_type: MessageType, message_id: str, dialect: Dialect) -> Call:
+        one_way = message_type is MessageType.SEND
+
         def broken(code: ErrorCode, description: str) -> MessageError:
             return MessageError(
-                code, description, message_id=message_id, message_type=MessageType.CALL, answerable=True
+                code, description, message_id=message_id, message_type=message_type, answerable=not one_way
             )
 
         if len(fields) != 4:
-            raise broken(ErrorCode.FORMAT_VIOLATION, f"a CALL has 4 elements, not {len(fields)}")
+            raise broken(ErrorCode.FORMAT_VIOLATION, f"a {_name(message_type)} has 4 elements, not {len(fields)}")
         action, payload = fields[2], fields[3]
         if not isinstance(action, str):
-            raise broken(ErrorCode.FORMAT_VIOLATION, "the action of a CALL is a string")
+            raise broken(ErrorCode.FORMAT_VIOLATION, f"the action of a {_name(message_type)} is a string")
         feature = self._by_action.get((dialect, action))
         if feature is None:
             if action in dialect.actions:
                 raise broken(ErrorCode.NOT_SUPPORTED, f"{action} is not supported here")
             raise broken(ErrorCode.NOT_IMPLEMENTED, f"OCPP {dialect.version} has no action {action[:40]!r:.60}")
+        if one_way != (feature.response_type is None):
+            kind = "SEND" if feature.response_type is None else "CALL"
+            raise broken(ErrorCode.FORMAT_VIOLATION, f"{action} travels in a {kind}")
         try:
             request = self._decoded(feature, False, payload)
         except ValidationError as error:
             raise broken(error.code, error.description) from error
-        return Call(message_id, action, request)
+        return Send(message_id, action, request) if one_way else Call(message_id, action, request)
 
     def _parse_result(self, fields: Sequence[Any], message_id: str, request: Any, dialect: Dialect) -> CallResult:
         def broken(code: ErrorCode, description: str) -> MessageError:
@@ -344,19 +363,23 @@ def _read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, st
     return MessageType(number), message_id
 
 
-def _parse_error(fields: Sequence[Any], message_id: str) -> CallError:
+def _name(message_type: MessageType) -> str:
+    """Return the type as the documents write it: CALLRESULT."""
+    return message_type.name.replace("_", "")
+
+
+def _parse_error(fields: Sequence[Any], message_type: MessageType, message_id: str) -> CallError:
     def broken(description: str) -> MessageError:
-        return MessageError(
-            ErrorCode.FORMAT_VIOLATION, description, message_id=message_id, message_type=MessageType.CALL_ERROR
-        )
+        return MessageError(ErrorCode.FORMAT_VIOLATION, description, message_id=message_id, message_type=message_type)
 
     # Five elements by the rules; real peers leave the details out.
     if not 4 <= len(fields) <= 5:
-        raise broken(f"a CALLERROR has 5 elements, not {len(fields)}")
+        raise broken(f"a {_name(message_type)} has 5 elements, not {len(fields)}")
     code, description, details = fields[2], fields[3], fields[4] if len(fields) == 5 else None
     if not isinstance(code, str):
-        raise broken("the code of a CALLERROR is a string")
-    return CallError(
+        raise broken(f"the code of a {_name(message_type)} is a string")
+    kind = CallError if message_type is MessageType.CALL_ERROR else CallResultError
+    return kind(
         message_id,
         code,
         description if isinstance(description, str) else "",

@@ -52,6 +52,7 @@ class Handlers:
     after: Dict[Type[Payload], List[AfterHandler]] = field(default_factory=dict)
     response: Optional[Callable[[str, Any, str], None]] = None
     error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
+    result_error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
     canceled: Optional[Callable[[str, str, Any, CallFailed], None]] = None
     invalid_message: Optional[InvalidMessageHook] = None
     ignored_message: Optional[Callable[[str, Sequence[Any]], None]] = None
@@ -122,6 +123,14 @@ class Registering(Endpoint):
     def set_error_handler(self, handler: F) -> F:
         """Call ``f(client_id, error: OCPPError, details)`` for each CALLERROR, besides the future."""
         self._handlers.error = self._adapt(handler)
+        return handler
+
+    def set_result_error_handler(self, handler: F) -> F:
+        """Call ``f(client_id, error: OCPPError, details)`` for each CALLRESULTERROR: an answer of ours was refused.
+
+        ``error.message_id`` is the id of the CALL that was answered. OCPP 2.1 only (Part 4 section 4.2.3).
+        """
+        self._handlers.result_error = self._adapt(handler)
         return handler
 
     def set_canceled_request_handler(self, handler: F) -> F:

@@ -35,7 +35,7 @@ from .errors import (
     UsageError,
     WouldDeadlock,
 )
-from .messages import Call, CallError, CallResult, MessageType, parse_json_message
+from .messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
@@ -60,6 +60,7 @@ class Node(Answering):
         max_bad_messages: int,
         max_waiting_calls: int,
         repeat_answers: int,
+        answer_unknown_types: bool,
     ) -> None:
         super().__init__(
             profiles,
@@ -74,6 +75,7 @@ class Node(Answering):
         self._calls = OpenCalls()
         self._connections: Dict[Channel, Connection] = {}
         self._max_bad_messages = max_bad_messages
+        self._answer_unknown_types = answer_unknown_types
         self._reading = threading.local()  # .connection: the one whose frame this thread is receiving
 
     # What a client and a server do differently
@@ -152,6 +154,13 @@ class Node(Answering):
             future.cancel()  # an interrupted wait leaves nothing behind; a future that ended is not touched
             raise
 
+    def _send_one_way(self, client_id: str, request: Payload) -> str:
+        """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
+        connection = self._connection_of(client_id)
+        message = self.create_send(request, connection.dialect)
+        self._write(connection, message.to_json())
+        return message.unique_id
+
     def _give_up(self, client_id: str, message_id: str) -> None:
         """Forget a request whose future was canceled."""
         open_call = self._calls.take(client_id, message_id)
@@ -203,7 +212,11 @@ class Node(Answering):
             self._receive_invalid(connection, error, text, fields)
             return
         connection.count_good()
-        if isinstance(message, Call):
+        if isinstance(message, Send):
+            self._submit(connection, self._handle_send, connection, message)
+        elif isinstance(message, CallResultError):
+            self._receive_result_error(connection, message)
+        elif isinstance(message, Call):
             self._receive_call(connection, message)
         elif isinstance(message, CallResult):
             self._receive_result(connection, message)
@@ -221,8 +234,8 @@ class Node(Answering):
             hook = self._handlers.invalid_message
             replacement = self._guarded(hook, connection.client_id, error, text, fields)
         if error.message_type == MessageType.CALL_RESULT or error.message_type == MessageType.CALL_ERROR:
-            self._receive_invalid_answer(connection, error)
-        elif error.answerable:
+            self._receive_invalid_answer(connection, error, replacement)
+        elif error.answerable or self._answers_unknown_type(connection, error):
             self._answer_invalid(connection, error, replacement)
         if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
             connection.count_good()
@@ -241,12 +254,22 @@ class Node(Answering):
         else:
             self._send_error(connection, message_id, error.code, error.description)
 
-    def _receive_invalid_answer(self, connection: Connection, error: MessageError) -> None:
+    def _answers_unknown_type(self, connection: Connection, error: MessageError) -> bool:
+        return (
+            self._answer_unknown_types
+            and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
+            and error.message_id is not None
+            and error.code in connection.dialect.spellings
+        )
+
+    def _receive_invalid_answer(self, connection: Connection, error: MessageError, replacement: Any) -> None:
         message_id = error.message_id
         if message_id is None or self._pending(connection.client_id).get(message_id) is None:
             return
         open_call = self._calls.take(connection.client_id, message_id)
         self._complete(connection.client_id, message_id)
+        if error.message_type == MessageType.CALL_RESULT:
+            self._send_result_error(connection, message_id, replacement or OCPPError(error.code, error.description))
         if open_call is not None:
             failure = InvalidResponse(error, message_id)
             open_call.fail(failure)
@@ -262,6 +285,12 @@ class Node(Answering):
         handler = self._handlers.response
         if handler is not None:
             self._submit(connection, handler, connection.client_id, result.payload, result.unique_id)
+
+    def _receive_result_error(self, connection: Connection, message: CallResultError) -> None:
+        error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
+        self.log.warning("%s: the peer refused an answer: %s", connection.client_id, error)
+        if self._handlers.result_error is not None:
+            self._submit(connection, self._handlers.result_error, connection.client_id, error, error.details)
 
     def _receive_error(self, connection: Connection, message: CallError) -> None:
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)

@@ -74,6 +74,7 @@ class Server(Node):
         max_bad_messages: int = 100,
         max_waiting_calls: int = 1000,
         repeat_answers: int = 0,
+        answer_unknown_types: bool = False,
         **transport: Any,
     ) -> None:
         super().__init__(
@@ -85,6 +86,7 @@ class Server(Node):
             max_bad_messages=max_bad_messages,
             max_waiting_calls=max_waiting_calls,
             repeat_answers=repeat_answers,
+            answer_unknown_types=answer_unknown_types,
         )
         if ws_server is not None and transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
@@ -222,6 +224,15 @@ class Server(Node):
         `QueueFull`. A failed write is not raised: the future fails.
         """
         return self._send_request(client_id, request, timeout, fragile=True)
+
+    def send(self, client_id: str, request: Payload) -> str:
+        """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
+
+        It is written at once, whatever is pending. Raises `UnknownClient`, `ValidationError`, `EncodingError`,
+        `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
+        written.
+        """
+        return self._send_one_way(client_id, request)
 
     def send_response(self, client_id: str, message_id: str, response: Payload) -> None:
         """Answer the CALL ``message_id`` of that client.
