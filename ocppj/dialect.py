@@ -41,6 +41,10 @@ class Dialect:
     def __repr__(self) -> str:
         return f"<Dialect OCPP {self.version}>"
 
+    def allows_identity(self, identity: str) -> bool:
+        """Tell whether a charge point may be called so: in 2.x at most 48 characters, and no colon."""
+        return self.max_identity is None or (len(identity) <= self.max_identity and ":" not in identity)
+
     def spell(self, code: Union[ErrorCode, str]) -> str:
         """Return ``code`` as this version writes it; a code the version lacks becomes its nearest, GenericError."""
         if isinstance(code, ErrorCode):

@@ -275,6 +275,10 @@ class Server(Node):
         if dialect is None:
             channel.close(1002, "no OCPP version in common")
             return
+        if not dialect.allows_identity(channel.id):
+            self.log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
+            channel.close(1008, "the identity is not allowed")
+            return
         connection = Connection(channel.id, channel, dialect)
         with self._lock:
             if not self._started:
