@@ -125,6 +125,9 @@ class Client(Node):
         """
         if not self.profiles:
             raise UsageError("the client has no profiles, hence no OCPP version to offer")
+        for dialect in self.dialects:
+            if not dialect.allows_identity(self.id):
+                raise UsageError(f"OCPP {dialect.version} does not allow the id {self.id!r}")
         with self._lock:
             if self._started:
                 raise UsageError(f"client {self.id!r} is started already")

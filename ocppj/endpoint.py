@@ -52,6 +52,8 @@ class Endpoint:
         self._by_action: Dict[Tuple[Dialect, str], Feature] = {}
         self._by_request: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
         self._by_response: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
+        # Features whose types are not imported yet, so that the two tables above lack them.
+        self._unread: Dict[Dialect, List[Feature]] = {}
         for profile in profiles:
             self.add_profile(profile)
 
@@ -83,18 +85,41 @@ class Endpoint:
         there already in the same OCPP version; and `UsageError` when a schema of one's own is no JSON schema.
         """
         dialect = profile.dialect
+        self._read_types(dialect)
         if any(each.name == profile.name and each.dialect is dialect for each in self._profiles):
             raise DuplicateFeature(f"a profile {profile.name!r} of OCPP {dialect.version} is there already")
         for feature in profile:
-            if (dialect, feature.name) in self._by_action or (dialect, feature.request_type) in self._by_request:
+            known = feature.is_loaded and (dialect, feature.request_type) in self._by_request
+            if known or (dialect, feature.name) in self._by_action:
                 raise DuplicateFeature(f"a feature {feature.name!r} of OCPP {dialect.version} is there already")
             check_schemas(feature)
         self._profiles.append(profile)
         for feature in profile:
             self._by_action[dialect, feature.name] = feature
-            self._by_request[dialect, feature.request_type] = feature
-            if feature.response_type is not None:
-                self._by_response.setdefault((dialect, feature.response_type), feature)
+            if feature.is_loaded:
+                self._index(dialect, feature)
+            else:
+                self._unread.setdefault(dialect, []).append(feature)
+
+    def _index(self, dialect: Dialect, feature: Feature) -> None:
+        self._by_request[dialect, feature.request_type] = feature
+        if feature.response_type is not None:
+            self._by_response.setdefault((dialect, feature.response_type), feature)
+
+    def _read_types(self, dialect: Dialect) -> None:
+        """Index the features of ``dialect`` whose types have been imported since they were added.
+
+        Nothing is imported for it: who asks for a feature by its type has the type. Two threads may do it at once.
+        """
+        unread = self._unread.get(dialect)
+        if not unread:
+            return
+        loaded = {feature for feature in unread if feature.is_loaded}
+        for feature in unread:
+            if feature in loaded:
+                self._index(dialect, feature)
+        # The last, so that who finds it empty finds the tables full.
+        self._unread[dialect] = [feature for feature in unread if feature not in loaded]
 
     def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
         """Return the profile of that name (in that version, or the first that has it), or ``None``."""
@@ -199,6 +224,7 @@ class Endpoint:
     ) -> Feature:
         dialects = self.dialects if dialect is None else (dialect,)
         for each in dialects:
+            self._read_types(each)
             feature = table.get((each, payload_type))
             if feature is not None:
                 return feature

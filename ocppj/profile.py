@@ -39,13 +39,50 @@ class Feature:
         if not isinstance(self.name, str) or not 1 <= len(self.name) <= MAX_ACTION:
             raise UsageError(f"a feature's name must have 1 to {MAX_ACTION} characters: {self.name!r}")
 
-    @classmethod
-    def bundled(
-        cls, dialect: Dialect, name: str, request_type: Type[Payload], response_type: Optional[Type[Payload]]
-    ) -> "Feature":
-        """Return the feature whose schemas ``dialect`` bundles; they are read when they are first needed."""
-        response_schema = partial(dialect.load_schema, name + "Response") if response_type else None
-        return cls(name, request_type, response_type, partial(dialect.load_schema, name + "Request"), response_schema)
+    @staticmethod
+    def bundled(dialect: Dialect, name: str, *, answered: bool = True) -> "Feature":
+        """Return the action ``name`` of ``dialect``'s own catalogue.
+
+        Its types are imported, and its schemas read, when they are first needed. An action that is not ``answered``
+        has a message of its own name, no request and response.
+        """
+        return _BundledFeature(dialect, name, answered)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its types have been imported: before, there is no object of them."""
+        return True
+
+
+class _BundledFeature(Feature):
+    """A feature that knows where its types are. Read once, they are attributes like any other feature's."""
+
+    def __init__(self, dialect: Dialect, name: str, answered: bool) -> None:
+        request, response = (name + "Request", name + "Response") if answered else (name, None)
+        # The base is frozen, and its types are not known yet.
+        self.__dict__.update(
+            name=name,
+            request_schema=partial(dialect.load_schema, request),
+            response_schema=partial(dialect.load_schema, response) if response else None,
+            _dialect=dialect,
+            _request=request,
+            _response=response,
+        )
+        self.__post_init__()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("request_type", "response_type"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        message = self.__dict__["_request" if name == "request_type" else "_response"]
+        found = self.__dict__[name] = None if message is None else self.__dict__["_dialect"].load_type(message)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Feature {self.name!r} of OCPP {self.__dict__['_dialect'].version}>"
+
+    @property
+    def is_loaded(self) -> bool:
+        return bool(self.__dict__["_dialect"].is_loaded)
 
 
 class Profile:

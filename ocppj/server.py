@@ -187,6 +187,13 @@ class Server(Node):
         """Close that client's connection. Raises `UnknownClient`."""
         self._connection_of(client_id).channel.close(code, reason)
 
+    def set_ping_interval(self, client_id: str, interval: Optional[float]) -> None:
+        """Ping that client every ``interval`` seconds; ``None`` or 0: not at all, for one that never answers pings.
+
+        Raises `UnknownClient`, and ``ValueError`` for a negative interval.
+        """
+        self._connection_of(client_id).channel.ping_interval = interval
+
     # Requests and answers
 
     @overload
@@ -282,6 +289,10 @@ class Server(Node):
         dialect = self.get_dialect(channel.subprotocol)
         if dialect is None:
             channel.close(1002, "no OCPP version in common")
+            return
+        if not dialect.allows_identity(channel.id):
+            self.log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
+            channel.close(1008, "the identity is not allowed")
             return
         connection = Connection(channel.id, channel, dialect)
         with self._lock:

@@ -139,11 +139,19 @@ class SignedEndpoint(Endpoint):
             return self._unwrapped_call(fields, dialect)
         if message_type is MessageType.CALL_RESULT and len(fields) == 3 and looks_signed(fields[2]):
             request = pending.get(message_id)
-            feature = None if request is None else self._by_request.get((dialect, type(request)))
-            if feature is not None:
-                payload, header = _opened(fields, feature.name)
-                return [*fields[:2], payload], header
+            if request is not None:
+                return self._unwrapped_result(fields, request, dialect)
         return None
+
+    def _unwrapped_result(
+        self, fields: Sequence[Any], request: Any, dialect: Dialect
+    ) -> Optional[Tuple[List[Any], Mapping[str, Any]]]:
+        try:
+            feature = self._lookup(self._by_request, type(request), dialect)
+        except UnsupportedFeature:  # it was sent in another version
+            return None
+        payload, header = _opened(fields, feature.name)
+        return [*fields[:2], payload], header
 
     def _unwrapped_call(self, fields: Sequence[Any], dialect: Dialect) -> Optional[Tuple[List[Any], Mapping[str, Any]]]:
         action = fields[2]

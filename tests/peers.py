@@ -3,14 +3,12 @@
 import json
 import queue
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from ocppj.ws.client import WebSocketClient
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import seconds
-
-SUBPROTOCOLS = ["ocpp1.6"]
 
 
 class Sockets:
@@ -73,14 +71,16 @@ class _Raw:
 class RawClient(_Raw):
     """A charge point that says what it is told to."""
 
-    def __init__(self, transport: Any, url: str, identity: str = "CP_1") -> None:
+    def __init__(
+        self, transport: Any, url: str, identity: str = "CP_1", subprotocols: Sequence[str] = ("ocpp1.6",)
+    ) -> None:
         super().__init__()
         self.ws = transport.client()
         self.ws.reconnect = False
         self.ws.set_connected_handler(lambda channel: None)
         self.ws.set_message_handler(self._take)
         self.ws.set_disconnected_handler(self._end)
-        self.ws.connect(url, identity, SUBPROTOCOLS)
+        self.ws.connect(url, identity, subprotocols)
 
     def send(self, frame: Any) -> None:
         """Send ``frame``: text as it is, anything else as JSON."""
@@ -104,7 +104,7 @@ class RawClient(_Raw):
 class RawServer(_Raw):
     """A central system that says what it is told to."""
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, subprotocols: Sequence[str] = ("ocpp1.6",)) -> None:
         super().__init__()
         self.ws = transport.server()
         self.connected = threading.Semaphore(0)
@@ -112,7 +112,7 @@ class RawServer(_Raw):
         self.ws.set_connected_handler(self._begin)
         self.ws.set_message_handler(self._take)
         self.ws.set_disconnected_handler(self._end)
-        self.ws.listen(0, "/{id}", "127.0.0.1", SUBPROTOCOLS)
+        self.ws.listen(0, "/{id}", "127.0.0.1", subprotocols)
         self.url = self.ws.url
 
     def _begin(self, channel: Any) -> None:

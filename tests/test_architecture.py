@@ -12,8 +12,8 @@ LONGEST = 400
 
 #: From the ground up. A module may import modules of lower layers, and of its own as long as there is no cycle.
 LAYERS = [
-    {"errors", "clock"},
-    {"payloads", "messages", "dialect", "profile", "settings"},
+    {"errors", "clock", "settings"},
+    {"payloads", "messages", "dialect", "profile"},
     {"validation", "queues", "state", "timeouts", "jose", "signing"},
     {"lane"},
     {"endpoint", "signed_endpoint", "dispatcher"},
@@ -24,7 +24,7 @@ LAYERS = [
 LEAVES = LAYERS[0]
 #: What each package beside the layers may import of ocppj, besides itself.
 VERSIONS_MAY = {"errors", "payloads", "messages", "dialect", "profile"}
-WS_MAY = {"errors", "clock"}
+WS_MAY = {"errors", "clock", "settings"}
 #: Who may import the transports. Below the client and the server nobody knows them but by `ws.base`, the seam.
 SEAM = "ws.base"
 

@@ -1,9 +1,9 @@
-"""What differs by version, for OCPP 1.6."""
+"""What differs by version."""
 
 import pytest
 
 from ocppj import ErrorCode, MessageType, is_error_code_valid
-from ocppj.dialect import V16
+from ocppj.dialect import DIALECTS, V16, V21, V201
 
 SPELT_IN_16 = [
     (ErrorCode.NOT_IMPLEMENTED, "NotImplemented"),
@@ -67,3 +67,58 @@ def test_the_catalogue_has_every_action():
     assert V16.load_schema("HeartbeatRequest")["type"] == "object"
     with pytest.raises(FileNotFoundError):
         V16.load_schema("NoSuchRequest")
+
+
+# --- 2.0.1 and 2.1
+
+both = pytest.mark.parametrize("dialect", [V201, V21], ids=lambda dialect: dialect.version)
+
+
+@both
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_2_spells_every_code_as_the_code_is(dialect, code):
+    assert dialect.spell(code) == code.value
+    assert is_error_code_valid(code.value, dialect)
+
+
+@both
+@pytest.mark.parametrize("text", ["FormationViolation", "OccurenceConstraintViolation"])
+def test_the_spelling_of_1_6_is_not_valid_in_2(dialect, text):
+    assert not is_error_code_valid(text, dialect)
+    assert is_error_code_valid(text)
+
+
+@both
+def test_what_2_0_1_and_2_1_share(dialect):
+    assert dialect.unreadable_id == "-1"
+    assert dialect.repeated_id_code is ErrorCode.RPC_FRAMEWORK_ERROR
+    assert dialect.max_identity == 48
+
+
+def test_message_types_and_subprotocols_of_2():
+    assert V201.message_types == V16.message_types
+    assert V21.message_types == set(MessageType)
+    assert [each.subprotocol for each in DIALECTS] == ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
+    assert [each.version for each in DIALECTS] == ["1.6", "2.0.1", "2.1"]
+
+
+def test_the_catalogues_of_2_have_every_action():
+    assert len(V201.actions) == 64
+    assert len(V21.actions) == 91
+    assert V201.actions - V21.actions == set()
+    assert "NotifyPeriodicEventStream" in V21.actions
+    assert V21.load_schema("NotifyPeriodicEventStream")["type"] == "object"
+
+
+def test_types_are_found_by_name():
+    for dialect in DIALECTS:
+        assert dialect.load_type("ResetRequest").__module__ == f"{dialect.package}.messages"
+        assert dialect.is_loaded
+    assert V21.load_type("ChargingStation").__module__ == "ocppj.v21.datatypes"
+    assert V21.load_type("VPNEnum").__module__ == "ocppj.v21.enums"
+
+
+@pytest.mark.parametrize("name", ["NoSuchRequest", "Payload", "datetime", "Union", "__name__", ""])
+def test_what_is_no_type_of_the_version_is_not_found(name):
+    with pytest.raises(AttributeError, match=r"OCPP 2\.1 has no type"):
+        V21.load_type(name)

@@ -132,6 +132,18 @@ ENUM = {"type": "string", "enum": ["A", "B"]}
         ({"INLINE": {"PingRequest.b": "B"}}, {}, r"names\.INLINE: nothing is called 'PingRequest\.b'"),
         ({"DEFINITIONS": {"BType": "B"}}, {}, r"names\.DEFINITIONS: nothing is called 'BType'"),
         ({"WIDENED": {"B": "why"}}, {}, r"names\.WIDENED: nothing is called 'B'"),
+        ({"FIELDS": {"b": "B"}}, {}, r"names\.FIELDS: nothing is called 'b'"),
+        ({"ENUM_MEMBERS": {"b": "B"}}, {}, r"names\.ENUM_MEMBERS: nothing is called 'b'"),
+        (
+            {"DEFINITIONS": {}},
+            {"a": {"type": "object", "properties": {"extra": {"type": "string"}}}},
+            r"PingRequest\.a: an inline object without a name",
+        ),
+        (
+            {"INLINE": {"PingRequest.a": "A"}},
+            {"a": {"type": "object", "properties": {"extra": {"type": "string"}}}},
+            "A: two properties become 'extra'",
+        ),
         (
             {"INLINE": {"PingRequest.a": "E", "PingRequest.b": "E"}},
             {"a": ENUM, "b": {"type": "string", "enum": ["A", "C"]}},
@@ -194,6 +206,7 @@ def test_what_later_versions_need(tmp_path: Path) -> None:
         properties={
             "data": {},
             "more": {},
+            "anything": {"$ref": "#/definitions/AnythingType"},
             "customData": {"$ref": "#/definitions/CustomDataType"},
             "evse": {"$ref": "#/definitions/EVSEType"},
             "kinds": {"type": "array", "items": {"$ref": "#/definitions/KindEnumType"}},
@@ -201,28 +214,40 @@ def test_what_later_versions_need(tmp_path: Path) -> None:
         },
         definitions={
             "CustomDataType": {"type": "object", "properties": {"vendorId": {"type": "string"}}},
+            "AnythingType": {"type": "object"},
             "EVSEType": message(properties={"customData": {"$ref": "#/definitions/CustomDataType"}}),
             "KindEnumType": ENUM,
             "NameType": {"type": "string", "maxLength": 5},
         },
     )
     version = a_version(PROFILES={"Core": ("Ping", "Shout")})
-    out = build(tmp_path, version, PingRequest=request, ShoutRequest=message())
+    out = build(tmp_path, version, PingRequest=request, Shout=message())
     lines = (out / "messages.py").read_text().splitlines()
     for line in (
         "from typing import Any, Dict, List, Optional, Union",
-        "from .datatypes import EVSE",
+        "from .datatypes import EVSE, CustomData",
         "from .enums import Kind",
         '    data: Any = field(metadata=wire("data"))',
         '    evse: EVSE = field(metadata=wire("evse"))',
         '    more: Any = field(default=None, metadata=wire("more"))',
-        '    custom_data: Optional[Dict[str, Any]] = field(default=None, metadata=wire("customData"))',
+        '    anything: Optional[Dict[str, Any]] = field(default=None, metadata=wire("anything"))',
+        '    custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))',
         '    kinds: Optional[List[Union[Kind, str]]] = field(default=None, metadata=wire("kinds"))',
         '    name: Optional[str] = field(default=None, metadata=wire("name"))',
+        "class Shout(Payload):",
         '    """Shout, sent by the central system."""',
     ):
         assert line in lines
-    assert '    Feature.bundled(V16, "Shout", ShoutRequest, None),\n' in (out / "profiles.py").read_text()
+    assert '    Feature.bundled(V16, "Shout", answered=False),\n' in (out / "profiles.py").read_text()
+    datatypes = (out / "datatypes.py").read_text()
+    assert '    extra: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))\n' in datatypes
+
+
+def test_a_type_that_is_used_everywhere_does_not_name_its_places(tmp_path: Path) -> None:
+    properties = {f"p{number}": {"$ref": "#/definitions/EType"} for number in range(21)}
+    request = message(properties=properties, definitions={"EType": ENUM})
+    text = (build(tmp_path, a_version(), PingRequest=request) / "enums.py").read_text()
+    assert '    """Used in 21 places."""\n' in text
 
 
 def test_the_generator_is_a_command(tmp_path: Path) -> None:

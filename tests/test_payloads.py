@@ -396,3 +396,129 @@ def test_what_cannot_be_written_in_utc(year: int, hours: int) -> None:
     moment = datetime(1, 1, 1, tzinfo=zone) if year == 1 else datetime(9999, 12, 31, 23, 30, tzinfo=zone)
     with pytest.raises(EncodingError, match="cannot be written in UTC"):
         format_datetime(moment)
+
+
+# --- properties without a field
+
+
+@dataclass
+class Custom(Payload):
+    vendor_id: str = field(metadata=wire("vendorId"))
+    size: Optional[int] = field(default=None, metadata=wire("size"))
+    extra: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))
+
+
+@dataclass
+class Box(Payload):
+    custom: Optional[List[Custom]] = field(default=None, metadata=wire("customData"))
+
+
+@dataclass
+class BiggerCustom(Custom):
+    color: Optional[Union[Color, str]] = field(default=None, metadata=wire("SoC"))
+
+
+EXTRAS: Dict[str, Any] = {"SoC": None, "size ": 1, "*": [], "extra": {"vendorId": [1.5, None]}}
+
+
+def test_what_no_field_has_is_kept_where_a_field_takes_it():
+    custom = Custom.from_wire({"vendorId": "V", "size": 3, **EXTRAS})
+    assert custom == Custom(vendor_id="V", size=3, extra=EXTRAS)
+    assert custom.to_wire() == {"vendorId": "V", "size": 3, **EXTRAS}
+    assert Custom.from_wire({"vendorId": "V"}) == Custom("V")
+    assert Custom("V").to_wire() == {"vendorId": "V"}
+
+
+def test_extras_are_kept_at_any_depth():
+    data = {"customData": [{"vendorId": "V", **EXTRAS}, {"vendorId": "W"}]}
+    assert Box.from_wire({**data, "unknown": 1}).to_wire() == data
+
+
+def test_a_subclass_may_know_more_properties():
+    data = {"vendorId": "V", "SoC": "Red", "x": 1}
+    custom = BiggerCustom.from_wire(data)
+    assert (custom.color, custom.extra) == (Color.RED, {"x": 1})
+    assert custom.to_wire() == data
+    assert Custom.from_wire(data).extra == {"SoC": "Red", "x": 1}
+
+
+def test_extras_are_written_as_fields_are():
+    extra = {"at": AT, "box": Box([Custom("W", extra={"level": Level.LOW})]), "none": None}
+    assert Custom("V", extra=extra).to_wire() == {
+        "vendorId": "V",
+        "at": AT_TEXT,
+        "box": {"customData": [{"vendorId": "W", "level": 1}]},
+        "none": None,
+    }
+    assert Custom("V", extra=None).to_wire() == {"vendorId": "V"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ({"size": 4}, r"customData\[1\]\.size: there is a field of that name"),
+        ({7: 4}, r"customData\[1\]\.7: the name of a property is text"),
+        ({"x": {"at": datetime(2024, 1, 1)}}, r"customData\[1\]\.x\.at: .*zone"),  # noqa: DTZ001
+    ],
+)
+def test_extras_that_cannot_be_written(extra, complaint):
+    with pytest.raises(EncodingError, match=complaint):
+        Box([Custom("V"), Custom("V", extra=extra)]).to_wire()
+
+
+def test_a_missing_property_is_told_as_ever():
+    with pytest.raises(ValidationError, match="'vendorId' is missing"):
+        Custom.from_wire({"x": 1})
+
+
+def test_one_field_takes_the_rest():
+    @dataclass
+    class Two(Payload):
+        a: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))
+        b: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))
+
+    with pytest.raises(UsageError, match="more than one field takes the rest: a, b"):
+        Two.from_wire({})
+
+
+# --- equality and representation of classes that leave both to Payload
+
+
+@dataclass(repr=False, eq=False)
+class Lean(Payload):
+    name: str = field(metadata=wire("name"))
+    inner: Any = field(default=None, metadata=wire("inner"))
+
+
+@dataclass
+class Made(Payload):
+    name: str = field(metadata=wire("name"))
+    inner: Any = field(default=None, metadata=wire("inner"))
+
+
+def test_equality_is_that_of_dataclasses():
+    for kind in (Lean, Made):
+        assert kind("a", [1]) == kind("a", [1])
+        assert kind("a") != kind("b")
+        assert kind("a") != kind("a", 1)
+        with pytest.raises(TypeError):
+            hash(kind("a"))
+    assert Lean("a") != Made("a")
+    assert Lean("a") != "a"
+
+
+def test_the_representation_is_that_of_dataclasses():
+    assert repr(Lean("a", Lean("b"))) == repr(Made("a", Made("b"))).replace("Made", "Lean")
+    endless = Lean("a")
+    endless.inner = endless
+    assert repr(endless) == "Lean(name='a', inner=...)"
+
+
+def test_a_payload_that_is_no_dataclass_is_itself():
+    class Bare(Payload):
+        pass
+
+    bare = Bare()
+    assert bare == bare
+    assert bare != Bare()
+    assert "Bare()" in repr(bare)

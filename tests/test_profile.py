@@ -2,8 +2,8 @@
 
 import pytest
 
-from ocppj import DuplicateFeature, Feature, Profile, UsageError, v16
-from ocppj.dialect import V16
+from ocppj import DuplicateFeature, Feature, Profile, UsageError, v16, v21
+from ocppj.dialect import V16, V21
 
 RESET = Feature("Reset", v16.ResetRequest, v16.ResetResponse)
 CLEAR = Feature("ClearCache", v16.ClearCacheRequest, v16.ClearCacheResponse)
@@ -34,10 +34,30 @@ def test_a_feature_has_a_name_that_a_call_can_carry(name):
 
 
 def test_a_bundled_feature_reads_its_schemas_when_they_are_needed():
-    feature = Feature.bundled(V16, "Reset", v16.ResetRequest, v16.ResetResponse)
+    feature = Feature.bundled(V16, "Reset")
     assert feature.request_schema()["required"] == ["type"]
     assert feature.response_schema()["required"] == ["status"]
-    missing = Feature.bundled(V16, "NoSuch", v16.ResetRequest, None)
-    assert missing.response_schema is None
+    missing = Feature.bundled(V16, "NoSuch")
     with pytest.raises(FileNotFoundError):
         missing.request_schema()
+
+
+def test_a_bundled_feature_imports_its_types_when_they_are_needed():
+    feature = Feature.bundled(V16, "Reset")
+    assert feature.request_type is v16.ResetRequest
+    assert feature.response_type is v16.ResetResponse
+    assert repr(feature) == "<Feature 'Reset' of OCPP 1.6>"
+    with pytest.raises(AttributeError, match="NoSuchRequest"):
+        _ = Feature.bundled(V16, "NoSuch").request_type
+    with pytest.raises(AttributeError, match="colour"):
+        _ = feature.colour
+    with pytest.raises(UsageError, match="name"):
+        Feature.bundled(V16, "")
+
+
+def test_a_bundled_feature_without_answer_is_a_message_of_its_own_name():
+    feature = Feature.bundled(V21, "NotifyPeriodicEventStream", answered=False)
+    assert feature.request_type is v21.NotifyPeriodicEventStream
+    assert feature.request_schema()["required"] == ["data", "id", "pending", "basetime"]
+    assert feature.response_type is None
+    assert feature.response_schema is None

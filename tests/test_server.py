@@ -12,8 +12,10 @@ from ocppj import (
     TransportError,
     UnknownClient,
     UsageError,
+    set_logger,
     v16,
 )
+from ocppj.settings import get_logger
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -271,3 +273,41 @@ def test_stop_with_many_clients_leaves_nothing(make_server, make_client):
     assert server.client_ids() == []
     server.listen(host="127.0.0.1")
     make_client(server.url, "CP_1b")
+
+
+def test_pings_can_be_switched_per_client(make_server, make_client):
+    server = make_server()
+    make_client(server.url)
+    eventually(server.client_ids)
+    channel = server._by_id["CP_1"].channel
+    assert channel.ping_interval == 60
+    server.set_ping_interval("CP_1", None)
+    assert not channel.ping_interval
+    with pytest.raises(ValueError, match="-1|negative"):
+        server.set_ping_interval("CP_1", -1)
+    with pytest.raises(UnknownClient, match="nobody"):
+        server.set_ping_interval("nobody", 1)
+
+
+def test_a_logger_of_ones_own_hears_the_transport_too(make_server, make_client):
+    class Logger:
+        def __init__(self):
+            self.lines = []
+
+        def note(self, message, *arguments, **options):
+            self.lines.append(message % arguments)
+
+        debug = info = warning = error = exception = note
+
+    logger = Logger()
+    before = get_logger()
+    set_logger(logger)
+    try:
+        server = make_server(listen=False)
+        server._ws.set_check_client_handler(lambda request: False)
+        server.listen(host="127.0.0.1")
+        with pytest.raises(TransportError, match="404"):
+            make_client(server.url, "Stranger")
+    finally:
+        set_logger(before)
+    assert any("Stranger" in line and "404" in line for line in logger.lines), logger.lines

@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Optional
 
 import pytest
@@ -27,6 +28,8 @@ from ocppj import (
     Verifier,
     is_error_code_valid,
     v16,
+    v21,
+    v201,
     wire,
 )
 from ocppj.dialect import V16
@@ -178,16 +181,16 @@ def test_handlers_that_do_not_ask_are_called_as_ever(pair):
     central, station, _ = pair((CENTRAL, None), (STATION, None))
     typed, rest, after, responses = Recorder(ANSWER), Recorder(ANSWER), Recorder(), Recorder()
     central.set_request_handler(rest)
+    central.after(AskRequest)(after)
     station.set_response_handler(responses)
     first = station.send_request(ASK, signed=True)
     assert first.result(seconds(10)) == ANSWER
     assert first.signature.valid is None
     central.on(AskRequest)(typed)
-    central.after(AskRequest)(after)
     station.call(ASK, signed=True)
     assert rest.calls == [("CP_1", ASK, first.message_id, "Ask")]
     assert typed.calls == [("CP_1", ASK)]
-    assert after.wait() == [("CP_1", ASK)]
+    assert after.wait(2) == [("CP_1", ASK), ("CP_1", ASK)]
     assert responses.wait(2)[0] == (ANSWER, first.message_id)
 
 
@@ -494,3 +497,38 @@ def test_any_payload_inside_is_read_or_refused(payload, message_type):
         code = ErrorCode.GENERIC_ERROR
         assert message.signature.valid is None
     assert code is not ErrorCode.INTERNAL_ERROR
+
+
+# The real versions
+
+
+@pytest.mark.parametrize("version", [v201, v21], ids=["2.0.1", "2.1"])
+def test_every_action_of_2x_has_a_signed_form(version):
+    endpoint = SignedEndpoint(version.PROFILES, signer=STATION)
+    for feature in (feature for profile in version.PROFILES for feature in profile):
+        kind = MessageType.CALL if feature.response_type else MessageType.SEND
+        with pytest.raises(MessageError) as caught:
+            endpoint.parse_message([kind, "a", feature.name + "-Signed", {}], PendingRequestState())
+        assert caught.value.code is ErrorCode.FORMAT_VIOLATION
+    call = endpoint.create_call(version.PublishFirmwareStatusNotificationRequest(status="Idle"), signed=True)
+    text = call.to_json()
+    assert json.loads(text)[2] == "PublishFirmwareStatusNotification-Signed"
+    assert endpoint.parse_message(json.loads(text), PendingRequestState()).payload == call.payload
+
+
+@pytest.mark.parametrize("version", [v201, v21], ids=["2.0.1", "2.1"])
+def test_a_signed_boot_notification(pair, version):
+    both = (CENTRAL, Verifier(CERTIFICATES)), (STATION, Verifier(CERTIFICATES))
+    central, station, _ = pair(*both, profiles=version.PROFILES)
+    response = version.BootNotificationResponse(
+        current_time=datetime(2026, 1, 1, tzinfo=timezone.utc), interval=300, status="Accepted"
+    )
+    handler = Recorder(response)
+    central.on(version.BootNotificationRequest, pass_signature=True)(handler)
+    station_type = version.ChargingStation(model="M", vendor_name="V")
+    request = version.BootNotificationRequest(reason="PowerUp", charging_station=station_type)
+    future = station.send_request(request, signed=True)
+    assert future.result(seconds(10)) == response
+    assert future.signature.valid is True
+    assert handler.calls[0][1] == request
+    assert handler.calls[0][2].valid is True

@@ -65,7 +65,8 @@ def test_byte_order_mark(tmp_path: Path) -> None:
 
 def test_a_message_without_answer(tmp_path: Path) -> None:
     source = write(tmp_path / "in", NotifyPeriodicEventStream=message())
-    assert import_schemas.import_folder(source, tmp_path / "out") == ["NotifyPeriodicEventStreamRequest"]
+    assert import_schemas.import_folder(source, tmp_path / "out") == ["NotifyPeriodicEventStream"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["NotifyPeriodicEventStream.json"]
 
 
 def test_normal_form() -> None:
@@ -104,7 +105,7 @@ def test_normal_form() -> None:
 
 
 def test_schemas_that_are_gone_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    target = write(tmp_path / "out", OldRequest={}, OldResponse={}, notes={})
+    target = write(tmp_path / "out", OldRequest={}, OldResponse={}, NotifyPeriodicEventStream={}, notes={})
     import_schemas.import_folder(write(tmp_path / "in", Ping=message(), PingResponse=message()), target)
     assert sorted(path.stem for path in target.iterdir()) == ["PingRequest", "PingResponse", "notes"]
 

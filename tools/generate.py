@@ -20,15 +20,21 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
 import names_v16
+import names_v21
+import names_v201
 from schema_model import Field, GenerateError, Model, Version, member_name, read_model, snake_case
 
 __all__ = ["VERSIONS", "generate"]
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 120
+#: More places than this are counted, not named.
+MANY = 20
 
 VERSIONS: Dict[str, Version] = {
     "1.6": Version("1.6", "v16", "V16", names_v16, "the charge point", "the central system"),
+    "2.0.1": Version("2.0.1", "v201", "V201", names_v201, "the charging station", "the CSMS"),
+    "2.1": Version("2.1", "v21", "V21", names_v21, "the charging station", "the CSMS"),
 }
 
 
@@ -67,7 +73,8 @@ def _call(indent: str, opening: str, arguments: Sequence[str], closing: str) -> 
 
 
 def _import(module: str, names: Iterable[str]) -> str:
-    ordered = _sorted(names)
+    # Within each kind isort ignores case in imports, but not in __all__.
+    ordered = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name.lower()))
     line = f"from {module} import {', '.join(ordered)}"
     return line if len(line) <= WIDTH else _listing(f"from {module} import (", ordered, ")")
 
@@ -93,6 +100,8 @@ def write_enums(version: Version, model: Model) -> str:
 def _used(model: Model, name: str) -> str:
     """Return the docstring's text: the places where ``name`` is used."""
     places = model.used_in[name]
+    if len(places) > MANY:
+        return f"Used in {len(places)} places."
     text = places[0] if len(places) == 1 else f"{', '.join(places[:-1])} and {places[-1]}"
     if len(text) + 19 <= WIDTH:
         return f"Used in {text}."
@@ -100,13 +109,15 @@ def _used(model: Model, name: str) -> str:
 
 
 def _write_class(name: str, base: str, docstring: str, fields: Sequence[Field]) -> str:
-    lines = [f"@dataclass\nclass {name}({base}):\n", _docstring(docstring)]
+    lines = [f"@dataclass(repr=False, eq=False)\nclass {name}({base}):\n", _docstring(docstring)]
     if fields:
         lines.append("\n")
     for each in fields:
         metadata = f'metadata=wire("{each.wire}")'
         annotation, arguments = each.annotation, [metadata]
-        if not each.required:
+        if each.takes_rest:
+            arguments = ["default_factory=dict", metadata]
+        elif not each.required:
             # Optional[Any] is Any, and linters say so.
             annotation = annotation if annotation == "Any" else f"Optional[{annotation}]"
             arguments = ["default=None", metadata]
@@ -118,7 +129,7 @@ def _write_classes(
     docstring: str, classes: Mapping[str, Sequence[Field]], docstrings: Mapping[str, str], model: Model
 ) -> str:
     annotations = " ".join(
-        each.annotation if each.required else f"Optional[{each.annotation}]"
+        each.annotation if each.required or each.takes_rest else f"Optional[{each.annotation}]"
         for fields in classes.values()
         for each in fields
         if each.required or each.annotation != "Any"
@@ -163,7 +174,7 @@ def write_messages(version: Version, model: Model) -> str:
         sender = version.requester if action in version.names.SENT_BY_CHARGE_POINT else version.other
         if action in version.names.SENT_BY_BOTH:
             sender = f"{version.requester} or {version.other}"
-        docstrings[action + "Request"] = f"{action}, sent by {sender}."
+        docstrings[model.request(action)] = f"{action}, sent by {sender}."
         docstrings[action + "Response"] = f"The answer to {action}."
     return _write_classes(f"The messages of OCPP {version.version}.", model.messages, docstrings, model)
 
@@ -177,7 +188,6 @@ def write_profiles(version: Version, model: Model) -> str:
         "from typing import Tuple\n",
         _import("..dialect", [version.dialect]),
         _import("..profile", ["Feature", "Profile"]),
-        _import(".messages", model.messages),
     ]
     docstring = f"The profiles of OCPP {version.version}: which action belongs to which."
     parts = [_header(docstring, imports, [*constants.values(), "PROFILES"])]
@@ -199,23 +209,47 @@ def _check_profiles(profiles: Mapping[str, Sequence[str]], model: Model) -> None
 
 
 def _feature(version: Version, action: str, model: Model) -> str:
-    response = action + "Response" if action + "Response" in model.messages else "None"
-    arguments = [version.dialect, f'"{action}"', action + "Request", response]
+    arguments = [version.dialect, f'"{action}"']
+    if action + "Response" not in model.messages:
+        arguments.append("answered=False")
     return _call("    ", "Feature.bundled(", arguments, "),")
+
+
+_PACKAGE = """OCPP {}: its messages, data types, enums and profiles.
+
+The types are imported when one is first asked for: hundreds of dataclasses take a while to make.
+"""
+_ON_DEMAND = """
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = DIALECT.load_type(name)
+        return found
+
+    def __dir__() -> list:
+        return sorted({*globals(), *__all__})
+"""
 
 
 def write_package(version: Version, model: Model) -> str:
     """Return the source of ``__init__.py``."""
     profiles = [snake_case(name).upper() for name in version.names.PROFILES] + ["PROFILES"]
-    imports = [
-        f"from ..dialect import {version.dialect} as DIALECT",
+    types = [
         _import(".datatypes", model.datatypes),
         _import(".enums", model.enums),
         _import(".messages", model.messages),
+    ]
+    imports = [
+        "from typing import TYPE_CHECKING\n",
+        f"from ..dialect import {version.dialect} as DIALECT",
         _import(".profiles", profiles),
+        "\nif TYPE_CHECKING:",
+        textwrap.indent("\n".join(types), "    "),
     ]
     exported = [*model.datatypes, *model.enums, *model.messages, *profiles, "DIALECT"]
-    return _header(f"OCPP {version.version}: its messages, data types, enums and profiles.", imports, exported)
+    return _header(_PACKAGE.format(version.version).rstrip(), imports, exported) + _ON_DEMAND
 
 
 def generate(version: Version, schemas: Path, output: Path) -> List[Path]:

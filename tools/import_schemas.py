@@ -5,7 +5,7 @@
 FOLDER is what the Open Charge Alliance's archives unpack to, or the ``schemas`` folder of the PyPI package ``ocpp``.
 A request may be named ``Authorize.json``, ``AuthorizeRequest.json`` or ``Authorize.req.json``, its response
 ``AuthorizeResponse.json`` or ``Authorize.conf.json``. What is written is always ``AuthorizeRequest.json`` and
-``AuthorizeResponse.json``.
+``AuthorizeResponse.json``; a message of `SEND`, which is no request, keeps its bare name.
 
 The normal form keeps the facts (names, types, limits, enums, what is required) and drops prose, ids and keywords
 that have no effect. Two sources that mean the same give the same bytes. A keyword this file does not know is
@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Seque
 
 __all__ = ["SEND", "SchemaError", "import_folder", "normalize"]
 
-#: Messages that are never answered, so that a request without a response is right (OCPP 2.1 Part 4 section 4.2.4).
+#: Messages that are never answered (OCPP 2.1 Part 4 section 4.2.4): the action is the message's whole name.
 SEND = frozenset({"NotifyPeriodicEventStream"})
 
 _DRAFTS = frozenset({"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-06/schema#"})
@@ -75,7 +75,7 @@ def import_folder(source: Path, target: Path) -> List[str]:
     messages = _read_messages(source)
     target.mkdir(parents=True, exist_ok=True)
     for path in target.glob("*.json"):
-        if path.stem not in messages and path.stem.endswith(("Request", "Response")):
+        if path.stem not in messages and (path.stem in SEND or path.stem.endswith(("Request", "Response"))):
             path.unlink()
     for name, schema in messages.items():
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -105,9 +105,9 @@ def _check_pair(name: str, path: Path, messages: Mapping[str, object]) -> None:
         action = name[: -len("Response")]
         if action + "Request" not in messages:
             raise SchemaError(f"{path}: there is no request of {action}")
-    else:
+    elif name not in SEND:
         action = name[: -len("Request")]
-        if action + "Response" not in messages and action not in SEND:
+        if action + "Response" not in messages:
             raise SchemaError(f"{path}: there is no response of {action}")
 
 
@@ -133,7 +133,7 @@ def _read_json(path: Path) -> Dict[str, Any]:
 
 
 def _message_name(path: Path, schema: Mapping[str, Any]) -> str:
-    """Return ``AuthorizeRequest`` or ``AuthorizeResponse``, from the file's name; its id must not say otherwise."""
+    """Return the message's name, such as ``AuthorizeRequest``, from the file's; its id must not say otherwise."""
     name = _parse_name(path.stem)
     if name is None:
         raise SchemaError(f"{path}: the file is not named after a message")
@@ -150,6 +150,8 @@ def _parse_name(text: str) -> Optional[str]:
     match = _MESSAGE.fullmatch(text)
     if match is None:
         return None
+    if match[1] in SEND and not match[3]:
+        return match[1]
     return match[1] + ("Response" if match[3] else "Request")
 
 

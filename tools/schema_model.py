@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, List, Mapping
+from typing import Any, Collection, Dict, List, Mapping, Set, Tuple
 
 __all__ = ["Field", "GenerateError", "Model", "Version", "attribute_name", "member_name", "read_model", "snake_case"]
 
@@ -38,6 +38,8 @@ class Version:
 
 #: Properties, of any version, that the rule below gets wrong.
 _FIELDS = {"SoC": "soc", "ocppCSMSURL": "ocpp_csms_url"}
+#: The field of an open object that takes the properties without a field, and its wire name.
+_REST = ("extra", "*")
 #: What a generated class uses by name in its body, or inherits; a field must not hide it.
 _TAKEN = frozenset({"field", "from_wire", "to_wire", "wire"})
 
@@ -90,6 +92,11 @@ class Field:
     annotation: str
     required: bool
 
+    @property
+    def takes_rest(self) -> bool:
+        """Whether it takes the properties that no other field has."""
+        return self.wire == _REST[1]
+
 
 @dataclass
 class Model:
@@ -102,8 +109,12 @@ class Model:
 
     @property
     def actions(self) -> List[str]:
-        """The names of all actions, in alphabetical order."""
-        return sorted(name[: -len("Request")] for name in self.messages if name.endswith("Request"))
+        """The names of all actions, in alphabetical order. One that is never answered has a message of its own name."""
+        return sorted(re.sub("Request$", "", name) for name in self.messages if not name.endswith("Response"))
+
+    def request(self, action: str) -> str:
+        """Return the name of the message that starts ``action``."""
+        return action if action in self.messages else action + "Request"
 
 
 def read_model(version: Version, schemas: Path) -> Model:
@@ -127,6 +138,7 @@ class _Reader:
         self._definitions: Mapping[str, Any] = {}
         self._inline_used: Dict[str, None] = {}
         self._definitions_used: Dict[str, None] = {}
+        self._properties: Set[str] = set()
         self._origin: Dict[str, str] = {}
 
     def read_message(self, name: str, schema: Mapping[str, Any]) -> None:
@@ -138,11 +150,14 @@ class _Reader:
         for name in self.model.messages:
             if name in self._origin:
                 raise GenerateError(f"{self._origin[name]}: the name {name} is taken by a message")
-        for table, rows, used in (
+        tables: Tuple[Tuple[str, Mapping[str, str], Collection[str]], ...] = (
             ("INLINE", self._names.INLINE, self._inline_used),
             ("DEFINITIONS", self._names.DEFINITIONS, self._definitions_used),
             ("WIDENED", self._names.WIDENED, self.model.enums),
-        ):
+            ("FIELDS", self._names.FIELDS, self._properties),
+            ("ENUM_MEMBERS", self._names.ENUM_MEMBERS, {text for texts in self.model.enums.values() for text in texts}),
+        )
+        for table, rows, used in tables:
             for row in rows:
                 if row not in used:
                     raise GenerateError(f"{self._names.__name__}.{table}: nothing is called {row!r}")
@@ -150,9 +165,13 @@ class _Reader:
     def _fields(self, owner: str, schema: Mapping[str, Any]) -> List[Field]:
         required = schema.get("required", [])
         fields: List[Field] = []
+        self._properties.update(schema.get("properties", ()))
         for wire, each in schema.get("properties", {}).items():
             attribute = attribute_name(wire, self._names)
             fields.append(Field(wire, attribute, self._annotation(owner, wire, each), wire in required))
+        if _is_open(schema):
+            attribute, wire = _REST
+            fields.append(Field(wire, attribute, "Dict[str, Any]", required=False))
         attributes = [each.attribute for each in fields]
         for attribute in attributes:
             if attributes.count(attribute) > 1:
@@ -167,7 +186,7 @@ class _Reader:
         kind = schema.get("type")
         if kind == "array":
             return f"List[{self._annotation(owner, wire, schema['items'])}]"
-        if "enum" in schema or (kind == "object" and _is_closed(schema)):
+        if "enum" in schema or (kind == "object" and _has_class(schema)):
             place = f"{owner}.{wire}"
             if place not in self._names.INLINE:
                 raise GenerateError(f"{place}: an inline {'enum' if 'enum' in schema else 'object'} without a name")
@@ -186,8 +205,8 @@ class _Reader:
 
     def _named(self, name: str, schema: Mapping[str, Any], place: str) -> str:
         """Take in the enum or object ``schema`` as class ``name``; return the annotation that names it."""
-        if "enum" not in schema and not (schema.get("type") == "object" and _is_closed(schema)):
-            # Of a definition: a plain type, or an object with room for anything, such as customData.
+        if "enum" not in schema and not _has_class(schema):
+            # Of a definition: a plain type, or an object of which nothing is known.
             return self._annotation("", "", schema)
         used_in = self.model.used_in.setdefault(name, [])
         if place not in used_in:
@@ -214,5 +233,10 @@ class _Reader:
         self._origin.setdefault(name, place)
 
 
-def _is_closed(schema: Mapping[str, Any]) -> bool:
-    return schema.get("additionalProperties") is False
+def _is_open(schema: Mapping[str, Any]) -> bool:
+    return schema.get("additionalProperties") is not False
+
+
+def _has_class(schema: Mapping[str, Any]) -> bool:
+    """Tell whether it is an object with properties to name, or with none; else it is a plain dict."""
+    return schema.get("type") == "object" and ("properties" in schema or not _is_open(schema))

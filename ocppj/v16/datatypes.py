@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class AuthorizationData(Payload):
     """Used in SendLocalListRequest.localAuthorizationList."""
 
@@ -48,7 +48,7 @@ class AuthorizationData(Payload):
     id_tag_info: Optional[IdTagInfo] = field(default=None, metadata=wire("idTagInfo"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class CertificateHashData(Payload):
     """Used in these places.
 
@@ -61,7 +61,7 @@ class CertificateHashData(Payload):
     serial_number: str = field(metadata=wire("serialNumber"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChargingProfile(Payload):
     """Used in RemoteStartTransactionRequest.chargingProfile and SetChargingProfileRequest.csChargingProfiles."""
 
@@ -76,7 +76,7 @@ class ChargingProfile(Payload):
     valid_to: Optional[datetime] = field(default=None, metadata=wire("validTo"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChargingSchedule(Payload):
     """Used in GetCompositeScheduleResponse.chargingSchedule and ChargingProfile.chargingSchedule."""
 
@@ -87,7 +87,7 @@ class ChargingSchedule(Payload):
     min_charging_rate: Optional[float] = field(default=None, metadata=wire("minChargingRate"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChargingSchedulePeriod(Payload):
     """Used in ChargingSchedule.chargingSchedulePeriod."""
 
@@ -96,7 +96,7 @@ class ChargingSchedulePeriod(Payload):
     number_phases: Optional[int] = field(default=None, metadata=wire("numberPhases"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Firmware(Payload):
     """Used in SignedUpdateFirmwareRequest.firmware."""
 
@@ -107,7 +107,7 @@ class Firmware(Payload):
     install_date_time: Optional[datetime] = field(default=None, metadata=wire("installDateTime"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class IdTagInfo(Payload):
     """Used in these places.
 
@@ -120,7 +120,7 @@ class IdTagInfo(Payload):
     parent_id_tag: Optional[str] = field(default=None, metadata=wire("parentIdTag"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class KeyValue(Payload):
     """Used in GetConfigurationResponse.configurationKey."""
 
@@ -129,7 +129,7 @@ class KeyValue(Payload):
     value: Optional[str] = field(default=None, metadata=wire("value"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class LogParameters(Payload):
     """Used in GetLogRequest.log."""
 
@@ -138,7 +138,7 @@ class LogParameters(Payload):
     latest_timestamp: Optional[datetime] = field(default=None, metadata=wire("latestTimestamp"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class MeterValue(Payload):
     """Used in MeterValuesRequest.meterValue and StopTransactionRequest.transactionData."""
 
@@ -146,7 +146,7 @@ class MeterValue(Payload):
     sampled_value: List[SampledValue] = field(metadata=wire("sampledValue"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SampledValue(Payload):
     """Used in MeterValue.sampledValue."""
 

@@ -144,21 +144,21 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class AuthorizeRequest(Request["AuthorizeResponse"]):
     """Authorize, sent by the charge point."""
 
     id_tag: str = field(metadata=wire("idTag"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class AuthorizeResponse(Payload):
     """The answer to Authorize."""
 
     id_tag_info: IdTagInfo = field(metadata=wire("idTagInfo"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class BootNotificationRequest(Request["BootNotificationResponse"]):
     """BootNotification, sent by the charge point."""
 
@@ -173,7 +173,7 @@ class BootNotificationRequest(Request["BootNotificationResponse"]):
     meter_serial_number: Optional[str] = field(default=None, metadata=wire("meterSerialNumber"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class BootNotificationResponse(Payload):
     """The answer to BootNotification."""
 
@@ -182,35 +182,35 @@ class BootNotificationResponse(Payload):
     interval: int = field(metadata=wire("interval"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class CancelReservationRequest(Request["CancelReservationResponse"]):
     """CancelReservation, sent by the central system."""
 
     reservation_id: int = field(metadata=wire("reservationId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class CancelReservationResponse(Payload):
     """The answer to CancelReservation."""
 
     status: Union[CancelReservationStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class CertificateSignedRequest(Request["CertificateSignedResponse"]):
     """CertificateSigned, sent by the central system."""
 
     certificate_chain: str = field(metadata=wire("certificateChain"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class CertificateSignedResponse(Payload):
     """The answer to CertificateSigned."""
 
     status: Union[CertificateSignedStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
     """ChangeAvailability, sent by the central system."""
 
@@ -218,14 +218,14 @@ class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
     type: Union[AvailabilityType, str] = field(metadata=wire("type"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChangeAvailabilityResponse(Payload):
     """The answer to ChangeAvailability."""
 
     status: Union[AvailabilityStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChangeConfigurationRequest(Request["ChangeConfigurationResponse"]):
     """ChangeConfiguration, sent by the central system."""
 
@@ -233,26 +233,26 @@ class ChangeConfigurationRequest(Request["ChangeConfigurationResponse"]):
     value: str = field(metadata=wire("value"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ChangeConfigurationResponse(Payload):
     """The answer to ChangeConfiguration."""
 
     status: Union[ConfigurationStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ClearCacheRequest(Request["ClearCacheResponse"]):
     """ClearCache, sent by the central system."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ClearCacheResponse(Payload):
     """The answer to ClearCache."""
 
     status: Union[ClearCacheStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
     """ClearChargingProfile, sent by the central system."""
 
@@ -264,14 +264,14 @@ class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
     stack_level: Optional[int] = field(default=None, metadata=wire("stackLevel"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ClearChargingProfileResponse(Payload):
     """The answer to ClearChargingProfile."""
 
     status: Union[ClearChargingProfileStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class DataTransferRequest(Request["DataTransferResponse"]):
     """DataTransfer, sent by the charge point or the central system."""
 
@@ -280,7 +280,7 @@ class DataTransferRequest(Request["DataTransferResponse"]):
     data: Optional[str] = field(default=None, metadata=wire("data"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class DataTransferResponse(Payload):
     """The answer to DataTransfer."""
 
@@ -288,33 +288,33 @@ class DataTransferResponse(Payload):
     data: Optional[str] = field(default=None, metadata=wire("data"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
     """DeleteCertificate, sent by the central system."""
 
     certificate_hash_data: CertificateHashData = field(metadata=wire("certificateHashData"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class DeleteCertificateResponse(Payload):
     """The answer to DeleteCertificate."""
 
     status: Union[DeleteCertificateStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class DiagnosticsStatusNotificationRequest(Request["DiagnosticsStatusNotificationResponse"]):
     """DiagnosticsStatusNotification, sent by the charge point."""
 
     status: Union[DiagnosticsStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class DiagnosticsStatusNotificationResponse(Payload):
     """The answer to DiagnosticsStatusNotification."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ExtendedTriggerMessageRequest(Request["ExtendedTriggerMessageResponse"]):
     """ExtendedTriggerMessage, sent by the central system."""
 
@@ -322,26 +322,26 @@ class ExtendedTriggerMessageRequest(Request["ExtendedTriggerMessageResponse"]):
     connector_id: Optional[int] = field(default=None, metadata=wire("connectorId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ExtendedTriggerMessageResponse(Payload):
     """The answer to ExtendedTriggerMessage."""
 
     status: Union[TriggerMessageStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationResponse"]):
     """FirmwareStatusNotification, sent by the charge point."""
 
     status: Union[FirmwareStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class FirmwareStatusNotificationResponse(Payload):
     """The answer to FirmwareStatusNotification."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
     """GetCompositeSchedule, sent by the central system."""
 
@@ -352,7 +352,7 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
     )
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetCompositeScheduleResponse(Payload):
     """The answer to GetCompositeSchedule."""
 
@@ -362,14 +362,14 @@ class GetCompositeScheduleResponse(Payload):
     charging_schedule: Optional[ChargingSchedule] = field(default=None, metadata=wire("chargingSchedule"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetConfigurationRequest(Request["GetConfigurationResponse"]):
     """GetConfiguration, sent by the central system."""
 
     key: Optional[List[str]] = field(default=None, metadata=wire("key"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetConfigurationResponse(Payload):
     """The answer to GetConfiguration."""
 
@@ -377,7 +377,7 @@ class GetConfigurationResponse(Payload):
     unknown_key: Optional[List[str]] = field(default=None, metadata=wire("unknownKey"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetDiagnosticsRequest(Request["GetDiagnosticsResponse"]):
     """GetDiagnostics, sent by the central system."""
 
@@ -388,21 +388,21 @@ class GetDiagnosticsRequest(Request["GetDiagnosticsResponse"]):
     stop_time: Optional[datetime] = field(default=None, metadata=wire("stopTime"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetDiagnosticsResponse(Payload):
     """The answer to GetDiagnostics."""
 
     file_name: Optional[str] = field(default=None, metadata=wire("fileName"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsResponse"]):
     """GetInstalledCertificateIds, sent by the central system."""
 
     certificate_type: Union[CertificateUse, str] = field(metadata=wire("certificateType"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetInstalledCertificateIdsResponse(Payload):
     """The answer to GetInstalledCertificateIds."""
 
@@ -412,19 +412,19 @@ class GetInstalledCertificateIdsResponse(Payload):
     )
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetLocalListVersionRequest(Request["GetLocalListVersionResponse"]):
     """GetLocalListVersion, sent by the central system."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetLocalListVersionResponse(Payload):
     """The answer to GetLocalListVersion."""
 
     list_version: int = field(metadata=wire("listVersion"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetLogRequest(Request["GetLogResponse"]):
     """GetLog, sent by the central system."""
 
@@ -435,7 +435,7 @@ class GetLogRequest(Request["GetLogResponse"]):
     retry_interval: Optional[int] = field(default=None, metadata=wire("retryInterval"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class GetLogResponse(Payload):
     """The answer to GetLog."""
 
@@ -443,19 +443,19 @@ class GetLogResponse(Payload):
     filename: Optional[str] = field(default=None, metadata=wire("filename"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class HeartbeatRequest(Request["HeartbeatResponse"]):
     """Heartbeat, sent by the charge point."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class HeartbeatResponse(Payload):
     """The answer to Heartbeat."""
 
     current_time: datetime = field(metadata=wire("currentTime"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class InstallCertificateRequest(Request["InstallCertificateResponse"]):
     """InstallCertificate, sent by the central system."""
 
@@ -463,14 +463,14 @@ class InstallCertificateRequest(Request["InstallCertificateResponse"]):
     certificate: str = field(metadata=wire("certificate"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class InstallCertificateResponse(Payload):
     """The answer to InstallCertificate."""
 
     status: Union[InstallCertificateStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
     """LogStatusNotification, sent by the charge point."""
 
@@ -478,12 +478,12 @@ class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class LogStatusNotificationResponse(Payload):
     """The answer to LogStatusNotification."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class MeterValuesRequest(Request["MeterValuesResponse"]):
     """MeterValues, sent by the charge point."""
 
@@ -492,12 +492,12 @@ class MeterValuesRequest(Request["MeterValuesResponse"]):
     transaction_id: Optional[int] = field(default=None, metadata=wire("transactionId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class MeterValuesResponse(Payload):
     """The answer to MeterValues."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class RemoteStartTransactionRequest(Request["RemoteStartTransactionResponse"]):
     """RemoteStartTransaction, sent by the central system."""
 
@@ -506,28 +506,28 @@ class RemoteStartTransactionRequest(Request["RemoteStartTransactionResponse"]):
     charging_profile: Optional[ChargingProfile] = field(default=None, metadata=wire("chargingProfile"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class RemoteStartTransactionResponse(Payload):
     """The answer to RemoteStartTransaction."""
 
     status: Union[RemoteStartStopStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class RemoteStopTransactionRequest(Request["RemoteStopTransactionResponse"]):
     """RemoteStopTransaction, sent by the central system."""
 
     transaction_id: int = field(metadata=wire("transactionId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class RemoteStopTransactionResponse(Payload):
     """The answer to RemoteStopTransaction."""
 
     status: Union[RemoteStartStopStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ReserveNowRequest(Request["ReserveNowResponse"]):
     """ReserveNow, sent by the central system."""
 
@@ -538,28 +538,28 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
     parent_id_tag: Optional[str] = field(default=None, metadata=wire("parentIdTag"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ReserveNowResponse(Payload):
     """The answer to ReserveNow."""
 
     status: Union[ReservationStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ResetRequest(Request["ResetResponse"]):
     """Reset, sent by the central system."""
 
     type: Union[ResetType, str] = field(metadata=wire("type"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class ResetResponse(Payload):
     """The answer to Reset."""
 
     status: Union[ResetStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SecurityEventNotificationRequest(Request["SecurityEventNotificationResponse"]):
     """SecurityEventNotification, sent by the charge point."""
 
@@ -568,12 +568,12 @@ class SecurityEventNotificationRequest(Request["SecurityEventNotificationRespons
     tech_info: Optional[str] = field(default=None, metadata=wire("techInfo"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SecurityEventNotificationResponse(Payload):
     """The answer to SecurityEventNotification."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SendLocalListRequest(Request["SendLocalListResponse"]):
     """SendLocalList, sent by the central system."""
 
@@ -584,14 +584,14 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
     )
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SendLocalListResponse(Payload):
     """The answer to SendLocalList."""
 
     status: Union[UpdateStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
     """SetChargingProfile, sent by the central system."""
 
@@ -599,28 +599,28 @@ class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
     cs_charging_profiles: ChargingProfile = field(metadata=wire("csChargingProfiles"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SetChargingProfileResponse(Payload):
     """The answer to SetChargingProfile."""
 
     status: Union[ChargingProfileStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SignCertificateRequest(Request["SignCertificateResponse"]):
     """SignCertificate, sent by the charge point."""
 
     csr: str = field(metadata=wire("csr"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SignCertificateResponse(Payload):
     """The answer to SignCertificate."""
 
     status: Union[GenericStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SignedFirmwareStatusNotificationRequest(Request["SignedFirmwareStatusNotificationResponse"]):
     """SignedFirmwareStatusNotification, sent by the charge point."""
 
@@ -628,12 +628,12 @@ class SignedFirmwareStatusNotificationRequest(Request["SignedFirmwareStatusNotif
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SignedFirmwareStatusNotificationResponse(Payload):
     """The answer to SignedFirmwareStatusNotification."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SignedUpdateFirmwareRequest(Request["SignedUpdateFirmwareResponse"]):
     """SignedUpdateFirmware, sent by the central system."""
 
@@ -643,14 +643,14 @@ class SignedUpdateFirmwareRequest(Request["SignedUpdateFirmwareResponse"]):
     retry_interval: Optional[int] = field(default=None, metadata=wire("retryInterval"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SignedUpdateFirmwareResponse(Payload):
     """The answer to SignedUpdateFirmware."""
 
     status: Union[UpdateFirmwareStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class StartTransactionRequest(Request["StartTransactionResponse"]):
     """StartTransaction, sent by the charge point."""
 
@@ -661,7 +661,7 @@ class StartTransactionRequest(Request["StartTransactionResponse"]):
     reservation_id: Optional[int] = field(default=None, metadata=wire("reservationId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class StartTransactionResponse(Payload):
     """The answer to StartTransaction."""
 
@@ -669,7 +669,7 @@ class StartTransactionResponse(Payload):
     transaction_id: int = field(metadata=wire("transactionId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class StatusNotificationRequest(Request["StatusNotificationResponse"]):
     """StatusNotification, sent by the charge point."""
 
@@ -682,12 +682,12 @@ class StatusNotificationRequest(Request["StatusNotificationResponse"]):
     vendor_error_code: Optional[str] = field(default=None, metadata=wire("vendorErrorCode"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class StatusNotificationResponse(Payload):
     """The answer to StatusNotification."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class StopTransactionRequest(Request["StopTransactionResponse"]):
     """StopTransaction, sent by the charge point."""
 
@@ -699,14 +699,14 @@ class StopTransactionRequest(Request["StopTransactionResponse"]):
     transaction_data: Optional[List[MeterValue]] = field(default=None, metadata=wire("transactionData"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class StopTransactionResponse(Payload):
     """The answer to StopTransaction."""
 
     id_tag_info: Optional[IdTagInfo] = field(default=None, metadata=wire("idTagInfo"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class TriggerMessageRequest(Request["TriggerMessageResponse"]):
     """TriggerMessage, sent by the central system."""
 
@@ -714,28 +714,28 @@ class TriggerMessageRequest(Request["TriggerMessageResponse"]):
     connector_id: Optional[int] = field(default=None, metadata=wire("connectorId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class TriggerMessageResponse(Payload):
     """The answer to TriggerMessage."""
 
     status: Union[TriggerMessageStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
     """UnlockConnector, sent by the central system."""
 
     connector_id: int = field(metadata=wire("connectorId"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class UnlockConnectorResponse(Payload):
     """The answer to UnlockConnector."""
 
     status: Union[UnlockStatus, str] = field(metadata=wire("status"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
     """UpdateFirmware, sent by the central system."""
 
@@ -745,6 +745,6 @@ class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
     retry_interval: Optional[int] = field(default=None, metadata=wire("retryInterval"))
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class UpdateFirmwareResponse(Payload):
     """The answer to UpdateFirmware."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as _random
-from typing import Callable
+from typing import Callable, Iterator
 
 from ..errors import UsageError
 
@@ -11,14 +11,14 @@ __all__ = ["Backoff"]
 
 
 class Backoff:
-    """The delays of one outage after another.
+    """How long to wait in an outage; may be shared by any number of clients.
 
     The first wait is ``wait_minimum`` plus a random part of ``random_range`` seconds. After each failure the last wait
-    is doubled and a fresh random part added, ``repeat_times`` times; then it stays. `reset` begins anew.
+    is doubled and a fresh random part added, ``repeat_times`` times; then it stays.
 
     The defaults suit a program that wants its connection back soon: 1 to 3 s, then 2 to 8 s, up to about a minute and
     a half. A charging station sets what its configuration says (RetryBackOffWaitMinimum, RetryBackOffRandomRange,
-    RetryBackOffRepeatTimes). ``random`` returns numbers from 0 to 1. Not for several threads at once.
+    RetryBackOffRepeatTimes). ``random`` returns numbers from 0 to 1, and is called by the threads that reconnect.
     """
 
     def __init__(
@@ -34,21 +34,16 @@ class Backoff:
         self._random_range = random_range
         self._repeat_times = repeat_times
         self._random = random
-        self.reset()
 
-    def reset(self) -> None:
-        """Begin anew, as after a success."""
-        self._failures = 0
-        self._wait = 0.0
-
-    def next_wait(self) -> float:
-        """Return the seconds to wait before the next attempt."""
-        if self._failures == 0:
-            self._wait = self._wait_minimum + self._extra()
-        elif self._failures <= self._repeat_times:
-            self._wait = 2 * self._wait + self._extra()
-        self._failures += 1
-        return self._wait
+    def waits(self) -> Iterator[float]:
+        """Yield the seconds to wait before each attempt of one outage, without end."""
+        wait = self._wait_minimum + self._extra()
+        yield wait
+        for _ in range(self._repeat_times):
+            wait = 2 * wait + self._extra()
+            yield wait
+        while True:
+            yield wait
 
     def _extra(self) -> float:
         return self._random_range * self._random()

@@ -52,6 +52,9 @@ class Close:
 class Channel(Protocol):
     """One connection. Safe to use from any thread."""
 
+    #: Seconds between our pings, ``None`` or 0 for none. May be set at any time, for a peer that never answers them.
+    ping_interval: Optional[float]
+
     @property
     def id(self) -> str:
         """The identity of the charge point at the other end of the URL, decoded."""

@@ -1,7 +1,7 @@
 """One connection: what the server's, the client's and the in-memory channel all are.
 
-A channel lives through: open; *closing*, from the moment there is a verdict (a `Close`) on how it ends; finished. The
-first verdict stands, whatever happens after it:
+A channel is open; *closing*, from the moment there is a verdict (a `Close`) on how it ends; finished. The first verdict
+stands, whatever happens after it:
 
 * ``close()`` here: our Close is sent, and the peer's awaited for ``close_timeout`` seconds;
 * the peer's Close: the wire has answered it; what is in line is still written, for at most ``close_timeout`` seconds;
@@ -14,13 +14,13 @@ lock guards the verdict and its deadline alone; nothing is called while it is he
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import suppress
 from typing import Any, Callable, Collection, Optional, Protocol
 
 from ..errors import TransportError, UsageError
+from ..settings import get_logger
 from .base import Close
 from .keepalive import KeepAlive, Verdict
 from .readers import Readers
@@ -28,7 +28,6 @@ from .wire import PeerClose, Violation, Wire
 
 __all__ = ["ChannelOwner", "WireChannel"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _EARLY = 0.05  # seconds by which a timer may be early
 _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
@@ -97,7 +96,7 @@ class WireChannel:
 
     @property
     def remote_address(self) -> str:
-        """Where the peer is, for logs."""
+        """Where the peer is."""
         return self._remote_address
 
     @property
@@ -161,7 +160,7 @@ class WireChannel:
         try:
             self._readers.add(self)
         except RuntimeError:
-            logger.exception("%s: no thread to read it can be started", self._id)
+            get_logger().exception("%s: no thread to read it can be started", self._id)
             self.abort()
             self.finish()
 
@@ -211,7 +210,7 @@ class WireChannel:
             self._lose(error)
             return False
         except Exception as error:  # a library met something it did not foresee
-            logger.exception("%s: cannot read what the peer sent", self._id)
+            get_logger().exception("%s: cannot read what the peer sent", self._id)
             self._complain(Violation(1002, type(error).__name__))
         return self._go_on(time.monotonic())
 
@@ -275,7 +274,7 @@ class WireChannel:
         self._decide(Close(1006, error=error))
 
     def _go_on(self, now: float) -> bool:
-        """Do what is due; return whether the channel goes on."""
+        """Do what is due; return whether to go on."""
         if self._over:
             return self._wire.wants_write() and now < (self._deadline or now)
         if self._deadline is not None:

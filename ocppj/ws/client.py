@@ -206,11 +206,12 @@ class WebSocketClient(ClientCore):
     """A `base.Client` over TCP.
 
     Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs; by default certificates are checked
-    against the system's. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password), the latter
-    as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for TCP, TLS and HTTP together. ``reconnect`` regains
-    a lost connection, with the delays of ``backoff()``, waited for on ``clock``. ``ping_interval`` ``None`` or 0 means
-    no pings; anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long
-    the peer may take to answer a Close, ``write_timeout`` to take what is written. No proxies, redirects or cookies.
+    against the system's. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password), the
+    latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for TCP, TLS and HTTP together.
+    ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
+    waited for on ``clock``. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
+    ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close,
+    ``write_timeout`` to take what is written. No proxies, redirects or cookies.
     """
 
     def __init__(

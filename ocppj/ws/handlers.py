@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Callable, Optional
 
+from ..settings import get_logger
 from .base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
 
 __all__ = ["Handlers"]
-
-logger = logging.getLogger("ocppj.ws")
 
 
 class Handlers:
@@ -45,7 +43,7 @@ class Handlers:
             try:
                 handler(channel, text)
             except Exception:
-                logger.exception("%s: the message handler failed", channel.id)
+                get_logger().exception("%s: the message handler failed", channel.id)
 
     def disconnected(self, channel: Channel, close: Close) -> None:
         """Call the handler of ended channels."""
@@ -58,4 +56,4 @@ def _guarded(channel: Channel, name: str, call: Callable[[], None]) -> None:
     try:
         call()
     except Exception:
-        logger.exception("%s: the %s handler failed", channel.id, name)
+        get_logger().exception("%s: the %s handler failed", channel.id, name)

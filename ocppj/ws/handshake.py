@@ -20,17 +20,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..errors import UsageError
+from ..settings import get_logger
 from .httpwire import BadRequest, Headers, RequestHead
 from .urls import BadIdentity, PathTemplate, basic_password, split_target
 
 __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
 
@@ -111,7 +110,7 @@ class HandshakePolicy:
         except BadRequest:
             raise
         except Exception:
-            logger.exception("a check of the client %r failed", identity)
+            get_logger().exception("a check of the client %r failed", identity)
             raise BadRequest(500, "internal error") from None
         return self._negotiate(request, supported)
 
@@ -139,11 +138,11 @@ class HandshakePolicy:
         if self.check_origin is not None and not self.check_origin(request.headers.get("Origin")):
             raise BadRequest(403, "this origin is not allowed")
         if self.check_client is not None and not self.check_client(request):
-            raise BadRequest(404, "unknown client")
+            raise BadRequest(404, f"unknown client {request.identity!r}")
         if self.check_credentials is None:
             return
         if request.password is None or not self.check_credentials(request.identity, request.password):
-            raise BadRequest(401, "wrong or missing credentials", _REALM)
+            raise BadRequest(401, f"wrong or missing credentials of {request.identity!r}", _REALM)
 
     def _negotiate(self, request: HandshakeRequest, supported: Sequence[str]) -> Accepted:
         chosen = choose_subprotocol(request.subprotocols, supported, self._prefer_server)

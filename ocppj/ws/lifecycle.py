@@ -8,14 +8,14 @@ says so under it first and then ends what has begun. So nothing can begin behind
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import nullcontext
-from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple, Union
 
 from ..clock import Clock, SystemClock
 from ..errors import TransportError, UsageError
+from ..settings import get_logger
 from .backoff import Backoff
 from .base import Close
 from .channel import WireChannel, check_close_code
@@ -28,7 +28,6 @@ from .wire import Wire
 
 __all__ = ["Attempt", "ClientCore", "Session"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _HANDLER_GRACE = 10.0  # seconds that the disconnected handler of the session before has
 
@@ -70,7 +69,6 @@ class Session:
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
         self.readers = core.make_readers()
-        self.backoff = core.make_backoff()
         self.stopping = threading.Event()
         self.lock = threading.Lock()  # guards the fields below
         self.over = False  # nothing will begin any more
@@ -102,7 +100,6 @@ class Session:
             wire.abort()
             wire.release()
             raise TransportError("stopped while connecting")
-        self.backoff.reset()
         self.core.connected(channel)
         channel.begin()
 
@@ -112,7 +109,7 @@ class Session:
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""
-        logger.info("%s: %s", channel.id, close)
+        get_logger().info("%s: %s", channel.id, close)
         with self.lock:
             if self.channel is channel:
                 self.channel = None
@@ -138,14 +135,16 @@ class Session:
 
     def _regain(self) -> None:
         """Try until connected or stopped: the reconnect thread."""
-        while not self.core.clock.wait(self.stopping, self.backoff.next_wait()):
+        for wait in self.core.backoff.waits():
+            if self.core.clock.wait(self.stopping, wait):
+                return
             try:
                 self.connect()
                 return
             except OSError as error:
-                logger.warning("%s: cannot reconnect: %s", self.client_id, error)
+                get_logger().warning("%s: cannot reconnect: %s", self.client_id, error)
             except Exception:
-                logger.exception("%s: cannot reconnect", self.client_id)
+                get_logger().exception("%s: cannot reconnect", self.client_id)
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
         """See `base.Client.stop`."""
@@ -176,10 +175,10 @@ class ClientCore(Handlers):
         self,
         *,
         reconnect: bool = True,
-        backoff: Callable[[], Backoff] = Backoff,
+        backoff: Union[Backoff, Callable[[], Backoff]] = Backoff,
         clock: Optional[Clock] = None,
         max_message_size: int = 1024 * 1024,
-        ping_interval: Optional[float] = None,
+        ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         readers: Callable[[], Readers] = ThreadPerConnection,
@@ -190,7 +189,7 @@ class ClientCore(Handlers):
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.close_timeout = close_timeout
         self.make_readers = readers
-        self.make_backoff = backoff
+        self.backoff = backoff if isinstance(backoff, Backoff) else backoff()
         self._max_message_size = max_message_size
         self._ping_interval = check_interval(ping_interval)
         self._pong_timeout = pong_timeout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import selectors
 import socket
@@ -11,9 +10,9 @@ import threading
 from contextlib import suppress
 from typing import Any, Callable, Optional
 
-__all__ = ["Listener"]
+from ..settings import get_logger
 
-logger = logging.getLogger("ocppj.ws")
+__all__ = ["Listener"]
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF = 0.5  # seconds without accepting after one of these: other connections must end first
@@ -67,7 +66,7 @@ class Listener:
                         selector.select(_BACK_OFF)
                         selector.register(self._sock, selectors.EVENT_READ)
         except Exception:
-            logger.exception("listening has ended")
+            get_logger().exception("listening has ended")
         finally:
             self._release()
 
@@ -79,11 +78,11 @@ class Listener:
             self._welcome(raw, _name(address))
         except (BlockingIOError, InterruptedError, ConnectionError):
             return True  # it was gone again
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             if raw is not None:
                 raw.close()
-            logger.error("a connection cannot be served: %s", error)
-            return isinstance(error, OSError) and error.errno not in _OUT_OF_RESOURCES
+            get_logger().error("a connection cannot be served: %s", error)
+            return not isinstance(error, RuntimeError) and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
         return True
 
     def _release(self) -> None:

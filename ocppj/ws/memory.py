@@ -202,6 +202,8 @@ class MemoryServer(ServerCore):
             self._close_run(run)
             raise
         self._url = f"memory://{place}{run.template.prefix}"
+        if run.stopping:  # by another thread, meanwhile
+            self._network._remove(run)
 
     @property
     def url(self) -> str:
@@ -217,7 +219,11 @@ class MemoryServer(ServerCore):
         """Let a client in; return its wire and subprotocol. Raises `BadRequest`."""
         parts = urlsplit(url)
         target = parts.path + ("?" + parts.query if parts.query else "")
-        accepted = self._admit(run, target, headers, "memory")
+        try:
+            accepted = self._admit(run, target, headers, "memory")
+        except BadRequest as error:
+            self._log_refusal("memory", error)
+            raise
         near, far = _pipe(max_size, self._max_message_size)
         if accepted.effective is not None:
             channel = self._make_channel(run, accepted, far)

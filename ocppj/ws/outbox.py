@@ -65,7 +65,7 @@ class Outbox:
         return self._left[0][1] if self._left else None
 
     def drop(self) -> None:
-        """Forget everything in line, as if it were written."""
+        """Forget everything in line. It does not count as sent: whoever waits for it is to be told."""
         self._chunks.clear()
         self._left.clear()
-        self.sent = self.queued
+        self.queued = self.sent

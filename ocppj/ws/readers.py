@@ -13,7 +13,6 @@ nothing a handler can see depends on which `Readers` it is. Whatever the strateg
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -21,11 +20,11 @@ from collections import deque
 from contextlib import nullcontext
 from typing import Any, Callable, Collection, ContextManager, Deque, List, Optional, Protocol, Tuple
 
+from ..settings import get_logger
 from .polling import remaining
 
 __all__ = ["Job", "Readers", "Source", "ThreadPerConnection"]
 
-logger = logging.getLogger("ocppj.ws")
 
 Job = Callable[[], None]
 
@@ -114,7 +113,7 @@ class _Seat:
             try:
                 job()
             except Exception:
-                logger.exception("%s: a job failed", self.name)
+                get_logger().exception("%s: a job failed", self.name)
 
     def discard(self) -> int:
         """Forget the jobs not begun, except those of the finish; return how many."""
@@ -154,7 +153,7 @@ class ThreadPerConnection(Readers):
                     thread = seat.thread = threading.Thread(target=seat.run, name=name, daemon=True)
                 seat.changed.notify()
         if discarded:
-            logger.info("%s: stopping, a job is discarded", seat.name)
+            get_logger().info("%s: stopping, a job is discarded", seat.name)
         if thread is not None:
             try:
                 self._start(thread)
@@ -184,7 +183,7 @@ class ThreadPerConnection(Readers):
         for seat in seats:
             count = seat.discard()
             if count:
-                logger.info("%s: stopping, %d jobs are discarded", seat.name, count)
+                get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
         gone = join_all(threads, deadline, exempt)
         with self._lock:
             late = [thread for thread in self._threads if thread not in threads]
@@ -217,14 +216,14 @@ class ThreadPerConnection(Readers):
             while source.step(True):
                 pass
         except Exception:
-            logger.exception("%s: reading failed", seat.name)
+            get_logger().exception("%s: reading failed", seat.name)
         with seat.changed:
             seat.finishing = True
             timer = seat.timer
         try:
             source.finish()
         except Exception:
-            logger.exception("%s: finishing failed", seat.name)
+            get_logger().exception("%s: finishing failed", seat.name)
         if timer is not None:
             timer.cancel()
             if timer.ident is not None:
@@ -242,17 +241,18 @@ def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Col
     ``exempt`` is looked at again and again: two threads that stop the same endpoint must not wait for each other.
     """
     all_gone = True
+    pause = threading.Event()
     for thread in threads:
         while thread.ident is None or thread.is_alive():
             if thread is threading.current_thread() or thread.ident in exempt:
                 break
             left = deadline - time.monotonic()
             if left <= 0:
-                logger.warning("the thread %s does not end", thread.name)
+                get_logger().warning("the thread %s does not end", thread.name)
                 all_gone = False
                 break
             if thread.ident is not None:
                 thread.join(min(left, 0.05))
             else:
-                time.sleep(0.001)  # made, and about to be started by another thread
+                pause.wait(0.001)  # made, and about to be started by another thread
     return all_gone

@@ -8,13 +8,13 @@ new one. Places are given up by the channel that holds them, never by name.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Set, TypeVar
 
 from ..errors import TransportError, UsageError
+from ..settings import get_logger
 from .base import Close
 from .channel import WireChannel, check_close_code
 from .handlers import Handlers
@@ -29,7 +29,6 @@ __all__ = ["Cuttable", "Run", "ServerCore", "end_channels"]
 
 R = TypeVar("R", bound="Run")
 
-logger = logging.getLogger("ocppj.ws")
 
 _REPLACED_GRACE = 0.5  # seconds a replaced connection has to answer our Close: often it is long dead
 _HANDLER_GRACE = 10.0  # seconds its disconnected handler has
@@ -65,7 +64,7 @@ class Run:
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler, then let the place go."""
-        logger.info("%s: %s", channel.id, close)
+        get_logger().info("%s: %s", channel.id, close)
         try:
             self.handlers.disconnected(channel, close)
         finally:
@@ -87,7 +86,7 @@ class ServerCore(Handlers):
         *,
         max_message_size: int = 1024 * 1024,
         max_connections: Optional[int] = None,
-        ping_interval: Optional[float] = None,
+        ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         duplicates: str = "replace",
@@ -193,6 +192,9 @@ class ServerCore(Handlers):
             if self._run is run:
                 self._run = None
 
+    def _log_refusal(self, remote_address: str, error: BadRequest) -> None:
+        get_logger().warning("%s: refused with %d: %s", remote_address, error.status, error)
+
     def _admit(
         self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
     ) -> Accepted:
@@ -206,7 +208,7 @@ class ServerCore(Handlers):
         if known is None and full:
             raise BadRequest(503, "this server is full", [("Retry-After", "60")])
         if known is not None and known.is_open and not self._replace:
-            raise BadRequest(409, "this identity is connected already")
+            raise BadRequest(409, f"{known.id!r} is connected already")
         return accepted
 
     def _make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
@@ -242,15 +244,17 @@ class ServerCore(Handlers):
                         run.handshakes.discard(handshake)
                     break
             if old.is_open and not self._replace:
-                raise BadRequest(409, "this identity is connected already")
+                raise BadRequest(409, f"{old.id!r} is connected already")
             self._put_out(old, deadline)
         if late:
-            logger.error("%s: the handlers of the replaced connection do not end; going on without them", channel.id)
+            get_logger().error(
+                "%s: the handlers of the replaced connection do not end; going on without them", channel.id
+            )
 
     def _put_out(self, old: WireChannel, deadline: float) -> None:
         """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned."""
         if old.begin_close(1008, "replaced by a newer connection of the same identity"):
-            logger.info("%s: replaced by a newer connection", old.id)
+            get_logger().info("%s: replaced by a newer connection", old.id)
         if not old.ended.wait(_REPLACED_GRACE):
             old.abort()
             old.ended.wait(max(0.0, deadline - time.monotonic()))

@@ -27,20 +27,17 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 import threading
 import time
-from contextlib import suppress
 from typing import Any, Optional, Tuple
 
 from ..errors import TransportError, WriteTimeout
 from .outbox import Outbox
 from .polling import wait_io
+from .rawstream import RawStream
 
 __all__ = ["SafeSocket"]
 
-_READ_SIZE = 32 * 1024
-_TLS_RECORD = 16 * 1024
 _TLS_RETRY = 0.05  # seconds: a TLS write that waits for a read looks again, since the reader may take that input
 
 
@@ -51,16 +48,13 @@ class SafeSocket:
     """
 
     def __init__(self, sock: socket.socket, *, write_timeout: float = 10.0, max_backlog: int = 4 * 1024 * 1024) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._raw = RawStream(sock)
         self._write_timeout = write_timeout
         self._max_backlog = max_backlog
-        # Held around every use of _sock but poll, and around all fields below up to the blank line.
+        # Held around every use of _raw but poll, and around all fields below up to the blank line.
         self._lock = threading.Lock()
-        self._outbox = Outbox(_TLS_RECORD if self._tls is not None else None)
+        self._outbox = Outbox(self._raw.piece)
         self._cork: Optional[threading.Event] = None  # set when uncorked
-        self._write_wants_read = False
         self._error: Optional[BaseException] = None
         self._shut = False
         self._last = False  # nothing will be sent any more: tell the peer when the line is empty
@@ -71,7 +65,6 @@ class SafeSocket:
         self._inbox = b""
         self._at = 0  # what of _inbox is read already
         self._eof = False
-        self._read_wants_write = False
         self._timeout: Optional[float] = None
         #: The thread that reads now, which therefore never waits in a write.
         self.reader_ident: Optional[int] = None
@@ -80,7 +73,7 @@ class SafeSocket:
 
     def fileno(self) -> int:
         """Return the file descriptor, -1 once it is closed."""
-        return self._sock.fileno()
+        return self._raw.fileno()
 
     def settimeout(self, timeout: Optional[float]) -> None:
         """Let `recv` wait ``timeout`` seconds; 0 not at all, ``None`` for as long as it takes."""
@@ -90,13 +83,9 @@ class SafeSocket:
         """Return what `settimeout` set."""
         return self._timeout
 
-    def setsockopt(self, *args: Any) -> None:
-        """Set an option of the wrapped socket."""
-        self._sock.setsockopt(*args)
-
     def getpeercert(self) -> Any:
         """Return the peer's certificate as `ssl.SSLSocket.getpeercert` does; ``None`` without TLS or certificate."""
-        return self._tls.getpeercert() if self._tls is not None else None
+        return self._raw.getpeercert()
 
     def recv(self, size: int, deadline: Optional[float] = None) -> bytes:
         """Read at most ``size`` bytes; ``b""`` at the end.
@@ -136,10 +125,11 @@ class SafeSocket:
             if self._closed:
                 return
             self._closed = True
-            self._say_goodbye()
+            if not self._shut and not self._outbox:
+                self._raw.say_goodbye()
             self._shut_down()
             if not self._waiters:
-                self._sock.close()
+                self._raw.close()
 
     # What this library asks of it besides --------------------------------------------------------------------------
 
@@ -195,16 +185,15 @@ class SafeSocket:
         deadline = time.monotonic() + self._write_timeout
         while True:
             with self._lock:
-                self._check()
                 self._flush()
-                self._check()
                 if self._outbox.sent >= mark:
                     return
+                self._check()
                 now = time.monotonic()
                 if now >= deadline:
                     self._break(self._too_slow())
                     self._check()
-                cork, wants_read = self._cork, self._write_wants_read
+                cork, wants_read = self._cork, self._raw.write_wants_read
                 self._waiters += 1
             if cork is not None:
                 cork.wait(deadline - now)
@@ -227,16 +216,16 @@ class SafeSocket:
                     return True
                 if self._outbox:
                     self._flush()
-                if self._tls is not None and self._tls.pending():
+                if self._raw.pending():
                     return True
                 until = self._outbox.deadline()
-                flushable = bool(self._outbox) and self._cork is None and not self._write_wants_read
-                write = flushable or self._read_wants_write
+                flushable = bool(self._outbox) and self._cork is None and not self._raw.write_wants_read
+                write = flushable or self._raw.read_wants_write
                 self._waiters += 1
             if until is None or (deadline is not None and deadline < until):
                 until = deadline
             readable, writable = self._poll(True, write, until)
-            if readable or (writable and self._read_wants_write):
+            if readable or (writable and self._raw.read_wants_write):
                 return True
             self._break_if_overdue()
             if deadline is not None and time.monotonic() >= deadline:
@@ -244,16 +233,12 @@ class SafeSocket:
 
     def handshake(self, deadline: float) -> None:
         """Do the TLS handshake, if this is TLS. Raises ``ssl.SSLError``, ``OSError`` or ``socket.timeout``."""
-        while self._tls is not None:
+        while True:
             with self._lock:
                 self._check()
-                try:
-                    self._tls.do_handshake()
+                if self._raw.handshake():
                     return
-                except ssl.SSLWantReadError:
-                    write = False
-                except ssl.SSLWantWriteError:
-                    write = True
+                write = self._raw.read_wants_write
                 self._waiters += 1
             self._poll(not write, write, deadline)
             if time.monotonic() >= deadline:
@@ -283,7 +268,9 @@ class SafeSocket:
             deadline = own if deadline is None else min(own, deadline)
         while not self._eof:
             with self._lock:
-                data = self._read_raw()
+                data = self._raw.read() if not self._closed else b""
+                if data is None and self._shut:
+                    data = b""
             if data:
                 return data
             if data is not None:
@@ -296,35 +283,17 @@ class SafeSocket:
             raise TransportError(str(self._error)) from self._error
         return b""
 
-    def _read_raw(self) -> Optional[bytes]:
-        """Return what is there, ``None`` when nothing is yet. Lock held."""
-        self._read_wants_write = False
-        if self._closed:
-            return b""
-        try:
-            return self._sock.recv(_READ_SIZE)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-            return b"" if self._shut else None
-        except ssl.SSLWantWriteError:
-            self._read_wants_write = True
-            return None
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return b""
-
     def _flush(self) -> None:
         """Write what can be written now; a failure is kept in ``_error``. Lock held."""
         if self._cork is not None or self._error is not None:
             return
-        self._write_wants_read = False
         try:
-            self._outbox.write(self._sock.send)
+            self._outbox.write(self._raw.write)
             if self._last:  # a TLS peer sees an end without an alert, after a Close frame or a Content-Length
                 self._last = False
-                socket.socket.shutdown(self._sock, socket.SHUT_WR)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+                self._raw.shutdown(socket.SHUT_WR)
+        except (BlockingIOError, InterruptedError):
             pass
-        except ssl.SSLWantReadError:
-            self._write_wants_read = True
         except OSError as error:
             self._break(error)
 
@@ -353,23 +322,16 @@ class SafeSocket:
     def _too_slow(self) -> WriteTimeout:
         return WriteTimeout(f"the peer did not take what was written to it within {self._write_timeout:g} seconds")
 
-    def _say_goodbye(self) -> None:
-        """Send the TLS close alert if that is possible without waiting. Lock held."""
-        if self._tls is not None and self._error is None and not self._shut and not self._outbox:
-            with suppress(OSError, ValueError):
-                self._tls.unwrap()
-
     def _shut_down(self) -> None:
-        """Shut the raw socket down: SSLSocket.shutdown would drop its TLS state, and then write in clear. Lock held."""
+        """Shut down in both directions. Lock held."""
         if not self._shut:
             self._shut = True
-            with suppress(OSError):  # of a socket that is not connected any more
-                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            self._raw.shutdown(socket.SHUT_RDWR)
 
     def _poll(self, read: bool, write: bool, deadline: Optional[float]) -> Tuple[bool, bool]:
         """Wait, as one who is counted in ``_waiters`` already."""
         try:
-            return wait_io(self._sock.fileno(), read, write, deadline)
+            return wait_io(self._raw.fileno(), read, write, deadline)
         finally:
             self._leave()
 
@@ -377,4 +339,4 @@ class SafeSocket:
         with self._lock:
             self._waiters -= 1
             if self._closed and not self._waiters:
-                self._sock.close()
+                self._raw.close()

@@ -13,29 +13,25 @@ its private parts that uses ``ws`` (the wsproto connection), ``_handle_events``,
 
 from __future__ import annotations
 
-import logging
-import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
 
-from ..errors import TransportError, UsageError
+from ..errors import TransportError
+from ..settings import get_logger
 from .handshake import Accepted, websocket_headers
-from .httpwire import BadRequest, parse_request, read_head, refusal
-from .listener import Listener
-from .readers import join_all
-from .registry import Run, ServerCore
+from .httpwire import BadRequest, parse_request, read_head
+from .listening import Listening, ListeningServer
 from .safesocket import SafeSocket
 from .wire import Event, PeerClose, SocketWire, Violation
 
 __all__ = ["WebSocketServer"]
 
-logger = logging.getLogger("ocppj.ws")
 
 _SLICE = 4096  # bytes given to simple-websocket at once
 
@@ -143,18 +139,7 @@ class _ServerWire(SocketWire):
             raise TransportError("the connection is closed") from error
 
 
-class _Listening(Run):
-    """A run with a listening socket."""
-
-    listener: Listener
-    url: str
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.threads: List[threading.Thread] = []  # of handshakes; guarded by lock
-
-
-class WebSocketServer(ServerCore):
+class WebSocketServer(ListeningServer):
     """A `base.Server` that listens on a TCP port.
 
     Times are in seconds, sizes in bytes. ``ssl_context`` makes it TLS. ``handshake_timeout`` is for TLS and HTTP
@@ -178,101 +163,12 @@ class WebSocketServer(ServerCore):
         compression: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self._ssl_context = ssl_context
+        super().__init__(ssl_context=ssl_context, write_timeout=write_timeout, **options)
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size
-        self._write_timeout = write_timeout
         self._compression = compression
 
-    def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
-        """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
-        run = self._open_run(path, subprotocols, _Listening)
-        try:
-            run.listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
-            run.url = self._make_url(run, host)
-            run.listener.start()
-        except (OSError, OverflowError, RuntimeError) as error:
-            self._close_run(run)
-            raise TransportError(f"cannot listen on {host}:{port}: {error}") from error
-
-    @property
-    def url(self) -> str:
-        """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
-        run = self._run
-        if not isinstance(run, _Listening):
-            raise UsageError("the server does not listen")
-        return run.url
-
-    @property
-    def port(self) -> int:
-        """The port it listens on. Raises `UsageError` before ``listen()``."""
-        return int(self.url.split("/")[2].rpartition(":")[2])
-
-    def _make_url(self, run: _Listening, host: str) -> str:
-        port = run.listener.port
-        secure = self._ssl_context is not None
-        if host in ("", "0.0.0.0", "::"):
-            host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
-        elif ":" in host:
-            host = f"[{host}]"
-        return f"{'wss' if secure else 'ws'}://{host}:{port}{run.template.prefix}"
-
-    # Handshakes ----------------------------------------------------------------------------------------------------
-
-    def _welcome(self, run: _Listening, raw: socket.socket, address: str) -> None:
-        """Start the handshake thread of an accepted connection. Raises ``OSError``, ``RuntimeError``."""
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setblocking(False)
-        if self._ssl_context is not None:
-            raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
-        sock = SafeSocket(raw, write_timeout=self._write_timeout)
-        thread = threading.Thread(
-            target=self._greet, args=(run, sock, address), name=f"ocppj-handshake-{address}", daemon=True
-        )
-        with run.lock:
-            run.handshakes.add(sock)
-            run.threads = [old for old in run.threads if old.ident is None or old.is_alive()]
-            run.threads.append(thread)
-        try:
-            thread.start()
-        except RuntimeError:
-            sock.close()
-            with run.lock:
-                run.handshakes.discard(sock)
-                run.threads.remove(thread)
-            raise
-
-    def _halt(self, run: Run) -> None:
-        assert isinstance(run, _Listening)
-        run.listener.stop()
-
-    def _join(self, run: Run, deadline: float) -> None:
-        assert isinstance(run, _Listening)
-        with run.lock:
-            threads = [run.listener.thread, *run.threads]
-        join_all(threads, deadline, run.stoppers)
-
-    def _greet(self, run: _Listening, sock: SafeSocket, address: str) -> None:
-        """Shake hands with one client: a handshake thread."""
-        served = False
-        try:
-            served = self._handshake(run, sock, address)
-        except BadRequest as error:
-            logger.warning("%s: refused with %d: %s", address, error.status, error)
-            self._refuse(sock, error)
-        except (OSError, EOFError) as error:
-            logger.warning("%s: the handshake failed: %s", address, error)
-        except Exception:
-            logger.exception("%s: the handshake failed", address)
-            self._refuse(sock, BadRequest(500, "internal error"))
-        finally:
-            with run.lock:
-                run.handshakes.discard(sock)
-            if not served:
-                sock.close()
-
-    def _handshake(self, run: _Listening, sock: SafeSocket, address: str) -> bool:
+    def _handshake(self, run: Listening, sock: SafeSocket, address: str) -> bool:
         """Lead a connection to its channel; return whether it has one."""
         deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
@@ -296,27 +192,11 @@ class WebSocketServer(ServerCore):
         channel.begin()
         return True
 
-    def _refuse(self, sock: SafeSocket, error: BadRequest) -> None:
-        """Answer with an HTTP error, as far as that is possible without waiting long."""
-        with suppress(OSError):
-            sock.uncork(discard=True)
-            sock.send(refusal(error.status, error.reason, error.headers))
-            self._linger(sock)
-
     def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
         request = accepted.request
         offered = ", ".join(request.subprotocols) or "nothing"
-        logger.warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
+        get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
         wire.send_close(1002, "no common subprotocol")
         wire.sock.uncork()
         self._linger(wire.sock)
-
-    def _linger(self, sock: SafeSocket) -> None:
-        """Wait until the peer ends the connection, so that it surely reads our last words."""
-        deadline = time.monotonic() + min(self._close_timeout, 1.0)
-        sock.settimeout(None)
-        sock.end_writing()
-        with suppress(OSError):
-            while sock.recv(65536, deadline) and time.monotonic() < deadline:
-                pass

@@ -5,7 +5,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Collection, Dict, Mapping
 
 from hypothesis import strategies as st
 
@@ -35,25 +35,50 @@ def _texts(schema: Mapping[str, Any]) -> st.SearchStrategy[str]:
 
 
 def _numbers(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    low, high = schema.get("minimum", -(10**6)), schema.get("maximum", 10**6)
+    low, high = (Decimal(str(schema.get(*limit))) for limit in (("minimum", -(10**6)), ("maximum", 10**6)))
+    whole = st.integers(int(low), int(high))
     if schema["type"] == "integer":
-        return st.integers(low, high)
+        return whole
     step = Decimal(str(schema.get("multipleOf", 0.001)))
     steps = st.integers(int(low / step), int(high / step))
-    return st.one_of(st.integers(low, high), steps.map(lambda count: float(count * step)))
+    return st.one_of(whole, steps.map(lambda count: float(count * step)))
 
 
 def _objects(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchStrategy[Dict[str, Any]]:
     members = {name: payloads(each, root) for name, each in schema.get("properties", {}).items()}
-    required = set(schema.get("required", ()))
-    closed = st.fixed_dictionaries(
-        {name: each for name, each in members.items() if name in required},
-        optional={name: each for name, each in members.items() if name not in required},
-    )
+    closed = _closed_objects(members, schema.get("required", ()))
     if schema.get("additionalProperties") is False:
         return closed
     extras = st.dictionaries(st.text(max_size=5).filter(lambda name: name not in members), _anything(), max_size=2)
     return st.builds(lambda one, other: {**other, **one}, closed, extras)
+
+
+@st.composite
+def _closed_objects(
+    draw: st.DrawFn, members: Mapping[str, st.SearchStrategy[Any]], required: Collection[str]
+) -> Dict[str, Any]:
+    # A few of the optional members at a time: with half of them, at each level, messages of 2.1 are huge.
+    optional = [name for name in members if name not in required]
+    chosen = draw(st.sets(st.sampled_from(optional), max_size=4)) if optional else ()
+    return {name: draw(each) for name, each in members.items() if name in required or name in chosen}
+
+
+def full_payload(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Return a value that has every property ``schema`` knows; where others are allowed, some of these too."""
+    if "$ref" in schema:
+        return full_payload(root["definitions"][schema["$ref"].rsplit("/", 1)[-1]], root)
+    kind = schema.get("type")
+    if kind == "object":
+        members = {name: full_payload(each, root) for name, each in schema.get("properties", {}).items()}
+        extras = {} if schema.get("additionalProperties") is False else {"SoC": None, "a b": [{"extra": 1}], "extra": 2}
+        return {**members, **extras}
+    if kind == "array":
+        return [full_payload(schema["items"], root)] * max(schema.get("minItems", 0), 1)
+    if kind in ("integer", "number"):
+        return schema.get("minimum", schema.get("maximum", 7))
+    if schema.get("format") == "date-time":
+        return "2024-01-01T00:00:00.123Z"
+    return {"boolean": False, "string": schema.get("enum", ["x"])[-1]}.get(str(kind), {"any": [1, None]})
 
 
 def _anything() -> st.SearchStrategy[Any]:

@@ -97,8 +97,7 @@ class Log:
         return self.connected.wait(1)[0][0]
 
 
-def no_wait() -> Backoff:
-    return Backoff(0.0, 0.0, 0)
+NO_WAIT = Backoff(0.0, 0.0, 0)
 
 
 class RawClient:

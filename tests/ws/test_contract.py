@@ -9,7 +9,7 @@ from ocppj.clock import ManualClock
 from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import OCPP, PATH, Log, Memory, Sockets, Tls, no_wait, open_files
+from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, open_files
 
 
 class Pair:
@@ -621,7 +621,7 @@ def test_stop_races_with_connecting(pair):
 
 def test_a_lost_connection_is_regained(pair):
     server, server_log = pair.server()
-    client, client_log = pair.client(reconnect=True, backoff=no_wait)
+    client, client_log = pair.client(reconnect=True, backoff=NO_WAIT)
     client.connect(server.url, "CP_1", ["ocpp2.1", "ocpp1.6"])
     for count in range(1, 4):
         server_log.connected.wait(count)[-1][0].abort()
@@ -637,7 +637,7 @@ def test_a_lost_connection_is_regained(pair):
 def test_the_back_off_is_kept_and_stop_ends_it(pair):
     clock = ManualClock()
     server, server_log = pair.server()
-    client, client_log = pair.client(reconnect=True, clock=clock, backoff=lambda: Backoff(10, 4, 2, random=lambda: 0.5))
+    client, client_log = pair.client(reconnect=True, clock=clock, backoff=Backoff(10, 4, 2, random=lambda: 0.5))
     client.connect(server.url, "CP_1", OCPP)
     url = server.url
     tries = Recorder(False)
@@ -657,7 +657,7 @@ def test_the_back_off_is_kept_and_stop_ends_it(pair):
 
 def test_stop_while_regaining(pair):
     server, server_log = pair.server()
-    client, client_log = pair.client(reconnect=True, backoff=no_wait)
+    client, client_log = pair.client(reconnect=True, backoff=NO_WAIT)
     client.connect(server.url, "CP_1", OCPP)
     server.stop()
     client_log.close()

@@ -9,7 +9,7 @@ import pytest
 from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ocppj.ws.client import WebSocketClient
 from tests.helpers import eventually, seconds
-from tests.ws.support import Log, RawServer, close_frame, frame, no_wait
+from tests.ws.support import NO_WAIT, Log, RawServer, close_frame, frame
 
 OCPP16 = ["ocpp1.6"]
 
@@ -402,7 +402,7 @@ def test_refused_reconnects_are_tried_again(make):
         peer.at_end()
 
     with RawServer(script) as server:
-        client, log = make(reconnect=True, backoff=no_wait)
+        client, log = make(reconnect=True, backoff=NO_WAIT)
         client.connect(server.url, "CP_1", ["ocpp2.1", "ocpp1.6"])
         log.connected.wait(2)
         assert server.error is None

@@ -187,5 +187,6 @@ def test_websocket_client_writes_whole_masked_frames():
 
 def test_options_of_connect():
     source = inspect.getsource(websocket.WebSocket.connect) + inspect.getsource(websocket._handshake)
+    source = source.replace("'", '"')
     for option in ("socket", "redirect_limit", "suppress_origin", "header"):
         assert f'"{option}"' in source

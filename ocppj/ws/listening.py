@@ -1,0 +1,163 @@
+"""What a server on a listening socket is, whatever library speaks WebSocket: TLS, HTTP refusals, handshake threads.
+
+``ocppj-accept`` accepts (see `listener`); each connection has its handshake on a thread of its own, so that no client
+can keep others waiting. ``stop()`` cuts handshakes in progress.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from typing import Any, List, Optional, Sequence
+
+from ..errors import TransportError, UsageError
+from ..settings import get_logger
+from .httpwire import BadRequest, refusal
+from .listener import Listener
+from .readers import join_all
+from .registry import Run, ServerCore
+from .safesocket import SafeSocket
+
+__all__ = ["Listening", "ListeningServer"]
+
+
+class Listening(Run):
+    """A run with a listening socket."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.listener: Optional[Listener] = None  # guarded by lock
+        self.url = ""
+        self.threads: List[threading.Thread] = []  # of handshakes; guarded by lock
+
+
+class ListeningServer(ServerCore):
+    """A `base.Server` on a TCP port, but for the handshake of one connection, which subclasses give."""
+
+    def __init__(self, *, ssl_context: Optional[ssl.SSLContext], write_timeout: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._ssl_context = ssl_context
+        self._write_timeout = write_timeout
+
+    def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
+        """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
+        run = self._open_run(path, subprotocols, Listening)
+        try:
+            listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
+            run.url = self._make_url(run, host, listener.port)
+            listener.start()
+        except (OSError, OverflowError, RuntimeError) as error:
+            self._close_run(run)
+            raise TransportError(f"cannot listen on {host}:{port}: {error}") from error
+        with run.lock:
+            run.listener = listener
+            stopped = run.stopping
+        if stopped:  # by another thread, meanwhile
+            listener.stop()
+
+    @property
+    def url(self) -> str:
+        """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
+        run = self._run
+        if not isinstance(run, Listening) or not run.url:
+            raise UsageError("the server does not listen")
+        return run.url
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Raises `UsageError` before ``listen()``."""
+        return int(self.url.split("/")[2].rpartition(":")[2])
+
+    def _make_url(self, run: Listening, host: str, port: int) -> str:
+        secure = self._ssl_context is not None
+        if host in ("", "0.0.0.0", "::"):
+            host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
+        elif ":" in host:
+            host = f"[{host}]"
+        return f"{'wss' if secure else 'ws'}://{host}:{port}{run.template.prefix}"
+
+    def _welcome(self, run: Listening, raw: socket.socket, address: str) -> None:
+        """Start the handshake thread of an accepted connection. Raises ``OSError``, ``RuntimeError``."""
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setblocking(False)
+        if self._ssl_context is not None:
+            raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        sock = SafeSocket(raw, write_timeout=self._write_timeout)
+        try:
+            self._start_greeting(run, sock, address)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _start_greeting(self, run: Listening, sock: SafeSocket, address: str) -> None:
+        thread = threading.Thread(
+            target=self._greet, args=(run, sock, address), name=f"ocppj-handshake-{address}", daemon=True
+        )
+        with run.lock:
+            if run.stopping:
+                raise ConnectionAbortedError("the server is stopping")
+            run.handshakes.add(sock)
+            run.threads = [old for old in run.threads if old.ident is None or old.is_alive()]
+            run.threads.append(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            with run.lock:
+                run.handshakes.discard(sock)
+                run.threads.remove(thread)
+            raise
+
+    def _halt(self, run: Run) -> None:
+        assert isinstance(run, Listening)
+        with run.lock:
+            listener = run.listener
+        if listener is not None:
+            listener.stop()
+
+    def _join(self, run: Run, deadline: float) -> None:
+        assert isinstance(run, Listening)
+        with run.lock:
+            threads = [*run.threads, *([run.listener.thread] if run.listener is not None else [])]
+        join_all(threads, deadline, run.stoppers)
+
+    def _greet(self, run: Listening, sock: SafeSocket, address: str) -> None:
+        """Shake hands with one client: a handshake thread."""
+        served = False
+        try:
+            served = self._handshake(run, sock, address)
+        except BadRequest as error:
+            self._log_refusal(address, error)
+            self._refuse(sock, error)
+        except (OSError, EOFError) as error:
+            get_logger().warning("%s: the handshake failed: %s", address, error)
+        except Exception:
+            get_logger().exception("%s: the handshake failed", address)
+            self._refuse(sock, BadRequest(500, "internal error"))
+        finally:
+            with run.lock:
+                run.handshakes.discard(sock)
+            if not served:
+                sock.close()
+
+    def _handshake(self, run: Listening, sock: SafeSocket, address: str) -> bool:
+        """Lead a connection to its channel; return whether it has one. Raises `BadRequest`, ``OSError``."""
+        raise NotImplementedError
+
+    def _refuse(self, sock: SafeSocket, error: BadRequest) -> None:
+        """Answer with an HTTP error, as far as that is possible without waiting long."""
+        with suppress(OSError):
+            sock.uncork(discard=True)
+            sock.send(refusal(error.status, error.reason, error.headers))
+            self._linger(sock)
+
+    def _linger(self, sock: SafeSocket) -> None:
+        """Wait until the peer ends the connection, so that it surely reads our last words."""
+        deadline = time.monotonic() + min(self._close_timeout, 1.0)
+        sock.settimeout(None)
+        sock.end_writing()
+        with suppress(OSError):
+            while sock.recv(65536, deadline) and time.monotonic() < deadline:
+                pass
