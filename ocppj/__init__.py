@@ -47,7 +47,7 @@ from .payloads import Payload, Request, TextEnum, wire
 from .profile import Feature, Profile
 from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
 from .server import Server
-from .settings import set_logger, set_message_id_generator, set_message_validation
+from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
 from .state import PendingRequestState, ServerState
 
 __all__ = [
@@ -103,6 +103,7 @@ __all__ = [
     "UnknownClient",
     "UnsupportedFeature",
     "UsageError",
+    "Validation",
     "ValidationError",
     "WouldDeadlock",
     "WriteTimeout",

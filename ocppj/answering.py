@@ -24,7 +24,7 @@ from .handlers import Frame, Handlers, Registering
 from .messages import Call, CallError
 from .payloads import Payload
 from .profile import Profile
-from .settings import LoggerLike
+from .settings import LoggerLike, ValidationSetting
 
 __all__ = ["Answering"]
 
@@ -37,7 +37,7 @@ class Answering(Registering):
         profiles: Iterable[Profile],
         *,
         clock: Optional[Clock],
-        validate: Optional[bool],
+        validate: Optional[ValidationSetting],
         message_id_generator: Optional[Callable[[], str]],
         logger: Optional[LoggerLike],
         max_waiting_calls: int,
@@ -104,7 +104,7 @@ class Answering(Registering):
         call = connection.finish(message_id)
         action = None if call is None else call.action
         try:
-            result = self.create_call_result(response, message_id, connection.dialect, action)
+            result = self.create_call_result(response, message_id, connection.dialect, action, connection.client_id)
             text = result.to_json()
         except UsageError as error:
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")

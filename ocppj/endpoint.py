@@ -14,10 +14,18 @@ from .errors import (
     UsageError,
     ValidationError,
 )
+from .lenient import read_leniently
 from .messages import MAX_ID, Call, CallError, CallResult, Message, MessageType, unreadable
 from .payloads import Payload
 from .profile import Feature, Profile
-from .settings import LoggerLike, get_logger, get_message_id_generator, message_validation
+from .settings import (
+    LoggerLike,
+    Validation,
+    ValidationSetting,
+    get_logger,
+    get_message_id_generator,
+    message_validation,
+)
 from .validation import check_payload, check_schemas
 
 __all__ = ["Endpoint"]
@@ -34,18 +42,19 @@ class Endpoint:
     """The profiles of one side, and the messages they allow.
 
     ``validate``, ``message_id_generator`` and ``logger`` override the settings of the process (see
-    `ocppj.settings`); ``None`` leaves them to it.
+    `ocppj.settings`); ``None`` leaves them to it. ``validate`` is a `Validation`, a mode ("strict", "warn", "off"), or
+    ``True`` (strict) or ``False`` (off).
     """
 
     def __init__(
         self,
         profiles: Iterable[Profile] = (),
         *,
-        validate: Optional[bool] = None,
+        validate: Optional[ValidationSetting] = None,
         message_id_generator: Optional[Callable[[], str]] = None,
         logger: Optional[LoggerLike] = None,
     ) -> None:
-        self._validate = validate
+        self._validation = None if validate is None else Validation.of(validate)
         self._generate_id = message_id_generator
         self._logger = logger
         self._profiles: List[Profile] = []
@@ -72,9 +81,12 @@ class Endpoint:
         """The endpoint's logger, or the process's."""
         return self._logger if self._logger is not None else get_logger()
 
-    def set_message_validation(self, enabled: Optional[bool]) -> None:
-        """Check this endpoint's payloads, or not; ``None`` leaves it to the setting of the process."""
-        self._validate = enabled
+    def set_message_validation(self, setting: Optional[ValidationSetting]) -> None:
+        """Check this endpoint's payloads as ``setting`` says; ``None`` leaves it to the setting of the process.
+
+        Raises `UsageError` for a mode that there is not.
+        """
+        self._validation = None if setting is None else Validation.of(setting)
 
     def add_profile(self, profile: Profile) -> None:
         """Add ``profile``, with the features that it has now.
@@ -120,15 +132,19 @@ class Endpoint:
     # Making messages
 
     def create_call(
-        self, request: Payload, dialect: Optional[Dialect] = None, message_id: Optional[str] = None
+        self,
+        request: Payload,
+        dialect: Optional[Dialect] = None,
+        message_id: Optional[str] = None,
+        client_id: str = "",
     ) -> Call:
         """Return the CALL of ``request``, checked, with a new id unless one is given. It is not queued or pending.
 
         Raises `UnsupportedFeature` when no profile (of ``dialect``, if given) has the request, `ValidationError` when
-        it breaks its schema, and `EncodingError` when a field cannot be written.
+        it breaks its schema, and `EncodingError` when a field cannot be written. ``client_id`` is for the log.
         """
         feature = self._lookup(self._by_request, type(request), dialect)
-        payload = self._checked(feature, False, request)
+        payload = self._checked(feature, False, request, client_id)
         if message_id is None:
             message_id = (self._generate_id or get_message_id_generator())()
         return Call(message_id, feature.name, request, payload)
@@ -139,11 +155,13 @@ class Endpoint:
         message_id: str,
         dialect: Optional[Dialect] = None,
         action: Optional[str] = None,
+        client_id: str = "",
     ) -> CallResult:
         """Return the CALLRESULT of ``response`` to the CALL ``message_id``, checked.
 
-        ``action`` names the CALL's action where it is known. Raises `UnsupportedFeature` when no profile has the
-        response, or it does not answer that action; `ValidationError` and `EncodingError` as `create_call` does.
+        ``action`` names the CALL's action where it is known; ``client_id`` is for the log. Raises `UnsupportedFeature`
+        when no profile has the response, or it does not answer that action; `ValidationError` and `EncodingError` as
+        `create_call` does.
         """
         feature = self._lookup(self._by_response, type(response), dialect)
         if action is not None and feature.name != action:
@@ -151,7 +169,7 @@ class Endpoint:
             if known is None or not isinstance(response, known.response_type or ()):
                 raise UnsupportedFeature(f"{type(response).__name__} does not answer {action}")
             feature = known
-        payload = self._checked(feature, True, response)
+        payload = self._checked(feature, True, response, client_id)
         return CallResult(message_id, response, payload)
 
     def create_call_error(
@@ -193,33 +211,51 @@ class Endpoint:
         versions = ", ".join(each.version for each in dialects) or "none"
         raise UnsupportedFeature(f"no profile has {payload_type.__name__} (OCPP version: {versions})")
 
-    def _validates(self) -> bool:
-        return message_validation() if self._validate is None else self._validate
+    def _mode(self, feature: Feature, incoming: bool) -> str:
+        return (self._validation or message_validation()).mode(feature.name, incoming)
 
-    def _checked(self, feature: Feature, answer: bool, payload: Payload) -> Dict[str, Any]:
+    def _tolerate(self, client_id: str, what: str, feature: Feature, answer: bool, error: ValidationError) -> None:
+        """Log a payload that breaks its schema and goes on all the same."""
+        self.log.warning(
+            "%s: %s an invalid %s of %s, and went on: at %r: %s",
+            client_id or "endpoint",
+            what,
+            "response" if answer else "request",
+            feature.name,
+            error.path[:255],
+            error,
+        )
+
+    def _checked(self, feature: Feature, answer: bool, payload: Payload, client_id: str) -> Dict[str, Any]:
         try:
             data = payload.to_wire()
         except RecursionError:
             raise EncodingError(f"{type(payload).__name__} contains itself") from None
-        if self._validates():
-            check_payload(feature, answer, data)
+        mode = self._mode(feature, incoming=False)
+        if mode != "off":
+            try:
+                check_payload(feature, answer, data)
+            except ValidationError as error:
+                if mode == "strict":
+                    raise
+                self._tolerate(client_id, "sent", feature, answer, error)
         return data
 
     # Reading messages
 
     def parse_message(
-        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None
+        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None, client_id: str = ""
     ) -> Optional[Message]:
         """Return what the elements of a frame mean, with a typed payload.
 
         ``pending`` tells which request an answer belongs to; it is only read. An answer to no pending request is
-        logged, and ``None`` is returned. Raises `MessageError` for anything that breaks the rules (OCPP-J 1.6
-        section 4.2; OCPP 2.x Part 4 section 4.2).
+        logged, and ``None`` is returned. ``client_id`` is for the log. Raises `MessageError` for anything that breaks
+        the rules (OCPP-J 1.6 section 4.2; OCPP 2.x Part 4 section 4.2).
         """
         dialect = dialect or self._default_dialect()
         message_type, message_id = _read_head(fields, dialect)
         try:
-            return self._parse(fields, pending, dialect, message_type, message_id)
+            return self._parse(fields, pending, dialect, message_type, message_id, client_id)
         except MessageError:
             raise
         except Exception as error:  # a schema or a type of the program's own that cannot be used
@@ -239,18 +275,19 @@ class Endpoint:
         dialect: Dialect,
         message_type: MessageType,
         message_id: str,
+        client_id: str,
     ) -> Optional[Message]:
         if message_type is MessageType.CALL:
-            return self._parse_call(fields, message_id, dialect)
+            return self._parse_call(fields, message_id, dialect, client_id)
         request = pending.get(message_id)
         if request is None:
             self.log.warning("ignored an answer to %r, which is not pending", message_id)
             return None
         if message_type is MessageType.CALL_RESULT:
-            return self._parse_result(fields, message_id, request, dialect)
+            return self._parse_result(fields, message_id, request, dialect, client_id)
         return _parse_error(fields, message_id)
 
-    def _parse_call(self, fields: Sequence[Any], message_id: str, dialect: Dialect) -> Call:
+    def _parse_call(self, fields: Sequence[Any], message_id: str, dialect: Dialect, client_id: str) -> Call:
         def broken(code: ErrorCode, description: str) -> MessageError:
             return MessageError(
                 code, description, message_id=message_id, message_type=MessageType.CALL, answerable=True
@@ -267,12 +304,14 @@ class Endpoint:
                 raise broken(ErrorCode.NOT_SUPPORTED, f"{action} is not supported here")
             raise broken(ErrorCode.NOT_IMPLEMENTED, f"OCPP {dialect.version} has no action {action[:40]!r:.60}")
         try:
-            request = self._decoded(feature, False, payload)
+            request = self._decoded(feature, False, payload, client_id)
         except ValidationError as error:
             raise broken(error.code, error.description) from error
         return Call(message_id, action, request)
 
-    def _parse_result(self, fields: Sequence[Any], message_id: str, request: Any, dialect: Dialect) -> CallResult:
+    def _parse_result(
+        self, fields: Sequence[Any], message_id: str, request: Any, dialect: Dialect, client_id: str
+    ) -> CallResult:
         def broken(code: ErrorCode, description: str) -> MessageError:
             return MessageError(code, description, message_id=message_id, message_type=MessageType.CALL_RESULT)
 
@@ -280,20 +319,28 @@ class Endpoint:
             raise broken(ErrorCode.FORMAT_VIOLATION, f"a CALLRESULT has 3 elements, not {len(fields)}")
         feature = self._lookup(self._by_request, type(request), dialect)
         try:
-            response = self._decoded(feature, True, fields[2])
+            response = self._decoded(feature, True, fields[2], client_id)
         except ValidationError as error:
             raise broken(error.code, error.description) from error
         return CallResult(message_id, response)
 
-    def _decoded(self, feature: Feature, answer: bool, payload: Any) -> Payload:
+    def _decoded(self, feature: Feature, answer: bool, payload: Any, client_id: str) -> Payload:
         if payload is None:
             payload = {}  # some peers write null for "nothing in it"
-        if self._validates() or not isinstance(payload, dict):
-            check_payload(feature, answer, payload)
         payload_type = feature.response_type if answer else feature.request_type
         if payload_type is None:
             raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", f"{feature.name} is never answered")
-        return payload_type.from_wire(payload)
+        mode = self._mode(feature, incoming=True)
+        try:
+            if mode != "off" or not isinstance(payload, dict):
+                check_payload(feature, answer, payload)
+            return payload_type.from_wire(payload)
+        except ValidationError as error:
+            if mode == "strict" or not isinstance(payload, dict):
+                raise
+            if mode == "warn":
+                self._tolerate(client_id, "received", feature, answer, error)
+        return read_leniently(payload_type, payload)
 
 
 def _read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str]:

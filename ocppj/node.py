@@ -39,7 +39,7 @@ from .messages import Call, CallError, CallResult, MessageType, parse_json_messa
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
-from .settings import LoggerLike
+from .settings import LoggerLike, ValidationSetting
 from .timeouts import Timeouts
 from .ws.base import Channel
 
@@ -54,7 +54,7 @@ class Node(Answering):
         profiles: Iterable[Profile],
         *,
         clock: Optional[Clock],
-        validate: Optional[bool],
+        validate: Optional[ValidationSetting],
         message_id_generator: Optional[Callable[[], str]],
         logger: Optional[LoggerLike],
         max_bad_messages: int,
@@ -116,7 +116,7 @@ class Node(Answering):
         self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool
     ) -> CallFuture[Any]:
         """Check, encode and queue ``request``; see `Client.send_request`."""
-        call = self.create_call(request, self._dialect_of(client_id))
+        call = self.create_call(request, self._dialect_of(client_id), client_id=client_id)
         bundle = RequestBundle(call, call.to_json())
         future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
         if not self._calls.add(client_id, OpenCall(request, future, fragile)):
@@ -198,7 +198,9 @@ class Node(Answering):
         fields: Optional[Sequence[Any]] = None
         try:
             fields = parse_json_message(text)
-            message = self.parse_message(fields, self._pending(connection.client_id), connection.dialect)
+            message = self.parse_message(
+                fields, self._pending(connection.client_id), connection.dialect, connection.client_id
+            )
         except MessageError as error:
             self._receive_invalid(connection, error, text, fields)
             return

@@ -97,7 +97,19 @@ def _validator(feature: Feature, answer: bool) -> Optional[Any]:
 @lru_cache(maxsize=None)
 def _exact(base: Type[Any]) -> Any:
     extend: Any = validators.extend
-    return extend(base, {"multipleOf": _multiple_of})
+    types = base.TYPE_CHECKER.redefine("integer", _is_integer)
+    return extend(base, {"multipleOf": _multiple_of}, type_checker=types)
+
+
+def _is_integer(checker: Any, value: object) -> bool:
+    """Tell whether ``value`` is an integer as draft-06 has it: 1.0 is one.
+
+    JSON has one type of numbers. Draft-04, in which most schemas of OCPP 1.6 are written, says otherwise, while those
+    of its security extensions are in draft-06: one rule for all.
+    """
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 _formats = jsonschema.FormatChecker(formats=())

@@ -13,8 +13,8 @@ LONGEST = 400
 #: From the ground up. A module may import modules of lower layers, and of its own as long as there is no cycle.
 LAYERS = [
     {"errors", "clock"},
-    {"payloads", "messages", "dialect", "profile", "settings"},
-    {"validation", "queues", "state", "timeouts"},
+    {"payloads", "lenient", "jsontext", "messages", "dialect", "profile", "settings"},
+    {"fast", "validation", "queues", "state", "timeouts"},
     {"lane"},
     {"endpoint", "dispatcher"},
     {"node", "answering", "connection", "calls", "handlers"},
