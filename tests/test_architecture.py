@@ -31,6 +31,8 @@ SEAM = "ws.base"
 #: Foreign packages that one file alone knows.
 SINGLE = {
     "jsonschema": "validation.py",
+    "jsonschema_rs": "fast.py",
+    "orjson": "jsontext.py",
     "websocket": "ws/client.py",
     "simple_websocket": "ws/server.py",
 }
