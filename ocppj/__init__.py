@@ -48,7 +48,7 @@ from .payloads import Payload, Request, TextEnum, wire
 from .profile import Feature, Profile
 from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
 from .server import Server
-from .settings import set_logger, set_message_id_generator, set_message_validation
+from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
 from .signing import Signer, Verifier
 from .state import PendingRequestState, ServerState
 
@@ -107,6 +107,7 @@ __all__ = [
     "UnknownClient",
     "UnsupportedFeature",
     "UsageError",
+    "Validation",
     "ValidationError",
     "Verifier",
     "WouldDeadlock",

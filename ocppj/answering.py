@@ -24,7 +24,7 @@ from .handlers import Frame, Handlers, Registering
 from .messages import Call, CallError, CallResultError, MessageType, Send
 from .payloads import Payload
 from .profile import Profile
-from .settings import LoggerLike
+from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 
 __all__ = ["Answering"]
@@ -38,7 +38,7 @@ class Answering(Registering):
         profiles: Iterable[Profile],
         *,
         clock: Optional[Clock],
-        validate: Optional[bool],
+        validate: Optional[ValidationSetting],
         message_id_generator: Optional[Callable[[], str]],
         logger: Optional[LoggerLike],
         max_waiting_calls: int,
@@ -141,7 +141,9 @@ class Answering(Registering):
         # A signed request gets a signed answer from who can sign (2.x Part 4 section 7.2).
         signed = call is not None and call.signature is not None and self._signer is not None
         try:
-            result = self.create_call_result(response, message_id, connection.dialect, action, signed=signed)
+            result = self.create_call_result(
+                response, message_id, connection.dialect, action, connection.client_id, signed=signed
+            )
             text = result.to_json()
         except UsageError as error:
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")

@@ -18,7 +18,7 @@ from .node import Node
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
-from .settings import LoggerLike
+from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 from .state import PendingRequestState
 from .ws.base import Channel, Close
@@ -64,7 +64,7 @@ class Client(Node):
         timeout: float = DEFAULT_TIMEOUT,
         reconnect: Optional[bool] = None,
         clock: Optional[Clock] = None,
-        validate: Optional[bool] = None,
+        validate: Optional[ValidationSetting] = None,
         message_id_generator: Optional[Callable[[], str]] = None,
         logger: Optional[LoggerLike] = None,
         max_bad_messages: int = 100,

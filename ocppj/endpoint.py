@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
+from .catalogue import Catalogue
 from .dialect import Dialect, is_error_code_valid
 from .errors import (
-    DuplicateFeature,
     EncodingError,
     ErrorCode,
     MessageError,
@@ -14,11 +14,19 @@ from .errors import (
     UsageError,
     ValidationError,
 )
+from .lenient import read_leniently
 from .messages import MAX_ID, Call, CallError, CallResult, CallResultError, Message, MessageType, Send, unreadable
 from .payloads import Payload
 from .profile import Feature, Profile
-from .settings import LoggerLike, get_logger, get_message_id_generator, message_validation
-from .validation import check_payload, check_schemas
+from .settings import (
+    LoggerLike,
+    Validation,
+    ValidationSetting,
+    get_logger,
+    get_message_id_generator,
+    message_validation,
+)
+from .validation import check_payload
 
 __all__ = ["Endpoint", "Pending", "read_head"]
 
@@ -30,134 +38,60 @@ class Pending(Protocol):
         """Return the pending request of that id, or ``None``."""
 
 
-class Endpoint:
+class Endpoint(Catalogue):
     """The profiles of one side, and the messages they allow.
 
     ``validate``, ``message_id_generator`` and ``logger`` override the settings of the process (see
-    `ocppj.settings`); ``None`` leaves them to it.
+    `ocppj.settings`); ``None`` leaves them to it. ``validate`` is a `Validation`, a mode ("strict", "warn", "off"), or
+    ``True`` (strict) or ``False`` (off).
     """
 
     def __init__(
         self,
         profiles: Iterable[Profile] = (),
         *,
-        validate: Optional[bool] = None,
+        validate: Optional[ValidationSetting] = None,
         message_id_generator: Optional[Callable[[], str]] = None,
         logger: Optional[LoggerLike] = None,
     ) -> None:
-        self._validate = validate
+        super().__init__(profiles)
+        self._validation = None if validate is None else Validation.of(validate)
         self._generate_id = message_id_generator
         self._logger = logger
-        self._profiles: List[Profile] = []
-        self._by_action: Dict[Tuple[Dialect, str], Feature] = {}
-        self._by_request: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
-        self._by_response: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
-        # Features whose types are not imported yet, so that the two tables above lack them.
-        self._unread: Dict[Dialect, List[Feature]] = {}
-        for profile in profiles:
-            self.add_profile(profile)
-
-    # Profiles
-
-    @property
-    def profiles(self) -> Sequence[Profile]:
-        """The profiles, in the order they were added."""
-        return tuple(self._profiles)
-
-    @property
-    def dialects(self) -> Sequence[Dialect]:
-        """The OCPP versions of the profiles, in the order they were first added: the order of preference."""
-        return tuple(dict.fromkeys(profile.dialect for profile in self._profiles))
 
     @property
     def log(self) -> LoggerLike:
         """The endpoint's logger, or the process's."""
         return self._logger if self._logger is not None else get_logger()
 
-    def set_message_validation(self, enabled: Optional[bool]) -> None:
-        """Check this endpoint's payloads, or not; ``None`` leaves it to the setting of the process."""
-        self._validate = enabled
+    def set_message_validation(self, setting: Optional[ValidationSetting]) -> None:
+        """Check this endpoint's payloads as ``setting`` says; ``None`` leaves it to the setting of the process.
 
-    def add_profile(self, profile: Profile) -> None:
-        """Add ``profile``, with the features that it has now.
-
-        Raises `DuplicateFeature`, and adds nothing, when its name, one of its actions or one of its request types is
-        there already in the same OCPP version; and `UsageError` when a schema of one's own is no JSON schema.
+        Raises `UsageError` for a mode that there is not.
         """
-        dialect = profile.dialect
-        self._read_types(dialect)
-        if any(each.name == profile.name and each.dialect is dialect for each in self._profiles):
-            raise DuplicateFeature(f"a profile {profile.name!r} of OCPP {dialect.version} is there already")
-        for feature in profile:
-            known = feature.is_loaded and (dialect, feature.request_type) in self._by_request
-            if known or (dialect, feature.name) in self._by_action:
-                raise DuplicateFeature(f"a feature {feature.name!r} of OCPP {dialect.version} is there already")
-            check_schemas(feature)
-        self._profiles.append(profile)
-        for feature in profile:
-            self._by_action[dialect, feature.name] = feature
-            if feature.is_loaded:
-                self._index(dialect, feature)
-            else:
-                self._unread.setdefault(dialect, []).append(feature)
-
-    def _index(self, dialect: Dialect, feature: Feature) -> None:
-        self._by_request[dialect, feature.request_type] = feature
-        if feature.response_type is not None:
-            self._by_response.setdefault((dialect, feature.response_type), feature)
-
-    def _read_types(self, dialect: Dialect) -> None:
-        """Index the features of ``dialect`` whose types have been imported since they were added.
-
-        Nothing is imported for it: who asks for a feature by its type has the type. Two threads may do it at once.
-        """
-        unread = self._unread.get(dialect)
-        if not unread:
-            return
-        loaded = {feature for feature in unread if feature.is_loaded}
-        for feature in unread:
-            if feature in loaded:
-                self._index(dialect, feature)
-        # The last, so that who finds it empty finds the tables full.
-        self._unread[dialect] = [feature for feature in unread if feature not in loaded]
-
-    def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile of that name (in that version, or the first that has it), or ``None``."""
-        for profile in self._profiles:
-            if profile.name == name and dialect in (None, profile.dialect):
-                return profile
-        return None
-
-    def get_profile_for_feature(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile that has the action ``name`` (in that version, or the first that does), or ``None``."""
-        for profile in self._profiles:
-            if profile.supports_feature(name) and dialect in (None, profile.dialect):
-                return profile
-        return None
-
-    def get_dialect(self, subprotocol: str) -> Optional[Dialect]:
-        """Return the version of that WebSocket subprotocol, if this endpoint has a profile of it."""
-        for dialect in self.dialects:
-            if dialect.subprotocol == subprotocol:
-                return dialect
-        return None
+        self._validation = None if setting is None else Validation.of(setting)
 
     # Making messages
 
     def create_call(
-        self, request: Payload, dialect: Optional[Dialect] = None, message_id: Optional[str] = None
+        self,
+        request: Payload,
+        dialect: Optional[Dialect] = None,
+        message_id: Optional[str] = None,
+        client_id: str = "",
     ) -> Call:
         """Return the CALL of ``request``, checked, with a new id unless one is given. It is not queued or pending.
 
         Raises `UnsupportedFeature` when no profile (of ``dialect``, if given) has the request, `ValidationError` when
-        it breaks its schema, and `EncodingError` when a field cannot be written.
+        it breaks its schema, and `EncodingError` when a field cannot be written. ``client_id`` is for the log.
         """
         feature = self._lookup(self._by_request, type(request), dialect)
         if feature.response_type is None:
             raise UsageError(f"{feature.name} is never answered: send it with send()")
-        return Call(message_id or self._new_id(), feature.name, request, self._checked(feature, False, request))
+        payload = self._checked(feature, False, request, client_id)
+        return Call(message_id or self._new_id(), feature.name, request, payload)
 
-    def create_send(self, request: Payload, dialect: Optional[Dialect] = None) -> Send:
+    def create_send(self, request: Payload, dialect: Optional[Dialect] = None, client_id: str = "") -> Send:
         """Return the SEND of ``request``, checked, with a new id (OCPP 2.1 Part 4 section 4.2.4).
 
         Raises what `create_call` raises, and `UsageError` for a request that is answered, and must be called.
@@ -165,7 +99,7 @@ class Endpoint:
         feature = self._lookup(self._by_request, type(request), dialect)
         if feature.response_type is not None:
             raise UsageError(f"{feature.name} is answered: send it with call() or send_request()")
-        return Send(self._new_id(), feature.name, request, self._checked(feature, False, request))
+        return Send(self._new_id(), feature.name, request, self._checked(feature, False, request, client_id))
 
     def _new_id(self) -> str:
         return (self._generate_id or get_message_id_generator())()
@@ -176,11 +110,13 @@ class Endpoint:
         message_id: str,
         dialect: Optional[Dialect] = None,
         action: Optional[str] = None,
+        client_id: str = "",
     ) -> CallResult:
         """Return the CALLRESULT of ``response`` to the CALL ``message_id``, checked.
 
-        ``action`` names the CALL's action where it is known. Raises `UnsupportedFeature` when no profile has the
-        response, or it does not answer that action; `ValidationError` and `EncodingError` as `create_call` does.
+        ``action`` names the CALL's action where it is known; ``client_id`` is for the log. Raises `UnsupportedFeature`
+        when no profile has the response, or it does not answer that action; `ValidationError` and `EncodingError` as
+        `create_call` does.
         """
         feature = self._lookup(self._by_response, type(response), dialect)
         if action is not None and feature.name != action:
@@ -188,7 +124,7 @@ class Endpoint:
             if known is None or not isinstance(response, known.response_type or ()):
                 raise UnsupportedFeature(f"{type(response).__name__} does not answer {action}")
             feature = known
-        payload = self._checked(feature, True, response)
+        payload = self._checked(feature, True, response, client_id)
         return CallResult(message_id, response, payload)
 
     def create_call_error(
@@ -211,53 +147,51 @@ class Endpoint:
             code = ErrorCode(code)
         return CallError(message_id, dialect.spell(code), description, dict(details or {}))
 
-    def _default_dialect(self) -> Dialect:
-        if not self._profiles:
-            raise UsageError("the endpoint has no profiles, hence no OCPP version")
-        return self._profiles[0].dialect
+    def _mode(self, feature: Feature, incoming: bool) -> str:
+        return (self._validation or message_validation()).mode(feature.name, incoming)
 
-    def _lookup(
-        self,
-        table: Mapping[Tuple[Dialect, Type[Payload]], Feature],
-        payload_type: Type[Payload],
-        dialect: Optional[Dialect],
-    ) -> Feature:
-        dialects = self.dialects if dialect is None else (dialect,)
-        for each in dialects:
-            self._read_types(each)
-            feature = table.get((each, payload_type))
-            if feature is not None:
-                return feature
-        versions = ", ".join(each.version for each in dialects) or "none"
-        raise UnsupportedFeature(f"no profile has {payload_type.__name__} (OCPP version: {versions})")
+    def _tolerate(self, client_id: str, what: str, feature: Feature, answer: bool, error: ValidationError) -> None:
+        """Log a payload that breaks its schema and goes on all the same."""
+        self.log.warning(
+            "%s: %s an invalid %s of %s, and went on: at %r: %s",
+            client_id or "endpoint",
+            what,
+            "response" if answer else "request",
+            feature.name,
+            error.path[:255],
+            error,
+        )
 
-    def _validates(self) -> bool:
-        return message_validation() if self._validate is None else self._validate
-
-    def _checked(self, feature: Feature, answer: bool, payload: Payload) -> Dict[str, Any]:
+    def _checked(self, feature: Feature, answer: bool, payload: Payload, client_id: str) -> Dict[str, Any]:
         try:
             data = payload.to_wire()
         except RecursionError:
             raise EncodingError(f"{type(payload).__name__} contains itself") from None
-        if self._validates():
-            check_payload(feature, answer, data)
+        mode = self._mode(feature, incoming=False)
+        if mode != "off":
+            try:
+                check_payload(feature, answer, data)
+            except ValidationError as error:
+                if mode == "strict":
+                    raise
+                self._tolerate(client_id, "sent", feature, answer, error)
         return data
 
     # Reading messages
 
     def parse_message(
-        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None
+        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None, client_id: str = ""
     ) -> Optional[Message]:
         """Return what the elements of a frame mean, with a typed payload.
 
         ``pending`` tells which request an answer belongs to; it is only read. An answer to no pending request is
-        logged, and ``None`` is returned. Raises `MessageError` for anything that breaks the rules (OCPP-J 1.6
-        section 4.2; OCPP 2.x Part 4 section 4.2).
+        logged, and ``None`` is returned. ``client_id`` is for the log. Raises `MessageError` for anything that breaks
+        the rules (OCPP-J 1.6 section 4.2; OCPP 2.x Part 4 section 4.2).
         """
         dialect = dialect or self._default_dialect()
         message_type, message_id = read_head(fields, dialect)
         try:
-            return self._parse(fields, pending, dialect, message_type, message_id)
+            return self._parse(fields, pending, dialect, message_type, message_id, client_id)
         except MessageError:
             raise
         except Exception as error:  # a schema or a type of the program's own that cannot be used
@@ -277,9 +211,10 @@ class Endpoint:
         dialect: Dialect,
         message_type: MessageType,
         message_id: str,
+        client_id: str,
     ) -> Optional[Message]:
         if message_type is MessageType.CALL or message_type is MessageType.SEND:
-            return self._parse_call(fields, message_type, message_id, dialect)
+            return self._parse_call(fields, message_type, message_id, dialect, client_id)
         if message_type is MessageType.CALL_RESULT_ERROR:  # about an answer of ours: nothing is pending
             return _parse_error(fields, message_type, message_id)
         request = pending.get(message_id)
@@ -287,10 +222,12 @@ class Endpoint:
             self.log.warning("ignored an answer to %r, which is not pending", message_id)
             return None
         if message_type is MessageType.CALL_RESULT:
-            return self._parse_result(fields, message_id, request, dialect)
+            return self._parse_result(fields, message_id, request, dialect, client_id)
         return _parse_error(fields, message_type, message_id)
 
-    def _parse_call(self, fields: Sequence[Any], message_type: MessageType, message_id: str, dialect: Dialect) -> Call:
+    def _parse_call(
+        self, fields: Sequence[Any], message_type: MessageType, message_id: str, dialect: Dialect, client_id: str
+    ) -> Call:
         one_way = message_type is MessageType.SEND
 
         def broken(code: ErrorCode, description: str) -> MessageError:
@@ -312,12 +249,14 @@ class Endpoint:
             kind = "SEND" if feature.response_type is None else "CALL"
             raise broken(ErrorCode.FORMAT_VIOLATION, f"{action} travels in a {kind}")
         try:
-            request = self._decoded(feature, False, payload)
+            request = self._decoded(feature, False, payload, client_id)
         except ValidationError as error:
             raise broken(error.code, error.description) from error
         return Send(message_id, action, request) if one_way else Call(message_id, action, request)
 
-    def _parse_result(self, fields: Sequence[Any], message_id: str, request: Any, dialect: Dialect) -> CallResult:
+    def _parse_result(
+        self, fields: Sequence[Any], message_id: str, request: Any, dialect: Dialect, client_id: str
+    ) -> CallResult:
         def broken(code: ErrorCode, description: str) -> MessageError:
             return MessageError(code, description, message_id=message_id, message_type=MessageType.CALL_RESULT)
 
@@ -325,20 +264,28 @@ class Endpoint:
             raise broken(ErrorCode.FORMAT_VIOLATION, f"a CALLRESULT has 3 elements, not {len(fields)}")
         feature = self._lookup(self._by_request, type(request), dialect)
         try:
-            response = self._decoded(feature, True, fields[2])
+            response = self._decoded(feature, True, fields[2], client_id)
         except ValidationError as error:
             raise broken(error.code, error.description) from error
         return CallResult(message_id, response)
 
-    def _decoded(self, feature: Feature, answer: bool, payload: Any) -> Payload:
+    def _decoded(self, feature: Feature, answer: bool, payload: Any, client_id: str) -> Payload:
         if payload is None:
             payload = {}  # some peers write null for "nothing in it"
-        if self._validates() or not isinstance(payload, dict):
-            check_payload(feature, answer, payload)
         payload_type = feature.response_type if answer else feature.request_type
         if payload_type is None:
             raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", f"{feature.name} is never answered")
-        return payload_type.from_wire(payload)
+        mode = self._mode(feature, incoming=True)
+        try:
+            if mode != "off" or not isinstance(payload, dict):
+                check_payload(feature, answer, payload)
+            return payload_type.from_wire(payload)
+        except ValidationError as error:
+            if mode == "strict" or not isinstance(payload, dict):
+                raise
+            if mode == "warn":
+                self._tolerate(client_id, "received", feature, answer, error)
+        return read_leniently(payload_type, payload)
 
 
 def read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str]:

@@ -8,11 +8,11 @@ is decided by `ocppj.endpoint.Endpoint.parse_message`.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Dict, List, Mapping, Optional, Protocol, Union
 
+from . import jsontext
 from .errors import EncodingError, ErrorCode, MessageError, UsageError, parse_error_code
 from .payloads import Payload
 
@@ -70,15 +70,9 @@ class Message(Protocol):
 def write_json(value: Any) -> str:
     """Return ``value`` as compact JSON that UTF-8 can say. Raises `EncodingError`."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        if not text.isascii():
-            text.encode("utf-8")
-    except UnicodeEncodeError:
-        # A lone surrogate has no UTF-8 form; escaped, it still is the text that was meant.
-        return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        return jsontext.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodingError(f"the payload cannot be written as JSON: {error}") from error
-    return text
 
 
 def _check_length(what: str, text: object, longest: int) -> None:
@@ -204,23 +198,9 @@ def _json_object(message: Union[Call, CallResult]) -> Mapping[str, Any]:
         raise EncodingError("the payload is nested too deeply, or contains itself") from None
 
 
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-
 def decode_json(text: str) -> Any:
     """Return the value of ``text``. Raises `ValueError` for what is no JSON, and `RecursionError`."""
-    return _decoder.decode(text)
+    return jsontext.decode(text)
 
 
 def parse_json_message(text: str) -> List[Any]:

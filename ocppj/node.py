@@ -39,7 +39,7 @@ from .messages import Call, CallError, CallResult, CallResultError, MessageType,
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
-from .settings import LoggerLike
+from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 from .timeouts import Timeouts
 from .ws.base import Channel
@@ -55,7 +55,7 @@ class Node(Answering):
         profiles: Iterable[Profile],
         *,
         clock: Optional[Clock],
-        validate: Optional[bool],
+        validate: Optional[ValidationSetting],
         message_id_generator: Optional[Callable[[], str]],
         logger: Optional[LoggerLike],
         max_bad_messages: int,
@@ -123,7 +123,7 @@ class Node(Answering):
         self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool, signed: bool
     ) -> CallFuture[Any]:
         """Check, encode and queue ``request``; see `Client.send_request`."""
-        call = self.create_call(request, self._dialect_of(client_id), signed=signed)
+        call = self.create_call(request, self._dialect_of(client_id), client_id=client_id, signed=signed)
         bundle = RequestBundle(call, call.to_json())
         future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
         if not self._calls.add(client_id, OpenCall(request, future, fragile)):
@@ -162,7 +162,7 @@ class Node(Answering):
     def _send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
         """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
         connection = self._connection_of(client_id)
-        message = self.create_send(request, connection.dialect, signed=signed)
+        message = self.create_send(request, connection.dialect, client_id, signed=signed)
         self._write(connection, message.to_json())
         return message.unique_id
 
@@ -212,7 +212,9 @@ class Node(Answering):
         fields: Optional[Sequence[Any]] = None
         try:
             fields = parse_json_message(text)
-            message = self.parse_message(fields, self._pending(connection.client_id), connection.dialect)
+            message = self.parse_message(
+                fields, self._pending(connection.client_id), connection.dialect, connection.client_id
+            )
         except MessageError as error:
             self._receive_invalid(connection, error, text, fields)
             return

@@ -19,6 +19,7 @@ import re
 from dataclasses import MISSING, fields
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from functools import partial
 from reprlib import recursive_repr
 from typing import (
     Any,
@@ -210,7 +211,7 @@ def _list_to_wire(values: Sequence[Any]) -> List[Any]:
     items: List[Any] = []
     try:
         for value in values:
-            items.append(value if type(value) in _PLAIN else _to_wire(value))  # noqa: PERF401 (as in read_list)
+            items.append(value if type(value) in _PLAIN else _to_wire(value))  # noqa: PERF401 (as in _read_list)
     except _Unwritable as error:
         raise _Unwritable(_join(f"[{len(items)}]", error.path), error.reason) from None
     return items
@@ -268,11 +269,15 @@ def _reader(hint: Any) -> Optional[Reader]:
     origin = getattr(hint, "__origin__", None)
     if origin is Union or type(hint).__name__ == "UnionType":
         readers = [reader for reader in map(_reader, hint.__args__) if reader is not None]
+        if float in hint.__args__ or len(readers) > 1:
+            readers = [reader for reader in readers if reader is not _read_int]
         if len(readers) > 1:
             raise UsageError(f"{hint}: JSON does not say which of these it is")
         return readers[0] if readers else None
     if origin is list:
-        return _list_reader(_reader(hint.__args__[0]))
+        return partial(_read_list, _reader(hint.__args__[0]))
+    if hint is int:
+        return _read_int
     if isinstance(hint, type):
         if issubclass(hint, Payload):
             return hint.from_wire
@@ -283,21 +288,23 @@ def _reader(hint: Any) -> Optional[Reader]:
     return None
 
 
-def _list_reader(read: Optional[Reader]) -> Reader:
-    def read_list(values: Any) -> List[Any]:
-        if not isinstance(values, (list, tuple)):
-            raise TypeError("not an array")
-        if read is None:
-            return list(values)
-        items: List[Any] = []
-        try:
-            for value in values:
-                items.append(read(value))  # noqa: PERF401 (its length tells which item is at fault)
-        except _UNREADABLE as error:
-            raise _read_error(error, f"[{len(items)}]") from None
-        return items
+def _read_list(read: Optional[Reader], values: Any) -> List[Any]:
+    if not isinstance(values, (list, tuple)):
+        raise TypeError("not an array")
+    if read is None:
+        return list(values)
+    items: List[Any] = []
+    try:
+        for value in values:
+            items.append(read(value))  # noqa: PERF401 (its length tells which item is at fault)
+    except _UNREADABLE as error:
+        raise _read_error(error, f"[{len(items)}]") from None
+    return items
 
-    return read_list
+
+def _read_int(value: Any) -> Any:
+    """Return 1 for 1.0: JSON has one type of numbers, and schemas since draft-06 call 1.0 an integer."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _enum_reader(enum: Type[Enum]) -> Reader:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any, Callable, Optional, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional, Protocol, Union
+
+from .errors import UsageError
 
 __all__ = [
     "LoggerLike",
+    "Validation",
+    "ValidationSetting",
     "get_logger",
     "get_message_id_generator",
     "message_validation",
@@ -39,6 +44,66 @@ class LoggerLike(Protocol):
         """Log an error with the traceback of the exception being handled."""
 
 
+#: What a payload that breaks its schema meets: an error; a line in the log; nothing.
+MODES = ("strict", "warn", "off")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How strictly payloads are checked against their schemas: received ones, sent ones, and those of single actions.
+
+    Each mode is ``"strict"`` (a payload that breaks its schema is refused), ``"warn"`` (it is logged and goes on) or
+    ``"off"`` (it is not looked at). ``actions`` maps names of actions, as they stand in a CALL, to a mode for both
+    directions or to a `Validation` of their own; requests and responses of the action are meant.
+
+    In ``warn`` and ``off`` a received payload is read as far as it goes: what is required and missing is ``None``, what
+    cannot be read stays the JSON value that came, a date-time without a zone is taken for UTC. A payload that is no
+    JSON object is refused in every mode.
+    """
+
+    incoming: str = "strict"
+    outgoing: str = "strict"
+    actions: Mapping[str, Union[str, "Validation"]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        _check_mode("incoming", self.incoming)
+        _check_mode("outgoing", self.outgoing)
+        if not isinstance(self.actions, Mapping):
+            raise UsageError(f"actions maps names of actions to modes; it is no {type(self.actions).__name__}")
+        for action, chosen in self.actions.items():
+            if not isinstance(chosen, Validation):
+                _check_mode(f"actions[{action!r}]", chosen)
+            elif chosen.actions:
+                raise UsageError(f"actions[{action!r}] is of one action: it has no actions of its own")
+        object.__setattr__(self, "actions", dict(self.actions))  # nobody else's: the object is frozen
+
+    @classmethod
+    def of(cls, setting: "ValidationSetting") -> "Validation":
+        """Return what ``setting`` stands for: a mode for everything, or ``True`` (strict) or ``False`` (off)."""
+        if isinstance(setting, Validation):
+            return setting
+        if isinstance(setting, bool):
+            setting = "strict" if setting else "off"
+        _check_mode("validate", setting)
+        return cls(setting, setting)
+
+    def mode(self, action: str, incoming: bool) -> str:
+        """Return the mode for payloads of ``action`` in that direction."""
+        chosen = self.actions.get(action, self)
+        if isinstance(chosen, str):
+            return chosen
+        return chosen.incoming if incoming else chosen.outgoing
+
+
+#: What ``validate`` and `set_message_validation` take.
+ValidationSetting = Union[Validation, str, bool]
+
+
+def _check_mode(what: str, mode: object) -> None:
+    if not isinstance(mode, str) or mode not in MODES:
+        raise UsageError(f"{what} must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
+
+
 def _uuid() -> str:
     return str(uuid.uuid4())
 
@@ -47,7 +112,7 @@ logging.getLogger("ocppj").addHandler(logging.NullHandler())
 
 _logger: LoggerLike = logging.getLogger("ocppj")
 _message_id_generator: Callable[[], str] = _uuid
-_message_validation = True
+_message_validation = Validation()
 
 
 def set_logger(logger: LoggerLike) -> None:
@@ -78,12 +143,15 @@ def get_message_id_generator() -> Callable[[], str]:
     return _message_id_generator
 
 
-def set_message_validation(enabled: bool) -> None:
-    """Check payloads against their schemas, in both directions, or leave them unchecked."""
+def set_message_validation(setting: ValidationSetting) -> None:
+    """Check payloads against their schemas as ``setting`` says: a `Validation`, a mode, or ``True`` or ``False``.
+
+    Raises `UsageError` for a mode that there is not.
+    """
     global _message_validation
-    _message_validation = bool(enabled)
+    _message_validation = Validation.of(setting)
 
 
-def message_validation() -> bool:
-    """Tell whether payloads are checked."""
+def message_validation() -> Validation:
+    """Return how strictly payloads are checked."""
     return _message_validation

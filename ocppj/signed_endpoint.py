@@ -44,6 +44,7 @@ class SignedEndpoint(Endpoint):
         request: Payload,
         dialect: Optional[Dialect] = None,
         message_id: Optional[str] = None,
+        client_id: str = "",
         *,
         signed: bool = False,
     ) -> Call:
@@ -51,12 +52,14 @@ class SignedEndpoint(Endpoint):
 
         Raises `UnsupportedFeature` when the version has no signed messages, and `UsageError` without a signer.
         """
-        call = super().create_call(request, dialect, message_id)
+        call = super().create_call(request, dialect, message_id, client_id)
         return self._signed_call(call, dialect) if signed else call
 
-    def create_send(self, request: Payload, dialect: Optional[Dialect] = None, *, signed: bool = False) -> Send:
+    def create_send(
+        self, request: Payload, dialect: Optional[Dialect] = None, client_id: str = "", *, signed: bool = False
+    ) -> Send:
         """Return the SEND of ``request``, as `Endpoint.create_send` does; its signed form if ``signed``."""
-        message = super().create_send(request, dialect)
+        message = super().create_send(request, dialect, client_id)
         return self._signed_call(message, dialect) if signed else message
 
     def create_call_result(
@@ -65,6 +68,7 @@ class SignedEndpoint(Endpoint):
         message_id: str,
         dialect: Optional[Dialect] = None,
         action: Optional[str] = None,
+        client_id: str = "",
         *,
         signed: bool = False,
     ) -> CallResult:
@@ -72,7 +76,7 @@ class SignedEndpoint(Endpoint):
 
         To sign it ``action`` must be given: it is part of what is signed.
         """
-        result = super().create_call_result(response, message_id, dialect, action)
+        result = super().create_call_result(response, message_id, dialect, action, client_id)
         if signed:
             if action is None:
                 raise UsageError("a signed answer names its action")
@@ -96,7 +100,7 @@ class SignedEndpoint(Endpoint):
     # Reading messages
 
     def parse_message(
-        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None
+        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None, client_id: str = ""
     ) -> Optional[Message]:
         """Return what a frame means, as `Endpoint.parse_message` does, whether it is signed or not.
 
@@ -105,9 +109,9 @@ class SignedEndpoint(Endpoint):
         dialect = dialect or self._default_dialect()
         signed = self._unwrapped(fields, pending, dialect) if dialect.signed_messages else None
         if signed is None:
-            return super().parse_message(fields, pending, dialect)
+            return super().parse_message(fields, pending, dialect, client_id)
         plain, header = signed
-        message = super().parse_message(plain, pending, dialect)
+        message = super().parse_message(plain, pending, dialect, client_id)
         if isinstance(message, (Call, CallResult)):
             message.signed_payload = fields[-1]
             message.signature = result_of(header, None, "there is no verifier")

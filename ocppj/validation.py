@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import jsonschema
 from jsonschema import validators
 from jsonschema.exceptions import ValidationError as Fault
 
+from . import jsontext
 from .errors import ErrorCode, UsageError, ValidationError
+from .fast import plain_schema, quick_verdict
 from .payloads import parse_datetime
 from .profile import Feature
+from .settings import get_logger
 
-__all__ = ["check_payload", "check_schemas"]
+__all__ = ["check_payload", "check_schemas", "use_accelerators"]
 
 # Error codes of OCPP-J 1.6 section 4.2.3 and OCPP 2.x Part 4 section 4.3; the rank orders faults, lowest first.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
@@ -62,7 +65,7 @@ def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
     try:
         if validator is None or validator.is_valid(payload):
             return
-        worst = min(_violations(payload, validator.iter_errors(payload)))
+        worst = min(_violations(payload, validator.exact.iter_errors(payload)))
     except RecursionError:  # jsonschema puts the value at fault in words, however deep it is
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
     words = worst.words if len(worst.words) <= 255 else worst.words[:252] + "..."
@@ -79,8 +82,43 @@ def check_schemas(feature: Feature) -> None:
             _validator(feature, answer)
 
 
+def use_accelerators(wanted: bool) -> None:
+    """Use ``jsonschema-rs`` and ``orjson`` if they are installed (the default), or never. For tests, benchmarks."""
+    global _accelerated
+    _accelerated = wanted
+    _validator.cache_clear()
+    jsontext.use_orjson(wanted)
+
+
+_accelerated = True
+
+
+class _Validator:
+    """A schema's judge: ``exact``, of ``jsonschema``, decides; ``quick``, where there is one, spares asking it."""
+
+    def __init__(self, name: str, exact: Any, quick: Optional[Callable[[Any], bool]]) -> None:
+        self.exact = exact
+        self._name = name
+        self._quick = quick
+        self._told = False
+
+    def is_valid(self, payload: Any) -> bool:
+        if self._quick is None:
+            return bool(self.exact.is_valid(payload))
+        try:
+            if self._quick(payload):
+                return True
+        except Exception:  # a value that it does not know, such as a key that is no text
+            return bool(self.exact.is_valid(payload))
+        valid = bool(self.exact.is_valid(payload))
+        if valid and not self._told:
+            self._told = True
+            get_logger().debug("jsonschema-rs refuses a payload of %s that jsonschema finds valid", self._name)
+        return valid
+
+
 @lru_cache(maxsize=None)
-def _validator(feature: Feature, answer: bool) -> Optional[Any]:
+def _validator(feature: Feature, answer: bool) -> Optional[_Validator]:
     schema = feature.response_schema if answer else feature.request_schema
     if schema is None:
         return None
@@ -91,13 +129,28 @@ def _validator(feature: Feature, answer: bool) -> Optional[Any]:
     except jsonschema.SchemaError as error:
         kind = "response" if answer else "request"
         raise UsageError(f"the {kind} schema of {feature.name} is invalid: {error.message}") from error
-    return _exact(base)(loaded, format_checker=_formats)
+    plain = plain_schema(loaded)
+    if plain is None:
+        return _Validator(feature.name, _extended(base, {})(loaded, format_checker=_formats), None)
+    exact = _extended(jsonschema.Draft6Validator, _SHORT_CUTS)(plain, format_checker=_formats)
+    return _Validator(feature.name, exact, quick_verdict(plain, _is_date_time_text) if _accelerated else None)
 
 
-@lru_cache(maxsize=None)
-def _exact(base: Type[Any]) -> Any:
+def _extended(base: Any, keywords: Mapping[str, Any]) -> Any:
     extend: Any = validators.extend
-    return extend(base, {"multipleOf": _multiple_of})
+    types = base.TYPE_CHECKER.redefine("integer", _is_integer)
+    return extend(base, {"multipleOf": _multiple_of, **keywords}, type_checker=types)
+
+
+def _is_integer(checker: Any, value: object) -> bool:
+    """Tell whether ``value`` is an integer as draft-06 has it: 1.0 is one.
+
+    JSON has one type of numbers. Draft-04, in which most schemas of OCPP 1.6 are written, says otherwise, while those
+    of its security extensions are in draft-06: one rule for all.
+    """
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 _formats = jsonschema.FormatChecker(formats=())
@@ -108,6 +161,79 @@ def _is_datetime(value: object) -> bool:
     if isinstance(value, str):
         parse_datetime(value)
     return True
+
+
+def _is_date_time_text(text: str) -> bool:
+    try:
+        parse_datetime(text)
+    except ValueError:
+        return False
+    return True
+
+
+# Plain schemas have no references, so that a part of one is judged alike wherever it stands: its validator is made
+# once. (`jsonschema` makes it anew for each value, which is nine tenths of its time.) The other short cuts see what is
+# surely right, and leave the rest to the library.
+
+_parts: Dict[int, Any] = {}
+_DRAFT6: Mapping[str, Callable[..., Iterable[Fault]]] = dict(jsonschema.Draft6Validator.VALIDATORS)
+_SURE = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def _part(validator: Any, schema: Mapping[str, Any]) -> Any:
+    part = _parts.get(id(schema))
+    if part is None:
+        # It holds the schema, whose id is thereby nobody else's.
+        part = _parts[id(schema)] = validator.evolve(schema=schema)
+    return part
+
+
+def _properties(validator: Any, properties: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
+    if isinstance(instance, dict):
+        for name, value in instance.items():
+            if name in properties:
+                for fault in _part(validator, properties[name]).iter_errors(value):
+                    fault.path.appendleft(name)
+                    yield fault
+
+
+def _items(validator: Any, items: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
+    if isinstance(instance, list):
+        part = _part(validator, items)
+        for index, value in enumerate(instance):
+            for fault in part.iter_errors(value):
+                fault.path.appendleft(index)
+                yield fault
+
+
+def _additional(validator: Any, additional: Any, instance: Any, schema: Any) -> Iterable[Fault]:
+    if not isinstance(instance, dict) or instance.keys() <= schema.get("properties", {}).keys():
+        return ()
+    return _DRAFT6["additionalProperties"](validator, additional, instance, schema)
+
+
+def _type(validator: Any, name: str, instance: Any, schema: Any) -> Iterable[Fault]:
+    return () if type(instance) in _SURE.get(name, ()) else _DRAFT6["type"](validator, name, instance, schema)
+
+
+def _enum(validator: Any, texts: List[str], instance: Any, schema: Any) -> Iterable[Fault]:
+    return () if type(instance) is str and instance in texts else _DRAFT6["enum"](validator, texts, instance, schema)
+
+
+_SHORT_CUTS = {
+    "properties": _properties,
+    "items": _items,
+    "additionalProperties": _additional,
+    "type": _type,
+    "enum": _enum,
+}
 
 
 def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Fault]:

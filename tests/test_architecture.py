@@ -12,10 +12,11 @@ LONGEST = 400
 
 #: From the ground up. A module may import modules of lower layers, and of its own as long as there is no cycle.
 LAYERS = [
-    {"errors", "clock", "settings"},
-    {"payloads", "messages", "dialect", "profile"},
-    {"validation", "queues", "state", "timeouts", "jose", "signing"},
-    {"lane"},
+    {"errors", "clock"},
+    {"settings"},
+    {"payloads", "lenient", "jsontext", "messages", "dialect", "profile"},
+    {"fast", "validation", "queues", "state", "timeouts", "jose", "signing"},
+    {"lane", "catalogue"},
     {"endpoint", "signed_endpoint", "dispatcher"},
     {"node", "answering", "connection", "calls", "handlers"},
     {"client", "server"},
@@ -31,6 +32,8 @@ SEAM = "ws.base"
 #: Foreign packages that one file alone knows.
 SINGLE = {
     "jsonschema": "validation.py",
+    "jsonschema_rs": "fast.py",
+    "orjson": "jsontext.py",
     "websocket": "ws/client.py",
     "simple_websocket": "ws/server.py",
     "joserfc": "jose.py",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocppj import DuplicateFeature, Feature, Profile, UsageError, v16, v21
+from ocppj import DuplicateFeature, Endpoint, Feature, Profile, UsageError, v16, v21
 from ocppj.dialect import V16, V21
 
 RESET = Feature("Reset", v16.ResetRequest, v16.ResetResponse)
@@ -61,3 +61,8 @@ def test_a_bundled_feature_without_answer_is_a_message_of_its_own_name():
     assert feature.request_schema()["required"] == ["data", "id", "pending", "basetime"]
     assert feature.response_type is None
     assert feature.response_schema is None
+
+
+def test_a_profile_given_in_place_of_a_list_is_refused_by_name():
+    with pytest.raises(UsageError, match="list of profiles"):
+        Endpoint(v16.CORE)

@@ -1,0 +1,109 @@
+"""JSON text to values and back, by ``orjson`` where it is installed and means the same. Its only importer.
+
+The standard library decides. ``orjson`` reads what both read alike; anything else is read by the library, which says
+what is wrong with it. The two would differ in integers beyond 64 bits (floats to ``orjson``), in lone surrogates, and
+in how deep a value may be; in writing, also in NaN and infinity (``null`` to ``orjson``) and keys that are no text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import Enum
+from typing import Any, Callable, Optional
+from uuid import UUID
+
+__all__ = ["decode", "encode", "use_orjson"]
+
+#: A text with no more brackets is not nested deeper than both can read.
+_MANY_BRACKETS = 400
+#: 2**63 has 19 digits. To find so many in a row, all digits are made 0 (a search by regular expression takes longer
+#: than ``orjson`` itself), and all that open a bracket one of them.
+_LONG_NUMBER = b"0" * 19
+_SHAPE = bytes.maketrans(b"123456789{", b"000000000[")
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _default(value: object) -> Any:
+    """Write what ``orjson`` writes too: what may be sent must not depend on what is installed."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
+_encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_default).encode
+
+
+def decode(text: str) -> Any:
+    """Return the JSON value that ``text`` is. NaN, infinities and numbers beyond a float are no JSON.
+
+    Raises `ValueError` (`json.JSONDecodeError` where the position is known) or `RecursionError`.
+    """
+    if _loads is not None:
+        try:
+            data = text.encode("utf-8")
+            shape = data.translate(_SHAPE)
+            if _LONG_NUMBER not in shape and shape.count(b"[") <= _MANY_BRACKETS:
+                return _loads(data)
+        except ValueError:  # a lone surrogate, or what is no JSON to orjson: the library decides
+            pass
+    return _decoder.decode(text)
+
+
+def encode(value: Any) -> str:
+    """Return the JSON text of ``value``, which can be written as UTF-8.
+
+    Raises `TypeError`, `ValueError` or `RecursionError` for what JSON cannot say.
+    """
+    if _dumps is not None:
+        try:
+            data: bytes = _dumps(value)
+        except TypeError:
+            pass
+        else:
+            if b"null" not in data:  # NaN, perhaps
+                return data.decode("utf-8")
+    try:
+        text = _encode(value)
+        if not text.isascii():
+            text.encode("utf-8")
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8 form; escaped, it still is the text that was meant.
+        return _encode_ascii(value)
+    return text
+
+
+_loads: Optional[Callable[[bytes], Any]] = None
+_dumps: Optional[Callable[[Any], bytes]] = None
+
+
+def use_orjson(wanted: bool) -> None:
+    """Use ``orjson`` if it is installed, or never."""
+    global _loads, _dumps
+    _loads = _dumps = None
+    if not wanted:
+        return
+    try:
+        import orjson
+    except ImportError:
+        return
+    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    _loads = orjson.loads
+    _dumps = lambda value: orjson.dumps(value, option=options)  # noqa: E731
+
+
+use_orjson(True)

@@ -1,0 +1,127 @@
+"""What ``jsonschema-rs`` finds valid, and what our short cuts find, is what ``jsonschema`` finds.
+
+``OCPPJ_FUZZ_SEED`` chooses other payloads than those of every run.
+"""
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import jsonschema
+import pytest
+
+from ocppj import Feature, ValidationError, v16
+from ocppj.fast import plain_schema, quick_verdict
+from ocppj.validation import _extended, _formats, _is_date_time_text, _validator, check_payload, use_accelerators
+from tests.fuzz.mutations import mutated, samples
+from tests.versions.strategies import ROOT, load
+
+SEED = int(os.environ.get("OCPPJ_FUZZ_SEED", "20260102"))
+COUNT = 20_000
+#: In CI all of this takes less than 40 s on one core of two.
+PATIENCE = 120
+
+PATHS = sorted(ROOT.glob("ocppj/v*/schemas/*.json"))
+
+
+def as_feature(schema: Dict[str, Any]) -> Feature:
+    return Feature("Any", v16.ResetRequest, None, schema)
+
+
+def as_given(schema: Dict[str, Any]) -> Any:
+    """Return the validator of ``jsonschema`` without any short cut of ours."""
+    base = jsonschema.validators.validator_for(schema, default=jsonschema.Draft6Validator)
+    return _extended(base, {})(schema, format_checker=_formats)
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from numbers(each)
+    elif isinstance(value, (int, float)):
+        yield value
+
+
+def show(path: Path, payload: Any) -> str:
+    return f"{path.parent.parent.name}/{path.stem}: {json.dumps(payload)[:2000]}"
+
+
+def fault(feature: Feature, payload: Any) -> Optional[Tuple[Any, str, str]]:
+    try:
+        check_payload(feature, False, payload)
+    except ValidationError as error:
+        return error.code, error.path, error.description
+    return None
+
+
+def spoilt(schema: Dict[str, Any], count: int, number: int) -> List[Any]:
+    chance = random.Random(number)
+    whole = [{}, *samples(schema, 4, number)]
+    return whole + [mutated(chance, chance.choice(whole)) for _ in range(count)]
+
+
+@pytest.fixture
+def accelerators() -> Iterator[None]:
+    yield
+    use_accelerators(True)
+
+
+def test_every_bundled_schema_is_plain() -> None:
+    assert [path for path in PATHS if plain_schema(load(path)) is None] == []
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_all_verdicts_are_the_same(accelerators: None) -> None:
+    pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed: there is no other verdict")
+    begun, seen, valid, left = time.monotonic(), 0, 0, 0
+    print(f"OCPPJ_FUZZ_SEED={SEED}")
+    share = -(-COUNT // len(PATHS))
+    for path in PATHS:
+        schema = load(path)
+        feature, exact = as_feature(schema), as_given(schema)
+        quick = quick_verdict(plain_schema(schema) or {}, _is_date_time_text)
+        short = _validator(feature, False)
+        assert quick is not None and short is not None
+        for payload in spoilt(schema, share, SEED):
+            wanted = exact.is_valid(payload)
+            try:
+                verdict = quick(payload)
+            except UnicodeEncodeError:  # a lone surrogate
+                left += 1
+            else:
+                if verdict != wanted:
+                    # Of multiples so large that floats have no decimals there, it is not asked.
+                    assert wanted and any(abs(each) > 1e14 for each in numbers(payload)), show(path, payload)
+                    left += 1
+            assert short.exact.is_valid(payload) == wanted, show(path, payload)
+            seen += 1
+            valid += wanted
+    taken = time.monotonic() - begun
+    print(f"{seen} payloads, {valid} of them valid, {left} left to jsonschema, {taken:.1f} s")
+    assert seen >= COUNT
+    assert seen * 0.05 < valid < seen * 0.95
+    assert left < seen * 0.05
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_faults_are_told_alike(accelerators: None) -> None:
+    pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed: there is nothing to compare with")
+    told = 0
+    for path in PATHS[::3]:
+        schema = load(path)
+        feature, plain = as_feature(schema), as_feature({**schema, "not": {"type": "array"}})
+        assert plain_schema(plain.request_schema or {}) is None, "judged by jsonschema alone, as it was given"
+        spoils = spoilt(schema, 6, SEED + 1)
+        use_accelerators(True)
+        fast = [fault(feature, payload) for payload in spoils]
+        use_accelerators(False)
+        slow = [fault(feature, payload) for payload in spoils]
+        given = [fault(plain, payload) for payload in spoils]
+        assert fast == slow == given
+        told += len(fast) - fast.count(None)
+    assert told > len(PATHS) / 3
