@@ -6,8 +6,10 @@ is answered once: with what its handler returns, with an error, or later by ``se
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Iterable, Mapping, Optional, Union
+from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Union
 
 from .clock import Clock, SystemClock
 from .connection import AnswerMemory, Connection
@@ -58,6 +60,7 @@ class Answering(Registering):
         self._handlers = Handlers()
         self._answers = AnswerMemory(repeat_answers)
         self._max_waiting_calls = max_waiting_calls
+        self._inside = threading.local()  # .connection: the one that this thread is reading or writing
 
     def _receive_call(self, connection: Connection, call: Call) -> None:
         again = self._answers.get(connection.client_id, call.unique_id)
@@ -88,17 +91,28 @@ class Answering(Registering):
             response = handler(connection.client_id, call.payload, call.unique_id, call.action, signature)
         except OCPPError as error:
             self._answer_handled(connection, call, error)
-        except Exception:
+        except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
             self.log.exception("%s: the handler of %s failed", connection.client_id, call.action)
             failure = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
             self._answer_handled(connection, call, failure)
         else:
+            if response is not None and not isinstance(response, Payload):
+                words = "%s: the handler of %s returned %r, which is no message"
+                self.log.error(words, connection.client_id, call.action, response)
+                response = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
             if response is not None:
                 self._answer_handled(connection, call, response)
+
+    def _receive_send(self, connection: Connection, message: Send) -> None:
+        if connection.unanswered() >= self._max_waiting_calls or not connection.begin(message):
+            self.log.warning("%s: dropped %s: too many wait, or one of its id", connection.client_id, message.action)
+            return
+        self._submit(connection, self._handle_send, connection, message)
 
     def _handle_send(self, connection: Connection, message: Send) -> None:
         """Run the handler of a SEND, which is never answered (OCPP 2.1 Part 4 section 4.2.4)."""
         assert isinstance(message.payload, Payload)
+        connection.finish_call(message)
         handler = self._handlers.for_request(message.payload)
         if handler is None:
             self.log.warning("%s: nobody handles %s", connection.client_id, message.action)
@@ -106,7 +120,7 @@ class Answering(Registering):
         try:
             signature = self.check_signature(message, connection.client_id)
             handler(connection.client_id, message.payload, message.unique_id, message.action, signature)
-        except Exception:
+        except BaseException:
             self.log.exception("%s: the handler of %s failed", connection.client_id, message.action)
 
     def _send_result_error(self, connection: Connection, message_id: str, error: OCPPError) -> None:
@@ -121,22 +135,25 @@ class Answering(Registering):
             self.log.warning("%s: a CALLRESULTERROR was not sent: %s", connection.client_id, failure)
 
     def _answer_handled(self, connection: Connection, call: Call, response: Union[Payload, OCPPError]) -> None:
-        if not connection.is_unanswered(call):
+        if not connection.finish_call(call):
             self.log.error("%s: the handler answered %s twice", connection.client_id, call.action)
             return
         if isinstance(response, OCPPError):
             self._send_error(connection, call.unique_id, response.code, response.description, response.details)
             return
         try:
-            self._answer(connection, call.unique_id, response)
+            self._answer(connection, call.unique_id, call, response)
         except UsageError as error:
             self.log.error("%s: the answer to %s cannot be sent: %s", connection.client_id, call.action, error)
         except TransportError as error:
             self.log.warning("%s: the answer to %s was not sent: %s", connection.client_id, call.action, error)
 
-    def _answer(self, connection: Connection, message_id: str, response: Payload) -> None:
+    def _answer_later(self, connection: Connection, message_id: str, response: Payload) -> None:
+        """Answer the CALL of that id, one that is waiting or one that nobody knows of; see `Client.send_response`."""
+        self._answer(connection, message_id, connection.finish(message_id), response)
+
+    def _answer(self, connection: Connection, message_id: str, call: Optional[Call], response: Payload) -> None:
         """Send ``response``; one that cannot be sent is replaced by a CALLERROR, and the error is raised."""
-        call = connection.finish(message_id)
         action = None if call is None else call.action
         # A signed request gets a signed answer from who can sign (2.x Part 4 section 7.2).
         signed = call is not None and call.signature is not None and self._signer is not None
@@ -195,10 +212,10 @@ class Answering(Registering):
             connection.finish(message_id)
         try:
             text = self.create_call_error(message_id, code, description, details, connection.dialect).to_json()
-        except UsageError as error:
+        except Exception as error:
             self.log.error("%s: a CALLERROR cannot be sent as it is: %s", connection.client_id, error)
             plain = connection.dialect.spell(ErrorCode.GENERIC_ERROR)
-            text = CallError(message_id, plain, description).to_json()
+            text = CallError(message_id, plain, str(description)).to_json()
         try:
             if finish:
                 self._write_answer(connection, message_id, text)
@@ -229,7 +246,7 @@ class Answering(Registering):
     def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return function(*arguments)
-        except Exception:
+        except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
             self.log.exception("%s failed", getattr(function, "__qualname__", function))
             return None
 
@@ -237,8 +254,19 @@ class Answering(Registering):
         observers = self._handlers.observers
         if observers:
             frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
-            for observer in observers:
-                self._guarded(observer, frame)
+            with self._in(connection):
+                for observer in observers:
+                    self._guarded(observer, frame)
+
+    @contextmanager
+    def _in(self, connection: Connection) -> Iterator[None]:
+        """Mark this thread as one on which ``call()`` over ``connection`` would wait for itself."""
+        before = getattr(self._inside, "connection", None)
+        self._inside.connection = connection
+        try:
+            yield
+        finally:
+            self._inside.connection = before
 
 
 def _code_for(error: UsageError) -> ErrorCode:

@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
+from .dialect import Dialect
 from .messages import SignatureResult
 from .payloads import Payload
 
@@ -44,12 +45,19 @@ class CallFuture(Future[R]):
 
 
 class OpenCall:
-    """One request that has not ended. ``fragile`` ends it with the connection, even one that will be regained."""
+    """One request that has not ended.
 
-    def __init__(self, request: Payload, future: CallFuture[Any], fragile: bool) -> None:
+    ``connection`` is the one it ends with, even if that will be regained; ``None`` for a request that outlives its
+    connection. ``version`` is the OCPP version it was made for.
+    """
+
+    def __init__(
+        self, request: Payload, future: CallFuture[Any], connection: Optional[object] = None, version: str = ""
+    ) -> None:
         self.request = request
         self.future = future
-        self.fragile = fragile
+        self.connection = connection
+        self.version = version
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
         """End the call with ``response``."""
@@ -92,10 +100,10 @@ class OpenCalls:
                 del self._calls[client_id]
             return call
 
-    def take_client(self, client_id: str) -> List[OpenCall]:
-        """Remove and return all calls to that client."""
-        with self._lock:
-            return list(self._calls.pop(client_id, {}).values())
+    def take_over(self, connection: object) -> List[OpenCall]:
+        """Remove and return all calls that end with ``connection``."""
+        taken = (self.take(client_id, message_id) for client_id, message_id in self.over(connection))
+        return [call for call in taken if call is not None]
 
     def take_all(self) -> List[OpenCall]:
         """Remove and return all calls."""
@@ -104,12 +112,22 @@ class OpenCalls:
             self._calls.clear()
             return calls
 
-    def fragile(self) -> List[Tuple[str, str]]:
-        """Return (client id, message id) of the calls that end with the connection."""
+    def over(self, connection: Optional[object]) -> List[Tuple[str, str]]:
+        """Return (client id, message id) of the calls that end with ``connection``."""
         with self._lock:
             return [
                 (client_id, message_id)
                 for client_id, calls in self._calls.items()
                 for message_id, call in calls.items()
-                if call.fragile
+                if call.connection is not None and call.connection is connection
+            ]
+
+    def foreign(self, dialect: Dialect) -> List[Tuple[str, str, str]]:
+        """Return (client id, message id, OCPP version) of the calls made for another version than ``dialect``'s."""
+        with self._lock:
+            return [
+                (client_id, message_id, call.version)
+                for client_id, calls in self._calls.items()
+                for message_id, call in calls.items()
+                if call.version != dialect.version
             ]

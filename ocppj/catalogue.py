@@ -23,6 +23,9 @@ class Catalogue:
         self._by_response: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
         # Features whose types are not imported yet, so that the two tables above lack them.
         self._unread: Dict[Dialect, List[Feature]] = {}
+        given: object = profiles
+        if isinstance(given, (str, Profile)) or not hasattr(given, "__iter__"):
+            raise UsageError(f"profiles is a list of profiles, such as v16.PROFILES, not {profiles!r}")
         for profile in profiles:
             self.add_profile(profile)
 
@@ -106,6 +109,11 @@ class Catalogue:
         if not self._profiles:
             raise UsageError("the endpoint has no profiles, hence no OCPP version")
         return self._profiles[0].dialect
+
+    def _dialect_with(self, request_type: Type[Payload]) -> Dialect:
+        """Return the first version that has the request. Raises `UnsupportedFeature`."""
+        self._lookup(self._by_request, request_type, None)
+        return next(each for each in self.dialects if (each, request_type) in self._by_request)
 
     def _lookup(
         self,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
-from types import TracebackType
-from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Type, TypeVar, Union, overload
+from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Sequence, TypeVar, Union, overload
 
 from .calls import CallFuture
 from .clock import Clock
@@ -14,10 +12,11 @@ from .dialect import Dialect
 from .dispatcher import DEFAULT_TIMEOUT, ClientDispatcher, DefaultClientDispatcher
 from .endpoint import Pending
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
-from .node import Node
+from .handlers import check_callable
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
+from .running import Running
 from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 from .state import PendingRequestState
@@ -31,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=Payload)
 
 
-class Client(Node):
+class Client(Running):
     """A charge point called ``id``, with one connection to a central system.
 
     ``profiles`` say what it speaks; their OCPP versions are offered in order. ``timeout`` is how long a request may
@@ -75,6 +74,9 @@ class Client(Node):
         verifier: Optional[Verifier] = None,
         **transport: Any,
     ) -> None:
+        if not isinstance(id, str) or not id:
+            raise UsageError("a client's id is a text that is not empty")
+        self.id = id
         super().__init__(
             profiles,
             clock=clock,
@@ -88,16 +90,13 @@ class Client(Node):
             signer=signer,
             verifier=verifier,
         )
-        if not isinstance(id, str) or not id:
-            raise UsageError("a client's id is a text that is not empty")
         if ws_client is not None and transport:
             raise UsageError(f"give the ws_client its options itself: {', '.join(transport)}")
-        self.id = id
         self._ws: WsClient = WebSocketClient(clock=self._clock, **transport) if ws_client is None else ws_client
         if reconnect is not None:
             self._ws.reconnect = reconnect
         self._state = PendingRequestState() if state is None else state
-        self._dispatcher = DefaultClientDispatcher() if dispatcher is None else dispatcher
+        self._dispatcher: ClientDispatcher = DefaultClientDispatcher() if dispatcher is None else dispatcher
         self._dispatcher.set_timeouts(self._timeouts)
         self._dispatcher.set_timeout(timeout)
         self._dispatcher.set_pending_request_state(self._state)
@@ -106,10 +105,8 @@ class Client(Node):
         self._ws.set_connected_handler(self._connected)
         self._ws.set_message_handler(self._receive)
         self._ws.set_disconnected_handler(self._disconnected)
-        self._lock = threading.Lock()  # guards the four below
-        self._started = False
+        # Guarded by the lock:
         self._connection: Optional[Connection] = None
-        self._ended = threading.Event()  # set when there is no connection and none will be regained
         self._end: Optional[Close] = None
         self._disconnected_handler: Optional[Callable[[Close], None]] = None
         self._reconnected_handler: Optional[Callable[[], None]] = None
@@ -123,18 +120,11 @@ class Client(Node):
         connection is tried once. Raises `Stopped` when `stop` was called meanwhile, and `UsageError` when the client is
         started already or has no profiles.
         """
-        if not self.profiles:
-            raise UsageError("the client has no profiles, hence no OCPP version to offer")
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
                 raise UsageError(f"OCPP {dialect.version} does not allow the id {self.id!r}")
-        with self._lock:
-            if self._started:
-                raise UsageError(f"client {self.id!r} is started already")
-            self._started = True
-            self._end = None
-            self._ended.clear()
-        self._timeouts.start()
+        self._begin()
+        self._end = None
         try:
             self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects])
         except BaseException as error:
@@ -164,30 +154,8 @@ class Client(Node):
         if end is not None and (end.error is not None or end.code == 1006):
             raise ConnectionLost(f"the connection broke: {end}")
 
-    def stop(self) -> None:
-        """Close the connection and end every request with `Stopped`; return when threads and sockets are gone.
-
-        May be called from any thread, handlers included, and more than once.
-        """
-        with self._lock:
-            self._started = False
-        self._dispatcher.stop()
-        for open_call in self._calls.take_all():
-            open_call.fail(Stopped("the client was stopped", open_call.future.message_id))
-        self._ws.stop()
-        self._timeouts.stop()
-        self._ended.set()
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
+    def __str__(self) -> str:
+        return f"client {self.id!r}"
 
     @property
     def version(self) -> Optional[str]:
@@ -259,7 +227,7 @@ class Client(Node):
 
         When the response cannot be sent, a CALLERROR is sent in its place.
         """
-        self._answer(self._connection_of(self.id), message_id, response)
+        self._answer_later(self._connection_of(self.id), message_id, response)
 
     def send_error(
         self,
@@ -275,11 +243,13 @@ class Client(Node):
 
     def set_disconnected_handler(self, handler: F) -> F:
         """Call ``f(close)`` when a connection has ended; `ocppj.ws.base.Close` says how."""
+        check_callable(handler, ["close"])
         self._disconnected_handler = handler
         return handler
 
     def set_reconnected_handler(self, handler: F) -> F:
         """Call ``f()`` when a lost connection is regained."""
+        check_callable(handler, [])
         self._reconnected_handler = handler
         return handler
 
@@ -298,6 +268,7 @@ class Client(Node):
         if not started:
             return
         if self._dispatcher.is_running():
+            self._drop_foreign(dialect)
             self._dispatcher.resume()
             if self._reconnected_handler is not None:
                 self._submit(connection, self._reconnected_handler)
@@ -306,33 +277,43 @@ class Client(Node):
             if not self._started:  # stop() came between the look above and the start
                 self._dispatcher.stop()
 
+    def _drop_foreign(self, dialect: Dialect) -> None:
+        """End the requests that were made for another OCPP version than the one the connection came back with."""
+        for client_id, message_id, version in self._calls.foreign(dialect):
+            words = f"the connection is back in OCPP {dialect.version}; the request is one of OCPP {version}"
+            self._fail(client_id, ConnectionLost(words, message_id))
+
     def _disconnected(self, channel: Channel, close: Close) -> None:
         with self._lock:
             connection = self._connections.pop(channel, None)
             if self._connection is connection:
                 self._connection = None
             final = not (self._started and self._ws.reconnect)
-            ended_by_itself = final and self._started
-            if ended_by_itself:
-                self._started = False
-                self._end = close
         self.log.info("%s: connection %s", self.id, close)
         if final:
-            self._dispatcher.stop()
-            for open_call in self._calls.take_all():
-                open_call.fail(ConnectionLost(f"the connection was {close}", open_call.future.message_id))
+            self._end_session(close)
         else:
-            self._suspend(close)
+            self._suspend(connection, close)
         if connection is not None and self._disconnected_handler is not None:
             self._submit(connection, self._disconnected_handler, close)
-        if ended_by_itself:
-            self._timeouts.stop(0)
-            self._ended.set()
 
-    def _suspend(self, reason: object) -> None:
-        """Keep requests back until the connection is regained; those of `call` end now."""
+    def _end_session(self, close: Close) -> None:
+        """Take note that the connection has ended and will not be regained: after it a new session may begin."""
+        self._dispatcher.stop()
+        open_calls = self._calls.take_all()
+        if self._started:  # not by stop(), which does the rest itself
+            self._timeouts.stop(0)
+            with self._lock:
+                self._started = False
+                self._end = close
+                self._ended.set()
+        for open_call in open_calls:
+            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.future.message_id))
+
+    def _suspend(self, connection: Optional[Connection], reason: object) -> None:
+        """Keep requests back until the connection is regained; those of `call` over it end now."""
         self._dispatcher.pause()
-        for client_id, message_id in self._calls.fragile():
+        for client_id, message_id in self._calls.over(connection):
             self._fail(client_id, ConnectionLost(f"the connection was lost: {reason}", message_id))
         if self._connection is not None:  # regained meanwhile: whoever regained it may have resumed before the pause
             self._dispatcher.resume()
@@ -342,19 +323,22 @@ class Client(Node):
         try:
             self._write(connection, text)
         except TransportError as error:
-            # One write failed; the requests that wait behind it need not fail too.
-            if self._ws.reconnect:
-                with self._lock:
-                    if self._connection is connection:
-                        self._connection = None
-                self._suspend(error)
+            with self._lock:
+                lost = self._ws.reconnect and self._connection is connection
+                if lost:
+                    self._connection = None
+            if lost:  # one write failed; the requests that wait behind it need not fail too
+                self._suspend(connection, error)
             raise
 
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         return lambda client_id, *arguments: handler(*arguments)
 
-    def _is_cut_off(self, client_id: str) -> bool:
-        return self._connection is None
+    def _parameters(self, *names: str) -> Sequence[str]:
+        return names
+
+    def _current(self, client_id: str) -> Optional[Connection]:
+        return self._connection
 
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
         self._dispatcher.send_request(bundle)

@@ -35,10 +35,13 @@ class Connection:
         with self._lock:
             return len(self._unanswered)
 
-    def is_unanswered(self, call: Call) -> bool:
-        """Tell whether ``call`` has not been answered."""
+    def finish_call(self, call: Call) -> bool:
+        """Note that ``call`` is done with; return false when it was already."""
         with self._lock:
-            return self._unanswered.get(call.unique_id) is call
+            if self._unanswered.get(call.unique_id) is not call:
+                return False
+            del self._unanswered[call.unique_id]
+            return True
 
     def finish(self, message_id: str) -> Optional[Call]:
         """Note that an answer goes out; return the CALL it answers, if it is known."""

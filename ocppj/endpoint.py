@@ -141,6 +141,8 @@ class Endpoint(Catalogue):
         `UsageError` for a code that no version knows.
         """
         dialect = dialect or self._default_dialect()
+        if not isinstance(description, str) or not isinstance(details, (Mapping, type(None))):
+            raise UsageError("a CALLERROR has a description, which is text, and details, which are a dict")
         if not isinstance(code, ErrorCode):
             if not is_error_code_valid(code):
                 raise UsageError(f"{code!r} is no error code")

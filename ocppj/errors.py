@@ -29,7 +29,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 __all__ = [
     "CallCanceled",
@@ -120,13 +120,15 @@ class OCPPError(OcppjError):
         self,
         code: Union[ErrorCode, str],
         description: str = "",
-        details: Optional[Dict[str, Any]] = None,
+        details: Optional[Mapping[str, Any]] = None,
         message_id: Optional[str] = None,
     ) -> None:
+        if details is not None and not isinstance(details, Mapping):
+            raise TypeError(f"details is a JSON object (a dict), not {details!r}")
         super().__init__(code, description, details, message_id)
-        self.code = code if isinstance(code, ErrorCode) else parse_error_code(code)
-        self.description = description
-        self.details: Dict[str, Any] = {} if details is None else details
+        self.code = code if isinstance(code, ErrorCode) else parse_error_code(str(code))
+        self.description = "" if description is None else str(description)
+        self.details: Dict[str, Any] = {} if details is None else dict(details)
         self.message_id = message_id
 
     def __str__(self) -> str:

@@ -6,19 +6,20 @@ one peer, and its handlers are called without the id (``_adapt`` drops it). Ever
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
-from .errors import CallFailed, MessageError, OCPPError
+from .errors import CallFailed, MessageError, OCPPError, UsageError
 from .payloads import Payload
 from .signed_endpoint import SignedEndpoint
 
 __all__ = ["Frame", "Handlers", "InvalidMessageHook", "Observer", "Registering", "RequestHandler"]
 
 # (client id, request, message id, action, signature) -> a response, or None to answer later
-RequestHandler = Callable[..., Optional[Payload]]
+RequestHandler = Callable[..., Any]
 # (client id, error, raw text, parsed elements) -> the error to send instead, or None
 InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
 AfterHandler = Callable[[str, Any], None]
@@ -77,6 +78,19 @@ class Registering(SignedEndpoint):
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``handler`` as a function that takes the client's id first."""
 
+    @abstractmethod
+    def _parameters(self, *names: str) -> Sequence[str]:
+        """Return the names of a handler's parameters: these, and the client's id before them on a server."""
+
+    def _adapted(self, handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
+        check_callable(handler, self._parameters(*names))
+        return self._adapt(handler)
+
+    def _check_type(self, request_type: Type[Payload]) -> None:
+        if not isinstance(request_type, type) or not issubclass(request_type, Payload):
+            raise UsageError(f"a message type is wanted, such as v16.HeartbeatRequest, not {request_type!r}")
+        self._lookup(self._by_request, request_type, None)
+
     def on(
         self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
     ) -> Callable[[F], F]:
@@ -87,10 +101,11 @@ class Registering(SignedEndpoint):
         raises `OCPPError`, or returns ``None`` and answers later with ``send_response`` or ``send_error``. A later
         registration replaces an earlier one. Raises `UnsupportedFeature` when no profile has the type.
         """
-        self._lookup(self._by_request, request_type, None)
+        self._check_type(request_type)
 
         def register(handler: F) -> F:
-            adapted = self._adapt(handler)
+            names = ["request"] + ["message_id"] * pass_id + ["signature"] * pass_signature
+            adapted = self._adapted(handler, *names)
 
             def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
                 more = ([message_id] if pass_id else []) + ([signature] if pass_signature else [])
@@ -106,10 +121,10 @@ class Registering(SignedEndpoint):
 
         It runs on the thread that sent the response.
         """
-        self._lookup(self._by_request, request_type, None)
+        self._check_type(request_type)
 
         def register(handler: F) -> F:
-            self._handlers.after.setdefault(request_type, []).append(self._adapt(handler))
+            self._handlers.after.setdefault(request_type, []).append(self._adapted(handler, "request"))
             return handler
 
         return register
@@ -119,7 +134,8 @@ class Registering(SignedEndpoint):
 
         ``pass_signature`` is as in `on`.
         """
-        adapted = self._adapt(handler)
+        names = ["request", "message_id", "action"] + ["signature"] * pass_signature
+        adapted = self._adapted(handler, *names)
 
         def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
             return adapted(client_id, request, message_id, action, *([signature] if pass_signature else []))
@@ -129,12 +145,12 @@ class Registering(SignedEndpoint):
 
     def set_response_handler(self, handler: F) -> F:
         """Call ``f(client_id, response, message_id)`` for each response, besides the future."""
-        self._handlers.response = self._adapt(handler)
+        self._handlers.response = self._adapted(handler, "response", "message_id")
         return handler
 
     def set_error_handler(self, handler: F) -> F:
         """Call ``f(client_id, error: OCPPError, details)`` for each CALLERROR, besides the future."""
-        self._handlers.error = self._adapt(handler)
+        self._handlers.error = self._adapted(handler, "error", "details")
         return handler
 
     def set_result_error_handler(self, handler: F) -> F:
@@ -142,7 +158,7 @@ class Registering(SignedEndpoint):
 
         ``error.message_id`` is the id of the CALL that was answered. OCPP 2.1 only (Part 4 section 4.2.3).
         """
-        self._handlers.result_error = self._adapt(handler)
+        self._handlers.result_error = self._adapted(handler, "error", "details")
         return handler
 
     def set_canceled_request_handler(self, handler: F) -> F:
@@ -151,7 +167,7 @@ class Registering(SignedEndpoint):
         ``error`` is a `CallFailed` with a ``code`` and a ``description``. It runs on the thread on which that is found
         out, and must not block.
         """
-        self._handlers.canceled = self._adapt(handler)
+        self._handlers.canceled = self._adapted(handler, "message_id", "request", "error")
         return handler
 
     def set_invalid_message_hook(self, hook: F) -> F:
@@ -160,15 +176,32 @@ class Registering(SignedEndpoint):
         ``fields`` is ``None`` when the frame is no JSON array. An `OCPPError` that it returns is sent in place of the
         error, if one is to be sent. It runs on the thread that reads the connection, and must not block.
         """
-        self._handlers.invalid_message = self._adapt(hook)
+        self._handlers.invalid_message = self._adapted(hook, "error", "text", "fields")
         return hook
 
     def set_ignored_message_handler(self, handler: F) -> F:
         """Call ``f(client_id, fields)`` for each answer that no request waits for; on the reading thread."""
-        self._handlers.ignored_message = self._adapt(handler)
+        self._handlers.ignored_message = self._adapted(handler, "fields")
         return handler
 
     def add_observer(self, observer: Observer) -> Observer:
         """Call ``observer(frame)`` for each `Frame` in and out, on the thread that reads or writes it."""
+        check_callable(observer, ["frame"])
         self._handlers.observers += (observer,)
         return observer
+
+
+def check_callable(handler: Any, names: Sequence[str]) -> None:
+    """Raise `UsageError` unless ``handler`` can be called with so many arguments."""
+    wanted = f"f({', '.join(names)})"
+    if not callable(handler):
+        raise UsageError(f"a handler is a function {wanted}, not {handler!r}")
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return
+    try:
+        signature.bind(*names)
+    except TypeError as error:
+        name = getattr(handler, "__qualname__", repr(handler))
+        raise UsageError(f"the handler {name}{signature} is to be called as {wanted}: {error}") from None

@@ -225,5 +225,5 @@ class Lane:
     def _cancel(self, bundle: RequestBundle, error: CallFailed) -> None:
         try:
             self._canceled(bundle.message_id, bundle.call.payload, error)
-        except Exception:
+        except BaseException:
             get_logger().exception("a canceled-request callback failed")

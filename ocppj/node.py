@@ -12,7 +12,6 @@ A client and a server differ in who their peers are: `Client` and `Server` fill 
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from functools import partial
 from typing import Any, Callable, ContextManager, Dict, Iterable, Optional, Sequence
@@ -81,7 +80,6 @@ class Node(Answering):
         self._connections: Dict[Channel, Connection] = {}
         self._max_bad_messages = max_bad_messages
         self._answer_unknown_types = answer_unknown_types
-        self._reading = threading.local()  # .connection: the one whose frame this thread is receiving
 
     # What a client and a server do differently
 
@@ -98,8 +96,8 @@ class Node(Answering):
         """Have the dispatcher cancel a request; return whether it did."""
 
     @abstractmethod
-    def _is_cut_off(self, client_id: str) -> bool:
-        """Tell whether there is no connection to that peer now."""
+    def _current(self, client_id: str) -> Optional[Connection]:
+        """Return the connection to that peer, or ``None`` when there is none now."""
 
     @abstractmethod
     def _pending(self, client_id: str) -> Pending:
@@ -123,10 +121,14 @@ class Node(Answering):
         self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool, signed: bool
     ) -> CallFuture[Any]:
         """Check, encode and queue ``request``; see `Client.send_request`."""
-        call = self.create_call(request, self._dialect_of(client_id), client_id=client_id, signed=signed)
+        check_timeout(timeout)
+        check_payload_given(request)
+        dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
+        connection = self._current(client_id) if fragile else None
+        call = self.create_call(request, dialect, client_id=client_id, signed=signed)
         bundle = RequestBundle(call, call.to_json())
         future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
-        if not self._calls.add(client_id, OpenCall(request, future, fragile)):
+        if not self._calls.add(client_id, OpenCall(request, future, connection, dialect.version)):
             raise UsageError(f"a request with the id {call.unique_id!r} is waiting already")
         if timeout is not None:
             expiry = CallTimeout(f"no answer within {timeout} seconds", call.unique_id)
@@ -139,16 +141,19 @@ class Node(Answering):
             if open_call is not None:
                 open_call.fail(error)
             raise
-        if fragile and self._is_cut_off(client_id):
+        if fragile and self._current(client_id) is not connection:
             # The connection was lost since it was looked at, perhaps before the call was there to be ended with it.
             self._fail(client_id, ConnectionLost("the connection was lost", call.unique_id))
+        elif future.done() and not isinstance(future.exception(), OCPPError):
+            # It ended before it was queued: nobody could withdraw it then.
+            self._withdraw(client_id, call.unique_id, CallCanceled("the request had ended", call.unique_id))
         return future
 
     def _call(self, client_id: str, request: Payload, timeout: Optional[float], signed: bool) -> Any:
         """Send ``request`` and wait for its end; see `Client.call`."""
-        reading = getattr(self._reading, "connection", None)
-        if reading is not None and reading.client_id == client_id:
-            raise WouldDeadlock("call() on the thread that reads the connection: use send_request(), or a handler")
+        inside = getattr(self._inside, "connection", None)
+        if inside is not None and inside.client_id == client_id:
+            raise WouldDeadlock("call() where the connection is read or written: use send_request(), or a handler")
         if self._timeouts.is_firing():
             raise WouldDeadlock("call() on the thread that ends requests in time: use send_request()")
         future = self._send_request(client_id, request, timeout, fragile=True, signed=signed)
@@ -198,15 +203,12 @@ class Node(Answering):
         if connection is None:
             self.log.warning("ignored a frame on a connection that has ended")
             return
-        self._observe("in", connection, text)
-        if not text:
-            self.log.warning("%s: ignored an empty frame", connection.client_id)
-            return
-        self._reading.connection = connection
-        try:
-            self._interpret(connection, text)
-        finally:
-            self._reading.connection = None
+        with self._in(connection):
+            self._observe("in", connection, text)
+            if text:
+                self._interpret(connection, text)
+            else:
+                self.log.warning("%s: ignored an empty frame", connection.client_id)
 
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None
@@ -220,7 +222,7 @@ class Node(Answering):
             return
         connection.count_good()
         if isinstance(message, Send):
-            self._submit(connection, self._handle_send, connection, message)
+            self._receive_send(connection, message)
         elif isinstance(message, CallResultError):
             self._receive_result_error(connection, message)
         elif isinstance(message, Call):
@@ -310,3 +312,19 @@ class Node(Answering):
             open_call.fail(error)
         if self._handlers.error is not None:
             self._submit(connection, self._handlers.error, connection.client_id, error, error.details)
+
+
+def check_timeout(timeout: Optional[float]) -> None:
+    """Raise `UsageError` for what is no number of seconds, and `CallTimeout` when there is no time left."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
+        raise UsageError(f"a timeout is a number of seconds, not {timeout!r}")
+    if timeout <= 0:
+        raise CallTimeout(f"no answer within {timeout} seconds: nothing was sent")
+
+
+def check_payload_given(request: object) -> None:
+    """Raise `UsageError` for a request that is no message."""
+    if not isinstance(request, Payload):
+        raise UsageError(f"a request is an object of a message type, not {request!r}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from types import TracebackType
 from typing import (
     Any,
     Callable,
@@ -13,7 +11,7 @@ from typing import (
     List,
     Mapping,
     Optional,
-    Type,
+    Sequence,
     TypeVar,
     Union,
     overload,
@@ -26,10 +24,11 @@ from .dialect import Dialect
 from .dispatcher import DEFAULT_TIMEOUT, DefaultServerDispatcher, ServerDispatcher
 from .endpoint import Pending
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, UnknownClient, UsageError
-from .node import Node
+from .handlers import check_callable
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
+from .running import Running
 from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 from .state import ServerState
@@ -43,10 +42,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=Payload)
 
 # Seconds that a new connection of an identity waits for the handlers of the one before.
-_FAREWELL = 30.0
+_FAREWELL = 3.0
 
 
-class Server(Node):
+class Server(Running):
     """A central system, with one connection per charge point.
 
     ``profiles`` say what it speaks; each connection uses those of the OCPP version it negotiated. ``timeout`` is how
@@ -97,7 +96,7 @@ class Server(Node):
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
         self._ws: WsServer = WebSocketServer(**transport) if ws_server is None else ws_server
         self._state = ServerState() if state is None else state
-        self._dispatcher = DefaultServerDispatcher() if dispatcher is None else dispatcher
+        self._dispatcher: ServerDispatcher = DefaultServerDispatcher() if dispatcher is None else dispatcher
         self._dispatcher.set_timeouts(self._timeouts)
         self._dispatcher.set_timeout(timeout)
         self._dispatcher.set_pending_request_state(self._state)
@@ -106,12 +105,9 @@ class Server(Node):
         self._ws.set_connected_handler(self._connected)
         self._ws.set_message_handler(self._receive)
         self._ws.set_disconnected_handler(self._disconnected)
-        self._lock = threading.Lock()  # guards the three below
-        self._started = False
+        # Guarded by the lock:
         self._by_id: Dict[str, Connection] = {}
         self._leaving: Dict[str, Connection] = {}  # those that have ended, and whose last handler has not
-        self._ended = threading.Event()
-        self._ended.set()
         self._new_client_handler: Optional[Callable[[str], Any]] = None
         self._disconnected_client_handler: Optional[Callable[[str], Any]] = None
 
@@ -123,25 +119,24 @@ class Server(Node):
         ``path`` is where clients connect: a template that ends in ``{id}``. Raises `TransportError` when the address
         cannot be had, `UsageError` when the server is started already, has no profiles, or the path is no template.
         """
-        if not self.profiles:
-            raise UsageError("the server has no profiles, hence no OCPP version to speak")
-        with self._lock:
-            if self._started:
-                raise UsageError("the server is started already")
-            self._started = True
-            self._ended.clear()
-        self._timeouts.start()
+        self._begin()
         try:
             self._dispatcher.start()
             self._ws.listen(port, path, host, [dialect.subprotocol for dialect in self.dialects])
         except BaseException:
             self.stop()
             raise
+        if not self._started:  # stop() came while it began to listen
+            self._ws.stop()
+            raise Stopped("the server was stopped while it began to listen")
         return self
 
     def start(self, port: int, path: str = "/{id}", host: str = "0.0.0.0") -> None:
         """Listen, and block until `stop` is called from another thread. Raises what `listen` raises."""
-        self.listen(port, path, host)
+        try:
+            self.listen(port, path, host)
+        except Stopped:
+            return
         self._ended.wait()
 
     def stop(self) -> None:
@@ -149,25 +144,13 @@ class Server(Node):
 
         Returns when threads and sockets are gone. May be called from any thread, handlers included, and more than once.
         """
+        super().stop()
         with self._lock:
-            self._started = False
-        self._dispatcher.stop()
-        for open_call in self._calls.take_all():
-            open_call.fail(Stopped("the server was stopped", open_call.future.message_id))
-        self._ws.stop()
-        self._timeouts.stop()
-        self._ended.set()
+            if not self._started:
+                self._state.clear()  # frames that came while it stopped may have asked for a state
 
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()
+    def __str__(self) -> str:
+        return "the server"
 
     @property
     def url(self) -> str:
@@ -255,7 +238,7 @@ class Server(Node):
         Raises `UnknownClient`, `ValidationError`, `UnsupportedFeature` or `TransportError`. When the response cannot
         be sent, a CALLERROR is sent in its place.
         """
-        self._answer(self._connection_of(client_id), message_id, response)
+        self._answer_later(self._connection_of(client_id), message_id, response)
 
     def send_error(
         self,
@@ -275,11 +258,13 @@ class Server(Node):
 
     def set_new_client_handler(self, handler: F) -> F:
         """Call ``f(client_id)`` when a client has connected, before its first request is handled."""
+        check_callable(handler, ["client_id"])
         self._new_client_handler = handler
         return handler
 
     def set_disconnected_client_handler(self, handler: F) -> F:
         """Call ``f(client_id)`` when a client has disconnected, after its last request was handled."""
+        check_callable(handler, ["client_id"])
         self._disconnected_client_handler = handler
         return handler
 
@@ -327,7 +312,7 @@ class Server(Node):
         self.log.info("%s: connection %s", channel.id, close)
         if current:  # not replaced by a newer connection of the same identity, whose requests these would be
             self._dispatcher.delete_client(channel.id)
-            for open_call in self._calls.take_client(channel.id):
+            for open_call in self._calls.take_over(connection):
                 message_id = open_call.future.message_id
                 open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
         self._submit(connection, self._take_leave, connection)
@@ -345,8 +330,11 @@ class Server(Node):
     def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         return handler
 
-    def _is_cut_off(self, client_id: str) -> bool:
-        return client_id not in self._by_id
+    def _parameters(self, *names: str) -> Sequence[str]:
+        return ("client_id", *names)
+
+    def _current(self, client_id: str) -> Optional[Connection]:
+        return self._by_id.get(client_id)
 
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
         self._dispatcher.send_request(client_id, bundle)

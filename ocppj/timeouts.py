@@ -192,5 +192,5 @@ def _run(callback: Optional[Callable[[], None]]) -> None:
         return
     try:
         callback()
-    except Exception:
+    except BaseException:  # sys.exit() in a canceled-request handler must not end what all others wait for
         get_logger().exception("a timeout callback failed")

@@ -231,7 +231,7 @@ def test_an_answer_that_cannot_be_written_raises_with_its_id(make_side):
     connection = next(iter(side.endpoint._connections.values()))
     connection.channel.close(1000)
     with pytest.raises(TransportError) as caught:
-        side.endpoint._answer(connection, "1", BEAT)
+        side.endpoint._answer_later(connection, "1", BEAT)
     assert caught.value.message_id == "1"
     with pytest.raises(TransportError) as caught:
         side.endpoint._answer_with_error(connection, "2", ErrorCode.GENERIC_ERROR, "", None)
@@ -455,3 +455,41 @@ def test_calls_of_a_peer_that_left_are_still_handled(side):
     side.raw.stop()
     release.set()
     assert handled.wait(3) == [("0",), ("1",), ("2",)]
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, GeneratorExit, pytest.fail.Exception])
+def test_what_would_end_a_thread_ends_a_handler_only(side, end):
+    @side.endpoint.on(v16.HeartbeatRequest)
+    def handle(*arguments):
+        raise end("secret")
+
+    answer = side.raw.ask([2, "1", "Heartbeat", {}])
+    assert answer[:3] == [4, "1", "InternalError"]
+    assert "secret" not in answer[3]
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    assert side.raw.ask([2, "2", "Heartbeat", {}]) == [3, "2", BEAT_WIRE]
+
+
+@pytest.mark.parametrize("wrong", [{"currentTime": "2026-01-02T03:04:05Z"}, "text", False, 5])
+def test_a_handler_that_returns_no_message_is_our_fault(side, wrong):
+    side.endpoint.on(v16.HeartbeatRequest)(lambda *arguments: wrong)
+    assert side.raw.ask([2, "1", "Heartbeat", {}])[:3] == [4, "1", "InternalError"]
+
+
+def test_errors_of_odd_shape_are_refused_and_answered(side):
+    with pytest.raises(TypeError, match="details"):
+        OCPPError(ErrorCode.GENERIC_ERROR, "d", ["a"])
+    assert OCPPError(ErrorCode.GENERIC_ERROR, None).description == ""
+    assert OCPPError(ErrorCode.GENERIC_ERROR, ValueError("x")).description == "x"
+    for description, details in (("d", ["a"]), (5, None)):
+        with pytest.raises(UsageError, match="CALLERROR"):
+            side.send_error("1", ErrorCode.GENERIC_ERROR, description, details)
+        assert side.raw.receive()[:3] == [4, "1", "GenericError"]
+
+    @side.endpoint.on(v16.HeartbeatRequest)
+    def handle(*arguments):
+        error = OCPPError(ErrorCode.GENERIC_ERROR, "d")
+        error.details = ["a"]
+        raise error
+
+    assert side.raw.ask([2, "2", "Heartbeat", {}]) == [4, "2", "GenericError", "d", {}]

@@ -19,6 +19,7 @@ LAYERS = [
     {"lane", "catalogue"},
     {"endpoint", "signed_endpoint", "dispatcher"},
     {"node", "answering", "connection", "calls", "handlers"},
+    {"running"},
     {"client", "server"},
     {"cli", "testing", "__main__"},
 ]

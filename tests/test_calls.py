@@ -9,11 +9,12 @@ import pytest
 
 from ocppj import CallFuture, OCPPError, Stopped
 from ocppj.calls import OpenCall, OpenCalls
+from ocppj.dialect import V16
 from tests.helpers import seconds
 
 
-def make(message_id="1", fragile=False, withdraw=lambda message_id: None):
-    return OpenCall("request", CallFuture(message_id, withdraw), fragile)
+def make(message_id="1", connection=None, withdraw=lambda message_id: None, version="1.6"):
+    return OpenCall("request", CallFuture(message_id, withdraw), connection, version)
 
 
 def test_a_future_carries_the_id_and_the_answer():
@@ -62,25 +63,33 @@ def test_an_id_is_open_once_per_client():
     assert calls.add("A", make())
 
 
-def test_taking_all_of_one_or_of_everyone():
+def test_taking_all():
     calls = OpenCalls()
     mine, yours = [make("1"), make("2")], make("1")
     for each in mine:
         calls.add("A", each)
     calls.add("B", yours)
-    assert calls.take_client("A") == mine
-    assert calls.take_client("A") == []
-    assert calls.take_all() == [yours]
+    assert calls.take_all() == [*mine, yours]
     assert len(calls) == 0
     assert calls.take_all() == []
 
 
-def test_fragile_calls_are_named():
+def test_calls_that_end_with_a_connection_are_named_and_taken():
+    calls, one, other = OpenCalls(), object(), object()
+    for client_id, message_id, connection in (("A", "1", None), ("A", "2", one), ("B", "3", one), ("B", "4", other)):
+        calls.add(client_id, make(message_id, connection))
+    assert calls.over(one) == [("A", "2"), ("B", "3")]
+    assert calls.over(None) == []
+    assert [call.future.message_id for call in calls.take_over(one)] == ["2", "3"]
+    assert calls.take_over(one) == []
+    assert len(calls) == 2
+
+
+def test_calls_of_another_version_are_named():
     calls = OpenCalls()
-    calls.add("A", make("1"))
-    calls.add("A", make("2", fragile=True))
-    calls.add("B", make("3", fragile=True))
-    assert calls.fragile() == [("A", "2"), ("B", "3")]
+    calls.add("A", make("1", version="1.6"))
+    calls.add("A", make("2", version="2.0.1"))
+    assert calls.foreign(V16) == [("A", "2", "2.0.1")]
 
 
 class Race:

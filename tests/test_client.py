@@ -15,6 +15,7 @@ from ocppj import (
     TransportError,
     UsageError,
     v16,
+    v201,
 )
 from ocppj.ws.backoff import Backoff
 from tests.fixtures import (  # noqa: F401
@@ -30,6 +31,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.peers import RawServer
 
 
 def start_in_thread(client, url):
@@ -369,3 +371,56 @@ def test_one_failed_write_does_not_fail_the_requests_behind_it(reconnecting, raw
     for future in others[1:]:
         answer(raw_server)
         assert future.result(seconds(10)) == BEAT
+
+
+def test_connecting_again_inside_the_disconnected_handler(make_client, raw_server):
+    client = make_client()
+    back = threading.Event()
+    failures = []
+
+    @client.set_disconnected_handler
+    def gone(close):
+        if back.is_set():
+            return
+        try:
+            client.connect(raw_server.url)
+        except Exception as error:
+            failures.append(error)
+        back.set()
+
+    client.connect(raw_server.url)
+    raw_server.wait_connected()
+    raw_server.channel.close()
+    assert back.wait(seconds(10))
+    assert failures == []
+    raw_server.wait_connected()
+    assert not client._ended.is_set()
+    assert isinstance(client.send_request(HEARTBEAT, timeout=0.05).exception(seconds(10)), TimeoutError)
+
+
+def test_requests_of_another_version_than_the_regained_connections_are_not_sent(transport, cleanup, clock):
+    first = RawServer(transport, ["ocpp1.6"])
+    cleanup.append(first.stop)
+    client = Client(
+        "CP_1",
+        profiles=[*v201.PROFILES, *v16.PROFILES],
+        ws_client=transport.client(clock=clock, backoff=lambda: Backoff(wait_minimum=10, random_range=0)),
+        clock=clock,
+    )
+    cleanup.append(client.stop)
+    client.connect(first.url)
+    first.wait_connected()
+    assert client.version == "1.6"
+    pending, queued = client.send_request(v16.HeartbeatRequest()), client.send_request(v16.HeartbeatRequest())
+    first.receive()
+    first.ws.stop()
+    assert clock.wait_for_waiters(1, seconds(10))
+    first.ws.listen(int(first.url.rsplit(":", 1)[1]), "/{id}", "127.0.0.1", ["ocpp2.0.1"])
+    later = client.send_request(v201.HeartbeatRequest())
+    clock.advance(10)
+    first.wait_connected()
+    frame = first.receive()
+    assert (frame[1], client.version) == (later.message_id, "2.0.1")
+    for future in (pending, queued):
+        with pytest.raises(ConnectionLost, match="2.0.1"):
+            future.result(seconds(10))

@@ -17,10 +17,9 @@ def connection():
 def test_a_call_is_unanswered_from_begin_to_finish(connection):
     call = Call("1", "Heartbeat", {})
     assert connection.begin(call)
-    assert connection.is_unanswered(call)
     assert connection.unanswered() == 1
     assert connection.finish("1") is call
-    assert not connection.is_unanswered(call)
+    assert not connection.finish_call(call)
     assert connection.finish("1") is None
     assert connection.unanswered() == 0
 
@@ -29,8 +28,9 @@ def test_an_id_that_is_being_handled_is_refused_until_it_is_answered(connection)
     first, second = Call("1", "Heartbeat", {}), Call("1", "Heartbeat", {})
     assert connection.begin(first)
     assert not connection.begin(second)
-    assert not connection.is_unanswered(second), "equal, but another one"
-    connection.finish("1")
+    assert not connection.finish_call(second), "equal, but another one"
+    assert connection.finish_call(first)
+    assert not connection.finish_call(first)
     assert connection.begin(second)
 
 

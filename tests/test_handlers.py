@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from ocppj import Endpoint, Frame, UnsupportedFeature, v16
+from ocppj import Endpoint, Frame, UnsupportedFeature, UsageError, v16
 from ocppj.handlers import Handlers, Registering
 
 RESET = v16.ResetRequest(type="Soft")
@@ -18,10 +18,16 @@ class ServerLike(Registering):
     def _adapt(self, handler):
         return handler
 
+    def _parameters(self, *names):
+        return ("client_id", *names)
+
 
 class ClientLike(ServerLike):
     def _adapt(self, handler):
         return lambda client_id, *arguments: handler(*arguments)
+
+    def _parameters(self, *names):
+        return names
 
 
 def echo(*arguments):
@@ -66,10 +72,51 @@ def test_after_keeps_all(side, first):
 
 
 @pytest.mark.parametrize("register", ["on", "after"])
-@pytest.mark.parametrize("wrong", [v16.ResetResponse, str])
-def test_a_type_that_no_profile_has_is_refused_at_once(register, wrong):
-    with pytest.raises(UnsupportedFeature, match=wrong.__name__):
+def test_a_type_that_no_profile_has_is_refused_at_once(register):
+    with pytest.raises(UnsupportedFeature, match="ResetResponse"):
+        getattr(ServerLike(), register)(v16.ResetResponse)
+
+
+@pytest.mark.parametrize("register", ["on", "after"])
+@pytest.mark.parametrize("wrong", [str, "Reset", RESET, None])
+def test_what_is_no_message_type_is_refused_at_once(register, wrong):
+    with pytest.raises(UsageError, match="message type"):
         getattr(ServerLike(), register)(wrong)
+
+
+SETTERS = [
+    "set_request_handler",
+    "set_response_handler",
+    "set_error_handler",
+    "set_result_error_handler",
+    "set_canceled_request_handler",
+    "set_invalid_message_hook",
+    "set_ignored_message_handler",
+    "add_observer",
+]
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+@pytest.mark.parametrize("wrong", [None, "f", 5])
+def test_what_is_no_function_is_refused_at_once(setter, wrong):
+    with pytest.raises(UsageError, match="function"):
+        getattr(ServerLike(), setter)(wrong)
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+def test_a_function_of_the_wrong_shape_is_refused_and_told_the_right_one(setter):
+    def too_few():
+        """Take nothing."""
+
+    with pytest.raises(UsageError, match="too_few.*to be called as f\\("):
+        getattr(ServerLike(), setter)(too_few)
+
+
+def test_a_handler_written_for_the_other_side_is_refused():
+    with pytest.raises(UsageError, match=r"f\(request\)"):
+        ClientLike().on(v16.ResetRequest)(lambda client_id, request: None)
+    with pytest.raises(UsageError, match=r"f\(client_id, request, message_id\)"):
+        ServerLike().on(v16.ResetRequest, pass_id=True)(lambda client_id, request: None)
 
 
 @SIDES

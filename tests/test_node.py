@@ -557,3 +557,90 @@ def test_while_a_handler_blocks_answers_are_served_and_calls_wait_their_turn(sid
     assert side.raw.receive()[1] == "slow"
     assert side.raw.receive()[1] == "next"
     assert order == ["slow", "next"]
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_call_inside_an_observer_is_refused_instead_of_hanging(side, direction):
+    caught = []
+
+    @side.endpoint.add_observer
+    def observe(frame):
+        if frame.direction == direction and not caught:
+            try:
+                side.call(HEARTBEAT)
+            except WouldDeadlock as error:
+                caught.append(error)
+
+    future = side.send_request(HEARTBEAT)
+    side.raw.send([3, side.raw.receive()[1], BEAT_WIRE])
+    assert future.result(seconds(10)) == BEAT
+    assert caught
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -0.5])
+def test_without_time_nothing_is_sent(side, timeout):
+    for attempt in (side.call, side.send_request):
+        with pytest.raises(CallTimeout, match="nothing was sent"):
+            attempt(HEARTBEAT, timeout=timeout)
+    assert len(side.endpoint._calls) == 0
+    future = side.send_request(BOOT)
+    assert side.raw.receive()[2] == "BootNotification"
+    assert not future.done()
+
+
+def test_a_call_that_ended_before_it_was_queued_is_not_sent_later(make_side):
+    """The time ran out between the call's being noted and its being queued."""
+    clock = ManualClock()
+    side = make_side(clock=clock).connect()
+    pending = side.send_request(HEARTBEAT)
+    side.raw.receive()
+    dispatch = side.endpoint._dispatch
+
+    def late(*arguments):
+        clock.advance(1)
+        dispatch(*arguments)
+
+    side.endpoint._dispatch = late
+    with pytest.raises(CallTimeout):
+        side.call(BOOT, timeout=0.5)
+    side.endpoint._dispatch = dispatch
+    side.raw.send([3, pending.message_id, BEAT_WIRE])
+    assert pending.result(seconds(10)) == BEAT
+    future = side.send_request(RESET)
+    assert side.raw.receive()[1] == future.message_id
+
+
+@pytest.mark.parametrize("timeout", ["5", [1], float("nan"), True])
+def test_a_timeout_that_is_no_number_is_refused_and_leaves_nothing(side, timeout):
+    with pytest.raises(UsageError, match="timeout"):
+        side.call(HEARTBEAT, timeout=timeout)
+    assert len(side.endpoint._calls) == 0
+
+
+@pytest.mark.parametrize("wrong", [v16.HeartbeatRequest, {}, "Heartbeat", None])
+def test_what_is_no_message_is_refused(side, wrong):
+    with pytest.raises(UsageError, match="message type"):
+        side.call(wrong)
+
+
+def test_starting_while_another_thread_still_stops_is_refused(side):
+    entered, release = threading.Event(), threading.Event()
+
+    @side.endpoint.set_request_handler
+    def handle(*arguments):
+        entered.set()
+        release.wait(seconds(10))
+
+    side.raw.send([2, "1", "Heartbeat", {}])
+    assert entered.wait(seconds(10))
+    thread = threading.Thread(target=side.endpoint.stop)
+    thread.start()
+    eventually(lambda: side.endpoint._stoppers)
+    with pytest.raises(UsageError, match="stopped"):
+        side.connect()
+    release.set()
+    thread.join(seconds(10))
+    side.connect()
+    future = side.send_request(HEARTBEAT, timeout=seconds(10))
+    side.raw.send([3, side.raw.receive()[1], BEAT_WIRE])
+    assert future.result(seconds(10)) == BEAT

@@ -9,6 +9,7 @@ from ocppj import (
     ManualClock,
     NotRunning,
     Server,
+    Stopped,
     TransportError,
     UnknownClient,
     UsageError,
@@ -271,8 +272,24 @@ def test_stop_with_many_clients_leaves_nothing(make_server, make_client):
     for client in clients:
         eventually(lambda client=client: not client.is_connected())
     assert server.client_ids() == []
+    assert server._state._clients == {}
     server.listen(host="127.0.0.1")
     make_client(server.url, "CP_1b")
+
+
+def test_stop_while_it_begins_to_listen(make_server):
+    server = make_server(listen=False)
+    listen = server._ws.listen
+
+    def slow(*arguments):
+        listen(*arguments)
+        server.stop()
+
+    server._ws.listen = slow
+    with pytest.raises(Stopped):
+        server.listen(host="127.0.0.1")
+    server._ws.listen = listen
+    server.listen(host="127.0.0.1")
 
 
 def test_pings_can_be_switched_per_client(make_server, make_client):

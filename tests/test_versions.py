@@ -1,6 +1,7 @@
 """Three OCPP versions at once: negotiation, what differs between them, and the two message types that 2.1 adds."""
 
 import json
+import threading
 
 import pytest
 
@@ -318,3 +319,22 @@ def test_a_client_of_every_version_speaks_to_a_library_server_of_every_version(m
             )
             assert client.connect(server.url).version == theirs
             assert isinstance(client, Client)
+
+
+def test_sends_that_wait_are_bounded(make_server, raw_of):
+    server = make_server(profiles=ALL, max_waiting_calls=3)
+    release, handled = threading.Event(), Recorder()
+
+    @server.on(v21.NotifyPeriodicEventStream)
+    def slow(client_id, request):
+        assert release.wait(seconds(10))
+        handled()
+
+    server.on(v21.HeartbeatRequest)(lambda client_id, request: v21.HeartbeatResponse(current_time=NOW))
+    raw = raw_of(server.url, "2.1")
+    for number in range(20):
+        raw.send([6, str(number), "NotifyPeriodicEventStream", STREAM.to_wire()])
+    assert raw.ask([2, "full", "Heartbeat", {}])[:3] == [4, "full", "GenericError"]
+    release.set()
+    eventually(lambda: raw.ask([2, "empty", "Heartbeat", {}])[0] == 3)
+    assert len(handled.calls) <= 4

@@ -1,0 +1,77 @@
+"""`Running`: the life cycle of a client and of a server: started once at a time, stopped from anywhere.
+
+A *session* lasts from ``connect()`` or ``listen()`` to the end of ``stop()``. A new one begins only when the one before
+has ended altogether, so that the tail of a ``stop()`` never meets the session after it.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Optional, Type, TypeVar
+
+from .errors import Stopped, UsageError
+from .node import Node
+
+__all__ = ["Running"]
+
+S = TypeVar("S", bound="Running")
+
+
+class Running(Node):
+    """A `Node` that can be started and stopped. Use `Client` or `Server`."""
+
+    _dispatcher: Any  # a ClientDispatcher or a ServerDispatcher
+    _ws: Any  # a transport's client or server
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._lock = threading.Lock()  # guards what follows, and what `Client` and `Server` say
+        self._started = False
+        self._stoppers = 0  # threads inside stop()
+        self._ended = threading.Event()  # set when nothing is connected or listening, nor will be again
+        self._ended.set()
+
+    def stop(self) -> None:
+        """Close every connection, and end every request with `Stopped`; return when threads and sockets are gone.
+
+        May be called from any thread, handlers included, and more than once. Its own thread is not waited for, and a
+        handler that does not end only for some seconds.
+        """
+        with self._lock:
+            self._started = False
+            self._stoppers += 1
+        try:
+            self._dispatcher.stop()
+            for open_call in self._calls.take_all():
+                open_call.fail(Stopped(f"{self} was stopped", open_call.future.message_id))
+            self._ws.stop()
+            self._timeouts.stop()
+            self._ended.set()
+        finally:
+            with self._lock:
+                self._stoppers -= 1
+
+    def _begin(self) -> None:
+        """Begin a session. Raises `UsageError` when there are no profiles, or one has not ended."""
+        if not self.profiles:
+            raise UsageError(f"{self} has no profiles, hence no OCPP version to speak")
+        with self._lock:
+            if self._started:
+                raise UsageError(f"{self} is started already")
+            if self._stoppers:
+                raise UsageError(f"{self} is being stopped")
+            self._started = True
+            self._ended.clear()
+        self._timeouts.start()
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.stop()
