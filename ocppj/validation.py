@@ -189,7 +189,7 @@ def _is_date_time_text(text: str) -> bool:
 
 
 # Plain schemas have no references, so that a part of one is judged alike wherever it stands: its validator is made
-# once. (`jsonschema` makes it anew for each value, which is nine tenths of its time.) The other short cuts see what is
+# once. (`jsonschema` makes it anew for each value, which takes most of its time.) The other short cuts see what is
 # surely right, and leave the rest to the library.
 
 _parts: Dict[int, Any] = {}
