@@ -7,7 +7,8 @@ judged by ``jsonschema`` alone, exactly as it was given.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Optional
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 __all__ = ["plain_schema", "quick_verdict"]
 
@@ -20,8 +21,10 @@ _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "
 _SILENT = frozenset({"$comment", "comment", "default", "description", "examples", "javaType", "title"})
 _LENGTHS = frozenset({"maxItems", "maxLength", "minItems", "minLength"})
 _LIMITS = frozenset({"maximum", "minimum", "multipleOf"})
-#: Beyond, no float has a decimal place: there ``jsonschema-rs`` is not asked about multiples of decimals.
-_TENTHS_END = 1e14
+
+
+#: Versions before (0.34, 0.42) crash the interpreter over a lone surrogate, which any peer may send.
+_OLDEST = (0, 49)
 
 
 class _NotPlainError(Exception):
@@ -55,7 +58,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any], depth: int) -> Dict[str,
     for keyword, value in schema.items():
         if keyword == "properties" and isinstance(value, Mapping):
             reduced[keyword] = {name: _plain(each, definitions, depth + 1) for name, each in value.items()}
-        elif keyword == "items" or (keyword == "additionalProperties" and not isinstance(value, bool)):
+        elif keyword == "items":
             reduced[keyword] = _plain(value, definitions, depth + 1)
         elif _judges(keyword, value, schema):
             reduced[keyword] = value
@@ -76,37 +79,65 @@ def _judges(keyword: str, value: Any, schema: Mapping[str, Any]) -> bool:
         )
         or (keyword in _LENGTHS and number and value == int(value))
         or (keyword in _LIMITS and number)
-        or (keyword == "additionalProperties")
+        or (keyword == "additionalProperties" and isinstance(value, bool))
     )
     if not known:
         raise _NotPlainError
     return True
 
 
-def quick_verdict(plain: Mapping[str, Any], is_datetime: Callable[[str], bool]) -> Optional[Callable[[Any], bool]]:
-    """Return a function that tells whether a payload keeps to ``plain``, or ``None`` without ``jsonschema-rs``.
+def quick_verdict(
+    plain: Mapping[str, Any], is_datetime: Callable[[str], bool], is_multiple: Callable[[Any, Any], bool]
+) -> Optional[Callable[[Any], bool]]:
+    """Return a function that tells whether a payload keeps to ``plain``, or ``None`` without ``jsonschema-rs`` 0.49.
 
-    When it says yes, so does ``jsonschema``. When it says no or raises, ``jsonschema`` is to be asked.
+    When it says yes, so does ``jsonschema``. When it says no or raises, ``jsonschema`` is to be asked. The functions
+    given are the rules of dates and of multiples: its versions differ about 21.400000000000002 and 0.1.
     """
     try:
         import jsonschema_rs
     except ImportError:
         return None
+    if _version("jsonschema-rs") < _OLDEST:
+        return None
     formats: Dict[str, Callable[[str], bool]] = {"date-time": is_datetime}
-    schema = _bounded(plain)
-    return jsonschema_rs.Draft6Validator(schema, formats=formats, validate_formats=True).is_valid
+    judge = jsonschema_rs.Draft6Validator(_without_multiples(plain), formats=formats, validate_formats=True).is_valid
+    multiples = _multiples(plain, is_multiple)
+    if multiples is None:
+        return judge
+    return lambda payload: judge(payload) and multiples(payload)
 
 
-def _bounded(schema: Any) -> Any:
-    """Return ``schema`` with a limit on each number that is to be a multiple.
+def _version(package: str) -> Tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in version(package).split(".")[:2])
+    except (PackageNotFoundError, ValueError):  # installed in some way of its own
+        return (0,)
 
-    ``jsonschema-rs`` divides floats exactly, where `ocppj.validation` refuses those too large for decimal places.
-    """
-    if isinstance(schema, list):
-        return [_bounded(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    bounded = {keyword: _bounded(value) for keyword, value in schema.items()}
-    if isinstance(schema.get("multipleOf"), (int, float)):
-        bounded["allOf"] = [{"minimum": -_TENTHS_END, "maximum": _TENTHS_END}]
-    return bounded
+
+def _without_multiples(schema: Mapping[str, Any]) -> Dict[str, Any]:
+    reduced = {keyword: value for keyword, value in schema.items() if keyword != "multipleOf"}
+    if "properties" in schema:
+        reduced["properties"] = {name: _without_multiples(each) for name, each in schema["properties"].items()}
+    if "items" in schema:
+        reduced["items"] = _without_multiples(schema["items"])
+    return reduced
+
+
+def _multiples(schema: Mapping[str, Any], is_multiple: Callable[[Any, Any], bool]) -> Optional[Callable[[Any], bool]]:
+    """Return a function that looks at the numbers that are to be multiples; ``None`` where there are none."""
+    step = schema.get("multipleOf")
+    parts = {name: _multiples(each, is_multiple) for name, each in schema.get("properties", {}).items()}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    items = _multiples(schema["items"], is_multiple) if "items" in schema else None
+    if step is None and items is None and not parts:
+        return None
+
+    def look(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(part(value[name]) for name, part in parts.items() if part is not None and name in value)
+        if isinstance(value, list):
+            return items is None or all(map(items, value))
+        return step is None or is_multiple(value, step)
+
+    return look

@@ -2,7 +2,7 @@
 
 When a payload has several faults one is named, the same one every time: unknown properties first, then missing
 ones (and arrays of the wrong length), then types, then values; among equals the shallowest, then the first in the
-document. Which schema keyword gives which error code is one table, `_KEYWORDS`.
+document. Which schema keyword gives which error code is one table, `KEYWORDS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .settings import get_logger
 
 __all__ = ["check_payload", "check_schemas", "use_accelerators"]
 
-# Error codes of OCPP-J 1.6 section 4.2.3 and OCPP 2.x Part 4 section 4.3; the rank orders faults, lowest first.
+# The rank orders faults, lowest first.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
 _CODES = {
     _UNKNOWN: ErrorCode.FORMAT_VIOLATION,
@@ -32,14 +32,29 @@ _CODES = {
     _TYPE: ErrorCode.TYPE_CONSTRAINT_VIOLATION,
     _VALUE: ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
 }
-_KEYWORDS = {
-    "additionalProperties": _UNKNOWN,
-    "required": _MISSING,
-    "minItems": _MISSING,
-    "maxItems": _MISSING,
-    "type": _TYPE,
-    "format": _TYPE,
+#: Schema keyword -> rank, hence `ErrorCode`, in every version; `ocppj.dialect.Dialect.spell` gives a code the spelling
+#: of the version. J16 is OCPP-J 1.6, J16E its errata; P4 and P2 are Parts 4 and 2 of OCPP 2.0.1 and 2.1, which agree.
+KEYWORDS = {
+    "additionalProperties": _UNKNOWN,  # not conform the structure of the action: J16 4.2.3 with J16E 5.2; P4 4.3
+    "required": _MISSING,  # occurrence constraints: J16 4.2.3 with J16E 5.1; P4 4.3
+    "minItems": _MISSING,  # occurrence constraints: J16 4.2.3 with J16E 5.1; P4 4.3
+    "maxItems": _MISSING,  # occurrence constraints: as minItems; lists that are too long: P2 B06.FR.16, B08.FR.17
+    "type": _TYPE,  # data type constraints: J16 4.2.3; P4 4.3
+    "format": _TYPE,  # dateTime is a data type: J16 4.2.3, 1.6 section 3.15; P4 4.3, P2 2.1.4
+    "enum": _VALUE,  # an invalid value: J16 4.2.3, 1.6 errata 3.24 and 3.38 on chargingRateUnit; P4 4.3
+    "const": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "minLength": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "maxLength": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "pattern": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "minimum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "maximum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "exclusiveMinimum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "exclusiveMaximum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "multipleOf": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    "uniqueItems": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
 }
+#: Any other keyword, which only a schema of a program's own has: the value is none that it allows.
+_OTHER = _VALUE
 
 Path = Tuple[Union[str, int], ...]
 
@@ -133,7 +148,9 @@ def _validator(feature: Feature, answer: bool) -> Optional[_Validator]:
     if plain is None:
         return _Validator(feature.name, _extended(base, {})(loaded, format_checker=_formats), None)
     exact = _extended(jsonschema.Draft6Validator, _SHORT_CUTS)(plain, format_checker=_formats)
-    return _Validator(feature.name, exact, quick_verdict(plain, _is_date_time_text) if _accelerated else None)
+    return _Validator(
+        feature.name, exact, quick_verdict(plain, _is_date_time_text, _is_multiple) if _accelerated else None
+    )
 
 
 def _extended(base: Any, keywords: Mapping[str, Any]) -> Any:
@@ -172,7 +189,7 @@ def _is_date_time_text(text: str) -> bool:
 
 
 # Plain schemas have no references, so that a part of one is judged alike wherever it stands: its validator is made
-# once. (`jsonschema` makes it anew for each value, which is nine tenths of its time.) The other short cuts see what is
+# once. (`jsonschema` makes it anew for each value, which takes most of its time.) The other short cuts see what is
 # surely right, and leave the rest to the library.
 
 _parts: Dict[int, Any] = {}
@@ -237,20 +254,24 @@ _SHORT_CUTS = {
 
 
 def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Fault]:
-    """Decide on the decimal text: as floats, 21.4 is no multiple of 0.1."""
-    if validator.is_type(instance, "number"):
-        try:
-            exact = Decimal(repr(instance)) % Decimal(repr(step)) == 0
-        except InvalidOperation:  # too many digits to divide: far beyond any multiple that means something
-            exact = False
-        if not exact:
-            yield Fault(f"{instance!r} is not a multiple of {step}")
+    if not _is_multiple(instance, step):
+        yield Fault(f"{instance!r} is not a multiple of {step}")
+
+
+def _is_multiple(value: Any, step: float) -> bool:
+    """Decide on the decimal text: as floats, 21.4 is no multiple of 0.1. What is no number is not asked about."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return True
+    try:
+        return Decimal(repr(value)) % Decimal(repr(step)) == 0
+    except (InvalidOperation, ValueError):  # too many digits to divide: far beyond any multiple that means something
+        return False
 
 
 def _violations(payload: Any, faults: Iterator[Fault]) -> Iterator[_Violation]:
     for fault in faults:
         path: Path = tuple(fault.absolute_path)
-        rank = _KEYWORDS.get(str(fault.validator), _VALUE)
+        rank = KEYWORDS.get(str(fault.validator), _OTHER)
         for last, place, words in _named(fault, path):
             full = path + last
             order = _order(payload, path) + ((place,) if last else ())
@@ -284,6 +305,8 @@ def _words(fault: Fault) -> str:
     if keyword in _LIMITS:
         actual = len(value) if keyword[3:] in ("Length", "Items") else value
         return f"must {_LIMITS[keyword].format(limit)}, not {actual}"
+    if keyword in _RULES:
+        return _RULES[keyword].format(_short(limit))
     return f"is not valid: {fault.message}"
 
 
@@ -297,6 +320,13 @@ _LIMITS: Dict[str, str] = {
     "exclusiveMinimum": "be more than {}",
     "exclusiveMaximum": "be less than {}",
     "multipleOf": "be a multiple of {}",
+}
+
+
+_RULES = {
+    "const": "must be {}",
+    "pattern": "must match the pattern {}",
+    "uniqueItems": "must not have the same item twice",
 }
 
 
@@ -326,5 +356,5 @@ def _order(payload: Any, path: Path) -> Tuple[int, ...]:
 def _json_path(path: Path) -> str:
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text

@@ -1,0 +1,164 @@
+"""How long checking and decoding a payload takes: plain jsonschema, ocppj with and without its extra, the ocpp package.
+
+    python benchmarks/validation.py        # all in one run, because machines differ more than libraries
+
+Each figure is the best of several rounds, in microseconds for one payload. Needs the package ocpp (the extra "test" has
+it) for its column and, where ocppj has no OCPP 2.0.1, for the schema of TransactionEvent.
+"""
+
+import json
+import sys
+import timeit
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import jsonschema  # noqa: E402
+
+from ocppj import Endpoint, Feature, PendingRequestState, parse_json_message, v16  # noqa: E402
+from ocppj.jsontext import encode  # noqa: E402
+from ocppj.validation import check_payload, use_accelerators  # noqa: E402
+
+try:
+    import ocpp.messages as ocpp_messages
+except ImportError:
+    ocpp_messages = None  # type: ignore[assignment]
+
+SAMPLES: List[Dict[str, Any]] = [
+    {
+        "value": "1437.2",
+        "context": "Sample.Periodic",
+        "format": "Raw",
+        "measurand": "Energy.Active.Import.Register",
+        "location": "Outlet",
+        "unit": "Wh",
+    },
+    {"value": "230.1", "context": "Sample.Periodic", "measurand": "Voltage", "phase": "L1", "unit": "V"},
+    {"value": "15.9", "context": "Sample.Periodic", "measurand": "Current.Import", "phase": "L1", "unit": "A"},
+]
+METER_VALUES = {
+    "connectorId": 1,
+    "transactionId": 7,
+    "meterValue": [{"timestamp": "2026-01-02T03:04:05.678Z", "sampledValue": SAMPLES}],
+}
+TRANSACTION_EVENT = {
+    "eventType": "Updated",
+    "timestamp": "2026-01-02T03:04:05.678Z",
+    "triggerReason": "MeterValuePeriodic",
+    "seqNo": 3,
+    "transactionInfo": {"transactionId": "6c0f5fd5-3e4d-4f5c-8a6f-0a1b2c3d4e5f", "chargingState": "Charging"},
+    "evse": {"id": 1, "connectorId": 1},
+    "idToken": {"idToken": "TAG-0001", "type": "ISO14443"},
+    "meterValue": [
+        {
+            "timestamp": "2026-01-02T03:04:05.678Z",
+            "sampledValue": [
+                {
+                    "value": 1437.2,
+                    "context": "Sample.Periodic",
+                    "measurand": "Energy.Active.Import.Register",
+                    "unitOfMeasure": {"unit": "Wh"},
+                },
+                {"value": 230.1, "context": "Sample.Periodic", "measurand": "Voltage", "phase": "L1"},
+                {"value": 15.9, "context": "Sample.Periodic", "measurand": "Current.Import", "phase": "L1"},
+            ],
+        }
+    ],
+}
+MESSAGES = [
+    ("Heartbeat", "1.6", {}),
+    ("MeterValues", "1.6", METER_VALUES),
+    ("TransactionEvent", "2.0.1", TRANSACTION_EVENT),
+]
+
+
+def schema_of(name: str, version: str) -> Optional[Dict[str, Any]]:
+    folder = "v" + version.replace(".", "")
+    path = ROOT / "ocppj" / folder / "schemas" / f"{name}Request.json"
+    if not path.exists() and ocpp_messages is not None:
+        path = Path(ocpp_messages.__file__).parent / folder / "schemas" / f"{name}Request.json"
+    if not path.exists():
+        return None
+    schema: Dict[str, Any] = json.loads(path.read_text("utf-8-sig"))
+    return schema
+
+
+def microseconds(function: Callable[[], object]) -> float:
+    function()
+    number = 1
+    while timeit.timeit(function, number=number) < 0.02:
+        number *= 2
+    return min(timeit.repeat(function, number=number, repeat=9)) / number * 1e6
+
+
+def theirs(name: str, version: str, payload: Dict[str, Any]) -> Optional[float]:
+    if ocpp_messages is None:
+        return None
+    call = ocpp_messages.Call("1", name, payload)
+    return microseconds(lambda: ocpp_messages._validate_payload(call, version))
+
+
+def has_extra() -> bool:
+    try:
+        import jsonschema_rs  # noqa: F401
+        import orjson  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def row(cells: List[object]) -> None:
+    texts = [f"{cell:.2f}" if isinstance(cell, float) else "-" if cell is None else str(cell) for cell in cells]
+    print(f"{texts[0]:<24}" + "".join(f"{text:>14}" for text in texts[1:]))
+
+
+def verdicts() -> None:
+    print("the verdict on a valid payload, us")
+    row(["", "jsonschema", "ocpp", "ocppj", "ocppj[fast]", "ratio", "ratio[fast]"])
+    for name, version, payload in MESSAGES:
+        schema = schema_of(name, version)
+        if schema is None:
+            print(f"{name}: no schema (install ocpp)")
+            continue
+        feature = Feature(name, v16.HeartbeatRequest, None, schema)
+        plain = jsonschema.validators.validator_for(schema)(schema)
+        base = microseconds(lambda: plain.is_valid(payload))  # noqa: B023 (called here)
+        use_accelerators(False)
+        ours = microseconds(lambda: check_payload(feature, False, payload))  # noqa: B023
+        use_accelerators(True)
+        fast = microseconds(lambda: check_payload(feature, False, payload)) if has_extra() else None  # noqa: B023
+        row(
+            [name, base, theirs(name, version, payload), ours, fast, base / ours, None if fast is None else base / fast]
+        )
+
+
+def whole_messages() -> None:
+    endpoint = Endpoint(v16.PROFILES)
+    text = json.dumps([2, "6c0f5fd5-3e4d-4f5c-8a6f-0a1b2c3d4e5f", "MeterValues", METER_VALUES])
+    fields = parse_json_message(text)
+    message = v16.MeterValuesRequest.from_wire(METER_VALUES)
+    pending = PendingRequestState()
+    steps: List[Any] = [
+        ("JSON text to values", lambda: parse_json_message(text)),
+        ("values to dataclass", lambda: v16.MeterValuesRequest.from_wire(METER_VALUES)),
+        ("dataclass to values", message.to_wire),
+        ("values to JSON text", lambda: encode(fields)),
+        ("received, all of it", lambda: endpoint.parse_message(parse_json_message(text), pending)),
+        ("sent, all of it", lambda: endpoint.create_call(message).to_json()),
+    ]
+    print("\nMeterValues with three samples, step by step, us")
+    row(["", "ocppj", "ocppj[fast]"])
+    for name, step in steps:
+        use_accelerators(False)
+        slow = microseconds(step)
+        use_accelerators(True)
+        row([name, slow, microseconds(step) if has_extra() else None])
+
+
+if __name__ == "__main__":
+    if not has_extra():
+        print('the extra "fast" is not installed: its column stays empty\n')
+    verdicts()
+    whole_messages()
