@@ -178,8 +178,8 @@ class Client(Running):
     def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request``, wait, and return the typed response.
 
-        ``timeout`` bounds the whole wait, in seconds; without it the request may wait its turn in the queue, and then
-        for the client's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
+        ``timeout`` bounds the wait for the answer, in seconds, the wait in the queue included; without it the request
+        may wait its turn, and then for the client's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
         `CallTimeout` when it does not answer, `ConnectionLost` as soon as the connection is lost (the request is then
         given up; use `send_request` for one that outlives the connection), `Stopped`, `InvalidResponse`, and what
         `send_request` raises.

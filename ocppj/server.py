@@ -192,8 +192,8 @@ class Server(Running):
     def call(self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request`` to that client, wait, and return the typed response.
 
-        ``timeout`` bounds the whole wait, in seconds; without it the request may wait its turn in the queue, and then
-        for the server's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
+        ``timeout`` bounds the wait for the answer, in seconds, the wait in the queue included; without it the request
+        may wait its turn, and then for the server's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
         `CallTimeout` when it does not answer, `ConnectionLost` when the connection ends, `Stopped`,
         `InvalidResponse`, and what `send_request` raises.
 
