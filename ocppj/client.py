@@ -179,7 +179,9 @@ class Client(Running):
         """Send ``request``, wait, and return the typed response.
 
         ``timeout`` bounds the wait for the answer, in seconds, the wait in the queue included; without it the request
-        may wait its turn, and then for the client's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
+        may wait its turn, and then for the client's ``timeout`` to be answered.
+
+        Raises `OCPPError` when the peer answers with a CALLERROR,
         `CallTimeout` when it does not answer, `ConnectionLost` as soon as the connection is lost (the request is then
         given up; use `send_request` for one that outlives the connection), `Stopped`, `InvalidResponse`, and what
         `send_request` raises.

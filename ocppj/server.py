@@ -193,7 +193,9 @@ class Server(Running):
         """Send ``request`` to that client, wait, and return the typed response.
 
         ``timeout`` bounds the wait for the answer, in seconds, the wait in the queue included; without it the request
-        may wait its turn, and then for the server's ``timeout`` to be answered. Raises `OCPPError` when the peer answers with a CALLERROR,
+        may wait its turn, and then for the server's ``timeout`` to be answered.
+
+        Raises `OCPPError` when the peer answers with a CALLERROR,
         `CallTimeout` when it does not answer, `ConnectionLost` when the connection ends, `Stopped`,
         `InvalidResponse`, and what `send_request` raises.
 
