@@ -69,6 +69,8 @@ class WireChannel:
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic())
         #: Belongs to the `Readers`.
         self.seat: Any = None
+        #: Belongs to the server's registry: the greater, the newer.
+        self.ticket = 0
         #: Set when the ``disconnected`` handler has returned.
         self.ended = threading.Event()
 
@@ -108,13 +110,20 @@ class WireChannel:
     def ping_interval(self) -> Optional[float]:
         """Seconds between our pings, ``None`` for none. May be set at any time, e.g. by ``connected`` handlers.
 
-        Takes effect when the connection next reads something or pings. Raises ``ValueError`` when negative.
+        A shorter one begins with a ping at once: the reader may be waiting without end, and is woken by the pong, or by
+        the end of the connection when the network gives that ping up. Raises ``ValueError`` when negative.
         """
         return self._keepalive.interval
 
     @ping_interval.setter
     def ping_interval(self, interval: Optional[float]) -> None:
-        self._keepalive.interval = interval
+        before, self._keepalive.interval = self._keepalive.interval, interval
+        after = self._keepalive.interval
+        if after is None or (before is not None and before <= after) or not self.is_open or self.read_here:
+            return
+        self._keepalive.pinged(time.monotonic())
+        with suppress(OSError):  # which the reader finds too
+            self._wire.send_ping()
 
     def send(self, text: str) -> None:
         """Send one text frame: see `base.Channel.send`."""
@@ -162,7 +171,7 @@ class WireChannel:
         except RuntimeError:
             get_logger().exception("%s: no thread to read it can be started", self._id)
             self.abort()
-            self.finish()
+            self._readers.give_up(self)
 
     def abort(self) -> None:
         """Cut the connection without a close handshake."""

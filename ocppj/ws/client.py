@@ -28,6 +28,7 @@ from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageEr
 from .dialling import dial
 from .httpwire import BadRequest, read_head
 from .lifecycle import Attempt, ClientCore, Session
+from .options import check_positive
 from .safesocket import SafeSocket
 from .urls import client_headers, connection_url
 from .wire import Event, PeerClose, SocketWire, Violation, Wire
@@ -226,6 +227,9 @@ class WebSocketClient(ClientCore):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        check_positive(
+            handshake_timeout=handshake_timeout, max_header_size=max_header_size, write_timeout=write_timeout
+        )
         self._ssl_context = ssl_context
         self._headers = client_headers(headers, basic_auth)
         self._handshake_timeout = handshake_timeout

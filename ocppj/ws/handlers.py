@@ -1,7 +1,12 @@
-"""The three handlers of a transport, kept and called in one place: what they raise is logged and changes nothing."""
+"""The three handlers of a transport, kept and called in one place: what they raise is logged and changes nothing.
+
+That is so for ``SystemExit`` and its like too: they would end a thread of ours, and nobody would hear of it. Only
+Ctrl-C goes on to whom it is for, the main thread, when that is what connects.
+"""
 
 from __future__ import annotations
 
+import threading
 from typing import Callable, Optional
 
 from ..settings import get_logger
@@ -42,8 +47,8 @@ class Handlers:
         if handler is not None:
             try:
                 handler(channel, text)
-            except Exception:
-                get_logger().exception("%s: the message handler failed", channel.id)
+            except BaseException as error:
+                _failed(channel, "message", error)
 
     def disconnected(self, channel: Channel, close: Close) -> None:
         """Call the handler of ended channels."""
@@ -55,5 +60,11 @@ class Handlers:
 def _guarded(channel: Channel, name: str, call: Callable[[], None]) -> None:
     try:
         call()
-    except Exception:
-        get_logger().exception("%s: the %s handler failed", channel.id, name)
+    except BaseException as error:
+        _failed(channel, name, error)
+
+
+def _failed(channel: Channel, name: str, error: BaseException) -> None:
+    get_logger().error("%s: the %s handler failed", channel.id, name, exc_info=error)
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error

@@ -60,6 +60,7 @@ class Accepted:
     request: HandshakeRequest
     subprotocol: Optional[str]
     effective: Optional[str]
+    ticket: int = 0  # of one `registry.Run`: the greater, the newer
 
 
 ClientCheck = Callable[[HandshakeRequest], bool]
@@ -109,7 +110,7 @@ class HandshakePolicy:
             self._check(request)
         except BadRequest:
             raise
-        except Exception:
+        except BaseException:
             get_logger().exception("a check of the client %r failed", identity)
             raise BadRequest(500, "internal error") from None
         return self._negotiate(request, supported)

@@ -47,6 +47,10 @@ class KeepAlive:
         if self._interval is None:
             self._silent_since = None
 
+    def pinged(self, now: float) -> None:
+        """Take notice of a ping that was not `judge`'s wish: the next is due ``interval`` seconds after it."""
+        self._last_ping = now
+
     def heard(self) -> None:
         """Take notice that something came from the peer."""
         self._silent_since = None

@@ -21,6 +21,7 @@ from .base import Close
 from .channel import WireChannel, check_close_code
 from .handlers import Handlers
 from .keepalive import check_interval
+from .options import check_not_negative, check_positive, check_text
 from .readers import Readers, ThreadPerConnection, join_all
 from .registry import end_channels
 from .urls import connection_url
@@ -100,8 +101,10 @@ class Session:
             wire.abort()
             wire.release()
             raise TransportError("stopped while connecting")
-        self.core.connected(channel)
-        channel.begin()
+        try:
+            self.core.connected(channel)
+        finally:  # whatever happens, a channel that somebody knows of is read until it ends
+            channel.begin()
 
     def on_message(self, channel: WireChannel, text: str) -> None:
         """Take a text message."""
@@ -143,7 +146,7 @@ class Session:
                 return
             except OSError as error:
                 get_logger().warning("%s: cannot reconnect: %s", self.client_id, error)
-            except Exception:
+            except BaseException:
                 get_logger().exception("%s: cannot reconnect", self.client_id)
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
@@ -184,6 +187,8 @@ class ClientCore(Handlers):
         readers: Callable[[], Readers] = ThreadPerConnection,
     ) -> None:
         super().__init__()
+        check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
+        check_not_negative(close_timeout=close_timeout)
         #: Whether a lost connection is regained. May be set at any time.
         self.reconnect = reconnect
         self.clock: Clock = clock if clock is not None else SystemClock()
@@ -198,6 +203,7 @@ class ClientCore(Handlers):
 
     def connect(self, url: str, client_id: str, subprotocols: Sequence[str]) -> None:
         """Connect: see `base.Client.connect`. Raises `UsageError` while connected or regaining the connection."""
+        check_text(url=url, client_id=client_id)
         if isinstance(subprotocols, str) or not subprotocols:
             raise UsageError("subprotocols is a sequence of at least one name")
         connection_url(url, client_id)

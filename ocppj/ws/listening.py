@@ -1,7 +1,7 @@
 """What a server on a listening socket is, whatever library speaks WebSocket: TLS, HTTP refusals, handshake threads.
 
 ``ocppj-accept`` accepts (see `listener`); each connection has its handshake on a thread of its own, so that no client
-can keep others waiting. ``stop()`` cuts handshakes in progress.
+can keep others waiting; there is a limit to how many there are. ``stop()`` cuts handshakes in progress.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..errors import TransportError, UsageError
 from ..settings import get_logger
 from .httpwire import BadRequest, refusal
 from .listener import Listener
+from .options import check_port, check_positive
 from .readers import join_all
 from .registry import Run, ServerCore
 from .safesocket import SafeSocket
@@ -37,13 +38,18 @@ class Listening(Run):
 class ListeningServer(ServerCore):
     """A `base.Server` on a TCP port, but for the handshake of one connection, which subclasses give."""
 
-    def __init__(self, *, ssl_context: Optional[ssl.SSLContext], write_timeout: float, **options: Any) -> None:
+    def __init__(
+        self, *, ssl_context: Optional[ssl.SSLContext], write_timeout: float, max_handshakes: int, **options: Any
+    ) -> None:
         super().__init__(**options)
+        check_positive(write_timeout=write_timeout, max_handshakes=max_handshakes)
+        self._max_handshakes = max_handshakes
         self._ssl_context = ssl_context
         self._write_timeout = write_timeout
 
     def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
         """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
+        check_port(port)
         run = self._open_run(path, subprotocols, Listening)
         try:
             listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
@@ -81,6 +87,10 @@ class ListeningServer(ServerCore):
 
     def _welcome(self, run: Listening, raw: socket.socket, address: str) -> None:
         """Start the handshake thread of an accepted connection. Raises ``OSError``, ``RuntimeError``."""
+        with run.lock:
+            many = len(run.handshakes)
+        if many >= self._max_handshakes:  # only this thread adds to them
+            raise OSError(f"{address}: {many} handshakes are in progress already")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setblocking(False)
         if self._ssl_context is not None:
@@ -133,7 +143,7 @@ class ListeningServer(ServerCore):
             self._refuse(sock, error)
         except (OSError, EOFError) as error:
             get_logger().warning("%s: the handshake failed: %s", address, error)
-        except Exception:
+        except BaseException:
             get_logger().exception("%s: the handshake failed", address)
             self._refuse(sock, BadRequest(500, "internal error"))
         finally:

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from .httpwire import BadRequest, Headers
 from .lifecycle import Attempt, ClientCore, Session
+from .options import check_port
 from .polling import remaining
 from .registry import Run, ServerCore
 from .urls import client_headers, connection_url
@@ -195,6 +196,7 @@ class MemoryServer(ServerCore):
 
     def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
         """Listen, and return: see `base.Server.listen`."""
+        check_port(port)
         run = self._open_run(path, subprotocols, Run)
         try:
             place = self._network._add(host, port, self, run)
@@ -229,8 +231,10 @@ class MemoryServer(ServerCore):
             channel = self._make_channel(run, accepted, far)
             channel.claim_reading()
             self._enter(run, channel)
-            self.connected(channel)
-            channel.begin()
+            try:
+                self.connected(channel)
+            finally:
+                channel.begin()
         return near, accepted.subprotocol
 
 

@@ -17,7 +17,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Callable, Collection, ContextManager, Deque, List, Optional, Protocol, Tuple
 
 from ..settings import get_logger
@@ -66,7 +66,11 @@ class Readers(ABC):
 
     @abstractmethod
     def add(self, source: Source) -> None:
-        """Begin to step ``source``."""
+        """Begin to step ``source``. Raises ``RuntimeError`` when that is impossible: then `give_up` is to be called."""
+
+    def give_up(self, source: Source) -> None:
+        """Finish, on this thread, a ``source`` that could not be added. Its jobs are run as always."""
+        source.finish()
 
     @abstractmethod
     def submit(self, source: Source, job: Job) -> None:
@@ -99,12 +103,14 @@ class _Seat:
         self.thread: Optional[threading.Thread] = None
         self.finishing = False
         self.finished = False
+        self.reader: Optional[int] = None  # the ident of the thread that steps the source, once there is one
+        self.dismissed = False  # the thread ends when there are no jobs, though more may come, for another thread
         self.timer: Optional[threading.Timer] = None
 
     def run(self) -> None:
         while True:
             with self.changed:
-                while not self.jobs and not self.finished:
+                while not self.jobs and not self.finished and not self.dismissed:
                     self.changed.wait()  # woken by every submit, and surely by the end of the source
                 if not self.jobs:
                     self.thread = None
@@ -112,7 +118,7 @@ class _Seat:
                 job, _ = self.jobs.popleft()
             try:
                 job()
-            except Exception:
+            except BaseException:  # SystemExit too: it would end this thread, and nobody would hear of it
                 get_logger().exception("%s: a job failed", self.name)
 
     def discard(self) -> int:
@@ -122,6 +128,12 @@ class _Seat:
             count = len(self.jobs) - len(kept)
             self.jobs = deque(kept)
         return count
+
+    def dismiss(self) -> None:
+        """Let the thread end before the source does."""
+        with self.changed:
+            self.dismissed = True
+            self.changed.notify_all()
 
 
 class ThreadPerConnection(Readers):
@@ -139,6 +151,10 @@ class ThreadPerConnection(Readers):
         seat = self._seat(source)
         name = f"ocppj-reader-{source.name}"
         self._start(threading.Thread(target=self._read, args=(source, seat), name=name, daemon=True))
+
+    def give_up(self, source: Source) -> None:
+        """See `Readers.give_up`."""
+        self._finish(source, self._seat(source))
 
     def submit(self, source: Source, job: Job) -> None:
         """Give ``job`` to the dispatcher thread of ``source``, starting it if need be."""
@@ -184,6 +200,8 @@ class ThreadPerConnection(Readers):
             count = seat.discard()
             if count:
                 get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
+            if seat.reader in (None, threading.get_ident()):
+                seat.dismiss()  # the source ends after this call: what waits for that would keep us waiting
         gone = join_all(threads, deadline, exempt)
         with self._lock:
             late = [thread for thread in self._threads if thread not in threads]
@@ -212,27 +230,38 @@ class ThreadPerConnection(Readers):
             raise
 
     def _read(self, source: Source, seat: _Seat) -> None:
+        """Step ``source`` until it ends: a reader thread. Whatever is raised, even ``SystemExit``, ends the source."""
         try:
+            seat.reader = threading.get_ident()
             while source.step(True):
                 pass
-        except Exception:
+        except BaseException:
             get_logger().exception("%s: reading failed", seat.name)
+        finally:
+            self._finish(source, seat)
+
+    def _finish(self, source: Source, seat: _Seat) -> None:
         with seat.changed:
             seat.finishing = True
             timer = seat.timer
         try:
             source.finish()
-        except Exception:
+        except BaseException:
             get_logger().exception("%s: finishing failed", seat.name)
-        if timer is not None:
-            timer.cancel()
-            if timer.ident is not None:
-                timer.join(1.0)
-        with seat.changed:
-            seat.finishing, seat.finished = False, True
-            seat.changed.notify_all()
-        with self._lock:
-            self._seats.discard(seat)
+        finally:
+            _cancel(timer)
+            with seat.changed:
+                seat.finishing, seat.finished = False, True
+                seat.changed.notify_all()
+            with self._lock:
+                self._seats.discard(seat)
+
+
+def _cancel(timer: Optional[threading.Timer]) -> None:
+    if timer is not None:
+        timer.cancel()
+        with suppress(RuntimeError):  # it is not started yet: then it ends as soon as it is
+            timer.join(1.0)
 
 
 def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Collection[int] = ()) -> bool:
@@ -243,16 +272,16 @@ def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Col
     all_gone = True
     pause = threading.Event()
     for thread in threads:
-        while thread.ident is None or thread.is_alive():
-            if thread is threading.current_thread() or thread.ident in exempt:
-                break
+        while thread is not threading.current_thread() and thread.ident not in exempt:
             left = deadline - time.monotonic()
+            try:
+                thread.join(max(0.0, min(left, 0.05)))
+                if not thread.is_alive():
+                    break
+            except RuntimeError:  # made, and about to be started by another thread
+                pause.wait(0.001)
             if left <= 0:
                 get_logger().warning("the thread %s does not end", thread.name)
                 all_gone = False
                 break
-            if thread.ident is not None:
-                thread.join(min(left, 0.05))
-            else:
-                pause.wait(0.001)  # made, and about to be started by another thread
     return all_gone

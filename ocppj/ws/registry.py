@@ -4,13 +4,18 @@ A *run* is the time from ``listen()`` to ``stop()``; every channel belongs to on
 before its client hears of it until its ``disconnected`` handler has returned. Therefore, and because a new channel of
 the same identity waits for its place there, ``disconnected`` of the old one always comes before ``connected`` of the
 new one. Places are given up by the channel that holds them, never by name.
+
+Several handshakes may wait for one place. Each has a *ticket*, in the order in which they came; the place is promised
+to the newest, and the others are refused: one that its client has long given up must not put out a living connection.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Set, TypeVar
 
 from ..errors import TransportError, UsageError
@@ -21,6 +26,7 @@ from .handlers import Handlers
 from .handshake import Accepted, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
 from .httpwire import BadRequest, Headers
 from .keepalive import check_interval
+from .options import check_not_negative, check_positive
 from .readers import Readers, ThreadPerConnection
 from .urls import PathTemplate
 from .wire import Wire
@@ -30,6 +36,7 @@ __all__ = ["Cuttable", "Run", "ServerCore", "end_channels"]
 R = TypeVar("R", bound="Run")
 
 
+_REPLACED = "replaced by a newer connection of the same identity"
 _REPLACED_GRACE = 0.5  # seconds a replaced connection has to answer our Close: often it is long dead
 _HANDLER_GRACE = 10.0  # seconds its disconnected handler has
 
@@ -54,7 +61,9 @@ class Run:
         self.lock = threading.Lock()  # guards the fields below
         self.stopping = False
         self.handshakes: Set[Cuttable] = set()  # those without a channel yet
+        self.tickets = itertools.count(1)
         self.places: Dict[str, WireChannel] = {}
+        self.promises: Dict[str, int] = {}  # identity -> ticket of the newest that waits for the place
         self.channels: Set[WireChannel] = set()  # those in places, and those put out of theirs by force
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
 
@@ -98,6 +107,8 @@ class ServerCore(Handlers):
         super().__init__()
         if duplicates not in ("replace", "reject"):
             raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
+        check_positive(max_message_size=max_message_size, max_connections=max_connections, pong_timeout=pong_timeout)
+        check_not_negative(close_timeout=close_timeout)
         self._policy = HandshakePolicy(
             no_subprotocol=no_subprotocol, default_subprotocol=default_subprotocol, prefer=prefer
         )
@@ -199,6 +210,8 @@ class ServerCore(Handlers):
         self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
     ) -> Accepted:
         """Decide on a handshake. Raises `BadRequest` to refuse it."""
+        with run.lock:
+            ticket = next(run.tickets)  # before the checks: they may take their time
         accepted = self._policy.decide(run.template, run.subprotocols, target, headers, remote_address, certificate)
         if accepted.effective is None:
             return accepted
@@ -209,11 +222,11 @@ class ServerCore(Handlers):
             raise BadRequest(503, "this server is full", [("Retry-After", "60")])
         if known is not None and known.is_open and not self._replace:
             raise BadRequest(409, f"{known.id!r} is connected already")
-        return accepted
+        return replace(accepted, ticket=ticket)
 
     def _make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
         assert accepted.effective is not None
-        return WireChannel(
+        channel = WireChannel(
             wire,
             run,
             run.readers,
@@ -224,6 +237,8 @@ class ServerCore(Handlers):
             pong_timeout=self._pong_timeout,
             close_timeout=self._close_timeout,
         )
+        channel.ticket = accepted.ticket
+        return channel
 
     def _enter(self, run: Run, channel: WireChannel, handshake: Optional[Cuttable] = None) -> None:
         """Give ``channel`` its place, when the one who has it is gone. Raises `BadRequest` when it gets none.
@@ -231,29 +246,43 @@ class ServerCore(Handlers):
         ``handshake`` is what ``stop()`` would have cut until now; from now on it closes the channel.
         """
         deadline = time.monotonic() + _REPLACED_GRACE + _HANDLER_GRACE
-        while True:
+        old = None
+        try:
+            while True:
+                with run.lock:
+                    old = run.places.get(channel.id)
+                    self._check_place(run, channel, old)
+                    if old is None or time.monotonic() >= deadline:
+                        run.places[channel.id] = channel
+                        run.channels.add(channel)
+                        if handshake is not None:
+                            run.handshakes.discard(handshake)
+                        break
+                    run.promises[channel.id] = channel.ticket
+                self._put_out(old, deadline)
+        finally:
             with run.lock:
-                if run.stopping:
-                    raise BadRequest(503, "the server is stopping", [("Retry-After", "60")])
-                old = run.places.get(channel.id)
-                late = old is not None and time.monotonic() >= deadline
-                if old is None or late:
-                    run.places[channel.id] = channel
-                    run.channels.add(channel)
-                    if handshake is not None:
-                        run.handshakes.discard(handshake)
-                    break
-            if old.is_open and not self._replace:
-                raise BadRequest(409, f"{old.id!r} is connected already")
-            self._put_out(old, deadline)
-        if late:
+                if run.promises.get(channel.id) == channel.ticket:
+                    del run.promises[channel.id]
+        if old is not None:
             get_logger().error(
                 "%s: the handlers of the replaced connection do not end; going on without them", channel.id
             )
+            old.begin_close(1008, _REPLACED)
+            old.abort()
+
+    def _check_place(self, run: Run, channel: WireChannel, old: Optional[WireChannel]) -> None:
+        """Raise `BadRequest` when the place that ``old`` has is not for ``channel``. Lock held."""
+        if run.stopping:
+            raise BadRequest(503, "the server is stopping", [("Retry-After", "60")])
+        if channel.ticket < max(run.promises.get(channel.id, 0), old.ticket if old is not None else 0):
+            raise BadRequest(409, f"a newer connection of {channel.id!r} has come")
+        if old is not None and old.is_open and not self._replace:
+            raise BadRequest(409, f"{channel.id!r} is connected already")
 
     def _put_out(self, old: WireChannel, deadline: float) -> None:
         """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned."""
-        if old.begin_close(1008, "replaced by a newer connection of the same identity"):
+        if old.begin_close(1008, _REPLACED):
             get_logger().info("%s: replaced by a newer connection", old.id)
         if not old.ended.wait(_REPLACED_GRACE):
             old.abort()

@@ -27,6 +27,7 @@ from ..settings import get_logger
 from .handshake import Accepted, websocket_headers
 from .httpwire import BadRequest, parse_request, read_head
 from .listening import Listening, ListeningServer
+from .options import check_positive
 from .safesocket import SafeSocket
 from .wire import Event, PeerClose, SocketWire, Violation
 
@@ -149,7 +150,8 @@ class WebSocketServer(ListeningServer):
     connected identity "replace"s the old one, which is closed with 1008, or is "reject"ed with 409.
     ``no_subprotocol``: "close" upgrades and closes with 1002 at once (OCPP-J 1.6 section 3.2), "reject" answers 400.
     ``default_subprotocol`` is for peers that offer none. ``prefer``: whose order of subprotocols counts, "client" or
-    "server". ``max_connections`` refuses more with 503. ``compression`` allows permessage-deflate. ``readers`` makes
+    "server". ``max_connections`` refuses more with 503; while ``max_handshakes`` are in progress, each a thread, new
+    TCP connections are closed at once. ``compression`` allows permessage-deflate. ``readers`` makes
     the `Readers` of each ``listen()``.
     """
 
@@ -158,12 +160,14 @@ class WebSocketServer(ListeningServer):
         *,
         ssl_context: Optional[ssl.SSLContext] = None,
         handshake_timeout: float = 10.0,
+        max_handshakes: int = 1000,
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
         compression: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(ssl_context=ssl_context, write_timeout=write_timeout, **options)
+        super().__init__(ssl_context=ssl_context, write_timeout=write_timeout, max_handshakes=max_handshakes, **options)
+        check_positive(handshake_timeout=handshake_timeout, max_header_size=max_header_size)
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size
         self._compression = compression

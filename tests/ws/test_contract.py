@@ -1,12 +1,15 @@
 """What every transport promises: the same tests for real sockets, TLS and memory."""
 
 import logging
+import re
 import threading
+import time
 
 import pytest
 
 from ocppj.clock import ManualClock
 from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
+from ocppj.ws import registry
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, open_files
@@ -256,6 +259,39 @@ def test_custom_headers_arrive(pair):
         pair.client(headers={"X-Model": "a\r\nInjected: b"})
 
 
+OPTIONS = ["max_message_size", "pong_timeout", "close_timeout"]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_that_cannot_be(pair, name):
+    for make in (pair.server, pair.client):
+        with pytest.raises(ValueError, match=name):
+            make(**{name: -1})
+        if name != "close_timeout":
+            with pytest.raises(ValueError, match=name):
+                make(**{name: 0})
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_server_for_nobody_cannot_be(pair, number):
+    with pytest.raises(ValueError, match="max_connections"):
+        pair.server(max_connections=number)
+
+
+def test_arguments_of_the_wrong_type(pair):
+    server, _ = pair.server(listen=False)
+    for port in ("9000", None, True, 1.5):
+        with pytest.raises(UsageError, match=re.escape(repr(port))):
+            server.listen(port, PATH, "127.0.0.1", OCPP)
+    server.listen(0, PATH, "127.0.0.1", OCPP)
+    client, _ = pair.client()
+    for url in (None, 7, b"ws://x"):
+        with pytest.raises(UsageError, match=re.escape(repr(url))):
+            client.connect(url, "CP_1", OCPP)
+    with pytest.raises(UsageError, match="client_id"):
+        client.connect(server.url, 7, OCPP)
+
+
 def test_a_full_server_says_so(pair):
     server, _ = pair.server(max_connections=1)
     pair.client(server.url, "CP_0")
@@ -297,17 +333,38 @@ def test_many_connections_of_one_identity_at_once(pair):
     events = []
     server_log.on_connected = lambda channel: events.append(("+", channel))
     server_log.on_disconnected = lambda channel, close: events.append(("-", channel))
-    clients = [pair.client()[0] for _ in range(6)]
-    threads = [threading.Thread(target=client.connect, args=(server.url, "CP_1", OCPP)) for client in clients]
+    refusals = []
+
+    def connect(client):
+        try:
+            client.connect(server.url, "CP_1", OCPP)
+        except HandshakeRefused as error:  # a newer one has come
+            refusals.append(error.status)
+
+    threads = [threading.Thread(target=connect, args=(pair.client()[0],)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(seconds(20))
-    eventually(lambda: len(events) == 11)
-    for index in range(0, 10, 2):
+    assert set(refusals) <= {409}
+    last = 2 * (6 - len(refusals)) - 2
+    eventually(lambda: len(events) == last + 1)
+    for index in range(0, last, 2):
         assert events[index][0] == "+"
         assert events[index + 1] == ("-", events[index][1])
-    assert server.get_channel("CP_1") is events[10][1]
+    assert server.get_channel("CP_1") is events[last][1]
+
+
+def test_one_whose_handlers_do_not_end_is_closed_all_the_same(pair, monkeypatch, caplog):
+    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.0)
+    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.0)
+    server, server_log, _, old_log = pair.both()
+    old = server_log.channel()
+    pair.client(server.url)
+    assert not old.is_open
+    assert old_log.close().code in (1008, 1006)
+    assert server.get_channel("CP_1") is server_log.connected.wait(2)[1][0]
+    assert "do not end" in caplog.text
 
 
 # Closing ------------------------------------------------------------------------------------------------------------
@@ -697,6 +754,127 @@ def test_the_ping_interval_of_a_channel_may_be_set(pair):
     assert channel.ping_interval is None
     with pytest.raises(ValueError):
         channel.ping_interval = -1
+
+
+def test_a_ping_interval_takes_effect_on_an_idle_connection(pair):
+    _, server_log = pair.server(ping_interval=None)
+    ends = [pair.client(server_log.transport.url, ping_interval=None)[1].channel(), server_log.channel()]
+    for channel in ends:
+        heard = Recorder()
+        channel._keepalive.heard = heard
+        channel.ping_interval = seconds(0.05)
+        heard.wait(3)  # one for the first ping, and then those of the interval
+        channel.ping_interval = None
+
+
+# What is raised -----------------------------------------------------------------------------------------------------
+
+
+class Fatal(BaseException):
+    """As `SystemExit`, and what ``pytest.fail`` raises."""
+
+
+def fatal(*_):
+    raise Fatal
+
+
+@pytest.mark.parametrize("where", ["connected", "message", "disconnected", "job"])
+def test_nothing_that_is_raised_ends_a_thread(pair, where, caplog):
+    server, server_log = pair.server()
+    ran = Recorder()
+    if where == "job":
+        server_log.on_connected = lambda channel: (channel.submit(fatal), channel.submit(ran))
+    else:
+        setattr(server_log, f"on_{where}", fatal)
+    client, _ = pair.client(server.url)
+    client.send("1")
+    client.send("2")
+    assert server_log.wait_texts(2) == ["1", "2"]
+    if where == "job":
+        ran.wait(1)
+    client.stop()
+    server_log.close()
+    eventually(lambda: not server._run.channels)
+    assert "Fatal" in caplog.text
+
+
+def test_a_check_that_ends_its_thread_gets_500(pair, caplog):
+    server, _ = pair.server()
+    server.set_check_client_handler(fatal)
+    assert refused(pair, server) == 500
+    assert "Fatal" in caplog.text
+
+
+def test_ctrl_c_in_a_connected_handler_is_for_the_main_thread(pair):
+    server, server_log = pair.server()
+    client, client_log = pair.client()
+
+    def interrupt(channel):
+        raise KeyboardInterrupt
+
+    client_log.on_connected = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        client.connect(server.url, "CP_1", OCPP)
+    client.stop()
+    client_log.close()
+    server_log.close()
+
+
+def test_no_thread_to_read_with_is_the_end(pair, monkeypatch, caplog):
+    server, server_log = pair.server()
+    ran = Recorder()
+    server_log.on_connected = lambda channel: channel.submit(lambda: ran("connected"))
+    server_log.on_disconnected = lambda channel, close: channel.submit(lambda: ran("disconnected"))
+    start = threading.Thread.start
+
+    def start_(thread):
+        if thread.name == "ocppj-reader-CP_1":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_)
+    pair.client(server.url)
+    assert ran.wait(2) == [("connected",), ("disconnected",)]
+    assert server_log.close().code == 1006
+    eventually(lambda: not [t for t in threading.enumerate() if t.name == "ocppj-dispatcher-CP_1"])
+    assert not server._run.readers._seats
+    assert "no thread to read it" in caplog.text
+
+
+@pytest.mark.parametrize("of_server", [True, False])
+@pytest.mark.parametrize("where", ["connected", "message", "disconnected"])
+def test_stop_where_it_reads_does_not_wait_for_the_jobs_to_come(pair, of_server, where):
+    server, server_log = pair.server()
+    client, client_log = pair.client()
+    log, endpoint = (server_log, server) if of_server else (client_log, client)
+    took, last = Recorder(), Recorder()
+
+    def stop(channel, *_):
+        begun = threading.Event()
+        channel.submit(begun.set)
+        assert begun.wait(seconds(10))
+        now = time.monotonic()
+        endpoint.stop()
+        took(time.monotonic() - now)
+
+    def end(channel, close):
+        if where == "disconnected":
+            stop(channel)
+        channel.submit(last)
+
+    log.on_disconnected = end
+    if where != "disconnected":
+        setattr(log, f"on_{where}", stop)
+    try:
+        client.connect(server.url, "CP_1", OCPP)
+        (client_log if of_server else server_log).channel().send("go")
+        if where == "disconnected":
+            client_log.channel().close()
+    except TransportError:
+        pass  # of an endpoint that was stopped already
+    assert took.wait(1)[0][0] < seconds(2)
+    last.wait(1)
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-dispatcher")])
 
 
 # Leaving nothing ----------------------------------------------------------------------------------------------------

@@ -147,12 +147,59 @@ def test_a_source_that_ends_in_time_is_not_expired(readers):
     assert source.expired.calls == []
 
 
+def test_a_timer_that_is_about_to_start_does_not_keep_a_source_from_finishing(readers):
+    source = FakeSource()
+    readers.add(source)
+    source.steps.wait(1)
+    source.seat.timer = threading.Timer(60, source.expire)
+    source.seat.timer._ident = 1  # as it is for a moment, before it counts as started
+    source.end.set()
+    eventually(lambda: source.seat.finished)
+
+
 def test_a_step_that_raises_ends_the_source(readers, caplog):
     source = FakeSource()
     source.step = lambda block: 1 / 0
     readers.add(source)
     source.finished.wait(1)
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_no_error_ends_a_dispatcher_or_leaves_a_seat(readers, caplog, error):
+    def fail(*_):
+        raise error
+
+    source, ran = FakeSource(), Recorder()
+    source.step = lambda block: (source.end.wait(seconds(10)), fail())
+    source.on_finish = fail
+    readers.add(source)
+    readers.submit(source, fail)
+    readers.submit(source, ran)
+    ran.wait(1)
+    source.end.set()
+    eventually(lambda: source.seat.finished and not readers._seats)
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-")])
+    for story in ("a job failed", "reading failed", "finishing failed"):
+        assert story in caplog.text
+
+
+def test_stop_on_a_reader_thread_does_not_wait_for_its_dispatcher(readers):
+    source, ran, result = FakeSource(), Recorder(), Recorder()
+
+    def step(block):
+        ran.wait(1)
+        begun = time.monotonic()
+        result(readers.stop(seconds(5)), time.monotonic() - begun < seconds(2))
+        return False
+
+    source.step = step
+    source.on_finish = lambda: readers.submit(source, lambda: ran("finish"))
+    readers.submit(source, lambda: ran("job"))
+    readers.add(source)
+    assert result.wait(1) == [(True, True)]
+    assert ran.wait(2) == [("job",), ("finish",)]
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-")])
 
 
 def test_jobs_from_many_threads_run_one_at_a_time(readers):

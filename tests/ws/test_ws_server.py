@@ -116,6 +116,69 @@ def test_a_trickling_client_does_not_outlive_the_deadline(make):
             pause.wait(seconds(0.02))
 
 
+def test_there_is_a_limit_to_handshakes_in_progress(make, caplog):
+    server, log = make(max_handshakes=2)
+    slow = [RawClient(server.url) for _ in range(2)]
+    try:
+        eventually(lambda: len(server._run.handshakes) == 2)
+        with RawClient(server.url) as client:
+            assert client.at_end()
+        eventually(lambda: "2 handshakes are in progress" in caplog.text)
+        assert status(slow[0].upgrade("/ocpp/CP_1")) == 101
+        with RawClient(server.url) as client:
+            assert status(client.upgrade("/ocpp/CP_2")) == 101
+        assert len(log.connected.wait(2)) == 2
+    finally:
+        for client in slow:
+            client.sock.close()
+
+
+@pytest.mark.parametrize("option", ["handshake_timeout", "write_timeout", "max_header_size", "max_handshakes"])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_options_that_cannot_be(option, value):
+    with pytest.raises(ValueError, match=option):
+        WebSocketServer(**{option: value})
+    if option != "max_handshakes":
+        with pytest.raises(ValueError, match=option):
+            WebSocketClient(**{option: value})
+
+
+def test_a_handshake_given_up_does_not_put_out_a_newer_connection(make):
+    server, log = make()
+    with RawClient(server.url) as dead, RawClient(server.url) as given_up, RawClient(server.url) as newest:
+        assert status(dead.upgrade()) == 101  # and answers no Close
+        given_up.send(request())
+        eventually(lambda: "CP_1" in server._run.promises)
+        newest.send(request())
+        assert status(newest.read_head()) == 101
+        assert status(given_up.read_head()) == 409
+        assert len(log.connected.calls) == 2
+        newest.send(frame(1, b"here"))
+        assert log.wait_texts(1) == ["here"]
+        assert server.get_channel("CP_1") is log.connected.calls[1][0]
+        assert server._run.promises == {}
+
+
+def test_an_old_handshake_whose_check_took_long_comes_too_late(make):
+    server, log = make()
+    asked, go = threading.Event(), threading.Event()
+
+    def check(request_):
+        if not asked.is_set():
+            asked.set()
+            go.wait(seconds(10))
+        return True
+
+    server.set_check_client_handler(check)
+    with RawClient(server.url) as older, RawClient(server.url) as newer:
+        older.send(request())
+        assert asked.wait(seconds(10))
+        assert status(newer.upgrade()) == 101
+        go.set()
+        assert status(older.read_head()) == 409
+        assert log.connected.wait(1)[0][0].is_open
+
+
 def test_handshakes_in_progress_end_with_stop(make):
     server, _ = make()
     clients = [RawClient(server.url) for _ in range(5)]
