@@ -311,7 +311,7 @@ def test_a_call_ends_with_the_connection_even_if_that_will_be_regained(reconnect
     threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(client._calls) == 3)
+    eventually(lambda: len(client._dispatcher._queue) == 3)
     raw_server.receive()
     lose(raw_server, clock)
     for thread in threads:

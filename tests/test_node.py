@@ -69,6 +69,12 @@ def call_in_thread(side, request, **options):
     return result
 
 
+def queued(side):
+    """Return how many requests are in the queue, the one under way included."""
+    dispatcher = side.endpoint._dispatcher
+    return len(dispatcher._queue if hasattr(dispatcher, "_queue") else dispatcher._queue_map.get("CP_1"))
+
+
 # Sending requests
 
 
@@ -386,7 +392,7 @@ def test_stop_ends_every_waiting_call(side):
     side.endpoint.set_canceled_request_handler(canceled)
     results = [call_in_thread(side, HEARTBEAT) for _ in range(5)]
     future = side.send_request(HEARTBEAT)
-    eventually(lambda: len(side.endpoint._calls) == 6)
+    eventually(lambda: queued(side) == 6)
     side.endpoint.stop()
     assert all(isinstance(result(), Stopped) for result in results)
     assert isinstance(future.exception(0), Stopped)
@@ -411,6 +417,7 @@ def test_stop_inside_a_handler(side):
 def test_a_lost_connection_ends_calls(side):
     result = call_in_thread(side, HEARTBEAT)
     future = side.send_request(HEARTBEAT)
+    eventually(lambda: queued(side) == 2)  # a call that begins after the end is told that nothing runs
     side.raw.receive()
     side.raw.stop()
     assert isinstance(result(), ConnectionLost)
