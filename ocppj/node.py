@@ -144,7 +144,7 @@ class Node(Answering):
         if fragile and self._current(client_id) is not connection:
             # The connection was lost since it was looked at, perhaps before the call was there to be ended with it.
             self._fail(client_id, ConnectionLost("the connection was lost", call.unique_id))
-        elif future.done() and not isinstance(future.exception(), OCPPError):
+        elif future.done() and isinstance(future.exception(), CallFailed):
             # It ended before it was queued: nobody could withdraw it then.
             self._withdraw(client_id, call.unique_id, CallCanceled("the request had ended", call.unique_id))
         return future
