@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Union
 
-from .clock import Clock, SystemClock
 from .connection import AnswerMemory, Connection
 from .errors import (
     EncodingError,
@@ -24,10 +23,9 @@ from .errors import (
 )
 from .handlers import Frame, Handlers, Registering
 from .messages import Call, CallError, CallResultError, MessageType, Send
+from .options import Options
 from .payloads import Payload
 from .profile import Profile
-from .settings import LoggerLike, ValidationSetting
-from .signing import Signer, Verifier
 
 __all__ = ["Answering"]
 
@@ -35,31 +33,19 @@ __all__ = ["Answering"]
 class Answering(Registering):
     """An `Endpoint` that answers CALLs. Use `Client` or `Server`."""
 
-    def __init__(
-        self,
-        profiles: Iterable[Profile],
-        *,
-        clock: Optional[Clock],
-        validate: Optional[ValidationSetting],
-        message_id_generator: Optional[Callable[[], str]],
-        logger: Optional[LoggerLike],
-        max_waiting_calls: int,
-        repeat_answers: int,
-        signer: Optional[Signer],
-        verifier: Optional[Verifier],
-    ) -> None:
+    def __init__(self, profiles: Iterable[Profile], options: Options) -> None:
         super().__init__(
             profiles,
-            signer=signer,
-            verifier=verifier,
-            validate=validate,
-            message_id_generator=message_id_generator,
-            logger=logger,
+            signer=options.signer,
+            verifier=options.verifier,
+            validate=options.validate,
+            message_id_generator=options.message_id_generator,
+            logger=options.logger,
         )
-        self._clock = clock or SystemClock()
+        self._options = options
+        self._clock = options.clock
         self._handlers = Handlers()
-        self._answers = AnswerMemory(repeat_answers)
-        self._max_waiting_calls = max_waiting_calls
+        self._answers = AnswerMemory(options.repeat_answers)
         self._inside = threading.local()  # .connection: the one that this thread is reading or writing
 
     def _receive_call(self, connection: Connection, call: Call) -> None:
@@ -67,7 +53,7 @@ class Answering(Registering):
         if again is not None:
             self.log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id)
             self._submit(connection, self._write, connection, again)
-        elif connection.unanswered() >= self._max_waiting_calls:
+        elif connection.unanswered() >= self._options.max_waiting_calls:
             self.log.warning("%s: too many CALLs are waiting", connection.client_id)
             description = "too many CALLs are waiting"
             self._send_error(connection, call.unique_id, ErrorCode.GENERIC_ERROR, description, finish=False)
@@ -104,7 +90,7 @@ class Answering(Registering):
                 self._answer_handled(connection, call, response)
 
     def _receive_send(self, connection: Connection, message: Send) -> None:
-        if connection.unanswered() >= self._max_waiting_calls or not connection.begin(message):
+        if connection.unanswered() >= self._options.max_waiting_calls or not connection.begin(message):
             self.log.warning("%s: dropped %s: too many wait, or one of its id", connection.client_id, message.action)
             return
         self._submit(connection, self._handle_send, connection, message)

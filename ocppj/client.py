@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Sequence, TypeVar, Union, overload
 
 from .calls import CallFuture
-from .clock import Clock
+from .clock import Clock, SystemClock
 from .connection import Connection
 from .dialect import Dialect
 from .dispatcher import DEFAULT_TIMEOUT, ClientDispatcher, DefaultClientDispatcher
 from .endpoint import Pending
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .handlers import check_callable
+from .options import Options
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
@@ -77,9 +78,8 @@ class Client(Running):
         if not isinstance(id, str) or not id:
             raise UsageError("a client's id is a text that is not empty")
         self.id = id
-        super().__init__(
-            profiles,
-            clock=clock,
+        options = Options(
+            clock=clock or SystemClock(),
             validate=validate,
             message_id_generator=message_id_generator,
             logger=logger,
@@ -90,6 +90,7 @@ class Client(Running):
             signer=signer,
             verifier=verifier,
         )
+        super().__init__(profiles, options)
         if ws_client is not None and transport:
             raise UsageError(f"give the ws_client its options itself: {', '.join(transport)}")
         self._ws: WsClient = WebSocketClient(clock=self._clock, **transport) if ws_client is None else ws_client

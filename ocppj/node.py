@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import Any, Callable, ContextManager, Dict, Iterable, Optional, Sequence
+from typing import Any, ContextManager, Dict, Iterable, Optional, Sequence
 
 from .answering import Answering
 from .calls import CallFuture, OpenCall, OpenCalls
-from .clock import Clock
 from .connection import Connection
 from .dialect import Dialect
 from .endpoint import Pending
@@ -35,11 +34,10 @@ from .errors import (
     WouldDeadlock,
 )
 from .messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
+from .options import Options
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
-from .settings import LoggerLike, ValidationSetting
-from .signing import Signer, Verifier
 from .timeouts import Timeouts
 from .ws.base import Channel
 
@@ -49,37 +47,11 @@ __all__ = ["Node"]
 class Node(Answering):
     """An `Endpoint` with connections. Use `Client` or `Server`."""
 
-    def __init__(
-        self,
-        profiles: Iterable[Profile],
-        *,
-        clock: Optional[Clock],
-        validate: Optional[ValidationSetting],
-        message_id_generator: Optional[Callable[[], str]],
-        logger: Optional[LoggerLike],
-        max_bad_messages: int,
-        max_waiting_calls: int,
-        repeat_answers: int,
-        answer_unknown_types: bool,
-        signer: Optional[Signer],
-        verifier: Optional[Verifier],
-    ) -> None:
-        super().__init__(
-            profiles,
-            clock=clock,
-            validate=validate,
-            message_id_generator=message_id_generator,
-            logger=logger,
-            max_waiting_calls=max_waiting_calls,
-            repeat_answers=repeat_answers,
-            signer=signer,
-            verifier=verifier,
-        )
+    def __init__(self, profiles: Iterable[Profile], options: Options) -> None:
+        super().__init__(profiles, options)
         self._timeouts = Timeouts(self._clock)
         self._calls = OpenCalls()
         self._connections: Dict[Channel, Connection] = {}
-        self._max_bad_messages = max_bad_messages
-        self._answer_unknown_types = answer_unknown_types
 
     # What a client and a server do differently
 
@@ -248,8 +220,8 @@ class Node(Answering):
             self._answer_invalid(connection, error, replacement)
         if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
             connection.count_good()
-        elif connection.count_bad() == self._max_bad_messages:
-            self.log.error("%s: %d bad frames in a row", connection.client_id, self._max_bad_messages)
+        elif connection.count_bad() == self._options.max_bad_messages:
+            self.log.error("%s: %d bad frames in a row", connection.client_id, self._options.max_bad_messages)
             connection.channel.close(1002, "too many bad messages")
 
     def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:
@@ -265,7 +237,7 @@ class Node(Answering):
 
     def _answers_unknown_type(self, connection: Connection, error: MessageError) -> bool:
         return (
-            self._answer_unknown_types
+            self._options.answer_unknown_types
             and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
             and error.message_id is not None
             and error.code in connection.dialect.spellings

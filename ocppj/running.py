@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Any, Optional, Type, TypeVar
+from typing import Any, Iterable, Optional, Type, TypeVar
 
 from .errors import Stopped, UsageError
 from .node import Node
+from .options import Options
+from .profile import Profile
 
 __all__ = ["Running"]
 
@@ -24,8 +26,8 @@ class Running(Node):
     _dispatcher: Any  # a ClientDispatcher or a ServerDispatcher
     _ws: Any  # a transport's client or server
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, profiles: Iterable[Profile], options: Options) -> None:
+        super().__init__(profiles, options)
         self._lock = threading.Lock()  # guards what follows, and what `Client` and `Server` say
         self._started = False
         self._stoppers = 0  # threads inside stop()

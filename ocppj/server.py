@@ -18,13 +18,14 @@ from typing import (
 )
 
 from .calls import CallFuture
-from .clock import Clock
+from .clock import Clock, SystemClock
 from .connection import Connection
 from .dialect import Dialect
 from .dispatcher import DEFAULT_TIMEOUT, DefaultServerDispatcher, ServerDispatcher
 from .endpoint import Pending
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, UnknownClient, UsageError
 from .handlers import check_callable
+from .options import Options
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestBundle
@@ -79,9 +80,8 @@ class Server(Running):
         verifier: Optional[Verifier] = None,
         **transport: Any,
     ) -> None:
-        super().__init__(
-            profiles,
-            clock=clock,
+        options = Options(
+            clock=clock or SystemClock(),
             validate=validate,
             message_id_generator=message_id_generator,
             logger=logger,
@@ -92,6 +92,7 @@ class Server(Running):
             signer=signer,
             verifier=verifier,
         )
+        super().__init__(profiles, options)
         if ws_server is not None and transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
         self._ws: WsServer = WebSocketServer(**transport) if ws_server is None else ws_server

@@ -18,7 +18,7 @@ LAYERS = [
     {"fast", "validation", "queues", "state", "timeouts", "jose", "signing"},
     {"lane", "catalogue"},
     {"endpoint", "signed_endpoint", "dispatcher"},
-    {"node", "answering", "connection", "calls", "handlers"},
+    {"node", "answering", "connection", "calls", "handlers", "options", "access"},
     {"running"},
     {"client", "server"},
     {"cli", "testing", "__main__"},
