@@ -20,6 +20,8 @@
     │   ├── NotRunning              the endpoint or dispatcher is not started
     │   ├── UnknownClient           no such client is connected
     │   └── WouldDeadlock           call() on the thread that must read its answer
+    ├── QueueFailed                 the file of a durable queue cannot be opened, read or written
+    │   └── QueueDamaged            ... because it is damaged, or was made by something else
     └── TransportError              the network, below OCPP (also a ConnectionError)
         ├── HandshakeRefused        the server answered the upgrade with an HTTP error
         ├── SubprotocolError        no common OCPP version was negotiated
@@ -45,6 +47,8 @@ __all__ = [
     "NotRunning",
     "OCPPError",
     "OcppjError",
+    "QueueDamaged",
+    "QueueFailed",
     "QueueFull",
     "Stopped",
     "SubprotocolError",
@@ -254,6 +258,14 @@ class UnknownClient(UsageError):
 
 class WouldDeadlock(UsageError):
     """``call()`` was used on the thread that reads the connection: its answer could never be read."""
+
+
+class QueueFailed(OcppjError):
+    """The file of a durable queue could not be opened, read or written: the disk, or another process that has it."""
+
+
+class QueueDamaged(QueueFailed):
+    """The file of a durable queue is damaged, or is not one. It was left as it is."""
 
 
 class TransportError(OcppjError, ConnectionError):
