@@ -6,20 +6,28 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
-from typing import Deque, Dict, Optional
+from typing import Callable, Deque, Dict, List, Optional
 
 from .errors import QueueFull
 from .messages import Call
 
-__all__ = ["FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "RequestQueue", "ServerQueueMap"]
+__all__ = ["Decoder", "FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "RequestQueue", "ServerQueueMap"]
+
+#: ``decode(version, text)`` returns the typed `Call` of a CALL's text, which was made for that OCPP version ("1.6",
+#: "2.0.1", "2.1"). It raises an `OcppjError` when it cannot.
+Decoder = Callable[[str, str], Call]
 
 
 @dataclass(frozen=True, eq=False)
 class RequestBundle:
-    """A request ready to be sent: the CALL and its text, encoded once."""
+    """A request ready to be sent: the CALL and its text, encoded once, for one OCPP version ("1.6", "2.0.1", "2.1").
+
+    A queue that outlives the process keeps the version, because the text cannot be read without it.
+    """
 
     call: Call
     data: str
+    version: str = ""
 
     @property
     def message_id(self) -> str:
@@ -30,17 +38,29 @@ class RequestBundle:
 class RequestQueue(ABC):
     """The requests to one peer, in order. The head stays in the queue until it is answered.
 
-    Every method is thread-safe and returns at once; none calls back into the library: a dispatcher calls them with its
-    own lock held.
+    Every method is thread-safe and none calls back into the library. All but `init`, `push` and `close`, which may wait
+    for a disk, return at once: a dispatcher calls them with its own lock held.
     """
+
+    #: Whether requests outlive the process: those that are in the queue at the end are there again after `init`.
+    durable: bool = False
+
+    def set_decoder(self, decode: Decoder) -> None:
+        """Read requests that an earlier process left with ``decode``. Called before `init`."""
 
     @abstractmethod
     def init(self) -> None:
         """Make ready for use. Called when the dispatcher starts; a queue in memory empties itself."""
 
+    def close(self) -> None:
+        """Release files, if there are any. Called when the dispatcher stops; `init` opens them again."""
+
     @abstractmethod
     def push(self, bundle: RequestBundle) -> None:
-        """Add ``bundle`` at the end. Raises `QueueFull` when there is no room."""
+        """Add ``bundle`` at the end. Raises `QueueFull` when there is no room.
+
+        When it returns, a durable queue has the request on disk. One that cannot write raises, and has not taken it.
+        """
 
     @abstractmethod
     def peek(self) -> Optional[RequestBundle]:
@@ -68,6 +88,33 @@ class RequestQueue(ABC):
         A queue that cannot do this may leave it as it is: a request that its caller gave up is then sent all the same.
         """
         return None
+
+    def bundles(self) -> List[RequestBundle]:
+        """Return what is in the queue, in order. A queue that cannot look further returns its head alone."""
+        head = self.peek()
+        return [] if head is None else [head]
+
+    def find(self, wanted: Callable[[RequestBundle], bool]) -> Optional[RequestBundle]:
+        """Return the first of `bundles` for which ``wanted`` is true, or ``None``; leave it where it is.
+
+        ``wanted`` is called with no lock of the queue held.
+        """
+        head = self.peek()
+        if head is None or wanted(head):
+            return head
+        return next((bundle for bundle in self.bundles() if bundle is not head and wanted(bundle)), None)
+
+    def discard(self) -> List[RequestBundle]:
+        """Give up what is in the queue, and return it in order.
+
+        A durable queue forgets nothing: it takes no more, keeps what it has for the next `init`, and returns nothing.
+        """
+        discarded: List[RequestBundle] = []
+        while True:
+            bundle = self.pop()
+            if bundle is None:
+                return discarded
+            discarded.append(bundle)
 
 
 class FIFOClientQueue(RequestQueue):
@@ -111,6 +158,11 @@ class FIFOClientQueue(RequestQueue):
                     return bundle
         return None
 
+    def bundles(self) -> List[RequestBundle]:
+        """Return what is in the queue, in order."""
+        with self._lock:
+            return list(self._bundles)
+
     def __len__(self) -> int:
         """Return how many requests are in the queue."""
         with self._lock:
@@ -133,9 +185,18 @@ class FIFOClientQueue(RequestQueue):
 class ServerQueueMap(ABC):
     """The queues of a server, by client id. Thread-safe; calls nothing of the library."""
 
+    #: Whether requests outlive the process, and the queue that `remove` forgets; see `RequestQueue.durable`.
+    durable: bool = False
+
+    def set_decoder(self, decode: Decoder) -> None:
+        """Read requests that an earlier process left with ``decode``; as `RequestQueue.set_decoder`."""
+
     @abstractmethod
     def init(self) -> None:
         """Make ready for use. Called when the dispatcher starts."""
+
+    def close(self) -> None:
+        """Release files, if there are any. Called when the dispatcher stops; `init` opens them again."""
 
     @abstractmethod
     def get(self, client_id: str) -> Optional[RequestQueue]:
@@ -143,11 +204,11 @@ class ServerQueueMap(ABC):
 
     @abstractmethod
     def get_or_create(self, client_id: str) -> RequestQueue:
-        """Return that client's queue, made if need be."""
+        """Return that client's queue, made if need be. A durable map gives it the requests it has for that client."""
 
     @abstractmethod
     def remove(self, client_id: str) -> None:
-        """Forget that client's queue, if there is one."""
+        """Forget that client's queue, if there is one. A durable map keeps its requests."""
 
     @abstractmethod
     def add(self, client_id: str, queue: RequestQueue) -> None:
