@@ -4,7 +4,7 @@ from .calls import CallFuture
 from .client import Client
 from .clock import Clock, ManualClock, SystemClock
 from .dialect import Dialect, is_error_code_valid
-from .dispatcher import ClientDispatcher, DefaultClientDispatcher, DefaultServerDispatcher, ServerDispatcher
+from .dispatcher import ClientDispatcher, ServerDispatcher
 from .endpoint import Endpoint
 from .errors import (
     CallCanceled,
@@ -34,6 +34,7 @@ from .errors import (
     WriteTimeout,
 )
 from .handlers import Frame
+from .lanes import DefaultClientDispatcher, DefaultServerDispatcher
 from .messages import (
     Call,
     CallError,
@@ -49,6 +50,7 @@ from .messages import (
 from .payloads import Payload, Request, TextEnum, wire
 from .profile import Feature, Profile
 from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
+from .retries import TransactionRetries
 from .server import Server
 from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
 from .signing import Signer, Verifier
@@ -107,6 +109,7 @@ __all__ = [
     "SubprotocolError",
     "SystemClock",
     "TextEnum",
+    "TransactionRetries",
     "TransportError",
     "UnknownClient",
     "UnsupportedFeature",

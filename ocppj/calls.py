@@ -10,7 +10,6 @@ import threading
 from concurrent.futures import Future
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
-from .dialect import Dialect
 from .messages import SignatureResult
 from .payloads import Payload
 
@@ -48,16 +47,13 @@ class OpenCall:
     """One request that has not ended.
 
     ``connection`` is the one it ends with, even if that will be regained; ``None`` for a request that outlives its
-    connection. ``version`` is the OCPP version it was made for.
+    connection.
     """
 
-    def __init__(
-        self, request: Payload, future: CallFuture[Any], connection: Optional[object] = None, version: str = ""
-    ) -> None:
+    def __init__(self, request: Payload, future: CallFuture[Any], connection: Optional[object] = None) -> None:
         self.request = request
         self.future = future
         self.connection = connection
-        self.version = version
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
         """End the call with ``response``."""
@@ -120,14 +116,4 @@ class OpenCalls:
                 for client_id, calls in self._calls.items()
                 for message_id, call in calls.items()
                 if call.connection is not None and call.connection is connection
-            ]
-
-    def foreign(self, dialect: Dialect) -> List[Tuple[str, str, str]]:
-        """Return (client id, message id, OCPP version) of the calls made for another version than ``dialect``'s."""
-        with self._lock:
-            return [
-                (client_id, message_id, call.version)
-                for client_id, calls in self._calls.items()
-                for message_id, call in calls.items()
-                if call.version != dialect.version
             ]

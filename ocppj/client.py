@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, Callable, ContextManager, Iterable, Mapping, Optional, Sequence, TypeVar, Union, overload
+from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar, Union, overload
 
 from .calls import CallFuture
 from .clock import Clock, SystemClock
-from .connection import Connection
-from .dialect import Dialect
-from .dispatcher import DEFAULT_TIMEOUT, ClientDispatcher, DefaultClientDispatcher
-from .endpoint import Pending
-from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
+from .dispatcher import ClientDispatcher
+from .errors import ConnectionLost, ErrorCode, Stopped, TransportError, UsageError
 from .handlers import check_callable
+from .lanes import DEFAULT_TIMEOUT, DefaultClientDispatcher
 from .options import Options
 from .payloads import Payload, Request
 from .profile import Profile
-from .queues import RequestBundle
-from .running import Running
+from .queues import RequestQueue
+from .retries import TransactionRetries
 from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 from .state import PendingRequestState
-from .ws.base import Channel, Close
+from .uplink import Uplink
 from .ws.base import Client as WsClient
 from .ws.client import WebSocketClient
 
@@ -31,12 +28,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=Payload)
 
 
-class Client(Running):
+class Client(Uplink):
     """A charge point called ``id``, with one connection to a central system.
 
     ``profiles`` say what it speaks; their OCPP versions are offered in order. ``timeout`` is how long a request may
     stay unanswered, in seconds. With ``reconnect`` (the default) a lost connection is regained until `stop`: queued
     requests are kept and sent then.
+
+    ``queue`` is where requests wait: in memory and without limit, unless another is given (`SQLiteQueue` survives the
+    process). ``retries`` say which requests are sent again when the peer fails to process them (`TransactionRetries`).
+    With ``resend`` a request whose answer was awaited when the connection was lost is sent again, with its id, when the
+    connection is back (OCPP 2.1 Part 4 section 4.1.4 lets a retry keep its id); without it the answer is awaited anew.
+    The default is to resend what is in a durable queue.
 
     ``ws_client``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
     ``basic_auth``, ``headers``, ``ping_interval`` ...) are those of `ocppj.ws.client.WebSocketClient`.
@@ -60,6 +63,9 @@ class Client(Running):
         profiles: Iterable[Profile] = (),
         ws_client: Optional[WsClient] = None,
         dispatcher: Optional[ClientDispatcher] = None,
+        queue: Optional[RequestQueue] = None,
+        retries: Optional[TransactionRetries] = None,
+        resend: Optional[bool] = None,
         state: Optional[PendingRequestState] = None,
         timeout: float = DEFAULT_TIMEOUT,
         reconnect: Optional[bool] = None,
@@ -75,9 +81,6 @@ class Client(Running):
         verifier: Optional[Verifier] = None,
         **transport: Any,
     ) -> None:
-        if not isinstance(id, str) or not id:
-            raise UsageError("a client's id is a text that is not empty")
-        self.id = id
         options = Options(
             clock=clock or SystemClock(),
             validate=validate,
@@ -90,44 +93,41 @@ class Client(Running):
             signer=signer,
             verifier=verifier,
         )
-        super().__init__(profiles, options)
         if ws_client is not None and transport:
             raise UsageError(f"give the ws_client its options itself: {', '.join(transport)}")
-        self._ws: WsClient = WebSocketClient(clock=self._clock, **transport) if ws_client is None else ws_client
+        ws: WsClient = WebSocketClient(clock=options.clock, **transport) if ws_client is None else ws_client
         if reconnect is not None:
-            self._ws.reconnect = reconnect
-        self._state = PendingRequestState() if state is None else state
-        self._dispatcher: ClientDispatcher = DefaultClientDispatcher() if dispatcher is None else dispatcher
-        self._dispatcher.set_timeouts(self._timeouts)
-        self._dispatcher.set_timeout(timeout)
-        self._dispatcher.set_pending_request_state(self._state)
-        self._dispatcher.set_network_client(_Network(self))
-        self._dispatcher.set_on_request_canceled(partial(self._on_canceled, id))
-        self._ws.set_connected_handler(self._connected)
-        self._ws.set_message_handler(self._receive)
-        self._ws.set_disconnected_handler(self._disconnected)
-        # Guarded by the lock:
-        self._connection: Optional[Connection] = None
-        self._end: Optional[Close] = None
-        self._disconnected_handler: Optional[Callable[[Close], None]] = None
-        self._reconnected_handler: Optional[Callable[[], None]] = None
+            ws.reconnect = reconnect
+        if dispatcher is None:
+            dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend)
+        elif (queue, retries, resend) != (None, None, None):
+            raise UsageError("give the dispatcher its queue, retries and resend itself")
+        dispatcher.set_timeout(timeout)
+        super().__init__(id, profiles, options, ws, dispatcher, state or PendingRequestState())
 
     # Life cycle
 
-    def connect(self, url: str) -> "Client":
+    def connect(self, url: str, *, retry: bool = False) -> "Client":
         """Connect to ``url`` + "/" + the percent-encoded id, and return this client when connected.
 
-        Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; the first
-        connection is tried once. Raises `Stopped` when `stop` was called meanwhile, and `UsageError` when the client is
-        started already or has no profiles.
+        Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; it is tried
+        once. With ``retry`` it is tried until it is made, with the waits of the transport's back-off in between, and
+        requests may be queued meanwhile. Raises `Stopped` when `stop` was called meanwhile, `UsageError` when the
+        client is started already or has no profiles, and `QueueDamaged` when what a durable queue holds cannot be read.
         """
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
                 raise UsageError(f"OCPP {dialect.version} does not allow the id {self.id!r}")
         self._begin()
         self._end = None
+        self._first = True
         try:
-            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects])
+            self._dispatcher.open()
+            if retry:
+                self._dispatcher.pause()
+                self._dispatcher.start()
+            again: Any = {"retry": True} if retry else {}
+            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **again)
         except BaseException as error:
             stopped = not self._started
             self.stop()
@@ -146,17 +146,21 @@ class Client(Running):
 
         Raises what `connect` raises, and `ConnectionLost` when the connection broke and is not to be regained.
         """
+        self._start(url, retry=False)
+
+    def start_with_retries(self, url: str) -> None:
+        """`start`, but for the first connection, which is tried until it is made: see ``retry`` of `connect`."""
+        self._start(url, retry=True)
+
+    def _start(self, url: str, retry: bool) -> None:
         try:
-            self.connect(url)
+            self.connect(url, retry=retry)
         except Stopped:
             return
         self._ended.wait()
         end = self._end
         if end is not None and (end.error is not None or end.code == 1006):
             raise ConnectionLost(f"the connection broke: {end}")
-
-    def __str__(self) -> str:
-        return f"client {self.id!r}"
 
     @property
     def version(self) -> Optional[str]:
@@ -255,127 +259,3 @@ class Client(Running):
         check_callable(handler, [])
         self._reconnected_handler = handler
         return handler
-
-    # What the transport and `Node` call
-
-    def _connected(self, channel: Channel) -> None:
-        dialect = self.get_dialect(channel.subprotocol)
-        if dialect is None:
-            channel.close(1002, "no OCPP version in common")
-            return
-        connection = Connection(self.id, channel, dialect)
-        with self._lock:
-            self._connections[channel] = connection
-            self._connection = connection
-            started = self._started
-        if not started:
-            return
-        if self._dispatcher.is_running():
-            self._drop_foreign(dialect)
-            self._dispatcher.resume()
-            if self._reconnected_handler is not None:
-                self._submit(connection, self._reconnected_handler)
-        else:
-            self._dispatcher.start()
-            if not self._started:  # stop() came between the look above and the start
-                self._dispatcher.stop()
-
-    def _drop_foreign(self, dialect: Dialect) -> None:
-        """End the requests that were made for another OCPP version than the one the connection came back with."""
-        for client_id, message_id, version in self._calls.foreign(dialect):
-            words = f"the connection is back in OCPP {dialect.version}; the request is one of OCPP {version}"
-            self._fail(client_id, ConnectionLost(words, message_id))
-
-    def _disconnected(self, channel: Channel, close: Close) -> None:
-        with self._lock:
-            connection = self._connections.pop(channel, None)
-            if self._connection is connection:
-                self._connection = None
-            final = not (self._started and self._ws.reconnect)
-        self.log.info("%s: connection %s", self.id, close)
-        if final:
-            self._end_session(close)
-        else:
-            self._suspend(connection, close)
-        if connection is not None and self._disconnected_handler is not None:
-            self._submit(connection, self._disconnected_handler, close)
-
-    def _end_session(self, close: Close) -> None:
-        """Take note that the connection has ended and will not be regained: after it a new session may begin."""
-        self._dispatcher.stop()
-        open_calls = self._calls.take_all()
-        if self._started:  # not by stop(), which does the rest itself
-            self._timeouts.stop(0)
-            with self._lock:
-                self._started = False
-                self._end = close
-                self._ended.set()
-        for open_call in open_calls:
-            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.future.message_id))
-
-    def _suspend(self, connection: Optional[Connection], reason: object) -> None:
-        """Keep requests back until the connection is regained; those of `call` over it end now."""
-        self._dispatcher.pause()
-        for client_id, message_id in self._calls.over(connection):
-            self._fail(client_id, ConnectionLost(f"the connection was lost: {reason}", message_id))
-        if self._connection is not None:  # regained meanwhile: whoever regained it may have resumed before the pause
-            self._dispatcher.resume()
-
-    def _send_text(self, text: str) -> None:
-        connection = self._connection_of(self.id)
-        try:
-            self._write(connection, text)
-        except TransportError as error:
-            with self._lock:
-                lost = self._ws.reconnect and self._connection is connection
-                if lost:
-                    self._connection = None
-            if lost:  # one write failed; the requests that wait behind it need not fail too
-                self._suspend(connection, error)
-            raise
-
-    def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda client_id, *arguments: handler(*arguments)
-
-    def _parameters(self, *names: str) -> Sequence[str]:
-        return names
-
-    def _current(self, client_id: str) -> Optional[Connection]:
-        return self._connection
-
-    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
-        self._dispatcher.send_request(bundle)
-
-    def _complete(self, client_id: str, message_id: str) -> None:
-        self._dispatcher.complete_request(message_id)
-
-    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        return self._dispatcher.cancel_request(message_id, error)
-
-    def _pending(self, client_id: str) -> Pending:
-        return self._state
-
-    def _connection_of(self, client_id: str) -> Connection:
-        connection = self._connection
-        if connection is not None:
-            return connection
-        if not self._started:
-            raise NotRunning(f"client {self.id!r} is not started")
-        raise TransportError("there is no connection now")
-
-    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
-        connection = self._connection
-        return None if connection is None else connection.dialect
-
-    def _waiting(self) -> ContextManager[Any]:
-        return self._ws.waiting()
-
-
-class _Network:
-    """Where the dispatcher writes: the client's present connection, with its observers."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def send(self, text: str) -> None:
-        self._client._send_text(text)

@@ -30,6 +30,7 @@ from .errors import (
     InvalidResponse,
     MessageError,
     OCPPError,
+    UnsupportedFeature,
     UsageError,
     WouldDeadlock,
 )
@@ -38,6 +39,7 @@ from .options import Options
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
+from .state import PendingRequestState
 from .timeouts import Timeouts
 from .ws.base import Channel
 
@@ -62,6 +64,10 @@ class Node(Answering):
     @abstractmethod
     def _complete(self, client_id: str, message_id: str) -> None:
         """Tell the dispatcher that the answer came."""
+
+    @abstractmethod
+    def _retry(self, client_id: str, message_id: str, error: OCPPError) -> bool:
+        """Have the dispatcher send a request answered with ``error`` again, if it may; tell whether it will."""
 
     @abstractmethod
     def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
@@ -98,9 +104,9 @@ class Node(Answering):
         dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
         connection = self._current(client_id) if fragile else None
         call = self.create_call(request, dialect, client_id=client_id, signed=signed)
-        bundle = RequestBundle(call, call.to_json())
+        bundle = RequestBundle(call, call.to_json(), dialect.version)
         future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
-        if not self._calls.add(client_id, OpenCall(request, future, connection, dialect.version)):
+        if not self._calls.add(client_id, OpenCall(request, future, connection)):
             raise UsageError(f"a request with the id {call.unique_id!r} is waiting already")
         if timeout is not None:
             expiry = CallTimeout(f"no answer within {timeout} seconds", call.unique_id)
@@ -158,6 +164,24 @@ class Node(Answering):
             open_call = self._calls.take(client_id, message_id)
             if open_call is not None:
                 open_call.fail(error)
+
+    def _unfit(self, client_id: str, bundle: RequestBundle) -> Optional[CallFailed]:
+        """Return why ``bundle`` cannot go over the present connection: it is of another OCPP version."""
+        connection = self._current(client_id)
+        if connection is None or not bundle.version or bundle.version == connection.dialect.version:
+            return None
+        words = f"the connection is in OCPP {connection.dialect.version}; the request is one of OCPP {bundle.version}"
+        return ConnectionLost(words, bundle.message_id)
+
+    def _decode_stored(self, version: str, text: str) -> Call:
+        """Return the CALL that was stored as ``text``. Raises `UsageError` or `MessageError` when it cannot be read."""
+        dialect = next((each for each in self.dialects if each.version == version), None)
+        if dialect is None:
+            raise UnsupportedFeature(f"there are no profiles of OCPP {version}")
+        message = self.parse_message(parse_json_message(text), PendingRequestState(), dialect)
+        if not isinstance(message, Call):
+            raise UsageError("what is stored is no CALL")
+        return message
 
     def _on_canceled(self, client_id: str, message_id: str, request: Any, error: CallFailed) -> None:
         """Take note that the dispatcher gave a request up."""
@@ -278,6 +302,8 @@ class Node(Answering):
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
         if not isinstance(error.code, ErrorCode):
             self.log.warning("%s: unknown error code %r", connection.client_id, error.code)
+        if self._retry(connection.client_id, message.unique_id, error):
+            return
         open_call = self._calls.take(connection.client_id, message.unique_id)
         self._complete(connection.client_id, message.unique_id)
         if open_call is not None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import (
     Any,
     Callable,
-    ContextManager,
-    Dict,
     Iterable,
     List,
     Mapping,
     Optional,
-    Sequence,
     TypeVar,
     Union,
     overload,
@@ -19,21 +16,18 @@ from typing import (
 
 from .calls import CallFuture
 from .clock import Clock, SystemClock
-from .connection import Connection
-from .dialect import Dialect
-from .dispatcher import DEFAULT_TIMEOUT, DefaultServerDispatcher, ServerDispatcher
-from .endpoint import Pending
-from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, UnknownClient, UsageError
+from .dispatcher import ServerDispatcher
+from .downlinks import Downlinks
+from .errors import ErrorCode, Stopped, UsageError
 from .handlers import check_callable
+from .lanes import DEFAULT_TIMEOUT, DefaultServerDispatcher
 from .options import Options
 from .payloads import Payload, Request
 from .profile import Profile
-from .queues import RequestBundle
-from .running import Running
+from .queues import FIFOQueueMap, ServerQueueMap
 from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 from .state import ServerState
-from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
 from .ws.server import WebSocketServer
 
@@ -42,15 +36,18 @@ __all__ = ["Server"]
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=Payload)
 
-# Seconds that a new connection of an identity waits for the handlers of the one before.
-_FAREWELL = 3.0
+# Requests that may wait for one client.
+_MAX_QUEUED = 1000
 
 
-class Server(Running):
+class Server(Downlinks):
     """A central system, with one connection per charge point.
 
     ``profiles`` say what it speaks; each connection uses those of the OCPP version it negotiated. ``timeout`` is how
     long a request may stay unanswered, in seconds.
+
+    ``queues`` is where requests wait, a queue per client: in memory, at most 1,000 for a client, unless others are
+    given (`SQLiteQueueMap` survives the process, and keeps the requests to a client that has disconnected).
 
     ``ws_server``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
     ``ping_interval``, ``duplicates`` ...) are those of `ocppj.ws.server.WebSocketServer`. The other arguments are as in
@@ -66,6 +63,7 @@ class Server(Running):
         profiles: Iterable[Profile] = (),
         ws_server: Optional[WsServer] = None,
         dispatcher: Optional[ServerDispatcher] = None,
+        queues: Optional[ServerQueueMap] = None,
         state: Optional[ServerState] = None,
         timeout: float = DEFAULT_TIMEOUT,
         clock: Optional[Clock] = None,
@@ -92,25 +90,16 @@ class Server(Running):
             signer=signer,
             verifier=verifier,
         )
-        super().__init__(profiles, options)
-        if ws_server is not None and transport:
+        if ws_server is None:
+            ws_server = WebSocketServer(**transport)
+        elif transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
-        self._ws: WsServer = WebSocketServer(**transport) if ws_server is None else ws_server
-        self._state = ServerState() if state is None else state
-        self._dispatcher: ServerDispatcher = DefaultServerDispatcher() if dispatcher is None else dispatcher
-        self._dispatcher.set_timeouts(self._timeouts)
-        self._dispatcher.set_timeout(timeout)
-        self._dispatcher.set_pending_request_state(self._state)
-        self._dispatcher.set_network_server(_Network(self))
-        self._dispatcher.set_on_request_canceled(self._on_canceled)
-        self._ws.set_connected_handler(self._connected)
-        self._ws.set_message_handler(self._receive)
-        self._ws.set_disconnected_handler(self._disconnected)
-        # Guarded by the lock:
-        self._by_id: Dict[str, Connection] = {}
-        self._leaving: Dict[str, Connection] = {}  # those that have ended, and whose last handler has not
-        self._new_client_handler: Optional[Callable[[str], Any]] = None
-        self._disconnected_client_handler: Optional[Callable[[str], Any]] = None
+        if dispatcher is None:
+            dispatcher = DefaultServerDispatcher(FIFOQueueMap(_MAX_QUEUED) if queues is None else queues)
+        elif queues is not None:
+            raise UsageError("give the dispatcher its queues itself")
+        dispatcher.set_timeout(timeout)
+        super().__init__(profiles, options, ws_server, dispatcher, state or ServerState())
 
     # Life cycle
 
@@ -149,9 +138,6 @@ class Server(Running):
         with self._lock:
             if not self._started:
                 self._state.clear()  # frames that came while it stopped may have asked for a state
-
-    def __str__(self) -> str:
-        return "the server"
 
     @property
     def url(self) -> str:
@@ -224,7 +210,7 @@ class Server(Running):
         `NotRunning`, `UnknownClient`, `ValidationError` and `EncodingError` for a bad payload, `UnsupportedFeature`,
         `QueueFull`, and `UsageError` without a signer. A failed write is not raised: the future fails.
         """
-        return self._send_request(client_id, request, timeout, fragile=True, signed=signed)
+        return self._send_request(client_id, request, timeout, fragile=not self._dispatcher.durable, signed=signed)
 
     def send(self, client_id: str, request: Payload, *, signed: bool = False) -> str:
         """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
@@ -270,107 +256,3 @@ class Server(Running):
         check_callable(handler, ["client_id"])
         self._disconnected_client_handler = handler
         return handler
-
-    # What the transport and `Node` call
-
-    def _connected(self, channel: Channel) -> None:
-        dialect = self.get_dialect(channel.subprotocol)
-        if dialect is None:
-            channel.close(1002, "no OCPP version in common")
-            return
-        if not dialect.allows_identity(channel.id):
-            self.log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
-            channel.close(1008, "the identity is not allowed")
-            return
-        connection = Connection(channel.id, channel, dialect)
-        with self._lock:
-            if not self._started:
-                return
-            self._connections[channel] = connection
-            self._by_id[channel.id] = connection
-            leaving = self._leaving.get(channel.id)
-        try:
-            self._dispatcher.create_client(channel.id)
-        except NotRunning:  # stop() came in between, and will close the channel
-            return
-        self._submit(connection, self._welcome, connection, leaving)
-
-    def _welcome(self, connection: Connection, leaving: Optional[Connection]) -> None:
-        """Call the new-client handler, after the disconnected-client handler of the connection before."""
-        if leaving is not None and not self._clock.wait(leaving.left, _FAREWELL):
-            self.log.error("%s: a handler of the connection before does not end", connection.client_id)
-        if self._new_client_handler is not None:
-            self._new_client_handler(connection.client_id)
-
-    def _disconnected(self, channel: Channel, close: Close) -> None:
-        with self._lock:
-            connection = self._connections.pop(channel, None)
-            current = connection is not None and self._by_id.get(channel.id) is connection
-            if current:
-                del self._by_id[channel.id]
-            if connection is not None:
-                self._leaving[channel.id] = connection
-        if connection is None:
-            return
-        self.log.info("%s: connection %s", channel.id, close)
-        if current:  # not replaced by a newer connection of the same identity, whose requests these would be
-            self._dispatcher.delete_client(channel.id)
-            for open_call in self._calls.take_over(connection):
-                message_id = open_call.future.message_id
-                open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
-        self._submit(connection, self._take_leave, connection)
-
-    def _take_leave(self, connection: Connection) -> None:
-        try:
-            if self._disconnected_client_handler is not None:
-                self._disconnected_client_handler(connection.client_id)
-        finally:
-            with self._lock:
-                if self._leaving.get(connection.client_id) is connection:
-                    del self._leaving[connection.client_id]
-            connection.left.set()
-
-    def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        return handler
-
-    def _parameters(self, *names: str) -> Sequence[str]:
-        return ("client_id", *names)
-
-    def _current(self, client_id: str) -> Optional[Connection]:
-        return self._by_id.get(client_id)
-
-    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
-        self._dispatcher.send_request(client_id, bundle)
-
-    def _complete(self, client_id: str, message_id: str) -> None:
-        self._dispatcher.complete_request(client_id, message_id)
-
-    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        return self._dispatcher.cancel_request(client_id, message_id, error)
-
-    def _pending(self, client_id: str) -> Pending:
-        return self._state.get_client_state(client_id)
-
-    def _connection_of(self, client_id: str) -> Connection:
-        connection = self._by_id.get(client_id)
-        if connection is not None:
-            return connection
-        if not self._started:
-            raise NotRunning("the server is not started")
-        raise UnknownClient(f"no client {client_id!r} is connected")
-
-    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
-        return self._connection_of(client_id).dialect
-
-    def _waiting(self) -> ContextManager[Any]:
-        return self._ws.waiting()
-
-
-class _Network:
-    """Where the dispatcher writes: the clients' present connections, with the server's observers."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def send(self, client_id: str, text: str) -> None:
-        self._server._write(self._server._connection_of(client_id), text)

@@ -9,12 +9,11 @@ import pytest
 
 from ocppj import CallFuture, OCPPError, Stopped
 from ocppj.calls import OpenCall, OpenCalls
-from ocppj.dialect import V16
 from tests.helpers import seconds
 
 
-def make(message_id="1", connection=None, withdraw=lambda message_id: None, version="1.6"):
-    return OpenCall("request", CallFuture(message_id, withdraw), connection, version)
+def make(message_id="1", connection=None, withdraw=lambda message_id: None):
+    return OpenCall("request", CallFuture(message_id, withdraw), connection)
 
 
 def test_a_future_carries_the_id_and_the_answer():
@@ -83,13 +82,6 @@ def test_calls_that_end_with_a_connection_are_named_and_taken():
     assert [call.future.message_id for call in calls.take_over(one)] == ["2", "3"]
     assert calls.take_over(one) == []
     assert len(calls) == 2
-
-
-def test_calls_of_another_version_are_named():
-    calls = OpenCalls()
-    calls.add("A", make("1", version="1.6"))
-    calls.add("A", make("2", version="2.0.1"))
-    assert calls.foreign(V16) == [("A", "2", "2.0.1")]
 
 
 class Race:

@@ -150,7 +150,7 @@ class Mayhem:
         sent = [places[message_id] for message_id in side.sent]
         assert sent == sorted(set(sent)), "each was written once, in the order of the queue"
         assert sorted(self.queue.went) == sorted(self.queue.came), "each left the queue once"
-        assert len(self.queue.came) + len(self.refused) == PRODUCERS * EACH
+        assert len({*self.queue.came, *self.refused}) == PRODUCERS * EACH, "each was taken or refused"
         canceled = side.canceled_ids
         assert len(canceled) == len(set(canceled)), "nobody is told twice"
         assert not set(canceled) & set(self.refused)

@@ -1,0 +1,173 @@
+"""`Downlinks`: the connections of a server, by client: what is behind `Server`."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, ContextManager, Dict, Iterable, Optional, Sequence
+
+from .connection import Connection
+from .dialect import Dialect
+from .dispatcher import ServerDispatcher
+from .endpoint import Pending
+from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, OcppjError, UnknownClient
+from .options import Options
+from .profile import Profile
+from .queues import RequestBundle
+from .running import Running
+from .state import ServerState
+from .ws.base import Channel, Close
+from .ws.base import Server as WsServer
+
+__all__ = ["Downlinks"]
+
+# Seconds that a new connection of an identity waits for the handlers of the one before.
+_FAREWELL = 3.0
+
+
+class Downlinks(Running):
+    """A server's side of `Node`: what the transport calls, and what it calls of the dispatcher. Use `Server`."""
+
+    def __init__(
+        self,
+        profiles: Iterable[Profile],
+        options: Options,
+        ws: WsServer,
+        dispatcher: ServerDispatcher,
+        state: ServerState,
+    ) -> None:
+        super().__init__(profiles, options)
+        self._ws: WsServer = ws
+        self._state = state
+        self._dispatcher: ServerDispatcher = dispatcher
+        dispatcher.set_timeouts(self._timeouts)
+        dispatcher.set_pending_request_state(state)
+        dispatcher.set_network_server(_Network(self))
+        dispatcher.set_on_request_canceled(self._on_canceled)
+        dispatcher.set_decoder(self._decode_stored)
+        dispatcher.set_request_check(self._unfit)
+        ws.set_connected_handler(self._connected)
+        ws.set_message_handler(self._receive)
+        ws.set_disconnected_handler(self._disconnected)
+        # Guarded by the lock:
+        self._by_id: Dict[str, Connection] = {}
+        self._leaving: Dict[str, Connection] = {}  # those that have ended, and whose last handler has not
+        self._new_client_handler: Optional[Callable[[str], Any]] = None
+        self._disconnected_client_handler: Optional[Callable[[str], Any]] = None
+
+    def __str__(self) -> str:
+        return "the server"
+
+    # What the transport calls
+
+    def _connected(self, channel: Channel) -> None:
+        dialect = self.get_dialect(channel.subprotocol)
+        if dialect is None:
+            channel.close(1002, "no OCPP version in common")
+            return
+        if not dialect.allows_identity(channel.id):
+            self.log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
+            channel.close(1008, "the identity is not allowed")
+            return
+        connection = Connection(channel.id, channel, dialect)
+        with self._lock:
+            if not self._started:
+                return
+            self._connections[channel] = connection
+            self._by_id[channel.id] = connection
+            leaving = self._leaving.get(channel.id)
+        try:
+            self._dispatcher.create_client(channel.id)
+        except NotRunning:  # stop() came in between, and will close the channel
+            return
+        except OcppjError as error:
+            self.log.error("%s: its stored requests cannot be read: %s", channel.id, error)
+            channel.close(1011, "internal error")
+            return
+        self._submit(connection, self._welcome, connection, leaving)
+
+    def _welcome(self, connection: Connection, leaving: Optional[Connection]) -> None:
+        """Call the new-client handler, after the disconnected-client handler of the connection before."""
+        if leaving is not None and not self._clock.wait(leaving.left, _FAREWELL):
+            self.log.error("%s: a handler of the connection before does not end", connection.client_id)
+        if self._new_client_handler is not None:
+            self._new_client_handler(connection.client_id)
+
+    def _disconnected(self, channel: Channel, close: Close) -> None:
+        with self._lock:
+            connection = self._connections.pop(channel, None)
+            current = connection is not None and self._by_id.get(channel.id) is connection
+            if current:
+                del self._by_id[channel.id]
+            if connection is not None:
+                self._leaving[channel.id] = connection
+        if connection is None:
+            return
+        self.log.info("%s: connection %s", channel.id, close)
+        if current:  # not replaced by a newer connection of the same identity, whose requests these would be
+            if self._dispatcher.durable:  # else `delete_client` does that
+                for _, message_id in self._calls.over(connection):
+                    self._fail(channel.id, ConnectionLost(f"the connection was {close}", message_id))
+            self._dispatcher.delete_client(channel.id)
+            for open_call in self._calls.take_over(connection):
+                message_id = open_call.future.message_id
+                open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
+        self._submit(connection, self._take_leave, connection)
+
+    def _take_leave(self, connection: Connection) -> None:
+        try:
+            if self._disconnected_client_handler is not None:
+                self._disconnected_client_handler(connection.client_id)
+        finally:
+            with self._lock:
+                if self._leaving.get(connection.client_id) is connection:
+                    del self._leaving[connection.client_id]
+            connection.left.set()
+
+    # What `Node` calls
+
+    def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        return handler
+
+    def _parameters(self, *names: str) -> Sequence[str]:
+        return ("client_id", *names)
+
+    def _current(self, client_id: str) -> Optional[Connection]:
+        return self._by_id.get(client_id)
+
+    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
+        self._dispatcher.send_request(client_id, bundle)
+
+    def _complete(self, client_id: str, message_id: str) -> None:
+        self._dispatcher.complete_request(client_id, message_id)
+
+    def _retry(self, client_id: str, message_id: str, error: OCPPError) -> bool:
+        return False
+
+    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        return self._dispatcher.cancel_request(client_id, message_id, error)
+
+    def _pending(self, client_id: str) -> Pending:
+        return self._state.get_client_state(client_id)
+
+    def _connection_of(self, client_id: str) -> Connection:
+        connection = self._by_id.get(client_id)
+        if connection is not None:
+            return connection
+        if not self._started:
+            raise NotRunning("the server is not started")
+        raise UnknownClient(f"no client {client_id!r} is connected")
+
+    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
+        return self._connection_of(client_id).dialect
+
+    def _waiting(self) -> ContextManager[Any]:
+        return self._ws.waiting()
+
+
+class _Network:
+    """Where the dispatcher writes: the clients' present connections, with the server's observers."""
+
+    def __init__(self, server: Downlinks) -> None:
+        self._server = server
+
+    def send(self, client_id: str, text: str) -> None:
+        self._server._write(self._server._connection_of(client_id), text)

@@ -1,0 +1,46 @@
+"""Which requests are sent again when the peer fails to process them, and after how long. Pure.
+
+Transaction-related messages are: money hangs on them (OCPP 1.6 edition 2 section 3.7; OCPP 2.x Part 2, use case E13).
+They are sent again after a CALLERROR, and when no answer came in time, after an interval that grows with each failure;
+until then the other transaction-related messages wait behind the one that failed, in order, and all others overtake it.
+What a lost connection cuts short is no failure to process, and does not count.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from .errors import UsageError
+from .messages import Call
+
+__all__ = ["TransactionRetries"]
+
+_ALWAYS = ("StartTransaction", "StopTransaction", "TransactionEvent")
+
+
+class TransactionRetries:
+    """How often transaction-related requests are tried. One may serve any number of clients.
+
+    ``message_attempts`` is how many times a request is sent before it is given up (TransactionMessageAttempts in OCPP
+    1.6, MessageAttempts in 2.x). ``message_attempt_interval`` is how many seconds to wait after the first failure,
+    twice that after the second, and so on (TransactionMessageRetryInterval, MessageAttemptInterval). Both may be
+    changed at any time, and count from the next failure on. Raises `UsageError` for values that cannot be.
+    """
+
+    def __init__(self, message_attempts: int = 3, message_attempt_interval: float = 60.0) -> None:
+        if isinstance(message_attempts, bool) or not isinstance(message_attempts, int) or message_attempts < 1:
+            raise UsageError(f"message_attempts is a whole number, at least 1, not {message_attempts!r}")
+        if not isinstance(message_attempt_interval, (int, float)) or not 0 <= message_attempt_interval < float("inf"):
+            raise UsageError(f"message_attempt_interval is a number of seconds, not {message_attempt_interval!r}")
+        self.message_attempts = message_attempts
+        self.message_attempt_interval = message_attempt_interval
+
+    def concerns(self, call: Call) -> bool:
+        """Tell whether ``call`` is transaction-related."""
+        if call.action == "MeterValues":  # in 1.6; in 2.x they are never part of a transaction
+            return getattr(call.payload, "transaction_id", None) is not None
+        return call.action in _ALWAYS
+
+    def wait(self, failures: int) -> Optional[float]:
+        """Return the seconds to wait after so many ``failures``, or ``None``: give the request up."""
+        return None if failures >= self.message_attempts else failures * self.message_attempt_interval
