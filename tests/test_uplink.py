@@ -1,0 +1,244 @@
+"""A client's connection lost and regained: what becomes of its requests, by choice."""
+
+import threading
+
+import pytest
+
+from ocppj import (
+    CallTimeout,
+    Client,
+    ClientDispatcher,
+    ConnectionLost,
+    DefaultClientDispatcher,
+    FIFOClientQueue,
+    ManualClock,
+    NotRunning,
+    OCPPError,
+    Stopped,
+    TransactionRetries,
+    UsageError,
+    v16,
+    v201,
+)
+from ocppj.ws.backoff import Backoff
+from tests.fixtures import (  # noqa: F401
+    BEAT,
+    BEAT_WIRE,
+    HEARTBEAT,
+    cleanup,
+    make_client,
+    raw_server,
+    transport,
+)
+from tests.helpers import Recorder, eventually, seconds
+from tests.peers import RawServer
+from tests.test_retries import START, Durable
+
+STARTED_WIRE = {"idTagInfo": {"status": "Accepted"}, "transactionId": 7}
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def make(make_client, clock):
+    """Make a client that regains its connection after exactly 10 seconds of the clock."""
+
+    def make_one(**options):
+        return make_client(
+            reconnect=True, clock=clock, timeout=30, ws={"clock": clock, "backoff": Backoff(10, 0)}, **options
+        )
+
+    return make_one
+
+
+def connect(client, raw):
+    client.connect(raw.url)
+    raw.wait_connected()
+    return client
+
+
+def lose(raw, clock):
+    raw.channel.abort()
+    assert clock.wait_for_waiters(1, seconds(10)), "the client does not wait to reconnect"
+
+
+def regain(client, raw, clock):
+    clock.advance(10)
+    raw.wait_connected()
+    eventually(client.is_connected)
+    eventually(lambda: not client._dispatcher.is_paused())
+
+
+def test_with_resend_a_pending_request_is_sent_again_with_its_id(make, raw_server, clock):
+    client = connect(make(resend=True), raw_server)
+    future, behind = client.send_request(HEARTBEAT), client.send_request(HEARTBEAT)
+    frame = raw_server.receive()
+    lose(raw_server, clock)
+    regain(client, raw_server, clock)
+    assert raw_server.receive() == frame
+    raw_server.send([3, frame[1], BEAT_WIRE])
+    assert future.result(seconds(10)) == BEAT
+    raw_server.send([3, raw_server.receive()[1], BEAT_WIRE])
+    assert behind.result(seconds(10)) == BEAT
+
+
+def test_a_call_is_not_sent_again_for_it_ends_with_its_connection(make, raw_server, clock):
+    client = connect(make(resend=True), raw_server)
+    ends = Recorder()
+
+    def call():
+        try:
+            ends(client.call(HEARTBEAT))
+        except ConnectionLost as error:
+            ends(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    raw_server.receive()
+    lose(raw_server, clock)
+    [(error,)] = ends.wait()
+    thread.join(seconds(10))
+    assert isinstance(error, ConnectionLost)
+    regain(client, raw_server, clock)
+    future = client.send_request(HEARTBEAT)
+    assert raw_server.receive()[1] == future.message_id
+
+
+def test_a_transaction_message_that_is_refused_is_sent_again(make, raw_server, clock):
+    errors, responses, canceled = Recorder(), Recorder(), Recorder()
+    client = make(retries=TransactionRetries(message_attempts=3, message_attempt_interval=60))
+    client.set_error_handler(errors)
+    client.set_response_handler(responses)
+    client.set_canceled_request_handler(canceled)
+    connect(client, raw_server)
+    future = client.send_request(START)
+    frame = raw_server.receive()
+    raw_server.send([4, frame[1], "InternalError", "not now", {}])
+    meanwhile = client.send_request(HEARTBEAT)
+    overtaker = raw_server.receive()
+    assert overtaker[1] == meanwhile.message_id
+    raw_server.send([3, overtaker[1], BEAT_WIRE])
+    assert meanwhile.result(seconds(10)) == BEAT
+    assert not future.done()
+    clock.advance(60)
+    assert raw_server.receive() == frame
+    clock.advance(30)
+    eventually(lambda: not client._state.has())
+    clock.advance(120)
+    assert raw_server.receive() == frame
+    raw_server.send([3, frame[1], STARTED_WIRE])
+    assert future.result(seconds(10)).transaction_id == 7
+    responses.wait(2)
+    assert (errors.calls, canceled.calls) == ([], [])
+
+
+def test_the_last_refusal_is_told(make, raw_server, clock):
+    errors = Recorder()
+    client = make(retries=TransactionRetries(message_attempts=2, message_attempt_interval=60))
+    client.set_error_handler(errors)
+    connect(client, raw_server)
+    future = client.send_request(START)
+    raw_server.send([4, raw_server.receive()[1], "InternalError", "not now", {}])
+    eventually(lambda: not client._state.has())
+    clock.advance(60)
+    raw_server.send([4, raw_server.receive()[1], "GenericError", "never", {}])
+    with pytest.raises(OCPPError, match="never"):
+        future.result(seconds(10))
+    errors.wait()
+    assert len(errors.calls) == 1
+
+
+def test_without_retries_a_refusal_is_final(make, raw_server):
+    client = connect(make(), raw_server)
+    future = client.send_request(START)
+    raw_server.send([4, raw_server.receive()[1], "InternalError", "not now", {}])
+    with pytest.raises(OCPPError, match="not now"):
+        future.result(seconds(10))
+
+
+def test_a_call_with_a_timeout_waits_no_longer_for_retries(make, raw_server, clock):
+    client = connect(make(retries=TransactionRetries()), raw_server)
+    future = client.send_request(START, timeout=20)
+    frame = raw_server.receive()
+    raw_server.send([4, frame[1], "InternalError", "not now", {}])
+    eventually(lambda: not client._state.has())
+    clock.advance(20)
+    with pytest.raises(CallTimeout):
+        future.result(seconds(10))
+    client.send_request(START)
+    assert raw_server.receive()[1] != frame[1], "and it is not sent again"
+
+
+def test_a_durable_queue_is_kept_by_stop_and_sent_by_the_next_start(make, raw_server, clock):
+    queue = Durable()
+    client = connect(make(queue=queue), raw_server)
+    first, second = client.send_request(HEARTBEAT), client.send_request(HEARTBEAT)
+    raw_server.receive()
+    client.stop()
+    for future in (first, second):
+        assert isinstance(future.exception(seconds(10)), Stopped)
+    connect(client, raw_server)
+    for future in (first, second):
+        frame = raw_server.receive()
+        assert frame[1] == future.message_id
+        raw_server.send([3, frame[1], BEAT_WIRE])
+    eventually(lambda: len(queue) == 0)
+
+
+def test_a_queue_that_cannot_be_opened_is_told_before_anybody_is_connected_to(make, raw_server):
+    class Broken(Durable):
+        def init(self):
+            raise UsageError("the file is broken")
+
+    client = make(queue=Broken())
+    with pytest.raises(UsageError, match="the file is broken"):
+        client.connect(raw_server.url)
+    assert raw_server.channel is None
+    with pytest.raises(NotRunning):
+        client.send_request(HEARTBEAT)
+
+
+def test_a_stored_request_of_another_version_than_the_connections_is_told_of(make, raw_server):
+    queue, canceled = Durable(), Recorder()
+    client = make(queue=queue, profiles=[*v201.PROFILES, *v16.PROFILES])
+    client.set_canceled_request_handler(canceled)
+    connect(client, raw_server)
+    client.send_request(HEARTBEAT)
+    frame = raw_server.receive()
+    client.stop()
+    later = RawServer(raw_server_transport(raw_server), ["ocpp2.0.1"])
+    try:
+        client.connect(later.url)
+        [(message_id, request, error)] = canceled.wait()
+        assert (message_id, request) == (frame[1], HEARTBEAT)
+        assert isinstance(error, ConnectionLost)
+        assert "2.0.1" in str(error)
+        assert len(queue) == 0
+    finally:
+        client.stop()
+        later.stop()
+
+
+def raw_server_transport(raw):
+    """Return a transport that makes servers like ``raw``."""
+
+    class Same:
+        def server(self):
+            network = getattr(raw.ws, "_network", None)
+            return type(raw.ws)() if network is None else network.server()
+
+    return Same()
+
+
+@pytest.mark.parametrize("option", [{"queue": FIFOClientQueue()}, {"retries": TransactionRetries()}, {"resend": False}])
+def test_a_dispatcher_of_ones_own_is_given_its_parts_itself(option):
+    with pytest.raises(UsageError, match="dispatcher"):
+        Client("CP_1", profiles=v16.PROFILES, dispatcher=DefaultClientDispatcher(), **option)
+
+
+def test_a_dispatcher_without_the_newer_methods_is_enough():
+    """They have defaults: nothing is sent again, nothing stored."""
+    assert ClientDispatcher.retry_request(object(), "1", OCPPError("GenericError")) is False
