@@ -82,7 +82,8 @@ class Downlinks(Running):
             self.log.error("%s: its stored requests cannot be read: %s", channel.id, error)
             channel.close(1011, "internal error")
             return
-        self._submit(connection, self._welcome, connection, leaving)
+        if self._new_client_handler is not None:  # else nobody waits for the connection before
+            self._submit(connection, self._welcome, connection, leaving)
 
     def _welcome(self, connection: Connection, leaving: Optional[Connection]) -> None:
         """Call the new-client handler, after the disconnected-client handler of the connection before."""
@@ -110,7 +111,10 @@ class Downlinks(Running):
             for open_call in self._calls.take_over(connection):
                 message_id = open_call.future.message_id
                 open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
-        self._submit(connection, self._take_leave, connection)
+        if self._disconnected_client_handler is None and self._new_client_handler is None:
+            self._take_leave(connection)  # which calls nobody: not worth a thread
+        else:
+            self._submit(connection, self._take_leave, connection)
 
     def _take_leave(self, connection: Connection) -> None:
         try:

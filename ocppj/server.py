@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import (
     Any,
     Callable,
+    Dict,
     Iterable,
     List,
     Mapping,
@@ -18,7 +19,17 @@ from .calls import CallFuture
 from .clock import Clock, SystemClock
 from .dispatcher import ServerDispatcher
 from .downlinks import Downlinks
-from .errors import ErrorCode, Stopped, UsageError
+from .errors import (
+    ConnectionLost,
+    ErrorCode,
+    NotRunning,
+    QueueFailed,
+    QueueFull,
+    Stopped,
+    UnknownClient,
+    UnsupportedFeature,
+    UsageError,
+)
 from .handlers import check_callable
 from .lanes import DEFAULT_TIMEOUT, DefaultServerDispatcher
 from .options import Options
@@ -211,6 +222,39 @@ class Server(Downlinks):
         `QueueFull`, and `UsageError` without a signer. A failed write is not raised: the future fails.
         """
         return self._send_request(client_id, request, timeout, fragile=not self._dispatcher.durable, signed=signed)
+
+    @overload
+    def broadcast(
+        self, request: Request[R], client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
+    ) -> Dict[str, CallFuture[R]]: ...
+
+    @overload
+    def broadcast(
+        self, request: Payload, client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
+    ) -> Dict[str, CallFuture[Any]]: ...
+
+    def broadcast(
+        self, request: Payload, client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
+    ) -> Dict[str, CallFuture[Any]]:
+        """Queue ``request`` for each of ``client_ids``, by default all that are connected; return futures by id.
+
+        What keeps it from one client (it has gone, its queue is full, it speaks a version without this request) fails
+        that client's future. What is wrong with the request itself is raised: `ValidationError`, `EncodingError`. Also
+        raises `NotRunning`, `UsageError`.
+        """
+        if not self._started:
+            raise NotRunning("the server is not started")
+        if isinstance(client_ids, str):
+            raise UsageError("client_ids is a sequence of ids, not one text")
+        futures = {}
+        for client_id in self.client_ids() if client_ids is None else dict.fromkeys(client_ids):
+            try:
+                future = self.send_request(client_id, request, timeout)
+            except (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning) as error:
+                future = CallFuture("", lambda message_id: None)
+                future.set_exception(error)
+            futures[client_id] = future
+        return futures
 
     def send(self, client_id: str, request: Payload, *, signed: bool = False) -> str:
         """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
