@@ -67,11 +67,13 @@ class Channel(Protocol):
     def remote_address(self) -> str:
         """Where the peer is, for logs."""
 
-    def send(self, text: str) -> None:
+    def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame. Raises `TransportError` when the connection is closed or the peer does not take it.
 
-        From the reading thread it returns at once; what the network does not take yet is written later, by the
-        reader. From other threads it returns when the network has taken the whole frame.
+        From the reading thread, and with ``wait=False`` from any, it returns at once; what the network does not take
+        yet is written later, by another thread. Then a peer that does not take it in time is no error here: the
+        connection ends. Else it returns when the network has taken the whole frame. Frames leave in the order of the
+        calls, whoever waits.
         """
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -107,8 +109,8 @@ class Client(Protocol):
         when the connection cannot be made; then nothing is left behind.
         """
 
-    def send(self, text: str) -> None:
-        """Send one text frame on the present channel. Raises `TransportError` when there is none."""
+    def send(self, text: str, wait: bool = True) -> None:
+        """Send one text frame on the present channel: see `Channel.send`. Raises `TransportError` without one."""
 
     def stop(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection, or give up regaining it, and wait (bounded) until threads and sockets are gone.
@@ -147,8 +149,8 @@ class Server(Protocol):
     def get_channel(self, client_id: str) -> Optional[Channel]:
         """Return the channel of that identity, or ``None``."""
 
-    def send(self, client_id: str, text: str) -> None:
-        """Send one text frame. Raises `TransportError` when there is no such channel, or it fails."""
+    def send(self, client_id: str, text: str, wait: bool = True) -> None:
+        """Send one text frame: see `Channel.send`. Raises `TransportError` when there is no such channel."""
 
     def stop(self, code: int = 1001, reason: str = "") -> None:
         """Stop listening, close every channel, and wait (bounded) until threads and sockets are gone.

@@ -22,7 +22,9 @@ from typing import Any, Callable, Collection, Optional, Protocol
 from ..errors import TransportError, UsageError
 from ..settings import get_logger
 from .base import Close
+from .flusher import Outlet
 from .keepalive import KeepAlive, Verdict
+from .polling import earliest
 from .readers import Readers
 from .wire import PeerClose, Violation, Wire
 
@@ -123,13 +125,13 @@ class WireChannel:
             return
         self._keepalive.pinged(time.monotonic())
         with suppress(OSError):  # which the reader finds too
-            self._wire.send_ping()
+            self._flush(self._wire.send_ping())
 
-    def send(self, text: str) -> None:
+    def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame: see `base.Channel.send`."""
         if self._verdict is not None:
             raise TransportError(f"the connection of {self._id!r} is {self._verdict}")
-        self._wire.send_text(text)
+        self._flush(self._wire.send_text(text, wait))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the close handshake: see `base.Channel.close`. Raises `UsageError` for a code that cannot be sent."""
@@ -188,6 +190,11 @@ class WireChannel:
         """See `readers.Source.fileno`."""
         return self._wire.fileno()
 
+    @property
+    def outlet(self) -> Optional[Outlet]:
+        """See `readers.Source.outlet`."""
+        return self._wire.outlet
+
     def wants_write(self) -> bool:
         """See `readers.Source.wants_write`."""
         return self._wire.wants_write()
@@ -197,7 +204,7 @@ class WireChannel:
         with self._lock:
             if self._verdict is not None:
                 return self._deadline
-        return self._keepalive.deadline()
+        return earliest(self._keepalive.deadline(), self._wire.write_deadline())
 
     def expire(self) -> None:
         """See `readers.Source.expire`."""
@@ -210,7 +217,7 @@ class WireChannel:
         """See `readers.Source.step`."""
         self._wire.reader = threading.get_ident()
         try:
-            if not block or self._wire.wait(self.next_deadline()):
+            if self._wire.wait(self.next_deadline() if block else time.monotonic()):
                 self._keepalive.heard()
                 self._read()
         except Violation as violation:
@@ -241,6 +248,19 @@ class WireChannel:
 
     # Inside --------------------------------------------------------------------------------------------------------
 
+    def _flush(self, left: bool) -> None:
+        """Have the rest of what this thread sent written, when bytes were ``left`` in line.
+
+        Raises `TransportError` when there is no thread for it: then the connection is cut, for its peer would wait.
+        """
+        if not left:
+            return
+        try:
+            self._readers.flush(self)
+        except (RuntimeError, OSError) as error:
+            self._wire.abort()
+            raise TransportError(f"nobody can write to {self._id!r}: {error}") from error
+
     def _read(self) -> None:
         if self._deaf:
             self._wire.discard()
@@ -263,7 +283,7 @@ class WireChannel:
 
     def _say_close(self, code: int, reason: str) -> None:
         try:
-            self._wire.send_close(code, reason)
+            self._flush(self._wire.send_close(code, reason))
         except OSError:
             self._wire.abort()
 

@@ -221,12 +221,12 @@ class ClientCore(Handlers):
                 session.over = True
             raise
 
-    def send(self, text: str) -> None:
-        """Send one text frame on the present channel. Raises `TransportError` when there is none, or it fails."""
+    def send(self, text: str, wait: bool = True) -> None:
+        """Send one text frame on the present channel: see `base.Channel.send`."""
         channel = self.get_channel()
         if channel is None:
             raise TransportError("not connected")
-        channel.send(text)
+        channel.send(text, wait)
 
     def get_channel(self) -> Optional[WireChannel]:
         """Return the present channel, or ``None``."""

@@ -48,6 +48,10 @@ class _MemoryWire:
         self._close_sent = False
         self._cut = False
 
+    @property
+    def outlet(self) -> None:
+        """Return ``None``: what is sent is there at once."""
+
     def fileno(self) -> int:
         """Return -1: there is no descriptor."""
         return -1
@@ -97,21 +101,28 @@ class _MemoryWire:
         """Return false: what is sent is there at once."""
         return False
 
-    def send_text(self, text: str) -> None:
+    def write_deadline(self) -> Optional[float]:
+        """Return ``None``."""
+        return None
+
+    def send_text(self, text: str, wait: bool = True) -> bool:
         """See `wire.Wire.send_text`."""
         text.encode("utf-8")  # raises what a real connection would raise
         with self._changed:
             if self._close_sent or self._cut:
                 raise TransportError("the connection is closed")
             self._put(text)
+        return False
 
-    def send_ping(self) -> None:
+    def send_ping(self) -> bool:
         """See `wire.Wire.send_ping`."""
         self._put_unless_closing(_PING)
+        return False
 
-    def send_close(self, code: int, reason: str) -> None:
+    def send_close(self, code: int, reason: str) -> bool:
         """See `wire.Wire.send_close`."""
         self._put_last(PeerClose(code, reason))
+        return False
 
     def end_writing(self) -> None:
         """Do nothing: the peer's answer is seen."""

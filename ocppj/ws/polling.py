@@ -8,9 +8,14 @@ import selectors
 import time
 from typing import Optional, Tuple
 
-__all__ = ["remaining", "wait_io"]
+__all__ = ["earliest", "remaining", "wait_io"]
 
 _LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
+
+
+def earliest(*deadlines: Optional[float]) -> Optional[float]:
+    """Return the first of ``deadlines``; those that are ``None`` never come."""
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
 
 def remaining(deadline: Optional[float]) -> Optional[float]:

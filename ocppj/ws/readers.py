@@ -8,7 +8,8 @@ nothing a handler can see depends on which `Readers` it is. Whatever the strateg
   the source's next step waits for: a job may block, and its connection is still read;
 * jobs submitted while a source finishes run after all others, and then nothing of the source is left.
 
-`ThreadPerConnection` gives each source a reader thread and, from its first job on, a dispatcher thread.
+`ThreadPerConnection` gives each source a reader thread and, from its first job on, a dispatcher thread; a flusher
+thread for all of them writes what others left in line, while there is such a thing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import nullcontext, suppress
 from typing import Any, Callable, Collection, ContextManager, Deque, List, Optional, Protocol, Tuple
 
 from ..settings import get_logger
+from .flusher import Flusher, Outlet
 from .polling import remaining
 
 __all__ = ["Job", "Readers", "Source", "ThreadPerConnection"]
@@ -42,10 +44,14 @@ class Source(Protocol):
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when there is something to step for; -1 if there is none."""
 
-    def step(self, block: bool) -> bool:
-        """Read what is there and deliver it; return false when the connection has ended.
+    @property
+    def outlet(self) -> Optional[Outlet]:
+        """What writes the bytes in line; ``None`` if there never are any."""
 
-        With ``block``, wait until something is there, or until `next_deadline`.
+    def step(self, block: bool) -> bool:
+        """Read what is there and deliver it, write what is in line; return false when the connection has ended.
+
+        With ``block``, wait until something is there, or until `next_deadline`, writing meanwhile.
         """
 
     def next_deadline(self) -> Optional[float]:
@@ -79,6 +85,13 @@ class Readers(ABC):
     @abstractmethod
     def wake(self, source: Source) -> None:
         """Take notice that the closing deadline of ``source`` was set by a thread that does not read it."""
+
+    @abstractmethod
+    def flush(self, source: Source) -> None:
+        """Take notice that a thread that neither reads ``source`` nor waits left bytes in line: have them written.
+
+        Raises ``RuntimeError`` or ``OSError`` when that is impossible.
+        """
 
     def waiting(self) -> ContextManager[Any]:
         """Return a context in which a handler's thread waits for another message."""
@@ -145,6 +158,7 @@ class ThreadPerConnection(Readers):
         self._prune_at = 32
         self._seats: "set[_Seat]" = set()
         self._stopping = False
+        self._flusher = Flusher(self._start)
 
     def add(self, source: Source) -> None:
         """Start the reader thread of ``source``."""
@@ -190,9 +204,15 @@ class ThreadPerConnection(Readers):
             seat.timer = timer
         timer.start()  # which does nothing if the source has finished, and canceled it, meanwhile
 
+    def flush(self, source: Source) -> None:
+        """Have the thread ``ocppj-flusher`` write: the reader may be waiting for input alone."""
+        if source.outlet is not None:
+            self._flusher.add(source.outlet)
+
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
         """See `Readers.stop`."""
         deadline = time.monotonic() + timeout
+        self._flusher.stop()
         with self._lock:
             self._stopping = True
             seats, threads = list(self._seats), list(self._threads)

@@ -145,12 +145,12 @@ class ServerCore(Handlers):
             channel = run.places.get(client_id)
         return channel if channel is not None and channel.is_open else None
 
-    def send(self, client_id: str, text: str) -> None:
-        """Send one text frame. Raises `TransportError` when there is no such channel, or it fails."""
+    def send(self, client_id: str, text: str, wait: bool = True) -> None:
+        """Send one text frame: see `base.Channel.send`. Raises `TransportError` when there is no such channel."""
         channel = self.get_channel(client_id)
         if channel is None:
             raise TransportError(f"no client {client_id!r} is connected")
-        channel.send(text)
+        channel.send(text, wait)
 
     def waiting(self) -> ContextManager[Any]:
         """See `base.Server.waiting`."""

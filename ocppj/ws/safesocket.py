@@ -16,8 +16,11 @@ always says that everything was sent, so that no caller sees a partial write and
   block each other.
 * any other thread waits for its own bytes, writing whatever is first in line.
 
-Bytes that are not out within ``write_timeout`` seconds, or a reading thread that leaves more than ``max_backlog``
-bytes, break the socket: everybody is woken and gets an error.
+A thread that neither reads nor may wait calls `leave` in place of `drain`. It is told when bytes remain: then somebody
+else must call `flush` until nothing is left (see `ocppj.ws.flusher`), for the reading thread may wait for input alone.
+
+Bytes that are not out within ``write_timeout`` seconds, or a thread that would leave some while more than
+``max_backlog`` bytes are in line, break the socket: everybody is woken and gets an error.
 
 *Closing.* ``shutdown`` wakes whoever waits. The file descriptor is closed when nobody is in ``poll`` on it, by the
 last to leave: its number can never be reused under a waiting thread.
@@ -32,6 +35,7 @@ import time
 from typing import Any, Optional, Tuple
 
 from ..errors import TransportError, WriteTimeout
+from .flusher import Rest
 from .outbox import Outbox
 from .polling import wait_io
 from .rawstream import RawStream
@@ -140,8 +144,17 @@ class SafeSocket:
 
     @property
     def wants_write(self) -> bool:
-        """Whether bytes wait to be written."""
-        return bool(self._outbox)
+        """Whether something is to be done as soon as the network takes bytes."""
+        flushable = bool(self._outbox) and self._cork is None and not self._raw.write_wants_read
+        return flushable or self._raw.read_wants_write
+
+    @property
+    def write_deadline(self) -> Optional[float]:
+        """The time until which what was left in line must be out; ``None`` when nothing was left."""
+        if not self._outbox:
+            return None
+        with self._lock:
+            return self._outbox.deadline()
 
     @property
     def mark(self) -> int:
@@ -197,11 +210,56 @@ class SafeSocket:
                 self._waiters += 1
             if cork is not None:
                 cork.wait(deadline - now)
-                self._leave()
+                self.let_go()
             elif wants_read:
                 self._poll(True, False, min(deadline, now + _TLS_RETRY))
             else:
                 self._poll(False, True, deadline)
+
+    def check_backlog(self) -> None:
+        """Break the socket when there is too much in line for more to be left. Raises `WriteTimeout`."""
+        with self._lock:
+            if len(self._outbox) > self._max_backlog:
+                self._break(WriteTimeout("the peer reads too slowly: too much waits to be written to it"))
+                self._check()
+
+    def leave(self) -> bool:
+        """Give up waiting for what is in line; return whether somebody must be asked to `flush` it.
+
+        Nobody needs to on the reading thread, which writes it when it comes round, nor before `uncork`.
+        """
+        if self.reader_ident == threading.get_ident():
+            return False
+        with self._lock:
+            self._outbox.leave(time.monotonic() + self._write_timeout)
+            return bool(self._outbox) and self._cork is None
+
+    def flush(self) -> Optional[Rest]:
+        """Write what can be written without waiting: see `flusher.Outlet.flush`."""
+        with self._lock:
+            if self._closed or self._shut:
+                return None
+            self._flush()
+            self._break_if_overdue()
+            deadline = self._outbox.deadline()
+            if deadline is None:  # all is out, or its writers wait for it themselves
+                return None
+            return Rest(deadline, self._cork is None and not self._raw.write_wants_read)
+
+    def hold(self) -> int:
+        """Keep the file descriptor open until `let_go`: see `flusher.Outlet.hold`."""
+        with self._lock:
+            if self._closed:
+                return -1
+            self._waiters += 1
+            return self._raw.fileno()
+
+    def let_go(self) -> None:
+        """Undo `hold`. The descriptor is closed now if `close` was called meanwhile and nobody else waits."""
+        with self._lock:
+            self._waiters -= 1
+            if self._closed and not self._waiters:
+                self._raw.close()
 
     def wait_readable(self, deadline: Optional[float]) -> bool:
         """Wait until `recv` has something to say, writing what is in line meanwhile; false when ``deadline`` has come.
@@ -219,15 +277,15 @@ class SafeSocket:
                 if self._raw.pending():
                     return True
                 until = self._outbox.deadline()
-                flushable = bool(self._outbox) and self._cork is None and not self._raw.write_wants_read
-                write = flushable or self._raw.read_wants_write
+                write = self.wants_write
                 self._waiters += 1
             if until is None or (deadline is not None and deadline < until):
                 until = deadline
             readable, writable = self._poll(True, write, until)
             if readable or (writable and self._raw.read_wants_write):
                 return True
-            self._break_if_overdue()
+            with self._lock:
+                self._break_if_overdue()
             if deadline is not None and time.monotonic() >= deadline:
                 return False
 
@@ -249,11 +307,10 @@ class SafeSocket:
     def _send(self, data: Any) -> int:
         """`send`, but return the position in line that is to be waited for."""
         by_reader = self.reader_ident == threading.get_ident()
+        if by_reader:
+            self.check_backlog()
         with self._lock:
             self._check()
-            if by_reader and len(self._outbox) > self._max_backlog:
-                self._break(WriteTimeout("the peer reads too slowly: too much waits to be written to it"))
-                self._check()
             self._outbox.put(memoryview(data))
             self._flush()
             self._check()
@@ -314,10 +371,10 @@ class SafeSocket:
         self._shut_down()
 
     def _break_if_overdue(self) -> None:
-        with self._lock:
-            deadline = self._outbox.deadline()
-            if deadline is not None and time.monotonic() >= deadline:
-                self._break(self._too_slow())
+        """Give the connection up when what was left in line is not out in time. Lock held."""
+        deadline = self._outbox.deadline()
+        if deadline is not None and time.monotonic() >= deadline:
+            self._break(self._too_slow())
 
     def _too_slow(self) -> WriteTimeout:
         return WriteTimeout(f"the peer did not take what was written to it within {self._write_timeout:g} seconds")
@@ -333,10 +390,4 @@ class SafeSocket:
         try:
             return wait_io(self._raw.fileno(), read, write, deadline)
         finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._waiters -= 1
-            if self._closed and not self._waiters:
-                self._raw.close()
+            self.let_go()

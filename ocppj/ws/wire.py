@@ -2,6 +2,9 @@
 
 `Wire` is the seam between `ocppj.ws.channel` and a WebSocket library or a pipe in memory. `SocketWire` is what the two
 libraries' wires share: the write lock, and the rule that nothing follows a Close.
+
+Whatever is sent is put in line. A ``send_*`` that says ``True`` has left bytes there that nobody is about to write: it
+was called by a thread that neither reads nor waits. Then somebody must see to the ``outlet`` (`readers.Readers.flush`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, Optional, Protocol, Union
 
 from ..errors import TransportError
+from .flusher import Outlet
 from .safesocket import SafeSocket
 
 __all__ = ["Event", "PeerClose", "SocketWire", "Violation", "Wire"]
@@ -44,6 +48,10 @@ class Wire(Protocol):
     #: The ident of the reading thread, while one reads.
     reader: Optional[int]
 
+    @property
+    def outlet(self) -> Optional[Outlet]:
+        """What writes the bytes in line; ``None`` if there never are any."""
+
     def fileno(self) -> int:
         """Return the descriptor to wait on; -1 if there is none."""
 
@@ -61,16 +69,25 @@ class Wire(Protocol):
         """Drop what has come, never waiting. Raises ``OSError`` when the connection has ended."""
 
     def wants_write(self) -> bool:
-        """Whether bytes are left to be written."""
+        """Whether something is to be done as soon as the network takes bytes."""
 
-    def send_text(self, text: str) -> None:
-        """Send a text frame; wait until it is out, but on the reading thread. Raises `TransportError`."""
+    def write_deadline(self) -> Optional[float]:
+        """Return until when what was left in line must be out (`time.monotonic`)."""
 
-    def send_ping(self) -> None:
-        """Put a ping in line; nothing when a Close was sent. Raises `TransportError`."""
+    def send_text(self, text: str, wait: bool) -> bool:
+        """Send a text frame; with ``wait``, wait until it is out, but on the reading thread. Raises `TransportError`.
 
-    def send_close(self, code: int, reason: str) -> None:
-        """Put a Close in line; nothing when one was sent already. Raises `TransportError`."""
+        Return whether somebody must be asked to write the rest.
+        """
+
+    def send_ping(self) -> bool:
+        """Put a ping in line; nothing when a Close was sent. Raises `TransportError`. Returns as `send_text` does."""
+
+    def send_close(self, code: int, reason: str) -> bool:
+        """Put a Close in line; nothing when one was sent already. Raises `TransportError`.
+
+        Returns as `send_text` does.
+        """
 
     def end_writing(self) -> None:
         """Let the peer see the end of the stream after the Close that was sent."""
@@ -105,6 +122,11 @@ class SocketWire:
     def reader(self, ident: Optional[int]) -> None:
         self.sock.reader_ident = ident
 
+    @property
+    def outlet(self) -> Outlet:
+        """See `Wire.outlet`."""
+        return self.sock
+
     def fileno(self) -> int:
         """See `Wire.fileno`."""
         return self.sock.fileno()
@@ -116,6 +138,10 @@ class SocketWire:
     def wants_write(self) -> bool:
         """See `Wire.wants_write`."""
         return self.sock.wants_write
+
+    def write_deadline(self) -> Optional[float]:
+        """See `Wire.write_deadline`."""
+        return self.sock.write_deadline
 
     def discard(self) -> None:
         """See `Wire.discard`."""
@@ -134,28 +160,33 @@ class SocketWire:
             raise TransportError("the connection was lost")
         return data
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: str, wait: bool = True) -> bool:
         """See `Wire.send_text`."""
         with self._write_lock:
             if self._close_sent:
                 raise TransportError("the connection is closing")
+            if not wait:
+                self.sock.check_backlog()
             with self._errors():
                 self._put_text(text)
             mark = self.sock.mark
+        if not wait:
+            return self.sock.leave()
         self.sock.drain(mark)
+        return False
 
-    def send_ping(self) -> None:
+    def send_ping(self) -> bool:
         """See `Wire.send_ping`."""
-        self._unless_closing(self._put_ping)
+        return self._unless_closing(self._put_ping)
 
-    def send_close(self, code: int, reason: str) -> None:
+    def send_close(self, code: int, reason: str) -> bool:
         """See `Wire.send_close`."""
 
         def put() -> None:
             self._close_sent = True
             self._put_close(code, reason)
 
-        self._unless_closing(put)
+        return self._unless_closing(put)
 
     def end_writing(self) -> None:
         """See `Wire.end_writing`."""
@@ -169,11 +200,14 @@ class SocketWire:
         """See `Wire.release`."""
         self.sock.close()
 
-    def _unless_closing(self, put: Callable[[], None]) -> None:
+    def _unless_closing(self, put: Callable[[], None]) -> bool:
+        """Put a control frame in line, and do not wait for it."""
         with self._write_lock:
-            if not self._close_sent:
-                with self._errors():
-                    put()
+            if self._close_sent:
+                return False
+            with self._errors():
+                put()
+        return self.sock.leave()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

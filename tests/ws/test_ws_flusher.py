@@ -1,0 +1,447 @@
+"""Writes that do not wait: by SafeSocket and Flusher alone, and by whole transports whose peers do not read."""
+
+import socket
+import threading
+import time
+import zlib
+from contextlib import suppress
+
+import pytest
+
+from ocppj.errors import TransportError, WriteTimeout
+from ocppj.ws.client import WebSocketClient
+from ocppj.ws.flusher import Flusher, Rest
+from ocppj.ws.server import WebSocketServer
+from tests.helpers import Recorder, eventually, seconds
+from tests.ws.support import (
+    OCPP,
+    PATH,
+    Log,
+    RawClient,
+    RawServer,
+    client_context,
+    open_files,
+    server_context,
+)
+from tests.ws.test_ws_safesocket import make_pair, read_exactly
+
+MUCH = b"x" * 1_000_000
+
+
+def flusher_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "ocppj-flusher"]
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def tls(request):
+    return request.param
+
+
+@pytest.fixture
+def make(tls):
+    made = []
+
+    def make_(**options):
+        pair = make_pair(tls, **options)
+        made.extend(pair)
+        return pair
+
+    yield make_
+    for sock in made:
+        sock.close()
+
+
+@pytest.fixture
+def flusher():
+    flusher = Flusher(threading.Thread.start)
+    yield flusher
+    flusher.stop()
+    eventually(lambda: not flusher_threads())
+
+
+# What a SafeSocket does ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_is_written_by_whoever_flushes(make):
+    near, far = make()
+    near.send(MUCH)
+    assert near.leave()
+    assert near.write_deadline is not None
+    far.settimeout(0)
+    got = bytearray()
+    rest = near.flush()
+    while rest is not None:
+        assert rest.writable
+        with suppress(BlockingIOError):
+            got += far.recv(65536)
+        rest = near.flush()
+    far.settimeout(None)
+    got += read_exactly(far, len(MUCH) - len(got))
+    assert bytes(got) == MUCH
+    assert not near.leave()
+    assert near.write_deadline is None
+
+
+def test_the_reading_thread_asks_nobody(make):
+    near, _ = make()
+    near.reader_ident = threading.get_ident()
+    near.send(MUCH)
+    assert not near.leave()
+
+
+def test_corked_bytes_ask_nobody(make):
+    near, _ = make()
+    near.cork()
+    near.send(MUCH)
+    assert not near.leave()
+    assert not near.flush().writable
+    assert not near.wants_write
+    near.uncork(discard=True)
+    assert near.flush() is None
+
+
+def test_flush_breaks_a_socket_whose_time_has_come(make):
+    near, _ = make(write_timeout=0.05)
+    near.send(MUCH)
+    assert near.leave()
+    eventually(lambda: near.flush() is None)
+    with pytest.raises(WriteTimeout):
+        near.send(b"x")
+    with pytest.raises(TransportError, match="did not take"):
+        near.recv(1)
+
+
+def test_too_much_in_line_breaks_the_socket(make):
+    near, _ = make(max_backlog=100_000)
+    near.check_backlog()
+    near.send(MUCH)
+    with pytest.raises(WriteTimeout):
+        near.check_backlog()
+
+
+def test_a_held_descriptor_stays_open(make):
+    near, _ = make()
+    fd = near.hold()
+    assert fd == near.fileno()
+    near.close()
+    assert near.fileno() == fd
+    near.let_go()
+    assert near.fileno() == -1
+    assert near.hold() == -1
+
+
+# What a Flusher does ------------------------------------------------------------------------------------------------
+
+
+def test_the_flusher_writes_in_order_and_ends(make, flusher):
+    near, far = make()
+    pieces = [bytes([number]) * 70_000 for number in range(20)]
+    for piece in pieces:
+        near.send(piece)
+        if near.leave():
+            flusher.add(near)
+    assert [thread.daemon for thread in flusher_threads()] == [True]
+    data = b"".join(pieces)
+    assert read_exactly(far, len(data)) == data
+    eventually(lambda: not flusher_threads())
+    assert near._waiters == 0
+    near.send(MUCH)
+    assert near.leave()
+    flusher.add(near)
+    assert read_exactly(far, len(MUCH)) == MUCH
+
+
+def test_many_sockets_at_once(flusher, tls):
+    pairs = [make_pair(tls, small=False) for _ in range(20)]
+    for near, _ in pairs:
+        near.send(MUCH * 2)
+        near.leave()
+        flusher.add(near)
+    assert len(flusher_threads()) == 1
+    for near, far in reversed(pairs):
+        assert len(read_exactly(far, len(MUCH) * 2)) == len(MUCH) * 2
+        near.close()
+        far.close()
+    eventually(lambda: not flusher_threads())
+
+
+def test_the_flusher_breaks_a_socket_whose_peer_does_not_read_and_wakes_its_reader(make, flusher):
+    near, _ = make(write_timeout=seconds(0.2))
+    slow, patient = make(write_timeout=seconds(30))
+    near.send(MUCH)
+    near.leave()
+    slow.send(MUCH)
+    slow.leave()
+    flusher.add(slow)
+    flusher.add(near)
+    begun = time.monotonic()
+    with pytest.raises(TransportError, match="did not take"):  # the reader has no deadline of its own
+        near.recv(1)
+    assert 0.1 < time.monotonic() - begun < seconds(5)
+    assert read_exactly(patient, len(MUCH)) == MUCH
+
+
+def test_a_socket_that_is_closed_is_let_go(make, flusher):
+    files = open_files()
+    near, _ = make()
+    near.send(MUCH)
+    near.leave()
+    flusher.add(near)
+    eventually(lambda: near._waiters == 1)
+    near.close()
+    eventually(lambda: near.fileno() == -1)
+    eventually(lambda: not flusher_threads())
+    flusher.add(near)
+    eventually(lambda: not flusher_threads())
+    assert open_files() <= files + 2  # far, and its like
+
+
+def test_stop_lets_all_go_and_add_does_nothing_after_it(make, flusher):
+    near, _ = make()
+    near.send(MUCH)
+    near.leave()
+    flusher.add(near)
+    eventually(lambda: near._waiters == 1)
+    flusher.stop()
+    eventually(lambda: not flusher_threads())
+    assert near._waiters == 0
+    assert near.fileno() >= 0
+    flusher.add(near)
+    assert flusher_threads() == []
+
+
+def test_without_a_thread_who_asked_is_told_and_others_are_cut(make):
+    near, _ = make()
+    other, _ = make()
+    for sock in (near, other):
+        sock.send(MUCH)
+        sock.leave()
+
+    def start(thread):
+        flusher.add(other)  # another thread, meanwhile
+        raise RuntimeError("can't start new thread")
+
+    files = open_files()
+    flusher = Flusher(start)
+    with pytest.raises(RuntimeError):
+        flusher.add(near)
+    with pytest.raises(TransportError):
+        other.send(b"x")
+    assert open_files() <= files
+
+
+class FakeOutlet:
+    """Waits for TLS to read, twice; or fails."""
+
+    def __init__(self, sock, rests):
+        self.sock, self.rests = sock, list(rests)
+        self.held, self.flushed, self.cut = 0, Recorder(), threading.Event()
+
+    def hold(self):
+        self.held += 1
+        return self.sock.fileno()
+
+    def let_go(self):
+        self.held -= 1
+
+    def flush(self):
+        self.flushed()
+        rest = self.rests.pop(0)
+        if isinstance(rest, Exception):
+            raise rest
+        return rest
+
+    def shutdown(self):
+        self.cut.set()
+
+
+def test_a_write_that_waits_for_a_read_is_tried_again_and_not_watched(flusher):
+    near, far = socket.socketpair()  # which can be written to all along
+    late = time.monotonic() + 60
+    outlet = FakeOutlet(near, [Rest(late, True), Rest(late, False), Rest(late, False), Rest(late, True), None])
+    begun = time.monotonic()
+    flusher.add(outlet)
+    outlet.flushed.wait(5)
+    assert time.monotonic() - begun >= 0.09
+    eventually(lambda: not flusher_threads())
+    assert (outlet.held, len(outlet.flushed.calls)) == (0, 5)
+    near.close()
+    far.close()
+
+
+def test_what_fails_in_the_flusher_cuts_who_relied_on_it(flusher, caplog):
+    near, far = socket.socketpair()
+    late = time.monotonic() + 60
+    outlet = FakeOutlet(near, [Rest(late, True), ZeroDivisionError("trouble")])
+    flusher.add(outlet)
+    assert outlet.cut.wait(seconds(5))
+    eventually(lambda: not flusher_threads())
+    assert outlet.held == 0
+    assert "trouble" in caplog.text
+    near.close()
+    far.close()
+
+
+# What transports do with it -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stalled(tls):
+    """A server's channel whose peer does not read, the peer, and the server's log."""
+    made = []
+
+    def make_(**options):
+        options.setdefault("close_timeout", seconds(5))
+        server = WebSocketServer(ssl_context=server_context() if tls else None, ping_interval=None, **options)
+        log = Log(server)
+        made.append(server)
+        server.listen(0, PATH, "127.0.0.1", OCPP)
+        peer = RawClient(server.url, receive_buffer=4096)
+        made.append(peer)
+        if tls:
+            peer.sock = client_context().wrap_socket(peer.sock, server_hostname="localhost")
+        peer.upgrade()
+        return server, log, peer
+
+    yield make_
+    for thing in reversed(made):
+        thing.stop() if isinstance(thing, WebSocketServer) else thing.sock.close()
+
+
+TEXT = "y" * 300_000
+
+
+def test_a_server_sends_to_a_peer_that_does_not_read_without_waiting(stalled):
+    server, log, peer = stalled()
+    texts = [f"{number}{TEXT}" for number in range(10)]
+    begun = time.monotonic()
+    for text in texts:
+        server.send("CP_1", text, wait=False)
+    assert time.monotonic() - begun < seconds(2)
+    assert [peer.read_frame() for _ in texts] == [(1, text.encode()) for text in texts]
+    eventually(lambda: not flusher_threads())
+    assert log.disconnected.calls == []
+
+
+def test_what_does_not_get_out_in_time_ends_the_connection(stalled):
+    server, log, _ = stalled(write_timeout=seconds(0.3))
+    channel = log.channel()
+    for _ in range(12):
+        channel.send(TEXT, wait=False)
+    begun = time.monotonic()
+    close = log.close()
+    assert time.monotonic() - begun < seconds(5)
+    assert (close.code, close.expected) == (1006, False)
+    assert "did not take" in str(close.error)
+    with pytest.raises(TransportError):
+        channel.send("more", wait=False)
+
+
+def test_the_backlog_is_limited(stalled):
+    server, log, _ = stalled()
+    channel = log.channel()
+    with pytest.raises(WriteTimeout, match="too much"):
+        for _ in range(100):
+            channel.send(TEXT, wait=False)
+    assert log.close().code == 1006
+
+
+def test_a_close_reaches_a_peer_that_begins_to_read_again(stalled):
+    """The reader waits for input alone, and the peer says nothing: somebody else writes the rest, Close included."""
+    server, log, peer = stalled()
+    channel = log.channel()
+    for _ in range(10):
+        channel.send(TEXT, wait=False)
+    channel.close(1001, "bye")
+    for _ in range(10):
+        assert peer.read_frame()[0] == 1
+    assert peer.read_close() == 1001
+
+
+def test_stop_sends_a_close_to_a_peer_that_begins_to_read_again(stalled):
+    server, log, peer = stalled()
+    for _ in range(10):
+        server.send("CP_1", TEXT, wait=False)
+    stopper = threading.Thread(target=server.stop)
+    stopper.start()
+    assert peer.read_close() == 1001
+    peer.sock.close()
+    stopper.join(seconds(10))
+    assert not stopper.is_alive()
+    assert not flusher_threads()
+
+
+def test_without_a_thread_for_the_rest_the_connection_is_cut(stalled, monkeypatch):
+    server, log, _ = stalled()
+    channel = log.channel()
+    start = threading.Thread.start
+
+    def fail(thread):
+        if thread.name == "ocppj-flusher":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(TransportError, match="can't start new thread"):
+        for _ in range(10):
+            channel.send(TEXT, wait=False)
+    assert log.close().code == 1006
+
+
+def test_a_client_sends_to_a_server_that_does_not_read_without_waiting():
+    texts = [f"{number}{TEXT}" for number in range(10)]
+    go, got = threading.Event(), []
+
+    def script(peer):
+        peer.answer()
+        assert go.wait(seconds(10))
+        got.extend(peer.read_frame()[1].decode() for _ in texts)
+
+    with RawServer(script, receive_buffer=4096) as server:
+        client = WebSocketClient(reconnect=False, ping_interval=None, close_timeout=seconds(0.2))
+        client.connect(server.url, "CP_1", ["ocpp1.6"])
+        begun = time.monotonic()
+        for text in texts:
+            client.send(text, wait=False)
+        assert time.monotonic() - begun < seconds(2)
+        assert flusher_threads()
+        go.set()
+        assert server.done.wait(seconds(10))
+        assert got == texts
+        client.stop()
+
+
+@pytest.mark.parametrize("compression", [False, True])
+def test_frames_of_threads_that_wait_and_that_do_not_are_whole_and_in_order(compression):
+    """Compressed frames that left in another order than they were made could not be read."""
+    count = 40
+    server = WebSocketServer(compression=compression, close_timeout=seconds(1))
+    server_log = Log(server)
+    server.listen(0, PATH, "127.0.0.1", OCPP)
+    peer = RawClient(server.url, receive_buffer=4096)
+    offer = {"Sec_WebSocket_Extensions": "permessage-deflate"} if compression else {}
+    head = peer.upgrade(**offer)
+    assert ("permessage-deflate" in head) == compression
+    channel = server_log.channel()
+
+    def send(name, wait):
+        for number in range(count):
+            channel.send(f"{name} {number} {name * 5000}", wait)
+
+    threads = [threading.Thread(target=send, args=(name, name in "ab")) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    inflate = zlib.decompressobj(-15)
+    seen = {name: [] for name in "abcd"}
+    for _ in range(4 * count):
+        _, data = peer.read_frame()
+        if compression:
+            data = inflate.decompress(data + b"\0\0\xff\xff")
+        name, number, rest = data.decode().split(" ")
+        assert rest == name * 5000
+        seen[name].append(int(number))
+    assert seen == {name: list(range(count)) for name in "abcd"}
+    for thread in threads:
+        thread.join(seconds(10))
+    peer.sock.close()
+    server.stop()
