@@ -221,10 +221,13 @@ class Answering(Registering):
             error.message_id = message_id
             raise
 
-    def _write(self, connection: Connection, text: str) -> None:
-        """Write one frame. Raises `TransportError`."""
+    def _write(self, connection: Connection, text: str, wait: bool = True) -> None:
+        """Write one frame. Raises `TransportError`.
+
+        Without ``wait`` it is put in line, and what the network does not take at once is written by another thread.
+        """
         self._observe("out", connection, text)
-        connection.channel.send(text)
+        connection.channel.send(text, wait)
 
     def _submit(self, connection: Connection, function: Callable[..., Any], *arguments: Any) -> None:
         connection.channel.submit(partial(self._guarded, function, *arguments))

@@ -174,4 +174,5 @@ class _Network:
         self._server = server
 
     def send(self, client_id: str, text: str) -> None:
-        self._server._write(self._server._connection_of(client_id), text)
+        # Not waiting: it may be the timer's thread, or one that ended another request and has work of its own.
+        self._server._write(self._server._connection_of(client_id), text, wait=False)

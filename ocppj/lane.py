@@ -20,7 +20,8 @@ A request that failed may be kept instead, as the head of the queue, to be sent 
 
 One thread at a time writes. A request may be answered, canceled or timed out while it still is being written; the
 next is then sent by the thread that is writing, when it is done. So frames reach the wire in the order of the queue,
-and a network that answers within ``send`` does not make calls pile up on the stack.
+and a network that answers within ``send`` does not make calls pile up on the stack. A write does not wait for a peer
+that does not read: it may be made by the timer's thread, which all other requests need.
 """
 
 from __future__ import annotations

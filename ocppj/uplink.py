@@ -120,7 +120,7 @@ class Uplink(Running):
     def _send_text(self, text: str) -> None:
         connection = self._connection_of(self.id)
         try:
-            self._write(connection, text)
+            self._write(connection, text, wait=False)  # on whatever thread ended the request before
         except TransportError as error:
             with self._lock:
                 lost = self._ws.reconnect and self._connection is connection

@@ -355,7 +355,7 @@ def test_one_failed_write_does_not_fail_the_requests_behind_it(reconnecting, raw
     frame = raw_server.receive()
 
     class Broken:
-        def send(self, text):
+        def send(self, text, wait=True):
             raise TransportError("broken")
 
     real, connection.channel = connection.channel, Broken()

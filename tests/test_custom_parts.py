@@ -321,7 +321,7 @@ class LoopChannel:
         self.owner = owner
         self.peer = None
 
-    def send(self, text):
+    def send(self, text, wait=True):
         self.peer.submit_message(text)
 
     def submit_message(self, text):

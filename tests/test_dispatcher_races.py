@@ -155,7 +155,8 @@ class Mayhem:
         assert len(canceled) == len(set(canceled)), "nobody is told twice"
         assert not set(canceled) & set(self.refused)
         if not stopped:
-            assert set(self.queue.came) <= set(canceled) | self.answered, "each was answered or told of"
+            told = {*canceled, *self.answered, *self.refused}
+            assert set(self.queue.came) <= told, "each was answered or told of"
         assert side.left() == (0, False, 0)
         side.clock.advance(100 * TIMEOUT)
         assert side.canceled_ids == canceled
