@@ -7,9 +7,8 @@ is answered once: with what its handler returns, with an error, or later by ``se
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Union
+from typing import Any, Callable, Iterable, Mapping, Optional, Union
 
 from .connection import AnswerMemory, Connection
 from .errors import (
@@ -30,6 +29,13 @@ from .profile import Profile
 __all__ = ["Answering"]
 
 
+class _Inside(threading.local):
+    """Where this thread is."""
+
+    #: The connection that it is reading, or being watched writing to: ``call()`` over it would wait for itself.
+    connection: Optional[Connection] = None
+
+
 class Answering(Registering):
     """An `Endpoint` that answers CALLs. Use `Client` or `Server`."""
 
@@ -46,7 +52,7 @@ class Answering(Registering):
         self._clock = options.clock
         self._handlers = Handlers()
         self._answers = AnswerMemory(options.repeat_answers)
-        self._inside = threading.local()  # .connection: the one that this thread is reading or writing
+        self._inside = _Inside()
 
     def _receive_call(self, connection: Connection, call: Call) -> None:
         again = self._answers.get(connection.client_id, call.unique_id)
@@ -243,19 +249,12 @@ class Answering(Registering):
         observers = self._handlers.observers
         if observers:
             frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
-            with self._in(connection):
+            before, self._inside.connection = self._inside.connection, connection
+            try:
                 for observer in observers:
                     self._guarded(observer, frame)
-
-    @contextmanager
-    def _in(self, connection: Connection) -> Iterator[None]:
-        """Mark this thread as one on which ``call()`` over ``connection`` would wait for itself."""
-        before = getattr(self._inside, "connection", None)
-        self._inside.connection = connection
-        try:
-            yield
-        finally:
-            self._inside.connection = before
+            finally:
+                self._inside.connection = before
 
 
 def _code_for(error: UsageError) -> ErrorCode:

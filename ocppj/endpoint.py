@@ -290,6 +290,9 @@ class Endpoint(Catalogue):
         return read_leniently(payload_type, payload)
 
 
+_TYPES = {int(each): each for each in MessageType}
+
+
 def read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str]:
     """Return the type and the id of a frame. Raises `MessageError`, with the id if it can be read."""
     number = fields[0] if fields else None
@@ -297,7 +300,8 @@ def read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str
     if not isinstance(number, int) or isinstance(number, bool):
         raise unreadable("the first element is no message type")
     readable = isinstance(message_id, str) and 1 <= len(message_id) <= MAX_ID
-    if number not in dialect.message_types:
+    message_type = _TYPES.get(number)
+    if message_type not in dialect.message_types:
         raise MessageError(
             ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
             f"OCPP {dialect.version} has no message type {number!s:.20}",
@@ -309,7 +313,8 @@ def read_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, str
         error.answerable = number == MessageType.CALL  # nothing else is ever answered with an error
         raise error
     assert isinstance(message_id, str)
-    return MessageType(number), message_id
+    assert message_type is not None
+    return message_type, message_id
 
 
 def _name(message_type: MessageType) -> str:

@@ -129,7 +129,7 @@ class Node(Answering):
 
     def _call(self, client_id: str, request: Payload, timeout: Optional[float], signed: bool) -> Any:
         """Send ``request`` and wait for its end; see `Client.call`."""
-        inside = getattr(self._inside, "connection", None)
+        inside = self._inside.connection
         if inside is not None and inside.client_id == client_id:
             raise WouldDeadlock("call() where the connection is read or written: use send_request(), or a handler")
         if self._timeouts.is_firing():
@@ -199,12 +199,15 @@ class Node(Answering):
         if connection is None:
             self.log.warning("ignored a frame on a connection that has ended")
             return
-        with self._in(connection):
+        before, self._inside.connection = self._inside.connection, connection
+        try:
             self._observe("in", connection, text)
             if text:
                 self._interpret(connection, text)
             else:
                 self.log.warning("%s: ignored an empty frame", connection.client_id)
+        finally:
+            self._inside.connection = before
 
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None

@@ -58,7 +58,10 @@ class ServerState:
     def get_client_state(self, client_id: str) -> PendingRequestState:
         """Return the state of that client, made when it is first asked for."""
         with self._lock:
-            return self._clients.setdefault(client_id, PendingRequestState())
+            state = self._clients.get(client_id)
+            if state is None:
+                state = self._clients[client_id] = PendingRequestState()
+            return state
 
     def has(self, client_id: Optional[str] = None) -> bool:
         """Tell whether a request to that client is pending; without an id, to any client."""
