@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "clock"},
     {"settings"},
     {"payloads", "lenient", "jsontext", "messages", "dialect", "profile"},
-    {"fast", "validation", "queues", "state", "timeouts", "jose", "signing", "retries", "durable"},
+    {"fast", "validation", "queues", "state", "timeouts", "jose", "signing", "retries", "durable", "sqlitefile"},
     {"lane", "catalogue"},
     {"endpoint", "signed_endpoint", "dispatcher"},
     {"lanes"},
@@ -32,13 +32,14 @@ WS_MAY = {"errors", "clock", "settings"}
 #: Who may import the transports. Below the client and the server nobody knows them but by `ws.base`, the seam.
 SEAM = "ws.base"
 
-#: Foreign packages that one file alone knows.
+#: Packages that one file alone knows.
 SINGLE = {
     "jsonschema": "validation.py",
     "jsonschema_rs": "fast.py",
     "orjson": "jsontext.py",
     "websocket": "ws/client.py",
     "simple_websocket": "ws/server.py",
+    "sqlite3": "sqlitefile.py",
     "joserfc": "jose.py",
     "cryptography": "jose.py",
 }
