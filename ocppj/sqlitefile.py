@@ -75,6 +75,7 @@ class RequestFile:
         self.path = os.path.abspath(name)
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
+        self._process = 0  # the id of the one that opened it
         self._synchronous = ""
         self._doomed: Deque[int] = deque()  # rows to be deleted; appended by any thread, taken under the lock
 
@@ -96,10 +97,12 @@ class RequestFile:
                     _check(path)
                 with _reading(self.path):
                     self._connection = _take(path)
-                self._synchronous = ""
+                self._process, self._synchronous = os.getpid(), ""
 
     def close(self) -> None:
         """Release the file; a last checkpoint makes the database one file again."""
+        if self._forked():
+            return  # to close it here would take the WAL away from the process that has the file
         with self._lock:
             error = self._delete_doomed()
             connection, self._connection = self._connection, None
@@ -149,7 +152,7 @@ class RequestFile:
         if self._connection is not None and doomed:
             try:
                 self._commit("NORMAL", "DELETE FROM requests WHERE seq = ?", [(seq,) for seq in doomed])
-            except sqlite3.Error as error:
+            except (sqlite3.Error, QueueFailed) as error:
                 return error
         for _ in doomed:
             self._doomed.popleft()
@@ -183,7 +186,12 @@ class RequestFile:
     def _get_connection(self) -> sqlite3.Connection:
         if self._connection is None:
             raise NotRunning(f"{self.path} is not open: init() comes first")
+        if self._forked():
+            raise QueueFailed(f"{self.path} was opened by the process this one was forked from: it is not ours")
         return self._connection
+
+    def _forked(self) -> bool:
+        return self._connection is not None and self._process != os.getpid()
 
 
 @contextlib.contextmanager
