@@ -51,6 +51,8 @@ SCHEMA = [
 ]
 #: How many pages the WAL may have before a commit of that kind moves them to the database; 0: it never does.
 CHECKPOINTS = {"FULL": 1000, "NORMAL": 0}
+#: How many bytes the smallest page, and so the smallest database, has.
+SMALLEST = 512
 #: Magic (its last bit: whether checksums are big-endian), version, page size, checkpoints, 2 salts, 2 checksums.
 WAL_HEADER = struct.Struct(">8I")
 WAL_MAGIC = 0x377F0682
@@ -103,7 +105,7 @@ class RequestFile:
         """Release the file; a last checkpoint makes the database one file again."""
         if self._forked():
             return  # to close it here would take the WAL away from the process that has the file
-        with self._lock:
+        with self.held():
             error = self._delete_doomed()
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -111,10 +113,12 @@ class RequestFile:
         self._tell(error)
 
     def rows(self, client_id: Optional[str]) -> List[Row]:
-        """Return the rows of that client, oldest first."""
+        """Return the rows of that client, oldest first, but those that are doomed."""
         with self.held(), _reading(self.path):
             query = "SELECT seq, message_id, version, data FROM requests WHERE client_id IS ? ORDER BY seq"
-            return [Row(*row) for row in self._get_connection().execute(query, (client_id,))]
+            rows = [Row(*row) for row in self._get_connection().execute(query, (client_id,))]
+            doomed = set(self._doomed)
+            return [row for row in rows if row.seq not in doomed]
 
     def count(self, condition: str = "1") -> int:
         """Return how many rows there are for which the SQL ``condition`` is true."""
@@ -230,8 +234,11 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
 def _check(path: str) -> None:
     """Raise `QueueDamaged` or a `sqlite3.Error` unless ``path`` is whole and ours, or an empty database."""
     _check_wal(path)
-    if not _size(path):
+    size = _size(path)
+    if not size:
         return
+    if size < SMALLEST:
+        raise _damaged(path, "it is too short for a database")  # SQLite would take one byte for nothing
     with contextlib.closing(_connect(path, "ro")) as connection:
         # Text is read as bytes: what is no UTF-8 is damage to be told, not an error in passing.
         connection.text_factory = bytes
