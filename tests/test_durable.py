@@ -12,9 +12,23 @@ import threading
 
 import pytest
 
-from ocppj import Call, FIFOClientQueue, NotRunning, QueueDamaged, QueueFailed, QueueFull, RequestBundle, UsageError
+from ocppj import (
+    Call,
+    Client,
+    FIFOClientQueue,
+    NotRunning,
+    QueueDamaged,
+    QueueFailed,
+    QueueFull,
+    RequestBundle,
+    Server,
+    UsageError,
+    v16,
+)
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
-from tests.helpers import seconds
+from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET
+from tests.helpers import eventually, seconds
+from tests.peers import RawClient, RawServer, Sockets
 
 PAGE = 4096
 
@@ -737,9 +751,11 @@ def test_a_pop_that_cannot_be_written_is_logged_and_done_later(queue, caplog):
     with disk_full(), caplog.at_level(logging.ERROR):
         assert queue.pop().message_id == "0"
         assert queue.remove("1").message_id == "1"
+        queue.init()  # reads the file, in which they still are
+        assert ids(queue) == ["2"]
+        assert queue._file.count() == 3
     assert [record.message for record in caplog.records if "may be sent again" in record.message]
     assert "queue.db" in caplog.text
-    assert ids(queue) == ["2"]
     queue.init()
     assert ids(queue) == ["2"]
     assert queue._file.count() == 1  # deleted as soon as it could be
@@ -776,3 +792,49 @@ def test_a_directory_that_may_not_be_written_is_a_clear_error(queue, path):
         os.chmod(path.parent, 0o700)
     queue.init()
     assert ids(queue) == ["1"]
+
+
+# In an endpoint
+
+
+def test_a_client_sends_what_an_earlier_process_could_not(path):
+    with RawServer(Sockets()) as raw:
+        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path)).connect(raw.url) as client:
+            sent = [client.send_request(HEARTBEAT).message_id for _ in range(3)]
+            assert raw.receive()[1] == sent[0]
+        assert path.exists()
+        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path)).connect(raw.url) as client:
+            sent.append(client.send_request(HEARTBEAT).message_id)
+            for message_id in sent:
+                assert raw.receive()[:3] == [2, message_id, "Heartbeat"]
+                raw.send([3, message_id, BEAT_WIRE])
+            eventually(lambda: len(client._dispatcher._queue) == 0)
+    queue = opened(SQLiteQueue, path)
+    assert queue.is_empty()
+    queue.close()
+
+
+def test_a_server_sends_it_when_the_client_is_back(path):
+    message_id = ""
+    for turn in range(2):
+        server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
+        with server.listen(host="127.0.0.1", port=0), RawClient(Sockets(), server.url, "CP_1") as raw:
+            eventually(lambda server=server: server.client_ids() == ["CP_1"])
+            message_id = message_id or server.send_request("CP_1", RESET).message_id
+            assert raw.receive()[:3] == [2, message_id, "Reset"]
+            if turn:
+                raw.send([3, message_id, {"status": "Accepted"}])
+                eventually(lambda server=server: server._dispatcher._queue_map.get("CP_1").is_empty())
+    queues = opened(SQLiteQueueMap, path)
+    assert queues.get_or_create("CP_1").is_empty()
+    queues.close()
+
+
+def test_a_client_with_a_damaged_queue_does_not_start(path):
+    path.write_bytes(b"nonsense" * 1000)
+    with RawServer(Sockets()) as raw:
+        client = Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path))
+        with pytest.raises(QueueDamaged, match=r"queue\.db"):
+            client.connect(raw.url)
+        assert raw.channel is None
+        client.stop()
