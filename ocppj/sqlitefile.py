@@ -80,6 +80,7 @@ class RequestFile:
         self._process = 0  # the id of the one that opened it
         self._synchronous = ""
         self._doomed: Deque[int] = deque()  # rows to be deleted; appended by any thread, taken under the lock
+        self._deleting: List[int] = []  # rows taken from there, until they are deleted
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -117,7 +118,7 @@ class RequestFile:
         with self.held(), _reading(self.path):
             query = "SELECT seq, message_id, version, data FROM requests WHERE client_id IS ? ORDER BY seq"
             rows = [Row(*row) for row in self._get_connection().execute(query, (client_id,))]
-            doomed = set(self._doomed)
+            doomed = set(self._take_doomed())
             return [row for row in rows if row.seq not in doomed]
 
     def count(self, condition: str = "1") -> int:
@@ -143,7 +144,7 @@ class RequestFile:
     def _sweep(self) -> None:
         """Delete the doomed rows, unless another thread has the file: it comes here when it is done."""
         error: Optional[Exception] = None
-        while self._doomed and error is None and self._lock.acquire(blocking=False):
+        while (self._doomed or self._deleting) and error is None and self._lock.acquire(blocking=False):
             try:
                 error = self._delete_doomed()
             finally:
@@ -152,15 +153,20 @@ class RequestFile:
 
     def _delete_doomed(self) -> Optional[Exception]:
         """Delete what is doomed, and return why that failed: it is tried again next time. Called with the lock held."""
-        doomed = list(self._doomed)
+        doomed = self._take_doomed()
         if self._connection is not None and doomed:
             try:
                 self._commit("NORMAL", "DELETE FROM requests WHERE seq = ?", [(seq,) for seq in doomed])
             except (sqlite3.Error, QueueFailed) as error:
                 return error
-        for _ in doomed:
-            self._doomed.popleft()
+        self._deleting = []
         return None
+
+    def _take_doomed(self) -> List[int]:
+        """Return what is to be deleted; no iteration over what other threads append to."""
+        while self._doomed:
+            self._deleting.append(self._doomed.popleft())
+        return self._deleting
 
     def _tell(self, error: Optional[Exception]) -> None:
         if error is not None:

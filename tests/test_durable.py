@@ -179,10 +179,10 @@ def test_text_of_any_kind_and_size_comes_back(queue):
     ]
 
 
-def test_what_utf_8_cannot_say_is_refused_and_harms_nothing(queue):
-    lone = RequestBundle(bundle().call, "\ud800", "1.6")
+@pytest.mark.parametrize("data", ["\ud800", None])
+def test_what_the_file_cannot_hold_is_refused_and_harms_nothing(queue, data):
     with pytest.raises(QueueFailed, match="'1'"):
-        queue.push(lone)
+        queue.push(RequestBundle(bundle().call, data, "1.6"))
     queue.push(bundle("2"))
     queue.init()
     assert ids(queue) == ["2"]
@@ -564,12 +564,12 @@ def clean(tmp_path):
 
 @pytest.fixture
 def crashed(queue, tmp_path):
-    """A database of 3 requests and a WAL with 10 more, as a process leaves them that is killed."""
-    for n in range(3):
-        queue.push(bundle(n))
+    """A database of 30 requests and a WAL with 10 more, as a process leaves them that is killed."""
+    for n in range(30):
+        queue.push(bundle(n, filling="x" * 800))
     queue.close()
     queue.init()
-    for n in range(3, 13):
+    for n in range(30, 40):
         queue.push(bundle(n))
     copy = tmp_path / "copy" / "queue.db"
     copy.parent.mkdir()
@@ -607,7 +607,7 @@ def test_what_the_damage_is_made_of_is_sound(clean, crashed):
     assert ids(queue) == [str(n) for n in range(60)]
     queue.close()
     queue = opened(SQLiteQueue, crashed)
-    assert ids(queue) == [str(n) for n in range(13)]
+    assert ids(queue) == [str(n) for n in range(40)]
     queue.close()
 
 
@@ -683,6 +683,12 @@ def test_damage_beside_a_wal_is_refused_and_the_wal_kept(crashed):
     refused(crashed, "left as it is")
 
 
+def test_a_wrong_byte_beside_a_wal_is_refused_and_the_wal_kept(crashed):
+    """Here SQLite finds nothing wrong, and would move the WAL to the database when it closes."""
+    overwrite(crashed, crashed.read_bytes().index(b'"7","DataTransfer"') + 5, b"X")
+    refused(crashed, "checksum of row 8")
+
+
 @pytest.mark.parametrize("remove", [os.remove, lambda path: os.truncate(path, 0)])
 def test_a_wal_without_its_database_is_refused(crashed, remove):
     remove(crashed)
@@ -713,7 +719,7 @@ def test_a_wal_that_lost_its_end_leaves_what_was_before(crashed, tmp_path):
         assert len(queue) == counts[-1] + 1
         queue.close()
     assert counts == sorted(counts)
-    assert (counts[0], counts[-1]) == (3, 13)
+    assert (counts[0], counts[-1]) == (30, 40)
     assert len(set(counts)) == 11
 
 
