@@ -373,7 +373,7 @@ def run(*targets):
 
 
 def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue):
-    popped, removed = [], []
+    popped, removed, pause = [], [], threading.Event()
 
     def push(name):
         for n in range(40):
@@ -384,6 +384,8 @@ def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue
             taken = queue.pop()
             if taken is not None:
                 popped.append(taken.message_id)
+            else:
+                pause.wait(0.001)
 
     def remove():
         while len(removed) < 20:
@@ -392,6 +394,8 @@ def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue
                 removed.append(taken.message_id)
             elif f"3-{len(removed)}" in popped:
                 removed.append("")
+            else:
+                pause.wait(0.001)
 
     run(*[lambda name=name: push(name) for name in range(4)], pop, remove)
     left = ids(queue)
@@ -434,6 +438,38 @@ def test_two_threads_that_ask_for_a_client_get_the_same_queue(queues):
         run(*[lambda got=got: got.append(queues.get_or_create("A"))] * 4)
         assert len(set(map(id, got))) == 1
         assert len(got[0]) == 1
+
+
+def test_a_push_that_ends_after_discard_is_in_the_file_alone(queue, monkeypatch):
+    insert = queue._file.insert
+
+    def late(*arguments):
+        queue.discard()
+        return insert(*arguments)
+
+    monkeypatch.setattr(queue._file, "insert", late)
+    queue.push(bundle("1"))
+    assert queue.is_empty()
+    queue.init()
+    assert ids(queue) == ["1"]
+
+
+def test_nothing_is_taken_while_init_reads_what_there_is(queue):
+    """What came after the file was read would be on disk, and in no mirror."""
+    queue.push(bundle("1"))
+    refusals = []
+
+    def decode_and_push(version, text):
+        with pytest.raises(NotRunning) as caught:
+            queue.push(bundle("2"))
+        refusals.append(caught.value)
+        return decode(version, text)
+
+    queue.set_decoder(decode_and_push)
+    queue.init()
+    assert len(refusals) == 1
+    assert queue.remove("1").message_id == "1"
+    assert queue.remove("1") is None
 
 
 def test_pop_and_remove_wait_for_nobody_who_has_the_file(queue):
