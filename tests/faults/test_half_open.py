@@ -61,7 +61,7 @@ class Relay:
                 for key, _ in ready:
                     if key.data is None:
                         self._accept()
-                    elif key.fileobj not in self._frozen:
+                    elif key.fileobj.fileno() >= 0 and key.fileobj not in self._frozen:
                         self._pass_on(key.fileobj, key.data)
 
     def _accept(self):
