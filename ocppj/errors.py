@@ -275,11 +275,16 @@ class TransportError(OcppjError, ConnectionError):
 
 
 class HandshakeRefused(TransportError):
-    """The server refused the WebSocket upgrade. ``status`` is the HTTP status."""
+    """The server refused the WebSocket upgrade.
 
-    def __init__(self, status: int, reason: str = "") -> None:
+    ``status`` is the HTTP status; ``retry_after`` the seconds it asks us to wait before trying again (RFC 9110 section
+    10.2.3), ``None`` when it does not say, or names a date.
+    """
+
+    def __init__(self, status: int, reason: str = "", retry_after: Optional[float] = None) -> None:
         super().__init__(f"the server refused the connection: HTTP {status} {reason}".rstrip())
         self.status = status
+        self.retry_after = retry_after
 
 
 class SubprotocolError(TransportError):

@@ -227,7 +227,7 @@ def reconnecting(make_client, raw_server, clock):
         reconnect=True,
         clock=clock,
         timeout=30,
-        ws={"clock": clock, "backoff": lambda: Backoff(wait_minimum=10, random_range=0)},
+        ws={"clock": clock, "backoff": lambda: Backoff(retry_back_off_wait_minimum=10, retry_back_off_random_range=0)},
     )
     return client
 
@@ -404,7 +404,9 @@ def test_requests_of_another_version_than_the_regained_connections_are_not_sent(
     client = Client(
         "CP_1",
         profiles=[*v201.PROFILES, *v16.PROFILES],
-        ws_client=transport.client(clock=clock, backoff=lambda: Backoff(wait_minimum=10, random_range=0)),
+        ws_client=transport.client(
+            clock=clock, backoff=lambda: Backoff(retry_back_off_wait_minimum=10, retry_back_off_random_range=0)
+        ),
         clock=clock,
     )
     cleanup.append(client.stop)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random as _random
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 from ..errors import UsageError
 
@@ -13,37 +14,55 @@ __all__ = ["Backoff"]
 class Backoff:
     """How long to wait in an outage; may be shared by any number of clients.
 
-    The first wait is ``wait_minimum`` plus a random part of ``random_range`` seconds. After each failure the last wait
-    is doubled and a fresh random part added, ``repeat_times`` times; then it stays.
+    The first wait is ``retry_back_off_wait_minimum`` plus a random part of ``retry_back_off_random_range`` seconds.
+    After each failure the last wait is doubled and a fresh random part added, ``retry_back_off_repeat_times`` times;
+    then it stays.
+
+    The three are attributes, called as the variables of OCPPCommCtrlr are; they may be set at any time, by any thread,
+    and count from the next outage on. `UsageError` is raised for what is no number, not finite or negative.
 
     The defaults suit a program that wants its connection back soon: 1 to 3 s, then 2 to 8 s, up to about a minute and
-    a half. A charging station sets what its configuration says (RetryBackOffWaitMinimum, RetryBackOffRandomRange,
-    RetryBackOffRepeatTimes). ``random`` returns numbers from 0 to 1, and is called by the threads that reconnect.
+    a half. A charging station sets what its configuration says. ``random`` returns numbers from 0 to 1, and is called
+    by the threads that connect.
     """
+
+    retry_back_off_wait_minimum: float
+    retry_back_off_random_range: float
+    retry_back_off_repeat_times: int
 
     def __init__(
         self,
-        wait_minimum: float = 1.0,
-        random_range: float = 2.0,
-        repeat_times: int = 5,
+        retry_back_off_wait_minimum: float = 1.0,
+        retry_back_off_random_range: float = 2.0,
+        retry_back_off_repeat_times: int = 5,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        if wait_minimum < 0 or random_range < 0 or repeat_times < 0:
-            raise UsageError("back-off times cannot be negative")
-        self._wait_minimum = wait_minimum
-        self._random_range = random_range
-        self._repeat_times = repeat_times
+        self.retry_back_off_wait_minimum = retry_back_off_wait_minimum
+        self.retry_back_off_random_range = retry_back_off_random_range
+        self.retry_back_off_repeat_times = retry_back_off_repeat_times
         self._random = random
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("retry_back_off_"):
+            _check(name, value, int if name.endswith("_times") else (int, float))
+        super().__setattr__(name, value)
 
     def waits(self) -> Iterator[float]:
         """Yield the seconds to wait before each attempt of one outage, without end."""
-        wait = self._wait_minimum + self._extra()
+        minimum, extent = self.retry_back_off_wait_minimum, self.retry_back_off_random_range
+        repeats = self.retry_back_off_repeat_times
+        wait = minimum + extent * self._random()
         yield wait
-        for _ in range(self._repeat_times):
-            wait = 2 * wait + self._extra()
+        for _ in range(repeats):
+            wait = 2 * wait + extent * self._random()
             yield wait
         while True:
             yield wait
 
-    def _extra(self) -> float:
-        return self._random_range * self._random()
+
+def _check(name: str, value: Any, kinds: Any) -> None:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        what = "an integer" if kinds is int else "a number"
+        raise UsageError(f"{name} is {what}, not {value!r}")
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{name} must be 0 or more, and finite, not {value!r}")

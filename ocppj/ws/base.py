@@ -102,11 +102,13 @@ class Client(Protocol):
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
         """Set what is called when a channel has ended."""
 
-    def connect(self, url: str, client_id: str, subprotocols: Sequence[str]) -> None:
+    def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
         """Connect to ``url`` + "/" + the percent-encoded ``client_id``; return when connected.
 
         ``subprotocols`` are offered in that order. Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`)
-        when the connection cannot be made; then nothing is left behind.
+        when the connection cannot be made; then nothing is left behind. With ``retry`` it is tried again until it is
+        made, whatever the reason, with the waits that are kept when a lost one is regained; then `TransportError` is
+        raised only when another thread calls `stop`. Raises `UsageError` for what can never be.
         """
 
     def send(self, text: str, wait: bool = True) -> None:

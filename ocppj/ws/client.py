@@ -26,9 +26,10 @@ import websocket
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from .dialling import dial
-from .httpwire import BadRequest, read_head
+from .httpwire import BadRequest, Headers, parse_retry_after, read_head
 from .lifecycle import Attempt, ClientCore, Session
 from .options import check_positive
+from .resolving import Resolver
 from .safesocket import SafeSocket
 from .urls import client_headers, connection_url
 from .wire import Event, PeerClose, SocketWire, Violation, Wire
@@ -199,7 +200,9 @@ class _Handshake:
         if not version.startswith(b"HTTP/1.") or len(status) != 3 or not status.isdigit():
             raise TransportError("the server does not speak HTTP")
         if status != b"101":
-            raise HandshakeRefused(int(status), reason.decode("iso-8859-1"))
+            parts = [line.decode("iso-8859-1").partition(":") for line in lines[1:]]
+            fields = Headers((name, text.strip()) for name, _, text in parts)
+            raise HandshakeRefused(int(status), reason.decode("iso-8859-1"), parse_retry_after(fields))
         return b"\r\n".join(line for line in lines if not line.lower().startswith(b"set-cookie"))
 
 
@@ -208,11 +211,11 @@ class WebSocketClient(ClientCore):
 
     Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs; by default certificates are checked
     against the system's. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password), the
-    latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for TCP, TLS and HTTP together.
-    ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
-    waited for on ``clock``. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
-    ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close,
-    ``write_timeout`` to take what is written. No proxies, redirects or cookies.
+    latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP
+    together. ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
+    waited for on ``clock``, and not before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings;
+    anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may
+    take to answer a Close, ``write_timeout`` to take what is written. No proxies, redirects or cookies.
     """
 
     def __init__(
@@ -235,6 +238,7 @@ class WebSocketClient(ClientCore):
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size
         self._write_timeout = write_timeout
+        self._resolver = Resolver()
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
         """See `lifecycle.ClientCore.open_wire`."""
@@ -242,7 +246,7 @@ class WebSocketClient(ClientCore):
         url = connection_url(session.url, session.client_id)
         sock: Optional[SafeSocket] = None
         try:
-            raw, address = dial(url, deadline, attempt.check)
+            raw, address = dial(url, self._resolver, deadline, attempt.check)
             sock = SafeSocket(self._secure(raw, url), write_timeout=self._write_timeout)
             attempt.can_be_cut_by(sock.shutdown)
             sock.handshake(deadline)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ..errors import TransportError, UsageError
 from .polling import wait_io
+from .resolving import Resolver
 
 __all__ = ["dial"]
 
@@ -19,18 +20,17 @@ _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, getattr(errn
 _PORTS = {"ws": 80, "wss": 443}
 
 
-def dial(url: str, deadline: float, check: Callable[[], None]) -> Tuple[socket.socket, str]:
+def dial(url: str, resolver: Resolver, deadline: float, check: Callable[[], None]) -> Tuple[socket.socket, str]:
     """Return a connected non-blocking socket, and the peer's address for logs.
 
     ``check`` is called between waits; what it raises ends the attempt. Raises `TransportError` or ``OSError``.
-    Looking a name up cannot be cut short: that wait ends when the system's resolver gives up.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise UsageError(f"not a ws:// or wss:// URL: {url}")
     port = parts.port or _PORTS[parts.scheme]
     check()
-    addresses = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    addresses = resolver.resolve(parts.hostname, port, deadline, check)
     problem: Optional[OSError] = None
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         now = time.monotonic()

@@ -75,9 +75,9 @@ class Flusher:
             if rounds is None:
                 rounds = self._rounds = _Rounds()
                 thread = threading.Thread(target=self._run, args=(rounds,), name="ocppj-flusher", daemon=True)
-            self._asked.add(outlet)
-            if thread is None:
+            if thread is None and not self._asked:  # else it is awake, or about to be
                 rounds.wake()
+            self._asked.add(outlet)
         if thread is not None:
             try:
                 self._start(thread)

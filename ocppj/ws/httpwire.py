@@ -7,14 +7,15 @@ import io
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Dict, Iterable, Iterator, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from .safesocket import SafeSocket
 
-__all__ = ["BadRequest", "Headers", "RequestHead", "parse_request", "read_head", "refusal"]
+__all__ = ["BadRequest", "Headers", "RequestHead", "parse_request", "parse_retry_after", "read_head", "refusal"]
 
 _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
+_SECONDS = re.compile(r"[0-9]{1,10}")
 
 
 class BadRequest(Exception):
@@ -102,6 +103,12 @@ def parse_request(head: bytes) -> RequestHead:
         raise BadRequest(400, "malformed header")
     fields = [(name, " ".join(str(value).split("\r\n"))) for name, value in message.items()]
     return RequestHead(match.group(1), match.group(2), match.group(3), Headers(fields))
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> Optional[float]:
+    """Return the seconds of a ``Retry-After``; ``None`` without one, or when it is a date (RFC 9110 section 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    return float(text) if _SECONDS.fullmatch(text) else None
 
 
 def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> bytes:

@@ -4,6 +4,9 @@ A *session* is the time from ``connect()`` until ``stop()``, or until the connec
 It has at most one attempt to connect and one channel at a time; ``_Session.lock`` guards which. Everything that begins
 something (an attempt, a channel, the reconnect thread) asks under that lock whether the session is stopping; ``stop()``
 says so under it first and then ends what has begun. So nothing can begin behind its back.
+
+Whoever must have a connection (``connect(retry=True)`` on its caller's thread, the reconnect thread after a loss) gets
+it in `Session.keep_trying`: each attempt is made after a wait of the back-off, and not before the server's Retry-After.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple, Union
 
 from ..clock import Clock, SystemClock
-from ..errors import TransportError, UsageError
+from ..errors import HandshakeRefused, TransportError, UsageError
 from ..settings import get_logger
 from .backoff import Backoff
 from .base import Close
@@ -31,6 +34,9 @@ __all__ = ["Attempt", "ClientCore", "Session"]
 
 
 _HANDLER_GRACE = 10.0  # seconds that the disconnected handler of the session before has
+_LONGEST_RETRY_AFTER = 3600.0  # seconds of a server's Retry-After that are respected
+_NO_THREAD = 1.0  # seconds until the reconnect thread is tried to be started again
+_STOPPED = "stopped while connecting"
 
 
 class Attempt:
@@ -50,7 +56,7 @@ class Attempt:
     def check(self) -> None:
         """Raise `TransportError` when the attempt was cut."""
         if self.stopped.is_set():
-            raise TransportError("stopped while connecting")
+            raise TransportError(_STOPPED)
 
     def cut(self) -> None:
         """Make the attempt fail."""
@@ -84,7 +90,7 @@ class Session:
         attempt = Attempt()
         with self.lock:
             if self.over:
-                raise TransportError("stopped while connecting")
+                raise TransportError(_STOPPED)
             self.attempt = attempt
         try:
             wire, subprotocol, remote_address = self.core.open_wire(self, attempt)
@@ -100,11 +106,34 @@ class Session:
         if not begun:
             wire.abort()
             wire.release()
-            raise TransportError("stopped while connecting")
+            raise TransportError(_STOPPED)
         try:
             self.core.connected(channel)
         finally:  # whatever happens, a channel that somebody knows of is read until it ends
             channel.begin()
+
+    def keep_trying(self, problem: BaseException) -> None:
+        """Connect, after waiting, because of ``problem``; try again until that succeeds.
+
+        Raises `TransportError` when stopped, and `UsageError` when it can never succeed.
+        """
+        for wait in self.core.backoff.waits():
+            if isinstance(problem, HandshakeRefused) and problem.retry_after is not None:
+                wait = max(wait, min(problem.retry_after, _LONGEST_RETRY_AFTER))
+            wait = min(wait, threading.TIMEOUT_MAX)
+            if not self.over:
+                unforeseen = None if isinstance(problem, TransportError) else problem
+                text = "%s: %s; connecting again in %.1f s"
+                get_logger().warning(text, self.client_id, problem, wait, exc_info=unforeseen)
+            if self.core.clock.wait(self.stopping, wait):
+                raise TransportError(_STOPPED)
+            try:
+                self.connect()
+                return
+            except UsageError:
+                raise
+            except Exception as error:
+                problem = error
 
     def on_message(self, channel: WireChannel, text: str) -> None:
         """Take a text message."""
@@ -120,34 +149,41 @@ class Session:
         try:
             self.core.disconnected(channel, close)
         finally:
-            self._after_loss()
+            self._after_loss(close)
 
-    def _after_loss(self) -> None:
-        """Start to regain the connection, unless the session is over."""
-        thread = None
-        with self.lock:
-            if not self.over and self.core.reconnect:
+    def _after_loss(self, close: Close) -> None:
+        """Start to regain the connection, unless the session is over.
+
+        When there can be no more threads, this one, which has nothing else to do, tries until there can.
+        """
+        while True:
+            with self.lock:
+                self.over = self.over or not self.core.reconnect
+                if self.over:
+                    return
                 name = f"ocppj-reconnect-{self.client_id}"
-                thread = threading.Thread(target=self._regain, name=name, daemon=True)
+                thread = threading.Thread(target=self._regain, args=(close,), name=name, daemon=True)
                 self.threads = [old for old in self.threads if old.ident is None or old.is_alive()]
                 self.threads.append(thread)
-            else:
-                self.over = True
-        if thread is not None:
-            thread.start()
-
-    def _regain(self) -> None:
-        """Try until connected or stopped: the reconnect thread."""
-        for wait in self.core.backoff.waits():
-            if self.core.clock.wait(self.stopping, wait):
-                return
             try:
-                self.connect()
+                thread.start()
                 return
-            except OSError as error:
-                get_logger().warning("%s: cannot reconnect: %s", self.client_id, error)
-            except BaseException:
-                get_logger().exception("%s: cannot reconnect", self.client_id)
+            except RuntimeError as error:
+                with self.lock:
+                    self.threads.remove(thread)
+                get_logger().error("%s: cannot reconnect yet: %s", self.client_id, error)
+            self.core.clock.wait(self.stopping, _NO_THREAD)
+
+    def _regain(self, close: Close) -> None:
+        """Try until connected or stopped: the reconnect thread."""
+        try:
+            self.keep_trying(TransportError(f"the connection was {close}"))
+        except TransportError as stopped:
+            get_logger().info("%s: %s", self.client_id, stopped)
+        except BaseException:
+            get_logger().exception("%s: the connection is not regained", self.client_id)
+            with self.lock:
+                self.over = True
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
         """See `base.Client.stop`."""
@@ -201,7 +237,7 @@ class ClientCore(Handlers):
         self._state = threading.Lock()  # guards _session
         self._session: Optional[Session] = None
 
-    def connect(self, url: str, client_id: str, subprotocols: Sequence[str]) -> None:
+    def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
         """Connect: see `base.Client.connect`. Raises `UsageError` while connected or regaining the connection."""
         check_text(url=url, client_id=client_id)
         if isinstance(subprotocols, str) or not subprotocols:
@@ -215,7 +251,12 @@ class ClientCore(Handlers):
         if before is not None and before.last is not None and not before.last.read_here:
             before.last.ended.wait(_HANDLER_GRACE)  # its disconnected comes before our connected
         try:
-            session.connect()
+            try:
+                session.connect()
+            except TransportError as error:
+                if not retry or session.over:
+                    raise
+                session.keep_trying(error)
         except BaseException:
             with session.lock:
                 session.over = True

@@ -22,7 +22,7 @@ from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tupl
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
-from .httpwire import BadRequest, Headers
+from .httpwire import BadRequest, Headers, parse_retry_after
 from .lifecycle import Attempt, ClientCore, Session
 from .options import check_port
 from .polling import remaining
@@ -272,7 +272,8 @@ class MemoryClient(ClientCore):
         try:
             wire, subprotocol = server._meet(run, url, headers, self._max_message_size)
         except BadRequest as refused:
-            raise HandshakeRefused(refused.status, HTTPStatus(refused.status).phrase) from refused
+            phrase, retry_after = HTTPStatus(refused.status).phrase, parse_retry_after(Headers(refused.headers))
+            raise HandshakeRefused(refused.status, phrase, retry_after) from refused
         if subprotocol is None:
             raise SubprotocolError(f"the server chose none of {', '.join(session.subprotocols)}")
         return wire, subprotocol, urlsplit(url).netloc

@@ -27,7 +27,34 @@ def test_the_defaults_are_spread():
     assert all(1 <= wait <= 3 for wait in waits)
 
 
-def test_negative_times():
-    for arguments in [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]:
-        with pytest.raises(UsageError):
-            Backoff(*arguments)
+def test_what_is_set_counts_from_the_next_outage_on():
+    backoff = Backoff(
+        retry_back_off_wait_minimum=1, retry_back_off_random_range=0, retry_back_off_repeat_times=1, random=lambda: 0.5
+    )
+    outage = backoff.waits()
+    assert next(outage) == 1
+    backoff.retry_back_off_wait_minimum = 10
+    backoff.retry_back_off_random_range = 2.0
+    backoff.retry_back_off_repeat_times = 2
+    assert [next(outage) for _ in range(3)] == [2, 2, 2]
+    assert first(4, backoff) == [11, 23, 47, 47]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), "5", None, True])
+def test_values_that_cannot_be(position, value):
+    name = ["wait_minimum", "random_range", "repeat_times"][position]
+    arguments = [1, 1, 1]
+    arguments[position] = value
+    with pytest.raises(UsageError, match=f"retry_back_off_{name}"):
+        Backoff(*arguments)
+    backoff = Backoff()
+    before = dict(vars(backoff))
+    with pytest.raises(UsageError):
+        setattr(backoff, f"retry_back_off_{name}", value)
+    assert vars(backoff) == before
+
+
+def test_repeat_times_is_whole():
+    with pytest.raises(UsageError, match="an integer"):
+        Backoff(1, 1, 1.5)

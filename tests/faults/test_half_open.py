@@ -1,0 +1,199 @@
+"""Half-open connections: TCP stands, but nothing passes any more, as when a modem or a NAT box forgets a connection.
+
+Nobody is told: only a ping that finds no life can tell, on whichever side it is sent.
+"""
+
+import selectors
+import socket
+import threading
+import time
+
+import pytest
+
+from ocppj import Client, ConnectionLost, Server, v16
+from ocppj.ws.client import WebSocketClient
+from ocppj.ws.server import WebSocketServer
+from tests.fixtures import BEAT, HEARTBEAT, RESET
+from tests.helpers import Recorder, eventually, seconds
+from tests.ws.support import NO_WAIT
+
+PING_INTERVAL = 0.3
+PONG_TIMEOUT = 0.4
+SLACK = 2.0  # seconds that a busy machine may need beside these
+
+
+class Relay:
+    """Forwards TCP connections, until `freeze`; those that come later are forwarded again."""
+
+    def __init__(self, port):
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._lock = threading.Lock()
+        self._frozen = []
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def freeze(self):
+        """Let nothing pass any more, not even the end, on the connections there are."""
+        with self._lock:
+            for key in list(self._selector.get_map().values()):
+                if key.data is not None:
+                    self._selector.unregister(key.fileobj)
+                    self._frozen.append(key.fileobj)
+
+    def close(self):
+        self._ended = True
+        self._thread.join(seconds(5))
+        assert not self._thread.is_alive()
+        self.freeze()
+        for sock in [self._listener, *self._frozen]:
+            sock.close()
+        self._selector.close()
+
+    def _run(self):
+        while not self._ended:
+            ready = self._selector.select(0.02)
+            with self._lock:
+                for key, _ in ready:
+                    if key.data is None:
+                        self._accept()
+                    elif key.fileobj.fileno() >= 0 and key.fileobj not in self._frozen:
+                        self._pass_on(key.fileobj, key.data)
+
+    def _accept(self):
+        near, _ = self._listener.accept()
+        far = socket.create_connection(("127.0.0.1", self._target))
+        self._selector.register(near, selectors.EVENT_READ, far)
+        self._selector.register(far, selectors.EVENT_READ, near)
+
+    def _pass_on(self, source, target):
+        try:
+            data = source.recv(65536)
+            if data:
+                target.sendall(data)
+                return
+        except OSError:
+            pass
+        for sock in (source, target):
+            self._selector.unregister(sock)
+            sock.close()
+
+
+class Site:
+    """A server and a client with a relay between them; only one side pings, so that it alone can find out."""
+
+    def __init__(self, pinging):
+        pings = {"ping_interval": seconds(PING_INTERVAL), "pong_timeout": seconds(PONG_TIMEOUT)}
+        none = {"ping_interval": None}
+        self.ws_server = WebSocketServer(**(pings if pinging == "server" else none))
+        self.server = Server(profiles=v16.PROFILES, ws_server=self.ws_server, timeout=seconds(60))
+        self.server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+        self.server.listen(host="127.0.0.1")
+        self.relay = Relay(self.ws_server.port)
+        self.ws_client = WebSocketClient(backoff=NO_WAIT, **(pings if pinging == "client" else none))
+        self.client = Client("CP_1", profiles=v16.PROFILES, ws_client=self.ws_client, timeout=seconds(60), resend=True)
+        self.client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
+        self.server_lost, self.client_lost, self.regained = Recorder(), Recorder(), Recorder()
+        told = self.ws_server.disconnected
+        self.ws_server.disconnected = lambda channel, close: (told(channel, close), self.server_lost(close))
+        self.client.set_disconnected_handler(self.client_lost)
+        self.client.set_reconnected_handler(self.regained)
+        self.client.connect(self.relay.url)
+        assert self.client.call(HEARTBEAT) == BEAT
+
+    def freeze(self):
+        self.relay.freeze()
+        return time.monotonic()
+
+    def close(self):
+        self.client.stop()
+        self.server.stop()
+        self.relay.close()
+
+
+@pytest.fixture
+def make_site():
+    made = []
+
+    def make(pinging):
+        made.append(Site(pinging))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()
+
+
+def calling(call, *arguments):
+    """Call on a thread; return a function that returns how the call ended."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append(call(*arguments))
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result():
+        thread.join(seconds(10))
+        assert outcome, "the call did not end"
+        return outcome[0]
+
+    return result
+
+
+def in_time(begun):
+    return time.monotonic() - begun < seconds(PING_INTERVAL + PONG_TIMEOUT + SLACK)
+
+
+def test_a_client_finds_out_and_comes_back(make_site):
+    site = make_site("client")
+    begun = site.freeze()
+    kept = [site.client.send_request(HEARTBEAT) for _ in range(3)]  # the first is on its way into the void
+    close = site.client_lost.wait(1)[0][0]
+    assert in_time(begun)
+    assert (close.code, close.expected) == (1006, False)
+    assert "silent" in str(close.error)
+    site.regained.wait(1)
+    assert [future.result(seconds(10)) for future in kept] == [BEAT] * 3
+    assert site.server_lost.wait(1)[0][0].code == 1008  # replaced: the server had no other way to know
+    assert site.server.call("CP_1", RESET).status == "Accepted"
+
+
+def test_a_call_of_a_client_ends_with_the_connection(make_site):
+    site = make_site("client")
+    begun = site.freeze()
+    result = calling(site.client.call, HEARTBEAT)
+    assert isinstance(result(), ConnectionLost)
+    assert in_time(begun)
+    site.regained.wait(1)
+    assert site.client.call(HEARTBEAT) == BEAT
+
+
+def test_a_server_finds_out_and_its_requests_end(make_site):
+    site = make_site("server")
+    begun = site.freeze()
+    futures = [site.server.send_request("CP_1", RESET) for _ in range(3)]
+    close = site.server_lost.wait(1)[0][0]
+    assert in_time(begun)
+    assert (close.code, close.expected) == (1006, False)
+    assert "silent" in str(close.error)
+    for future in futures:
+        assert isinstance(future.exception(seconds(10)), ConnectionLost)
+    eventually(lambda: site.server.client_ids() == [])
+    assert site.client_lost.calls == []  # which does not ping, and cannot know
+
+
+def test_pings_that_are_answered_keep_a_quiet_connection(make_site):
+    for pinging in ("client", "server"):
+        site = make_site(pinging)
+        assert not threading.Event().wait(seconds(2 * (PING_INTERVAL + PONG_TIMEOUT)))
+        assert site.client_lost.calls == site.server_lost.calls == []
+        assert site.client.call(HEARTBEAT) == BEAT

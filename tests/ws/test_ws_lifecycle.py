@@ -1,0 +1,436 @@
+"""Connecting until it succeeds, regaining what was lost, and stopping in the middle of it."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from ocppj.clock import ManualClock
+from ocppj.errors import HandshakeRefused, TransportError, UsageError
+from ocppj.ws import dialling, resolving
+from ocppj.ws.backoff import Backoff
+from ocppj.ws.client import WebSocketClient
+from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.server import WebSocketServer
+from tests.helpers import Recorder, eventually, seconds
+from tests.ws.support import NO_WAIT, OCPP, PATH, Log, RawServer, client_context, server_context
+
+REAL = socket.getaddrinfo
+
+
+def threads(*names):
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(names or "ocppj-")]
+
+
+class Connecting:
+    """``client.connect`` on a thread of its own."""
+
+    def __init__(self, client, url, **options):
+        self.client, self.url, self.options = client, url, options
+        self.error = None
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            self.client.connect(self.url, "CP_1", OCPP, **self.options)
+        except Exception as error:
+            self.error = error
+
+    def join(self):
+        self.thread.join(seconds(5))
+        assert not self.thread.is_alive()
+        return self.error
+
+
+# Stopping in any phase ----------------------------------------------------------------------------------------------
+
+
+class Way:
+    """Where the name ``localhost`` leads to: an address, or nowhere until the end of the test (``None``)."""
+
+    def __init__(self, monkeypatch):
+        self.address = None
+        self.asked, self.dialling = Recorder(), Recorder()
+        self.end = threading.Event()
+        real_connect = dialling._connect
+
+        def connect(sock, address, *arguments):
+            self.dialling(address)
+            real_connect(sock, address, *arguments)
+
+        monkeypatch.setattr(resolving.socket, "getaddrinfo", self.look_up)
+        monkeypatch.setattr(dialling, "_connect", connect)
+
+    def look_up(self, host, port, *arguments, **options):
+        if host != "localhost":
+            return REAL(host, port, *arguments, **options)
+        address = self.address
+        self.asked(address)
+        if address is None:
+            assert self.end.wait(seconds(20))
+            raise socket.gaierror("no answer")
+        return REAL(*address, type=socket.SOCK_STREAM)
+
+
+class Trap:
+    """Somewhere a client gets stuck in ``phase``."""
+
+    def __init__(self, phase, way):
+        self.phase, self.way = phase, way
+        self.address, self.socks, self.server = None, [], None
+        if phase == "tcp":
+            listener = socket.socket()
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            self.address = listener.getsockname()
+            self.socks = [listener]
+            for _ in range(4):  # fill its queue: the next connection gets no answer
+                self.socks.append(socket.socket())
+                self.socks[-1].setblocking(False)
+                self.socks[-1].connect_ex(self.address)
+        elif phase == "back-off":
+            self.address = ("127.0.0.1", 1)
+        elif phase != "resolving":
+            self.server = RawServer(lambda peer: peer.at_end())
+            self.address = self.server.listener.getsockname()
+
+    def wait(self, caplog):
+        """Wait until the client is in it."""
+        if self.phase == "resolving":
+            eventually(lambda: (None,) in self.way.asked.calls)
+        elif self.phase == "back-off":
+            eventually(lambda: "connecting again in 1000.0 s" in caplog.text)
+        elif self.phase == "tcp":
+            eventually(lambda: (self.address,) in self.way.dialling.calls)
+        else:
+            eventually(lambda: self.server.buffer)
+
+    def close(self):
+        for sock in self.socks:
+            sock.close()
+        if self.server is not None:
+            self.server.__exit__()
+
+
+@pytest.fixture
+def way(monkeypatch):
+    way = Way(monkeypatch)
+    yield way
+    way.end.set()
+
+
+PHASES = ["resolving", "tcp", "tls", "http", "back-off", "connected"]
+MODES = ["connect", "retry", "reconnect"]
+CASES = [(phase, mode) for phase in PHASES for mode in MODES]
+CASES.remove(("back-off", "connect"))  # there is none
+
+
+@pytest.mark.parametrize(("phase", "mode"), CASES)
+def test_stop_in_any_phase(way, phase, mode, caplog):
+    tls = phase == "tls"
+    good = WebSocketServer(ssl_context=server_context() if tls else None)
+    good_log = Log(good)
+    good.listen(0, PATH, "127.0.0.1", OCPP)
+    good_address = ("127.0.0.1", good.port)
+    trap = None if phase == "connected" else Trap(phase, way)
+    client = WebSocketClient(
+        ssl_context=client_context(),
+        handshake_timeout=seconds(60),
+        backoff=Backoff(1000, 0, 0) if phase == "back-off" else NO_WAIT,
+    )
+    log = Log(client)
+    url = f"{'wss' if tls else 'ws'}://localhost:{good.port}/ocpp"
+    way.address = good_address if trap is None or mode == "reconnect" else trap.address
+    attempt = Connecting(client, url, retry=mode == "retry")
+    if trap is None or mode == "reconnect":
+        assert attempt.join() is None
+    if mode == "reconnect":
+        if trap is not None:
+            way.address = trap.address
+        good_log.channel().abort()
+        log.disconnected.wait(1)
+        if trap is None:
+            log.connected.wait(2)
+    if trap is not None:
+        trap.wait(caplog)
+    begun = time.monotonic()
+    client.stop()
+    assert time.monotonic() - begun < seconds(1)
+    error = attempt.join()
+    if trap is not None and mode != "reconnect":
+        assert isinstance(error, TransportError)
+        assert "stopped while connecting" in str(error)
+    assert not threads("ocppj-reconnect", "ocppj-close")
+    assert len(log.connected.calls) == len(log.disconnected.calls)
+    assert len(threads("ocppj-resolve")) == (phase == "resolving")
+    good.stop()
+    if trap is not None:
+        trap.close()
+
+
+def test_the_handshake_deadline_covers_looking_up(way):
+    client = WebSocketClient(handshake_timeout=seconds(0.1), reconnect=False)
+    begun = time.monotonic()
+    with pytest.raises(TransportError, match="looking localhost up takes too long"):
+        client.connect("ws://localhost:9/ocpp", "CP_1", OCPP)
+    assert time.monotonic() - begun < seconds(2)
+
+
+def test_a_slow_resolver_holds_one_thread_however_often_a_client_tries(way):
+    client = WebSocketClient(handshake_timeout=0.02, backoff=NO_WAIT)
+    tries = Recorder()
+    session_waits = client.clock.wait
+    client.clock.wait = lambda event, wait: (tries(), session_waits(event, wait))[1]
+    attempt = Connecting(client, "ws://localhost:9/ocpp", retry=True)
+    tries.wait(10)
+    assert threads("ocppj-resolve") == ["ocppj-resolve-localhost"]
+    client.stop()
+    assert "stopped" in str(attempt.join())
+
+
+# connect(retry=True) ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sockets", "memory"])
+def make(request):
+    """Return a function that makes (client, log), and one that makes a server which listens where it is told."""
+    network, made = MemoryNetwork(), []
+
+    def client(**options):
+        options.setdefault("backoff", NO_WAIT)
+        client = network.client(**options) if request.param == "memory" else WebSocketClient(**options)
+        made.append(client)
+        return client, Log(client)
+
+    def server(port=0, **options):
+        server = network.server(**options) if request.param == "memory" else WebSocketServer(**options)
+        made.append(server)
+        log = Log(server)
+        server.listen(port, PATH, "127.0.0.1", OCPP)
+        return server, log
+
+    yield client, server
+    for thing in made:
+        thing.stop()
+
+
+def port_of(server):
+    return int(server.url.split("/")[2].rpartition(":")[2])
+
+
+def test_the_first_connection_is_tried_until_it_is_made(make, caplog):
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    url, port = server.url, port_of(server)
+    server.stop()
+    client, log = make_client(clock=clock, backoff=Backoff(10, 4, 2, random=lambda: 0.5))
+    attempt = Connecting(client, url, retry=True)
+    for wait in (12, 26):
+        eventually(lambda wait=wait: f"; connecting again in {wait}.0 s" in caplog.text)
+        assert clock.wait_for_waiters(1)
+        clock.advance(wait - 0.01)
+        assert attempt.thread.is_alive()
+        if wait == 26:
+            make_server(port)
+        clock.advance(0.02)
+    assert attempt.join() is None
+    log.connected.wait(1)
+    stories = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(stories) == 2
+    assert all(story.startswith("CP_1: cannot connect to") for story in stories)
+
+
+def test_after_retrying_a_lost_connection_is_regained_as_ever(make, caplog):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+    client.connect(server.url, "CP_1", OCPP, retry=True)
+    with pytest.raises(UsageError):
+        client.connect(server.url, "CP_1", OCPP, retry=True)
+    server_log.channel().abort()
+    log.connected.wait(2)
+    assert "CP_1: the connection was closed by us with 1006" in caplog.text
+    assert "connecting again in 0.0 s" in caplog.text
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+def test_a_refusal_is_tried_again(make, reconnect):
+    make_client, make_server = make
+    server, _ = make_server()
+    answers = [False, False, True]
+    server.set_check_client_handler(lambda request: answers.pop(0))
+    client, log = make_client(reconnect=reconnect)
+    with pytest.raises(HandshakeRefused):
+        client.connect(server.url, "CP_1", OCPP)
+    client.connect(server.url, "CP_1", OCPP, retry=True)
+    assert answers == []
+    assert client.get_channel() is not None
+
+
+def test_what_can_never_be_is_not_tried_again(make):
+    make_client, _ = make
+    client, _ = make_client(backoff=Backoff(1000, 0, 0))
+    with pytest.raises(UsageError):
+        client.connect("ws://127.0.0.1:1", "CP_1", [], retry=True)
+    client = WebSocketClient(backoff=Backoff(1000, 0, 0))
+    for url in ("http://127.0.0.1", "ws://"):
+        with pytest.raises(UsageError):
+            client.connect(url, "CP_1", OCPP, retry=True)
+
+
+def test_a_usage_error_of_an_attempt_ends_the_trying(make):
+    make_client, _ = make
+    client, _ = make_client()
+    outcomes = [TransportError("no"), ZeroDivisionError("unforeseen"), UsageError("never")]
+
+    def open_wire(session, attempt):
+        raise outcomes.pop(0)
+
+    client.open_wire = open_wire
+    with pytest.raises(UsageError, match="never"):
+        client.connect("ws://127.0.0.1:1", "CP_1", OCPP, retry=True)
+    assert outcomes == []
+
+
+def test_stop_between_attempts_and_connect_again(make):
+    make_client, make_server = make
+    server, _ = make_server()
+    url, port = server.url, port_of(server)
+    server.stop()
+    clock = ManualClock()
+    client, _ = make_client(clock=clock, backoff=Backoff(1000, 0, 0))
+    attempt = Connecting(client, url, retry=True)
+    assert clock.wait_for_waiters(1)
+    client.stop()
+    assert str(attempt.join()) == "stopped while connecting"
+    make_server(port)
+    client.connect(url, "CP_1", OCPP, retry=True)
+
+
+def test_a_back_off_without_end_can_be_waited_for(make):
+    make_client, _ = make
+    client, _ = make_client(backoff=Backoff(1e300, 0, 5))
+    attempt = Connecting(client, "ws://127.0.0.1:1", retry=True)
+    eventually(lambda: client._session is not None and client._session.attempt is None)
+    client.stop()
+    assert str(attempt.join()) == "stopped while connecting"
+
+
+# Retry-After --------------------------------------------------------------------------------------------------------
+
+
+def refusing(answers):
+    def script(peer):
+        for number, answer in enumerate(answers):
+            if number:
+                peer.accept()
+            peer.read_head()
+            peer.send(answer)
+            peer.sock.close()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("field", "wait"),
+    [
+        (b"Retry-After: 120", 120),
+        (b"retry-after:  7 ", 7),
+        (b"Retry-After: 1", 5),
+        (b"Retry-After: 999999", 3600),
+        (b"Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", 5),
+        (b"Retry-After: -1", 5),
+        (b"X-Other: 120", 5),
+    ],
+)
+def test_retry_after_is_waited_for(field, wait, caplog):
+    clock = ManualClock()
+    with RawServer(refusing([b"HTTP/1.1 503 Busy\r\n" + field + b"\r\n\r\n"] * 2)) as server:
+        client = WebSocketClient(clock=clock, backoff=Backoff(5, 0, 0))
+        attempt = Connecting(client, server.url, retry=True)
+        eventually(lambda: f"; connecting again in {wait}.0 s" in caplog.text)
+        assert clock.wait_for_waiters(1)
+        clock.advance(wait - 0.01)
+        assert clock.wait_for_waiters(1)
+        clock.advance(0.02)
+        assert server.done.wait(seconds(5))
+        client.stop()
+        attempt.join()
+
+
+def test_a_refusal_says_when_to_come_again(make):
+    make_client, make_server = make
+    server, _ = make_server(max_connections=1)
+    first, _ = make_client()
+    first.connect(server.url, "CP_1", OCPP)
+    second, _ = make_client()
+    with pytest.raises(HandshakeRefused) as caught:
+        second.connect(server.url, "CP_2", OCPP)
+    assert (caught.value.status, caught.value.retry_after) == (503, 60.0)
+    server.set_check_client_handler(lambda request: False)
+    first.stop()
+    with pytest.raises(HandshakeRefused) as caught:
+        eventually(lambda: server.get_channel("CP_1") is None)
+        second.connect(server.url, "CP_2", OCPP)
+    assert (caught.value.status, caught.value.retry_after) == (404, None)
+
+
+# Without threads ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_reconnect_thread(monkeypatch):
+    """Let reconnect threads fail to start as long as ``failing`` is set."""
+    failing, failed = threading.Event(), Recorder()
+    start = threading.Thread.start
+
+    def start_or_fail(thread):
+        if failing.is_set() and thread.name.startswith("ocppj-reconnect"):
+            failed()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+    failing.set()
+    return failing, failed
+
+
+def test_a_connection_is_regained_though_no_thread_could_be_started_at_first(make, no_reconnect_thread, caplog):
+    failing, _ = no_reconnect_thread
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    client, log = make_client(clock=clock)
+    client.connect(server.url, "CP_1", OCPP)
+    server_log.channel().abort()
+    for count in (1, 2, 3):
+        eventually(lambda count=count: caplog.text.count("cannot reconnect yet") == count)
+        assert clock.wait_for_waiters(1)
+        if count == 3:
+            failing.clear()
+        clock.advance(1.0)
+    eventually(lambda: "connecting again in 0.0 s" in caplog.text)
+    assert clock.wait_for_waiters(1)
+    clock.advance(0.01)
+    log.connected.wait(2)
+    assert len(log.disconnected.calls) == 1
+    assert caplog.text.count("cannot reconnect yet: can't start new thread") == 3
+
+
+def test_stop_while_no_thread_can_be_started(make, no_reconnect_thread):
+    _, failed = no_reconnect_thread
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+    client.connect(server.url, "CP_1", OCPP)
+    server_log.channel().abort()
+    failed.wait(1)
+    begun = time.monotonic()
+    client.stop()
+    assert time.monotonic() - begun < seconds(0.9)
+    server.stop()
+    assert not threads()
+    assert len(log.disconnected.calls) == 1
