@@ -62,20 +62,21 @@ def is_deeper(text: str, depth: int) -> bool:
     """Tell whether arrays and objects of ``text`` are nested more than ``depth`` deep. It may be no JSON.
 
     Strings and all but brackets are dropped; then each round drops all pairs with nothing inside, one level, without
-    a loop in Python. Only what is left then, of a text that is too deep or not balanced, is counted one by one.
+    a loop in Python. If something is left, the text is too deep or not balanced: then it is counted one by one.
     """
     data = text.encode("utf-8", "surrogatepass")
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a string
-    rest = data.translate(_BRACKETS, _NO_BRACKETS).replace(b'""', b"")
-    if b'"' in rest:  # a string has brackets in it
-        rest = b"".join(rest.split(b'"')[::2])
+    brackets = data.translate(_BRACKETS, _NO_BRACKETS).replace(b'""', b"")
+    if b'"' in brackets:  # a string has brackets in it
+        brackets = b"".join(brackets.split(b'"')[::2])
+    rest = brackets
     for _ in range(depth):
         before, rest = len(rest), rest.replace(b"[]", b"")
         if len(rest) == before:
             break
     level = 0
-    for bracket in rest:
+    for bracket in brackets if rest else b"":
         level += 1 if bracket == 0x5B else -1
         if level < 0 or level > depth:
             break

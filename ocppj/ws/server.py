@@ -16,7 +16,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, List, Optional
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
@@ -214,6 +214,7 @@ class WebSocketServer(ListeningServer):
     def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
         self._note_no_subprotocol(accepted)
-        wire.send_close(1002, "no common subprotocol")
-        wire.sock.uncork()
-        self._linger(wire.sock)
+        with suppress(OSError):
+            wire.send_close(1002, "no common subprotocol")
+            wire.sock.uncork()
+            self._linger(wire.sock)
