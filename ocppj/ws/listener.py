@@ -18,6 +18,7 @@ from .polling import remaining
 __all__ = ["Listener"]
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_BACKLOG = 4096  # connections that wait to be accepted: after a restart all come back at once
 _BACK_OFF = 0.5  # seconds without accepting after one of these: other connections must end first
 
 
@@ -131,7 +132,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1024)
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()

@@ -200,11 +200,13 @@ class MemoryNetwork:
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
 
-    All its clients have one address, "memory".
+    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
     """
 
-    def __init__(self, network: MemoryNetwork, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, network: MemoryNetwork, *, max_attempts_per_second: Optional[float] = None, **options: Any
+    ) -> None:
+        super().__init__(max_attempts_per_second=max_attempts_per_second, **options)
         self._network = network
         self._url: Optional[str] = None
 
