@@ -90,9 +90,8 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Say whether one more may pass."""
-        if now > self._then:
-            self._tokens = min(self._burst, self._tokens + (now - self._then) * self._rate)
-            self._then = now
+        self._tokens = min(self._burst, self._tokens + (now - self._then) * self._rate)
+        self._then = now
         if self._tokens < 1:
             return False
         self._tokens -= 1
