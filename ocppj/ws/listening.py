@@ -64,7 +64,7 @@ class ListeningServer(ServerCore):
         """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
         check_port(port)
         run = self._open_run(path, subprotocols, Listening)
-        run.handshakes = Handshakes(self._max_handshakes)  # nobody else uses the run yet: it has no listener
+        run.handshakes = Handshakes(self._max_handshakes)  # none can have begun: there is no listener
         try:
             listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
             run.url = self._make_url(run, host, listener.port)
