@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 
 from ..settings import get_logger
 from .farewells import Farewells
-from .polling import remaining
+from .polling import earliest, remaining
 
 __all__ = ["Listener"]
 
@@ -78,8 +78,8 @@ class Listener:
 
     def _step(self, selector: selectors.BaseSelector) -> None:
         """Wait, and do what is due."""
-        deadlines = [each for each in (self._farewells.deadline(), self._pause_until) if each is not None]
-        ready = [key.fileobj for key, _ in selector.select(remaining(min(deadlines, default=None)))]
+        deadline = earliest(self._farewells.deadline(), self._pause_until)
+        ready = [key.fileobj for key, _ in selector.select(remaining(deadline))]
         now = time.monotonic()
         for sock in ready:
             if isinstance(sock, socket.socket) and sock in self._farewells:
