@@ -13,7 +13,11 @@ from enum import Enum
 from typing import Any, Callable, Optional
 from uuid import UUID
 
-__all__ = ["decode", "encode", "use_orjson"]
+__all__ = ["MAX_DEPTH", "NestedTooDeeply", "decode", "encode", "is_deeper", "use_orjson"]
+
+#: How many arrays and objects of a frame may be inside one another. The schemas go to 13 in a frame; ``customData``
+#: and the data of a DataTransfer come on top.
+MAX_DEPTH = 32
 
 #: A text with no more brackets is not nested deeper than both can read.
 _MANY_BRACKETS = 400
@@ -21,6 +25,12 @@ _MANY_BRACKETS = 400
 #: than ``orjson`` itself), and all that open a bracket one of them.
 _LONG_NUMBER = b"0" * 19
 _SHAPE = bytes.maketrans(b"123456789{", b"000000000[")
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+class NestedTooDeeply(ValueError):
+    """A JSON text has more arrays and objects inside one another than it may have."""
 
 
 def _refuse_constant(text: str) -> Any:
@@ -48,11 +58,40 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_default).encode
 
 
-def decode(text: str) -> Any:
+def is_deeper(text: str, depth: int) -> bool:
+    """Tell whether arrays and objects of ``text`` are nested more than ``depth`` deep. It may be no JSON.
+
+    Strings and all but brackets are dropped; then each round drops all pairs with nothing inside, one level, without
+    a loop in Python. If something is left, the text is too deep or not balanced: then it is counted one by one.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a string
+    brackets = data.translate(_BRACKETS, _NO_BRACKETS).replace(b'""', b"")
+    if b'"' in brackets:  # a string has brackets in it
+        brackets = b"".join(brackets.split(b'"')[::2])
+    rest = brackets
+    for _ in range(depth):
+        before, rest = len(rest), rest.replace(b"[]", b"")
+        if len(rest) == before:
+            break
+    level = 0
+    for bracket in brackets if rest else b"":
+        level += 1 if bracket == 0x5B else -1
+        if level < 0 or level > depth:
+            break
+    return level > depth
+
+
+def decode(text: str, max_depth: Optional[int] = None) -> Any:
     """Return the JSON value that ``text`` is. NaN, infinities and numbers beyond a float are no JSON.
 
-    Raises `ValueError` (`json.JSONDecodeError` where the position is known) or `RecursionError`.
+    Raises `ValueError` (`json.JSONDecodeError` where the position is known; `NestedTooDeeply`, before anything is
+    read, when more than ``max_depth`` arrays and objects are inside one another) or `RecursionError`.
     """
+    # A text with no more brackets cannot be deeper: that settles it for most messages.
+    if max_depth is not None and text.count("[") + text.count("{") > max_depth and is_deeper(text, max_depth):
+        raise NestedTooDeeply(f"nested more than {max_depth} deep")
     if _loads is not None:
         try:
             data = text.encode("utf-8")

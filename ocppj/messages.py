@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Protocol, Union
 
 from . import jsontext
 from .errors import EncodingError, ErrorCode, MessageError, UsageError, parse_error_code
+from .jsontext import MAX_DEPTH, NestedTooDeeply
 from .payloads import Payload
 
 __all__ = [
@@ -198,18 +199,22 @@ def _json_object(message: Union[Call, CallResult]) -> Mapping[str, Any]:
         raise EncodingError("the payload is nested too deeply, or contains itself") from None
 
 
-def decode_json(text: str) -> Any:
-    """Return the value of ``text``. Raises `ValueError` for what is no JSON, and `RecursionError`."""
-    return jsontext.decode(text)
+def decode_json(text: str, max_depth: Optional[int] = None) -> Any:
+    """Return the value of ``text``. Raises `ValueError` for what is no JSON or too deep, and `RecursionError`."""
+    return jsontext.decode(text, max_depth)
 
 
-def parse_json_message(text: str) -> List[Any]:
+def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
     """Return the elements of the frame ``text``, a JSON array.
 
-    Raises `MessageError`, without an id, when the text is no JSON or no array. The error never quotes the text.
+    ``max_depth`` is how many arrays and objects may be inside one another, the frame included; ``None``: as many as
+    can be read. Raises `MessageError`, without an id, when the text is no JSON or no array, or is deeper; then its
+    cause is a `NestedTooDeeply`. The error never quotes the text.
     """
     try:
-        fields = decode_json(text)
+        fields = decode_json(text, max_depth)
+    except NestedTooDeeply as error:
+        raise unreadable(f"the JSON is {error}") from error
     except RecursionError:
         raise unreadable("the JSON is nested too deeply") from None
     except ValueError as error:
@@ -220,13 +225,13 @@ def parse_json_message(text: str) -> List[Any]:
     return fields
 
 
-def parse_raw_json_message(data: bytes) -> List[Any]:
+def parse_raw_json_message(data: bytes, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
     """Return the elements of the frame ``data``, a JSON array in UTF-8. Raises as `parse_json_message`."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise unreadable("the frame is no valid UTF-8") from None
-    return parse_json_message(text)
+    return parse_json_message(text, max_depth=max_depth)
 
 
 def unreadable(description: str) -> MessageError:

@@ -5,6 +5,8 @@ import enum
 import json
 import math
 import random
+import re
+import time
 import uuid
 from collections import OrderedDict
 from datetime import datetime, timezone
@@ -14,6 +16,7 @@ from typing import Any, Callable, Iterator, Tuple
 import pytest
 
 from ocppj import jsontext
+from tests.helpers import seconds
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,81 @@ def test_many_spoilt_texts_are_read_alike() -> None:
         assert fast[0] == slow[0] and same(fast[1], slow[1]), "".join(letters)
         read += fast[0] == "value"
     assert 500 < read < 4500
+
+
+def look(text: str) -> int:
+    """Return how deep ``text`` is, character by character, until a bracket closes nothing."""
+    level = deepest = 0
+    for part in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
+        level += (part in "[{") - (part in "]}")
+        deepest = max(deepest, level)
+        if level < 0:
+            break
+    return deepest
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ("1", 0),
+        ("[]", 1),
+        ('[2,"1","A",{}]', 2),
+        ("[[],[[]],{}]", 3),
+        ('["[[[[[[[["]', 1),
+        ('["a","","]]","[[",["}"]]', 2),
+        (r'["\"",["\\"],"\""]', 2),
+        (r'["\"[[[["]', 1),
+        (r'["\\",[[1]],"\\"]', 3),
+        (r'["\\\"[[[["]', 1),
+        (r'{"[":{"\"]":[1]}}', 3),
+        ('["\ud800[[[\u20ac"]', 1),
+        ("[[[", 3),
+        ('[[["[[[[[', 3),
+        ("]]][[[[", 0),
+    ],
+)
+def test_how_deep_a_text_is(text: str, depth: int) -> None:
+    assert [jsontext.is_deeper(text, limit) for limit in range(6)] == [depth > limit for limit in range(6)]
+
+
+def test_many_random_texts_are_as_deep_as_a_slow_look_says() -> None:
+    chance = random.Random(3)
+    seen = set()
+    for _ in range(20_000):
+        tokens = [
+            chance.choice(["[", "[", "]", "]", "{", "}", ",", "1", "STRING"]) for _ in range(chance.randrange(20))
+        ]
+        strings = ["".join(chance.choices('[]{}"\\a', k=chance.randrange(6))) for _ in tokens]
+        text = "".join(json.dumps(string) if token == "STRING" else token for token, string in zip(tokens, strings))
+        depth = look(text)
+        seen.add(depth)
+        for limit in range(6):
+            assert jsontext.is_deeper(text, limit) == (depth > limit), text
+    assert seen >= {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("depth", [1, 5, 31, 32, 33, 401, 100_000])
+def test_the_limit_is_the_same_and_comes_before_reading(depth: int) -> None:
+    text = "[" * depth + "1" + "]" * depth
+    fast, slow = both(lambda text: jsontext.decode(text, 32), text)
+    assert fast == slow
+    assert (fast[0] == "value") == (depth <= 32)
+    if depth > 32:
+        assert fast[1] is jsontext.NestedTooDeeply
+        with pytest.raises(jsontext.NestedTooDeeply, match="32"):
+            jsontext.decode("[" * depth + "no JSON", 32)
+
+
+def test_brackets_side_by_side_are_not_deep() -> None:
+    assert len(jsontext.decode("[" + ",".join(['{"a":["[[[[["]}'] * 1000) + "]", 3)) == 1000
+    assert jsontext.decode('"' + "[" * 1000 + '"', 0) == "[" * 1000
+
+
+@pytest.mark.parametrize("text", ["[" * 10**6, "]" * 10**6, "[]" * 500_000, '"[' * 500_000, "[" * 31 + "[]" * 400_000])
+def test_looking_takes_no_longer_than_reading_would(text: str) -> None:
+    begun = time.process_time()
+    jsontext.is_deeper(text, 32)
+    assert time.process_time() - begun < seconds(2)
 
 
 class Plain(enum.Enum):

@@ -2,9 +2,11 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
+import ocppj
 from ocppj import (
     Call,
     CallError,
@@ -21,6 +23,7 @@ from ocppj import (
     parse_raw_json_message,
     v16,
 )
+from ocppj.jsontext import MAX_DEPTH, NestedTooDeeply
 
 
 def test_message_types_have_their_numbers():
@@ -159,7 +162,7 @@ def test_what_is_no_array_is_unreadable_and_never_quoted(text):
     assert "secret" not in str(error)
     assert "999" not in str(error)
     assert len(error.description) <= 255
-    assert error.__cause__ is None
+    assert error.__cause__ is None or type(error.__cause__) is NestedTooDeeply
 
 
 @pytest.mark.parametrize("data", [b"\xff[]", b'[2,"\xed\xa0\x80"]', b'["\xc3"]', "[]".encode("utf-16")])
@@ -167,3 +170,54 @@ def test_bytes_that_are_no_utf_8_are_unreadable(data):
     with pytest.raises(MessageError, match="UTF-8|JSON") as caught:
         parse_raw_json_message(data)
     assert caught.value.message_id is None
+
+
+def nested(depth):
+    """Return a CALL of so many arrays and objects inside one another, the frame included."""
+    return (
+        '[2,"1","A",'
+        + '{"a":[' * ((depth - 1) // 2)
+        + ("{}" if depth % 2 == 0 else "1")
+        + "]}" * ((depth - 1) // 2)
+        + "]"
+    )
+
+
+@pytest.mark.parametrize("depth", [2, 3, 13, MAX_DEPTH])
+def test_a_frame_may_be_as_deep_as_the_limit(depth):
+    assert parse_json_message(nested(depth))[:3] == [2, "1", "A"]
+    assert parse_raw_json_message(nested(depth).encode())[:3] == [2, "1", "A"]
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 300, 5_001])
+def test_a_deeper_frame_is_a_bad_message_that_says_so(depth):
+    for parse, text in ((parse_json_message, nested(depth)), (parse_raw_json_message, nested(depth).encode())):
+        with pytest.raises(MessageError, match=f"nested more than {MAX_DEPTH} deep") as caught:
+            parse(text)
+        assert isinstance(caught.value.__cause__, NestedTooDeeply)
+        assert (caught.value.code, caught.value.answerable) == (ErrorCode.RPC_FRAMEWORK_ERROR, True)
+
+
+def test_the_depth_may_be_set():
+    assert parse_json_message(nested(4), max_depth=4)
+    with pytest.raises(MessageError, match="nested more than 4 deep"):
+        parse_json_message(nested(5), max_depth=4)
+    assert parse_json_message(nested(200), max_depth=None)
+
+
+def test_no_schema_is_nearly_as_deep_as_the_limit():
+    def deep(schema, definitions):
+        if "$ref" in schema:
+            return deep(definitions[schema["$ref"].split("/")[-1]], definitions)
+        inner = list(schema.get("properties", {}).values())
+        items = schema.get("items", [])
+        inner += items if isinstance(items, list) else [items]
+        own = 1 if schema.get("type") in ("object", "array") or "properties" in schema else 0
+        return own + max((deep(each, definitions) for each in inner), default=0)
+
+    depths = []
+    for path in (Path(ocppj.__file__).parent).glob("v*/schemas/*.json"):
+        schema = json.loads(path.read_text("utf-8"))
+        depths.append(1 + deep(schema, schema.get("definitions", {})))
+    assert len(depths) > 300
+    assert 10 < max(depths) <= MAX_DEPTH // 2

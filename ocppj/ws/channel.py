@@ -6,6 +6,7 @@ stands, whatever happens after it:
 * ``close()`` here: our Close is sent, and the peer's awaited for ``close_timeout`` seconds;
 * the peer's Close: the wire has answered it; what is in line is still written, for at most ``close_timeout`` seconds;
 * a `Violation`: we close with its code, and what the peer still sends is dropped;
+* nothing received for ``idle_timeout`` seconds: we close with 1008, and wait as after ``close()``;
 * no life after a ping, or a lost connection: over at once, with code 1006.
 
 Reading is `step`, called by one thread at a time (see `ocppj.ws.readers`), which also ends the channel: `finish`. The
@@ -23,7 +24,7 @@ from ..errors import TransportError, UsageError
 from ..settings import get_logger
 from .base import Close
 from .flusher import Outlet
-from .keepalive import KeepAlive, Verdict
+from .keepalive import KeepAlive, PeerSilent, Verdict
 from .polling import earliest
 from .readers import Readers
 from .wire import PeerClose, Violation, Wire
@@ -32,6 +33,7 @@ __all__ = ["ChannelOwner", "WireChannel"]
 
 
 _EARLY = 0.05  # seconds by which a timer may be early
+_IDLE = "idle timeout: nothing was received"
 _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
 
 
@@ -60,6 +62,7 @@ class WireChannel:
         ping_interval: Optional[float] = None,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
+        idle_timeout: Optional[float] = None,
     ) -> None:
         self._wire = wire
         self._owner = owner
@@ -68,7 +71,7 @@ class WireChannel:
         self._subprotocol = subprotocol
         self._remote_address = remote_address
         self._close_timeout = close_timeout
-        self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic())
+        self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
         self.seat: Any = None
         #: Belongs to the server's registry: the greater, the newer.
@@ -218,7 +221,7 @@ class WireChannel:
         self._wire.reader = threading.get_ident()
         try:
             if self._wire.wait(self.next_deadline() if block else time.monotonic()):
-                self._keepalive.heard()
+                self._keepalive.heard(time.monotonic())
                 self._read()
         except Violation as violation:
             self._complain(violation)
@@ -310,8 +313,11 @@ class WireChannel:
             return now < self._deadline
         verdict = self._keepalive.judge(now)
         if verdict is Verdict.DEAD:
-            self._lose(TransportError("the peer is silent: no life after a ping"))
+            self._lose(PeerSilent("the peer is silent: no life after a ping", "ping_timeout"))
             return False
+        if verdict is Verdict.IDLE:
+            self._decide(Close(1008, _IDLE, error=PeerSilent(_IDLE, "idle_timeout")))
+            self._say_close(1008, _IDLE)
         if verdict is Verdict.PING:
             with suppress(OSError):  # which the next read finds too
                 self._wire.send_ping()

@@ -104,7 +104,7 @@ class HandshakePolicy:
         except BadIdentity as error:
             raise BadRequest(400, str(error)) from None
         if identity is None:
-            raise BadRequest(404, "nothing here")
+            raise BadRequest(404, "nothing here", kind="unknown_path")
         request = self._request(identity, target, headers, remote_address, peer_certificate)
         try:
             self._check(request)
@@ -152,7 +152,8 @@ class HandshakePolicy:
         if not request.subprotocols and self._default_subprotocol is not None:
             return Accepted(request, None, self._default_subprotocol)
         if self._no_subprotocol == "reject":
-            raise BadRequest(400, "no common subprotocol; this server speaks " + ", ".join(supported))
+            what = "no common subprotocol; this server speaks " + ", ".join(supported)
+            raise BadRequest(400, what, kind="no_subprotocol")
         return Accepted(request, None, None)
 
 

@@ -18,14 +18,22 @@ _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
 
-class BadRequest(Exception):
-    """A request that is answered with an HTTP error: ``status``, and headers that go with it."""
+#: What a status means unless the refusal says so itself.
+_KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "duplicate", 500: "internal_error"}
 
-    def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> None:
+
+class BadRequest(Exception):
+    """A request that is answered with an HTTP error: ``status``, and headers that go with it.
+
+    ``kind`` is the reason as it is counted (see `ocppj.ws.stats`); it follows from the status if it is not given.
+    """
+
+    def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = (), kind: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.headers = tuple(headers)
+        self.kind = kind or _KINDS.get(status, "bad_request")
 
 
 class Headers(Mapping[str, str]):

@@ -1,11 +1,13 @@
-"""When to ping, and when to give a silent peer up. Pure: time is an argument."""
+"""When to ping, and when to give a silent or idle peer up. Pure: time is an argument."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import Optional
 
-__all__ = ["KeepAlive", "Verdict", "check_interval"]
+from ..errors import TransportError
+
+__all__ = ["KeepAlive", "PeerSilent", "Verdict", "check_interval"]
 
 
 class Verdict(Enum):
@@ -14,6 +16,15 @@ class Verdict(Enum):
     NOTHING = "nothing"
     PING = "ping"
     DEAD = "dead"
+    IDLE = "idle"
+
+
+class PeerSilent(TransportError):
+    """The peer was given up. ``limit`` says for what: "ping_timeout" or "idle_timeout"."""
+
+    def __init__(self, description: str, limit: str) -> None:
+        super().__init__(description)
+        self.limit = limit
 
 
 def check_interval(interval: Optional[float]) -> Optional[float]:
@@ -24,13 +35,22 @@ def check_interval(interval: Optional[float]) -> Optional[float]:
 
 
 class KeepAlive:
-    """The pings of one connection.
+    """The pings of one connection, and its idleness.
 
     A ping is due every ``interval`` seconds (``None`` or 0: never). Whatever comes from the peer within
-    ``pong_timeout`` seconds after a ping counts as life, not only a pong.
+    ``pong_timeout`` seconds after a ping counts as life, not only a pong. A peer from which nothing came for
+    ``idle_timeout`` seconds (``None``: any time) is idle, pings or not.
+
+    `deadline` does not move with each message, so that whoever keeps deadlines in order has little to do: that of
+    idleness is put off by `judge` when it has come too early.
     """
 
-    def __init__(self, interval: Optional[float], pong_timeout: float, now: float) -> None:
+    def __init__(
+        self, interval: Optional[float], pong_timeout: float, now: float, idle_timeout: Optional[float] = None
+    ) -> None:
+        self._idle_timeout = idle_timeout
+        self._heard_at = now
+        self._look_at = None if idle_timeout is None else now + idle_timeout  # whether the peer is idle
         self._interval = check_interval(interval)
         self._pong_timeout = pong_timeout
         self._last_ping = now
@@ -51,21 +71,26 @@ class KeepAlive:
         """Take notice of a ping that was not `judge`'s wish: the next is due ``interval`` seconds after it."""
         self._last_ping = now
 
-    def heard(self) -> None:
+    def heard(self, now: float) -> None:
         """Take notice that something came from the peer."""
+        self._heard_at = now
         self._silent_since = None
 
     def deadline(self) -> Optional[float]:
         """Return when `judge` must be asked next; ``None``: never."""
         interval, silent_since = self._interval, self._silent_since
         if interval is None:
-            return None
-        next_ping = self._last_ping + interval
-        return next_ping if silent_since is None else min(next_ping, silent_since + self._pong_timeout)
+            return self._look_at
+        due = self._last_ping + interval
+        if silent_since is not None:
+            due = min(due, silent_since + self._pong_timeout)
+        return due if self._look_at is None else min(due, self._look_at)
 
     def judge(self, now: float) -> Verdict:
         """Say what is due; after PING the caller sends one."""
         interval, silent_since = self._interval, self._silent_since
+        if self._is_idle(now):
+            return Verdict.IDLE
         if interval is None:
             return Verdict.NOTHING
         if silent_since is not None and now >= silent_since + self._pong_timeout:
@@ -76,3 +101,9 @@ class KeepAlive:
         if silent_since is None:
             self._silent_since = now
         return Verdict.PING
+
+    def _is_idle(self, now: float) -> bool:
+        if self._idle_timeout is None or self._look_at is None or now < self._look_at:
+            return False
+        self._look_at = self._heard_at + self._idle_timeout
+        return now >= self._look_at

@@ -7,25 +7,30 @@ import os
 import selectors
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Callable, Optional
 
 from ..settings import get_logger
+from .farewells import Farewells
+from .polling import earliest, remaining
 
 __all__ = ["Listener"]
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_BACKLOG = 4096  # connections that wait to be accepted: after a restart all come back at once
 _BACK_OFF = 0.5  # seconds without accepting after one of these: other connections must end first
 
 
 class Listener:
     """Accepts connections on the thread ``ocppj-accept``, from `start` to `stop`.
 
-    ``welcome(sock, "host:port")`` is called on that thread for each; it owns the socket unless it raises. Making a
-    listener raises ``OSError`` or ``OverflowError`` when it cannot listen.
+    ``welcome(sock, "host:port")`` is called on that thread for each. It takes the socket over and returns ``None``; or
+    it returns what is to be answered before the socket is closed (see `farewells`; ``b""``: nothing); or it raises.
+    Making a listener raises ``OSError`` or ``OverflowError`` when it cannot listen.
     """
 
-    def __init__(self, host: str, port: int, welcome: Callable[[socket.socket, str], None]) -> None:
+    def __init__(self, host: str, port: int, welcome: Callable[[socket.socket, str], Optional[bytes]]) -> None:
         self._welcome = welcome
         self._stopping = False
         self._alarm = self._woken = self._sock = _listen(host, port)
@@ -34,6 +39,8 @@ class Listener:
         try:
             self._alarm, self._woken = socket.socketpair()
             self._selector = selectors.DefaultSelector()
+            self._farewells = Farewells(self._selector)
+            self._pause_until: Optional[float] = None  # nothing is accepted until then
         except BaseException:
             self._release()
             raise
@@ -59,25 +66,44 @@ class Listener:
             with self._selector as selector:
                 selector.register(self._woken, selectors.EVENT_READ)
                 selector.register(self._sock, selectors.EVENT_READ)
-                while not self._stopping:
-                    selector.select()
-                    if not self._stopping and not self._accept():
-                        selector.unregister(self._sock)
-                        selector.select(_BACK_OFF)
-                        selector.register(self._sock, selectors.EVENT_READ)
+                try:
+                    while not self._stopping:
+                        self._step(selector)
+                finally:
+                    self._farewells.close()
         except Exception:
             get_logger().exception("listening has ended")
         finally:
             self._release()
+
+    def _step(self, selector: selectors.BaseSelector) -> None:
+        """Wait, and do what is due."""
+        deadline = earliest(self._farewells.deadline(), self._pause_until)
+        ready = [key.fileobj for key, _ in selector.select(remaining(deadline))]
+        now = time.monotonic()
+        for sock in ready:
+            if isinstance(sock, socket.socket) and sock in self._farewells:
+                self._farewells.read(sock)
+        self._farewells.expire(now)
+        if self._pause_until is not None and now >= self._pause_until:
+            self._pause_until = None
+            selector.register(self._sock, selectors.EVENT_READ)
+        elif self._sock in ready and not self._stopping and not self._accept():
+            self._pause_until = now + _BACK_OFF
+            selector.unregister(self._sock)
 
     def _accept(self) -> bool:
         """Accept one connection; return false when it is better to wait before the next."""
         raw: Optional[socket.socket] = None
         try:
             raw, address = self._sock.accept()
-            self._welcome(raw, _name(address))
-        except (BlockingIOError, InterruptedError, ConnectionError):
-            return True  # it was gone again
+            answer = self._welcome(raw, _name(address))
+            if answer is not None:
+                self._farewells.add(raw, answer, time.monotonic())
+        except (BlockingIOError, InterruptedError, ConnectionError):  # it was gone again
+            if raw is not None:
+                raw.close()
+            return True
         except Exception as error:
             if raw is not None:
                 raw.close()
@@ -106,7 +132,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1024)
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()

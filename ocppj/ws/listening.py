@@ -1,7 +1,9 @@
 """What a server on a listening socket is, whatever library speaks WebSocket: TLS, HTTP refusals, handshake threads.
 
 ``ocppj-accept`` accepts (see `listener`); each connection has its handshake on a thread of its own, so that no client
-can keep others waiting; there is a limit to how many there are. ``stop()`` cuts handshakes in progress.
+can keep others waiting; `ocppj.ws.limits` says how many there may be. ``stop()`` cuts handshakes in progress. What is
+refused for its number alone, the accept thread answers itself, never waiting (see `farewells`): 503 where the
+connection is plain; over TLS an answer would cost a handshake, and the connection is just closed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, List, Optional, Sequence
 from ..errors import TransportError, UsageError
 from ..settings import get_logger
 from .httpwire import BadRequest, refusal
+from .limits import Handshake, Handshakes, source_of
 from .listener import Listener
 from .options import check_port, check_positive
 from .readers import join_all
@@ -23,6 +26,11 @@ from .registry import Run, ServerCore
 from .safesocket import SafeSocket
 
 __all__ = ["Listening", "ListeningServer"]
+
+_CUT = {
+    "max_handshakes": "the handshake was cut for a newer one: too many wait for their peers",
+    "stopping": "the handshake was cut: the server is stopping",
+}
 
 
 class Listening(Run):
@@ -39,7 +47,12 @@ class ListeningServer(ServerCore):
     """A `base.Server` on a TCP port, but for the handshake of one connection, which subclasses give."""
 
     def __init__(
-        self, *, ssl_context: Optional[ssl.SSLContext], write_timeout: float, max_handshakes: int, **options: Any
+        self,
+        *,
+        ssl_context: Optional[ssl.SSLContext],
+        write_timeout: float,
+        max_handshakes: Optional[int],
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         check_positive(write_timeout=write_timeout, max_handshakes=max_handshakes)
@@ -51,6 +64,7 @@ class ListeningServer(ServerCore):
         """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
         check_port(port)
         run = self._open_run(path, subprotocols, Listening)
+        run.handshakes = Handshakes(self._max_handshakes)  # none can have begun: there is no listener
         try:
             listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
             run.url = self._make_url(run, host, listener.port)
@@ -85,12 +99,21 @@ class ListeningServer(ServerCore):
             host = f"[{host}]"
         return f"{'wss' if secure else 'ws'}://{host}:{port}{run.template.prefix}"
 
-    def _welcome(self, run: Listening, raw: socket.socket, address: str) -> None:
-        """Start the handshake thread of an accepted connection. Raises ``OSError``, ``RuntimeError``."""
-        with run.lock:
-            many = len(run.handshakes)
-        if many >= self._max_handshakes:  # only this thread adds to them
-            raise OSError(f"{address}: {many} handshakes are in progress already")
+    def _welcome(self, run: Listening, raw: socket.socket, address: str) -> Optional[bytes]:
+        """Start the handshake thread of an accepted connection, or return the answer to one too many.
+
+        Raises ``OSError``, ``RuntimeError``. See `listener.Listener`.
+        """
+        refusal_ = self._attempt()
+        if refusal_ is None:
+            try:
+                self._make_room(run, source_of(address))
+            except BadRequest as error:
+                self._note_refusal(address, error)
+                refusal_ = error
+        if refusal_ is not None:
+            secure = self._ssl_context is not None
+            return b"" if secure else refusal(refusal_.status, refusal_.reason, refusal_.headers)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setblocking(False)
         if self._ssl_context is not None:
@@ -101,23 +124,36 @@ class ListeningServer(ServerCore):
         except BaseException:
             sock.close()
             raise
+        return None
+
+    def _make_room(self, run: Listening, source: str) -> None:
+        """See that one more handshake may begin. Raises `BadRequest`. Only the accept thread adds handshakes."""
+        with run.lock:
+            victim = run.handshakes.make_room(source, time.monotonic())
+        if victim is not None:
+            victim.sock.shutdown()  # its own thread logs and counts it
 
     def _start_greeting(self, run: Listening, sock: SafeSocket, address: str) -> None:
+        handshake = Handshake(sock, address)
         thread = threading.Thread(
-            target=self._greet, args=(run, sock, address), name=f"ocppj-handshake-{address}", daemon=True
+            target=self._greet, args=(run, handshake, sock), name=f"ocppj-handshake-{address}", daemon=True
         )
         with run.lock:
-            if run.stopping:
-                raise ConnectionAbortedError("the server is stopping")
-            run.handshakes.add(sock)
-            run.threads = [old for old in run.threads if old.ident is None or old.is_alive()]
-            run.threads.append(thread)
+            stopping = run.stopping
+            if not stopping:
+                run.handshakes.add(handshake)
+                run.threads = [old for old in run.threads if old.ident is None or old.is_alive()]
+                run.threads.append(thread)
+        if stopping:
+            self.count_refusal("stopping")
+            raise ConnectionAbortedError("the server is stopping")
         try:
             thread.start()
         except RuntimeError:
             with run.lock:
-                run.handshakes.discard(sock)
+                run.handshakes.discard(handshake)
                 run.threads.remove(thread)
+            self.count_refusal("out_of_resources")
             raise
 
     def _halt(self, run: Run) -> None:
@@ -133,28 +169,48 @@ class ListeningServer(ServerCore):
             threads = [*run.threads, *([run.listener.thread] if run.listener is not None else [])]
         join_all(threads, deadline, run.stoppers)
 
-    def _greet(self, run: Listening, sock: SafeSocket, address: str) -> None:
+    def _greet(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> None:
         """Shake hands with one client: a handshake thread."""
         served = False
         try:
-            served = self._handshake(run, sock, address)
+            handshake.waiting_since = time.monotonic()
+            served = self._handshake(run, handshake, sock)
         except BadRequest as error:
-            self._log_refusal(address, error)
+            self._note_refusal(handshake.address, error)
             self._refuse(sock, error)
         except (OSError, EOFError) as error:
-            get_logger().warning("%s: the handshake failed: %s", address, error)
+            self._note_failure(handshake, error)
         except BaseException:
-            get_logger().exception("%s: the handshake failed", address)
+            self.count_refusal("internal_error")
+            get_logger().exception("%s: the handshake failed", handshake.address)
             self._refuse(sock, BadRequest(500, "internal error"))
         finally:
             with run.lock:
-                run.handshakes.discard(sock)
+                run.handshakes.discard(handshake)
             if not served:
                 sock.close()
 
-    def _handshake(self, run: Listening, sock: SafeSocket, address: str) -> bool:
-        """Lead a connection to its channel; return whether it has one. Raises `BadRequest`, ``OSError``."""
+    def _handshake(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> bool:
+        """Lead a connection to its channel; return whether it has one. Raises `BadRequest`, ``OSError``.
+
+        To call `_settle` when nothing more is expected of the peer.
+        """
         raise NotImplementedError
+
+    def _settle(self, run: Listening, handshake: Handshake) -> None:
+        """Take notice that the peer has done its part: this handshake gives way to no other any more."""
+        with run.lock:
+            handshake.waiting_since = None
+            cut = handshake.cut_for is not None
+        if cut:
+            raise ConnectionAbortedError("the handshake was cut")
+
+    def _note_failure(self, handshake: Handshake, error: Exception) -> None:
+        """Count and log a handshake that cannot be answered."""
+        reason = handshake.cut_for or _reason(error)
+        self.count_refusal(reason)
+        story = _CUT.get(reason) or f"the handshake failed: {error}"
+        get_logger().warning("%s: %s", handshake.address, story)
 
     def _refuse(self, sock: SafeSocket, error: BadRequest) -> None:
         """Answer with an HTTP error, as far as that is possible without waiting long."""
@@ -171,3 +227,12 @@ class ListeningServer(ServerCore):
         with suppress(OSError):
             while sock.recv(65536, deadline) and time.monotonic() < deadline:
                 pass
+
+
+def _reason(error: Exception) -> str:
+    """Return why a handshake failed, as it is counted."""
+    if isinstance(error, socket.timeout):
+        return "handshake_timeout"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return "tls"
+    return "abandoned"

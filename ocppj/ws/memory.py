@@ -198,10 +198,15 @@ class MemoryNetwork:
 
 
 class MemoryServer(ServerCore):
-    """A `base.Server` in a `MemoryNetwork`."""
+    """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
 
-    def __init__(self, network: MemoryNetwork, **options: Any) -> None:
-        super().__init__(**options)
+    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
+    """
+
+    def __init__(
+        self, network: MemoryNetwork, *, max_attempts_per_second: Optional[float] = None, **options: Any
+    ) -> None:
+        super().__init__(max_attempts_per_second=max_attempts_per_second, **options)
         self._network = network
         self._url: Optional[str] = None
 
@@ -232,20 +237,25 @@ class MemoryServer(ServerCore):
         """Let a client in; return its wire and subprotocol. Raises `BadRequest`."""
         parts = urlsplit(url)
         target = parts.path + ("?" + parts.query if parts.query else "")
+        refusal = self._attempt()
+        if refusal is not None:
+            raise refusal
+        near, far = _pipe(max_size, self._max_message_size)
         try:
             accepted = self._admit(run, target, headers, "memory")
-        except BadRequest as error:
-            self._log_refusal("memory", error)
-            raise
-        near, far = _pipe(max_size, self._max_message_size)
-        if accepted.effective is not None:
+            if accepted.effective is None:
+                self._note_no_subprotocol(accepted)
+                return near, accepted.subprotocol
             channel = self._make_channel(run, accepted, far)
             channel.claim_reading()
             self._enter(run, channel)
-            try:
-                self.connected(channel)
-            finally:
-                channel.begin()
+        except BadRequest as error:
+            self._note_refusal("memory", error)
+            raise
+        try:
+            self.connected(channel)
+        finally:
+            channel.begin()
         return near, accepted.subprotocol
 
 

@@ -7,6 +7,9 @@ new one. Places are given up by the channel that holds them, never by name.
 
 Several handshakes may wait for one place. Each has a *ticket*, in the order in which they came; the place is promised
 to the newest, and the others are refused: one that its client has long given up must not put out a living connection.
+
+The limits (`ocppj.ws.limits`) are judged where their numbers change: under the run's lock, as a channel takes its
+place. Every refusal goes through `ServerCore._note_refusal`, which counts and logs it.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Set, TypeVar
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Set, TypeVar
+from typing import Counter as CounterType
 
 from ..errors import TransportError, UsageError
 from ..settings import get_logger
@@ -26,12 +31,14 @@ from .handlers import Handlers
 from .handshake import Accepted, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
 from .httpwire import BadRequest, Headers
 from .keepalive import check_interval
+from .limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, source_of
 from .options import check_not_negative, check_positive
 from .readers import Readers, ThreadPerConnection
+from .stats import Stats, Tally, judge_close
 from .urls import PathTemplate
 from .wire import Wire
 
-__all__ = ["Cuttable", "Run", "ServerCore", "end_channels"]
+__all__ = ["Run", "ServerCore", "end_channels"]
 
 R = TypeVar("R", bound="Run")
 
@@ -41,30 +48,25 @@ _REPLACED_GRACE = 0.5  # seconds a replaced connection has to answer our Close: 
 _HANDLER_GRACE = 10.0  # seconds its disconnected handler has
 
 
-class Cuttable(Protocol):
-    """A handshake in progress, as far as ``stop()`` is concerned."""
-
-    def shutdown(self) -> None:
-        """Cut it."""
-
-
 class Run:
     """One ``listen()``: what it serves, and what is connected. It owns the channels (`channel.ChannelOwner`)."""
 
     def __init__(
-        self, handlers: Handlers, template: PathTemplate, subprotocols: Sequence[str], readers: Readers
+        self, handlers: Handlers, template: PathTemplate, subprotocols: Sequence[str], readers: Readers, tally: Tally
     ) -> None:
         self.handlers = handlers
         self.template = template
         self.subprotocols = tuple(subprotocols)
         self.readers = readers
+        self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
         self.stopping = False
-        self.handshakes: Set[Cuttable] = set()  # those without a channel yet
+        self.handshakes = Handshakes()  # those without a channel yet
         self.tickets = itertools.count(1)
         self.places: Dict[str, WireChannel] = {}
         self.promises: Dict[str, int] = {}  # identity -> ticket of the newest that waits for the place
         self.channels: Set[WireChannel] = set()  # those in places, and those put out of theirs by force
+        self.sources: CounterType[str] = Counter()  # of the channels, by address
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
 
     def on_message(self, channel: WireChannel, text: str) -> None:
@@ -73,12 +75,20 @@ class Run:
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler, then let the place go."""
-        get_logger().info("%s: %s", channel.id, close)
+        how, reason = judge_close(close)
+        logger = get_logger()
+        (logger.warning if reason else logger.info)("%s: %s", channel.id, close)
         try:
             self.handlers.disconnected(channel, close)
         finally:
+            self.tally.close(how, reason)
+            source = source_of(channel.remote_address)
             with self.lock:
-                self.channels.discard(channel)
+                if channel in self.channels:
+                    self.channels.discard(channel)
+                    self.sources[source] -= 1
+                    if not self.sources[source]:
+                        del self.sources[source]
                 if self.places.get(channel.id) is channel:
                     del self.places[channel.id]
 
@@ -94,7 +104,10 @@ class ServerCore(Handlers):
         self,
         *,
         max_message_size: int = 1024 * 1024,
-        max_connections: Optional[int] = None,
+        max_connections: Optional[int] = 10_000,
+        max_connections_per_address: Optional[int] = None,
+        max_attempts_per_second: Optional[float] = 2000,
+        idle_timeout: Optional[float] = 25 * 3600.0,
         ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
@@ -107,14 +120,18 @@ class ServerCore(Handlers):
         super().__init__()
         if duplicates not in ("replace", "reject"):
             raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
-        check_positive(max_message_size=max_message_size, max_connections=max_connections, pong_timeout=pong_timeout)
+        check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout, idle_timeout=idle_timeout)
         check_not_negative(close_timeout=close_timeout)
         self._policy = HandshakePolicy(
             no_subprotocol=no_subprotocol, default_subprotocol=default_subprotocol, prefer=prefer
         )
         self._replace = duplicates == "replace"
         self._max_message_size = max_message_size
-        self._max_connections = max_connections
+        self._limits = ConnectionLimits(max_connections, max_connections_per_address)
+        self._attempts = AttemptLimit(max_attempts_per_second, time.monotonic())
+        self._attempts_lock = threading.Lock()  # guards _attempts
+        self._tally = Tally()
+        self._idle_timeout = idle_timeout
         self._ping_interval = check_interval(ping_interval)
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
@@ -152,6 +169,18 @@ class ServerCore(Handlers):
             raise TransportError(f"no client {client_id!r} is connected")
         channel.send(text, wait)
 
+    def stats(self) -> Stats:
+        """Return the counts of this server, from its making until now."""
+        run, connections, handshakes = self._run, 0, 0
+        if run is not None:
+            with run.lock:
+                connections, handshakes = len(run.channels), len(run.handshakes)
+        return self._tally.snapshot(connections, handshakes)
+
+    def count_refusal(self, reason: str, count: int = 1) -> None:
+        """Count refusals of whoever uses this server, for ``Stats.refused``. For any thread."""
+        self._tally.refuse(reason, count)
+
     def waiting(self) -> ContextManager[Any]:
         """See `base.Server.waiting`."""
         run = self._run
@@ -173,13 +202,16 @@ class ServerCore(Handlers):
             run.stopping = True
             run.stoppers.add(me)
             channels, handshakes = list(run.channels), list(run.handshakes)
+            for handshake in handshakes:
+                handshake.cut_for = "stopping"
         try:
             self._halt(run)
             for handshake in handshakes:
-                handshake.shutdown()
+                handshake.sock.shutdown()
             end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
             run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
             self._join(run, max(deadline, time.monotonic() + 0.5))
+            self._report_attempts(last=True)
         finally:
             with run.lock:
                 run.stoppers.discard(me)
@@ -190,7 +222,7 @@ class ServerCore(Handlers):
         """Return a new run, made by ``make``. Raises `UsageError` while one is not stopped."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
-        run = make(self, PathTemplate(path), subprotocols, self._make_readers())
+        run = make(self, PathTemplate(path), subprotocols, self._make_readers(), self._tally)
         with self._state:
             if self._run is not None and not self._run.stopping:
                 raise UsageError("the server listens already")
@@ -203,8 +235,33 @@ class ServerCore(Handlers):
             if self._run is run:
                 self._run = None
 
-    def _log_refusal(self, remote_address: str, error: BadRequest) -> None:
+    def _attempt(self) -> Optional[BadRequest]:
+        """Take notice of an attempt to connect; return the refusal, counted, if it is one too many."""
+        with self._attempts_lock:
+            refusal = self._attempts.take(time.monotonic())
+        if refusal is not None:
+            self._tally.refuse(refusal.kind)
+        self._report_attempts()
+        return refusal
+
+    def _report_attempts(self, last: bool = False) -> None:
+        """Log the attempts refused since the last report, if it is time."""
+        with self._attempts_lock:
+            count = self._attempts.report(time.monotonic(), last)
+        if count:
+            get_logger().warning("%d attempts to connect were refused with 503: too many a second", count)
+
+    def _note_refusal(self, remote_address: str, error: BadRequest) -> None:
+        """Count and log a refusal."""
+        self._tally.refuse(error.kind)
         get_logger().warning("%s: refused with %d: %s", remote_address, error.status, error)
+
+    def _note_no_subprotocol(self, accepted: Accepted) -> None:
+        """Count and log a client that is let in only to be told that there is no common subprotocol."""
+        self._tally.refuse("no_subprotocol")
+        request = accepted.request
+        offered = ", ".join(request.subprotocols) or "nothing"
+        get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
 
     def _admit(
         self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
@@ -215,13 +272,8 @@ class ServerCore(Handlers):
         accepted = self._policy.decide(run.template, run.subprotocols, target, headers, remote_address, certificate)
         if accepted.effective is None:
             return accepted
-        with run.lock:
-            known = run.places.get(accepted.request.identity)
-            full = self._max_connections is not None and len(run.channels) >= self._max_connections
-        if known is None and full:
-            raise BadRequest(503, "this server is full", [("Retry-After", "60")])
-        if known is not None and known.is_open and not self._replace:
-            raise BadRequest(409, f"{known.id!r} is connected already")
+        with run.lock:  # to refuse early; what counts is _enter
+            self._check_vacancy(run, accepted.request.identity, remote_address)
         return replace(accepted, ticket=ticket)
 
     def _make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
@@ -236,11 +288,12 @@ class ServerCore(Handlers):
             ping_interval=self._ping_interval,
             pong_timeout=self._pong_timeout,
             close_timeout=self._close_timeout,
+            idle_timeout=self._idle_timeout,
         )
         channel.ticket = accepted.ticket
         return channel
 
-    def _enter(self, run: Run, channel: WireChannel, handshake: Optional[Cuttable] = None) -> None:
+    def _enter(self, run: Run, channel: WireChannel, handshake: Optional[Handshake] = None) -> None:
         """Give ``channel`` its place, when the one who has it is gone. Raises `BadRequest` when it gets none.
 
         ``handshake`` is what ``stop()`` would have cut until now; from now on it closes the channel.
@@ -255,6 +308,7 @@ class ServerCore(Handlers):
                     if old is None or time.monotonic() >= deadline:
                         run.places[channel.id] = channel
                         run.channels.add(channel)
+                        run.sources[source_of(channel.remote_address)] += 1
                         if handshake is not None:
                             run.handshakes.discard(handshake)
                         break
@@ -264,6 +318,7 @@ class ServerCore(Handlers):
             with run.lock:
                 if run.promises.get(channel.id) == channel.ticket:
                     del run.promises[channel.id]
+        self._tally.accept()
         if old is not None:
             get_logger().error(
                 "%s: the handlers of the replaced connection do not end; going on without them", channel.id
@@ -274,11 +329,18 @@ class ServerCore(Handlers):
     def _check_place(self, run: Run, channel: WireChannel, old: Optional[WireChannel]) -> None:
         """Raise `BadRequest` when the place that ``old`` has is not for ``channel``. Lock held."""
         if run.stopping:
-            raise BadRequest(503, "the server is stopping", [("Retry-After", "60")])
+            raise BadRequest(503, "the server is stopping", [("Retry-After", "60")], "stopping")
         if channel.ticket < max(run.promises.get(channel.id, 0), old.ticket if old is not None else 0):
             raise BadRequest(409, f"a newer connection of {channel.id!r} has come")
-        if old is not None and old.is_open and not self._replace:
-            raise BadRequest(409, f"{channel.id!r} is connected already")
+        self._check_vacancy(run, channel.id, channel.remote_address)
+
+    def _check_vacancy(self, run: Run, identity: str, remote_address: str) -> None:
+        """Raise `BadRequest` when there is no place, or one that may not be taken over. Lock held."""
+        known = run.places.get(identity)
+        if known is None:
+            self._limits.check(len(run.channels), run.sources.get(source_of(remote_address), 0))
+        elif known.is_open and not self._replace:
+            raise BadRequest(409, f"{identity!r} is connected already")
 
     def _put_out(self, old: WireChannel, deadline: float) -> None:
         """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned."""

@@ -16,16 +16,17 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, List, Optional
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
 
 from ..errors import TransportError
-from ..settings import get_logger
+from .extensions import choose_deflate
 from .handshake import Accepted, websocket_headers
-from .httpwire import BadRequest, parse_request, read_head
+from .httpwire import BadRequest, Headers, parse_request, read_head
+from .limits import Handshake
 from .listening import Listening, ListeningServer
 from .options import check_positive
 from .safesocket import SafeSocket
@@ -140,6 +141,15 @@ class _ServerWire(SocketWire):
             raise TransportError("the connection is closed") from error
 
 
+def _narrow_extensions(fields: Dict[str, str]) -> None:
+    """Leave of the extensions offered the one that simple-websocket can be given, if there is one."""
+    name = "Sec-WebSocket-Extensions"
+    offer = choose_deflate(Headers(fields.items()).tokens(name))
+    fields.pop(name, None)
+    if offer is not None:
+        fields[name] = offer
+
+
 class WebSocketServer(ListeningServer):
     """A `base.Server` that listens on a TCP port.
 
@@ -150,9 +160,12 @@ class WebSocketServer(ListeningServer):
     connected identity "replace"s the old one, which is closed with 1008, or is "reject"ed with 409.
     ``no_subprotocol``: "close" upgrades and closes with 1002 at once (OCPP-J 1.6 section 3.2), "reject" answers 400.
     ``default_subprotocol`` is for peers that offer none. ``prefer``: whose order of subprotocols counts, "client" or
-    "server". ``max_connections`` refuses more with 503; while ``max_handshakes`` are in progress, each a thread, new
-    TCP connections are closed at once. ``compression`` allows permessage-deflate. ``readers`` makes
-    the `Readers` of each ``listen()``.
+    "server". ``compression`` allows permessage-deflate. ``readers`` makes the `Readers` of each ``listen()``.
+
+    The limits are in `ocppj.ws.limits`, with their defaults and what happens to those beyond: ``max_connections``,
+    ``max_connections_per_address``, ``max_attempts_per_second``, ``max_handshakes`` (each is a thread),
+    ``max_header_size``, ``max_message_size``, ``idle_timeout``; ``None`` is no limit, where the type allows it. What
+    was refused, `stats` tells.
     """
 
     def __init__(
@@ -160,7 +173,7 @@ class WebSocketServer(ListeningServer):
         *,
         ssl_context: Optional[ssl.SSLContext] = None,
         handshake_timeout: float = 10.0,
-        max_handshakes: int = 1000,
+        max_handshakes: Optional[int] = 1000,
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
         compression: bool = True,
@@ -172,14 +185,16 @@ class WebSocketServer(ListeningServer):
         self._max_header_size = max_header_size
         self._compression = compression
 
-    def _handshake(self, run: Listening, sock: SafeSocket, address: str) -> bool:
+    def _handshake(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> bool:
         """Lead a connection to its channel; return whether it has one."""
         deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
         sock.handshake(deadline)
         head = parse_request(read_head(sock, self._max_header_size, deadline))
+        self._settle(run, handshake)
         fields = websocket_headers(head, self._compression)
-        accepted = self._admit(run, head.target, head.headers, address, sock.getpeercert())
+        _narrow_extensions(fields)
+        accepted = self._admit(run, head.target, head.headers, handshake.address, sock.getpeercert())
         sock.cork()
         try:
             wire = _ServerWire(sock, fields, accepted.subprotocol, self._max_message_size)
@@ -190,7 +205,7 @@ class WebSocketServer(ListeningServer):
             return False
         channel = self._make_channel(run, accepted, wire)
         channel.claim_reading()
-        self._enter(run, channel, sock)
+        self._enter(run, channel, handshake)
         self.connected(channel)
         sock.uncork()
         channel.begin()
@@ -198,9 +213,8 @@ class WebSocketServer(ListeningServer):
 
     def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
-        request = accepted.request
-        offered = ", ".join(request.subprotocols) or "nothing"
-        get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
-        wire.send_close(1002, "no common subprotocol")
-        wire.sock.uncork()
-        self._linger(wire.sock)
+        self._note_no_subprotocol(accepted)
+        with suppress(OSError):
+            wire.send_close(1002, "no common subprotocol")
+            wire.sock.uncork()
+            self._linger(wire.sock)

@@ -16,7 +16,7 @@ def test_a_ping_each_interval_while_there_is_life():
         assert keepalive.deadline() == now
         assert keepalive.judge(now - 1) is Verdict.NOTHING
         assert keepalive.judge(now) is Verdict.PING
-        keepalive.heard()
+        keepalive.heard(now)
 
 
 def test_silence_after_a_ping_is_death():
@@ -42,3 +42,34 @@ def test_negative_intervals():
         KeepAlive(-1, 5, 0)
     with pytest.raises(ValueError):
         KeepAlive(1, 5, 0).interval = -0.1
+
+
+def test_nothing_received_for_so_long_is_idleness():
+    keepalive = KeepAlive(None, 5, 0, idle_timeout=100)
+    assert keepalive.deadline() == 100
+    assert keepalive.judge(99.9) is Verdict.NOTHING
+    assert keepalive.judge(100) is Verdict.IDLE
+
+
+def test_what_is_heard_puts_idleness_off_and_moves_the_deadline_once():
+    keepalive = KeepAlive(None, 5, 0, idle_timeout=100)
+    for now in (10, 60, 90):
+        keepalive.heard(now)
+        assert keepalive.deadline() == 100
+    assert keepalive.judge(100) is Verdict.NOTHING
+    assert keepalive.deadline() == 190
+    assert keepalive.judge(189) is Verdict.NOTHING
+    assert keepalive.judge(190) is Verdict.IDLE
+
+
+def test_idleness_beside_pings():
+    keepalive = KeepAlive(10, 1000, 0, idle_timeout=25)
+    assert keepalive.judge(10) is Verdict.PING
+    keepalive.heard(11)
+    assert keepalive.judge(20) is Verdict.PING
+    assert keepalive.deadline() == 25
+    assert keepalive.judge(25) is Verdict.NOTHING
+    assert keepalive.deadline() == 30
+    assert keepalive.judge(30) is Verdict.PING
+    assert keepalive.deadline() == 36
+    assert keepalive.judge(36) is Verdict.IDLE

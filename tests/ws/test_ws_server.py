@@ -5,7 +5,6 @@ import random
 import socket
 import threading
 import time
-import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -67,7 +66,6 @@ def status(head):
         (request("/other/CP_1"), 404),
         (request("/ocpp/"), 400),
         (request("/ocpp/%FF"), 400),
-        (request(Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits=x"), 400),
         (request(X="y" * 20000), 431),
         (b"GET " + b"x" * 20000, 431),
     ],
@@ -114,23 +112,6 @@ def test_a_trickling_client_does_not_outlive_the_deadline(make):
         for _ in range(500):
             client.send(b"G")
             pause.wait(seconds(0.02))
-
-
-def test_there_is_a_limit_to_handshakes_in_progress(make, caplog):
-    server, log = make(max_handshakes=2)
-    slow = [RawClient(server.url) for _ in range(2)]
-    try:
-        eventually(lambda: len(server._run.handshakes) == 2)
-        with RawClient(server.url) as client:
-            assert client.at_end()
-        eventually(lambda: "2 handshakes are in progress" in caplog.text)
-        assert status(slow[0].upgrade("/ocpp/CP_1")) == 101
-        with RawClient(server.url) as client:
-            assert status(client.upgrade("/ocpp/CP_2")) == 101
-        assert len(log.connected.wait(2)) == 2
-    finally:
-        for client in slow:
-            client.sock.close()
 
 
 @pytest.mark.parametrize("option", ["handshake_timeout", "write_timeout", "max_header_size", "max_handshakes"])
@@ -361,58 +342,6 @@ def test_pings_after_our_close_do_not_end_the_handshake_early(make):
         assert log.wait_texts(1) == ["late"]
         client.send(close_frame(1000))
         assert log.close(3).expected
-
-
-def deflated(data):
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
-def test_compression(make):
-    server, log = make()
-    with RawClient(server.url) as client:
-        assert "permessage-deflate" in client.upgrade(Sec_WebSocket_Extensions="permessage-deflate")
-        client.send(frame(1, deflated(b"compressed"), rsv1=True))
-        assert log.wait_texts(1) == ["compressed"]
-        log.channel().send("answer" * 100)
-        inflater = zlib.decompressobj(-15)
-        opcode, data = client.read_frame()
-        assert inflater.decompress(data + b"\0\0\xff\xff") == b"answer" * 100
-
-
-def test_compression_can_be_refused(make):
-    server, _ = make(compression=False)
-    with RawClient(server.url) as client:
-        assert "permessage-deflate" not in client.upgrade(Sec_WebSocket_Extensions="permessage-deflate")
-
-
-def test_compressed_messages_of_many_threads_stay_in_order(make):
-    server, log = make()
-    with RawClient(server.url) as client:
-        client.upgrade(Sec_WebSocket_Extensions="permessage-deflate")
-        channel = log.channel()
-        texts = [f"{number} " * 50 for number in range(8)]
-        threads = [threading.Thread(target=lambda t=t: [channel.send(t) for _ in range(50)]) for t in texts]
-        for thread in threads:
-            thread.start()
-        inflater = zlib.decompressobj(-15)
-        seen = [inflater.decompress(client.read_frame()[1] + b"\0\0\xff\xff").decode() for _ in range(400)]
-        for thread in threads:
-            thread.join()
-        assert sorted(seen) == sorted(texts * 50)
-
-
-def test_a_deflate_bomb_is_refused_in_time(make):
-    server, log = make(max_message_size=1024 * 1024)
-    bomb = deflated(b"x" * 50_000_000)
-    assert len(bomb) < 60_000
-    with RawClient(server.url) as client:
-        client.upgrade(Sec_WebSocket_Extensions="permessage-deflate")
-        begun = time.monotonic()
-        client.send(frame(1, bomb, rsv1=True))
-        assert client.read_close() == 1009
-        assert time.monotonic() - begun < seconds(1)
-        assert log.close().code == 1009
 
 
 # Keeping ------------------------------------------------------------------------------------------------------------

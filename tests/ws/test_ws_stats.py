@@ -1,0 +1,231 @@
+"""What a server counts, and that every refusal has its own name."""
+
+import dataclasses
+import socket
+import threading
+
+import pytest
+
+from ocppj.errors import TransportError
+from ocppj.ws import stats as stats_module
+from ocppj.ws.base import Close
+from ocppj.ws.keepalive import PeerSilent
+from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.server import WebSocketServer
+from ocppj.ws.stats import Stats, Tally, judge_close
+from ocppj.ws.wire import Violation
+from tests.helpers import eventually, seconds
+from tests.ws.support import OCPP, PATH, Log, RawClient, frame, request, server_context
+
+
+@pytest.fixture
+def make():
+    servers = []
+
+    def make_(**options):
+        server = WebSocketServer(close_timeout=seconds(0.5), **options)
+        servers.append(server)
+        log = Log(server)
+        server.listen(0, PATH, "127.0.0.1", OCPP)
+        return server, log
+
+    yield make_
+    for server in servers:
+        server.stop()
+
+
+def test_a_snapshot_is_frozen_and_stays_as_it_was():
+    tally = Tally()
+    tally.accept()
+    tally.refuse("queue_full", 3)
+    tally.close("refused", "idle_timeout")
+    before = tally.snapshot(1, 2)
+    tally.refuse("queue_full")
+    assert before == Stats(1, 2, 1, {"queue_full": 3, "idle_timeout": 1}, {"refused": 1})
+    assert tally.snapshot(0, 0).refused["queue_full"] == 4
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        before.accepted = 7
+    with pytest.raises(TypeError):
+        before.refused["queue_full"] = 7
+    assert Stats() == Stats(0, 0, 0, {}, {})
+
+
+def test_counts_of_many_threads():
+    tally = Tally()
+    threads = [threading.Thread(target=lambda: [tally.refuse("tls") for _ in range(2000)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tally.snapshot(0, 0).refused == {"tls": 16_000}
+
+
+def broken(code):
+    error = TransportError("the peer broke the rules")
+    error.__cause__ = Violation(code, "")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("close", "counted"),
+    [
+        (Close(1000, by_peer=True), ("by_peer", None)),
+        (Close(1001), ("by_us", None)),
+        (Close(1006, error=TransportError("lost")), ("lost", None)),
+        (Close(1006, error=PeerSilent("", "ping_timeout")), ("refused", "ping_timeout")),
+        (Close(1008, error=PeerSilent("", "idle_timeout")), ("refused", "idle_timeout")),
+        (Close(1009, error=broken(1009)), ("refused", "message_too_big")),
+        (Close(1002, error=broken(1002)), ("refused", "protocol_error")),
+        (Close(1009, by_peer=True), ("by_peer", None)),
+    ],
+)
+def test_what_an_end_counts_as(close, counted):
+    assert judge_close(close) == counted
+
+
+def no_handlers(server):
+    pass
+
+
+def strict(server):
+    server.set_check_origin_handler(lambda origin: origin is None)
+    server.set_check_client_handler(lambda request: request.identity == "CP_1")
+    server.set_basic_auth_handler(lambda identity, password: False)
+
+
+def failing(server):
+    server.set_check_client_handler(lambda request: 1 / 0)
+
+
+REFUSED = [
+    (no_handlers, {}, b"\x16\x03\x01\r\n\r\n", "bad_request"),
+    (no_handlers, {}, request(Upgrade=""), "bad_request"),
+    (no_handlers, {}, request(X="y" * 20000), "bad_request"),
+    (no_handlers, {}, request("/ocpp/"), "bad_request"),
+    (no_handlers, {}, request("/other/CP_1"), "unknown_path"),
+    (strict, {}, request(Origin="x"), "origin"),
+    (strict, {}, request("/ocpp/CP_2"), "unknown_client"),
+    (strict, {}, request(), "bad_credentials"),
+    (failing, {}, request(), "internal_error"),
+    (no_handlers, {}, request(Sec_WebSocket_Protocol="ocpp9"), "no_subprotocol"),
+    (no_handlers, {"no_subprotocol": "reject"}, request(Sec_WebSocket_Protocol="ocpp9"), "no_subprotocol"),
+    (no_handlers, {"handshake_timeout": seconds(0.2)}, b"GET", "handshake_timeout"),
+    (no_handlers, {"handshake_timeout": seconds(0.2)}, b"", "handshake_timeout"),
+    (no_handlers, {"ssl_context": server_context()}, b"GET / HTTP/1.1\r\n\r\n", "tls"),
+    (no_handlers, {"ssl_context": server_context(), "handshake_timeout": seconds(0.2)}, b"", "handshake_timeout"),
+]
+
+
+@pytest.mark.parametrize(("set_up", "options", "data", "reason"), REFUSED)
+def test_a_refused_handshake_is_counted_by_its_reason_and_logged_once(make, caplog, set_up, options, data, reason):
+    server, log = make(**options)
+    set_up(server)
+    with RawClient(server.url) as client:
+        client.send(data)
+        if reason == "no_subprotocol" and not options:
+            client.read_head()
+            assert client.read_close() == 1002
+        else:
+            assert client.at_end()
+    eventually(lambda: server.stats().refused and server.stats().handshakes == 0)
+    assert server.stats() == Stats(refused={reason: 1})
+    assert log.connected.calls == []
+    lines = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(lines) == 1, [record.getMessage() for record in lines]
+
+
+def test_those_that_go_during_the_handshake(make):
+    for options in ({}, {"ssl_context": server_context()}):
+        server, _ = make(**options)
+        with RawClient(server.url) as client:
+            eventually(lambda server=server: server.stats().handshakes == 1)
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.at_end()
+        eventually(lambda server=server: server.stats().refused)
+        assert server.stats().refused == {"abandoned": 1}
+
+
+def test_duplicates(make):
+    server, _ = make(duplicates="reject")
+    with RawClient(server.url) as one, RawClient(server.url) as other:
+        assert " 101 " in one.upgrade()
+        assert " 409 " in other.upgrade()
+    eventually(lambda: server.stats().connections == 0)
+    assert server.stats().refused == {"duplicate": 1}
+
+
+def test_handshakes_that_stop_cuts(make, caplog):
+    server, _ = make()
+    clients = [RawClient(server.url) for _ in range(3)]
+    eventually(lambda: server.stats().handshakes == 3)
+    server.stop()
+    assert server.stats() == Stats(refused={"stopping": 3})
+    assert caplog.text.count("the server is stopping") == 3
+    for client in clients:
+        client.sock.close()
+
+
+def test_no_thread_for_a_handshake(make, monkeypatch):
+    server, _ = make()
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("ocppj-handshake"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with RawClient(server.url) as client:
+        assert client.at_end()
+    eventually(lambda: server.stats().refused == {"out_of_resources": 1})
+    assert server.stats().handshakes == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "reason"),
+    [
+        ({"max_message_size": 100}, frame(1, b"x" * 101), "message_too_big"),
+        ({}, frame(2, b"binary"), "protocol_error"),
+        ({}, frame(1, b"\xff"), "protocol_error"),
+        ({"ping_interval": seconds(0.05), "pong_timeout": seconds(0.1)}, b"", "ping_timeout"),
+        ({"idle_timeout": seconds(0.1), "ping_interval": None}, b"", "idle_timeout"),
+    ],
+)
+def test_a_connection_that_is_ended_for_a_limit_is_counted_and_logged_once(make, caplog, options, data, reason):
+    server, _ = make(**options)
+    with RawClient(server.url) as client:
+        assert " 101 " in client.upgrade()
+        client.send(data)
+        assert client.at_end()
+        eventually(lambda: server.stats().connections == 0)
+    assert server.stats() == Stats(accepted=1, refused={reason: 1}, closed={"refused": 1})
+    lines = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(lines) == 1, [record.getMessage() for record in lines]
+
+
+def test_counts_outlive_stop_and_sum_up(make):
+    server, _ = make()
+    for round_ in (1, 2, 3):
+        clients = [RawClient(server.url) for _ in range(4)]
+        for number, client in enumerate(clients):
+            assert " 101 " in client.upgrade(f"/ocpp/CP_{number}")
+        assert server.stats().connections == 4
+        server.stop()
+        stats = server.stats()
+        assert (stats.connections, stats.accepted, sum(stats.closed.values())) == (0, 4 * round_, 4 * round_)
+        for client in clients:
+            client.sock.close()
+        server.listen(0, PATH, "127.0.0.1", OCPP)
+
+
+def test_before_listening_and_reasons_of_ones_own():
+    for server in (WebSocketServer(), MemoryNetwork().server()):
+        assert server.stats() == Stats()
+        server.count_refusal("queue_full")
+        server.count_refusal("queue_full", 2)
+        assert server.stats().refused == {"queue_full": 3}
+
+
+def test_every_reason_is_documented():
+    for reason in {reason for *_, reason in REFUSED} | {"abandoned", "duplicate", "stopping", "out_of_resources"}:
+        assert f"\n{reason} " in stats_module.__doc__, reason
