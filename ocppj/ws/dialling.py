@@ -27,7 +27,7 @@ def dial(url: str, deadline: float, check: Callable[[], None]) -> Tuple[socket.s
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise UsageError(f"not a ws:// or wss:// URL: {url}")
+        raise UsageError(f"not a ws:// or wss:// URL: {url.partition('?')[0]}")
     port = parts.port or _PORTS[parts.scheme]
     check()
     addresses = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)

@@ -189,9 +189,10 @@ def test_the_order_of_the_checks():
     asked = []
     policy.check_origin = lambda origin: asked.append("origin") or True
     policy.check_client = lambda request: asked.append("client") or True
+    policy.check_certificate = lambda request: asked.append("certificate") or True
     policy.check_credentials = lambda identity, password: asked.append("credentials") or True
     headers = Headers(client_headers({"Sec-WebSocket-Protocol": "x"}, ("CP", "secret")).items())
     accepted = policy.decide(TEMPLATE, ["x"], "/ocpp/CP", headers, "here", {"subject": ()})
-    assert asked == ["origin", "client", "credentials"]
+    assert asked == ["origin", "client", "certificate", "credentials"]
     assert accepted.request.peer_certificate == {"subject": ()}
     assert "secret" not in repr(accepted)
