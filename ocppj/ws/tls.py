@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import List, Optional, Sequence, Tuple, Union, cast
+from typing import Iterable, List, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 
@@ -57,21 +57,13 @@ def server_tls_context(
 
     Raises `UsageError` naming the file that is missing or not what it should be.
     """
-    one = isinstance(certificates, (str, os.PathLike))
-    all_of_them = cast(
-        "List[Certificate]", [certificates] if one else list(cast("Sequence[Certificate]", certificates))
-    )
-    if not all_of_them:
-        raise UsageError("a TLS server needs a certificate")
+    pairs = _pairs(certificates)
     if require_client_certificate and client_ca is None:
         raise UsageError("client certificates can be required only with client_ca, the authorities that issue them")
     context = _hardened(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    for each in all_of_them:
-        if isinstance(each, tuple):
-            _load_certificate(context, *each, password)
-        else:
-            _load_certificate(context, each, None, password)
+    for chain, key in pairs:
+        _load_certificate(context, chain, key, password)
     if client_ca is not None:
         _load_authorities(context, client_ca)
         context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
@@ -115,6 +107,21 @@ def _hardened(protocol: int) -> ssl.SSLContext:
     context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)  # Python 3.9 may be built with an OpenSSL without it
     context.set_ciphers(":".join(CIPHERS))
     return context
+
+
+def _pairs(certificates: object) -> List[Tuple[StrPath, Optional[StrPath]]]:
+    """Return the files of each certificate: its chain, and its key when that is in another file."""
+    if isinstance(certificates, (str, os.PathLike)):
+        return [(certificates, None)]
+    pairs: List[Tuple[StrPath, Optional[StrPath]]] = []
+    for each in certificates if isinstance(certificates, Iterable) else []:
+        if isinstance(each, tuple) and len(each) == 2:
+            pairs.append(each)
+        else:
+            pairs.append((each, None))
+    if not pairs:
+        raise UsageError("a TLS server needs a certificate: the path of a PEM file, or a list of them")
+    return pairs
 
 
 def _load_authorities(context: ssl.SSLContext, path: StrPath) -> None:
