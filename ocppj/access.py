@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import inspect
 import re
 import secrets
 from typing import Any, Callable, Mapping, Sequence, TypeVar, Union
@@ -136,6 +137,8 @@ class Admitting:
     def _set_check(self, name: str, given: Any, check: Any, parameters: Sequence[str]) -> None:
         if check is given:  # ours need no check
             check_callable(check, parameters)
+        if inspect.iscoroutinefunction(check):  # what it returns would count as true: everybody would be let in
+            raise UsageError(f"a check is called on a thread; {check.__qualname__} is an async function")
         self._of_transport(name)(check)
 
     def _of_transport(self, name: str) -> Any:

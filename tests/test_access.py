@@ -5,7 +5,7 @@ import threading
 import pytest
 
 import ocppj.access
-from ocppj import HandshakeRefused, Server, UsageError, authorization_key, passwords_match, v16
+from ocppj import Client, HandshakeRefused, Server, UsageError, authorization_key, passwords_match, v16
 from tests.fixtures import cleanup, make_client, make_server, transport  # noqa: F401
 from tests.helpers import Recorder, seconds
 
@@ -203,6 +203,34 @@ def test_handlers_are_checked(make_server, name):
             setter(bad)
     for good in (lambda *a: True, [lambda a: True, lambda a, b: True][SETTERS[name] - 1]):
         assert setter(good) is good
+
+
+@pytest.mark.parametrize("name", SETTERS)
+def test_an_async_check_would_let_everybody_in(make_server, name):
+    async def check(*arguments):
+        return False
+
+    with pytest.raises(UsageError, match="check is an async function"):
+        getattr(make_server(listen=False), name)(check)
+
+
+def test_profiles_of_servers_and_clients(cleanup):  # noqa: F811
+    server = Server(profiles=v16.PROFILES, security_profile=1)
+    cleanup.append(server.stop)
+    with pytest.raises(UsageError, match="security profile 1 needs a handler"):
+        server.listen(host="127.0.0.1")
+    server.set_basic_auth_handler(SECRETS)
+    server.listen(host="127.0.0.1")
+    client = Client("CP_1", profiles=v16.PROFILES, security_profile=1)
+    cleanup.append(client.stop)
+    with pytest.raises(UsageError, match="security profile 1 needs basic_auth"):
+        client.connect(server.url)
+    with pytest.raises(HandshakeRefused):
+        Client("CP_1", profiles=v16.PROFILES).connect(server.url)
+    good = Client("CP_1", profiles=v16.PROFILES, security_profile=1, basic_auth=("CP_1", SECRETS["CP_1"]))
+    cleanup.append(good.stop)
+    good.connect(server.url)
+    assert server.client_ids() == ["CP_1"]
 
 
 @pytest.mark.parametrize("name", [*SETTERS, "stats"])

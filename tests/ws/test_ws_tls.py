@@ -177,6 +177,16 @@ def test_files_in_every_form():
     client_of(authority(), password=PASSWORD)
 
 
+def test_a_certificate_is_renewed_while_the_server_runs():
+    server = server_tls_context([server_file("RSA"), server_file("EC")])
+    before = shake(server, wanting())["key"]
+    renewed = authority().both("localhost", organization="renewed")
+    server.load_cert_chain(renewed)
+    after = shake(server, wanting())["key"]
+    assert before != after
+    assert after.strip() in renewed.read_text()
+
+
 def bad_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "bad.pem"
     path.write_text(text)
