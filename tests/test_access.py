@@ -214,7 +214,7 @@ def test_an_async_check_would_let_everybody_in(make_server, name):
         getattr(make_server(listen=False), name)(check)
 
 
-def test_profiles_of_servers_and_clients(cleanup):  # noqa: F811
+def test_profiles_of_servers_and_clients(cleanup):
     server = Server(profiles=v16.PROFILES, security_profile=1)
     cleanup.append(server.stop)
     with pytest.raises(UsageError, match="security profile 1 needs a handler"):
