@@ -16,6 +16,7 @@ from typing import Any, Callable, Mapping, Sequence, TypeVar, Union
 
 from .errors import UsageError
 from .handlers import check_callable
+from .ws.base import Server as WsServer
 
 __all__ = ["Admitting", "authorization_key", "passwords_match"]
 
@@ -93,7 +94,7 @@ class Admitting:
     no such check.
     """
 
-    _ws: Any  # the transport's server
+    _ws: WsServer
 
     def set_check_client_handler(self, handler: F) -> F:
         """Let ``f(request: HandshakeRequest)`` say whether that client is known; if not, it is refused with 404.
