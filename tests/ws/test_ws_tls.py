@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ocppj import UsageError, client_tls_context, server_tls_context
-from ocppj.ws.tls import CIPHERS
+from ocppj.ws.tls import CIPHERS, _load_certificate
 from tests.certificates import PASSWORD, authority, server_file, stranger
-from tests.helpers import seconds
+from tests.helpers import Recorder, seconds
 
 OF_THE_DOCUMENTS = [
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -89,6 +89,20 @@ def test_the_suites_of_the_documents_are_among_them():
         assert [name for name in names if name.startswith("TLS_")]
 
 
+def test_the_system_s_authorities_are_the_default(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().path))
+    shake(both_kinds(), client_tls_context())
+
+
+def test_nobody_is_asked_for_a_password():
+    """OpenSSL itself would ask on the terminal, and block."""
+    context = Recorder()
+    context.load_cert_chain = context
+    _load_certificate(context, "chain", "key", None)
+    ((chain, key, password),) = context.calls
+    assert (chain, key, password()) == ("chain", "key", b"")
+
+
 def test_tls_1_3_is_preferred():
     assert shake(both_kinds(), wanting())["version"] == "TLSv1.3"
 
@@ -109,6 +123,9 @@ def test_older_versions_are_refused(version):
     old.minimum_version = old.maximum_version = version
     with pytest.raises(OSError):
         shake(both_kinds(), old)
+    for context in (both_kinds(), client_tls_context()):
+        context.set_ciphers("ALL:@SECLEVEL=0")  # not because of the suites alone
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 @pytest.mark.parametrize("cipher", ["ECDHE-RSA-AES128-SHA", "AES128-SHA", "AES128-SHA256"])
