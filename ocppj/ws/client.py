@@ -33,6 +33,7 @@ from .lifecycle import Attempt, ClientCore, Session
 from .options import check_positive, check_text
 from .safesocket import SafeSocket
 from .security import check_client_profile, check_profile, check_user
+from .tls import client_tls_context
 from .urls import client_headers, connection_url
 from .wire import Event, PeerClose, SocketWire, Violation, Wire
 
@@ -214,9 +215,9 @@ class _Handshake:
 class WebSocketClient(ClientCore):
     """A `base.Client` over TCP.
 
-    Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs; by default certificates are checked
-    against the system's. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password), the
-    latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for TCP, TLS and HTTP together.
+    Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs, by default `client_tls_context`'s, which
+    trusts the system's authorities. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password),
+    the latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for TCP, TLS and HTTP together.
     ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
     waited for on ``clock``. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
     ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close,
@@ -279,7 +280,7 @@ class WebSocketClient(ClientCore):
         parts = urlsplit(url)
         if parts.scheme == "ws":
             return raw
-        context = self._ssl_context or ssl.create_default_context()
+        context = self._ssl_context or client_tls_context()
         try:
             return context.wrap_socket(raw, server_hostname=parts.hostname, do_handshake_on_connect=False)
         except BaseException:

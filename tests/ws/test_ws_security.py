@@ -212,6 +212,15 @@ def test_profile_2(serve, dial):
         dial(server, security_profile=2, basic_auth=("CP_1", SECRET))  # the system's authorities
 
 
+def test_a_client_without_a_context_trusts_the_system(serve, dial, monkeypatch):
+    server = serve(context=plain_tls())
+    with pytest.raises(TransportError, match="certificate"):
+        dial(server)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().path))
+    client = dial(server)
+    assert client.get_channel().is_open
+
+
 def test_profile_3(serve, dial, caplog):
     server = serve(3, context=mutual_tls())
     dial(server, security_profile=3, ssl_context=of_client("CP_1"))
