@@ -1,5 +1,6 @@
 """OCPP-J for Python programs that use threads: a blocking `Client` for charge points, a blocking `Server`."""
 
+from .access import authorization_key, passwords_match
 from .calls import CallFuture
 from .client import Client
 from .clock import Clock, ManualClock, SystemClock
@@ -55,6 +56,7 @@ from .server import Server
 from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
 from .signing import Signer, Verifier
 from .state import PendingRequestState, ServerState
+from .ws.tls import client_tls_context, server_tls_context
 
 __all__ = [
     "Call",
@@ -119,9 +121,13 @@ __all__ = [
     "Verifier",
     "WouldDeadlock",
     "WriteTimeout",
+    "authorization_key",
+    "client_tls_context",
     "is_error_code_valid",
     "parse_json_message",
     "parse_raw_json_message",
+    "passwords_match",
+    "server_tls_context",
     "set_logger",
     "set_message_id_generator",
     "set_message_validation",

@@ -126,8 +126,7 @@ class Client(Uplink):
             if retry:
                 self._dispatcher.pause()
                 self._dispatcher.start()
-            again: Any = {"retry": True} if retry else {}
-            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **again)
+            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], retry)
         except BaseException as error:
             stopped = not self._started
             self.stop()

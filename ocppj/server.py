@@ -15,6 +15,7 @@ from typing import (
     overload,
 )
 
+from .access import Admitting
 from .calls import CallFuture
 from .clock import Clock, SystemClock
 from .dispatcher import ServerDispatcher
@@ -51,7 +52,7 @@ R = TypeVar("R", bound=Payload)
 _MAX_QUEUED = 1000
 
 
-class Server(Downlinks):
+class Server(Admitting, Downlinks):
     """A central system, with one connection per charge point.
 
     ``profiles`` say what it speaks; each connection uses those of the OCPP version it negotiated. ``timeout`` is how

@@ -3,7 +3,9 @@
 Theory of operation. We connect the TCP socket (all addresses, one deadline), do TLS, and hand websocket-client a
 `_Handshake` in place of a socket: it lets the library's request through and reads the whole head of the response
 itself, within a limit and the deadline. So redirects, error bodies and cookies never reach the library, and a refusal
-becomes `HandshakeRefused` at once. After the handshake the library reads and writes the `SafeSocket`.
+becomes `HandshakeRefused` at once. Header fields of ours, with their secrets, are added on the way out: the library,
+which can be told to log what it sends, never sees them. After the handshake the library reads and writes the
+`SafeSocket`.
 
 Frames are read with the library's ``recv_frame``, which keeps what it has when a read finds nothing, and goes on from
 there the next time. `_Frames` replaces its buffer: it checks an announced length before the body is read. Pings,
@@ -19,7 +21,7 @@ import ssl
 import struct
 import time
 from contextlib import contextmanager, suppress
-from typing import Any, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import websocket
@@ -28,9 +30,11 @@ from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageEr
 from .dialling import dial
 from .httpwire import BadRequest, Headers, parse_retry_after, read_head
 from .lifecycle import Attempt, ClientCore, Session
-from .options import check_positive
+from .options import check_positive, check_text
 from .resolving import Resolver
 from .safesocket import SafeSocket
+from .security import check_client_profile, check_profile, check_user
+from .tls import client_tls_context
 from .urls import client_headers, connection_url
 from .wire import Event, PeerClose, SocketWire, Violation, Wire
 
@@ -164,8 +168,9 @@ def _utf8(data: bytes) -> str:
 class _Handshake:
     """What websocket-client takes for a socket while it shakes hands."""
 
-    def __init__(self, sock: SafeSocket, limit: int, deadline: float) -> None:
+    def __init__(self, sock: SafeSocket, fields: Mapping[str, str], limit: int, deadline: float) -> None:
         self._sock = sock
+        self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
         self._limit = limit
         self._deadline = deadline
         self._head: Optional[bytes] = None
@@ -179,8 +184,12 @@ class _Handshake:
         """Do nothing: there is a deadline."""
 
     def send(self, data: bytes) -> int:
-        """Pass the request on."""
-        return self._sock.send(data)
+        """Pass the request on, with our own fields, which the library has not seen and cannot log."""
+        line, end, rest = data.partition(b"\r\n")
+        if not rest.endswith(b"\r\n\r\n"):
+            raise TransportError("the library did not send its request at once")
+        self._sock.send(line + end + self._fields + rest)
+        return len(data)
 
     def recv(self, size: int) -> bytes:
         """Return bytes of the response's head, never of what follows it. Raises `HandshakeRefused`."""
@@ -209,13 +218,14 @@ class _Handshake:
 class WebSocketClient(ClientCore):
     """A `base.Client` over TCP.
 
-    Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs; by default certificates are checked
-    against the system's. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password), the
-    latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP
+    Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs, by default `client_tls_context`'s, which
+    trusts the system's authorities. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password),
+    the latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP
     together. ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
     waited for on ``clock``, and not before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings;
     anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may
     take to answer a Close, ``write_timeout`` to take what is written. No proxies, redirects or cookies.
+    ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile (see `ocppj.ws.security`).
     """
 
     def __init__(
@@ -227,18 +237,30 @@ class WebSocketClient(ClientCore):
         handshake_timeout: float = 10.0,
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
+        security_profile: Optional[int] = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        check_profile(security_profile)
         check_positive(
             handshake_timeout=handshake_timeout, max_header_size=max_header_size, write_timeout=write_timeout
         )
         self._ssl_context = ssl_context
         self._headers = client_headers(headers, basic_auth)
+        self._user = basic_auth[0] if basic_auth is not None else None
+        self._security_profile = security_profile
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size
         self._write_timeout = write_timeout
         self._resolver = Resolver()
+
+    def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
+        """See `base.Client.connect`. Raises `UsageError` also when the options do not make the security profile."""
+        check_text(url=url, client_id=client_id)
+        connection_url(url, client_id)
+        check_user(self._user, client_id)
+        check_client_profile(self._security_profile, url, client_id, self._ssl_context, self._user)
+        super().connect(url, client_id, subprotocols, retry)
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
         """See `lifecycle.ClientCore.open_wire`."""
@@ -262,7 +284,7 @@ class WebSocketClient(ClientCore):
         parts = urlsplit(url)
         if parts.scheme == "ws":
             return raw
-        context = self._ssl_context or ssl.create_default_context()
+        context = self._ssl_context or client_tls_context()
         try:
             return context.wrap_socket(raw, server_hostname=parts.hostname, do_handshake_on_connect=False)
         except BaseException:
@@ -273,12 +295,10 @@ class WebSocketClient(ClientCore):
         self, sock: SafeSocket, url: str, subprotocols: Tuple[str, ...], deadline: float
     ) -> Tuple[_ClientWire, str]:
         ws = websocket.WebSocket(skip_utf8_validation=True)
-        headers = [f"{name}: {value}" for name, value in self._headers.items()]
-        headers.append("Sec-WebSocket-Protocol: " + ", ".join(subprotocols))
         ws.connect(  # type: ignore[no-untyped-call]
             url,
-            socket=_Handshake(sock, self._max_header_size, deadline),
-            header=headers,
+            socket=_Handshake(sock, self._headers, self._max_header_size, deadline),
+            header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)],
             suppress_origin=True,
             redirect_limit=0,
         )

@@ -27,7 +27,7 @@ def dial(url: str, resolver: Resolver, deadline: float, check: Callable[[], None
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise UsageError(f"not a ws:// or wss:// URL: {url}")
+        raise UsageError(f"not a ws:// or wss:// URL: {url.partition('?')[0]}")
     port = parts.port or _PORTS[parts.scheme]
     check()
     addresses = resolver.resolve(parts.hostname, port, deadline, check)

@@ -9,9 +9,17 @@ the path is the server's                404
 the identity can be one                 400
 the origin, if a handler checks it      403
 the identity, if a handler checks it    404 (OCPP-J 1.6 section 3.2: unknown charge points)
+the certificate, if there is one        401 (ours: the documents name no status)
 Basic credentials, if a handler checks  401 with ``WWW-Authenticate``
 a common subprotocol                    101 without one and Close 1002 at once, or 400: ``no_subprotocol``
 ======================================  ======================================================================
+
+A client certificate that TLS has verified must name the identity: as a commonName of its subject (1.6 security
+whitepaper and Part 2, A00.FR.405) or as a DNS name among its subjectAltNames. A handler replaces that check, for
+certificates that name a serial number which is not the identity, or to look at the organization (A00.FR.404).
+
+With a ``security_profile`` nobody gets in without what the profile demands, whatever handlers are set: credentials
+in 1 and 2, a verified certificate in 3.
 
 A handler that raises refuses with 500. Who is refused is logged by the caller; secrets never are.
 """
@@ -32,6 +40,8 @@ __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotoco
 
 
 _REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
+# A 401 has to have a challenge (RFC 9110 section 15.5.2); no scheme is registered for certificates.
+_CERTIFICATE = (("WWW-Authenticate", 'Certificate realm="ocppj"'),)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,17 @@ class HandshakeRequest:
     peer_certificate: Optional[Mapping[str, Any]] = None
     password: Optional[bytes] = field(default=None, repr=False)
 
+    def subject(self, attribute: str) -> Tuple[str, ...]:
+        """Return the values of one attribute of the certificate's subject, such as ``"organizationName"``."""
+        names = (self.peer_certificate or {}).get("subject", ())
+        return tuple(value for name in names for key, value in name if key == attribute)
+
+    @property
+    def certificate_matches(self) -> bool:
+        """Whether there is a verified certificate that names the identity."""
+        others = (self.peer_certificate or {}).get("subjectAltName", ())
+        return self.identity in (*self.subject("commonName"), *(value for kind, value in others if kind == "DNS"))
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -64,6 +85,7 @@ class Accepted:
 
 
 ClientCheck = Callable[[HandshakeRequest], bool]
+CertificateCheck = Callable[[HandshakeRequest], bool]
 CredentialsCheck = Callable[[str, bytes], bool]
 OriginCheck = Callable[[Optional[str]], bool]
 
@@ -85,7 +107,9 @@ class HandshakePolicy:
         self._no_subprotocol = no_subprotocol
         self._default_subprotocol = default_subprotocol
         self._prefer_server = prefer == "server"
+        self.security_profile: Optional[int] = None
         self.check_client: Optional[ClientCheck] = None
+        self.check_certificate: Optional[CertificateCheck] = None
         self.check_credentials: Optional[CredentialsCheck] = None
         self.check_origin: Optional[OriginCheck] = None
 
@@ -140,10 +164,22 @@ class HandshakePolicy:
             raise BadRequest(403, "this origin is not allowed")
         if self.check_client is not None and not self.check_client(request):
             raise BadRequest(404, f"unknown client {request.identity!r}")
-        if self.check_credentials is None:
-            return
-        if request.password is None or not self.check_credentials(request.identity, request.password):
+        if not self._certificate_is_right(request):
+            raise BadRequest(401, f"wrong or missing certificate of {request.identity!r}", _CERTIFICATE)
+        if not self._credentials_are_right(request):
             raise BadRequest(401, f"wrong or missing credentials of {request.identity!r}", _REALM)
+
+    def _certificate_is_right(self, request: HandshakeRequest) -> bool:
+        check = self.check_certificate
+        if not request.peer_certificate and (check is None or self.security_profile == 3):
+            return self.security_profile != 3
+        return check(request) if check is not None else request.certificate_matches
+
+    def _credentials_are_right(self, request: HandshakeRequest) -> bool:
+        check = self.check_credentials
+        if check is None:
+            return self.security_profile not in (1, 2)
+        return request.password is not None and check(request.identity, request.password)
 
     def _negotiate(self, request: HandshakeRequest, supported: Sequence[str]) -> Accepted:
         chosen = choose_subprotocol(request.subprotocols, supported, self._prefer_server)

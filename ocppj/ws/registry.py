@@ -28,7 +28,7 @@ from ..settings import get_logger
 from .base import Close
 from .channel import WireChannel, check_close_code
 from .handlers import Handlers
-from .handshake import Accepted, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
+from .handshake import Accepted, CertificateCheck, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
 from .httpwire import BadRequest, Headers
 from .keepalive import check_interval
 from .limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, source_of
@@ -144,6 +144,13 @@ class ServerCore(Handlers):
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
         """Set what says whether a `HandshakeRequest` may connect; false is answered with 404. Must not block long."""
         self._policy.check_client = handler
+
+    def set_check_certificate_handler(self, handler: Optional[CertificateCheck]) -> None:
+        """Set what says whether a `HandshakeRequest` has its own certificate; false is answered with 401.
+
+        ``None``: a verified certificate must name the identity (``HandshakeRequest.certificate_matches``).
+        """
+        self._policy.check_certificate = handler
 
     def set_basic_auth_handler(self, handler: Optional[CredentialsCheck]) -> None:
         """Set what says whether (identity, password as bytes) is right; false, or none sent, is answered with 401."""

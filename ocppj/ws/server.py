@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
@@ -30,6 +30,7 @@ from .limits import Handshake
 from .listening import Listening, ListeningServer
 from .options import check_positive
 from .safesocket import SafeSocket
+from .security import check_profile, check_server_profile
 from .wire import Event, PeerClose, SocketWire, Violation
 
 __all__ = ["WebSocketServer"]
@@ -161,6 +162,8 @@ class WebSocketServer(ListeningServer):
     ``no_subprotocol``: "close" upgrades and closes with 1002 at once (OCPP-J 1.6 section 3.2), "reject" answers 400.
     ``default_subprotocol`` is for peers that offer none. ``prefer``: whose order of subprotocols counts, "client" or
     "server". ``compression`` allows permessage-deflate. ``readers`` makes the `Readers` of each ``listen()``.
+    ``security_profile`` 0 to 3 has ``listen()`` refuse options that do not make that profile (see
+    `ocppj.ws.security`), and lets nobody in who has not what it demands.
 
     The limits are in `ocppj.ws.limits`, with their defaults and what happens to those beyond: ``max_connections``,
     ``max_connections_per_address``, ``max_attempts_per_second``, ``max_handshakes`` (each is a thread),
@@ -177,6 +180,7 @@ class WebSocketServer(ListeningServer):
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
         compression: bool = True,
+        security_profile: Optional[int] = None,
         **options: Any,
     ) -> None:
         super().__init__(ssl_context=ssl_context, write_timeout=write_timeout, max_handshakes=max_handshakes, **options)
@@ -184,6 +188,14 @@ class WebSocketServer(ListeningServer):
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size
         self._compression = compression
+        check_profile(security_profile)
+        self._policy.security_profile = security_profile
+
+    def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
+        """See `base.Server.listen`. Raises `UsageError` also when the options do not make the security profile."""
+        policy = self._policy
+        check_server_profile(policy.security_profile, self._ssl_context, policy.check_credentials is not None)
+        super().listen(port, path, host, subprotocols)
 
     def _handshake(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> bool:
         """Lead a connection to its channel; return whether it has one."""

@@ -77,9 +77,18 @@ def split_target(target: str) -> Tuple[str, str]:
 
 
 def connection_url(endpoint: str, client_id: str) -> str:
-    """Return the URL that ``client_id`` connects to; the endpoint's query stays. Raises `UsageError`."""
-    parts = urlsplit(endpoint)
-    if parts.fragment or "@" in parts.netloc:
+    """Return the URL that ``client_id`` connects to; the endpoint's query stays.
+
+    Raises `UsageError`, which does not repeat the URL: there may be a password where none belongs.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise UsageError("the endpoint URL is malformed; it is host, or host:port with a number up to 65535")
+    if parts.fragment or "@" in (parts.netloc or endpoint):
         raise UsageError("an endpoint URL has neither a fragment nor credentials: give the latter as an option")
     if not client_id or _CONTROL.search(client_id):
         raise UsageError("an identity cannot be empty or have control characters")
@@ -93,18 +102,40 @@ def client_headers(
     """Return the fields that a client adds to its upgrade request. Raises `UsageError` for one that cannot be sent.
 
     ``basic_auth`` is user and password. A 1.6 AuthorizationKey is its bytes, not its hex text (1.6 security
-    whitepaper, profile 1), so the password may be bytes.
+    whitepaper, profile 1), so the password may be bytes. No error repeats a value or a password.
     """
     fields = dict(headers or {})
     if basic_auth is not None:
-        user, password = basic_auth
-        secret = password.encode("utf-8") if isinstance(password, str) else password
-        credentials = base64.b64encode(user.encode("utf-8") + b":" + secret)
-        fields["Authorization"] = "Basic " + credentials.decode("ascii")
+        fields["Authorization"] = _basic(basic_auth)
     for name, value in fields.items():
-        if not _FIELD_NAME.fullmatch(name) or _FIELD_END.search(value):
+        if not isinstance(name, str) or not isinstance(value, str) or not _FIELD_NAME.fullmatch(name):
+            begin = _FIELD_NAME.match(name) if isinstance(name, str) else None
+            raise UsageError(f"header fields are texts by name; one of them is not: {begin and begin.group()!r}...")
+        if _FIELD_END.search(value) or not _encodes(value):
             raise UsageError(f"the header {name!r} cannot be sent")
     return fields
+
+
+def _basic(basic_auth: Tuple[str, Union[str, bytes]]) -> str:
+    """Return the value of an Authorization field (RFC 7617)."""
+    if not isinstance(basic_auth, (tuple, list)) or len(basic_auth) != 2:
+        raise UsageError("basic_auth is a pair: user and password")
+    user, password = basic_auth
+    if not isinstance(user, str) or not user or not _encodes(user):
+        raise UsageError("the user of basic_auth is a text that is not empty")
+    if isinstance(password, str) and _encodes(password):
+        password = password.encode("utf-8")
+    if not isinstance(password, bytes):
+        raise UsageError("the password of basic_auth is a text or bytes")
+    return "Basic " + base64.b64encode(user.encode("utf-8") + b":" + password).decode("ascii")
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # whose repr() has the whole text, hence it is not passed on
+        return False
+    return True
 
 
 def basic_password(authorization: Optional[str], identity: str) -> Optional[bytes]:

@@ -31,7 +31,16 @@ def test_connection_urls(endpoint, identity, url):
 
 @pytest.mark.parametrize(
     ("endpoint", "identity"),
-    [("ws://csms", ""), ("ws://csms", "a\0"), ("ws://csms#x", "CP"), ("ws://user:secret@csms", "CP")],
+    [
+        ("ws://csms", ""),
+        ("ws://csms", "a\0"),
+        ("ws://csms#x", "CP"),
+        ("ws://user:secret@csms", "CP"),
+        ("ws://user:secret", "CP"),
+        ("user:secret@csms/ocpp", "CP"),
+        ("ws://user:secret@csm\u2100/", "CP"),
+        ("ws://[secret", "CP"),
+    ],
 )
 def test_bad_connection_urls(endpoint, identity):
     with pytest.raises(UsageError) as caught:
@@ -93,10 +102,47 @@ def test_headers():
     assert "secret" not in repr(headers)
 
 
-@pytest.mark.parametrize("fields", [{"a b": "x"}, {"": "x"}, {"A:": "x"}, {"A": "x\r\nB: y"}, {"A": "\0"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"a b": "x"},
+        {"": "x"},
+        {"A:": "x"},
+        {"A": "x\r\nB: y"},
+        {"A": "\0"},
+        {"A": "secret \ud800"},
+        {"A": b"secret"},
+        {b"A": "secret"},
+        {"Authorization: Basic secret": ""},
+        {None: "secret"},
+    ],
+)
 def test_headers_that_cannot_be_sent(fields):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         client_headers(fields, None)
+    assert "secret" not in repr(caught.value) + repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize(
+    "basic_auth",
+    [
+        "CP:secret",
+        ("CP",),
+        ("CP", "secret", 1),
+        ("", "secret"),
+        (b"CP", "secret"),
+        ("CP", None),
+        (["secret"], None),
+        ("secret", ["CP"]),
+        ("CP", "secret \ud800"),
+        ("secret \ud800", "CP"),
+        ("CP", bytearray(b"secret")),
+    ],
+)
+def test_credentials_that_cannot_be_sent(basic_auth):
+    with pytest.raises(UsageError, match="basic_auth") as caught:
+        client_headers(None, basic_auth)
+    assert "secret" not in repr(caught.value) + repr(caught.value.__context__)
 
 
 @given(st.binary(max_size=400))
@@ -189,9 +235,69 @@ def test_the_order_of_the_checks():
     asked = []
     policy.check_origin = lambda origin: asked.append("origin") or True
     policy.check_client = lambda request: asked.append("client") or True
+    policy.check_certificate = lambda request: asked.append("certificate") or True
     policy.check_credentials = lambda identity, password: asked.append("credentials") or True
     headers = Headers(client_headers({"Sec-WebSocket-Protocol": "x"}, ("CP", "secret")).items())
     accepted = policy.decide(TEMPLATE, ["x"], "/ocpp/CP", headers, "here", {"subject": ()})
-    assert asked == ["origin", "client", "credentials"]
+    assert asked == ["origin", "client", "certificate", "credentials"]
     assert accepted.request.peer_certificate == {"subject": ()}
     assert "secret" not in repr(accepted)
+
+
+CERTIFICATE = {
+    "subject": (
+        (("organizationName", "Operator"),),
+        (("commonName", "CP"), ("commonName", "serial")),
+    ),
+    "subjectAltName": (("DNS", "alias"), ("DNS", "*.example"), ("IP Address", "127.0.0.1"), ("URI", "uri")),
+}
+
+
+def answer(policy, certificate, identity="CP", **headers):
+    """Return how the policy decides: 101 or the status it refuses with."""
+    fields = Headers([("Sec-WebSocket-Protocol", "x"), *headers.items()])
+    try:
+        policy.decide(TEMPLATE, ["x"], f"/ocpp/{identity}", fields, "here", certificate)
+    except BadRequest as error:
+        refused = error
+    else:
+        return 101
+    assert (refused.status == 401) == ("WWW-Authenticate" in dict(refused.headers))
+    return refused.status
+
+
+@pytest.mark.parametrize("identity", ["CP", "serial", "alias"])
+def test_a_certificate_names_the_identity(identity):
+    assert answer(HandshakePolicy(), CERTIFICATE, identity) == 101
+
+
+@pytest.mark.parametrize("identity", ["cp", "CP2", "Operator", "uri", "127.0.0.1", "x.example", "P", ","])
+def test_a_certificate_that_names_someone_else(identity):
+    assert answer(HandshakePolicy(), CERTIFICATE, identity) == 401
+    assert answer(HandshakePolicy(), {"subject": ()}, identity) == 401
+
+
+@pytest.mark.parametrize("certificate", [None, {}])
+def test_no_verified_certificate(certificate):
+    policy = HandshakePolicy()
+    assert answer(policy, certificate) == 101
+    policy.security_profile = 3
+    assert answer(policy, certificate) == 401
+    policy.check_certificate = lambda request: True
+    assert answer(policy, certificate) == 401
+    policy.security_profile = None
+    assert answer(policy, certificate) == 101
+    policy.check_certificate = lambda request: request.certificate_matches
+    assert answer(policy, certificate) == 401
+
+
+@pytest.mark.parametrize("profile", [1, 2])
+def test_a_profile_of_passwords_lets_nobody_in_without(profile):
+    policy = HandshakePolicy()
+    policy.security_profile = profile
+    credentials = client_headers(None, ("CP", "x"))
+    assert answer(policy, None, **credentials) == 401
+    policy.check_credentials = lambda identity, password: password == b"x"
+    assert answer(policy, None) == 401
+    assert answer(policy, None, **client_headers(None, ("CP", "y"))) == 401
+    assert answer(policy, None, **credentials) == 101
