@@ -61,6 +61,7 @@ class Answering(Registering):
             self._submit(connection, self._write, connection, again)
         elif connection.unanswered() >= self._options.max_waiting_calls:
             self.log.warning("%s: too many CALLs are waiting", connection.client_id)
+            self._count_refusal("waiting_calls")
             description = "too many CALLs are waiting"
             self._send_error(connection, call.unique_id, ErrorCode.GENERIC_ERROR, description, finish=False)
         elif not connection.begin(call):
@@ -215,6 +216,9 @@ class Answering(Registering):
                 self._write(connection, text)
         except TransportError as error:
             self.log.warning("%s: a CALLERROR was not sent: %s", connection.client_id, error)
+
+    def _count_refusal(self, reason: str) -> None:
+        """Take note that something of the peer's was refused; `Server.stats` tells of it."""
 
     # Writing, and calling what the program registered
 

@@ -9,6 +9,7 @@ from .clock import Clock, SystemClock
 from .dispatcher import ClientDispatcher
 from .errors import ConnectionLost, ErrorCode, Stopped, TransportError, UsageError
 from .handlers import check_callable
+from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultClientDispatcher
 from .options import Options
 from .payloads import Payload, Request
@@ -45,7 +46,8 @@ class Client(Uplink):
     ``basic_auth``, ``headers``, ``ping_interval`` ...) are those of `ocppj.ws.client.WebSocketClient`.
 
     ``max_bad_messages`` frames in a row that are no OCPP message close the connection with 1002.
-    ``max_waiting_calls`` bounds the peer's CALLs that wait to be handled. ``repeat_answers`` is how many answers are
+    A frame whose arrays and objects are more than ``max_depth`` deep is none. ``max_waiting_calls`` bounds the peer's
+    CALLs that wait to be handled. ``repeat_answers`` is how many answers are
     remembered, for a peer that repeats a CALL with its id. With ``answer_unknown_types`` a frame of an unknown message
     type is answered with MessageTypeNotSupported in OCPP 2.x, instead of being ignored. ``validate``,
     ``message_id_generator`` and ``logger`` override the settings of the process.
@@ -75,6 +77,7 @@ class Client(Uplink):
         logger: Optional[LoggerLike] = None,
         max_bad_messages: int = 100,
         max_waiting_calls: int = 1000,
+        max_depth: Optional[int] = MAX_DEPTH,
         repeat_answers: int = 0,
         answer_unknown_types: bool = False,
         signer: Optional[Signer] = None,
@@ -88,6 +91,7 @@ class Client(Uplink):
             logger=logger,
             max_bad_messages=max_bad_messages,
             max_waiting_calls=max_waiting_calls,
+            max_depth=max_depth,
             repeat_answers=repeat_answers,
             answer_unknown_types=answer_unknown_types,
             signer=signer,

@@ -8,7 +8,7 @@ from .connection import Connection
 from .dialect import Dialect
 from .dispatcher import ServerDispatcher
 from .endpoint import Pending
-from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, OcppjError, UnknownClient
+from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, OcppjError, QueueFull, UnknownClient
 from .options import Options
 from .profile import Profile
 from .queues import RequestBundle
@@ -138,7 +138,16 @@ class Downlinks(Running):
         return self._by_id.get(client_id)
 
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
-        self._dispatcher.send_request(client_id, bundle)
+        try:
+            self._dispatcher.send_request(client_id, bundle)
+        except QueueFull:
+            self._count_refusal("queue_full")
+            raise
+
+    def _count_refusal(self, reason: str) -> None:
+        count = getattr(self._ws, "count_refusal", None)  # a transport of the program's own need not count
+        if count is not None:
+            count(reason)
 
     def _complete(self, client_id: str, message_id: str) -> None:
         self._dispatcher.complete_request(client_id, message_id)

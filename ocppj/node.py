@@ -34,6 +34,7 @@ from .errors import (
     UsageError,
     WouldDeadlock,
 )
+from .jsontext import NestedTooDeeply
 from .messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
 from .options import Options
 from .payloads import Payload
@@ -212,7 +213,7 @@ class Node(Answering):
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None
         try:
-            fields = parse_json_message(text)
+            fields = parse_json_message(text, max_depth=self._options.max_depth)
             message = self.parse_message(
                 fields, self._pending(connection.client_id), connection.dialect, connection.client_id
             )
@@ -237,6 +238,8 @@ class Node(Answering):
         self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]]
     ) -> None:
         self.log.warning("%s: invalid message: %s", connection.client_id, error)
+        if isinstance(error.__cause__, NestedTooDeeply):
+            self._count_refusal("nesting_depth")
         replacement = None
         if self._handlers.invalid_message is not None:
             hook = self._handlers.invalid_message
@@ -249,6 +252,7 @@ class Node(Answering):
             connection.count_good()
         elif connection.count_bad() == self._options.max_bad_messages:
             self.log.error("%s: %d bad frames in a row", connection.client_id, self._options.max_bad_messages)
+            self._count_refusal("bad_messages")
             connection.channel.close(1002, "too many bad messages")
 
     def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Optional
 
 from .clock import Clock, SystemClock
+from .jsontext import MAX_DEPTH
 from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 
@@ -22,6 +23,7 @@ class Options:
     logger: Optional[LoggerLike] = None
     max_bad_messages: int = 100
     max_waiting_calls: int = 1000
+    max_depth: Optional[int] = MAX_DEPTH
     repeat_answers: int = 0
     answer_unknown_types: bool = False
     signer: Optional[Signer] = None

@@ -32,6 +32,7 @@ from .errors import (
     UsageError,
 )
 from .handlers import check_callable
+from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultServerDispatcher
 from .options import Options
 from .payloads import Payload, Request
@@ -84,6 +85,7 @@ class Server(Admitting, Downlinks):
         logger: Optional[LoggerLike] = None,
         max_bad_messages: int = 100,
         max_waiting_calls: int = 1000,
+        max_depth: Optional[int] = MAX_DEPTH,
         repeat_answers: int = 0,
         answer_unknown_types: bool = False,
         signer: Optional[Signer] = None,
@@ -97,6 +99,7 @@ class Server(Admitting, Downlinks):
             logger=logger,
             max_bad_messages=max_bad_messages,
             max_waiting_calls=max_waiting_calls,
+            max_depth=max_depth,
             repeat_answers=repeat_answers,
             answer_unknown_types=answer_unknown_types,
             signer=signer,

@@ -139,3 +139,66 @@ def test_a_dispatcher_of_ones_own_is_given_its_queues_itself():
 
     with pytest.raises(UsageError, match="dispatcher"):
         Server(profiles=v16.PROFILES, dispatcher=DefaultServerDispatcher(), queues=FIFOQueueMap())
+
+
+# What was refused
+
+
+def test_what_is_refused_on_the_level_of_ocpp_is_counted(make_server, raw_client):
+    server = make_server(queues=FIFOQueueMap(1), max_bad_messages=3, max_waiting_calls=1, max_depth=4)
+    blocked, going = threading.Event(), threading.Event()
+
+    @server.on(v16.HeartbeatRequest)
+    def wait(client_id, request):
+        going.set()
+        blocked.wait(seconds(10))
+        return BEAT
+
+    raw = join(server, raw_client)
+    try:
+        raw.send([2, "1", "Heartbeat", {}])
+        assert going.wait(seconds(10))
+        assert raw.ask([2, "2", "Heartbeat", {}])[:3] == [4, "2", "GenericError"]
+        server.send_request("CP_1", RESET)
+        with pytest.raises(QueueFull):
+            server.send_request("CP_1", RESET)
+        for text in ("[" * 5 + "]" * 5, "no JSON", "{}"):
+            raw.send(text)
+        assert raw.receive()[2] == "Reset"
+        assert raw.wait_closed().code == 1002
+    finally:
+        blocked.set()
+    refused = eventually(lambda: server.stats().refused if server.stats().connections == 0 else None)
+    assert refused == {"waiting_calls": 1, "queue_full": 1, "nesting_depth": 1, "bad_messages": 1}
+    assert server.stats().closed == {"by_us": 1}
+
+
+def test_a_depth_that_is_allowed_is_no_fault(make_server, raw_client):
+    server = make_server(max_depth=None)
+    server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+    raw = join(server, raw_client)
+    deep = "[" * 40 + "]" * 40
+    assert raw.ask(f'[2, "1", "Heartbeat", {deep}]')[:3] == [4, "1", "FormationViolation"]
+    assert server.stats().refused == {}
+
+
+def test_a_transport_that_counts_nothing_is_enough(make_server, raw_client, transport):
+    ws = transport.server()
+
+    class Plain:
+        """A transport without the newer methods."""
+
+        def __getattr__(self, name):
+            if name in ("count_refusal", "stats", "set_basic_auth_handler"):
+                raise AttributeError(name)
+            return getattr(ws, name)
+
+    server = make_server(ws_server=Plain(), queues=FIFOQueueMap(1))
+    join(server, raw_client)
+    server.send_request("CP_1", RESET)
+    with pytest.raises(QueueFull):
+        server.send_request("CP_1", RESET)
+    with pytest.raises(UsageError, match="stats"):
+        server.stats()
+    with pytest.raises(UsageError, match="set_basic_auth_handler"):
+        server.set_basic_auth_handler(lambda client_id, password: True)
