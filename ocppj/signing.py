@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
 
 from .errors import ErrorCode, UsageError, ValidationError
+from .jsontext import MAX_DEPTH, NestedTooDeeply
 from .messages import MessageType, SignatureResult, decode_json, write_json
 
 __all__ = [
@@ -98,8 +99,8 @@ def _base64url(name: str, text: Any) -> bytes:
 
 def _json(name: str, data: bytes) -> Any:
     try:
-        return decode_json(data.decode("utf-8"))
-    except RecursionError:
+        return decode_json(data.decode("utf-8"), MAX_DEPTH)
+    except (RecursionError, NestedTooDeeply):
         raise _malformed(f"the {name} inside a signed payload is nested too deeply") from None
     except ValueError:
         raise _malformed(f"the {name} inside a signed payload is no valid JSON") from None

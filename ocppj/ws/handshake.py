@@ -165,7 +165,8 @@ class HandshakePolicy:
         if self.check_client is not None and not self.check_client(request):
             raise BadRequest(404, f"unknown client {request.identity!r}")
         if not self._certificate_is_right(request):
-            raise BadRequest(401, f"wrong or missing certificate of {request.identity!r}", _CERTIFICATE)
+            words = f"wrong or missing certificate of {request.identity!r}"
+            raise BadRequest(401, words, _CERTIFICATE, kind="certificate")
         if not self._credentials_are_right(request):
             raise BadRequest(401, f"wrong or missing credentials of {request.identity!r}", _REALM)
 

@@ -15,7 +15,8 @@ tls                            the TLS handshake failed
 bad_request                    no HTTP, no upgrade to WebSocket, or no identity in the path (400, 405, 426, 431)
 unknown_path                   404: the path is not the server's
 unknown_client                 404: the check of clients said no
-bad_credentials                401
+bad_credentials                401: wrong Basic credentials, or none
+certificate                    401: the client's certificate is not its own
 origin                         403
 duplicate                      409: the identity is connected already, or has connected anew meanwhile
 no_subprotocol                 no common subprotocol
