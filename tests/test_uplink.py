@@ -16,6 +16,7 @@ from ocppj import (
     OCPPError,
     Stopped,
     TransactionRetries,
+    TransportError,
     UsageError,
     v16,
     v201,
@@ -242,3 +243,111 @@ def test_a_dispatcher_of_ones_own_is_given_its_parts_itself(option):
 def test_a_dispatcher_without_the_newer_methods_is_enough():
     """They have defaults: nothing is sent again, nothing stored."""
     assert ClientDispatcher.retry_request(object(), "1", OCPPError("GenericError")) is False
+
+
+# The first connection, tried until it is made
+
+
+@pytest.fixture
+def unborn(transport, cleanup):
+    """The URL of a server that does not listen yet, and a function that has it listen."""
+    raw = RawServer(transport)
+    cleanup.append(raw.stop)
+    url = raw.url
+    raw.ws.stop()
+
+    def bear():
+        raw.ws.listen(int(url.rsplit(":", 1)[1]), "/{id}", "127.0.0.1", ["ocpp1.6"])
+        return raw
+
+    return url, bear
+
+
+def in_background(cleanup, function, *arguments, **options):
+    thread = threading.Thread(target=function, args=arguments, kwargs=options, daemon=True)
+    cleanup.append(lambda: thread.join(seconds(10)))
+    thread.start()
+    return thread
+
+
+def test_start_with_retries_waits_for_a_server_and_queues_meanwhile(make, unborn, clock, cleanup):
+    url, bear = unborn
+    client, reconnects, disconnects = make(), Recorder(), Recorder()
+    client.set_reconnected_handler(reconnects)
+    client.set_disconnected_handler(disconnects)
+    starter = in_background(cleanup, client.start_with_retries, url)
+    assert clock.wait_for_waiters(1, seconds(10))
+    assert not client.is_connected()
+    early = client.send_request(HEARTBEAT)
+    with pytest.raises(ConnectionLost):
+        client.call(HEARTBEAT)
+    clock.advance(10)
+    assert clock.wait_for_waiters(1, seconds(10)), "it tries again and again"
+    assert not early.done()
+    raw = bear()
+    clock.advance(20)
+    raw.wait_connected()
+    frame = raw.receive()
+    assert frame[1] == early.message_id
+    raw.send([3, frame[1], BEAT_WIRE])
+    assert early.result(seconds(10)) == BEAT
+    assert (reconnects.calls, disconnects.calls) == ([], []), "it is the first connection"
+    lose(raw, clock)
+    disconnects.wait()
+    clock.advance(10)
+    raw.wait_connected()
+    assert reconnects.wait() == [()]
+    client.stop()
+    starter.join(seconds(10))
+    assert not starter.is_alive()
+
+
+def test_stop_ends_start_with_retries_while_it_waits(make, unborn, clock, cleanup):
+    client = make()
+    starter = in_background(cleanup, client.start_with_retries, unborn[0])
+    assert clock.wait_for_waiters(1, seconds(10))
+    waiting = client.send_request(HEARTBEAT)
+    client.stop()
+    assert isinstance(waiting.exception(seconds(10)), Stopped)
+    starter.join(seconds(10))
+    assert not starter.is_alive()
+    with pytest.raises(NotRunning):
+        client.send_request(HEARTBEAT)
+
+
+def test_connect_with_retry_raises_when_it_is_stopped(make, unborn, clock, cleanup):
+    client, ends = make(), Recorder()
+
+    def connect():
+        try:
+            client.connect(unborn[0], retry=True)
+        except Stopped as error:
+            ends(error)
+
+    in_background(cleanup, connect)
+    assert clock.wait_for_waiters(1, seconds(10))
+    client.stop()
+    ends.wait()
+
+
+def test_connect_with_retry_returns_when_connected(make, unborn, clock, cleanup):
+    url, bear = unborn
+    client, ends = make(), Recorder()
+    in_background(cleanup, lambda: ends(client.connect(url, retry=True)))
+    assert clock.wait_for_waiters(1, seconds(10))
+    raw = bear()
+    clock.advance(10)
+    assert ends.wait() == [(client,)]
+    raw.wait_connected()
+    assert client.is_connected()
+
+
+def test_what_can_never_be_connected_to_is_told_at_once(make):
+    with pytest.raises(UsageError):
+        make(profiles=v201.PROFILES, identity="a:b").connect("ws://127.0.0.1:1", retry=True)
+
+
+def test_without_retry_the_first_connection_is_tried_once(make, unborn):
+    client = make()
+    with pytest.raises(TransportError):
+        client.start(unborn[0])

@@ -336,7 +336,7 @@ class ServerCore(Handlers):
     def _check_place(self, run: Run, channel: WireChannel, old: Optional[WireChannel]) -> None:
         """Raise `BadRequest` when the place that ``old`` has is not for ``channel``. Lock held."""
         if run.stopping:
-            raise BadRequest(503, "the server is stopping", [("Retry-After", "60")], "stopping")
+            raise BadRequest(503, "the server is stopping", [("Retry-After", "5")], "stopping")
         if channel.ticket < max(run.promises.get(channel.id, 0), old.ticket if old is not None else 0):
             raise BadRequest(409, f"a newer connection of {channel.id!r} has come")
         self._check_vacancy(run, channel.id, channel.remote_address)
