@@ -182,7 +182,8 @@ class Caller(Threads):
 
 def main(kind: str, seconds: str = "0", every: str = "1") -> None:
     pause = Pause(float(seconds), int(every))
-    server = {"loop": Loop, "threads": Threads, "caller": Caller}[kind](pause)
+    kinds: Dict[str, Any] = {"loop": Loop, "threads": Threads, "caller": Caller}
+    server = kinds[kind](pause)
     threading.Thread(target=server.run, daemon=True).start()
     obey(server.port, **{name: getattr(server, name) for name in ("broadcast", "call") if hasattr(server, name)})
 

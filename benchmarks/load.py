@@ -158,7 +158,8 @@ class Load:
         """
         frames = Frames("BootNotification")
         begun = time.perf_counter()
-        opened, taken = 0, []
+        opened = 0
+        taken: List[float] = []
         while len(taken) < count:
             while opened < count and opened - len(taken) < window:
                 connection = Connection(port, len(self._connections))
