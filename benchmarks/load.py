@@ -195,8 +195,8 @@ class Load:
     def run(self, action: str, seconds: float, warm_up: float, pid: int) -> Dict[str, float]:
         """Send messages over all connections for ``warm_up`` seconds, then measure for ``seconds``.
 
-        Goes on, for ten times as long at most, until there are as many answers as connections. Returns messages per
-        second, how busy this process was (1.0: it could not do more), and, if there were any answers, latency (median,
+        Both go on, for ten times as long at most, until there are as many answers as connections: the first message of
+        each has costs of its own, and some servers answer in bursts. Returns messages per second, how busy this process was (1.0: it could not do more), and, if there were any answers, latency (median,
         99th percentile, ms) and the processor time of process ``pid`` for a message (us). To be called once.
         """
         frames = Frames(action)
@@ -204,13 +204,15 @@ class Load:
         for connection in self._connections.values():
             connection.sent = time.perf_counter()
             connection.send(frames.wire[connection.turn])
-        start = time.perf_counter() + warm_up
-        while time.perf_counter() < start:
+        few = len(self._connections)
+        now = time.perf_counter()
+        start = now + warm_up
+        while now < start or (len(taken) < few and now < start + 10 * warm_up):
             self._turn(frames, taken)
+            now = time.perf_counter()
         taken.clear()
         processor, own = processor_seconds(pid), time.process_time()
         start = now = time.perf_counter()
-        few = len(self._connections)  # servers that answer in bursts need more time than one burst
         while now < start + seconds or (len(taken) < few and now < start + 10 * seconds):
             self._turn(frames, taken)
             now = time.perf_counter()

@@ -3,11 +3,12 @@
     python benchmarks/run_all.py            an hour or so, on a machine that does nothing else
     python benchmarks/run_all.py --quick    a minute, rough figures
 
-Other options are those of throughput.py and go to each benchmark.
+``--seconds`` and ``--repeat`` go to each benchmark that has them.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
 import subprocess
 import sys
@@ -27,6 +28,7 @@ SCRIPTS: Dict[str, str] = {
     "latency.py": "Latency",
     "connections.py": "Connections",
     "broadcast.py": "Broadcast",
+    "steps.py": "One message",
 }
 PACKAGES = [
     "simple-websocket",
@@ -86,7 +88,24 @@ def about(script: str) -> str:
     return "\n\n".join(part.strip() for part in [parts[0], *parts[2:]])
 
 
+def run(script: str, arguments: List[str], report: List[str]) -> bool:
+    """Run one benchmark, print what it says and add it to ``report``; return whether it succeeded."""
+    with subprocess.Popen(python(script, *arguments), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            report.append(line.rstrip("\n"))
+    return running.returncode == 0
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a rough figure of everything")
+    parser.add_argument("--seconds", help="how long each figure is measured")
+    parser.add_argument("--repeat", help="rounds, of which the median counts")
+    chosen = parser.parse_args()
+    quick = ["--quick"] if chosen.quick else []
+    more = [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
     started = datetime.now(timezone.utc)
     report = [
         "# Results\n\nWritten by `make bench`: do not edit. Compare rows, not machines.\n",
@@ -96,12 +115,7 @@ def main() -> None:
     for script, title in SCRIPTS.items():
         print(f"== {script}", flush=True)
         report.append(f"## {title}\n\n{about(script)}\n")
-        with subprocess.Popen(python(script, *sys.argv[1:]), stdout=subprocess.PIPE, text=True) as running:
-            assert running.stdout is not None
-            for line in running.stdout:
-                print(line, end="", flush=True)
-                report.append(line.rstrip("\n"))
-        if running.returncode:
+        if not run(script, quick if script == "steps.py" else quick + more, report):
             failed.append(script)
     if failed:
         sys.exit(f"RESULTS.md is as it was: {', '.join(failed)} failed")
@@ -110,6 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "-h" in sys.argv or "--help" in sys.argv:
-        sys.exit(__doc__)
     main()
