@@ -196,8 +196,9 @@ class Load:
         """Send messages over all connections for ``warm_up`` seconds, then measure for ``seconds``.
 
         Both go on, for ten times as long at most, until there are as many answers as connections: the first message of
-        each has costs of its own, and some servers answer in bursts. Returns messages per second, how busy this process was (1.0: it could not do more), and, if there were any answers, latency (median,
-        99th percentile, ms) and the processor time of process ``pid`` for a message (us). To be called once.
+        each has costs of its own, and some servers answer in bursts. Returns messages per second, how busy this
+        process was (1.0: it could not do more), and, if there were any answers, latency (median, 99th percentile, ms)
+        and the processor time of process ``pid`` for a message (us). To be called once.
         """
         frames = Frames(action)
         taken: List[float] = []
