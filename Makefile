@@ -1,7 +1,7 @@
 # Each target sets up what it needs: a virtual environment of its own, filled once and again when setup.cfg changes.
 #
 #   make test PYTHON=python3.12        another Python, which gets an environment of its own (.venv-3.12)
-#   make test ARGS="-k heartbeat -x"   arguments for pytest (or for examples/demo.py)
+#   make test ARGS="-k heartbeat -x"   arguments for pytest (or the demo, or the benchmarks)
 
 PYTHON ?= python3
 ifeq ($(origin PYTHON),file)
@@ -15,13 +15,14 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test lint format types wheel generate clean
+.PHONY: help demo test bench lint format types wheel generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
 	@echo "make test      all tests"
 	@echo "make lint      ruff: rules and format            make types      mypy --strict"
 	@echo "make format    let ruff put right what it can    make generate   write the OCPP message modules anew"
+	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--quick for rough figures"
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
 demo: $(VENV)/.ready-run
@@ -29,6 +30,9 @@ demo: $(VENV)/.ready-run
 
 test: $(VENV)/.ready-test
 	$(RUN) -m pytest $(ARGS)
+
+bench: $(VENV)/.ready-bench
+	$(RUN) benchmarks/run_all.py $(ARGS)
 
 lint: $(VENV)/.ready-dev
 	$(RUN) -m ruff check .
@@ -72,3 +76,7 @@ $(VENV)/.ready-test: $(VENV)/.made setup.cfg setup.py
 $(VENV)/.ready-dev: $(VENV)/.made setup.cfg setup.py
 	@$(PIP) install -e '.[test,dev]'
 	@touch $(VENV)/.ready-run $(VENV)/.ready-test $@
+
+$(VENV)/.ready-bench: $(VENV)/.made setup.cfg setup.py
+	@$(PIP) install -e '.[fast,bench]'
+	@touch $(VENV)/.ready-run $@

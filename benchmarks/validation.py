@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import jsonschema  # noqa: E402
+from samples import METER_VALUES  # noqa: E402
 
 from ocppj import Endpoint, Feature, PendingRequestState, parse_json_message, v16  # noqa: E402
 from ocppj.jsontext import encode  # noqa: E402
@@ -26,23 +27,6 @@ try:
 except ImportError:
     ocpp_messages = None  # type: ignore[assignment]
 
-SAMPLES: List[Dict[str, Any]] = [
-    {
-        "value": "1437.2",
-        "context": "Sample.Periodic",
-        "format": "Raw",
-        "measurand": "Energy.Active.Import.Register",
-        "location": "Outlet",
-        "unit": "Wh",
-    },
-    {"value": "230.1", "context": "Sample.Periodic", "measurand": "Voltage", "phase": "L1", "unit": "V"},
-    {"value": "15.9", "context": "Sample.Periodic", "measurand": "Current.Import", "phase": "L1", "unit": "A"},
-]
-METER_VALUES = {
-    "connectorId": 1,
-    "transactionId": 7,
-    "meterValue": [{"timestamp": "2026-01-02T03:04:05.678Z", "sampledValue": SAMPLES}],
-}
 TRANSACTION_EVENT = {
     "eventType": "Updated",
     "timestamp": "2026-01-02T03:04:05.678Z",

@@ -1,0 +1,253 @@
+"""What the benchmarks share: child processes that obey, the server kinds, repeated measuring in turn, tables.
+
+Each figure comes from two child processes: a server, and the load generator (`load.py`), which plays all charge
+points. A child says ``{"ready": ...}`` on its standard output, then answers each line on its standard input, a JSON
+object with the name of what is to be done, with a line; it ends with its input. Servers are measured in turn, round
+after round, and each figure is the median of its rounds: what disturbs the machine for a while disturbs all of them.
+
+Linux only: processor time, memory and threads of a process are read from ``/proc``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+Figures = Dict[str, float]
+
+
+class Failed(Exception):
+    """A measurement that came to nothing; the text says why."""
+
+
+# Child processes -----------------------------------------------------------------------------------------------------
+
+
+def obey(ready: Any, **tasks: Callable[..., Any]) -> None:
+    """Be a child: announce ``ready``, then do what the lines of standard input say, until they end."""
+    print(json.dumps({"ready": ready}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            reply = {"done": tasks[order.pop("do")](**order)}
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), flush=True)
+
+
+class Child:
+    """A child process, ended with the ``with`` block. ``ready`` is what it announced."""
+
+    def __init__(self, command: Sequence[str], directory: Optional[str] = None) -> None:
+        self.name = " ".join(Path(part).name for part in command[1:])
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, cwd=directory
+        )
+        self.pid = self._process.pid
+        self._rest = b""
+        try:
+            self.ready = self._reply(30)["ready"]
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def ask(self, do: str, timeout: float = 60, **arguments: Any) -> Any:
+        """Have something done; return the result. Raises `Failed` when it fails or takes ``timeout`` seconds."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise Failed(f"{self.name} has ended: {self._last_words()}") from error
+        reply = self._reply(timeout)
+        if "error" in reply:
+            raise Failed(f"{self.name}: {reply['error']}")
+        return reply["done"]
+
+    def _reply(self, timeout: float) -> Any:
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._rest:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
+                raise Failed(f"{self.name}: no reply in {timeout:g} s")
+            data = os.read(self._process.stdout.fileno(), 65536)
+            if not data:
+                raise Failed(f"{self.name} has ended: {self._last_words()}")
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return json.loads(line)
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        return " | ".join([line for line in lines if line.strip()][-3:])
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            assert stream is not None
+            try:
+                stream.close()
+            except OSError:  # what was not flushed is of no use to the dead
+                pass
+
+
+def allow_files(wanted: int) -> bool:
+    """Raise the limit of open files of this process and its children; return whether ``wanted`` can be open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard == resource.RLIM_INFINITY or hard >= wanted
+
+
+# What Linux knows of a process ---------------------------------------------------------------------------------------
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def footprint(pid: int) -> Tuple[int, int]:
+    """Return the resident memory of a process, in bytes, and how many threads it has."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) * 1024, int(fields["Threads"])
+
+
+def percentiles(seconds: Iterable[float]) -> Tuple[float, float]:
+    """Return median and 99th percentile, in milliseconds."""
+    ordered = sorted(seconds)
+    if not ordered:
+        raise Failed("nothing was measured")
+    return ordered[len(ordered) // 2] * 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000
+
+
+# Measuring -----------------------------------------------------------------------------------------------------------
+
+
+class Subject(NamedTuple):
+    """Something that is measured: its name in the tables, what starts it, and how many connections it can bear."""
+
+    name: str
+    command: Sequence[str]
+    most: int = 1_000_000
+    directory: Optional[str] = None
+
+
+def python(script: str, *arguments: str) -> List[str]:
+    """Return the command that runs one of our scripts with this Python."""
+    return [sys.executable, str(HERE / script), *arguments]
+
+
+def load() -> Child:
+    """Start a load generator."""
+    return Child(python("load.py"))
+
+
+def measure(
+    subjects: Sequence[Subject], repeat: int, once: Callable[[Subject], Figures]
+) -> Tuple[Dict[str, Figures], List[str]]:
+    """Measure each of ``subjects`` ``repeat`` times, in turn; return the medians by name, and what failed."""
+    rounds: Dict[str, List[Figures]] = {subject.name: [] for subject in subjects}
+    failures: Dict[str, str] = {}
+    for _ in range(repeat):
+        for subject in subjects:
+            if subject.name in failures:
+                continue  # it would fail again, and take its time
+            try:
+                rounds[subject.name].append(once(subject))
+            except Failed as error:
+                failures[subject.name] = str(error)
+    medians = {
+        name: {key: statistics.median(figures[key] for figures in each if key in figures) for key in each[0]}
+        for name, each in rounds.items()
+        if each
+    }
+    return medians, [f"{name}: {reason}" for name, reason in failures.items()]
+
+
+def add_ratio(results: Mapping[str, Figures], key: str, base: str, ratio: str = "ratio") -> None:
+    """Add to each result how its ``key`` compares with that of ``base``, if that was measured."""
+    if base in results and results[base][key]:
+        for figures in results.values():
+            figures[ratio] = figures[key] / results[base][key]
+
+
+def table(title: str, subjects: Sequence[Subject], results: Mapping[str, Figures], columns: Mapping[str, str]) -> str:
+    """Return a table in Markdown: a row for each subject, a column for each of ``columns`` (key: heading)."""
+    rows = [["", *columns.values()]]
+    for subject in subjects:
+        figures = results.get(subject.name, {})
+        rows.append([subject.name, *(number(figures.get(key)) for key in columns)])
+    widths = [max(len(row[at]) for row in rows) for at in range(len(columns) + 1)]
+    rows.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    lines = [
+        "| " + " | ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+        for row in rows
+    ]
+    return f"{title}\n\n" + "\n".join(line + " |" for line in lines) + "\n"
+
+
+def number(value: Optional[float]) -> str:
+    """Write a figure with three digits that matter."""
+    if value is None:
+        return "-"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def say(text: str) -> None:
+    """Print a part of the report as soon as it is known."""
+    print(text, flush=True)
+
+
+# Options -------------------------------------------------------------------------------------------------------------
+
+
+def numbers(text: str) -> List[int]:
+    """Read ``50,500``."""
+    return [int(part) for part in text.split(",")]
+
+
+def options(
+    about: Optional[str], connections: Sequence[int], quick: Sequence[int], seconds: float = 2.0
+) -> argparse.Namespace:
+    """Read the command line: what all benchmarks understand. ``--quick`` has values of its own for all of it."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--connections", type=numbers, help="how many, e.g. 50,500", metavar="N,N")
+    parser.add_argument("--seconds", type=float, help="how long each figure is measured")
+    parser.add_argument("--repeat", type=int, help="rounds, of which the median counts")
+    parser.add_argument("--only", default="", help="only what has one of these in its name", metavar="NAME,NAME")
+    parser.add_argument("--quick", action="store_true", help="a rough figure in less than 20 seconds")
+    chosen = parser.parse_args()
+    chosen.connections = chosen.connections or list(quick if chosen.quick else connections)
+    chosen.seconds = chosen.seconds or (0.3 if chosen.quick else seconds)
+    chosen.repeat = chosen.repeat or (1 if chosen.quick else 3)
+    return chosen
+
+
+def chosen_from(subjects: Iterable[Subject], only: str, connections: int = 0) -> List[Subject]:
+    """Return the subjects whose names have one of the parts in ``only``, and that bear so many connections."""
+    parts = only.split(",")
+    return [each for each in subjects if each.most >= connections and any(part in each.name for part in parts)]

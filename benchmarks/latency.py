@@ -1,0 +1,70 @@
+"""How long one call takes: `call()` of a client and of a server, against a bare round trip of the WebSocket library.
+
+    python benchmarks/latency.py --seconds 5 --repeat 5          # 1,000 calls for each "second"
+
+The client's calls are Heartbeats to a server that does nothing but answer (ceiling.py), each in a process of its own;
+the server's are ClearCaches to the load generator. A bare round trip sends and receives text and reads the JSON, no
+more. ``ratio`` compares medians with the bare one on the library that is used.
+"""
+
+from __future__ import annotations
+
+from typing import List
+
+from harness import Child, Figures, Subject, add_ratio, chosen_from, load, measure, options, python, say, table
+from subjects import absent, ceilings, has_fast, node, ocpp, ours
+
+COLUMNS = {"p50": "p50 ms", "p99": "p99 ms", "ratio": "ratio (p50)"}
+BARE_CLIENT = "bare websocket-client"
+BARE_SERVER = "bare simple-websocket"
+
+
+def callers() -> List[Subject]:
+    """Return the clients that are measured."""
+    found = [
+        Subject(BARE_CLIENT, python("callers.py", "websocket-client")),
+        Subject("bare simple-websocket", python("callers.py", "simple-websocket")),
+        Subject("ocppj", python("callers.py", "ocppj", "--plain")),
+    ]
+    if has_fast():
+        found.append(Subject("ocppj[fast]", python("callers.py", "ocppj")))
+    return found
+
+
+def from_client(subject: Subject, times: int) -> Figures:
+    """Measure one client."""
+    with Child(ceilings()[0].command) as server, Child([*subject.command, str(server.ready)]) as caller:
+        caller.ask("call", times=times // 10)  # once for what is done for the first only
+        figures: Figures = caller.ask("call", times=times)
+        return figures
+
+
+def from_server(subject: Subject, times: int) -> Figures:
+    """Measure one server."""
+    with Child(subject.command, subject.directory) as server, load() as generator:
+        generator.ask("connect", port=server.ready, count=1)
+        server.ask("call", times=times // 10)
+        figures: Figures = server.ask("call", times=times)
+        return figures
+
+
+def main() -> None:
+    chosen = options(__doc__, [1], [1])
+    times = int(chosen.seconds * 1000)
+    clients = chosen_from(callers(), chosen.only)
+    results, failures = measure(clients, chosen.repeat, lambda subject: from_client(subject, times))
+    add_ratio(results, "p50", BARE_CLIENT)
+    say(table(f"### `client.call()`, {times:,} times", clients, results, COLUMNS))
+    with node() as nodes:
+        bare = Subject(BARE_SERVER, python("ceiling.py", "caller"))
+        servers = chosen_from([bare, *ours(both=True), *ocpp(), *nodes], chosen.only)
+        results, more = measure(servers, chosen.repeat, lambda subject: from_server(subject, times))
+        add_ratio(results, "p50", BARE_SERVER)
+        say(table(f"### `server.call()`, {times:,} times", servers, results, COLUMNS))
+        for failure in [*failures, *more]:
+            say(f"- failed: {failure}")
+        say(absent(nodes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Run all benchmarks, and write what they say to RESULTS.md, with the machine and the versions of everything.
+
+    python benchmarks/run_all.py            an hour or so, on a machine that does nothing else
+    python benchmarks/run_all.py --quick    a minute, rough figures
+
+``--seconds`` and ``--repeat`` go to each benchmark that has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Dict, List
+
+from harness import HERE, ROOT, python
+from subjects import install
+
+RESULTS = HERE / "RESULTS.md"
+SCRIPTS: Dict[str, str] = {
+    "throughput.py": "Throughput",
+    "blocking.py": "Handlers that block",
+    "latency.py": "Latency",
+    "connections.py": "Connections",
+    "broadcast.py": "Broadcast",
+    "steps.py": "One message",
+}
+PACKAGES = [
+    "simple-websocket",
+    "wsproto",
+    "websocket-client",
+    "jsonschema",
+    "jsonschema-rs",
+    "orjson",
+    "ocpp",
+    "websockets",
+]
+
+
+def machine() -> List[str]:
+    """Say what the figures were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
+    return [
+        f"{models[0] if models else platform.machine()}, {len(models) or '?'} cores, {memory:.0f} GiB",
+        f"{platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}",
+    ]
+
+
+def versions() -> List[str]:
+    """Name the versions of all that is measured."""
+    found = [f"ocppj {own_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} not installed")
+    with tempfile.TemporaryDirectory(prefix="ocppj-bench-") as directory:
+        rpc = install(directory)
+    if rpc is not None:
+        node = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+        found.append(f"ocpp-rpc {rpc} on Node {node}")
+    return found
+
+
+def own_version() -> str:
+    """Name the commit that is measured, where git knows it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    try:
+        return (
+            subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+            .stdout.decode()
+            .strip()
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "of no known commit"
+
+
+def about(script: str) -> str:
+    """Return what a benchmark says about itself, but for its first line and how it is called."""
+    parts = (HERE / script).read_text().split('"""')[1].split("\n\n")
+    return "\n\n".join(part.strip() for part in [parts[0], *parts[2:]])
+
+
+def run(script: str, arguments: List[str], report: List[str]) -> bool:
+    """Run one benchmark, print what it says and add it to ``report``; return whether it succeeded."""
+    with subprocess.Popen(python(script, *arguments), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            report.append(line.rstrip("\n"))
+    return running.returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a rough figure of everything")
+    parser.add_argument("--seconds", help="how long each figure is measured")
+    parser.add_argument("--repeat", help="rounds, of which the median counts")
+    chosen = parser.parse_args()
+    quick = ["--quick"] if chosen.quick else []
+    more = [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
+    started = datetime.now(timezone.utc)
+    report = [
+        "# Results\n\nWritten by `make bench`: do not edit. Compare rows, not machines.\n",
+        "\n".join(f"- {line}" for line in [f"{started:%Y-%m-%d}", *machine(), ", ".join(versions())]) + "\n",
+    ]
+    failed = []
+    for script, title in SCRIPTS.items():
+        print(f"== {script}", flush=True)
+        report.append(f"## {title}\n\n{about(script)}\n")
+        if not run(script, quick if script == "steps.py" else quick + more, report):
+            failed.append(script)
+    if failed:
+        sys.exit(f"RESULTS.md is as it was: {', '.join(failed)} failed")
+    RESULTS.write_text("\n".join(report).rstrip() + "\n")
+    print(f"written to {RESULTS.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

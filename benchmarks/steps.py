@@ -1,0 +1,223 @@
+"""Where the time of one message goes: a server without any switch of threads, step by step, in microseconds.
+
+    python benchmarks/steps.py              --profile Heartbeat: functions by their own time
+
+The whole message is measured over a real socket with a strategy of readers that runs everything on one thread; each
+step is measured alone. What is left when the steps are taken from the whole is locks, bookkeeping and calls. "sockets"
+is send and recv at both ends, of which a server pays half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import socket
+import sys
+import threading
+import timeit
+from collections import deque
+from datetime import datetime, timezone
+from typing import Any, Callable, Collection, Deque, Dict, List, Tuple
+
+import simple_websocket
+from ceiling import _NoThread
+from harness import ROOT, Subject, say, table
+from load import Connection, Frames, frame
+from samples import MESSAGES
+
+sys.path.insert(0, str(ROOT))
+
+from ocppj import CallResult, Endpoint, Server, parse_json_message, v16
+from ocppj.validation import check_payload, use_accelerators
+from ocppj.ws.readers import Job, Readers, Source
+
+ACTIONS = {
+    "Heartbeat": (v16.HeartbeatRequest, lambda: v16.HeartbeatResponse(current_time=datetime.now(timezone.utc))),
+    "MeterValues": (v16.MeterValuesRequest, v16.MeterValuesResponse),
+}
+
+
+class Inline(Readers):
+    """Everything on the thread of whoever calls `turn`."""
+
+    def __init__(self) -> None:
+        self.added = threading.Event()
+        self._jobs: Deque[Job] = deque()
+
+    def add(self, source: Source) -> None:
+        self._source = source
+        self.added.set()
+
+    def submit(self, source: Source, job: Job) -> None:
+        self._jobs.append(job)
+
+    def wake(self, source: Source) -> None:
+        pass
+
+    def flush(self, source: Source) -> None:
+        pass
+
+    def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
+        self._source.finish()
+        while self._jobs:
+            self._jobs.popleft()()
+        return True
+
+    def turn(self) -> None:
+        """Read what is there, and run the handlers."""
+        self._source.step(False)
+        while self._jobs:
+            self._jobs.popleft()()
+
+
+class Whole:
+    """A server and a client on one thread."""
+
+    def __init__(self, action: str) -> None:
+        self._inline = Inline()
+        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline)
+        request, answer = ACTIONS[action]
+        self._server.on(request)(lambda client_id, request: answer())
+        self._server.listen(host="127.0.0.1")
+        self._client = Connection(int(self._server.url.split(":")[2].split("/")[0]), 0)
+        self._client.sock.setblocking(True)
+        while not self._client.upgraded:
+            self._client.read()
+            self._client.upgrade()
+        self._inline.added.wait(10)
+        frames = Frames(action)
+        self._frame, self._head = frames.wire[0], frames.heads[0]
+
+    def message(self) -> None:
+        """Send one, serve it, receive the answer."""
+        self._client.send(self._frame)
+        self._inline.turn()
+        if not self._client.recv(4096).startswith(self._head, 2):
+            raise ValueError("a wrong answer")
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._server.stop()
+        self._client.sock.close()
+
+
+class Sink:
+    """A socket that takes everything."""
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+
+def protocol() -> Any:
+    """Return simple-websocket's side of a connection to nowhere."""
+    fields = {"HOST": "x", "UPGRADE": "websocket", "CONNECTION": "Upgrade", "SEC_WEBSOCKET_VERSION": "13"}
+    environ: Dict[str, Any] = {"HTTP_" + name: value for name, value in fields.items()}
+    environ.update({"HTTP_SEC_WEBSOCKET_KEY": "AAAAAAAAAAAAAAAAAAAAAA==", "werkzeug.socket": Sink()})
+    return simple_websocket.Server(environ, thread_class=_NoThread)
+
+
+def sockets(there: bytes, back: bytes) -> Callable[[], None]:
+    """Return what a message and its answer cost the system."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server = listener.accept()[0]
+    for sock in (client, server):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def exchange() -> None:
+        client.send(there)
+        server.recv(65536)
+        server.send(back)
+        client.recv(4096)
+
+    return exchange
+
+
+def steps(action: str) -> List[Tuple[str, Callable[[], Any]]]:
+    """Return the steps of a message, in order."""
+    feature = next(each for profile in v16.PROFILES for each in profile if each.name == action)
+    request_type, answer = ACTIONS[action]
+    frames = Frames(action)
+    ws, response = protocol(), answer()
+    message_id = frames.heads[0].split(b'"')[1].decode()
+    payload = MESSAGES[action].payload
+    data = response.to_wire()
+    result = Endpoint(v16.PROFILES).create_call_result(response, message_id, action=action)
+
+    def receive() -> None:
+        ws.ws.receive_data(frames.wire[0])
+        ws._handle_events()
+        ws.input_buffer.clear()
+
+    ws.ws.receive_data(frames.wire[0])
+    ws._handle_events()
+    call = ws.input_buffer.pop()
+    return [
+        ("sockets", sockets(frames.wire[0], frame(1, result.to_json().encode())[4:])),
+        ("WebSocket frame to text", receive),
+        ("text to JSON values", lambda: parse_json_message(call)),
+        ("check of the request", lambda: check_payload(feature, False, payload)),
+        ("values to dataclass", lambda: request_type.from_wire(payload)),
+        ("handler", answer),
+        ("dataclass to values", response.to_wire),
+        ("check of the answer", lambda: check_payload(feature, True, data)),
+        ("values to JSON text", lambda: CallResult(result.unique_id, response, data).to_json()),
+        ("text to WebSocket frame", lambda: ws.send(result.to_json())),
+    ]
+
+
+def microseconds(function: Callable[[], object], number: int) -> float:
+    function()
+    return min(timeit.repeat(function, number=number, repeat=7)) / number * 1e6
+
+
+def column(action: str, number: int) -> Dict[str, float]:
+    """Measure all steps of a message."""
+    figures = {name: microseconds(step, number) for name, step in steps(action)}
+    figures["text to WebSocket frame"] -= figures["values to JSON text"]
+    whole = Whole(action)
+    try:
+        total = microseconds(whole.message, number)
+    finally:
+        whole.close()
+    figures["all else"] = total - sum(figures.values())
+    figures["the whole message"] = total
+    return figures
+
+
+def profile(action: str, number: int) -> None:
+    """Print which functions take the time."""
+    whole = Whole(action)
+    try:
+        with cProfile.Profile() as profiler:
+            for _ in range(number):
+                whole.message()
+    finally:
+        whole.close()
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="rough figures in some seconds")
+    parser.add_argument("--profile", choices=list(ACTIONS), help="what takes the time of this message")
+    chosen = parser.parse_args()
+    number = 300 if chosen.quick else 2000
+    if chosen.profile:
+        profile(chosen.profile, number * 10)
+        return
+    results: Dict[str, Dict[str, float]] = {}
+    columns = {}
+    for action in ACTIONS:
+        for fast in (False, True):
+            use_accelerators(fast)
+            heading = f"{action} [fast]" if fast else action
+            columns[heading] = heading
+            for name, value in column(action, number).items():
+                results.setdefault(name, {})[heading] = value
+    say(table("### One message, us", [Subject(name, []) for name in results], results, columns))
+
+
+if __name__ == "__main__":
+    main()

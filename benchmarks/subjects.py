@@ -1,0 +1,117 @@
+"""The servers that are measured, by the names that the tables give them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, List, Optional
+
+from harness import HERE, ROOT, Subject, python
+
+sys.path.insert(0, str(ROOT))
+
+from ocppj.ws import readers
+
+CEILING = "ceiling: one loop"
+THREAD_CEILING = "ceiling: a thread each"
+_PACKAGE = "ocpp-rpc@2"
+_THREADS = 2000  # with more threads than that a figure takes minutes, and is no better than with fewer
+
+#: How `Server(readers=...)` may be given; the first is the default.
+STRATEGIES = ["auto", "per-connection", "shared"] if hasattr(readers, "SharedReaders") else ["per-connection"]
+
+
+def has_fast() -> bool:
+    """Tell whether the extra "fast" is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("orjson", "jsonschema_rs"))
+
+
+def has_ocpp() -> bool:
+    """Tell whether the peers ``ocpp`` and ``websockets`` are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("ocpp", "websockets"))
+
+
+def ceilings(pause: float = 0.0, every: int = 1) -> List[Subject]:
+    """Return the servers that only parse and answer."""
+    sleep = (str(pause), str(every))
+    return [
+        Subject(CEILING, python("ceiling.py", "loop", *sleep)),
+        Subject(THREAD_CEILING, python("ceiling.py", "threads", *sleep), _THREADS),
+    ]
+
+
+def ours(pause: float = 0.0, every: int = 1, both: bool = False) -> List[Subject]:
+    """Return this library, each strategy, with the extra "fast" where it is installed; ``both``: and without."""
+    found = []
+    for strategy in STRATEGIES:
+        arguments = ["--pause", str(pause), "--every", str(every)]
+        if len(STRATEGIES) > 1:
+            arguments += ["--readers", strategy]
+        most = _THREADS if strategy == "per-connection" else 1_000_000
+        if has_fast():
+            found.append(Subject(f"ocppj[fast] {strategy}", python("ours.py", *arguments), most))
+        if both or not has_fast():
+            found.append(Subject(f"ocppj {strategy}", python("ours.py", "--plain", *arguments), most))
+    return found
+
+
+def ocpp(pause: float = 0.0, every: int = 1) -> List[Subject]:
+    """Return the package ``ocpp``, as it ships and without its pool of threads."""
+    if not has_ocpp():
+        return []
+    arguments = ["--pause", str(pause), "--every", str(every)]
+    found = [
+        Subject("ocpp", python("peers.py", *arguments)),
+        Subject("ocpp, no pool", python("peers.py", "--no-pool", *arguments)),
+    ]
+    if pause:
+        found.append(Subject("ocpp, blocking handler", python("peers.py", "--block", *arguments)))
+    return found
+
+
+@contextmanager
+def node(pause: float = 0.0, every: int = 1) -> Iterator[List[Subject]]:
+    """Install ``ocpp-rpc`` into a directory that is removed afterwards; an empty list where that cannot be done."""
+    program = shutil.which("node")
+    with tempfile.TemporaryDirectory(prefix="ocppj-bench-") as directory:
+        if program is None or install(directory) is None:
+            yield []
+        else:
+            command = [program, str(HERE / "peer_node.js"), str(pause), str(every)]
+            yield [Subject("ocpp-rpc (Node)", command, directory=directory)]
+
+
+def install(directory: str) -> Optional[str]:
+    """Have npm install ``ocpp-rpc`` into ``directory``; return its version, ``None`` if that fails."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return None
+    (Path(directory) / "package.json").write_text("{}")
+    command = [npm, "install", "--no-audit", "--no-fund", "--silent", _PACKAGE]
+    try:
+        subprocess.run(
+            command, cwd=directory, timeout=60, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        about = Path(directory, "node_modules", "ocpp-rpc", "package.json").read_text()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"ocpp-rpc cannot be installed: {error}", file=sys.stderr)
+        return None
+    return str(json.loads(about)["version"])
+
+
+def absent(nodes: List[Subject]) -> str:
+    """Say which peers are not measured, and why; empty when all are there."""
+    missing = []
+    if not has_fast():
+        missing.append('ocppj[fast]: not run, the extra "fast" is not installed')
+    if not has_ocpp():
+        missing.append('ocpp: not run, the extra "bench" is not installed (it needs Python 3.11)')
+    if not nodes:
+        missing.append("ocpp-rpc: not run, for want of node, npm or a network")
+    return "\n".join(f"- {each}" for each in missing)
