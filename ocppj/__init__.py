@@ -1,5 +1,7 @@
 """OCPP-J for Python programs that use threads: a blocking `Client` for charge points, a blocking `Server`."""
 
+from typing import TYPE_CHECKING, Any
+
 from .access import authorization_key, passwords_match
 from .calls import CallFuture
 from .client import Client
@@ -58,6 +60,9 @@ from .signing import Signer, Verifier
 from .state import PendingRequestState, ServerState
 from .ws.tls import client_tls_context, server_tls_context
 
+if TYPE_CHECKING:
+    from .durable import SQLiteQueue, SQLiteQueueMap
+
 __all__ = [
     "Call",
     "CallCanceled",
@@ -100,6 +105,8 @@ __all__ = [
     "Request",
     "RequestBundle",
     "RequestQueue",
+    "SQLiteQueue",
+    "SQLiteQueueMap",
     "Send",
     "Server",
     "ServerDispatcher",
@@ -135,3 +142,12 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the durable queues when one is asked for: they need sqlite3, which a Python may lack."""
+    if name in ("SQLiteQueue", "SQLiteQueueMap"):
+        from . import durable
+
+        return getattr(durable, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

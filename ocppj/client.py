@@ -117,7 +117,7 @@ class Client(Uplink):
         Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; it is tried
         once. With ``retry`` it is tried until it is made, with the waits of the transport's back-off in between, and
         requests may be queued meanwhile. Raises `Stopped` when `stop` was called meanwhile, `UsageError` when the
-        client is started already or has no profiles, and `QueueDamaged` when what a durable queue holds cannot be read.
+        client is started already or has no profiles, and `QueueFailed` when what a durable queue holds cannot be read.
         """
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):

@@ -239,6 +239,8 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         network = self._network
         if network is None:
             raise NotRunning("the dispatcher has no network: call set_network_server first")
+        if self.durable and self.is_running():
+            self._queue_map.get_or_create(client_id)  # read from disk now, and not while all others wait
         with self._lock:
             if not self._running:
                 raise NotRunning("the dispatcher is not running")
