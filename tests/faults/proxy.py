@@ -10,9 +10,9 @@
         proxy.cut_all()
 
 Theory of operation. One thread, one selector. A connection is a `_Link` of two sockets and two `_Flow`, one for each
-direction. What a flow reads goes in line, in pieces, each with the time at which it is due; an action (`RESET`, `END`,
-`HALF`, `FREEZE`, `DUPLICATE`) goes in line between two bytes, so that it happens exactly there. When too much is in line
-the flow stops to read, as a full network would. The controls (`Proxy.cut_all` and the like) are run by the same thread.
+direction. What a flow reads goes in line, in pieces, each with the time at which it is due; an action (`RESET`, `END`
+and so on) goes in line between two bytes, so that it happens exactly there. When too much is in line the flow stops to
+read, as a full network would. The controls (`Proxy.cut_all` and the like) are run by the same thread.
 
 The random numbers of a connection depend on the seed and its number alone. The seed is printed, which pytest shows
 when a test fails; ``OCPPJ_FAULT_SEED`` sets it.
@@ -26,9 +26,10 @@ import struct
 import threading
 import time
 from collections import Counter, deque
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Deque, Optional, Set, Tuple, Union
 
 __all__ = ["DUPLICATE", "END", "FREEZE", "HALF", "NO_FAULTS", "RESET", "Faults", "Plan", "Proxy", "no_plan"]
 
@@ -217,8 +218,8 @@ class Proxy:
         return int(self._ask(lambda: len(self._links)))
 
     def cut_all(self, how: str = RESET) -> int:
-        """Cut every connection there is, with `RESET` or `END`; return how many."""
-        return int(self._ask(lambda: [self._cut(link, how) for link in list(self._links)].__len__()))
+        """Cut every connection there is, with `RESET`, `END` or `HALF`; return how many."""
+        return self.cut_some(1.0, how)
 
     def cut_some(self, share: float, how: str = RESET) -> int:
         """Cut that share of the connections (0 to 1, but at least one), chosen at random; return how many."""
@@ -254,16 +255,10 @@ class Proxy:
         self.close()
 
     def _ask(self, what: Callable[[], Any]) -> Any:
-        done, answer = threading.Event(), []  # type: Tuple[threading.Event, List[Any]]
-
-        def run() -> None:
-            answer.append(what())
-            done.set()
-
-        self._commands.append(run)
+        answer: "Future[Any]" = Future()
+        self._commands.append(lambda: answer.set_result(what()))
         self._alarm.send(b"x")
-        assert done.wait(10), "the proxy's thread does not answer"
-        return answer[0]
+        return answer.result(10)
 
     # Its thread
 
@@ -359,21 +354,21 @@ class Proxy:
     def _perform(self, link: _Link, flow: _Flow, action: str) -> None:
         if action in (RESET, END):
             self._cut(link, action)
-            return
-        self.counts[action] += 1
-        if action == HALF:
-            flow.end()
-        elif action == FREEZE:
-            flow.thaws = time.monotonic() + flow.faults.freeze_for
+        elif action == HALF:
+            self._cut(link, action, flow)
+        else:
+            self.counts[action] += 1
+            if action == FREEZE:
+                flow.thaws = time.monotonic() + flow.faults.freeze_for
 
-    def _cut(self, link: _Link, how: str) -> None:
+    def _cut(self, link: _Link, how: str, flow: Optional[_Flow] = None) -> None:
         self.counts[how] += 1
         if how == RESET:
             self._drop(link, reset=True)
             return
-        for flow in link.flows:
-            flow.thaws = 0.0
-            flow.end()
+        for each in link.flows if how == END else (flow or random.choice(link.flows),):
+            each.thaws = 0.0
+            each.end()
         self._watch(link)
 
     def _freeze_all(self, until: float) -> int:

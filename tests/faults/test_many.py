@@ -93,10 +93,8 @@ def test_peers_that_never_read_delay_nobody_else():
             over.set()
 
         run_threads([call_good_ones, call_mute_one, wait_for_deaf_ones], 40)
-        print(
-            f"{len(calls.took)} calls, at most {calls.slowest:.2f} s; {len(timeouts.took)} timeouts, at most "
-            f"{timeouts.slowest:.2f} s; requests to deaf peers: {[type(each.exception(0)).__name__ for each in futures]}"
-        )
+        print(f"{len(calls.took)} calls, at most {calls.slowest:.2f} s")
+        print(f"{len(timeouts.took)} timeouts, at most {timeouts.slowest:.2f} s")
     assert all(isinstance(future.exception(0), (CallTimeout, ConnectionLost)) for future in futures)
     assert len(calls.took) > 100
     assert calls.slowest < seconds(1)
@@ -108,7 +106,7 @@ def test_thousands_of_requests_time_out_at_once(server):
     allow_files(2 * MANY + 200)
     with Crowd(server.url, MANY, "MUTE", answers=False) as mute, Crowd(server.url, 1, "GOOD", answers=True) as good:
         connected(server, mute, good)
-        print("connected", time.perf_counter(), threading.active_count())
+        print(f"{threading.active_count()} threads")
         calls = Stopwatch()
         timeout = seconds(5)
         began = time.monotonic()
@@ -127,7 +125,7 @@ def test_thousands_of_requests_time_out_at_once(server):
 
         run_threads([call_the_good_one, wait_for_all], 60)
         ended = time.monotonic()
-        print("sent in", sent - began, "all ended after", ended - sent, "slowest", calls.slowest, len(calls.took))
+        print(f"sent in {sent - began:.2f} s, ended {ended - sent:.2f} s after that; one call {calls.slowest:.2f} s")
         assert all(isinstance(future.exception(0), CallTimeout) for future in futures)
         assert ended - sent < timeout + seconds(3)
         assert calls.slowest < seconds(2)
@@ -149,7 +147,7 @@ def test_thousands_of_clients_are_called_at_once(server):
         futures = {identity: server.send_request(identity, data(identity)) for identity in good.ids}
         for identity, future in futures.items():
             assert future.result(seconds(20)).data == identity
-        print("send_request:", time.monotonic() - began)
+        print(f"send_request: {time.monotonic() - began:.2f} s")
         began = time.monotonic()
 
         def call(identities):
@@ -157,7 +155,7 @@ def test_thousands_of_clients_are_called_at_once(server):
                 assert server.call(identity, data(identity)).data == identity
 
         run_threads([lambda part=good.ids[n::50]: call(part) for n in range(50)], 60)
-        print("call:", time.monotonic() - began)
+        print(f"call: {time.monotonic() - began:.2f} s")
         assert good.calls == 2 * MANY
         assert len(server._calls) == 0
         assert not server._state.has()

@@ -196,6 +196,15 @@ def test_cut_all_cuts_frozen_connections_too(how):
         assert pair.proxy.cut_some(0.5) == (0 if how == RESET else 1)
 
 
+def test_half_closes_from_outside_end_one_direction():
+    with Pair() as pair:
+        assert pair.proxy.cut_some(0, HALF) == 1
+        pair.client.sendall(TEXT)
+        pair.server.sendall(TEXT)
+        assert sorted(read(sock, len(TEXT)) for sock in (pair.server, pair.client)) == [b"", TEXT]
+        assert pair.proxy.connections() == 1
+
+
 def test_one_seed_makes_one_plan():
     def plans(seed):
         made = []

@@ -10,10 +10,11 @@ import gc
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from functools import partial
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 from ocppj import Client, NotRunning, Server, TransportError, UnknownClient, v16
 from ocppj.handlers import Frame
@@ -48,6 +49,7 @@ class Ledger:
 
     def __init__(self, capacity: int = 1 << 16) -> None:
         self.kinds: "Counter[str]" = Counter()  # how futures and calls ended
+        self.durations: Deque[float] = deque(maxlen=10_000)  # seconds that the last answered `call`s took
         self.begun = 0
         self._capacity = capacity
         self._lock = threading.Lock()
@@ -163,7 +165,6 @@ class Caller:
         self._refused_for = seconds(refused_for)
         self._sent = 0
         self._pause = threading.Event()
-        self.durations: Optional[List[float]] = None  # seconds that answered calls took, where they are wanted
 
     def call(self, call: Callable[[Any], Any]) -> None:
         """Call and wait, one after the other."""
@@ -196,8 +197,7 @@ class Caller:
         began = time.monotonic()
         try:
             how = "answered" if call(data(text)).data == text else "an answer to something else"
-            if self.durations is not None:
-                self.durations.append(time.monotonic() - began)
+            self._ledger.durations.append(time.monotonic() - began)
         except Exception as error:
             how = type(error).__name__
         message_id = self._ledger.last()
@@ -276,20 +276,22 @@ class Fleet:
             eventually(lambda client=client: connect(client), 30)  # type: ignore[misc]
 
     def callers(self, more: Callable[[], bool], window: int = 10) -> List[Callable[[], None]]:
-        """Return what calls in four ways over each connection, to be run on threads."""
+        """Return what calls in four ways over each connection until ``more()`` is false, to be run on threads."""
         ways: List[Callable[[], None]] = []
         for client in self.clients:
-            name, ledger = client.id, self.ledger
-            to_client, queue_to_client = _bound(self.server.call, name), _bound(self.server.send_request, name)
+            to_client = f"server to {client.id}"
             ways += [
-                lambda name=name, call=client.call: Caller(f"{name} call", ledger, more).call(call),  # type: ignore
-                lambda name=name, send=client.send_request: Caller(f"{name} send", ledger, more).send(send, window),  # type: ignore
-                lambda name=name, call=to_client: Caller(f"server to {name} call", ledger, more).call(call),  # type: ignore
-                lambda name=name, send=queue_to_client: Caller(f"server to {name} send", ledger, more).send(  # type: ignore
-                    send, window
+                partial(self._caller(f"{client.id} call", more).call, client.call),
+                partial(self._caller(f"{client.id} send", more).send, client.send_request, window),
+                partial(self._caller(f"{to_client} call", more).call, partial(self.server.call, client.id)),
+                partial(
+                    self._caller(f"{to_client} send", more).send, partial(self.server.send_request, client.id), window
                 ),
             ]
         return ways
+
+    def _caller(self, name: str, more: Callable[[], bool]) -> Caller:
+        return Caller(name, self.ledger, more)
 
     def check_idle(self) -> None:
         """Check, while everybody is connected still, that no table holds a request that has ended."""
@@ -332,10 +334,6 @@ class Fleet:
             self.close()
         else:
             self._stack.close()
-
-
-def _bound(method: Callable[..., Any], client_id: str) -> Callable[[Any], Any]:
-    return lambda request: method(client_id, request)
 
 
 def run_threads(targets: List[Callable[[], None]], timeout: float) -> None:
