@@ -194,6 +194,7 @@ class Proxy:
         self._waiting: Set[_Link] = set()  # those with something in line
         self._commands: Deque[Callable[[], None]] = deque()
         self._stopping = False
+        self._error: Optional[BaseException] = None  # what its thread died of
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._listener.setblocking(False)
         self._alarm, self._woken = socket.socketpair()
@@ -244,9 +245,12 @@ class Proxy:
     def close(self) -> None:
         """Cut every connection, and end."""
         self._stopping = True
-        self._alarm.send(b"x")
+        with suppress(OSError):  # the thread may have ended already
+            self._alarm.send(b"x")
         self._thread.join(10)
         assert not self._thread.is_alive(), "the proxy does not end"
+        if self._error is not None:
+            raise self._error
 
     def __enter__(self) -> "Proxy":
         return self
@@ -275,6 +279,8 @@ class Proxy:
                 for link in list(self._waiting):
                     if link in self._links:
                         self._pass_on(link)
+        except BaseException as error:
+            self._error = error
         finally:
             for link in list(self._links):
                 self._drop(link, reset=True)
