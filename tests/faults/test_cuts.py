@@ -59,23 +59,25 @@ def cuts(number, random):
     return faults(), faults()
 
 
+@pytest.mark.parametrize("resend", [False, True], ids=["once", "resend"])
 @pytest.mark.timeout(seconds(180))
-def test_every_call_ends_once_however_connections_break():
-    ledger = Ledger(4 * CALLS)
+def test_every_call_ends_once_however_connections_break(resend):
+    """With ``resend`` a request may be delivered, and then answered, once on each of two connections."""
+    ledger = Ledger(2 * CALLS, resend)
     with Fleet(CLIENTS, cuts, ledger, timeout=seconds(1)) as fleet:
         fleet.connect()
-        run_threads(fleet.callers(Quota(CALLS)), 150)
+        run_threads(fleet.callers(Quota(CALLS // 2)), 150)
         fleet.check_idle()
         print(ledger.begun, ledger.kinds, fleet.proxy.counts, sum(fleet.reconnects.values()), "reconnects")
         # Response handlers run on the dispatcher's thread, after the future has ended.
         eventually(lambda: ledger.count("response") >= ledger.kinds["answered"])
         assert ledger.violations() == []
         assert set(ledger.kinds) <= {"answered", "ConnectionLost", "CallTimeout", "UnknownClient"}
-        assert ledger.kinds["answered"] > 0.8 * CALLS
+        assert ledger.kinds["answered"] > 0.7 * CALLS // 2
         if CALLS >= 20_000:
-            assert fleet.proxy.counts[RESET] > 20
-            assert fleet.proxy.counts[END] > 10
-            assert fleet.proxy.counts[HALF] > 10
+            assert fleet.proxy.counts[RESET] > 10
+            assert fleet.proxy.counts[END] > 3
+            assert fleet.proxy.counts[HALF] > 3
 
 
 @pytest.mark.parametrize("fault", [DUPLICATE, HALF])
