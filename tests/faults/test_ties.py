@@ -1,4 +1,4 @@
-"""An answer that comes in the very moment in which its request is given up: handlers are told of one end, not of two."""
+"""An answer that comes in the moment in which its request is given up: handlers are told of one end, not of two."""
 
 import pytest
 
@@ -35,7 +35,7 @@ class ServerGivesUp(_GivesUp, DefaultServerDispatcher):
 
 
 @pytest.fixture(params=["client", "server"])
-def side(request, make_client, make_server, raw_client, raw_server):  # noqa: F811
+def side(request, make_client, make_server, raw_client, raw_server):
     if request.param == "client":
         return ClientSide(make_client, raw_server, dispatcher=ClientGivesUp()).connect()
     return ServerSide(make_server, raw_client, dispatcher=ServerGivesUp()).connect()
