@@ -5,7 +5,6 @@ A `Crowd` speaks just enough WebSocket and OCPP for that. A server cannot tell i
 
 import json
 import re
-import resource
 import selectors
 import socket
 import struct
@@ -24,6 +23,7 @@ _AT_ONCE = 100  # handshakes
 
 def allow_files(count: int) -> None:
     """See that this process may have ``count`` descriptors; skip the test where it may not."""
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         if hard != resource.RLIM_INFINITY and hard < count:
