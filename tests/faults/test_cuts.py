@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from ocppj import Client, DefaultClientDispatcher, Server, TransportError, v16
+from ocppj.durable import SQLiteQueue
 from tests.faults.proxy import DUPLICATE, END, FREEZE, HALF, NO_FAULTS, RESET, Faults, Proxy, no_plan
 from tests.faults.traffic import Fleet, Ledger, alive, data, done, errors_logged, quick_backoff, run_threads
 from tests.helpers import eventually, seconds
@@ -219,3 +220,12 @@ def test_queued_requests_keep_their_order_and_arrive_once_at_most():
     assert seen.arrived == [text for text in seen.sent if text in set(seen.arrived)]
     assert seen.answered <= set(seen.arrived)
     assert len(seen.arrived) > 100
+
+
+@pytest.mark.timeout(seconds(120))
+def test_every_durable_request_arrives_at_least_once_and_in_order(tmp_path):
+    seen = send_through_faults(
+        lambda: DefaultClientDispatcher(SQLiteQueue(tmp_path / "requests.db")), some_cuts, 100, timeout=20.0
+    )
+    check_each_arrives_in_order(seen)
+    assert seen.answered == set(seen.sent)

@@ -29,8 +29,8 @@ __all__ = ["Caller", "Fleet", "Ledger", "alive", "data", "errors_logged", "quick
 
 
 def quick_backoff() -> Backoff:
-    """Return delays of 10 to 80 ms: wait_minimum, random_range, repeat_times."""
-    return Backoff(0.01, 0.02, 1)
+    """Return delays of 10 to 80 ms."""
+    return Backoff(retry_back_off_wait_minimum=0.01, retry_back_off_random_range=0.02, retry_back_off_repeat_times=1)
 
 
 def data(text: str) -> v16.DataTransferRequest:
