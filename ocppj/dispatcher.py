@@ -72,10 +72,11 @@ class ClientDispatcher(ABC):
         """
 
     @abstractmethod
-    def complete_request(self, message_id: str) -> None:
+    def complete_request(self, message_id: str) -> Optional[bool]:
         """Release the pending request, because its answer came, and send the next.
 
-        An id that is not the pending one is logged and changes nothing.
+        An id that is not the pending one is logged and changes nothing; false is returned then: the request has ended
+        in another way, and who ended it has told the handlers. ``None`` is taken for true.
         """
 
     @abstractmethod
@@ -151,8 +152,11 @@ class ServerDispatcher(ABC):
         """
 
     @abstractmethod
-    def complete_request(self, client_id: str, message_id: str) -> None:
-        """Release that client's pending request, because its answer came, and send the next."""
+    def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
+        """Release that client's pending request, because its answer came, and send the next.
+
+        Returns what `ClientDispatcher.complete_request` does.
+        """
 
     @abstractmethod
     def delete_client(self, client_id: str) -> None:

@@ -149,8 +149,8 @@ class Downlinks(Running):
         if count is not None:
             count(reason)
 
-    def _complete(self, client_id: str, message_id: str) -> None:
-        self._dispatcher.complete_request(client_id, message_id)
+    def _complete(self, client_id: str, message_id: str) -> bool:
+        return self._dispatcher.complete_request(client_id, message_id) is not False
 
     def _retry(self, client_id: str, message_id: str, error: OCPPError) -> bool:
         return False

@@ -112,12 +112,13 @@ class Lane:
         for bundle, failure in failed:
             self._cancel(bundle, failure)
 
-    def complete(self, message_id: str) -> None:
-        """Release the pending request, because its answer came, and send the next."""
+    def complete(self, message_id: str) -> bool:
+        """Release the pending request, because its answer came, and send the next; return whether it was pending."""
         if self._release(message_id) is None:
             get_logger().warning("request %r is completed but not pending", message_id)
-            return
+            return False
         self.send_next()
+        return True
 
     def retry(self, message_id: str, error: object) -> bool:
         """Hold the pending request, which the peer failed to process, to send it again; return whether it may be."""

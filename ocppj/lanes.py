@@ -164,10 +164,9 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
             raise NotRunning("the dispatcher is not running")
         lane.push(bundle)
 
-    def complete_request(self, message_id: str) -> None:
+    def complete_request(self, message_id: str) -> bool:
         lane = self._lane
-        if lane is not None:
-            lane.complete(message_id)
+        return lane is not None and lane.complete(message_id)
 
     def cancel_request(self, message_id: str, error: CallFailed) -> bool:
         lane = self._lane
@@ -274,10 +273,9 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
             raise UnknownClient(f"no client {client_id!r} is connected")
         lane.push(bundle)
 
-    def complete_request(self, client_id: str, message_id: str) -> None:
+    def complete_request(self, client_id: str, message_id: str) -> bool:
         lane = self._get_lane(client_id)
-        if lane is not None:
-            lane.complete(message_id)
+        return lane is not None and lane.complete(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
         lane = self._get_lane(client_id)

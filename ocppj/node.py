@@ -63,8 +63,11 @@ class Node(Answering):
         """Give ``bundle`` to the dispatcher."""
 
     @abstractmethod
-    def _complete(self, client_id: str, message_id: str) -> None:
-        """Tell the dispatcher that the answer came."""
+    def _complete(self, client_id: str, message_id: str) -> bool:
+        """Tell the dispatcher that the answer came; return whether it did before any other end of the request.
+
+        If not, handlers have been told of that end, and are told of no other.
+        """
 
     @abstractmethod
     def _retry(self, client_id: str, message_id: str, error: OCPPError) -> bool:
@@ -279,24 +282,24 @@ class Node(Answering):
         if message_id is None or self._pending(connection.client_id).get(message_id) is None:
             return
         open_call = self._calls.take(connection.client_id, message_id)
-        self._complete(connection.client_id, message_id)
+        first = self._complete(connection.client_id, message_id)
         if error.message_type == MessageType.CALL_RESULT:
             self._send_result_error(connection, message_id, replacement or OCPPError(error.code, error.description))
         if open_call is not None:
             failure = InvalidResponse(error, message_id)
             open_call.fail(failure)
-            if self._handlers.canceled is not None:
+            if first and self._handlers.canceled is not None:
                 self._guarded(self._handlers.canceled, connection.client_id, message_id, open_call.request, failure)
 
     def _receive_result(self, connection: Connection, result: CallResult) -> None:
         assert isinstance(result.payload, Payload)
         signature = self.check_signature(result, connection.client_id)
         open_call = self._calls.take(connection.client_id, result.unique_id)
-        self._complete(connection.client_id, result.unique_id)
+        first = self._complete(connection.client_id, result.unique_id)
         if open_call is not None:
             open_call.answer(result.payload, signature)
         handler = self._handlers.response
-        if handler is not None:
+        if first and handler is not None:
             self._submit(connection, handler, connection.client_id, result.payload, result.unique_id)
 
     def _receive_result_error(self, connection: Connection, message: CallResultError) -> None:
@@ -312,10 +315,10 @@ class Node(Answering):
         if self._retry(connection.client_id, message.unique_id, error):
             return
         open_call = self._calls.take(connection.client_id, message.unique_id)
-        self._complete(connection.client_id, message.unique_id)
+        first = self._complete(connection.client_id, message.unique_id)
         if open_call is not None:
             open_call.fail(error)
-        if self._handlers.error is not None:
+        if first and self._handlers.error is not None:
             self._submit(connection, self._handlers.error, connection.client_id, error, error.details)
 
 

@@ -144,8 +144,8 @@ class Uplink(Running):
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
         self._dispatcher.send_request(bundle)
 
-    def _complete(self, client_id: str, message_id: str) -> None:
-        self._dispatcher.complete_request(message_id)
+    def _complete(self, client_id: str, message_id: str) -> bool:
+        return self._dispatcher.complete_request(message_id) is not False
 
     def _retry(self, client_id: str, message_id: str, error: OCPPError) -> bool:
         return self._dispatcher.retry_request(message_id, error)
