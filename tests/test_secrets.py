@@ -135,7 +135,7 @@ def play_successes(scene):
         def shut_out():
             with contextlib.suppress(OcppjError):  # it may be let in just yet, and be there a moment later
                 server.disconnect(scene.user)
-            return "cannot reconnect" in scene.everything.text
+            return "the server refused the connection: HTTP 401" in scene.everything.text
 
         eventually(shut_out)
         client.stop()
