@@ -130,7 +130,8 @@ class Client(Uplink):
             if retry:
                 self._dispatcher.pause()
                 self._dispatcher.start()
-            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], retry)
+            again: Any = {"retry": True} if retry else {}  # a transport of the program's own need not know of it
+            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **again)
         except BaseException as error:
             stopped = not self._started
             self.stop()

@@ -212,6 +212,7 @@ class Lane:
 
     def _send(self, bundle: RequestBundle) -> Optional[CallFailed]:
         """Write the request that was taken, if it is wanted still; return why it is to be canceled, if it is."""
+        pauses = self._pauses
         try:
             unfit = self._check(bundle) if self._check is not None else None
             if unfit is None:
@@ -222,7 +223,7 @@ class Lane:
         except Exception as error:
             if self._queue.durable:
                 get_logger().warning("request %r could not be written, and is kept: %s", bundle.message_id, error)
-                self._stall(bundle)
+                self._stall(bundle, pauses)
                 return None
             get_logger().warning("request %r could not be written: %s", bundle.message_id, error)
             words = f"the request could not be written: {error}"
@@ -249,11 +250,14 @@ class Lane:
         deadline, self._deadline = self._deadline, None
         return deadline
 
-    def _stall(self, bundle: RequestBundle) -> None:
-        """Put a request that could not be written back, and send nothing for some seconds."""
+    def _stall(self, bundle: RequestBundle, pauses: int) -> None:
+        """Put a request that could not be written back, and send nothing for some seconds.
+
+        Unless the lane was paused since ``pauses`` were counted: if it is no more, the connection is back already.
+        """
         deadline = None
         with self._lock:
-            self._stalled = True
+            self._stalled = self._paused or pauses == self._pauses
             if self._pending is bundle:
                 deadline = self._unsend(bundle)
         if deadline is not None:

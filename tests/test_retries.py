@@ -306,6 +306,20 @@ def test_and_at_once_when_the_connection_is_back():
     assert side.sent == ["1", "1"]
 
 
+def test_a_write_that_fails_because_the_connection_was_lost_and_is_back_waits_for_nothing():
+    side = ClientSide(queue=Durable()).start()
+
+    def lose(message_id):
+        side.network.act = lambda message_id: None
+        side.dispatcher.pause()
+        side.dispatcher.resume()
+        side.network.fail(message_id)
+
+    side.network.act = lose
+    side.send("1")
+    assert side.sent == ["1", "1"]
+
+
 def test_a_durable_request_is_resent_after_a_pause_unless_told_otherwise():
     side = ClientSide(queue=Durable()).start()
     side.send("1")

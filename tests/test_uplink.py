@@ -73,6 +73,11 @@ def regain(client, raw, clock):
     eventually(lambda: not client._dispatcher.is_paused())
 
 
+def held(client):
+    """Wait until a request waits to be sent again, its wait counted from now."""
+    eventually(lambda: not client._state.has() and client._timeouts.pending() == 1)
+
+
 def test_with_resend_a_pending_request_is_sent_again_with_its_id(make, raw_server, clock):
     client = connect(make(resend=True), raw_server)
     future, behind = client.send_request(HEARTBEAT), client.send_request(HEARTBEAT)
@@ -118,6 +123,7 @@ def test_a_transaction_message_that_is_refused_is_sent_again(make, raw_server, c
     future = client.send_request(START)
     frame = raw_server.receive()
     raw_server.send([4, frame[1], "InternalError", "not now", {}])
+    held(client)
     meanwhile = client.send_request(HEARTBEAT)
     overtaker = raw_server.receive()
     assert overtaker[1] == meanwhile.message_id
@@ -127,7 +133,7 @@ def test_a_transaction_message_that_is_refused_is_sent_again(make, raw_server, c
     clock.advance(60)
     assert raw_server.receive() == frame
     clock.advance(30)
-    eventually(lambda: not client._state.has())
+    held(client)
     clock.advance(120)
     assert raw_server.receive() == frame
     raw_server.send([3, frame[1], STARTED_WIRE])
@@ -143,7 +149,7 @@ def test_the_last_refusal_is_told(make, raw_server, clock):
     connect(client, raw_server)
     future = client.send_request(START)
     raw_server.send([4, raw_server.receive()[1], "InternalError", "not now", {}])
-    eventually(lambda: not client._state.has())
+    held(client)
     clock.advance(60)
     raw_server.send([4, raw_server.receive()[1], "GenericError", "never", {}])
     with pytest.raises(OCPPError, match="never"):
