@@ -202,6 +202,10 @@ class WireChannel:
         """See `readers.Source.wants_write`."""
         return self._wire.wants_write()
 
+    def watch(self, notify: Callable[[], None]) -> bool:
+        """See `readers.Source.watch`."""
+        return self._wire.watch(notify)
+
     def next_deadline(self) -> Optional[float]:
         """See `readers.Source.next_deadline`."""
         with self._lock:
@@ -220,18 +224,10 @@ class WireChannel:
         """See `readers.Source.step`."""
         self._wire.reader = threading.get_ident()
         try:
-            if self._wire.wait(self.next_deadline() if block else time.monotonic()):
-                self._keepalive.heard(time.monotonic())
-                self._read()
-        except Violation as violation:
-            self._complain(violation)
-        except OSError as error:
-            self._lose(error)
-            return False
-        except Exception as error:  # a library met something it did not foresee
-            get_logger().exception("%s: cannot read what the peer sent", self._id)
-            self._complain(Violation(1002, type(error).__name__))
-        return self._go_on(time.monotonic())
+            return self._step(block)
+        finally:
+            if not block:
+                self._wire.reader = None
 
     def finish(self) -> None:
         """See `readers.Source.finish`."""
@@ -242,6 +238,7 @@ class WireChannel:
             self._finished = True
             verdict = self._verdict
         assert verdict is not None
+        self._wire.reader = threading.get_ident()
         self._wire.release()
         try:
             self._owner.on_end(self, verdict)
@@ -250,6 +247,35 @@ class WireChannel:
             self.ended.set()
 
     # Inside --------------------------------------------------------------------------------------------------------
+
+    def _step(self, block: bool) -> bool:
+        try:
+            if block:
+                ready = self._wire.wait(self.next_deadline())
+            else:
+                ready = True  # or not: then nothing is received
+                self._write()
+            if ready:
+                before = self._wire.received
+                self._read()
+                if self._wire.received != before:
+                    self._keepalive.heard(time.monotonic())
+        except Violation as violation:
+            self._complain(violation)
+        except OSError as error:
+            self._lose(error)
+            return False
+        except Exception as error:  # a library met something it did not foresee
+            get_logger().exception("%s: cannot read what the peer sent", self._id)
+            self._complain(Violation(1002, type(error).__name__))
+        return self._go_on(time.monotonic())
+
+    def _write(self) -> None:
+        """Write what is in line, as far as that needs no waiting; cut the connection if it is overdue."""
+        if self._wire.wants_write() or self._wire.write_deadline() is not None:
+            outlet = self._wire.outlet
+            if outlet is not None:
+                outlet.flush()
 
     def _flush(self, left: bool) -> None:
         """Have the rest of what this thread sent written, when bytes were ``left`` in line.

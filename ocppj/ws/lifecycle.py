@@ -25,8 +25,9 @@ from .channel import WireChannel, check_close_code
 from .handlers import Handlers
 from .keepalive import check_interval
 from .options import check_not_negative, check_positive, check_text
-from .readers import Readers, ThreadPerConnection, join_all
+from .readers import join_all
 from .registry import end_channels
+from .strategy import ReadersOption, readers_maker
 from .urls import connection_url
 from .wire import Wire
 
@@ -220,7 +221,7 @@ class ClientCore(Handlers):
         ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
-        readers: Callable[[], Readers] = ThreadPerConnection,
+        readers: ReadersOption = "per-connection",
     ) -> None:
         super().__init__()
         check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
@@ -229,7 +230,7 @@ class ClientCore(Handlers):
         self.reconnect = reconnect
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.close_timeout = close_timeout
-        self.make_readers = readers
+        self.make_readers = readers_maker(readers)
         self.backoff = backoff if isinstance(backoff, Backoff) else backoff()
         self._max_message_size = max_message_size
         self._ping_interval = check_interval(ping_interval)

@@ -18,7 +18,7 @@ import itertools
 import threading
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
@@ -36,6 +36,10 @@ _PING = object()
 _PONG = object()
 
 
+def _nobody() -> None:
+    """Whom to notify when nobody watches."""
+
+
 class _MemoryWire:
     """One end of a pipe: a `wire.Wire`."""
 
@@ -47,6 +51,9 @@ class _MemoryWire:
         self._inbox: Deque[Any] = deque()
         self._close_sent = False
         self._cut = False
+        self._notify: Callable[[], None] = _nobody  # called, without the lock, when something has come
+        #: How much was taken out of the inbox.
+        self.received = 0
 
     @property
     def outlet(self) -> None:
@@ -55,6 +62,11 @@ class _MemoryWire:
     def fileno(self) -> int:
         """Return -1: there is no descriptor."""
         return -1
+
+    def watch(self, notify: Callable[[], None]) -> bool:
+        """See `wire.Wire.watch`."""
+        self._notify = notify
+        return True
 
     def wait(self, deadline: Optional[float]) -> bool:
         """See `wire.Wire.wait`."""
@@ -79,6 +91,7 @@ class _MemoryWire:
     def _next(self) -> Any:
         with self._changed:
             if self._inbox:
+                self.received += 1
                 return self._inbox.popleft()
             if self._cut:
                 raise TransportError("the connection was lost")
@@ -112,6 +125,7 @@ class _MemoryWire:
             if self._close_sent or self._cut:
                 raise TransportError("the connection is closed")
             self._put(text)
+        self.peer._notify()
         return False
 
     def send_ping(self) -> bool:
@@ -132,6 +146,8 @@ class _MemoryWire:
         with self._changed:
             self._cut = self.peer._cut = True
             self._changed.notify_all()
+        self._notify()
+        self.peer._notify()
 
     def release(self) -> None:
         """See `wire.Wire.release`."""
@@ -141,12 +157,14 @@ class _MemoryWire:
         with self._changed:
             if not self._close_sent:
                 self._put(item)
+        self.peer._notify()
 
     def _put_last(self, item: PeerClose) -> None:
         with self._changed:
             if not self._close_sent:
                 self._close_sent = True
                 self._put(item)
+        self.peer._notify()
 
     def _put(self, item: Any) -> None:
         """Condition held."""

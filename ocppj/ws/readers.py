@@ -1,109 +1,26 @@
-"""Who reads which connection, and who runs its handlers.
+"""Who reads which connection: the strategies (see `ocppj.ws.reading` for what all of them promise).
 
-A `Source` is the reading side of a channel. `Readers` decides on which threads sources are stepped and jobs are run;
-nothing a handler can see depends on which `Readers` it is. Whatever the strategy:
-
-* a source is stepped by one thread at a time, and `Source.finish` is called once, after its last step;
-* the jobs of one source run one at a time, in order, never on the thread that submits them and never on one that
-  the source's next step waits for: a job may block, and its connection is still read;
-* jobs submitted while a source finishes run after all others, and then nothing of the source is left.
-
-`ThreadPerConnection` gives each source a reader thread and, from its first job on, a dispatcher thread; a flusher
-thread for all of them writes what others left in line, while there is such a thing.
+`ThreadPerConnection` gives each source a reader thread and, from its first job on, a dispatcher thread: names in a
+debugger, and one connection's trouble stays its own; a flusher thread for all of them writes what others left in line,
+while there is such a thing. `SharedReaders` (`ocppj.ws.shared`) serves thousands of
+connections with one thread, and more while handlers block. `ocppj.ws.strategy` chooses.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import nullcontext, suppress
-from typing import Any, Callable, Collection, ContextManager, Deque, List, Optional, Protocol, Tuple
+from contextlib import suppress
+from typing import Any, Callable, Collection, Deque, List, Optional, Tuple
 
 from ..settings import get_logger
-from .flusher import Flusher, Outlet
+from .flusher import Flusher
 from .polling import remaining
+from .reading import Job, Readers, Source, join_all
+from .shared import SharedReaders
 
-__all__ = ["Job", "Readers", "Source", "ThreadPerConnection"]
-
-
-Job = Callable[[], None]
-
-
-class Source(Protocol):
-    """The reading side of a channel."""
-
-    #: What the `Readers` keeps with this source. Nobody else touches it.
-    seat: Any
-
-    @property
-    def name(self) -> str:
-        """The name its threads are called after."""
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when there is something to step for; -1 if there is none."""
-
-    @property
-    def outlet(self) -> Optional[Outlet]:
-        """What writes the bytes in line; ``None`` if there never are any."""
-
-    def step(self, block: bool) -> bool:
-        """Read what is there and deliver it, write what is in line; return false when the connection has ended.
-
-        With ``block``, wait until something is there, or until `next_deadline`, writing meanwhile.
-        """
-
-    def next_deadline(self) -> Optional[float]:
-        """Return the time (`time.monotonic`) at which `step` must be called though nothing came; ``None``: never."""
-
-    def wants_write(self) -> bool:
-        """Whether `step` must be called when the descriptor becomes writable."""
-
-    def expire(self) -> None:
-        """End the connection if its closing is overdue. May be called by any thread."""
-
-    def finish(self) -> None:
-        """Release what the connection holds and tell its handler."""
-
-
-class Readers(ABC):
-    """A strategy."""
-
-    @abstractmethod
-    def add(self, source: Source) -> None:
-        """Begin to step ``source``. Raises ``RuntimeError`` when that is impossible: then `give_up` is to be called."""
-
-    def give_up(self, source: Source) -> None:
-        """Finish, on this thread, a ``source`` that could not be added. Its jobs are run as always."""
-        source.finish()
-
-    @abstractmethod
-    def submit(self, source: Source, job: Job) -> None:
-        """Run ``job`` on the handler thread of ``source``, after all jobs submitted before, never on this thread."""
-
-    @abstractmethod
-    def wake(self, source: Source) -> None:
-        """Take notice that the closing deadline of ``source`` was set by a thread that does not read it."""
-
-    @abstractmethod
-    def flush(self, source: Source) -> None:
-        """Take notice that a thread that neither reads ``source`` nor waits left bytes in line: have them written.
-
-        Raises ``RuntimeError`` or ``OSError`` when that is impossible.
-        """
-
-    def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message."""
-        return nullcontext()
-
-    @abstractmethod
-    def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """Discard the jobs not begun, and wait ``timeout`` seconds for all threads; return whether they are gone.
-
-        To be called when all sources have been told to end. The calling thread, and those whose ident is in
-        ``exempt``, are not waited for. Jobs that are submitted while a source finishes are still run.
-        """
+__all__ = ["Job", "Readers", "SharedReaders", "Source", "ThreadPerConnection", "join_all"]
 
 
 class _Seat:
@@ -150,15 +67,23 @@ class _Seat:
 
 
 class ThreadPerConnection(Readers):
-    """A thread ``ocppj-reader-<name>`` for each source, and ``ocppj-dispatcher-<name>`` from its first job on."""
+    """A thread ``ocppj-reader-<name>`` for each source, and ``ocppj-dispatcher-<name>`` from its first job on.
 
-    def __init__(self) -> None:
+    ``limit`` is for `take_seat`.
+    """
+
+    def __init__(self, limit: Optional[int] = None) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
         self._threads: List[threading.Thread] = []
         self._prune_at = 32
         self._seats: "set[_Seat]" = set()
         self._stopping = False
         self._flusher = Flusher(self._start)
+
+    def for_endpoint(self) -> "ThreadPerConnection":
+        """Return one of its own for the endpoint: nothing is shared."""
+        return ThreadPerConnection()
 
     def add(self, source: Source) -> None:
         """Start the reader thread of ``source``."""
@@ -213,13 +138,10 @@ class ThreadPerConnection(Readers):
         """See `Readers.stop`."""
         deadline = time.monotonic() + timeout
         self._flusher.stop()
+        self.discard()
         with self._lock:
-            self._stopping = True
             seats, threads = list(self._seats), list(self._threads)
         for seat in seats:
-            count = seat.discard()
-            if count:
-                get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
             if seat.reader in (None, threading.get_ident()):
                 seat.dismiss()  # the source ends after this call: what waits for that would keep us waiting
         gone = join_all(threads, deadline, exempt)
@@ -227,13 +149,30 @@ class ThreadPerConnection(Readers):
             late = [thread for thread in self._threads if thread not in threads]
         return join_all(late, deadline, exempt) and gone
 
-    def _seat(self, source: Source) -> _Seat:
+    def discard(self) -> None:
+        """Begin to stop: discard the jobs not begun, and those to come."""
         with self._lock:
-            if source.seat is None:
+            self._stopping = True
+            seats = list(self._seats)
+        for seat in seats:
+            count = seat.discard()
+            if count:
+                get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
+
+    def take_seat(self, source: Source, otherwise: Callable[[Source], Any]) -> None:
+        """Give ``source`` a seat, if it has none: of these readers, or what ``otherwise`` makes when they are full."""
+        with self._lock:
+            if source.seat is None and self._limit is not None and len(self._seats) >= self._limit:
+                source.seat = otherwise(source)
+            elif source.seat is None:
                 source.seat = _Seat(source.name)
                 self._seats.add(source.seat)
-            seat: _Seat = source.seat
-            return seat
+
+    def _seat(self, source: Source) -> _Seat:
+        if source.seat is None:
+            self.take_seat(source, lambda source: _Seat(source.name))
+        seat: _Seat = source.seat
+        return seat
 
     def _start(self, thread: threading.Thread) -> None:
         """Start ``thread``, and remember it for `stop`. Raises ``RuntimeError`` when there can be no more threads."""
@@ -282,26 +221,3 @@ def _cancel(timer: Optional[threading.Timer]) -> None:
         timer.cancel()
         with suppress(RuntimeError):  # it is not started yet: then it ends as soon as it is
             timer.join(1.0)
-
-
-def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Collection[int] = ()) -> bool:
-    """Join ``threads`` until ``deadline``; return whether all ended. Neither this thread nor the exempt are joined.
-
-    ``exempt`` is looked at again and again: two threads that stop the same endpoint must not wait for each other.
-    """
-    all_gone = True
-    pause = threading.Event()
-    for thread in threads:
-        while thread is not threading.current_thread() and thread.ident not in exempt:
-            left = deadline - time.monotonic()
-            try:
-                thread.join(max(0.0, min(left, 0.05)))
-                if not thread.is_alive():
-                    break
-            except RuntimeError:  # made, and about to be started by another thread
-                pause.wait(0.001)
-            if left <= 0:
-                get_logger().warning("the thread %s does not end", thread.name)
-                all_gone = False
-                break
-    return all_gone

@@ -33,8 +33,9 @@ from .httpwire import BadRequest, Headers
 from .keepalive import check_interval
 from .limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, source_of
 from .options import check_not_negative, check_positive
-from .readers import Readers, ThreadPerConnection
+from .readers import Readers
 from .stats import Stats, Tally, judge_close
+from .strategy import ReadersOption, readers_maker
 from .urls import PathTemplate
 from .wire import Wire
 
@@ -115,7 +116,7 @@ class ServerCore(Handlers):
         no_subprotocol: str = "close",
         default_subprotocol: Optional[str] = None,
         prefer: str = "client",
-        readers: Callable[[], Readers] = ThreadPerConnection,
+        readers: ReadersOption = "auto",
     ) -> None:
         super().__init__()
         if duplicates not in ("replace", "reject"):
@@ -135,7 +136,7 @@ class ServerCore(Handlers):
         self._ping_interval = check_interval(ping_interval)
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
-        self._make_readers = readers
+        self._make_readers = readers_maker(readers)
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
 

@@ -70,6 +70,8 @@ class SafeSocket:
         self._at = 0  # what of _inbox is read already
         self._eof = False
         self._timeout: Optional[float] = None
+        #: How many bytes were read.
+        self.received = 0
         #: The thread that reads now, which therefore never waits in a write.
         self.reader_ident: Optional[int] = None
 
@@ -329,6 +331,7 @@ class SafeSocket:
                 if data is None and self._shut:
                     data = b""
             if data:
+                self.received += len(data)
                 return data
             if data is not None:
                 self._eof = True

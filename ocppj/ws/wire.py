@@ -49,6 +49,10 @@ class Wire(Protocol):
     reader: Optional[int]
 
     @property
+    def received(self) -> int:
+        """A number that has grown when something has been received."""
+
+    @property
     def outlet(self) -> Optional[Outlet]:
         """What writes the bytes in line; ``None`` if there never are any."""
 
@@ -73,6 +77,9 @@ class Wire(Protocol):
 
     def write_deadline(self) -> Optional[float]:
         """Return until when what was left in line must be out (`time.monotonic`)."""
+
+    def watch(self, notify: Callable[[], None]) -> bool:
+        """See `readers.Source.watch`."""
 
     def send_text(self, text: str, wait: bool) -> bool:
         """Send a text frame; with ``wait``, wait until it is out, but on the reading thread. Raises `TransportError`.
@@ -123,6 +130,11 @@ class SocketWire:
         self.sock.reader_ident = ident
 
     @property
+    def received(self) -> int:
+        """See `Wire.received`."""
+        return self.sock.received
+
+    @property
     def outlet(self) -> Outlet:
         """See `Wire.outlet`."""
         return self.sock
@@ -142,6 +154,10 @@ class SocketWire:
     def write_deadline(self) -> Optional[float]:
         """See `Wire.write_deadline`."""
         return self.sock.write_deadline
+
+    def watch(self, notify: Callable[[], None]) -> bool:
+        """Return false: there is a descriptor."""
+        return False
 
     def discard(self) -> None:
         """See `Wire.discard`."""

@@ -10,6 +10,7 @@ import pytest
 from ocppj.clock import ManualClock
 from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ocppj.ws import registry
+from ocppj.ws.agenda import Agenda
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, open_files
@@ -18,13 +19,15 @@ from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, ope
 class Pair:
     """Makes servers and clients of one transport, and stops them in the end."""
 
-    def __init__(self, transport):
+    def __init__(self, transport, readers):
         self.name = transport.name
+        self.readers = readers
         self._transport = transport
         self._made = []
 
     def server(self, listen=True, subprotocols=OCPP, **options):
         options.setdefault("close_timeout", seconds(1))
+        options.setdefault("readers", self.readers)
         server = self._transport.server(**options)
         self._made.append(server)
         log = Log(server)
@@ -35,6 +38,7 @@ class Pair:
     def client(self, url=None, identity="CP_1", subprotocols=OCPP, **options):
         options.setdefault("reconnect", False)
         options.setdefault("close_timeout", seconds(1))
+        options.setdefault("readers", self.readers)
         client = self._transport.client(**options)
         self._made.append(client)
         log = Log(client)
@@ -52,9 +56,14 @@ class Pair:
             made.stop()
 
 
+@pytest.fixture(params=["per-connection", "shared"])
+def readers(request):
+    return request.param
+
+
 @pytest.fixture(params=[Sockets, Tls, Memory], ids=lambda transport: transport.name)
-def pair(request):
-    pair = Pair(request.param())
+def pair(request, readers):
+    pair = Pair(request.param(), readers)
     yield pair
     pair.stop()
 
@@ -487,14 +496,13 @@ def test_what_handlers_raise_is_logged_and_changes_nothing(pair, caplog):
     eventually(lambda: caplog.text.count("ZeroDivisionError") == 4)
 
 
-def test_jobs_run_in_order_on_a_thread_of_their_own(pair):
+def test_jobs_run_in_order_and_not_where_they_are_submitted(pair):
     _, server_log, client, _ = pair.both()
     ran = []
     done = threading.Event()
 
     def submit(channel, text):
-        here = threading.get_ident()
-        channel.submit(lambda: ran.append((text, threading.get_ident() != here)))
+        channel.submit(lambda: ran.append((text, not channel.read_here)))
         if text == "99":
             channel.submit(done.set)
 
@@ -820,7 +828,7 @@ def test_ctrl_c_in_a_connected_handler_is_for_the_main_thread(pair):
     server_log.close()
 
 
-def test_no_thread_to_read_with_is_the_end(pair, monkeypatch, caplog):
+def test_nothing_to_read_with_is_the_end(pair, monkeypatch, caplog):
     server, server_log = pair.server()
     ran = Recorder()
     server_log.on_connected = lambda channel: channel.submit(lambda: ran("connected"))
@@ -832,12 +840,16 @@ def test_no_thread_to_read_with_is_the_end(pair, monkeypatch, caplog):
             raise RuntimeError("can't start new thread")
         start(thread)
 
+    def open_(agenda, seat, fd):
+        raise OSError("too many")
+
     monkeypatch.setattr(threading.Thread, "start", start_)
+    monkeypatch.setattr(Agenda, "open", open_)
     pair.client(server.url)
     assert ran.wait(2) == [("connected",), ("disconnected",)]
     assert server_log.close().code == 1006
-    eventually(lambda: not [t for t in threading.enumerate() if t.name == "ocppj-dispatcher-CP_1"])
-    assert not server._run.readers._seats
+    eventually(lambda: not server._run.readers._seats)
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith(("ocppj-disp", "ocppj-work"))])
     assert "no thread to read it" in caplog.text
 
 
