@@ -154,7 +154,7 @@ class Agenda:
         self._watched += 1
         if seat.wanted:
             self.line_up(seat)
-        return self._set_due(seat, due) or (changed and self._poller is not None and not self._poller.live)
+        return self.set_due(seat, due) or (changed and self._poller is not None and not self._poller.live)
 
     def begin_finish(self, seat: Seat) -> None:
         """Forget the descriptor, which is about to be closed. A step has begun."""
@@ -270,6 +270,15 @@ class Agenda:
         self._round = len(self._line)
         return busy
 
+    def set_due(self, seat: Seat, due: Optional[float]) -> bool:
+        """See that the source is stepped at ``due``; return whether that is the first of all deadlines."""
+        if due is None or not seat.open or (seat.due is not None and seat.due <= due):
+            return False
+        seat.due = due
+        entry = (due, next(self._numbers), seat)
+        heapq.heappush(self._heap, entry)
+        return self._heap[0] is entry
+
     def take_poller(self) -> Optional[Poller]:
         """Return the poller, which is to be closed: the last thread leaves."""
         poller, self._poller = self._poller, None
@@ -283,12 +292,3 @@ class Agenda:
         self._poller.arm(seat.fd, events, seat.events, seat)
         seat.events = events
         return True
-
-    def _set_due(self, seat: Seat, due: Optional[float]) -> bool:
-        """See that the source is stepped at ``due``; return whether that is the first of all deadlines."""
-        if due is None or (seat.due is not None and seat.due <= due):
-            return False
-        seat.due = due
-        entry = (due, next(self._numbers), seat)
-        heapq.heappush(self._heap, entry)
-        return self._heap[0] is entry

@@ -147,23 +147,21 @@ class Crew:
             with self.lock:
                 me.visits += 1
                 me.seat = None
-                over = agenda.over
-                if over:
+                self._settle(me)
+                if me.holds:
+                    seat = me.seat = agenda.pop(ident, self._selecting)
+                over = seat is None and agenda.over
+                if seat is not None:
+                    errands = self._watched()
+                elif over:
                     errands = self._leave(me)
+                elif me.holds and agenda.selects and not self._selecting:
+                    select = self._selecting = True
+                    timeout = agenda.timeout(time.monotonic())
                 else:
-                    self._settle(me)
-                    if me.holds:
-                        seat = me.seat = agenda.pop(ident, self._selecting)
-                        select = seat is None and agenda.selects and not self._selecting
-                    if seat is not None:
-                        errands = self._watched()
-                    elif select:
-                        self._selecting = True
-                        timeout = agenda.timeout(time.monotonic())
-                    else:
-                        self._unhold(me)
-                        self._idle.append(me)
-                        errands = [] if agenda.empty else self.rouse()
+                    self._unhold(me)
+                    self._idle.append(me)
+                    errands = [] if agenda.empty else self.rouse()
             run(errands)
             if over or seat is not None:
                 return seat

@@ -100,13 +100,16 @@ class _Part(Readers):
 
     def wake(self, source: Source) -> None:
         """See `Readers.wake`."""
+        due = source.next_deadline()
         with self._pool.crew.lock:
             seat = self._seat(source)
-        self._pool.poke(seat)
+        self._pool.poke(seat, due)
 
     def flush(self, source: Source) -> None:
         """See `Readers.flush`."""
-        self.wake(source)  # the step writes, and says whether it wants to write more
+        with self._pool.crew.lock:
+            seat = self._seat(source)
+        self._pool.poke(seat)  # the step writes, and says whether it wants to write more
 
     def waiting(self) -> ContextManager[Any]:
         """See `Readers.waiting`."""
@@ -182,11 +185,12 @@ class _Pool:
         self.agenda = Agenda(make_selector, max_handlers)
         self.crew = Crew(self.agenda, self.visit, max_handlers + _RESERVE)
 
-    def poke(self, seat: Seat) -> None:
-        """Have the source stepped."""
+    def poke(self, seat: Seat, due: Optional[float] = None) -> None:
+        """Have the source stepped, and looked at when it is ``due``, though a step may be blocked then."""
         with self.crew.lock:
             self.agenda.want(seat)
-            errands = [] if self.agenda.empty else self.crew.rouse()
+            sooner = self.agenda.set_due(seat, due)
+            errands = self.crew.rouse() if sooner or not self.agenda.empty else []
         run(errands)
 
     def visit(self, seat: Seat, ident: int) -> None:

@@ -1,60 +1,45 @@
-"""ThreadPerConnection, with sources made for the purpose."""
+"""What all readers promise, with sources made for the purpose; and the threads of ThreadPerConnection."""
 
 import threading
 import time
 
 import pytest
 
-from ocppj.ws.readers import ThreadPerConnection
+from ocppj.ws.readers import SharedReaders, ThreadPerConnection
+from ocppj.ws.strategy import AutoReaders
 from tests.helpers import Recorder, eventually, seconds
+from tests.ws.sources import FakeSource
 
 
-class FakeSource:
-    """Ends when told so."""
+def ours(*names):
+    return [t for t in threading.enumerate() if t.name.startswith(tuple(f"ocppj-{name}" for name in names or ("",)))]
 
-    def __init__(self, name="CP_1"):
-        self.seat = None
-        self.name = name
-        self.go = threading.Event()
-        self.end = threading.Event()
-        self.steps = Recorder()
-        self.finished = Recorder()
-        self.on_finish = lambda: None
-        self.deadline = None
-        self.expired = Recorder()
 
-    def fileno(self):
-        return -1
+MAKERS = {
+    "per-connection": ThreadPerConnection,
+    "shared": SharedReaders,
+    "auto-own": AutoReaders,
+    "auto-shared": lambda: AutoReaders(0),
+}
 
-    def step(self, block):
-        self.steps(threading.current_thread().name)
-        assert self.end.wait(seconds(10))
-        return False
 
-    def next_deadline(self):
-        return self.deadline
-
-    def wants_write(self):
-        return False
-
-    def expire(self):
-        self.expired()
-        self.end.set()
-
-    def finish(self):
-        self.on_finish()
-        self.finished(threading.current_thread().name)
+@pytest.fixture(params=MAKERS)
+def readers(request):
+    readers = MAKERS[request.param]()
+    yield readers
+    assert readers.stop(seconds(5))
 
 
 @pytest.fixture
-def readers():
+def own():
+    """Threads of their own."""
     readers = ThreadPerConnection()
     yield readers
     assert readers.stop(seconds(5))
 
 
-def test_names_and_one_finish(readers):
-    source = FakeSource()
+def test_names_and_one_finish(own):
+    readers, source = own, FakeSource()
     ran = Recorder()
     readers.add(source)
     readers.submit(source, lambda: ran(threading.current_thread().name))
@@ -62,14 +47,26 @@ def test_names_and_one_finish(readers):
     source.end.set()
     assert source.finished.wait(1) == [("ocppj-reader-CP_1",)]
     assert source.steps.calls == [("ocppj-reader-CP_1",)]
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-")])
+    eventually(lambda: not ours())
 
 
-def test_no_dispatcher_without_a_job(readers):
-    source = FakeSource()
+def test_one_finish_and_nothing_is_left(readers):
+    source, ran = FakeSource(), Recorder()
     readers.add(source)
+    readers.submit(source, ran)
+    ran.wait(1)
+    source.end.set()
+    eventually(lambda: not ours(), 4)
+    readers.wake(source)
+    assert len(source.finished.calls) == 1
+    assert len(ran.calls) == 1
+
+
+def test_no_dispatcher_without_a_job(own):
+    source = FakeSource()
+    own.add(source)
     source.steps.wait(1)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ocppj-dispatcher")]
+    assert not ours("dispatcher")
     source.end.set()
 
 
@@ -107,13 +104,14 @@ def test_stop_discards_what_is_not_begun_but_not_what_finish_submits(readers, ca
     assert discarded.calls == []
 
 
-def test_stop_is_bounded_and_names_who_does_not_end(caplog):
-    readers, source = ThreadPerConnection(), FakeSource("SLOW")
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_stop_is_bounded_and_names_who_does_not_end(make, caplog):
+    readers, source = make(), FakeSource("SLOW")
     readers.add(source)
     begun = time.monotonic()
     assert not readers.stop(seconds(0.2))
     assert time.monotonic() - begun < seconds(2)
-    assert "ocppj-reader-SLOW" in caplog.text
+    assert "SLOW" in caplog.text
     source.end.set()
     assert readers.stop(seconds(5))
 
@@ -128,8 +126,28 @@ def test_stop_does_not_wait_for_its_own_thread(readers):
 
 def test_wake_ends_a_source_whose_closing_is_overdue(readers):
     source = FakeSource()
+    source.step = lambda block: not source.end.wait(seconds(10) if block else 0)
     readers.add(source)
     source.deadline = time.monotonic() + seconds(0.1)
+    readers.wake(source)
+    if not ours("reader"):
+        source.step = lambda block: time.monotonic() < source.deadline
+    source.finished.wait(1)
+
+
+def test_a_source_whose_step_is_blocked_is_expired(readers):
+    """The reader does not see that the closing is overdue: somebody else does."""
+    source = FakeSource()
+
+    def step(block):
+        source.steps()
+        assert source.end.wait(seconds(10))
+        return False
+
+    readers.add(source)
+    source.steps.wait(1)
+    source.step = step
+    source.deadline = time.monotonic() + seconds(0.2)
     readers.wake(source)
     source.expired.wait(1)
     source.finished.wait(1)
@@ -142,14 +160,14 @@ def test_a_source_that_ends_in_time_is_not_expired(readers):
     readers.wake(source)
     source.end.set()
     source.finished.wait(1)
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-close")])
+    eventually(lambda: not ours("close"))
     readers.wake(source)
     assert source.expired.calls == []
 
 
-def test_a_timer_that_is_about_to_start_does_not_keep_a_source_from_finishing(readers):
+def test_a_timer_that_is_about_to_start_does_not_keep_a_source_from_finishing(own):
     source = FakeSource()
-    readers.add(source)
+    own.add(source)
     source.steps.wait(1)
     source.seat.timer = threading.Timer(60, source.expire)
     source.seat.timer._ident = 1  # as it is for a moment, before it counts as started
@@ -170,16 +188,21 @@ def test_no_error_ends_a_dispatcher_or_leaves_a_seat(readers, caplog, error):
     def fail(*_):
         raise error
 
+    def step(block):
+        if block:
+            source.end.wait(seconds(10))
+        return True if not source.end.is_set() else fail()
+
     source, ran = FakeSource(), Recorder()
-    source.step = lambda block: (source.end.wait(seconds(10)), fail())
+    source.step = step
     source.on_finish = fail
     readers.add(source)
     readers.submit(source, fail)
     readers.submit(source, ran)
     ran.wait(1)
     source.end.set()
-    eventually(lambda: source.seat.finished and not readers._seats)
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-")])
+    eventually(lambda: source.seat.finished and not getattr(readers, "_seats", None))
+    eventually(lambda: not ours())
     for story in ("a job failed", "reading failed", "finishing failed"):
         assert story in caplog.text
 
@@ -199,7 +222,7 @@ def test_stop_on_a_reader_thread_does_not_wait_for_its_dispatcher(readers):
     readers.add(source)
     assert result.wait(1) == [(True, True)]
     assert ran.wait(2) == [("job",), ("finish",)]
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-")])
+    eventually(lambda: not ours())
 
 
 def test_jobs_from_many_threads_run_one_at_a_time(readers):
@@ -221,6 +244,52 @@ def test_jobs_from_many_threads_run_one_at_a_time(readers):
     eventually(lambda: len(ran) == 800)
 
 
-def test_waiting_does_nothing():
-    with ThreadPerConnection().waiting():
+def test_waiting_is_nothing_where_no_handler_runs(readers):
+    with readers.waiting():
         pass
+
+
+def test_who_waits_in_a_job_is_served_by_others(readers):
+    """Each source's job waits for the job of the next."""
+    sources = [FakeSource(f"CP_{number}") for number in range(30)]
+    events = [threading.Event() for _ in sources]
+    done = Recorder()
+
+    def job(number):
+        if number + 1 < len(sources):
+            readers.submit(sources[number + 1], lambda: job(number + 1))
+            with readers.waiting():
+                done(events[number + 1].wait(seconds(10)))
+        events[number].set()
+
+    for source in sources:
+        readers.add(source)
+    readers.submit(sources[0], lambda: job(0))
+    assert done.wait(29) == [(True,)] * 29
+    for source in sources:
+        source.end.set()
+
+
+def test_a_source_that_cannot_be_added_is_given_up_on_this_thread(readers):
+    source, ran = FakeSource(), Recorder()
+    source.on_finish = lambda: readers.submit(source, lambda: ran("finish"))
+    readers.submit(source, lambda: ran("before"))
+    readers.give_up(source)
+    assert source.finished.calls == [(threading.current_thread().name,)]
+    assert ran.wait(2) == [("before",), ("finish",)]
+    eventually(lambda: not ours())
+
+
+def test_what_one_endpoint_uses_is_not_stopped_with_another(readers):
+    one, two = readers.for_endpoint(), readers.for_endpoint()
+    if one is readers:
+        return  # these serve one endpoint
+    first, second, ran = FakeSource("CP_1"), FakeSource("CP_2"), Recorder()
+    one.add(first)
+    two.add(second)
+    first.end.set()
+    assert one.stop(seconds(5))
+    two.submit(second, ran)
+    ran.wait(1)
+    second.end.set()
+    assert two.stop(seconds(5))
