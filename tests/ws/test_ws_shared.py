@@ -1,0 +1,565 @@
+"""SharedReaders: fairness, lending and retiring, deadlines, what a message costs, and a long random schedule."""
+
+import random
+import selectors
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from ocppj import Client, Server, v16
+from ocppj.errors import UsageError
+from ocppj.ws import crew
+from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.readers import SharedReaders
+from tests.helpers import Recorder, eventually, seconds
+from tests.ws.sources import FakeSource, PairSource
+from tests.ws.support import OCPP, PATH, Log
+
+NAMES = ["EpollSelector", "KqueueSelector", "DevpollSelector", "PollSelector", "SelectSelector"]
+SELECTORS = [getattr(selectors, name) for name in NAMES if hasattr(selectors, name)]
+
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ocppj-worker")]
+
+
+@pytest.fixture
+def readers():
+    readers = SharedReaders()
+    yield readers
+    assert readers.stop(seconds(5))
+
+
+@pytest.fixture
+def sources(readers):
+    """Makes sources, and closes those that were added before the readers are stopped."""
+    made = []
+
+    def make(count, on_data=lambda source, data: None):
+        made.extend(PairSource(f"CP_{number}", on_data) for number in range(len(made), len(made) + count))
+        return made[-count:]
+
+    yield make
+    for source in made:
+        source.close()
+        if source.seat is not None:
+            source.finished.wait(1)
+
+
+@pytest.fixture
+def no_lending(monkeypatch):
+    monkeypatch.setattr(crew, "_LOOK", 3600.0)
+
+
+# One thread ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_any_selector_does(sources, selector):
+    readers = SharedReaders(selector=selector)
+    got = Recorder()
+    on_data = lambda source, data: readers.submit(source, lambda: got(source.name, data))  # noqa: E731
+    made = sources(20, on_data)
+    for source in made:
+        readers.add(source)
+        source.steps.wait(1)
+    for number in range(1, 4):
+        for source in made:
+            source.far.send(b"x")
+        got.wait(20 * number)
+    block = threading.Event()
+    readers.submit(made[0], lambda: block.wait(seconds(10)))
+    for source in made:  # by another worker, who changes what the selector waits for
+        source.far.send(b"y")
+    got.wait(79)
+    assert (made[0].name, b"y") not in got.calls
+    late = sources(1, on_data)[0]
+    readers.add(late)
+    late.far.send(b"late")
+    got.wait(80)
+    block.set()
+    got.wait(81)
+    for source in [*made, late]:
+        source.close()
+        source.finished.wait(1)
+    assert readers.stop(seconds(5))
+
+
+def test_an_idle_connection_costs_no_thread_and_nobody_wakes(sources, readers):
+    made = sources(200)
+    for source in made:
+        readers.add(source)
+    made[-1].steps.wait(1)
+    state = readers._pool.crew
+    eventually(lambda: state._parked and state._selecting)
+    visits = [worker.visits for worker in state._workers]
+    assert not threading.Event().wait(seconds(0.1))
+    assert [worker.visits for worker in state._workers] == visits
+    assert len(workers()) == 1
+    assert state._parked
+
+
+CALLS = Counter()
+
+
+class Counting(selectors.DefaultSelector):
+    def __getattribute__(self, name):
+        if name in ("register", "unregister", "modify", "select"):
+            CALLS[name] += 1
+        return super().__getattribute__(name)
+
+
+def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources):
+    CALLS.clear()
+    readers = SharedReaders(selector=Counting)
+    handled = Recorder()
+    (source,) = sources(1, lambda source, data: readers.submit(source, handled))
+    others = sources(300)
+    for each in [source, *others]:
+        readers.add(each)
+        each.steps.wait(1)
+    eventually(lambda: readers._pool.crew._selecting)
+    asked = Counter()
+    for each in others:
+        each.next_deadline = lambda: asked.update(["deadline"])
+    before = Counter(CALLS)
+    for number in range(200):
+        source.far.send(b"x")
+        handled.wait(number + 1)
+    eventually(lambda: readers._pool.crew._selecting)
+    after = Counter(CALLS)
+    assert [after[name] - before[name] for name in ("register", "modify", "unregister")] == [0, 0, 0]
+    assert after["select"] - before["select"] <= 201
+    assert not asked  # a message of one connection is nothing to the others
+    for each in [source, *others]:
+        each.close()
+        each.finished.wait(1)
+    assert readers.stop(seconds(5))
+
+
+def test_nobody_is_served_twice_while_another_waits(sources, readers, no_lending):
+    """Each of three sources brings many jobs at once; a fourth comes later, and waits for one round."""
+    order, go, last = [], threading.Event(), Recorder()
+
+    def on_data(source, data):
+        for _ in data:
+            readers.submit(source, lambda: order.append(source.name))
+        readers.submit(source, last)
+
+    greedy = sources(3, on_data)
+    (late,) = sources(1, on_data)
+    for source in [*greedy, late]:
+        readers.add(source)
+        source.steps.wait(1)
+    begun = threading.Event()
+    readers.submit(late, lambda: (begun.set(), go.wait(seconds(10))))
+    assert begun.wait(seconds(10))
+    for source in greedy:
+        source.far.send(b"x" * 50)
+    late_at = []
+
+    def come():
+        late_at.append(len(order))
+        late.far.send(b"x")
+
+    readers.submit(greedy[0], come)
+    go.set()
+    last.wait(4)
+    assert Counter(order) == {"CP_0": 50, "CP_1": 50, "CP_2": 50, "CP_3": 1}
+    mine = [name for name in order if name != "CP_3"]
+    for at in range(len(mine)):
+        counts = Counter(mine[:at])
+        assert max(counts.values(), default=0) - min(counts[name] for name in ("CP_0", "CP_1", "CP_2")) <= 2
+    assert order.index("CP_3") - late_at[0] <= 8
+
+
+# Deadlines ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_is_stepped_when_it_is_due(readers):
+    source = FakeSource()
+    due = Recorder()
+
+    def step(block):
+        now = time.monotonic()
+        if source.deadline and now >= source.deadline:
+            due(now - source.deadline)
+            source.deadline = now + seconds(0.05) if len(due.calls) < 5 else None
+        return not source.end.is_set()
+
+    source.step = step
+    source.deadline = time.monotonic() + seconds(0.05)
+    readers.add(source)
+    assert all(late < seconds(2) for (late,) in due.wait(5))
+    source.end.set()
+
+
+def test_deadlines_of_sources_that_ended_are_forgotten(readers):
+    for number in range(500):
+        source = FakeSource(f"CP_{number}")
+        source.deadline = time.monotonic() + 3600
+        readers.add(source)
+        source.steps.wait(1)
+        source.end.set()
+        source.finished.wait(1)
+    eventually(lambda: len(readers._pool.agenda._heap) < 70)
+
+
+# Lending and retiring -----------------------------------------------------------------------------------------------
+
+
+def test_workers_are_lent_to_blocked_handlers_and_retire(sources, readers, monkeypatch):
+    monkeypatch.setattr(crew, "_PATIENCE", seconds(0.2))
+    go, begun, got = threading.Event(), Recorder(), Recorder()
+    made = sources(60, lambda source, data: got(source.name))
+    for source in made:
+        readers.add(source)
+        readers.submit(source, lambda: (begun(), go.wait(seconds(20))))
+    begun.wait(60)
+    for source in made:  # all of them are still read
+        source.far.send(b"x")
+    got.wait(60)
+    assert len(workers()) > 60
+    go.set()
+    eventually(lambda: len(workers()) == 1)
+    made[0].far.send(b"x")
+    got.wait(61)
+
+
+def test_a_blocked_step_delays_its_own_connection_alone(sources, readers):
+    go, begun, got = threading.Event(), threading.Event(), Recorder()
+    (slow,) = sources(1, lambda source, data: (begun.set(), go.wait(seconds(10))))
+    others = sources(5, lambda source, data: got(source.name))
+    for source in [slow, *others]:
+        readers.add(source)
+    slow.far.send(b"x")
+    assert begun.wait(seconds(10))
+    steps = len(slow.steps.calls)
+    slow.far.send(b"more")
+    for number in range(1, 4):
+        for source in others:
+            source.far.send(b"x")
+        got.wait(5 * number)
+    assert len(slow.steps.calls) == steps
+    go.set()
+    slow.steps.wait(steps + 1)
+
+
+def test_a_job_of_a_connection_whose_step_is_blocked_is_run(sources, readers):
+    ran, result = threading.Event(), Recorder()
+
+    def on_data(source, data):
+        readers.submit(source, ran.set)
+        result(ran.wait(seconds(10)))
+
+    (source,) = sources(1, on_data)
+    readers.add(source)
+    source.far.send(b"x")
+    assert result.wait(1) == [(True,)]
+
+
+def test_at_most_so_many_handlers_and_answers_are_read_meanwhile(sources):
+    readers = SharedReaders(max_handlers=3)
+    go, begun, got = threading.Event(), Recorder(), Recorder()
+    made = sources(20, lambda source, data: got(source.name))
+    for source in made:
+        readers.add(source)
+        readers.submit(source, lambda: (begun(), go.wait(seconds(10))))
+    begun.wait(3)
+    for source in made:
+        source.far.send(b"x")
+    got.wait(20)
+    assert len(begun.calls) == 3
+    assert len(workers()) <= 5
+    go.set()
+    begun.wait(20)
+    for source in made:
+        source.close()
+    assert readers.stop(seconds(5))
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_no_handlers_cannot_be(number):
+    with pytest.raises(ValueError, match="max_handlers"):
+        SharedReaders(max_handlers=number)
+
+
+def test_no_thread_for_the_first_connection_is_an_error(monkeypatch, caplog):
+    readers, source = SharedReaders(), FakeSource()
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (_ for _ in ()).throw(RuntimeError("no more")))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no thread"):
+            readers.add(source)
+    assert caplog.text.count("cannot start") == 1
+    monkeypatch.setattr(threading.Thread, "start", start)
+    readers.give_up(source)
+    assert len(source.finished.calls) == 1
+    other = FakeSource("CP_2")
+    readers.add(other)
+    other.end.set()
+    other.finished.wait(1)
+    assert readers.stop(seconds(5))
+
+
+def test_a_source_that_nobody_tells_of_is_refused(readers):
+    source = FakeSource("CP_9")
+    source.watch = lambda notify: False
+    with pytest.raises(RuntimeError, match="CP_9"):
+        readers.add(source)
+
+
+def test_a_selector_that_is_full_is_an_error():
+    full, source = SharedReaders(selector=selectors.SelectSelector), FakeSource()
+    source.fileno = lambda: 5000
+    with pytest.raises(RuntimeError, match="select"):
+        full.add(source)
+    full.give_up(source)
+    assert len(source.finished.calls) == 1
+
+
+# Several endpoints --------------------------------------------------------------------------------------------------
+
+
+def test_one_object_serves_many_endpoints_and_is_stopped_by_its_maker():
+    readers = SharedReaders()
+    network = MemoryNetwork()
+    server = network.server(readers=readers)
+    log = Log(server)
+    log.on_message = lambda channel, text: channel.submit(lambda: channel.send(text.upper()))
+    server.listen(0, PATH, "", OCPP)
+    clients = [network.client(readers=readers) for _ in range(100)]
+    logs = [Log(client) for client in clients]
+    for number, client in enumerate(clients):
+        client.connect(server.url, f"CP_{number}", OCPP)
+    assert len(workers()) < 20
+    for client in clients[:50]:
+        client.stop()
+    for client, client_log in zip(clients[50:], logs[50:]):
+        client.send("hello")
+        assert client_log.wait_texts(1) == ["HELLO"]
+    for client in clients[50:]:
+        client.stop()
+    server.stop()
+    assert readers.stop(seconds(5))
+    assert not workers()
+    with pytest.raises(UsageError, match="stopped"):
+        server.listen(0, PATH, "", OCPP)
+
+
+def test_the_maker_may_stop_them_in_a_handler(readers):
+    source, result = FakeSource(), Recorder()
+    readers.add(source)
+    readers.submit(source, lambda: (source.end.set(), result(readers.stop(seconds(5)))))
+    assert result.wait(1) == [(True,)]
+    assert readers.stop(seconds(5))
+
+
+@pytest.mark.parametrize("strategy", ["per-connection", "shared", "auto", "one for all"])
+def test_calls_inside_handlers_to_any_depth(strategy):
+    """The server's handler of each client calls the next client, whose handler calls the server."""
+    depth = 12
+    readers = SharedReaders() if strategy == "one for all" else strategy
+    server = Server(profiles=v16.PROFILES, readers=readers).listen(port=0)
+    clients = {}
+
+    def answer(data):
+        return v16.DataTransferResponse(status=v16.DataTransferStatus.ACCEPTED, data=data)
+
+    @server.on(v16.DataTransferRequest)
+    def at_server(client_id, request):
+        left = int(request.data)
+        if left == 0:
+            return answer("end")
+        following = f"CP_{int(client_id[3:]) + 1}"
+        return answer(server.call(following, v16.DataTransferRequest(vendor_id="x", data=str(left)), 20).data + ".")
+
+    def at_client(client_id):
+        def handle(request):
+            reply = clients[client_id].call(v16.DataTransferRequest(vendor_id="x", data=str(int(request.data) - 1)), 20)
+            return answer(reply.data + ",")
+
+        return handle
+
+    for number in range(depth + 1):
+        client = clients[f"CP_{number}"] = Client(f"CP_{number}", profiles=v16.PROFILES, readers=readers)
+        client.on(v16.DataTransferRequest)(at_client(f"CP_{number}"))
+        client.connect(server.url)
+    reply = clients["CP_0"].call(v16.DataTransferRequest(vendor_id="x", data=str(depth)), 20)
+    assert reply.data == "end" + ",." * depth
+    for client in clients.values():
+        client.stop()
+    server.stop()
+    if isinstance(readers, SharedReaders):
+        assert readers.stop(seconds(5))
+
+
+# A long random schedule ---------------------------------------------------------------------------------------------
+
+
+class Model:
+    """A source whose steps and jobs check the promises of `Readers`, and note what happens."""
+
+    def __init__(self, world, number):
+        self.world = world
+        self.stepping, self.working = threading.Lock(), threading.Lock()
+        self.expected = 0
+        self.submitted = 0
+        self.ran = []
+        self.after_finish = []
+        self.finished = 0
+        kind = PairSource if number % 2 else FakeSource
+        self.source = kind(f"CP_{number}")
+        self.inbox = 0
+        if kind is PairSource:
+            self.source.on_data = lambda source, data: self.arrived(len(data))
+        self.plain = self.source.step
+        self.source.step = self.step
+        self.source.on_finish = self.on_finish
+
+    def behind(self):
+        """How many jobs are to be run, and not begun."""
+        return self.expected - len(self.ran)
+
+    def arrive(self, count):
+        self.expected += count
+        if isinstance(self.source, PairSource):
+            self.source.far.send(b"x" * count)
+        else:
+            with self.world.lock:
+                self.inbox += count
+            self.source.notify()
+
+    def arrived(self, count):
+        for _ in range(count):
+            number, self.submitted = self.submitted, self.submitted + 1
+            self.world.readers.submit(self.source, lambda number=number: self.job(number))
+
+    def step(self, block):
+        self.world.check(self.stepping.acquire(blocking=False), "two steps at once")
+        self.world.check(not self.finished, "a step after the finish")
+        try:
+            if isinstance(self.source, FakeSource) and not isinstance(self.source, PairSource):
+                with self.world.lock:
+                    count, self.inbox = self.inbox, 0
+                self.arrived(count)
+            return self.plain(block)
+        finally:
+            self.stepping.release()
+
+    def job(self, number):
+        self.world.check(self.working.acquire(blocking=False), "two jobs at once")
+        self.world.check(not self.after_finish, "a job after those of the finish")
+        self.ran.append(number)
+        try:
+            kind = self.world.random_of_jobs()
+            if kind < 0.05:
+                with self.world.readers.waiting():
+                    self.world.block()
+            elif kind < 0.1:
+                self.world.block()
+        finally:
+            self.working.release()
+
+    def on_finish(self):
+        self.world.check(self.stepping.acquire(blocking=False), "a finish during a step")
+        self.finished += 1
+        self.world.readers.submit(self.source, lambda: self.after_finish.append(len(self.ran)))
+        self.stepping.release()
+
+    def close(self):
+        if isinstance(self.source, PairSource):
+            self.source.close()
+        else:
+            self.source.end.set()
+
+
+class World:
+    def __init__(self, seed, readers):
+        self.random = random.Random(seed)
+        self.jobs_random = random.Random(seed + 1)
+        self.readers = readers
+        self.lock = threading.Lock()
+        self.faults = []
+        self.gates = []
+
+    def check(self, right, fault):
+        if not right:
+            self.faults.append(fault)
+
+    def random_of_jobs(self):
+        with self.lock:
+            return self.jobs_random.random()
+
+    def block(self):
+        gate = threading.Event()
+        with self.lock:
+            self.gates.append(gate)
+        self.check(gate.wait(seconds(30)), "a job was not let go")
+
+    def open_gates(self, most):
+        with self.lock:
+            opened, self.gates = self.gates[:most], self.gates[most:]
+        for gate in opened:
+            gate.set()
+
+    def play(self, steps):
+        models = [Model(self, number) for number in range(20)]
+        living = list(models)
+        for model in models:
+            self.readers.add(model.source)
+        for _ in range(steps):
+            if sum(model.behind() for model in living) > 200:
+                eventually(lambda: (self.open_gates(5), sum(model.behind() for model in living) < 100)[1])
+            dice, model = self.random.random(), self.random.choice(living)
+            if dice < 0.80:
+                model.arrive(self.random.choice((1, 1, 1, 2, 5)))
+            elif dice < 0.95 or len(self.gates) > 40:
+                self.open_gates(self.random.randint(1, 20))
+            elif dice < 0.96:
+                self.readers.wake(model.source)
+            elif dice < 0.98:
+                self.readers.flush(model.source)
+            else:
+                living.remove(model)
+                model.close()
+                models.append(Model(self, len(models)))
+                living.append(models[-1])
+                self.readers.add(models[-1].source)
+        return models
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("abrupt", [False, True], ids=["to the end", "abrupt"])
+def test_a_random_schedule(selector, abrupt):
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    readers = SharedReaders(selector=selector, max_handlers=30)
+    world = World(seed, readers)
+    models = world.play(10_000)
+    for model in models:
+        model.close()
+    if not abrupt:  # whatever was read is done before the stop
+
+        def over():
+            world.open_gates(1000)
+            return all(model.after_finish for model in models)
+
+        eventually(over, 30)
+    opener = threading.Thread(target=lambda: eventually(lambda: (world.open_gates(1000), stopped.is_set())[1], 30))
+    stopped = threading.Event()
+    opener.start()
+    assert readers.stop(seconds(20))
+    stopped.set()
+    opener.join(seconds(10))
+    assert world.faults == []
+    assert not workers()
+    for model in models:
+        assert model.finished == 1
+        assert model.ran == sorted(set(model.ran))
+        assert model.after_finish == [len(model.ran)]
+        if not abrupt:
+            assert model.ran == list(range(model.submitted))
+    assert sum(len(model.ran) for model in models) > 3_000
