@@ -23,8 +23,13 @@ class AutoReaders(Readers):
     """
 
     def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
         self._own = ThreadPerConnection(limit)
         self._shared = SharedReaders()
+
+    def for_endpoint(self) -> "AutoReaders":
+        """Return one of its own for the endpoint."""
+        return AutoReaders(self._limit)
 
     def add(self, source: Source) -> None:
         """See `Readers.add`."""
