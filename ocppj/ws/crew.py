@@ -5,12 +5,13 @@ a job), takes the next; when the line is empty it waits in the selector. No mess
 threads fight for the interpreter.
 
 *Lending.* What a seat's handler does may block. The monitor looks every `_LOOK` seconds: a holder that is in the same
-visit as at the look before is blocked, and holds no more. When none is left that holds, others are called: four or as
-many as are in the line, twice as many at each such look, 64 at most, until there are ``max_workers``. `waiting` gives
-the holding away at once. A worker that comes back from a blocked visit holds again if few do, and rests otherwise.
+visit as at the look before is blocked, and holds no more. While seats wait in the line another is called for each of
+these; and when at least half of the holders were blocked, or none is left, four, twice as many at each such look, 64 at
+most, until there are ``max_workers``. `waiting` gives the holding away at once, to one other if nobody else holds. A
+worker that comes back from a blocked visit holds again if fewer do than may, and rests otherwise.
 
-*Retiring.* Each look at which somebody holds takes the number of those who may back by one. Who rests for `_PATIENCE`
-seconds ends; who rested last is called first.
+*Retiring.* Each look that finds nobody blocked takes the number of those who may hold back by one. Who rests for
+`_PATIENCE` seconds ends; who rested last is called first.
 
 *Rest.* While a worker waits in the selector nobody can be blocked that matters, so after a while the monitor parks, and
 whoever takes a seat from the line wakes it. An idle server has two threads, and neither wakes up.
@@ -24,7 +25,7 @@ import itertools
 import threading
 import time
 from contextlib import contextmanager
-from typing import Callable, Collection, Iterator, List, Optional, Set
+from typing import Callable, Collection, Iterator, List, Optional, Set, Tuple
 
 from ..settings import get_logger
 from .agenda import Agenda, Seat
@@ -316,23 +317,26 @@ class Crew:
             run(errands)
             quiet = 0 if active else quiet + 1
 
-    def _look(self) -> "tuple[bool, Errands]":
-        """Return whether anything was done since the look before, and what lends workers if all are blocked."""
-        active = not self._selecting
+    def _look(self) -> Tuple[bool, Errands]:
+        """Return whether anything was done since the look before, and what lends workers."""
+        active, blocked = not self._selecting, 0
         for worker in list(self._holders):
             if worker.seat is not None and worker.visits == worker.seen:
                 self._block(worker)
+                blocked += 1
             active = active or worker.visits != worker.seen
             worker.seen = worker.visits
-        if self._holders:
+        left, agenda = len(self._holders), self._agenda
+        if left and not blocked:
             self._level = max(_LEAST, self._level // 2)
             self._allowed = max(1, self._allowed - 1)
+        if agenda.over or (left and (not blocked or agenda.empty)):
             return active, []
-        if self._agenda.over:
-            return active, []
-        count = min(self._level, self._agenda.length + 1)
-        self._level = min(_MOST, 2 * self._level)
-        self._allowed = max(self._allowed, count)
+        count = blocked
+        if blocked >= left:
+            count, self._level = self._level, min(_MOST, 2 * self._level)
+        count = min(count, agenda.length + 1)
+        self._allowed = max(self._allowed, left + count)
         return True, self._call(count)
 
 
