@@ -48,8 +48,8 @@ class Source(Protocol):
     def step(self, block: bool) -> bool:
         """Read what is there and deliver it, write what is in line; return false when the connection has ended.
 
-        With ``block``, wait until something is there, or until `next_deadline`, writing meanwhile. Without, never wait; then the calling
-        thread counts as the reading one until this returns, and no longer.
+        With ``block``, wait until something is there, or until `next_deadline`, writing meanwhile. Without, never
+        wait; then the calling thread counts as the reading one until this returns, and no longer.
         """
 
     def next_deadline(self) -> Optional[float]:

@@ -21,6 +21,8 @@ class _End(threading.Event):
 class FakeSource:
     """Has no descriptor, and ends when told so, by ``end.set()``."""
 
+    outlet = None
+
     def __init__(self, name="CP_1"):
         self.seat = None
         self.name = name
