@@ -70,7 +70,7 @@ def test_any_selector_does(sources, selector):
             source.far.send(b"x")
         got.wait(20 * number)
     block = threading.Event()
-    readers.submit(made[0], lambda: block.wait(seconds(10)))
+    readers.submit(made[0], lambda: block.wait(seconds(20)))
     for source in made:  # by another worker, who changes what the selector waits for
         source.far.send(b"y")
     got.wait(79)
@@ -162,7 +162,7 @@ def test_nobody_is_served_twice_while_another_waits(sources, readers, no_lending
         readers.add(source)
         source.steps.wait(1)
     begun = threading.Event()
-    readers.submit(late, lambda: (begun.set(), go.wait(seconds(10))))
+    readers.submit(late, lambda: (begun.set(), go.wait(seconds(20))))
     assert begun.wait(seconds(10))
     for source in greedy:
         source.far.send(b"x" * 50)
@@ -234,7 +234,7 @@ def test_workers_are_lent_to_blocked_handlers_and_retire(sources, readers, monke
 def test_a_blocked_step_delays_its_own_connection_alone(sources, selector):
     readers = SharedReaders(selector=selector)
     go, begun, got = threading.Event(), threading.Event(), Recorder()
-    (slow,) = sources(1, lambda source, data: (begun.set(), go.wait(seconds(10))))
+    (slow,) = sources(1, lambda source, data: (begun.set(), go.wait(seconds(20))))
     others = sources(5, lambda source, data: got(source.name))
     for source in [slow, *others]:
         readers.add(source)
@@ -261,7 +261,7 @@ def test_a_handler_that_blocks_when_all_has_been_quiet(sources, readers):
     readers.add(slow)
     readers.add(other)
     eventually(lambda: readers._pool.crew._parked)
-    readers.submit(slow, lambda: (begun.set(), go.wait(seconds(10))))
+    readers.submit(slow, lambda: (begun.set(), go.wait(seconds(20))))
     assert begun.wait(seconds(10))
     other.far.send(b"x")
     assert got.wait(1) == [("CP_1",)]
@@ -287,7 +287,7 @@ def test_at_most_so_many_handlers_and_answers_are_read_meanwhile(sources):
     made = sources(20, lambda source, data: got(source.name))
     for source in made:
         readers.add(source)
-        readers.submit(source, lambda: (begun(), go.wait(seconds(10))))
+        readers.submit(source, lambda: (begun(), go.wait(seconds(20))))
     begun.wait(3)
     for source in made:
         source.far.send(b"x")
