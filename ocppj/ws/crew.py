@@ -13,8 +13,9 @@ worker that comes back from a blocked visit holds again if fewer do than may, an
 *Retiring.* Each look that finds nobody blocked takes the number of those who may hold back by one. Who rests for
 `_PATIENCE` seconds ends; who rested last is called first.
 
-*Rest.* While a worker waits in the selector nobody can be blocked that matters, so after a while the monitor parks, and
-whoever takes a seat from the line wakes it. An idle server has two threads, and neither wakes up.
+*Rest.* While a worker waits in the selector nobody can be blocked that matters, so after a while the monitor parks.
+Whoever takes a seat from the line, or lines one up while all are busy, wakes it. An idle server has two threads, and
+neither wakes up.
 
 *The end.* All end when the agenda is over; the last gives the selector back. The next source starts anew.
 """
@@ -89,7 +90,8 @@ class Crew:
         """Return what makes somebody look at the line, or at the deadlines."""
         if self._selecting:
             return self._wake_selecting()
-        return [] if self._holders else self._call(1)  # a holder that serves a seat looks at the line after it
+        # A holder that serves a seat looks at the line after it; if that blocks, the monitor sees it.
+        return self._watched() if self._holders else self._call(1)
 
     def nudge(self) -> Errands:
         """Return what makes all look whether the agenda is over."""

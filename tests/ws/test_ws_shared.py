@@ -268,6 +268,22 @@ def test_a_handler_that_blocks_when_all_has_been_quiet(sources, readers):
     go.set()
 
 
+def test_a_job_that_blocks_before_there_is_a_connection(readers):
+    """Then nothing can come, and the monitor ends; who is added later must not wait for that job."""
+    first, second = FakeSource("CP_1"), FakeSource("CP_2")
+    go, begun = threading.Event(), threading.Event()
+    readers.submit(first, lambda: (begun.set(), go.wait(seconds(20))))
+    assert begun.wait(seconds(10))
+    eventually(lambda: readers._pool.crew._monitor is None)
+    readers.add(second)
+    second.steps.wait(1)
+    readers.add(first)
+    first.steps.wait(1)
+    go.set()
+    first.end.set()
+    second.end.set()
+
+
 def test_a_job_of_a_connection_whose_step_is_blocked_is_run(sources, readers):
     ran, result = threading.Event(), Recorder()
 
