@@ -12,7 +12,7 @@ from ocppj.ws.limits import AttemptLimit, ConnectionLimits, Handshake, Handshake
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import OCPP, PATH, Log, RawClient, close_frame, frame, open_files, request, server_context
-from tests.ws.test_contract import pair, refused  # noqa: F401
+from tests.ws.test_contract import pair, readers, refused  # noqa: F401
 
 
 @pytest.fixture
