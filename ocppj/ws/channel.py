@@ -208,10 +208,10 @@ class WireChannel:
 
     def next_deadline(self) -> Optional[float]:
         """See `readers.Source.next_deadline`."""
+        if self._verdict is None:
+            return earliest(self._keepalive.deadline(), self._wire.write_deadline())
         with self._lock:
-            if self._verdict is not None:
-                return self._deadline
-        return earliest(self._keepalive.deadline(), self._wire.write_deadline())
+            return self._deadline
 
     def expire(self) -> None:
         """See `readers.Source.expire`."""
@@ -272,10 +272,9 @@ class WireChannel:
 
     def _write(self) -> None:
         """Write what is in line, as far as that needs no waiting; cut the connection if it is overdue."""
-        if self._wire.wants_write() or self._wire.write_deadline() is not None:
-            outlet = self._wire.outlet
-            if outlet is not None:
-                outlet.flush()
+        outlet = self._wire.outlet
+        if outlet is not None and outlet.unsent:
+            outlet.flush()
 
     def _flush(self, left: bool) -> None:
         """Have the rest of what this thread sent written, when bytes were ``left`` in line.

@@ -20,7 +20,7 @@ import socket
 import ssl
 import struct
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
@@ -79,6 +79,8 @@ class _Frames(websocket.frame_buffer):
 class _ClientWire(SocketWire):
     """A `wire.Wire` over websocket-client."""
 
+    library_errors = (websocket.WebSocketException,)
+
     def __init__(self, sock: SafeSocket, ws: websocket.WebSocket, max_size: int) -> None:
         super().__init__(sock)
         sock.settimeout(0)
@@ -91,10 +93,11 @@ class _ClientWire(SocketWire):
         """See `wire.Wire.receive`."""
         while True:
             try:
-                with self._errors():
-                    frame = self._ws.recv_frame()  # type: ignore[no-untyped-call]
+                frame = self._ws.recv_frame()  # type: ignore[no-untyped-call]
             except BlockingIOError:
                 return
+            except self.library_errors as error:
+                raise self.translated(error) from error
             event = self._take(frame)
             if event is not None:
                 yield event
@@ -148,14 +151,11 @@ class _ClientWire(SocketWire):
     def _put_close(self, code: int, reason: str) -> None:
         self._ws.send_close(code, reason.encode("utf-8"))
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except websocket.WebSocketProtocolException as error:
-            raise Violation(1002, str(error)) from error
-        except websocket.WebSocketException as error:
-            raise TransportError(str(error)) from error
+    def translated(self, error: Exception) -> Exception:
+        """See `SocketWire.translated`."""
+        if isinstance(error, websocket.WebSocketProtocolException):
+            return Violation(1002, str(error))
+        return TransportError(str(error))
 
 
 def _utf8(data: bytes) -> str:

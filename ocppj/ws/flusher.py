@@ -36,6 +36,10 @@ class Rest(NamedTuple):
 class Outlet(Protocol):
     """The writing side of a socket."""
 
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes are in line."""
+
     def hold(self) -> int:
         """Return the file descriptor, which stays open until `let_go`; -1 when it is closed: then nothing is held."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from typing import Callable, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, Optional, Tuple
 
 __all__ = ["Outbox"]
 
@@ -40,8 +41,15 @@ class Outbox:
             return
         self._chunks.extend(data[at : at + self._piece] for at in range(0, size, self._piece))
 
-    def write(self, send: Callable[[memoryview], int]) -> None:
-        """Give everything to ``send``, until it raises; then the line begins with what it did not take."""
+    def write(self, send: Callable[[Any], int], data: Any = b"") -> None:
+        """Put ``data`` at the end of the line, and give everything to ``send``.
+
+        When it raises, the line begins with what it did not take.
+        """
+        if data and not self._chunks and (self._piece is None or len(data) <= self._piece):
+            data = self._write_through(send, data)  # as it nearly always is: nothing waits, and nothing will
+        if data:
+            self.put(memoryview(data))
         try:
             while self._chunks:
                 head = self._chunks[0]
@@ -55,6 +63,17 @@ class Outbox:
             while self._left and self._left[0][0] <= self.sent:
                 self._left.popleft()
 
+    def _write_through(self, send: Callable[[Any], int], data: Any) -> Any:
+        """Give ``data``, which nothing is before in line, to ``send``; return what it did not take."""
+        try:
+            count = send(data)
+        except BlockingIOError:
+            self.put(memoryview(data))
+            raise
+        self.queued += count
+        self.sent += count
+        return b"" if count == len(data) else memoryview(data)[count:]
+
     def leave(self, deadline: float) -> None:
         """Remember that nobody waits for what is in line, and that it is to be out by ``deadline``."""
         if self._chunks:
@@ -63,6 +82,10 @@ class Outbox:
     def deadline(self) -> Optional[float]:
         """Return when the first of what was left is to be out; ``None`` when nothing was."""
         return self._left[0][1] if self._left else None
+
+    def is_overdue(self) -> bool:
+        """Tell whether what was left is not out in time."""
+        return bool(self._left) and time.monotonic() >= self._left[0][1]
 
     def drop(self) -> None:
         """Forget everything in line. It does not count as sent: whoever waits for it is to be told."""

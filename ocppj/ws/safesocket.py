@@ -37,7 +37,7 @@ from typing import Any, Optional, Tuple
 from ..errors import TransportError, WriteTimeout
 from .flusher import Rest
 from .outbox import Outbox
-from .polling import wait_io
+from .polling import earliest, wait_io
 from .rawstream import RawStream
 
 __all__ = ["SafeSocket"]
@@ -145,6 +145,11 @@ class SafeSocket:
         return self._at < len(self._inbox)
 
     @property
+    def unsent(self) -> bool:
+        """Whether bytes are in line."""
+        return bool(self._outbox)
+
+    @property
     def wants_write(self) -> bool:
         """Whether something is to be done as soon as the network takes bytes."""
         flushable = bool(self._outbox) and self._cork is None and not self._raw.write_wants_read
@@ -206,7 +211,7 @@ class SafeSocket:
                 self._check()
                 now = time.monotonic()
                 if now >= deadline:
-                    self._break(self._too_slow())
+                    self._break_as_too_slow()
                     self._check()
                 cork, wants_read = self._cork, self._raw.write_wants_read
                 self._waiters += 1
@@ -220,17 +225,18 @@ class SafeSocket:
 
     def check_backlog(self) -> None:
         """Break the socket when there is too much in line for more to be left. Raises `WriteTimeout`."""
+        if len(self._outbox) <= self._max_backlog:
+            return
         with self._lock:
-            if len(self._outbox) > self._max_backlog:
-                self._break(WriteTimeout("the peer reads too slowly: too much waits to be written to it"))
-                self._check()
+            self._break(WriteTimeout("the peer reads too slowly: too much waits to be written to it"))
+            self._check()
 
     def leave(self) -> bool:
         """Give up waiting for what is in line; return whether somebody must be asked to `flush` it.
 
         Nobody needs to on the reading thread, which writes it when it comes round, nor before `uncork`.
         """
-        if self.reader_ident == threading.get_ident():
+        if not self._outbox or self.reader_ident == threading.get_ident():
             return False
         with self._lock:
             self._outbox.leave(time.monotonic() + self._write_timeout)
@@ -281,9 +287,7 @@ class SafeSocket:
                 until = self._outbox.deadline()
                 write = self.wants_write
                 self._waiters += 1
-            if until is None or (deadline is not None and deadline < until):
-                until = deadline
-            readable, writable = self._poll(True, write, until)
+            readable, writable = self._poll(True, write, earliest(until, deadline))
             if readable or (writable and self._raw.read_wants_write):
                 return True
             with self._lock:
@@ -313,9 +317,9 @@ class SafeSocket:
             self.check_backlog()
         with self._lock:
             self._check()
-            self._outbox.put(memoryview(data))
-            self._flush()
-            self._check()
+            self._flush(data)
+            if self._error is not None:
+                self._check()
             if by_reader:
                 self._outbox.leave(time.monotonic() + self._write_timeout)
             return self._outbox.queued
@@ -323,8 +327,7 @@ class SafeSocket:
     def _fill(self, deadline: Optional[float]) -> bytes:
         """Return what one raw read gives, after waiting if that is allowed."""
         if self._timeout is not None:
-            own = time.monotonic() + self._timeout
-            deadline = own if deadline is None else min(own, deadline)
+            deadline = earliest(deadline, time.monotonic() + self._timeout)
         while not self._eof:
             with self._lock:
                 data = self._raw.read() if not self._closed else b""
@@ -343,12 +346,13 @@ class SafeSocket:
             raise TransportError(str(self._error)) from self._error
         return b""
 
-    def _flush(self) -> None:
-        """Write what can be written now; a failure is kept in ``_error``. Lock held."""
+    def _flush(self, data: Any = b"") -> None:
+        """Put ``data`` in line and write what can be written now; a failure is kept in ``_error``. Lock held."""
         if self._cork is not None or self._error is not None:
+            self._outbox.put(memoryview(data))
             return
         try:
-            self._outbox.write(self._raw.write)
+            self._outbox.write(self._raw.write, data)
             if self._last:  # a TLS peer sees an end without an alert, after a Close frame or a Content-Length
                 self._last = False
                 self._raw.shutdown(socket.SHUT_WR)
@@ -375,12 +379,12 @@ class SafeSocket:
 
     def _break_if_overdue(self) -> None:
         """Give the connection up when what was left in line is not out in time. Lock held."""
-        deadline = self._outbox.deadline()
-        if deadline is not None and time.monotonic() >= deadline:
-            self._break(self._too_slow())
+        if self._outbox.is_overdue():
+            self._break_as_too_slow()
 
-    def _too_slow(self) -> WriteTimeout:
-        return WriteTimeout(f"the peer did not take what was written to it within {self._write_timeout:g} seconds")
+    def _break_as_too_slow(self) -> None:
+        words = f"the peer did not take what was written to it within {self._write_timeout:g} seconds"
+        self._break(WriteTimeout(words))
 
     def _shut_down(self) -> None:
         """Shut down in both directions. Lock held."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
@@ -68,6 +68,8 @@ class _Protocol(simple_websocket.Server):  # type: ignore[misc]
 class _ServerWire(SocketWire):
     """A `wire.Wire` over simple-websocket. Making one puts the 101 response in line."""
 
+    library_errors = (simple_websocket.ConnectionClosed, LocalProtocolError)
+
     def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str], max_size: int) -> None:
         super().__init__(sock)
         self._max_size = max_size
@@ -81,11 +83,15 @@ class _ServerWire(SocketWire):
                 data = self.read_some(_SLICE)
             except BlockingIOError:
                 return
-            with self._write_lock, self._errors():
-                self._ws.ws.receive_data(data)
-                self._ws._handle_events()
-                end = self._look_for_end()
-            for message in self._take_messages():
+            end = None
+            with self._write_lock:
+                try:
+                    self._ws.ws.receive_data(data)
+                    if not self._ws._handle_events():
+                        end = self._look_for_end()
+                except self.library_errors as error:
+                    raise self.translated(error) from error
+            for message in self._take_messages() if self._ws.input_buffer else ():
                 yield self._judge(message, True)
             if isinstance(end, Violation):
                 raise end
@@ -134,12 +140,9 @@ class _ServerWire(SocketWire):
     def _put_close(self, code: int, reason: str) -> None:
         self._ws.close(code, reason)
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (simple_websocket.ConnectionClosed, LocalProtocolError) as error:
-            raise TransportError("the connection is closed") from error
+    def translated(self, error: Exception) -> Exception:
+        """See `SocketWire.translated`."""
+        return TransportError("the connection is closed")
 
 
 def _narrow_extensions(fields: Dict[str, str]) -> None:
