@@ -1,0 +1,179 @@
+"""What a message costs, counted in function calls: no more with many connections, requests or messages than with few.
+
+Functions of Python and of C are counted, on one thread, over a transport that calls and is called directly. A loop over
+all connections or over a whole queue would show.
+"""
+
+import sys
+
+import pytest
+
+from ocppj import Client, DefaultClientDispatcher, FIFOClientQueue, Server, v16
+from tests.fixtures import BEAT, HEARTBEAT, RESET
+
+FEW, MANY = 2, 500
+
+
+class Direct:
+    """A transport, client or server, without a network."""
+
+    url = "direct"
+    reconnect = True
+
+    def set_connected_handler(self, handler):
+        self.connected = handler
+
+    def set_message_handler(self, handler):
+        self.message = handler
+
+    def set_disconnected_handler(self, handler):
+        self.disconnected = handler
+
+    def listen(self, *arguments):
+        pass
+
+    def connect(self, url, client_id, subprotocols):
+        self.connected(Peer(client_id))
+
+    def stop(self):
+        pass
+
+
+class Peer:
+    """A channel that keeps what is sent and runs jobs at once."""
+
+    subprotocol = "ocpp1.6"
+    remote_address = "direct"
+    ping_interval = None
+
+    def __init__(self, client_id):
+        self.id = client_id
+        self.sent = []
+
+    def send(self, text, wait=True):
+        self.sent.append(text)
+
+    def submit(self, job):
+        job()
+
+    def close(self, code=1000, reason=""):
+        pass
+
+
+def cost(act):
+    """Return how many functions ``act`` calls, when it is done for the third time."""
+    act()
+    act()
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        act()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+class Site:
+    """A server with that many charge points, of which the last is looked at."""
+
+    def __init__(self, connections):
+        self.ws = Direct()
+        self.server = Server(profiles=v16.PROFILES, ws_server=self.ws)
+        self.server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+        self.server.listen()
+        for number in range(connections):
+            self.peer = Peer(f"CP_{number}")
+            self.ws.connected(self.peer)
+
+    def ask(self):
+        """Have the peer send a CALL; it is answered."""
+        self.ws.message(self.peer, '[2,"1","Heartbeat",{}]')
+
+    def request(self):
+        """Send the peer a request that it answers."""
+        future = self.server.send_request(self.peer.id, RESET)
+        self.answer(future.message_id)
+
+    def answer(self, message_id):
+        self.ws.message(self.peer, f'[3,"{message_id}",{{"status":"Accepted"}}]')
+
+
+@pytest.fixture
+def make_site():
+    sites = []
+
+    def make(connections):
+        sites.append(Site(connections))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.server.stop()
+
+
+@pytest.mark.parametrize("what", ["ask", "request"])
+def test_more_connections_cost_nothing(make_site, what):
+    few, many = make_site(FEW), make_site(MANY)
+    assert cost(getattr(many, what)) == cost(getattr(few, what))
+    assert 0 < cost(getattr(few, what)) < 400, "it is counted, and no message is that dear"
+
+
+@pytest.mark.parametrize("what", ["ask", "request"])
+def test_the_thousandth_message_costs_what_the_first_did(make_site, what):
+    site = make_site(FEW)
+    first = cost(getattr(site, what))
+    for _ in range(1000):
+        getattr(site, what)()
+    assert cost(getattr(site, what)) == first
+
+
+def test_requests_that_wait_cost_nothing(make_site):
+    """Neither to queue one more, nor to end the head."""
+
+    def measure(waiting):
+        site = make_site(FEW)
+        futures = [site.server.send_request(site.peer.id, RESET) for _ in range(waiting)]
+        queueing = cost(lambda: futures.append(site.server.send_request(site.peer.id, RESET)))
+        ending = cost(lambda: site.answer(futures.pop(0).message_id))
+        return queueing, ending
+
+    assert measure(MANY) == measure(5)
+
+
+def test_requests_to_others_cost_nothing(make_site):
+    def measure(others):
+        site = make_site(MANY)
+        for number in range(others):
+            site.server.send_request(f"CP_{number}", RESET)
+        return cost(site.request)
+
+    assert measure(MANY - 1) == measure(1)
+
+
+def test_a_clients_requests_that_wait_cost_nothing():
+    def measure(waiting):
+        client = Client(
+            "CP_1",
+            profiles=v16.PROFILES,
+            ws_client=Direct(),
+            dispatcher=DefaultClientDispatcher(FIFOClientQueue()),
+        )
+        client.connect("direct")
+        try:
+            for _ in range(waiting):
+                client.send_request(HEARTBEAT)
+            return cost(lambda: client.send_request(HEARTBEAT))
+        finally:
+            client.stop()
+
+    assert measure(MANY) == measure(5)
+
+
+def test_the_count_sees_a_loop():
+    assert cost(lambda: [len("") for _ in range(100)]) > cost(lambda: [len("") for _ in range(10)]) + 80
