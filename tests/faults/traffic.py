@@ -324,7 +324,8 @@ class Fleet:
             "places": run.places,
             "promises": run.promises,
             "handshakes": run.handshakes,
-            "seats": run.readers._seats,
+            "seats of their own": run.readers._own._seats,
+            "shared seats": run.readers._shared._seats,
         }
         eventually(lambda: not any(tables.values()))
         self._stack.close()
