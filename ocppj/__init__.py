@@ -58,12 +58,14 @@ from .server import Server
 from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
 from .signing import Signer, Verifier
 from .state import PendingRequestState, ServerState
+from .ws.backoff import Backoff
 from .ws.tls import client_tls_context, server_tls_context
 
 if TYPE_CHECKING:
     from .durable import SQLiteQueue, SQLiteQueueMap
 
 __all__ = [
+    "Backoff",
     "Call",
     "CallCanceled",
     "CallError",
