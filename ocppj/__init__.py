@@ -59,6 +59,9 @@ from .settings import Validation, set_logger, set_message_id_generator, set_mess
 from .signing import Signer, Verifier
 from .state import PendingRequestState, ServerState
 from .ws.backoff import Backoff
+from .ws.base import Close
+from .ws.handshake import HandshakeRequest
+from .ws.readers import SharedReaders
 from .ws.tls import client_tls_context, server_tls_context
 
 if TYPE_CHECKING:
@@ -77,6 +80,7 @@ __all__ = [
     "Client",
     "ClientDispatcher",
     "Clock",
+    "Close",
     "ConnectionLost",
     "DefaultClientDispatcher",
     "DefaultServerDispatcher",
@@ -90,6 +94,7 @@ __all__ = [
     "Feature",
     "Frame",
     "HandshakeRefused",
+    "HandshakeRequest",
     "InvalidResponse",
     "ManualClock",
     "Message",
@@ -114,6 +119,7 @@ __all__ = [
     "ServerDispatcher",
     "ServerQueueMap",
     "ServerState",
+    "SharedReaders",
     "SignatureResult",
     "Signer",
     "Stopped",

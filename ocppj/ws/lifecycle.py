@@ -142,7 +142,7 @@ class Session:
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""
-        get_logger().info("%s: %s", channel.id, close)
+        get_logger().debug("%s: %s", channel.id, close)  # who uses the transport logs it too
         with self.lock:
             if self.channel is channel:
                 self.channel = None

@@ -78,7 +78,7 @@ class Run:
         """Call the handler, then let the place go."""
         how, reason = judge_close(close)
         logger = get_logger()
-        (logger.warning if reason else logger.info)("%s: %s", channel.id, close)
+        (logger.warning if reason else logger.debug)("%s: %s", channel.id, close)  # who uses the transport tells of it too
         try:
             self.handlers.disconnected(channel, close)
         finally:
