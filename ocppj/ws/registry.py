@@ -77,8 +77,8 @@ class Run:
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler, then let the place go."""
         how, reason = judge_close(close)
-        logger = get_logger()
-        (logger.warning if reason else logger.debug)("%s: %s", channel.id, close)  # who uses the transport tells of it too
+        log = get_logger().warning if reason else get_logger().debug  # who uses the transport logs the others
+        log("%s: %s", channel.id, close)
         try:
             self.handlers.disconnected(channel, close)
         finally:
