@@ -224,12 +224,12 @@ class Node(Answering):
             self._receive_invalid(connection, error, text, fields)
             return
         connection.count_good()
-        if isinstance(message, Send):
+        if type(message) is Call:  # first, for it is what a server gets
+            self._receive_call(connection, message)
+        elif isinstance(message, Send):
             self._receive_send(connection, message)
         elif isinstance(message, CallResultError):
             self._receive_result_error(connection, message)
-        elif isinstance(message, Call):
-            self._receive_call(connection, message)
         elif isinstance(message, CallResult):
             self._receive_result(connection, message)
         elif isinstance(message, CallError):

@@ -13,9 +13,11 @@ __all__ = ["earliest", "remaining", "wait_io"]
 _LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
 
 
-def earliest(*deadlines: Optional[float]) -> Optional[float]:
-    """Return the first of ``deadlines``; those that are ``None`` never come."""
-    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+def earliest(one: Optional[float], other: Optional[float]) -> Optional[float]:
+    """Return the first of two deadlines; one that is ``None`` never comes."""
+    if one is None or (other is not None and other < one):
+        return other
+    return one
 
 
 def remaining(deadline: Optional[float]) -> Optional[float]:

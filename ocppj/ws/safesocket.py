@@ -326,7 +326,7 @@ class SafeSocket:
 
     def _fill(self, deadline: Optional[float]) -> bytes:
         """Return what one raw read gives, after waiting if that is allowed."""
-        if self._timeout is not None:
+        if self._timeout:
             deadline = earliest(deadline, time.monotonic() + self._timeout)
         while not self._eof:
             with self._lock:
