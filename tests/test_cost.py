@@ -4,6 +4,7 @@ Functions of Python and of C are counted, on one thread, over a transport that c
 all connections or over a whole queue would show.
 """
 
+import gc
 import sys
 
 import pytest
@@ -70,12 +71,15 @@ def cost(act):
         nonlocal count
         count += event in ("call", "c_call")
 
-    before = sys.getprofile()
+    before, collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # a collection in between may call functions of others
     sys.setprofile(profile)
     try:
         act()
     finally:
         sys.setprofile(before)
+        if collecting:
+            gc.enable()
     return count
 
 
