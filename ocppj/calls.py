@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from .messages import SignatureResult
 from .payloads import Payload
+from .settings import get_logger
 
 R = TypeVar("R")
 
@@ -26,7 +27,7 @@ class CallFuture(Future[R]):
 
     ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
     Callbacks added with ``add_done_callback`` run on the thread that reads the connection: they must not block, and
-    ``call()`` there raises `WouldDeadlock`.
+    ``call()`` there raises `WouldDeadlock`. What they raise is logged and changes nothing.
     """
 
     def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
@@ -34,6 +35,17 @@ class CallFuture(Future[R]):
         self.message_id = message_id
         self.signature: Optional[SignatureResult] = None
         self._withdraw = withdraw
+
+    def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
+        """Call ``fn(future)`` when the request has ended, at once if it has."""
+
+        def guarded(future: Any) -> None:
+            try:
+                fn(future)
+            except BaseException:  # sys.exit() and pytest.fail() too: whoever ends this call has others to end
+                get_logger().exception("a callback of the future of request %r failed", self.message_id)
+
+        super().add_done_callback(guarded)
 
     def cancel(self) -> bool:
         """Give the request up; return whether it had not ended yet."""

@@ -1,5 +1,6 @@
 """Open calls and their futures: each ends once."""
 
+import sys
 import threading
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -7,8 +8,9 @@ from functools import partial
 
 import pytest
 
-from ocppj import CallFuture, OCPPError, Stopped
+from ocppj import CallFuture, OCPPError, Server, Stopped, v16
 from ocppj.calls import OpenCall, OpenCalls
+from ocppj.ws.memory import MemoryNetwork
 from tests.helpers import seconds
 
 
@@ -147,3 +149,32 @@ def test_whoever_comes_first_ends_the_call_and_nobody_else_does():
     race.run()
     assert race.ends == [1] * 300
     assert len(race.calls) == 0
+
+
+@pytest.mark.parametrize("failure", [SystemExit(3), GeneratorExit(), ValueError()])
+def test_what_a_callback_raises_harms_neither_who_ends_the_call_nor_other_callbacks(failure, caplog):
+    seen = []
+
+    def fail(future):
+        raise failure
+
+    call, canceled = make("7"), make("8", withdraw=seen.append)
+    for each in (call, canceled):
+        each.future.add_done_callback(fail)
+        each.future.add_done_callback(seen.append)
+    call.answer("x")
+    assert seen == [call.future]
+    assert "'7'" in caplog.text
+    assert canceled.future.cancel()
+    assert seen[1:] == [canceled.future, "8"]
+    call.future.add_done_callback(fail)  # it has ended: called at once
+
+
+def test_a_callback_that_raises_does_not_keep_stop_from_ending_the_other_calls():
+    server = Server(profiles=v16.PROFILES, ws_server=MemoryNetwork().server())
+    futures = [CallFuture(str(n), lambda message_id: None) for n in range(3)]
+    futures[0].add_done_callback(lambda future: sys.exit(3))
+    for future in futures:
+        server._calls.add("CP_1", OpenCall(None, future))
+    server.stop()
+    assert all(isinstance(future.exception(0), Stopped) for future in futures)
