@@ -123,8 +123,9 @@ class Node(Answering):
             if open_call is not None:
                 open_call.fail(error)
             raise
-        if fragile and self._current(client_id) is not connection:
-            # The connection was lost since it was looked at, perhaps before the call was there to be ended with it.
+        if fragile and (connection is None or self._current(client_id) is not connection):
+            # The connection was lost since it was looked at, perhaps before the call was there to be ended with it,
+            # or there was none: then nothing would end the call until there is one again.
             self._fail(client_id, ConnectionLost("the connection was lost", call.unique_id))
         elif future.done() and isinstance(future.exception(), CallFailed):
             # It ended before it was queued: nobody could withdraw it then.

@@ -113,6 +113,31 @@ def test_a_call_is_not_sent_again_for_it_ends_with_its_connection(make, raw_serv
     assert raw_server.receive()[1] == future.message_id
 
 
+def test_a_call_ends_though_the_connection_went_between_two_looks_at_it(make, raw_server, clock, monkeypatch):
+    client = connect(make(), raw_server)
+    dialect_of = client._dialect_of
+
+    def lost_after_the_first_look(client_id):
+        dialect = dialect_of(client_id)
+        lose(raw_server, clock)
+        eventually(lambda: not client.is_connected())
+        return dialect
+
+    monkeypatch.setattr(client, "_dialect_of", lost_after_the_first_look)
+    ends = Recorder()
+
+    def call():
+        try:
+            ends(client.call(HEARTBEAT))
+        except ConnectionLost as error:
+            ends(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    assert isinstance(ends.wait()[0][0], ConnectionLost)
+    assert len(client._dispatcher._queue) == 0
+    assert len(client._calls) == 0
+
+
 def test_a_transaction_message_that_is_refused_is_sent_again(make, raw_server, clock):
     errors, responses, canceled = Recorder(), Recorder(), Recorder()
     client = make(retries=TransactionRetries(message_attempts=3, message_attempt_interval=60))
