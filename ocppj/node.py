@@ -193,8 +193,14 @@ class Node(Answering):
         open_call = self._calls.take(client_id, message_id)
         if open_call is not None:
             open_call.fail(error)
+        elif not isinstance(error, CallCanceled):
+            self._note_loss(client_id, message_id, error)
         if self._handlers.canceled is not None:
             self._guarded(self._handlers.canceled, client_id, message_id, request, error)
+
+    def _note_loss(self, client_id: str, message_id: str, error: Exception) -> None:
+        """Log the failure of a request that nobody waits for: one that a durable queue has kept."""
+        self.log.error("%s: the stored request %r has failed, and is given up: %s", client_id, message_id, error)
 
     # Receiving frames
 
@@ -319,6 +325,8 @@ class Node(Answering):
         first = self._complete(connection.client_id, message.unique_id)
         if open_call is not None:
             open_call.fail(error)
+        elif first:
+            self._note_loss(connection.client_id, message.unique_id, error)
         if first and self._handlers.error is not None:
             self._submit(connection, self._handlers.error, connection.client_id, error, error.details)
 

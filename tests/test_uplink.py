@@ -233,7 +233,7 @@ def test_a_queue_that_cannot_be_opened_is_told_before_anybody_is_connected_to(ma
         client.send_request(HEARTBEAT)
 
 
-def test_a_stored_request_of_another_version_than_the_connections_is_told_of(make, raw_server):
+def test_a_stored_request_of_another_version_than_the_connections_is_told_of(make, raw_server, caplog):
     queue, canceled = Durable(), Recorder()
     client = make(queue=queue, profiles=[*v201.PROFILES, *v16.PROFILES])
     client.set_canceled_request_handler(canceled)
@@ -249,9 +249,52 @@ def test_a_stored_request_of_another_version_than_the_connections_is_told_of(mak
         assert isinstance(error, ConnectionLost)
         assert "2.0.1" in str(error)
         assert len(queue) == 0
+        assert f"the stored request {message_id!r} has failed" in caplog.text
     finally:
         client.stop()
         later.stop()
+
+
+def stored(make, raw_server, **options):
+    """Return a client that has sent what an earlier one stored, and the frame."""
+    queue = Durable()
+    connect(make(queue=queue), raw_server).send_request(HEARTBEAT)
+    raw_server.receive()
+    raw_server.ws.get_channel("CP_1").close()
+    raw_server.wait_closed()
+    again = make(queue=queue, **options)
+    return connect(again, raw_server), raw_server.receive()
+
+
+def test_a_stored_request_that_is_refused_is_not_given_up_in_silence(make, raw_server, caplog):
+    client, frame = stored(make, raw_server)
+    raw_server.send([4, frame[1], "InternalError", "not now", {}])
+    eventually(lambda: "is given up" in caplog.text)
+    assert frame[1] in caplog.text
+    assert "not now" in caplog.text
+    assert len(client._dispatcher._queue) == 0
+
+
+def test_a_stored_request_that_nobody_answers_is_not_given_up_in_silence(make, raw_server, clock, caplog):
+    client, frame = stored(make, raw_server)
+    eventually(lambda: client._timeouts.pending())
+    clock.advance(client._dispatcher._timeout)
+    eventually(lambda: "is given up" in caplog.text)
+    assert frame[1] in caplog.text
+
+
+def test_whoever_waits_for_a_request_is_told_and_the_log_is_not(make, raw_server, clock, caplog):
+    client = connect(make(), raw_server)
+    refused, canceled = client.send_request(HEARTBEAT), client.send_request(HEARTBEAT)
+    raw_server.send([4, raw_server.receive()[1], "InternalError", "not now", {}])
+    assert isinstance(refused.exception(seconds(10)), OCPPError)
+    assert canceled.cancel()
+    late = client.send_request(HEARTBEAT)
+    raw_server.receive_by_id(canceled.message_id, late.message_id)
+    eventually(lambda: client._timeouts.pending())
+    clock.advance(client._dispatcher._timeout)
+    assert isinstance(late.exception(seconds(10)), CallTimeout)
+    assert "is given up" not in caplog.text
 
 
 def raw_server_transport(raw):
