@@ -122,6 +122,11 @@ class Client(Uplink):
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
                 raise UsageError(f"OCPP {dialect.version} does not allow the id {self.id!r}")
+        with self._connecting():
+            self._connect(url, retry)
+        return self
+
+    def _connect(self, url: str, retry: bool) -> None:
         self._begin()
         self._end = None
         self._first = True
@@ -143,7 +148,6 @@ class Client(Uplink):
         if stopped:
             self._ws.stop()
             raise Stopped(f"client {self.id!r} was stopped while it connected")
-        return self
 
     def start(self, url: str) -> None:
         """Connect, and block until `stop` or, with ``reconnect=False``, until the connection ends.

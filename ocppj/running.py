@@ -47,12 +47,16 @@ class Running(Node):
             self._dispatcher.stop()
             for open_call in self._calls.take_all():
                 open_call.fail(Stopped(f"{self} was stopped", open_call.future.message_id))
-            self._ws.stop()
+            self._stop_transport()
             self._timeouts.stop()
             self._ended.set()
         finally:
             with self._lock:
                 self._stoppers -= 1
+
+    def _stop_transport(self) -> None:
+        """Have the transport close every connection."""
+        self._ws.stop()
 
     def _begin(self) -> None:
         """Begin a session. Raises `UsageError` when there are no profiles, or one has not ended."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, ContextManager, Iterable, Optional, Sequence
+from typing import Any, Callable, ContextManager, Iterable, Iterator, Optional, Sequence, Set
 
 from .connection import Connection
 from .dialect import Dialect
@@ -19,6 +22,9 @@ from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
 
 __all__ = ["Uplink"]
+
+_SETTLING = 1.0  # seconds that stop() waits for a thread inside connect() to leave it
+_LOOK = 0.02  # seconds between two stops of the transport meanwhile
 
 
 class Uplink(Running):
@@ -53,11 +59,41 @@ class Uplink(Running):
         self._connection: Optional[Connection] = None
         self._first = True  # the first connection of the session is still to be made
         self._end: Optional[Close] = None
+        self._connectors: Set[int] = set()  # idents of threads inside connect()
+        self._settled = threading.Condition(self._lock)  # one has left it
         self._disconnected_handler: Optional[Callable[[Close], None]] = None
         self._reconnected_handler: Optional[Callable[[], None]] = None
 
     def __str__(self) -> str:
         return f"client {self.id!r}"
+
+    # Connecting, and stopping meanwhile
+
+    @contextmanager
+    def _connecting(self) -> Iterator[None]:
+        """Count this thread as one that connects."""
+        me = threading.get_ident()
+        with self._lock:
+            self._connectors.add(me)
+        try:
+            yield
+        finally:
+            with self._settled:
+                self._connectors.discard(me)
+                self._settled.notify_all()
+
+    def _stop_transport(self) -> None:
+        """Stop the transport, and again while a thread is in ``connect()``: it may have had nothing to stop yet.
+
+        For a second at most; whoever connects that long has begun what was stopped.
+        """
+        self._ws.stop()
+        me, deadline = {threading.get_ident()}, time.monotonic() + _SETTLING
+        while time.monotonic() < deadline:
+            with self._settled:
+                if self._settled.wait_for(lambda: self._connectors <= me, _LOOK):
+                    return
+            self._ws.stop()
 
     # What the transport calls
 

@@ -389,6 +389,26 @@ def test_stop_ends_start_with_retries_while_it_waits(make, unborn, clock, cleanu
         client.send_request(HEARTBEAT)
 
 
+def test_stop_that_comes_before_the_transport_has_begun_ends_start_with_retries(make, unborn, cleanup, monkeypatch):
+    client, stopped = make(), threading.Event()
+    connect_ws, stop_ws = client._ws.connect, client._ws.stop
+
+    def stop(*arguments, **options):
+        stop_ws(*arguments, **options)
+        stopped.set()
+
+    def connect_late(*arguments, **options):
+        in_background(cleanup, client.stop)
+        assert stopped.wait(seconds(10))
+        connect_ws(*arguments, **options)
+
+    monkeypatch.setattr(client._ws, "stop", stop)
+    monkeypatch.setattr(client._ws, "connect", connect_late)
+    starter = in_background(cleanup, client.start_with_retries, unborn[0])
+    starter.join(seconds(5))
+    assert not starter.is_alive()
+
+
 def test_connect_with_retry_raises_when_it_is_stopped(make, unborn, clock, cleanup):
     client, ends = make(), Recorder()
 
