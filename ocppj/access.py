@@ -144,8 +144,10 @@ class Admitting:
     def _set_check(self, name: str, given: Any, check: Any, parameters: Sequence[str]) -> None:
         if check is given:  # ours need no check
             check_callable(check, parameters)
-        if inspect.iscoroutinefunction(check):  # what it returns would count as true: everybody would be let in
-            raise UsageError(f"a check is called on a thread; {check.__qualname__} is an async function")
+        if any(map(inspect.iscoroutinefunction, (check, getattr(check, "__call__", None)))):  # noqa: B004
+            # What it returns would count as true: everybody would be let in. The policy refuses what is not seen here.
+            name_of_check = getattr(check, "__qualname__", repr(check))
+            raise UsageError(f"a check is called on a thread; {name_of_check} is an async function")
         self._of_transport(name)(check)
 
     def _of_transport(self, name: str) -> Any:

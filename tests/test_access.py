@@ -1,6 +1,7 @@
 """Check handlers of `Server`, and passwords: keys, comparisons, tables."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -212,6 +213,31 @@ def test_an_async_check_would_let_everybody_in(make_server, name):
 
     with pytest.raises(UsageError, match="check is an async function"):
         getattr(make_server(listen=False), name)(check)
+
+
+def test_an_async_check_is_known_in_any_form(make_server):
+    class Check:
+        async def __call__(self, client_id, password):
+            return False
+
+    async def check(client_id, password):
+        return False
+
+    server = make_server(listen=False)
+    for each in (Check(), partial(check), Check().__call__):
+        with pytest.raises(UsageError, match="is an async function"):
+            server.set_basic_auth_handler(each)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_check_would_say_later_is_no_yes(make_server, make_client, caplog):
+    async def check(*arguments):
+        return False
+
+    server = make_server()
+    server.set_basic_auth_handler(lambda client_id, password: check())
+    assert refused(make_client, server, basic_auth=("CP_1", "wrong")) == 500
+    assert "returned coroutine" in caplog.text
 
 
 def test_profiles_of_servers_and_clients(cleanup):

@@ -21,13 +21,14 @@ certificates that name a serial number which is not the identity, or to look at 
 With a ``security_profile`` nobody gets in without what the profile demands, whatever handlers are set: credentials
 in 1 and 2, a verified certificate in 3.
 
-A handler that raises refuses with 500. Who is refused is logged by the caller; secrets never are.
+A handler that raises, or returns something to be awaited, refuses with 500. Who is refused is logged by the caller; secrets never are.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import inspect
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
@@ -160,9 +161,9 @@ class HandshakePolicy:
         )
 
     def _check(self, request: HandshakeRequest) -> None:
-        if self.check_origin is not None and not self.check_origin(request.headers.get("Origin")):
+        if self.check_origin is not None and not _answer(self.check_origin(request.headers.get("Origin"))):
             raise BadRequest(403, "this origin is not allowed")
-        if self.check_client is not None and not self.check_client(request):
+        if self.check_client is not None and not _answer(self.check_client(request)):
             raise BadRequest(404, f"unknown client {request.identity!r}")
         if not self._certificate_is_right(request):
             words = f"wrong or missing certificate of {request.identity!r}"
@@ -174,13 +175,13 @@ class HandshakePolicy:
         check = self.check_certificate
         if not request.peer_certificate and (check is None or self.security_profile == 3):
             return self.security_profile != 3
-        return check(request) if check is not None else request.certificate_matches
+        return _answer(check(request)) if check is not None else request.certificate_matches
 
     def _credentials_are_right(self, request: HandshakeRequest) -> bool:
         check = self.check_credentials
         if check is None:
             return self.security_profile not in (1, 2)
-        return request.password is not None and check(request.identity, request.password)
+        return request.password is not None and _answer(check(request.identity, request.password))
 
     def _negotiate(self, request: HandshakeRequest, supported: Sequence[str]) -> Accepted:
         chosen = choose_subprotocol(request.subprotocols, supported, self._prefer_server)
@@ -192,6 +193,15 @@ class HandshakePolicy:
             what = "no common subprotocol; this server speaks " + ", ".join(supported)
             raise BadRequest(400, what, kind="no_subprotocol")
         return Accepted(request, None, None)
+
+
+def _answer(answer: Any) -> bool:
+    """Return what a check handler said. Raises ``TypeError`` for a promise to say it later, which would count as yes."""
+    if inspect.isawaitable(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()  # else Python warns that nobody awaited it
+        raise TypeError(f"a check handler returned {type(answer).__name__}, not true or false: is it async?")
+    return bool(answer)
 
 
 def choose_subprotocol(offered: Sequence[str], supported: Sequence[str], prefer_server: bool = False) -> Optional[str]:

@@ -291,6 +291,29 @@ def test_no_verified_certificate(certificate):
     assert answer(policy, certificate) == 401
 
 
+def _generator(*arguments):
+    yield False
+
+
+async def _coroutine(*arguments):
+    return False
+
+
+async def _async_generator(*arguments):
+    yield False
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("late", [_generator, _coroutine, _async_generator])
+@pytest.mark.parametrize("name", ["check_origin", "check_client", "check_certificate", "check_credentials"])
+def test_what_a_check_would_say_later_is_no_yes(name, late, caplog):
+    policy = HandshakePolicy()
+    setattr(policy, name, late)
+    credentials = client_headers(None, ("CP", "x"))
+    assert answer(policy, CERTIFICATE, **credentials) == 500
+    assert "not true or false" in caplog.text
+
+
 @pytest.mark.parametrize("profile", [1, 2])
 def test_a_profile_of_passwords_lets_nobody_in_without(profile):
     policy = HandshakePolicy()
