@@ -21,7 +21,8 @@ certificates that name a serial number which is not the identity, or to look at 
 With a ``security_profile`` nobody gets in without what the profile demands, whatever handlers are set: credentials
 in 1 and 2, a verified certificate in 3.
 
-A handler that raises, or returns something to be awaited, refuses with 500. Who is refused is logged by the caller; secrets never are.
+A handler that raises, or returns something to be awaited, refuses with 500. Who is refused is logged by the caller;
+secrets never are.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class HandshakePolicy:
 
 
 def _answer(answer: Any) -> bool:
-    """Return what a check handler said. Raises ``TypeError`` for a promise to say it later, which would count as yes."""
+    """Return what a check handler said. Raises ``TypeError`` for a promise to say it later, which would pass as yes."""
     if inspect.isawaitable(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
         if inspect.iscoroutine(answer):
             answer.close()  # else Python warns that nobody awaited it
