@@ -21,7 +21,7 @@ import threading
 from collections import OrderedDict
 from typing import Dict, List, Optional, Tuple
 
-from .errors import MessageError, NotRunning, QueueFailed, QueueFull, UsageError
+from .errors import MessageError, NotRunning, OcppjError, QueueFailed, QueueFull, UsageError
 from .messages import parse_json_message
 from .queues import Decoder, RequestBundle, RequestQueue, ServerQueueMap
 from .settings import get_logger
@@ -259,6 +259,24 @@ class SQLiteQueueMap(ServerQueueMap):
             self._queues[client_id] = queue
         if before is not queue:
             _retire(before)
+
+    def withdraw(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
+        """Remove and return the request of that id, wherever it is, or ``None``. What goes wrong is logged."""
+        try:
+            with self._reviving:  # else it would be revived from the file while it is deleted there
+                queue = self.get(client_id)
+                return self._take_stored(client_id, message_id) if queue is None else queue.remove(message_id)
+        except OcppjError as error:
+            get_logger().error("%s: request %r cannot be withdrawn: %s", self._file.path, message_id, error)
+            return None
+
+    def _take_stored(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
+        row = next((row for row in self._file.rows(client_id) if row.message_id == message_id), None)
+        if row is None or self._decode is None:
+            return None
+        _, bundle = _decoded(self._file, row, self._decode)
+        self._file.delete(row.seq)
+        return bundle
 
     def _forget_all(self) -> None:
         with self._lock:

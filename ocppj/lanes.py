@@ -22,6 +22,7 @@ from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, UnknownCl
 from .lane import Lane
 from .queues import Decoder, FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
 from .retries import TransactionRetries
+from .settings import get_logger
 from .state import PendingRequestState, ServerState
 from .timeouts import Timeouts
 
@@ -278,8 +279,19 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         return lane is not None and lane.complete(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        lane = self._get_lane(client_id)
-        return lane is not None and lane.cancel(message_id, error)
+        lane, bundle = self._get_lane(client_id), None
+        if lane is None and self.durable and self.is_running():
+            bundle = self._queue_map.withdraw(client_id, message_id)  # else it would be sent when the client is back
+            lane = self._get_lane(client_id)  # it may be back since, and the request pending
+        if lane is not None and lane.cancel(message_id, error):
+            return True
+        if bundle is None:
+            return False
+        try:
+            self._canceled(client_id, message_id, bundle.call.payload, error)
+        except BaseException:
+            get_logger().exception("a canceled-request callback failed")
+        return True
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue_map.set_decoder(decode)

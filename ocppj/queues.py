@@ -214,6 +214,14 @@ class ServerQueueMap(ABC):
     def add(self, client_id: str, queue: RequestQueue) -> None:
         """Make ``queue`` that client's queue."""
 
+    def withdraw(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
+        """Remove and return a request that is kept for a client without a queue; ``None`` when there is none.
+
+        May wait for a disk, and is called with no lock held. A map that keeps requests and cannot do this leaves it: a
+        request that its caller gave up while the client was away is then sent all the same.
+        """
+        return None
+
 
 class FIFOQueueMap(ServerQueueMap):
     """A `FIFOClientQueue` of ``capacity`` requests per client; 0 means no limit."""

@@ -14,6 +14,7 @@ import pytest
 
 from ocppj import (
     Call,
+    CallTimeout,
     Client,
     FIFOClientQueue,
     NotRunning,
@@ -26,8 +27,8 @@ from ocppj import (
     v16,
 )
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
-from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET
-from tests.helpers import eventually, seconds
+from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
+from tests.helpers import Recorder, eventually, seconds
 from tests.peers import RawClient, RawServer, Sockets
 
 PAGE = 4096
@@ -304,6 +305,24 @@ def test_remove_forgets_the_queue_and_never_the_rows(queues):
     assert ids(new) == ["1", "2"]
     queues.init()
     assert ids(queues.get_or_create("A")) == ["1", "2"]
+
+
+def test_a_request_is_withdrawn_wherever_it_is(queues, caplog):
+    for n in range(4):
+        queues.get_or_create("A").push(bundle(n))
+    queues.get_or_create("B").push(bundle(1))
+    assert queues.withdraw("A", "0").message_id == "0"
+    assert ids(queues.get("A")) == ["1", "2", "3"]
+    queues.remove("A")
+    assert queues.withdraw("A", "2").call.payload == bundle(2).call.payload
+    assert queues.withdraw("A", "2") is None
+    assert queues.withdraw("C", "1") is None
+    assert ids(queues.get_or_create("A")) == ["1", "3"]
+    queues.init()
+    assert (ids(queues.get_or_create("A")), ids(queues.get_or_create("B"))) == (["1", "3"], ["1"])
+    queues.close()
+    assert queues.withdraw("A", "1") is None
+    assert "'1' cannot be withdrawn" in caplog.text
 
 
 def test_a_queue_of_ones_own_may_be_added(queues):
@@ -870,6 +889,51 @@ def test_a_server_sends_it_when_the_client_is_back(path):
     queues = opened(SQLiteQueueMap, path)
     assert queues.get_or_create("CP_1").is_empty()
     queues.close()
+
+
+def test_what_is_given_up_while_the_client_is_away_is_never_sent(path):
+    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
+    canceled = Recorder()
+    server.set_canceled_request_handler(canceled)
+    with server.listen(host="127.0.0.1", port=0):
+        with RawClient(Sockets(), server.url, "CP_1") as raw:
+            eventually(lambda: server.client_ids() == ["CP_1"])
+            late = server.send_request("CP_1", RESET, timeout=seconds(1))
+            withdrawn, kept = (server.send_request("CP_1", RESET) for _ in range(2))
+            assert raw.receive()[1] == late.message_id
+        eventually(lambda: server.client_ids() == [])
+        assert withdrawn.cancel()
+        assert isinstance(late.exception(seconds(10)), CallTimeout)
+        assert [call[1] for call in canceled.wait(2)] == [withdrawn.message_id, late.message_id]
+        assert [call[2] for call in canceled.calls] == [RESET, RESET]
+        with RawClient(Sockets(), server.url, "CP_1") as raw:
+            assert raw.receive()[1] == kept.message_id
+            raw.send([3, kept.message_id, {"status": "Accepted"}])
+            assert kept.result(seconds(10)) == RESET_DONE
+            assert raw.nothing_came()
+    assert len(canceled.calls) == 2
+
+
+def test_a_client_that_comes_and_goes_while_requests_are_given_up_has_each_ended_once(path):
+    """Whatever meets what: a request is canceled once, or answered, and nothing is left."""
+    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
+    canceled = Recorder()
+    server.set_canceled_request_handler(canceled)
+    futures = []
+    with server.listen(host="127.0.0.1", port=0):
+        for _ in range(15):
+            with RawClient(Sockets(), server.url, "CP_1"):
+                eventually(lambda: server.client_ids() == ["CP_1"])
+                futures += [server.send_request("CP_1", RESET) for _ in range(4)]
+                given_up = threading.Thread(target=lambda late=futures[-4:]: [each.cancel() for each in late])
+                given_up.start()
+            given_up.join(seconds(10))
+        assert all(future.cancelled() for future in futures)
+        eventually(lambda: server.client_ids() == [])
+        assert server._dispatcher._queue_map.get_or_create("CP_1").is_empty()
+        assert len(server._calls) == 0
+    told = [call[1] for call in canceled.calls]
+    assert sorted(told) == sorted(future.message_id for future in futures)
 
 
 def test_a_client_with_a_damaged_queue_does_not_start(path):
