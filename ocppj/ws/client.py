@@ -278,7 +278,10 @@ class WebSocketClient(ClientCore):
             if sock is not None:
                 sock.close()
             attempt.check()
-            raise _as_transport_error(error) from error
+            problem = _as_transport_error(error)
+            if problem is error:  # not its own cause: who follows causes would never come to the end
+                raise
+            raise problem from error
 
     def _secure(self, raw: socket.socket, url: str) -> socket.socket:
         parts = urlsplit(url)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
+from ocppj.errors import HandshakeRefused, OcppjError, SubprotocolError, TransportError, UsageError
 from ocppj.ws.client import WebSocketClient
 from tests.helpers import eventually, seconds
 from tests.ws.support import NO_WAIT, Log, RawServer, close_frame, frame
@@ -383,6 +383,17 @@ def test_a_server_that_does_not_answer_our_close(make):
         client.stop()
         assert time.monotonic() - begun < seconds(2)
         assert log.close().expected
+
+
+def test_an_error_is_not_its_own_cause():
+    client = WebSocketClient(reconnect=False)
+    for url in ("ws://127.0.0.1:1", "ftp://127.0.0.1:1"):
+        with pytest.raises(OcppjError) as caught:
+            client.connect(url, "CP_1", OCPP16)
+        causes = [caught.value]
+        while causes[-1].__cause__ is not None:
+            causes.append(causes[-1].__cause__)
+            assert causes[-1] not in causes[:-1]
 
 
 def test_refused_reconnects_are_tried_again(make):
