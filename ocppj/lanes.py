@@ -139,8 +139,8 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
             lane.close()
         with self._opening:
             if self._opened and self._lane is None:
-                self._queue.close()
                 self._opened = False
+                self._queue.close()
         self._stop_own_timeouts()
 
     def is_paused(self) -> bool:

@@ -7,6 +7,7 @@ has ended altogether, so that the tail of a ``stop()`` never meets the session a
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Iterable, Optional, Type, TypeVar
 
@@ -38,21 +39,26 @@ class Running(Node):
         """Close every connection, and end every request with `Stopped`; return when threads and sockets are gone.
 
         May be called from any thread, handlers included, and more than once. Its own thread is not waited for, and a
-        handler that does not end only for some seconds.
+        handler that does not end only for some seconds. What a dispatcher, queue or transport of the program's own
+        raises is raised when all is done.
         """
         with self._lock:
             self._started = False
             self._stoppers += 1
         try:
-            self._dispatcher.stop()
-            for open_call in self._calls.take_all():
-                open_call.fail(Stopped(f"{self} was stopped", open_call.future.message_id))
-            self._stop_transport()
-            self._timeouts.stop()
-            self._ended.set()
+            with ExitStack() as rest:  # last first, and all of it, whatever a part of the program's own raises
+                rest.callback(self._ended.set)
+                rest.callback(self._timeouts.stop)
+                rest.callback(self._stop_transport)
+                rest.callback(self._fail_calls)
+                self._dispatcher.stop()
         finally:
             with self._lock:
                 self._stoppers -= 1
+
+    def _fail_calls(self) -> None:
+        for open_call in self._calls.take_all():
+            open_call.fail(Stopped(f"{self} was stopped", open_call.future.message_id))
 
     def _stop_transport(self) -> None:
         """Have the transport close every connection."""

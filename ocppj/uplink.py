@@ -134,7 +134,7 @@ class Uplink(Running):
 
     def _end_session(self, close: Close) -> None:
         """Take note that the connection has ended and will not be regained: after it a new session may begin."""
-        self._dispatcher.stop()
+        self._guarded(self._dispatcher.stop)  # it may be the program's own, and what follows must be done
         open_calls = self._calls.take_all()
         if self._started:  # not by stop(), which does the rest itself
             self._timeouts.stop(0)

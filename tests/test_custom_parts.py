@@ -1,6 +1,7 @@
 """Every part that can be replaced is replaced by one written from its promises alone; and vendors add messages."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import List, Optional
 
@@ -26,6 +27,7 @@ from ocppj import (
     ServerDispatcher,
     ServerQueueMap,
     ServerState,
+    Stopped,
     TextEnum,
     UsageError,
     ValidationError,
@@ -151,6 +153,58 @@ def test_a_queue_that_fails_is_heard(make_client, raw_server):
     with pytest.raises(OSError, match="disk"):
         client.send_request(HEARTBEAT)
     assert len(client._calls) == 0
+
+
+class Unclosable(FIFOClientQueue):
+    def close(self):
+        raise OSError("the disk is gone")
+
+
+class UnclosableMap(DictQueueMap):
+    def close(self):
+        raise OSError("the disk is gone")
+
+
+def test_a_queue_that_cannot_be_closed_does_not_keep_a_client_from_stopping(make_client, raw_server):
+    client = make_client(raw_server.url, queue=Unclosable())
+    future = client.send_request(HEARTBEAT)
+    with pytest.raises(OSError, match="the disk is gone"):
+        client.stop()
+    assert isinstance(future.exception(0), Stopped)
+    raw_server.wait_closed()
+    assert not client.is_connected()
+    client.stop()  # there is nothing left to close
+
+
+def test_a_queue_that_cannot_be_closed_does_not_keep_a_session_from_ending(make_client, raw_server, caplog):
+    client = make_client(queue=Unclosable(), reconnect=False)
+    ended = threading.Event()
+
+    def start():
+        with suppress(ConnectionLost):
+            client.start(raw_server.url)
+        ended.set()
+
+    threading.Thread(target=start, daemon=True).start()
+    raw_server.wait_connected()
+    eventually(client._dispatcher.is_running)
+    future = client.send_request(HEARTBEAT)
+    raw_server.channel.close()
+    assert isinstance(future.exception(seconds(10)), ConnectionLost)
+    assert ended.wait(seconds(10))
+    assert "the disk is gone" in caplog.text
+
+
+def test_queues_that_cannot_be_closed_do_not_keep_a_server_from_stopping(make_server, raw_client):
+    server = make_server(queues=UnclosableMap())
+    raw = raw_client(server.url)
+    eventually(server.client_ids)
+    future = server.send_request("CP_1", RESET)
+    with pytest.raises(OSError, match="the disk is gone"):
+        server.stop()
+    assert isinstance(future.exception(0), Stopped)
+    raw.wait_closed()
+    server._dispatcher._queue_map.close = lambda: None  # for the tidying up
 
 
 # Dispatchers
