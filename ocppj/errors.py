@@ -30,6 +30,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any, Dict, Mapping, Optional, Union
 
@@ -60,6 +61,7 @@ __all__ = [
     "WouldDeadlock",
     "WriteTimeout",
     "parse_error_code",
+    "printable",
 ]
 
 
@@ -94,6 +96,7 @@ class ErrorCode(str, Enum):
         return str(self.value)
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OTHER_SPELLINGS: Dict[str, ErrorCode] = {
     "FormationViolation": ErrorCode.FORMAT_VIOLATION,
     "OccurenceConstraintViolation": ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
@@ -106,6 +109,14 @@ def parse_error_code(text: str) -> Union[ErrorCode, str]:
         return ErrorCode(text)
     except ValueError:
         return text
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with its control characters spelled out.
+
+    What a peer sent may be logged as it is then: it cannot begin a line of its own there, nor steer a terminal.
+    """
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class OcppjError(Exception):
@@ -143,7 +154,7 @@ class OCPPError(OcppjError):
             story += f" {self.details}"
         if self.message_id:
             story += f" (message {self.message_id})"
-        return story
+        return printable(story)
 
 
 class MessageError(OcppjError):
@@ -172,7 +183,7 @@ class MessageError(OcppjError):
 
     def __str__(self) -> str:
         where = f" (message {self.message_id})" if self.message_id else ""
-        return f"{self.code}: {self.description}{where}"
+        return printable(f"{self.code}: {self.description}{where}")
 
 
 class CallFailed(OcppjError):
@@ -282,7 +293,7 @@ class HandshakeRefused(TransportError):
     """
 
     def __init__(self, status: int, reason: str = "", retry_after: Optional[float] = None) -> None:
-        super().__init__(f"the server refused the connection: HTTP {status} {reason}".rstrip())
+        super().__init__(printable(f"the server refused the connection: HTTP {status} {reason}".rstrip()))
         self.status = status
         self.retry_after = retry_after
 

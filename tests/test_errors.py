@@ -7,7 +7,17 @@ import pytest
 
 import ocppj
 from ocppj import errors
-from ocppj.errors import CallCanceled, CallFailed, CallTimeout, ErrorCode, InvalidResponse, MessageError, OCPPError
+from ocppj.errors import (
+    CallCanceled,
+    CallFailed,
+    CallTimeout,
+    ErrorCode,
+    HandshakeRefused,
+    InvalidResponse,
+    MessageError,
+    OCPPError,
+)
+from ocppj.ws.base import Close
 
 
 def drawn_tree():
@@ -29,7 +39,7 @@ def test_the_tree_is_as_drawn():
         assert getattr(errors, name).__bases__[0].__name__ == parent
 
 
-@pytest.mark.parametrize("name", sorted(set(errors.__all__) - {"parse_error_code"}))
+@pytest.mark.parametrize("name", sorted(set(errors.__all__) - {"parse_error_code", "printable"}))
 def test_every_exception_is_a_public_name(name):
     assert getattr(ocppj, name) is getattr(errors, name)
 
@@ -102,3 +112,20 @@ def test_call_failed_says_why_as_a_call_error_would():
 def test_ocpp_error_survives_pickling():
     error = pickle.loads(pickle.dumps(OCPPError("GenericError", "no", {"a": 1}, "7")))
     assert (error.code, error.description, error.details, error.message_id) == ("GenericError", "no", {"a": 1}, "7")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: OCPPError("GenericError", text),
+        lambda text: OCPPError(text),
+        lambda text: OCPPError("GenericError", message_id=text),
+        lambda text: MessageError(ErrorCode.GENERIC_ERROR, text, message_id=text),
+        lambda text: HandshakeRefused(503, text),
+        lambda text: Close(1000, text, by_peer=True),
+    ],
+)
+def test_what_a_peer_sent_cannot_begin_a_line_of_its_own_in_a_log(make):
+    story = str(make("bye\n\rCP_9: all is well\x1b[2J\x85\u2028ü€"))
+    assert story.isprintable()
+    assert "bye\\n\\rCP_9: all is well\\x1b[2J\\x85\\u2028ü€" in story

@@ -17,6 +17,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Callable, ContextManager, Optional, Protocol, Sequence
 
+from ..errors import printable
+
 __all__ = ["Channel", "ChannelHandler", "Client", "Close", "DisconnectedHandler", "MessageHandler", "Server"]
 
 
@@ -43,7 +45,7 @@ class Close:
         who = "by the peer" if self.by_peer else "by us"
         story = f"closed {who} with {self.code}"
         if self.reason:
-            story += f" ({self.reason})"
+            story += f" ({printable(self.reason)})"
         if self.error is not None:
             story += f": {self.error}"
         return story

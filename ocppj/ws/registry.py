@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Set, TypeVar
 from typing import Counter as CounterType
 
-from ..errors import TransportError, UsageError
+from ..errors import TransportError, UsageError, printable
 from ..settings import get_logger
 from .base import Close
 from .channel import WireChannel, check_close_code
@@ -268,7 +268,7 @@ class ServerCore(Handlers):
         """Count and log a client that is let in only to be told that there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
-        offered = ", ".join(request.subprotocols) or "nothing"
+        offered = printable(", ".join(request.subprotocols)) or "nothing"
         get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
 
     def _admit(
