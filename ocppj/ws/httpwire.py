@@ -15,6 +15,7 @@ __all__ = ["BadRequest", "Headers", "RequestHead", "parse_request", "parse_retry
 
 _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
+_STRAY = re.compile(rb"\r(?!\n)|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
 
@@ -99,6 +100,8 @@ def read_head(sock: SafeSocket, limit: int, deadline: float) -> bytes:
 
 def parse_request(head: bytes) -> RequestHead:
     """Parse what `read_head` read. Raises `BadRequest` (400)."""
+    if _STRAY.search(head):  # some parsers end a line there, some do not: a field could be hidden from a proxy
+        raise BadRequest(400, "malformed header")
     line, _, rest = head.partition(b"\r\n")
     match = _REQUEST_LINE.fullmatch(line.decode("iso-8859-1"))
     if match is None:

@@ -163,6 +163,13 @@ def test_parsing_near_requests_never_fails_otherwise(parts):
         pass
 
 
+@pytest.mark.parametrize("stray", [b"a\rX-Verified: yes", b"a\r\r\nX-Verified: yes", b"a\0"])
+def test_a_field_cannot_be_hidden_in_another(stray):
+    head = b"GET /ocpp/CP HTTP/1.1\r\nHost: x\r\nCookie: " + stray + b"\r\n\r\n"
+    with pytest.raises(BadRequest, match="malformed header"):
+        parse_request(head)
+
+
 def test_a_good_request():
     head = parse_request(request("/ocpp/CP_1", X_Folded="a"))
     assert (head.method, head.target, head.version) == ("GET", "/ocpp/CP_1", "1.1")
