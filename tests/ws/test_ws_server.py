@@ -181,7 +181,7 @@ def test_frames_that_come_with_the_request_are_not_lost(make):
         assert log.wait_texts(1) == ["early"]
 
 
-@pytest.mark.parametrize("offer", ["", "ocpp9"])
+@pytest.mark.parametrize("offer", ["", "ocpp9", "ocpp9\x1b[2J"])
 def test_without_a_common_subprotocol_it_upgrades_and_closes(make, offer, caplog):
     server, log = make()
     with RawClient(server.url) as client:
@@ -193,6 +193,7 @@ def test_without_a_common_subprotocol_it_upgrades_and_closes(make, offer, caplog
         assert client.at_end()
     assert log.connected.calls == []
     assert "no common subprotocol" in caplog.text
+    assert "\x1b" not in caplog.text
 
 
 def test_the_default_subprotocol(make):
