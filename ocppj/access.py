@@ -135,9 +135,9 @@ class Admitting:
         """Return what was let in, refused and lost: an `ocppj.ws.stats.Stats`, whose module names the reasons.
 
         Beside those of the transport, ``refused`` counts ``queue_full`` (a request to a client whose queue is full),
-        ``waiting_calls`` (a CALL of a client of which too many wait already), ``nesting_depth`` (a frame nested too
-        deeply) and ``bad_messages`` (a connection closed for too many frames that are none). Raises `UsageError` when
-        the transport counts nothing.
+        ``waiting_calls`` (a CALL or SEND of a client of which too many wait already), ``nesting_depth`` (a frame nested
+        too deeply) and ``bad_messages`` (a connection closed for too many frames that are none). Raises `UsageError`
+        when the transport counts nothing.
         """
         return self._of_transport("stats")()
 

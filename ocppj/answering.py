@@ -97,8 +97,13 @@ class Answering(Registering):
                 self._answer_handled(connection, call, response)
 
     def _receive_send(self, connection: Connection, message: Send) -> None:
-        if connection.unanswered() >= self._options.max_waiting_calls or not connection.begin(message):
-            self.log.warning("%s: dropped %s: too many wait, or one of its id", connection.client_id, message.action)
+        if connection.unanswered() >= self._options.max_waiting_calls:
+            self.log.warning("%s: dropped %s: too many CALLs are waiting", connection.client_id, message.action)
+            self._count_refusal("waiting_calls")
+            return
+        if not connection.begin(message):
+            words = "%s: dropped %s: one of the id %r is waiting"
+            self.log.warning(words, connection.client_id, message.action, message.unique_id)
             return
         self._submit(connection, self._handle_send, connection, message)
 

@@ -338,3 +338,4 @@ def test_sends_that_wait_are_bounded(make_server, raw_of):
     release.set()
     eventually(lambda: raw.ask([2, "empty", "Heartbeat", {}])[0] == 3)
     assert len(handled.calls) <= 4
+    assert server.stats().refused["waiting_calls"] >= 16 + 1, "what was dropped is counted"
