@@ -235,6 +235,9 @@ class SQLiteQueueMap(ServerQueueMap):
 
         Waits for the disk. Raises `QueueFailed` for a request that cannot be read, `NotRunning` before `init`.
         """
+        queue = self.get(client_id)
+        if queue is not None:  # though another's requests are being read from the disk
+            return queue
         with self._reviving:
             queue = self.get(client_id)
             if queue is not None:

@@ -233,6 +233,6 @@ def _reason(error: Exception) -> str:
     """Return why a handshake failed, as it is counted."""
     if isinstance(error, socket.timeout):
         return "handshake_timeout"
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "tls"
     return "abandoned"
