@@ -58,7 +58,12 @@ class Answering(Registering):
         again = self._answers.get(connection.client_id, call.unique_id)
         if again is not None:
             self.log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id)
-            self._submit(connection, self._write, connection, again)
+            try:
+                self._write(
+                    connection, again, wait=False
+                )  # not as a job: a peer that repeats itself could pile them up
+            except TransportError as error:
+                self.log.warning("%s: an answer was not sent again: %s", connection.client_id, error)
         elif connection.unanswered() >= self._options.max_waiting_calls:
             self.log.warning("%s: too many CALLs are waiting", connection.client_id)
             self._count_refusal("waiting_calls")

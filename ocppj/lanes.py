@@ -272,7 +272,12 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
             raise NotRunning("the dispatcher is not running")
         if lane is None:
             raise UnknownClient(f"no client {client_id!r} is connected")
-        lane.push(bundle)
+        try:
+            lane.push(bundle)
+        except NotRunning:
+            if self.is_running():
+                raise UnknownClient(f"client {client_id!r} has disconnected") from None
+            raise
 
     def complete_request(self, client_id: str, message_id: str) -> bool:
         lane = self._get_lane(client_id)

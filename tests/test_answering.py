@@ -371,6 +371,24 @@ def test_a_repeated_call_gets_its_answer_again_if_asked_for(make_side):
     assert len(count) == 4, "the oldest answer was forgotten"
 
 
+def test_a_repeated_call_waits_for_no_handler(make_side):
+    side = make_side(repeat_answers=1).connect()
+    release = threading.Event()
+
+    @side.endpoint.on(v16.DataTransferRequest)
+    def slow(*arguments):
+        assert release.wait(seconds(10))
+        return v16.DataTransferResponse(status="Accepted")
+
+    side.endpoint.on(v16.HeartbeatRequest)(lambda *arguments: BEAT)
+    first = side.raw.ask([2, "1", "Heartbeat", {}])
+    side.raw.send([2, "2", "DataTransfer", {"vendorId": "V"}])
+    for _ in range(20):
+        assert side.raw.ask([2, "1", "Heartbeat", {}]) == first
+    release.set()
+    assert side.raw.receive()[:2] == [3, "2"]
+
+
 def test_too_many_waiting_calls_are_refused_one_by_one(make_side):
     side = make_side(max_waiting_calls=3).connect()
     release = threading.Event()

@@ -10,6 +10,7 @@ from ocppj import (
     DefaultClientDispatcher,
     DefaultServerDispatcher,
     ErrorCode,
+    FIFOClientQueue,
     NotRunning,
     QueueFull,
     UnknownClient,
@@ -218,6 +219,21 @@ def test_delete_client_discards_tells_and_refuses():
     side.dispatcher.delete_client("nobody")
     side.clock.advance(TIMEOUT)
     assert side.canceled_ids == ["1", "2", "3", "o"], "the other client's request took its course"
+
+
+def test_a_client_that_goes_while_a_request_is_queued_for_it_is_unknown():
+    class Slow(FIFOClientQueue):
+        """Takes its time: the client is gone when the request is in."""
+
+        def push(self, bundle):
+            side.dispatcher.delete_client("CP")
+            super().push(bundle)
+
+    slow = Slow()
+    side = ServerSide(queue=slow).start()
+    with pytest.raises(UnknownClient, match="'CP' has disconnected"):
+        side.send("1")
+    assert (len(slow), side.sent, side.canceled) == (0, [], [])
 
 
 def test_a_client_that_comes_again_begins_anew():
