@@ -33,6 +33,9 @@ class NetworkServer(Protocol):
 class ClientDispatcher(ABC):
     """Sends a client's requests, one at a time. Every method may be called from any thread, callbacks included."""
 
+    #: Whether requests outlive the process.
+    durable: bool = False
+
     @abstractmethod
     def start(self) -> None:
         """Begin to take requests."""

@@ -90,8 +90,9 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
     ) -> None:
         super().__init__()
         self._queue = FIFOClientQueue() if queue is None else queue
+        self.durable = self._queue.durable
         self._retries = retries
-        self._resend = self._queue.durable if resend is None else resend
+        self._resend = self.durable if resend is None else resend
         self._state = PendingRequestState()
         self._network: Optional[NetworkClient] = None
         self._on_canceled: Optional[ClientCanceled] = None

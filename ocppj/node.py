@@ -58,6 +58,8 @@ class Node(Answering):
 
     # What a client and a server do differently
 
+    _dispatcher: Any  # a ClientDispatcher or a ServerDispatcher
+
     @abstractmethod
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
         """Give ``bundle`` to the dispatcher."""
@@ -199,8 +201,10 @@ class Node(Answering):
             self._guarded(self._handlers.canceled, client_id, message_id, request, error)
 
     def _note_loss(self, client_id: str, message_id: str, error: Exception) -> None:
-        """Log the failure of a request that nobody waits for: one that a durable queue has kept."""
-        self.log.error("%s: the stored request %r has failed, and is given up: %s", client_id, message_id, error)
+        """Log the failure of a request that nobody waits for, if that is because a durable queue has kept it."""
+        if self._dispatcher.durable:
+            words = "%s: the stored request %r has failed, and is given up: %s"
+            self.log.error(words, client_id, message_id, str(error))
 
     # Receiving frames
 

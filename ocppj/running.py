@@ -24,7 +24,6 @@ S = TypeVar("S", bound="Running")
 class Running(Node):
     """A `Node` that can be started and stopped. Use `Client` or `Server`."""
 
-    _dispatcher: Any  # a ClientDispatcher or a ServerDispatcher
     _ws: Any  # a transport's client or server
 
     def __init__(self, profiles: Iterable[Profile], options: Options) -> None:

@@ -445,3 +445,10 @@ def test_without_retry_the_first_connection_is_tried_once(make, unborn):
     client = make()
     with pytest.raises(TransportError):
         client.start(unborn[0])
+
+
+def test_a_request_that_has_ended_otherwise_is_not_taken_for_a_stored_one(make, raw_server, caplog):
+    """Its connection was lost while it was written: `call` has ended, and then the dispatcher tells of it too."""
+    client = connect(make(), raw_server)
+    client._on_canceled("CP_1", "1", HEARTBEAT, ConnectionLost("the cable is cut", "1"))
+    assert "stored" not in caplog.text
