@@ -126,6 +126,7 @@ class _Part(Readers):
         with self._pool.crew.lock:
             self._stopping = True
             discarded = [(seat.name, seat.discard()) for seat in self._seats if seat.jobs]
+            self._pool.agenda.forget_discarded()
             for seat in list(self._seats):
                 self.tidy(seat)
         for name, count in discarded:
