@@ -79,12 +79,18 @@ class Crew:
         self._monitor_bell = threading.Event()
         self._parked = False
 
-    # For everybody: the methods down to `rouse` are called with the lock held ---------------------------------------
+    # For everybody: what is before `waiting` is called with the lock held ---------------------------------------
 
     @property
     def manned(self) -> bool:
         """Whether there are workers."""
         return bool(self._workers)
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether this thread is a worker that will look at the line: it holds, so the monitor sees if it blocks."""
+        me: Optional[Worker] = getattr(self._here, "worker", None)
+        return me is not None and me.holds
 
     def rouse(self) -> Errands:
         """Return what makes somebody look at the line, or at the deadlines."""
@@ -107,7 +113,7 @@ class Crew:
         if me is None or not me.holds:
             return []
         self._block(me)
-        return [] if self._holders else self._call(1)
+        return [] if self._holders and self._agenda.empty else self.rouse()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -339,7 +345,8 @@ class Crew:
             count, self._level = self._level, min(_MOST, 2 * self._level)
         count = min(count, agenda.length + 1)
         self._allowed = max(self._allowed, left + count)
-        return True, self._call(count)
+        # Who waits in the selector does not see the line, and may be all there is: there may be no more threads.
+        return True, self._wake_selecting() + self._call(count)
 
 
 def run(errands: Errands) -> None:

@@ -86,7 +86,8 @@ class _Part(Readers):
             if not discarded:
                 seat.jobs.append((job, seat.finishing))
                 self._seats.add(seat)
-                if seat.has_job and seat.reader != here:  # else it follows the step, or the step is found to block
+                follows = seat.reader == here and pool.crew.comes_back  # the step, or the step is found to block
+                if seat.has_job and not follows:
                     pool.agenda.line_up(seat)
                     errands = pool.crew.rouse()
         if discarded:

@@ -2,12 +2,28 @@
 
 import threading
 
+import pytest
+
+from ocppj.ws import crew
 from ocppj.ws.readers import SharedReaders
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.sources import FakeSource
+from tests.ws.sources import FakeSource, PairSource
 
 
-# Jobs that wait for others to end --------------------------------------------------------------------------------------
+@pytest.fixture
+def readers():
+    readers = SharedReaders()
+    yield readers
+    assert readers.stop(seconds(5))
+
+
+def ended(*sources):
+    for source in sources:
+        source.close()
+        source.finished.wait(1)
+
+
+# Jobs that wait for others to end ------------------------------------------------------------------------------------
 
 
 def test_jobs_of_one_endpoint_run_though_those_of_another_were_discarded():
@@ -38,3 +54,70 @@ def test_stop_while_jobs_wait_for_others_leaves_no_thread():
     assert stopped.wait(1) == [(True,)]
     assert readers.stop(seconds(5))
     eventually(lambda: not readers._pool.crew.manned)
+
+
+# Steps that block ----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_submitted_by_a_step_that_was_found_blocked_before_is_run(readers):
+    ran, result = threading.Event(), Recorder()
+
+    def on_data(source, data):
+        me = readers._pool.crew._here.worker
+        eventually(lambda: not me.holds)
+        readers.submit(source, ran.set)
+        result(ran.wait(seconds(5)))
+
+    source = PairSource("CP_1", on_data)
+    readers.add(source)
+    source.far.send(b"x")
+    assert result.wait(1) == [(True,)]
+    ended(source)
+
+
+def test_who_waits_in_the_selector_takes_over_from_who_gives_away(readers, monkeypatch):
+    """Two hold: one steps, one waits in the selector. What the first leaves behind is for the second."""
+    monkeypatch.setattr(crew, "_LOOK", 3600.0)
+    state, ran, result = readers._pool.crew, threading.Event(), Recorder()
+
+    def on_data(source, data):
+        with state.lock:
+            errands = state._call(1)
+        crew.run(errands)
+        eventually(lambda: state._selecting)
+        readers.submit(source, ran.set)
+        with readers.waiting():
+            result(ran.wait(seconds(5)))
+
+    source = PairSource("CP_1", on_data)
+    readers.add(source)
+    source.steps.wait(1)
+    eventually(lambda: state._selecting)
+    with state.lock:
+        state._allowed = 2
+    source.far.send(b"x")
+    assert result.wait(1) == [(True,)]
+    ended(source)
+
+
+def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(readers):
+    state, ran, result = readers._pool.crew, threading.Event(), Recorder()
+
+    def on_data(source, data):
+        with state.lock:
+            errands = state._call(1)
+            state._max_workers = 2
+        crew.run(errands)
+        eventually(lambda: state._selecting)
+        readers.submit(source, ran.set)
+        result(ran.wait(seconds(5)))
+
+    source = PairSource("CP_1", on_data)
+    readers.add(source)
+    source.steps.wait(1)
+    eventually(lambda: state._selecting)
+    with state.lock:
+        state._allowed = 2
+    source.far.send(b"x")
+    assert result.wait(1) == [(True,)]
+    ended(source)
