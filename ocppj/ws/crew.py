@@ -308,22 +308,22 @@ class Crew:
 
     def _monitoring(self) -> None:
         """Look who is blocked: the monitor's thread."""
-        quiet = 0
+        quiet, parked = 0, False
         while True:
+            rung = self._monitor_bell.wait(None if parked else _LOOK)  # parked: by who finds something to do
+            errands: Errands = []
             with self.lock:
                 if self._agenda.over:
                     self._monitor = None
                     return
-                self._parked = quiet >= _QUIET
-                parked = self._parked
-            if self._monitor_bell.wait(None if parked else _LOOK):  # parked: set by who finds something to do
-                self._monitor_bell.clear()
-                quiet = 0
-                continue
-            with self.lock:
-                active, errands = self._look()
+                if rung:
+                    self._monitor_bell.clear()
+                    quiet = 0
+                else:
+                    active, errands = self._look()
+                    quiet = 0 if active else quiet + 1
+                parked = self._parked = quiet >= _QUIET  # at once: who takes a seat after the look must see it
             run(errands)
-            quiet = 0 if active else quiet + 1
 
     def _look(self) -> Tuple[bool, Errands]:
         """Return whether anything was done since the look before, and what lends workers."""

@@ -121,3 +121,37 @@ def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(readers
     source.far.send(b"x")
     assert result.wait(1) == [(True,)]
     ended(source)
+
+
+# The monitor ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_that_begins_to_block_just_when_the_monitor_parks(readers, monkeypatch):
+    go, begun, met, got = threading.Event(), threading.Event(), threading.Event(), Recorder()
+    slow = PairSource("CP_1")
+    other = PairSource("CP_2", lambda source, data: got(data))
+    state, run = readers._pool.crew, crew.run
+    look, active = state._look, [True]
+
+    def remembering():
+        active[0], errands = look()
+        return active[0], errands
+
+    def between_look_and_parking(errands):
+        run(errands)
+        quiet = not active[0] and other.steps.calls
+        if threading.current_thread().name == "ocppj-monitor" and quiet and not met.is_set():
+            met.set()
+            readers.submit(slow, lambda: (begun.set(), go.wait(seconds(20))))
+            begun.wait(seconds(10))
+
+    monkeypatch.setattr(state, "_look", remembering)
+    monkeypatch.setattr(crew, "_QUIET", 1)
+    monkeypatch.setattr(crew, "run", between_look_and_parking)
+    readers.add(slow)
+    readers.add(other)
+    assert begun.wait(seconds(10))
+    other.far.send(b"x")
+    assert got.wait(1, timeout=5) == [(b"x",)]
+    go.set()
+    ended(slow, other)
