@@ -107,6 +107,11 @@ class Crew:
         errands.append(self._monitor_bell.set)
         return errands
 
+    def close_unmanned(self) -> Errands:
+        """Return what gives the selector back when no worker is left, or none could be started."""
+        poller = None if self.manned else self._agenda.take_poller()
+        return [poller.close] if poller is not None else []
+
     def give_away(self) -> Errands:
         """Return what lets others go on while this thread, if it is a worker, waits for something."""
         me: Optional[Worker] = getattr(self._here, "worker", None)
@@ -228,12 +233,7 @@ class Crew:
         """Return what tells the others that the agenda is over."""
         self._unhold(me)
         self._workers.discard(me)
-        errands = self.nudge()
-        if not self._workers:
-            poller = self._agenda.take_poller()
-            if poller is not None:
-                errands.append(poller.close)
-        return errands
+        return self.nudge() + self.close_unmanned()
 
     def _wake_selecting(self) -> Errands:
         if not self._selecting or self._woken:

@@ -296,4 +296,8 @@ class SharedReaders(_Part):
             errands = pool.crew.nudge()
         run(errands)
         gone = [part._wait(deadline, exempt) for part in parts]
-        return pool.crew.join(max(deadline, time.monotonic() + 0.2), exempt) and all(gone)
+        joined = pool.crew.join(max(deadline, time.monotonic() + 0.2), exempt)
+        with pool.crew.lock:
+            errands = pool.crew.close_unmanned()
+        run(errands)
+        return joined and all(gone)

@@ -8,6 +8,7 @@ from ocppj.ws import crew
 from ocppj.ws.readers import SharedReaders
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.sources import FakeSource, PairSource
+from tests.ws.support import open_files
 
 
 @pytest.fixture
@@ -54,6 +55,20 @@ def test_stop_while_jobs_wait_for_others_leaves_no_thread():
     assert stopped.wait(1) == [(True,)]
     assert readers.stop(seconds(5))
     eventually(lambda: not readers._pool.crew.manned)
+
+
+@pytest.mark.skipif(not open_files(), reason="the number of open files is not known here")
+def test_stop_gives_the_selector_back_though_no_thread_could_be_started(monkeypatch):
+    before = open_files()
+    readers, source = SharedReaders(), FakeSource()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda thread: (_ for _ in ()).throw(RuntimeError("no more")))
+        with pytest.raises(RuntimeError, match="no thread"):
+            readers.add(source)
+        readers.give_up(source)
+    assert open_files() > before
+    assert readers.stop(seconds(5))
+    assert open_files() == before
 
 
 # Steps that block ----------------------------------------------------------------------------------------------------
