@@ -202,11 +202,13 @@ class Agenda:
                 return seat
             if seat.has_job:
                 return seat
+            self._release()
         return None
 
     def begin_job(self, seat: Seat, ident: int) -> Optional[Job]:
         """Return a job that this thread is to run now, ``None`` when there is none or too many run."""
         if not seat.has_job:
+            self._release()
             return None
         if self._running >= self._max_jobs:
             seat.backlogged = True
@@ -222,10 +224,24 @@ class Agenda:
         seat.runner = None
         if seat.jobs:
             self.line_up(seat)
-        if self._backlog:
+        self._release()
+
+    def _release(self) -> None:
+        """Line up the first of the backlog if there is room for its job.
+
+        To be called whenever a job has ended, or somebody may have been lined up for one that was discarded since: who
+        is released and finds nothing to do passes that on.
+        """
+        if self._backlog and self._running < self._max_jobs:
             waiting = self._backlog.popleft()
             waiting.backlogged = False
             self.line_up(waiting)
+
+    def forget_discarded(self) -> None:
+        """Take those out of the backlog whose jobs were discarded: nothing waits there."""
+        for seat in self._backlog:
+            seat.backlogged = bool(seat.jobs)
+        self._backlog = deque(seat for seat in self._backlog if seat.backlogged)
 
     # The selector and the deadlines
 

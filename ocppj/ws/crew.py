@@ -79,12 +79,18 @@ class Crew:
         self._monitor_bell = threading.Event()
         self._parked = False
 
-    # For everybody: the methods down to `rouse` are called with the lock held ---------------------------------------
+    # For everybody: what is before `waiting` is called with the lock held ---------------------------------------
 
     @property
     def manned(self) -> bool:
         """Whether there are workers."""
         return bool(self._workers)
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether this thread is a worker that will look at the line: it holds, so the monitor sees if it blocks."""
+        me: Optional[Worker] = getattr(self._here, "worker", None)
+        return me is not None and me.holds
 
     def rouse(self) -> Errands:
         """Return what makes somebody look at the line, or at the deadlines."""
@@ -101,13 +107,18 @@ class Crew:
         errands.append(self._monitor_bell.set)
         return errands
 
+    def close_unmanned(self) -> Errands:
+        """Return what gives the selector back when no worker is left, or none could be started."""
+        poller = None if self.manned else self._agenda.take_poller()
+        return [poller.close] if poller is not None else []
+
     def give_away(self) -> Errands:
         """Return what lets others go on while this thread, if it is a worker, waits for something."""
         me: Optional[Worker] = getattr(self._here, "worker", None)
         if me is None or not me.holds:
             return []
         self._block(me)
-        return [] if self._holders else self._call(1)
+        return [] if self._holders and self._agenda.empty else self.rouse()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -222,12 +233,7 @@ class Crew:
         """Return what tells the others that the agenda is over."""
         self._unhold(me)
         self._workers.discard(me)
-        errands = self.nudge()
-        if not self._workers:
-            poller = self._agenda.take_poller()
-            if poller is not None:
-                errands.append(poller.close)
-        return errands
+        return self.nudge() + self.close_unmanned()
 
     def _wake_selecting(self) -> Errands:
         if not self._selecting or self._woken:
@@ -302,22 +308,22 @@ class Crew:
 
     def _monitoring(self) -> None:
         """Look who is blocked: the monitor's thread."""
-        quiet = 0
+        quiet, parked = 0, False
         while True:
+            rung = self._monitor_bell.wait(None if parked else _LOOK)  # parked: by who finds something to do
+            errands: Errands = []
             with self.lock:
                 if self._agenda.over:
                     self._monitor = None
                     return
-                self._parked = quiet >= _QUIET
-                parked = self._parked
-            if self._monitor_bell.wait(None if parked else _LOOK):  # parked: set by who finds something to do
-                self._monitor_bell.clear()
-                quiet = 0
-                continue
-            with self.lock:
-                active, errands = self._look()
+                if rung:
+                    self._monitor_bell.clear()
+                    quiet = 0
+                else:
+                    active, errands = self._look()
+                    quiet = 0 if active else quiet + 1
+                parked = self._parked = quiet >= _QUIET  # at once: who takes a seat after the look must see it
             run(errands)
-            quiet = 0 if active else quiet + 1
 
     def _look(self) -> Tuple[bool, Errands]:
         """Return whether anything was done since the look before, and what lends workers."""
@@ -339,7 +345,8 @@ class Crew:
             count, self._level = self._level, min(_MOST, 2 * self._level)
         count = min(count, agenda.length + 1)
         self._allowed = max(self._allowed, left + count)
-        return True, self._call(count)
+        # Who waits in the selector does not see the line, and may be all there is: there may be no more threads.
+        return True, self._wake_selecting() + self._call(count)
 
 
 def run(errands: Errands) -> None:

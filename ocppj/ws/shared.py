@@ -86,7 +86,8 @@ class _Part(Readers):
             if not discarded:
                 seat.jobs.append((job, seat.finishing))
                 self._seats.add(seat)
-                if seat.has_job and seat.reader != here:  # else it follows the step, or the step is found to block
+                follows = seat.reader == here and pool.crew.comes_back  # the step, or the step is found to block
+                if seat.has_job and not follows:
                     pool.agenda.line_up(seat)
                     errands = pool.crew.rouse()
         if discarded:
@@ -126,6 +127,7 @@ class _Part(Readers):
         with self._pool.crew.lock:
             self._stopping = True
             discarded = [(seat.name, seat.discard()) for seat in self._seats if seat.jobs]
+            self._pool.agenda.forget_discarded()
             for seat in list(self._seats):
                 self.tidy(seat)
         for name, count in discarded:
@@ -294,4 +296,8 @@ class SharedReaders(_Part):
             errands = pool.crew.nudge()
         run(errands)
         gone = [part._wait(deadline, exempt) for part in parts]
-        return pool.crew.join(max(deadline, time.monotonic() + 0.2), exempt) and all(gone)
+        joined = pool.crew.join(max(deadline, time.monotonic() + 0.2), exempt)
+        with pool.crew.lock:
+            errands = pool.crew.close_unmanned()
+        run(errands)
+        return joined and all(gone)
