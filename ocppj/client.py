@@ -55,7 +55,8 @@ class Client(Uplink):
     ``signer`` signs what is sent with ``signed=True``, and the answers to signed requests; ``verifier`` looks at the
     signatures of the peer (OCPP 2.x; see `ocppj.signing`).
 
-    Handlers run on the connection's dispatcher thread, one at a time, in order, and may block and ``call()``.
+    Handlers run one at a time, in order, on the connection's dispatcher thread (or, with shared ``readers``, on any
+    worker), and may block and ``call()``.
     """
 
     def __init__(
@@ -223,8 +224,8 @@ class Client(Uplink):
 
         ``timeout`` is as in `call`. ``signed`` sends the signed form of an OCPP 2.x message; the future's ``signature``
         tells about the answer's. Raises `NotRunning` before the start and after the end, `ValidationError` and
-        `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, `UsageError` without a signer. A failed
-        write is not raised: the future fails.
+        `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, `QueueFailed` from a durable queue,
+        `UsageError` without a signer. A failed write is not raised: the future fails.
         """
         return self._send_request(self.id, request, timeout, fragile=False, signed=signed)
 

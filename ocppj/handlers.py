@@ -68,8 +68,8 @@ class Registering(SignedEndpoint):
     """The part of `Client` and `Server` that registers handlers.
 
     Below, ``f`` is written with the arguments of a server's handler; a client's has no ``client_id``. Each method
-    returns what it was given, so that it works as a decorator. Unless it says otherwise, a handler runs on the
-    connection's dispatcher thread, and may block and ``call()``.
+    returns what it was given, so that it works as a decorator. Unless it says otherwise, a handler runs on the thread
+    that handles its connection just then, and may block and ``call()``.
     """
 
     _handlers: Handlers

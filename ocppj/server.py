@@ -66,8 +66,9 @@ class Server(Admitting, Downlinks):
     ``ping_interval``, ``duplicates`` ...) are those of `ocppj.ws.server.WebSocketServer`. The other arguments are as in
     `Client`.
 
-    Handlers get the client's id first. They run on the connection's dispatcher thread, one at a time, in order, and
-    may block and ``call()`` anyone, their own connection included.
+    Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread or,
+    where threads are shared (``readers``: by default beyond 64 connections), on any worker. They may block and
+    ``call()`` anyone, their own connection included.
     """
 
     def __init__(
@@ -223,7 +224,8 @@ class Server(Admitting, Downlinks):
 
         One request to a client is under way at a time. ``timeout`` is as in `call`, ``signed`` as in `Client`. Raises
         `NotRunning`, `UnknownClient`, `ValidationError` and `EncodingError` for a bad payload, `UnsupportedFeature`,
-        `QueueFull`, and `UsageError` without a signer. A failed write is not raised: the future fails.
+        `QueueFull`, `QueueFailed` from a durable queue, and `UsageError` without a signer. A failed write is not
+        raised: the future fails.
         """
         return self._send_request(client_id, request, timeout, fragile=not self._dispatcher.durable, signed=signed)
 

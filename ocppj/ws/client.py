@@ -10,7 +10,7 @@ which can be told to log what it sends, never sees them. After the handshake the
 Frames are read with the library's ``recv_frame``, which keeps what it has when a read finds nothing, and goes on from
 there the next time. `_Frames` replaces its buffer: it checks an announced length before the body is read. Pings,
 Closes and fragments are answered and put together here, since the library's own way would answer each Close with 1000
-and has no limit. What that uses of the library is held by ``tests/ws/test_pins.py``.
+and has no limit. What that uses of the library is held by ``tests/ws/test_ws_pins.py``.
 """
 
 from __future__ import annotations

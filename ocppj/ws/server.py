@@ -8,7 +8,7 @@ succeed finds the server ready for him, and what the handler sends goes out afte
 simple-websocket runs without its thread. Ours gives it what was read, in slices small enough that an inflated slice
 (at most about 4 MB) can be counted before the next is inflated, and takes the messages out of its input buffer. Of
 its private parts that uses ``ws`` (the wsproto connection), ``_handle_events``, ``incoming_message``,
-``input_buffer``, ``close_reason`` and ``close_message``; ``tests/ws/test_pins.py`` holds them.
+``input_buffer``, ``close_reason`` and ``close_message``; ``tests/ws/test_ws_pins.py`` holds them.
 """
 
 from __future__ import annotations
