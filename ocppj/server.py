@@ -66,8 +66,8 @@ class Server(Admitting, Downlinks):
     ``ping_interval``, ``duplicates`` ...) are those of `ocppj.ws.server.WebSocketServer`. The other arguments are as in
     `Client`.
 
-    Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread or,
-    where threads are shared (``readers``: by default beyond 64 connections), on any worker. They may block and
+    Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread
+    or, where threads are shared (``readers``: by default beyond 64 connections), on any worker. They may block and
     ``call()`` anyone, their own connection included.
     """
 
