@@ -4,7 +4,7 @@
 
 The whole message is measured over a real socket with a strategy of readers that runs everything on one thread; each
 step is measured alone. What is left when the steps are taken from the whole is locks, bookkeeping and calls. "sockets"
-is send and recv at both ends, of which a server pays half.
+is send and recv at both ends, of which a server pays half. A second table has the cost of a request's timeout.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pstats
 import socket
 import sys
 import threading
+import time
 import timeit
 from collections import deque
 from datetime import datetime, timezone
@@ -29,6 +30,8 @@ from samples import MESSAGES
 sys.path.insert(0, str(ROOT))
 
 from ocppj import CallResult, Endpoint, Server, parse_json_message, v16
+from ocppj.clock import SystemClock
+from ocppj.timeouts import Timeouts
 from ocppj.validation import check_payload, use_accelerators
 from ocppj.ws.readers import Job, Readers, Source
 
@@ -186,6 +189,27 @@ def column(action: str, number: int) -> Dict[str, float]:
     return figures
 
 
+def deadlines(number: int) -> Dict[str, Dict[str, float]]:
+    """Measure what a timeout costs that does not run out: added, and canceled, one thousand others waiting."""
+
+    def with_endpoint(others: int) -> float:
+        timeouts = Timeouts(SystemClock())
+        for _ in range(others):
+            timeouts.add(30.0, time.monotonic)
+        taken = microseconds(lambda: timeouts.add(30.0, time.monotonic).cancel(), number)
+        timeouts.stop()
+        return taken
+
+    def timer() -> None:
+        started = threading.Timer(30.0, time.monotonic)
+        started.start()
+        started.cancel()
+
+    names = {"a Timer an endpoint": with_endpoint(0), "the same, 1,000 wait": with_endpoint(1000)}
+    names["threading.Timer a request"] = microseconds(timer, max(30, number // 20))
+    return {name: {"us": taken, "ratio": taken / names["a Timer an endpoint"]} for name, taken in names.items()}
+
+
 def profile(action: str, number: int) -> None:
     """Print which functions take the time."""
     whole = Whole(action)
@@ -217,6 +241,9 @@ def main() -> None:
             for name, value in column(action, number).items():
                 results.setdefault(name, {})[heading] = value
     say(table("### One message, us", [Subject(name, []) for name in results], results, columns))
+    results = deadlines(number)
+    heads = {"us": "us", "ratio": "ratio"}
+    say(table("### The timeout of a request", [Subject(name, []) for name in results], results, heads))
 
 
 if __name__ == "__main__":
