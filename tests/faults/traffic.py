@@ -56,6 +56,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._counts = {column: bytearray(capacity) for column in self.COLUMNS}
+        self._totals: "Counter[str]" = Counter()  # of the columns, with the requests that were forgotten since
         self._how: List[Optional[str]] = [None] * capacity
         self._found: List[str] = []  # violations of requests that were forgotten since
 
@@ -84,6 +85,7 @@ class Ledger:
 
     def note(self, column: str, message_id: str) -> None:
         with self._lock:
+            self._totals[column] += 1
             if int(message_id) >= self.begun - self._capacity:
                 self._counts[column][int(message_id) % self._capacity] += 1
 
@@ -122,9 +124,9 @@ class Ledger:
             )
 
     def count(self, column: str) -> int:
-        """Return the sum of a column over the requests that are remembered."""
+        """Return the sum of a column over all requests there were."""
         with self._lock:
-            return sum(self._counts[column])
+            return self._totals[column]
 
     def violations(self, older_than: int = 0) -> List[str]:
         """Return what does not add up, of requests that are not among the last ``older_than``."""
