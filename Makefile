@@ -2,6 +2,7 @@
 #
 #   make test PYTHON=python3.12        another Python, which gets an environment of its own (.venv-3.12)
 #   make test ARGS="-k heartbeat -x"   arguments for pytest (or the demo, or the benchmarks)
+#   make environment                   what `make test` does before the tests
 
 PYTHON ?= python3
 ifeq ($(origin PYTHON),file)
@@ -15,7 +16,7 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test bench lint format types wheel generate clean
+.PHONY: help demo environment test bench lint format types wheel generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
@@ -27,6 +28,8 @@ help:
 
 demo: $(VENV)/.ready-run
 	@$(RUN) examples/demo.py $(ARGS)
+
+environment: $(VENV)/.ready-test
 
 test: $(VENV)/.ready-test
 	$(RUN) -m pytest $(ARGS)

@@ -1,6 +1,6 @@
 """What ``jsonschema-rs`` finds valid, and what our short cuts find, is what ``jsonschema`` finds.
 
-``OCPPJ_FUZZ_SEED`` chooses other payloads than those of every run.
+``OCPPJ_FUZZ_SEED`` chooses other payloads than those of every run, ``OCPPJ_FUZZ_PAYLOADS`` how many there are at least.
 """
 
 import json
@@ -28,7 +28,7 @@ from tests.fuzz.mutations import mutated, samples
 from tests.versions.strategies import ROOT, load
 
 SEED = int(os.environ.get("OCPPJ_FUZZ_SEED", "20260102"))
-COUNT = 20_000
+COUNT = int(os.environ.get("OCPPJ_FUZZ_PAYLOADS", "20000"))
 #: In CI all of this takes less than 40 s on one core of two.
 PATIENCE = 120
 
