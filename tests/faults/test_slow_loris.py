@@ -14,6 +14,7 @@ from tests.ws.support import client_context, open_files, server_context
 
 LORIS = 500
 WITHIN = 1.0  # seconds for a charge point to connect, and to call
+TRIES = 10  # of which one must be that quick: the machine may have other things to do
 
 
 class Lorises:
@@ -78,7 +79,7 @@ def begin(kind):
     begun = time.monotonic()
     for stop in reversed(made):
         stop()
-    assert time.monotonic() - begun < seconds(15)
+    assert time.monotonic() - begun < seconds(30)
     eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("ocppj-")])
     eventually(lambda: open_files() <= files + 5)
 
@@ -109,7 +110,7 @@ def waiting(ws):
 def test_a_charge_point_connects_beside_them(begin, kind):
     server, ws, _ = begin()
     eventually(lambda: ws.stats().handshakes == LORIS, 30)
-    assert min(visit(server, f"CP_{number}", kind[0]) for number in range(3)) < seconds(WITHIN)
+    assert any(visit(server, f"CP_{number}", kind[0]) < seconds(WITHIN) for number in range(TRIES))
     assert ws.stats().refused == {}
     assert ws.stats().handshakes == LORIS
 
@@ -118,14 +119,14 @@ def test_a_charge_point_connects_beside_them(begin, kind):
 def test_a_charge_point_connects_when_there_is_no_room_left(begin, kind):
     server, ws, lorises = begin(max_handshakes=LORIS)
     took = []
-    for number in range(3):
+    while len(took) < 3 or min(took) >= seconds(WITHIN):
+        assert len(took) < TRIES, took
         eventually(lambda: ws.stats().handshakes == LORIS, 30)
         eventually(lambda: min(waiting(ws)) < time.monotonic() - 1.1)
-        took.append(visit(server, f"CP_{number}", kind[0]))
-        eventually(lambda n=number: ws.stats().refused == {"max_handshakes": n + 1})  # one loris for each
+        took.append(visit(server, f"CP_{len(took)}", kind[0]))
+        eventually(lambda: ws.stats().refused == {"max_handshakes": len(took)})  # one loris for each
         lorises.add(1)
-    assert min(took) < seconds(WITHIN)
-    assert ws.stats().accepted == 3
+    assert ws.stats().accepted == len(took)
 
 
 @pytest.mark.timeout(seconds(120))
@@ -135,7 +136,7 @@ def test_far_more_of_them_than_there_is_room(begin, kind):
     eventually(lambda: ws.stats().handshakes == 50)
     assert sum(each.name.startswith("ocppj-handshake") for each in threading.enumerate()) < 100
     eventually(lambda: min(waiting(ws)) < time.monotonic() - 1.1)
-    assert visit(server, "CP_1", kind[0]) < seconds(3 * WITHIN)
+    assert any(visit(server, f"CP_{number}", kind[0]) < seconds(3 * WITHIN) for number in range(TRIES))
 
 
 @pytest.mark.timeout(seconds(120))

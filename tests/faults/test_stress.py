@@ -157,8 +157,8 @@ def test_callbacks_that_wait_for_each_other_end_in_time(make_server, make_client
     outcomes = run_all(server, clients, 10)
     assert sum(outcomes.values()) == 200
     for client in clients:
-        assert client.call(HEARTBEAT) == BEAT
-        assert server.call(client.id, RESET) == RESET_DONE
+        assert client.call(HEARTBEAT, timeout=seconds(10)) == BEAT
+        assert server.call(client.id, RESET, timeout=seconds(10)) == RESET_DONE
     check_that_nothing_is_left(server, clients, ends)
 
 

@@ -26,7 +26,7 @@ class Pair:
         self._made = []
 
     def server(self, listen=True, subprotocols=OCPP, **options):
-        options.setdefault("close_timeout", seconds(1))
+        options.setdefault("close_timeout", seconds(5))
         options.setdefault("readers", self.readers)
         server = self._transport.server(**options)
         self._made.append(server)
@@ -37,7 +37,7 @@ class Pair:
 
     def client(self, url=None, identity="CP_1", subprotocols=OCPP, **options):
         options.setdefault("reconnect", False)
-        options.setdefault("close_timeout", seconds(1))
+        options.setdefault("close_timeout", seconds(5))
         options.setdefault("readers", self.readers)
         client = self._transport.client(**options)
         self._made.append(client)
@@ -653,7 +653,7 @@ def test_listen_and_connect_again_after_stop(pair):
 def test_connect_again_as_soon_as_disconnected_says_so(pair):
     server, server_log, client, client_log = pair.both()
     for count in range(1, 6):
-        server_log.connected.calls[-1][0].abort()
+        server_log.connected.wait(count)[-1][0].abort()
         client_log.disconnected.wait(count)
         client.connect(server.url, "CP_1", OCPP)
 
@@ -884,7 +884,7 @@ def test_stop_where_it_reads_does_not_wait_for_the_jobs_to_come(pair, of_server,
             client_log.channel().close()
     except TransportError:
         pass  # of an endpoint that was stopped already
-    assert took.wait(1)[0][0] < seconds(2)
+    assert took.wait(1)[0][0] < seconds(4)
     last.wait(1)
     eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("ocppj-dispatcher")])
 

@@ -175,16 +175,16 @@ def test_many_sockets_at_once(flusher, tls):
 def test_the_flusher_breaks_a_socket_whose_peer_does_not_read_and_wakes_its_reader(make, flusher):
     near, _ = make(write_timeout=seconds(0.2))
     slow, patient = make(write_timeout=seconds(30))
+    begun = time.monotonic()
     near.send(MUCH)
     near.leave()
     slow.send(MUCH)
     slow.leave()
     flusher.add(slow)
     flusher.add(near)
-    begun = time.monotonic()
     with pytest.raises(TransportError, match="did not take"):  # the reader has no deadline of its own
         near.recv(1)
-    assert 0.1 < time.monotonic() - begun < seconds(5)
+    assert seconds(0.19) < time.monotonic() - begun < seconds(10)
     assert read_exactly(patient, len(MUCH)) == MUCH
 
 

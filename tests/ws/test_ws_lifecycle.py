@@ -138,6 +138,7 @@ def test_stop_in_any_phase(way, phase, mode, caplog):
     client = WebSocketClient(
         ssl_context=client_context(),
         handshake_timeout=seconds(60),
+        close_timeout=seconds(60),
         backoff=Backoff(1000, 0, 0) if phase == "back-off" else NO_WAIT,
     )
     log = Log(client)
@@ -157,7 +158,7 @@ def test_stop_in_any_phase(way, phase, mode, caplog):
         trap.wait(caplog)
     begun = time.monotonic()
     client.stop()
-    assert time.monotonic() - begun < seconds(1)
+    assert time.monotonic() - begun < seconds(10)
     error = attempt.join()
     if trap is not None and mode != "reconnect":
         assert isinstance(error, TransportError)
@@ -423,14 +424,14 @@ def test_a_connection_is_regained_though_no_thread_could_be_started_at_first(mak
 def test_stop_while_no_thread_can_be_started(make, no_reconnect_thread):
     _, failed = no_reconnect_thread
     make_client, make_server = make
+    clock = ManualClock()  # it would wait for ever
     server, server_log = make_server()
-    client, log = make_client()
+    client, log = make_client(clock=clock)
     client.connect(server.url, "CP_1", OCPP)
     server_log.channel().abort()
     failed.wait(1)
-    begun = time.monotonic()
+    assert clock.wait_for_waiters(1)
     client.stop()
-    assert time.monotonic() - begun < seconds(0.9)
     server.stop()
     assert not threads()
     assert len(log.disconnected.calls) == 1

@@ -273,10 +273,10 @@ def test_a_peer_that_says_nothing_at_all_is_given_up(pair, caplog):
 
 @pytest.mark.parametrize("life", ["pings", "messages"])
 def test_pongs_and_messages_are_life(pair, life):
-    server, log = pair.server(idle_timeout=seconds(0.5), ping_interval=seconds(0.1) if life == "pings" else None)
+    server, log = pair.server(idle_timeout=seconds(1.5), ping_interval=seconds(0.1) if life == "pings" else None)
     client, _ = pair.client(server.url, "CP_1", ping_interval=None)
     channel = log.channel()
-    for _ in range(12):
+    for _ in range(18):
         assert not channel.ended.wait(seconds(0.1))
         if life == "messages":
             client.send("x")
@@ -311,15 +311,20 @@ def test_the_answer_to_one_too_many_arrives(make):
     assert server.stats().refused == {"max_attempts_per_second": 3}
 
 
+def handshakes():
+    return [each for each in threading.enumerate() if each.name.startswith("ocppj-handshake")]
+
+
 def test_those_refused_cost_no_thread_and_do_not_linger(make):
     server, _ = make(max_attempts_per_second=0.001)
     with RawClient(server.url) as first:
         first.upgrade()
+        eventually(lambda: not handshakes())
         files = open_files()
         silent = [RawClient(server.url) for _ in range(300)]
         for client in silent:
             assert status(client.read_head()) == 503
-        assert not [each for each in threading.enumerate() if each.name.startswith("ocppj-handshake")]
+        assert not handshakes()
         eventually(lambda: open_files() <= files + 300)  # ours, and none of the server's
         for client in silent:
             client.sock.close()

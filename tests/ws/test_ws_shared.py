@@ -194,7 +194,7 @@ def test_a_source_is_stepped_when_it_is_due(readers):
     source.step = step
     source.deadline = time.monotonic() + seconds(0.05)
     readers.add(source)
-    assert all(late < seconds(2) for (late,) in due.wait(5))
+    assert all(late < seconds(5) for (late,) in due.wait(5))
     source.end.set()
 
 
@@ -371,7 +371,7 @@ def test_one_object_serves_many_endpoints_and_is_stopped_by_its_maker():
     logs = [Log(client) for client in clients]
     for number, client in enumerate(clients):
         client.connect(server.url, f"CP_{number}", OCPP)
-    assert len(workers()) < 20
+    eventually(lambda: len(workers()) < 20)  # of those lent to who seemed to be blocked, most retire soon
     for client in clients[:50]:
         client.stop()
     for client, client_log in zip(clients[50:], logs[50:]):
@@ -397,7 +397,7 @@ def test_the_maker_may_stop_them_in_a_handler(readers):
 @pytest.mark.parametrize("strategy", ["per-connection", "shared", "auto", "one for all"])
 def test_calls_inside_handlers_to_any_depth(strategy):
     """The server's handler of each client calls the next client, whose handler calls the server."""
-    depth = 12
+    depth, patience = 12, seconds(20)
     readers = SharedReaders() if strategy == "one for all" else strategy
     server = Server(profiles=v16.PROFILES, readers=readers).listen(port=0)
     clients = {}
@@ -411,11 +411,14 @@ def test_calls_inside_handlers_to_any_depth(strategy):
         if left == 0:
             return answer("end")
         following = f"CP_{int(client_id[3:]) + 1}"
-        return answer(server.call(following, v16.DataTransferRequest(vendor_id="x", data=str(left)), 20).data + ".")
+        return answer(
+            server.call(following, v16.DataTransferRequest(vendor_id="x", data=str(left)), patience).data + "."
+        )
 
     def at_client(client_id):
         def handle(request):
-            reply = clients[client_id].call(v16.DataTransferRequest(vendor_id="x", data=str(int(request.data) - 1)), 20)
+            left = str(int(request.data) - 1)
+            reply = clients[client_id].call(v16.DataTransferRequest(vendor_id="x", data=left), patience)
             return answer(reply.data + ",")
 
         return handle
@@ -424,7 +427,7 @@ def test_calls_inside_handlers_to_any_depth(strategy):
         client = clients[f"CP_{number}"] = Client(f"CP_{number}", profiles=v16.PROFILES, readers=readers)
         client.on(v16.DataTransferRequest)(at_client(f"CP_{number}"))
         client.connect(server.url)
-    reply = clients["CP_0"].call(v16.DataTransferRequest(vendor_id="x", data=str(depth)), 20)
+    reply = clients["CP_0"].call(v16.DataTransferRequest(vendor_id="x", data=str(depth)), patience)
     assert reply.data == "end" + ",." * depth
     for client in clients.values():
         client.stop()
