@@ -23,7 +23,8 @@ help:
 	@echo "make test      all tests"
 	@echo "make lint      ruff: rules and format            make types      mypy --strict"
 	@echo "make format    let ruff put right what it can    make generate   write the OCPP message modules anew"
-	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--quick for rough figures"
+	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--quick for rough figures,"
+	@echo '               ARGS="--brief --seconds 1 --repeat 5" for half an hour'
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
 demo: $(VENV)/.ready-run

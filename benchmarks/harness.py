@@ -238,7 +238,12 @@ def options(
     parser.add_argument("--connections", type=numbers, help="how many, e.g. 50,500", metavar="N,N")
     parser.add_argument("--seconds", type=float, help="how long each figure is measured")
     parser.add_argument("--repeat", type=int, help="rounds, of which the median counts")
-    parser.add_argument("--only", default="", help="only what has one of these in its name", metavar="NAME,NAME")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="only what has one of these in its name, and none of -NAME",
+        metavar="NAME,NAME",
+    )
     parser.add_argument("--quick", action="store_true", help="a rough figure in less than 20 seconds")
     chosen = parser.parse_args()
     chosen.connections = chosen.connections or list(quick if chosen.quick else connections)
@@ -248,6 +253,17 @@ def options(
 
 
 def chosen_from(subjects: Iterable[Subject], only: str, connections: int = 0) -> List[Subject]:
-    """Return the subjects whose names have one of the parts in ``only``, and that bear so many connections."""
+    """Return the subjects whose names have one of the parts in ``only``, and that bear so many connections.
+
+    No name may have one of the parts after a ``-``.
+    """
     parts = only.split(",")
-    return [each for each in subjects if each.most >= connections and any(part in each.name for part in parts)]
+    unwanted = [part[1:] for part in parts if part.startswith("-")]
+    wanted = [part for part in parts if not part.startswith("-")] or [""]
+    return [
+        each
+        for each in subjects
+        if each.most >= connections
+        and any(part in each.name for part in wanted)
+        and not any(part in each.name for part in unwanted)
+    ]

@@ -1,15 +1,19 @@
 """Run all benchmarks, and write what they say to RESULTS.md, with the machine and the versions of everything.
 
-    python benchmarks/run_all.py            an hour or so, on a machine that does nothing else
-    python benchmarks/run_all.py --quick    a minute, rough figures
+    python benchmarks/run_all.py                                   an hour or so, on a machine that does nothing else
+    python benchmarks/run_all.py --brief --seconds 1 --repeat 5    25 minutes
+    python benchmarks/run_all.py --quick                           two minutes, rough figures
 
-``--seconds`` and ``--repeat`` go to each benchmark that has them.
+``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` leaves out 1 and 8,000 connections, what
+blocks with 2,000, the strategy "shared" ("auto" is the same beyond 64 connections) and the ceiling with threads.
+``--quick`` prints its figures, and leaves RESULTS.md as it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,7 +33,15 @@ SCRIPTS: Dict[str, str] = {
     "connections.py": "Connections",
     "broadcast.py": "Broadcast",
     "steps.py": "One message",
+    "validation.py": "Payloads",
 }
+#: Those that have no options but ``--quick``, if any.
+WITHOUT_OPTIONS = ("steps.py", "validation.py")
+BRIEF = {
+    "throughput.py": ["--connections=50,500,2000"],
+    "blocking.py": ["--connections=500"],
+}
+BRIEF_ONLY = "--only=-shared,-a thread each"
 PACKAGES = [
     "simple-websocket",
     "wsproto",
@@ -94,18 +106,26 @@ def run(script: str, arguments: List[str], report: List[str]) -> bool:
         assert running.stdout is not None
         for line in running.stdout:
             print(line, end="", flush=True)
-            report.append(line.rstrip("\n"))
+            report.append(re.sub(r"(/[\w.+-]+)+/", "", line.rstrip("\n")))  # no path of this machine, as in a traceback
     return running.returncode == 0
+
+
+def arguments_for(script: str, chosen: argparse.Namespace) -> List[str]:
+    """Return what one benchmark is called with."""
+    arguments = ["--quick"] if chosen.quick else []
+    if script in WITHOUT_OPTIONS:
+        return arguments
+    arguments += [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
+    return [*arguments, BRIEF_ONLY, *BRIEF.get(script, [])] if chosen.brief else arguments
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a rough figure of everything")
+    parser.add_argument("--brief", action="store_true", help="what tells most, in half the time")
     parser.add_argument("--seconds", help="how long each figure is measured")
     parser.add_argument("--repeat", help="rounds, of which the median counts")
     chosen = parser.parse_args()
-    quick = ["--quick"] if chosen.quick else []
-    more = [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
     started = datetime.now(timezone.utc)
     report = [
         "# Results\n\nWritten by `make bench`: do not edit. Compare rows, not machines.\n",
@@ -115,10 +135,12 @@ def main() -> None:
     for script, title in SCRIPTS.items():
         print(f"== {script}", flush=True)
         report.append(f"## {title}\n\n{about(script)}\n")
-        if not run(script, quick if script == "steps.py" else quick + more, report):
+        if not run(script, arguments_for(script, chosen), report):
             failed.append(script)
     if failed:
         sys.exit(f"RESULTS.md is as it was: {', '.join(failed)} failed")
+    if chosen.quick:
+        return
     RESULTS.write_text("\n".join(report).rstrip() + "\n")
     print(f"written to {RESULTS.relative_to(ROOT)}")
 

@@ -2,7 +2,8 @@
 
     python benchmarks/validation.py        # all in one run, because machines differ more than libraries
 
-Each figure is the best of several rounds, in microseconds for one payload. Needs the package ocpp (the extra "test" has
+Each figure is the best of several rounds, in microseconds for one payload; a ratio says how many times as quick as
+jsonschema it is. Needs the package ocpp (the extra "test" has
 it) for its column and, where ocppj has no OCPP 2.0.1, for the schema of TransactionEvent.
 """
 
@@ -16,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import jsonschema  # noqa: E402
+from harness import Figures, Subject, say, table  # noqa: E402
 from samples import METER_VALUES  # noqa: E402
+from subjects import has_fast  # noqa: E402
 
 from ocppj import Endpoint, Feature, PendingRequestState, parse_json_message, v16  # noqa: E402
 from ocppj.jsontext import encode  # noqa: E402
@@ -51,6 +54,8 @@ TRANSACTION_EVENT = {
         }
     ],
 }
+#: Our columns, and whether they use the extra.
+OURS = {"ocppj": False, **({"ocppj[fast]": True} if has_fast() else {})}
 MESSAGES = [
     ("Heartbeat", "1.6", {}),
     ("MeterValues", "1.6", METER_VALUES),
@@ -77,45 +82,25 @@ def microseconds(function: Callable[[], object]) -> float:
     return min(timeit.repeat(function, number=number, repeat=9)) / number * 1e6
 
 
-def theirs(name: str, version: str, payload: Dict[str, Any]) -> Optional[float]:
-    if ocpp_messages is None:
-        return None
-    call = ocpp_messages.Call("1", name, payload)
-    return microseconds(lambda: ocpp_messages._validate_payload(call, version))
-
-
-def has_extra() -> bool:
-    try:
-        import jsonschema_rs  # noqa: F401
-        import orjson  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def row(cells: List[object]) -> None:
-    texts = [f"{cell:.2f}" if isinstance(cell, float) else "-" if cell is None else str(cell) for cell in cells]
-    print(f"{texts[0]:<24}" + "".join(f"{text:>14}" for text in texts[1:]))
-
-
 def verdicts() -> None:
-    print("the verdict on a valid payload, us")
-    row(["", "jsonschema", "ocpp", "ocppj", "ocppj[fast]", "ratio", "ratio[fast]"])
+    results: Dict[str, Figures] = {}
     for name, version, payload in MESSAGES:
         schema = schema_of(name, version)
         if schema is None:
-            print(f"{name}: no schema (install ocpp)")
+            say(f"{name}: no schema (install ocpp)")
             continue
         feature = Feature(name, v16.HeartbeatRequest, None, schema)
         plain = jsonschema.validators.validator_for(schema)(schema)
-        base = microseconds(lambda: plain.is_valid(payload))  # noqa: B023 (called here)
-        use_accelerators(False)
-        ours = microseconds(lambda: check_payload(feature, False, payload))  # noqa: B023
-        use_accelerators(True)
-        fast = microseconds(lambda: check_payload(feature, False, payload)) if has_extra() else None  # noqa: B023
-        row(
-            [name, base, theirs(name, version, payload), ours, fast, base / ours, None if fast is None else base / fast]
-        )
+        figures = results[name] = {"jsonschema": microseconds(lambda: plain.is_valid(payload))}  # noqa: B023 (called here)
+        for column, fast in OURS.items():
+            use_accelerators(fast)
+            figures[column] = microseconds(lambda: check_payload(feature, False, payload))  # noqa: B023
+            figures[f"ratio of {column}"] = figures["jsonschema"] / figures[column]
+        if ocpp_messages is not None:
+            call = ocpp_messages.Call("1", name, payload)
+            figures["ocpp"] = microseconds(lambda: ocpp_messages._validate_payload(call, version))  # noqa: B023
+    columns = ["jsonschema", "ocpp", *OURS, *(f"ratio of {column}" for column in OURS)]
+    show("The verdict on a valid payload, us", results, columns)
 
 
 def whole_messages() -> None:
@@ -124,25 +109,28 @@ def whole_messages() -> None:
     fields = parse_json_message(text)
     message = v16.MeterValuesRequest.from_wire(METER_VALUES)
     pending = PendingRequestState()
-    steps: List[Any] = [
-        ("JSON text to values", lambda: parse_json_message(text)),
-        ("values to dataclass", lambda: v16.MeterValuesRequest.from_wire(METER_VALUES)),
-        ("dataclass to values", message.to_wire),
-        ("values to JSON text", lambda: encode(fields)),
-        ("received, all of it", lambda: endpoint.parse_message(parse_json_message(text), pending)),
-        ("sent, all of it", lambda: endpoint.create_call(message).to_json()),
-    ]
-    print("\nMeterValues with three samples, step by step, us")
-    row(["", "ocppj", "ocppj[fast]"])
-    for name, step in steps:
-        use_accelerators(False)
-        slow = microseconds(step)
-        use_accelerators(True)
-        row([name, slow, microseconds(step) if has_extra() else None])
+    steps: Dict[str, Callable[[], object]] = {
+        "JSON text to values": lambda: parse_json_message(text),
+        "values to dataclass": lambda: v16.MeterValuesRequest.from_wire(METER_VALUES),
+        "dataclass to values": message.to_wire,
+        "values to JSON text": lambda: encode(fields),
+        "received, all of it": lambda: endpoint.parse_message(parse_json_message(text), pending),
+        "sent, all of it": lambda: endpoint.create_call(message).to_json(),
+    }
+    results: Dict[str, Figures] = {name: {} for name in steps}
+    for column, fast in OURS.items():
+        use_accelerators(fast)
+        for name, step in steps.items():
+            results[name][column] = microseconds(step)
+    show("MeterValues with three samples, step by step, us", results, list(OURS))
+
+
+def show(title: str, results: Dict[str, Figures], columns: List[str]) -> None:
+    say(table(f"### {title}", [Subject(name, []) for name in results], results, {column: column for column in columns}))
 
 
 if __name__ == "__main__":
-    if not has_extra():
-        print('the extra "fast" is not installed: its column stays empty\n')
     verdicts()
     whole_messages()
+    if not has_fast():
+        say('- ocppj[fast]: not run, the extra "fast" is not installed')
