@@ -47,7 +47,7 @@ def test_demo_shows_a_whole_session(tmp_path: Path) -> None:
 
 def test_demo_fails_when_something_is_missing(tmp_path: Path) -> None:
     broken = (EXAMPLES / "demo.py").read_text("utf-8").replace("for energy in (350, 700, 1050)", "for energy in (350,)")
-    (tmp_path / "demo.py").write_text(broken.replace("PATIENCE = 5.0", "PATIENCE = 0.5"), "utf-8")
+    (tmp_path / "demo.py").write_text(broken.replace("told_to_stop.wait(PATIENCE)", "told_to_stop.wait(0.5)"), "utf-8")
     done = run(["demo.py"], tmp_path)
     assert done.returncode == 1
     assert "nobody stopped the transaction" in done.stderr
