@@ -27,7 +27,7 @@ def subjects(every: int, nodes: List[Subject]) -> List[Subject]:
 
 def main() -> None:
     chosen = options(__doc__, [500, 2000], [100])
-    for every in (1, 10):
+    for every in (10,) if chosen.quick else (1, 10):
         with node(PAUSE, every) as nodes:
             for connections in chosen.connections:
                 if not allow_files(connections + 100):

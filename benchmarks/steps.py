@@ -46,6 +46,7 @@ class Inline(Readers):
 
     def __init__(self) -> None:
         self.added = threading.Event()
+        self._over = False
         self._jobs: Deque[Job] = deque()
 
     def add(self, source: Source) -> None:
@@ -62,14 +63,19 @@ class Inline(Readers):
         pass
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        self._source.finish()
-        while self._jobs:
-            self._jobs.popleft()()
+        if not self._over:
+            self._source.finish()
+        self._work()
         return True
 
     def turn(self) -> None:
         """Read what is there, and run the handlers."""
-        self._source.step(False)
+        if not self._source.step(False):
+            self._over = True
+            self._source.finish()
+        self._work()
+
+    def _work(self) -> None:
         while self._jobs:
             self._jobs.popleft()()
 
@@ -100,9 +106,10 @@ class Whole:
             raise ValueError("a wrong answer")
 
     def close(self) -> None:
-        """Stop the server."""
-        self._server.stop()
+        """End the connection, whose Close nobody would answer, then the server."""
         self._client.sock.close()
+        self._inline.turn()
+        self._server.stop()
 
 
 class Sink:

@@ -62,7 +62,7 @@ def one_table(
 def main() -> None:
     chosen = options(__doc__, [1, 50, 500, 2000, 8000], [50])
     with node() as nodes:
-        servers = [*ceilings(), *ours(both=True), *ocpp(), *nodes]
+        servers = [*ceilings(), *ours(both=not chosen.quick), *ocpp(), *nodes]
         for connections in chosen.connections:
             if not allow_files(connections + 100):
                 say(f"{connections} connections: not run, the hard limit of open files (ulimit -Hn) is too low\n")
