@@ -59,9 +59,10 @@ def machine() -> List[str]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
+    release = platform.release().partition("-")[0]
     return [
         f"{models[0] if models else platform.machine()}, {len(models) or '?'} cores, {memory:.0f} GiB",
-        f"{platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}",
+        f"{platform.system()} {release}, {platform.python_implementation()} {platform.python_version()}",
     ]
 
 
