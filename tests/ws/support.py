@@ -252,7 +252,10 @@ def request(path: str = "/ocpp/CP_1", **headers: str) -> bytes:
 
 
 def xor(data: bytes, mask: bytes) -> bytes:
-    return bytes(byte ^ mask[index % 4] for index, byte in enumerate(data)) if any(mask) else data
+    if not any(mask):
+        return data
+    key = (mask * (len(data) // 4 + 1))[: len(data)]
+    return (int.from_bytes(data, "big") ^ int.from_bytes(key, "big")).to_bytes(len(data), "big")  # byte by byte is slow
 
 
 def frame(opcode: int, data: bytes = b"", fin: bool = True, masked: bool = True, rsv1: bool = False) -> bytes:
