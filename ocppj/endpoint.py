@@ -150,7 +150,10 @@ class Endpoint(Catalogue):
         return CallError(message_id, dialect.spell(code), description, dict(details or {}))
 
     def _mode(self, feature: Feature, incoming: bool) -> str:
-        return (self._validation or message_validation()).mode(feature.name, incoming)
+        validation = self._validation or message_validation()
+        if validation.actions:
+            return validation.mode(feature.name, incoming)
+        return validation.incoming if incoming else validation.outgoing
 
     def _tolerate(self, client_id: str, what: str, feature: Feature, answer: bool, error: ValidationError) -> None:
         """Log a payload that breaks its schema and goes on all the same."""

@@ -151,6 +151,8 @@ class CallResult:
     message_type_id = MessageType.CALL_RESULT
 
     def __post_init__(self) -> None:
+        if type(self.unique_id) is str and 0 < len(self.unique_id) <= MAX_ID:
+            return
         _check_length("the message id", self.unique_id, MAX_ID)
 
     def to_json(self) -> str:

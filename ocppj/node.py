@@ -35,7 +35,7 @@ from .errors import (
     WouldDeadlock,
 )
 from .jsontext import NestedTooDeeply
-from .messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
+from .messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
 from .options import Options
 from .payloads import Payload
 from .profile import Profile
@@ -214,28 +214,35 @@ class Node(Answering):
         if connection is None:
             self.log.warning("ignored a frame on a connection that has ended")
             return
-        before, self._inside.connection = self._inside.connection, connection
+        inside = self._inside
+        before, inside.connection = inside.connection, connection
         try:
-            self._observe("in", connection, text)
+            if self._handlers.observers:
+                self._observe("in", connection, text)
             if text:
                 self._interpret(connection, text)
             else:
                 self.log.warning("%s: ignored an empty frame", connection.client_id)
         finally:
-            self._inside.connection = before
+            inside.connection = before
 
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None
+        message: Optional[Message]
+        dialect = connection.dialect
         try:
             fields = parse_json_message(text, max_depth=self._options.max_depth)
-            message = self.parse_message(
-                fields, self._pending(connection.client_id), connection.dialect, connection.client_id
-            )
+            message = self._read_call(fields, dialect)  # first, for it is what a server gets
+            if message is None:
+                pending = self._pending(connection.client_id)
+                message = self._read_result(fields, pending, dialect)
+                if message is None:
+                    message = self.parse_message(fields, pending, dialect, connection.client_id)
         except MessageError as error:
             self._receive_invalid(connection, error, text, fields)
             return
-        connection.count_good()
-        if type(message) is Call:  # first, for it is what a server gets
+        connection.bad_in_a_row = 0
+        if type(message) is Call:
             self._receive_call(connection, message)
         elif isinstance(message, Send):
             self._receive_send(connection, message)
@@ -304,7 +311,7 @@ class Node(Answering):
 
     def _receive_result(self, connection: Connection, result: CallResult) -> None:
         assert isinstance(result.payload, Payload)
-        signature = self.check_signature(result, connection.client_id)
+        signature = None if result.signature is None else self.check_signature(result, connection.client_id)
         open_call = self._calls.take(connection.client_id, result.unique_id)
         first = self._complete(connection.client_id, result.unique_id)
         if open_call is not None:

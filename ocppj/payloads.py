@@ -321,7 +321,7 @@ def _only_stores(cls: Type[Payload]) -> bool:
         and not hasattr(cls, "__post_init__")
         and len(own) == len(cls.__dataclass_fields__)  # type: ignore[attr-defined]  # no InitVar
         and all(each.init for each in own)
-        # None of these sees to what is stored: a metaclass, a __new__, a __setattr__ (of a frozen class), a property or slot.
+        # Nobody sees to what is stored: a metaclass, __new__, __setattr__ (of a frozen class), a property or a slot.
         and type(cls).__call__ is type.__call__
         and cls.__new__ is object.__new__
         and cls.__setattr__ is object.__setattr__

@@ -89,6 +89,8 @@ class Validation:
 
     def mode(self, action: str, incoming: bool) -> str:
         """Return the mode for payloads of ``action`` in that direction."""
+        if not self.actions:
+            return self.incoming if incoming else self.outgoing
         chosen = self.actions.get(action, self)
         if isinstance(chosen, str):
             return chosen

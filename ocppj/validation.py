@@ -16,9 +16,9 @@ from jsonschema import validators
 from jsonschema.exceptions import ValidationError as Fault
 
 from . import jsontext
+from .datetimes import parse_datetime
 from .errors import ErrorCode, UsageError, ValidationError
 from .fast import plain_schema, quick_verdict
-from .datetimes import parse_datetime
 from .profile import Feature
 from .settings import get_logger
 

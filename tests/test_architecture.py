@@ -17,7 +17,7 @@ LAYERS = [
     {"datetimes", "payloads", "lenient", "jsontext", "messages", "dialect", "profile"},
     {"fast", "validation", "queues", "state", "timeouts", "jose", "signing", "retries", "durable", "sqlitefile"},
     {"lane", "catalogue"},
-    {"endpoint", "signed_endpoint", "dispatcher"},
+    {"endpoint", "signed_endpoint", "ordinary", "dispatcher"},
     {"lanes"},
     {"node", "answering", "connection", "calls", "handlers", "options", "access"},
     {"running"},
