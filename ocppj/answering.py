@@ -81,7 +81,7 @@ class Answering(Registering):
         request: Any = call.payload
         response: Any
         try:
-            handler = self._handlers.for_request(request)
+            handler = self._handlers.by_type.get(type(request), self._handlers.request)
             if handler is None:
                 description = f"{call.action} is not supported here"
                 self._send_error(connection, call.unique_id, ErrorCode.NOT_SUPPORTED, description)

@@ -227,7 +227,7 @@ def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> Li
     except ValueError as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise unreadable(f"the frame is no valid JSON{where}") from None
-    if not isinstance(fields, list):
+    if type(fields) is not list:
         raise unreadable(f"the frame is a JSON {_json_type(fields)}, not an array")
     return fields
 

@@ -3,9 +3,10 @@
 Theory of operation. A payload class is a plain dataclass that inherits from `Payload`; each field carries the JSON
 property's name in its metadata (``field(metadata=wire("idTag"))``), because no rule turns ``idTag``, ``SoC`` and
 ``ocppCSMSURL`` into snake_case and back. The first time a class is read or written its fields are turned into a list
-(`_Field`: wire name, attribute, reader ...) and kept on the class; from then on a payload costs one loop over its own
-fields. A payload that is read does not go through the ``__init__`` that ``@dataclass`` has made where that would do
-nothing but store its arguments (`_only_stores`): the loop's values become the attributes as they are.
+(`_Field`: wire name, attribute, reader ...) and kept on the class, with what else is asked each time (`_Plan`); from
+then on a payload costs one loop over its own fields. A payload that is read does not go through the ``__init__`` that
+``@dataclass`` has made where that would do nothing but store its arguments (`_only_stores`): the loop's values become
+the attributes as they are.
 
 A field's annotation says how JSON becomes a value: a `Payload` subclass, a `List` of anything, `datetime`, an `Enum`
 (``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. Text that is no member of the
@@ -83,6 +84,22 @@ class _Field(NamedTuple):
 _NONE_KNOWN = object()
 
 
+class _Plan:
+    """How payloads of the class ``owner`` (not of those that inherit from it) are read and written."""
+
+    __slots__ = ("fields", "known", "owner", "pairs", "rest", "size")
+
+    def __init__(self, owner: type, plan: List[_Field], rest: Optional[str], stores: bool) -> None:
+        self.owner = owner
+        self.fields = plan
+        self.pairs = [(each.wire, each.attribute) for each in plan]
+        # The attribute of the field ``*``, and the names that are not for it.
+        self.rest = rest
+        self.known = frozenset(each.wire for each in plan)
+        # How many attributes an object has whose __init__ need not be called; else -1.
+        self.size = len(plan) + (rest is not None) if stores else -1
+
+
 class Payload:
     """Base of every message and data type that travels in a payload. Subclasses are dataclasses.
 
@@ -90,13 +107,7 @@ class Payload:
     classes that is two fifths of the time of their import. The generated ones do with the two here, which do the same.
     """
 
-    _plan: ClassVar[Optional[List[_Field]]] = None
-    # Set together with the plan: (wire name, attribute) of its fields; the attribute of the field ``*``, and the names
-    # that are not for it; how many attributes an object has whose ``__init__`` need not be called, else -1.
-    _pairs: ClassVar[List[Tuple[str, str]]] = []
-    _rest: ClassVar[Optional[str]] = None
-    _known: ClassVar[FrozenSet[str]] = frozenset()
-    _size: ClassVar[int] = -1
+    _plan: ClassVar[Optional[_Plan]] = None
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -118,20 +129,20 @@ class Payload:
         Raises `EncodingError` for a datetime without a zone, naming the field, and for a name among the properties
         without a field that is no text, or that a field has.
         """
-        cls = type(self)
-        if "_plan" not in cls.__dict__:
-            _plan_of(cls)
+        plan = self._plan
+        if plan is None or plan.owner is not type(self):
+            plan = _plan_of(type(self))
         data: Dict[str, Any] = {}
         try:
-            for name, attribute in cls._pairs:
+            for name, attribute in plan.pairs:
                 value = getattr(self, attribute)
                 if value is not None:
                     kind = type(value)
                     data[name] = value if kind in _PLAIN else (_WRITERS.get(kind) or _writer(kind))(value)
-        except _Unwritable as error:
-            raise _Unwritable(_join(name, error.path), error.reason) from None
-        if cls._rest is not None:
-            data.update(_rest_to_wire(getattr(self, cls._rest), cls._known))
+        except EncodingError as error:
+            raise _write_error(error, name) from None
+        if plan.rest is not None:
+            data.update(_rest_to_wire(getattr(self, plan.rest), plan.known))
         return data
 
     @classmethod
@@ -143,10 +154,12 @@ class Payload:
         """
         if type(data) is not dict and not isinstance(data, Mapping):
             raise ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, "", f"{cls.__name__}: not an object")
-        plan: Optional[List[_Field]] = cls.__dict__.get("_plan")
+        plan = cls._plan
+        if plan is None or plan.owner is not cls:
+            plan = _plan_of(cls)
         values: Dict[str, Any] = {}
         try:
-            for name, attribute, read, as_is, default in _plan_of(cls) if plan is None else plan:
+            for name, attribute, read, as_is, default in plan.fields:
                 if name in data:
                     value = data[name]
                     values[attribute] = value if read is None or type(value) is as_is else read(value)
@@ -154,10 +167,10 @@ class Payload:
                     values[attribute] = default
         except _UNREADABLE as error:
             raise _read_error(error, name) from None
-        if cls._rest is not None:
-            known = cls._known
-            values[cls._rest] = {name: value for name, value in data.items() if name not in known}
-        if len(values) == cls._size:
+        if plan.rest is not None:
+            known = plan.known
+            values[plan.rest] = {name: value for name, value in data.items() if name not in known}
+        if len(values) == plan.size:
             payload = object.__new__(cls)
             payload.__dict__ = values
             return payload
@@ -213,11 +226,11 @@ class _Unwritable(EncodingError):
         self.reason = reason
 
 
-def _datetime_to_wire(moment: datetime) -> str:
-    try:
-        return format_datetime(moment)
-    except EncodingError as error:
-        raise _Unwritable("", str(error)) from None
+def _write_error(error: EncodingError, place: str) -> _Unwritable:
+    """Return the error for the property, or the item ``[3]``, whose writer raised ``error``."""
+    if isinstance(error, _Unwritable):
+        return _Unwritable(_join(place, error.path), error.reason)
+    return _Unwritable(place, str(error))
 
 
 def _list_to_wire(values: Sequence[Any]) -> List[Any]:
@@ -226,8 +239,8 @@ def _list_to_wire(values: Sequence[Any]) -> List[Any]:
         for value in values:
             kind = type(value)
             items.append(value if kind in _PLAIN else (_WRITERS.get(kind) or _writer(kind))(value))
-    except _Unwritable as error:
-        raise _Unwritable(_join(f"[{len(items)}]", error.path), error.reason) from None
+    except EncodingError as error:
+        raise _write_error(error, f"[{len(items)}]") from None
     return items
 
 
@@ -237,8 +250,8 @@ def _mapping_to_wire(values: Mapping[Any, Any]) -> Dict[Any, Any]:
         for key, value in values.items():
             kind = type(value)
             members[key] = value if kind in _PLAIN else (_WRITERS.get(kind) or _writer(kind))(value)
-    except _Unwritable as error:
-        raise _Unwritable(_join(str(key), error.path), error.reason) from None
+    except EncodingError as error:
+        raise _write_error(error, str(key)) from None
     return members
 
 
@@ -256,7 +269,7 @@ def _writer(kind: type) -> Callable[[Any], Any]:
         own = getattr_static(kind, "value") is not getattr_static(Enum, "value")
         write = attrgetter("value" if own else "_value_")
     elif issubclass(kind, datetime):
-        write = _datetime_to_wire
+        write = format_datetime
     elif issubclass(kind, (list, tuple)):
         write = _list_to_wire
     elif issubclass(kind, Mapping):
@@ -276,9 +289,9 @@ def _rest_to_wire(rest: Optional[Mapping[Any, Any]], known: FrozenSet[str]) -> D
     return _mapping_to_wire(rest or {})
 
 
-def _plan_of(cls: Type[Payload]) -> List[_Field]:
-    plan: Optional[List[_Field]] = cls.__dict__.get("_plan")
-    if plan is None:
+def _plan_of(cls: Type[Payload]) -> _Plan:
+    plan: Optional[_Plan] = cls.__dict__.get("_plan")
+    if plan is None or plan.owner is not cls:
         if not hasattr(cls, "__dataclass_fields__"):
             raise UsageError(f"{cls.__name__} is no dataclass: decorate it with @dataclass")
         try:
@@ -291,16 +304,12 @@ def _plan_of(cls: Type[Payload]) -> List[_Field]:
         if len(rest) > 1:
             raise UsageError(f"{cls.__name__}: more than one field takes the rest: {', '.join(rest)}")
         stores = _only_stores(cls)
-        plan = [
+        read = [
             _field(name, each, hints[each.name], stores)
             for each, name in zip(fields(cls), own.values())  # type: ignore[arg-type]
             if name != _REST
         ]
-        cls._pairs = [(each.wire, each.attribute) for each in plan]
-        cls._rest = rest[0] if rest else None
-        cls._known = frozenset(each.wire for each in plan)
-        cls._size = len(own) if stores else -1
-        cls._plan = plan  # the last: another thread goes ahead when it sees it
+        cls._plan = plan = _Plan(cls, read, rest[0] if rest else None, stores)
     return plan
 
 
