@@ -34,7 +34,6 @@ from typing import (
     Generic,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -73,15 +72,11 @@ def wire(name: str) -> Dict[str, str]:
 _REST = "*"
 
 
-class _Field(NamedTuple):
-    wire: str
-    attribute: str
-    read: Optional[Reader]  # None: the JSON value is the value
-    as_is: type  # of JSON values that need no reading
-    default: Any  # _NONE_KNOWN: the class's __init__ has to find one, or to complain
-
-
 _NONE_KNOWN = object()
+#: Wire name; attribute; reader, ``None`` where the JSON value is the value; the type of values that are not to be given
+#: to the reader; the default, `_NONE_KNOWN` where ``__init__`` has to find one, or to complain. (A plain tuple: one with
+#: names takes three times as long to be unpacked.)
+_Field = Tuple[str, str, Optional[Reader], type, Any]
 
 
 class _Plan:
@@ -92,10 +87,10 @@ class _Plan:
     def __init__(self, owner: type, plan: List[_Field], rest: Optional[str], stores: bool) -> None:
         self.owner = owner
         self.fields = plan
-        self.pairs = [(each.wire, each.attribute) for each in plan]
+        self.pairs = [(name, attribute) for name, attribute, *_ in plan]
         # The attribute of the field ``*``, and the names that are not for it.
         self.rest = rest
-        self.known = frozenset(each.wire for each in plan)
+        self.known = frozenset(name for name, *_ in plan)
         # How many attributes an object has whose __init__ need not be called; else -1.
         self.size = len(plan) + (rest is not None) if stores else -1
 
@@ -316,7 +311,7 @@ def _plan_of(cls: Type[Payload]) -> _Plan:
 def _field(name: str, each: Any, hint: Any, stores: bool) -> _Field:
     read = _reader(hint)
     default = each.default if stores and each.default is not MISSING else _NONE_KNOWN
-    return _Field(name, each.name, read, int if read is _read_int else type(None), default)
+    return (name, each.name, read, int if read is _read_int else type(None), default)
 
 
 def _only_stores(cls: Type[Payload]) -> bool:
