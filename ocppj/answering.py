@@ -240,8 +240,10 @@ class Answering(Registering):
     def _write_answer(self, connection: Connection, message_id: str, text: str) -> None:
         if self._answers is not None:  # first: the peer may repeat its CALL as soon as the answer is written
             self._answers.put(connection.client_id, message_id, text)
+        if self._handlers.observers:
+            self._observe("out", connection, text)
         try:
-            self._write(connection, text)
+            connection.channel.send(text, True)
         except TransportError as error:
             error.message_id = message_id
             raise

@@ -244,12 +244,12 @@ class Node(Answering):
         connection.bad_in_a_row = 0
         if type(message) is Call:
             self._receive_call(connection, message)
+        elif type(message) is CallResult:
+            self._receive_result(connection, message)
         elif isinstance(message, Send):
             self._receive_send(connection, message)
         elif isinstance(message, CallResultError):
             self._receive_result_error(connection, message)
-        elif isinstance(message, CallResult):
-            self._receive_result(connection, message)
         elif isinstance(message, CallError):
             self._receive_error(connection, message)
         elif self._handlers.ignored_message is not None:
@@ -310,15 +310,15 @@ class Node(Answering):
                 self._guarded(self._handlers.canceled, connection.client_id, message_id, open_call.request, failure)
 
     def _receive_result(self, connection: Connection, result: CallResult) -> None:
-        assert isinstance(result.payload, Payload)
+        response: Any = result.payload
         signature = None if result.signature is None else self.check_signature(result, connection.client_id)
         open_call = self._calls.take(connection.client_id, result.unique_id)
         first = self._complete(connection.client_id, result.unique_id)
         if open_call is not None:
-            open_call.answer(result.payload, signature)
+            open_call.answer(response, signature)
         handler = self._handlers.response
         if first and handler is not None:
-            self._submit(connection, handler, connection.client_id, result.payload, result.unique_id)
+            self._submit(connection, handler, connection.client_id, response, result.unique_id)
 
     def _receive_result_error(self, connection: Connection, message: CallResultError) -> None:
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)

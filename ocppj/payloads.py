@@ -73,9 +73,9 @@ _REST = "*"
 
 
 _NONE_KNOWN = object()
-#: Wire name; attribute; reader, ``None`` where the JSON value is the value; the type of values that are not to be given
-#: to the reader; the default, `_NONE_KNOWN` where ``__init__`` has to find one, or to complain. (A plain tuple: one with
-#: names takes three times as long to be unpacked.)
+#: Wire name; attribute; reader, ``None`` where the JSON value is the value; the type of values that need no reading; the
+#: default, `_NONE_KNOWN` where ``__init__`` has to find one, or to complain. (Plain, for it takes three times as long to
+#: unpack a tuple with names.)
 _Field = Tuple[str, str, Optional[Reader], type, Any]
 
 
