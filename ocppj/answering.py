@@ -79,7 +79,6 @@ class Answering(Registering):
         """Run the handler of ``call`` and send what it returns; on the connection's handler thread. Raises nothing."""
         client_id = connection.client_id
         request: Any = call.payload
-        response: Any
         try:
             handler = self._handlers.by_type.get(type(request), self._handlers.request)
             if handler is None:
@@ -90,17 +89,17 @@ class Answering(Registering):
                 signature = None if call.signature is None else self.check_signature(call, client_id)
                 response = handler(client_id, request, call.unique_id, call.action, signature)
             except OCPPError as error:
-                response = error
+                self._refuse_handled(connection, call, error)
             except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
                 self.log.exception("%s: the handler of %s failed", client_id, call.action)
-                response = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
+                self._refuse_handled(connection, call, _failed())
             else:
-                if response is not None and not isinstance(response, Payload):
+                if isinstance(response, Payload):
+                    self._answer_handled(connection, call, response)
+                elif response is not None:
                     words = "%s: the handler of %s returned %r, which is no message"
                     self.log.error(words, client_id, call.action, response)
-                    response = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
-            if response is not None:
-                self._answer_handled(connection, call, response)
+                    self._refuse_handled(connection, call, _failed())
         except BaseException:
             self.log.exception("%s: answering %s failed", client_id, call.action)
 
@@ -140,12 +139,15 @@ class Answering(Registering):
         except (UsageError, TransportError) as failure:
             self.log.warning("%s: a CALLRESULTERROR was not sent: %s", connection.client_id, failure)
 
-    def _answer_handled(self, connection: Connection, call: Call, response: Union[Payload, OCPPError]) -> None:
+    def _refuse_handled(self, connection: Connection, call: Call, error: OCPPError) -> None:
+        if connection.finish_call(call):
+            self._send_error(connection, call.unique_id, error.code, error.description, error.details)
+        else:
+            self.log.error("%s: the handler answered %s twice", connection.client_id, call.action)
+
+    def _answer_handled(self, connection: Connection, call: Call, response: Payload) -> None:
         if not connection.finish_call(call):
             self.log.error("%s: the handler answered %s twice", connection.client_id, call.action)
-            return
-        if isinstance(response, OCPPError):
-            self._send_error(connection, call.unique_id, response.code, response.description, response.details)
             return
         try:
             self._answer(connection, call.unique_id, call, response)
@@ -275,6 +277,10 @@ class Answering(Registering):
                 self._guarded(observer, frame)
         finally:
             self._inside.connection = before
+
+
+def _failed() -> OCPPError:
+    return OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
 
 
 def _code_for(error: UsageError) -> ErrorCode:

@@ -40,10 +40,11 @@ class Connection:
 
     def finish_call(self, call: Call) -> bool:
         """Note that ``call`` is done with; return false when it was already."""
+        message_id = call.unique_id
         with self._lock:
-            if self._unanswered.get(call.unique_id) is not call:
+            if message_id not in self._unanswered or self._unanswered[message_id] is not call:
                 return False
-            del self._unanswered[call.unique_id]
+            del self._unanswered[message_id]
             return True
 
     def finish(self, message_id: str) -> Optional[Call]:

@@ -24,7 +24,7 @@ from .settings import (
     ValidationSetting,
     get_logger,
     get_message_id_generator,
-    message_validation,
+    process,
 )
 from .validation import check_payload, judge_of
 
@@ -152,7 +152,7 @@ class Endpoint(Catalogue):
         return CallError(message_id, dialect.spell(code), description, dict(details or {}))
 
     def _mode(self, feature: Feature, incoming: bool) -> str:
-        validation = self._validation or message_validation()
+        validation = self._validation or process.validation
         if validation.actions:
             return validation.mode(feature.name, incoming)
         return validation.incoming if incoming else validation.outgoing

@@ -12,7 +12,8 @@ from typing import Any, Optional, Sequence
 
 from .dialect import Dialect
 from .endpoint import Pending
-from .messages import Call, CallResult, MessageType, write_json
+from .jsontext import encode
+from .messages import Call, CallResult, MessageType
 from .payloads import Payload
 from .signed_endpoint import SignedEndpoint
 from .validation import judge_of
@@ -27,14 +28,13 @@ class OrdinaryMessages(SignedEndpoint):
 
     def _read_call(self, fields: Sequence[Any], dialect: Dialect) -> Optional[Call]:
         """Return the CALL that a frame is, if it is an ordinary one."""
-        if len(fields) != 4:
-            return None
-        number, message_id, action, payload = fields
         try:
+            if fields[0] != _CALL:
+                return None
+            number, message_id, action, payload = fields
             feature = self._by_action[dialect, action]  # the signed form of an action is not in there
             if (
-                type(number) is int
-                and number == _CALL
+                type(number) is int  # 2.0 is another number
                 and type(payload) is dict
                 and feature.response_type is not None  # else it travels in a SEND
                 and (self._mode(feature, True) == "off" or judge_of(feature, False)(payload))
@@ -46,15 +46,14 @@ class OrdinaryMessages(SignedEndpoint):
 
     def _read_result(self, fields: Sequence[Any], pending: Pending, dialect: Dialect) -> Optional[CallResult]:
         """Return the CALLRESULT that a frame is, if it is an ordinary one."""
-        if len(fields) != 3:
-            return None
-        number, message_id, payload = fields
         try:
+            if fields[0] != _CALL_RESULT:
+                return None
+            number, message_id, payload = fields
             request: Any = pending.get(message_id)
             feature = self._by_request[dialect, type(request)]
             if (
                 type(number) is int
-                and number == _CALL_RESULT
                 and type(payload) is dict
                 and not (dialect.signed_messages and "signature" in payload)
                 and feature.response_type is not None
@@ -67,13 +66,12 @@ class OrdinaryMessages(SignedEndpoint):
 
     def _result_text(self, call: Call, response: Payload, dialect: Dialect) -> Optional[str]:
         """Return the frame of the CALLRESULT of ``response`` to ``call``, if it is an ordinary one."""
-        feature = self._by_action.get((dialect, call.action))
-        if feature is None or type(response) is not feature.response_type:
-            return None
         try:
-            data = response.to_wire()
-            if self._mode(feature, False) == "off" or judge_of(feature, True)(data):
-                return write_json([_CALL_RESULT, call.unique_id, data])
+            feature = self._by_action[dialect, call.action]
+            if type(response) is feature.response_type:
+                data = response.to_wire()
+                if self._mode(feature, False) == "off" or judge_of(feature, True)(data):
+                    return encode([_CALL_RESULT, call.unique_id, data])
         except Exception:  # as above
             return None
         return None

@@ -73,9 +73,9 @@ _REST = "*"
 
 
 _NONE_KNOWN = object()
-#: Wire name; attribute; reader, ``None`` where the JSON value is the value; the type of values that need no reading; the
-#: default, `_NONE_KNOWN` where ``__init__`` has to find one, or to complain. (Plain, for it takes three times as long to
-#: unpack a tuple with names.)
+#: Wire name; attribute; reader, ``None`` where the JSON value is the value; the type of values that need no reading;
+#: the default, `_NONE_KNOWN` where ``__init__`` has to find one, or to complain. (A plain tuple, for it takes three
+#: times as long to unpack one with names.)
 _Field = Tuple[str, str, Optional[Reader], type, Any]
 
 
@@ -133,7 +133,9 @@ class Payload:
                 value = getattr(self, attribute)
                 if value is not None:
                     kind = type(value)
-                    data[name] = value if kind in _PLAIN else (_WRITERS.get(kind) or _writer(kind))(value)
+                    if kind not in _PLAIN:
+                        value = (_WRITERS[kind] if kind in _WRITERS else _writer(kind))(value)
+                    data[name] = value
         except EncodingError as error:
             raise _write_error(error, name) from None
         if plan.rest is not None:
@@ -233,7 +235,7 @@ def _list_to_wire(values: Sequence[Any]) -> List[Any]:
     try:
         for value in values:
             kind = type(value)
-            items.append(value if kind in _PLAIN else (_WRITERS.get(kind) or _writer(kind))(value))
+            items.append(value if kind in _PLAIN else (_WRITERS[kind] if kind in _WRITERS else _writer(kind))(value))
     except EncodingError as error:
         raise _write_error(error, f"[{len(items)}]") from None
     return items
@@ -244,7 +246,7 @@ def _mapping_to_wire(values: Mapping[Any, Any]) -> Dict[Any, Any]:
     try:
         for key, value in values.items():
             kind = type(value)
-            members[key] = value if kind in _PLAIN else (_WRITERS.get(kind) or _writer(kind))(value)
+            members[key] = value if kind in _PLAIN else (_WRITERS[kind] if kind in _WRITERS else _writer(kind))(value)
     except EncodingError as error:
         raise _write_error(error, str(key)) from None
     return members
