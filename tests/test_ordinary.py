@@ -30,6 +30,7 @@ from tests.fixtures import BEAT, BEAT_WIRE, BOOT_WIRE, BOOTED, BOOTED_WIRE, NOW,
 
 ENDPOINT = OrdinaryMessages([*v16.PROFILES, *v21.PROFILES])
 RESET_21 = v21.ResetRequest(type="Immediate")
+PERHAPS = v16.BootNotificationResponse(current_time=NOW, interval=1, status="Perhaps")
 NAIVE = v16.HeartbeatResponse(current_time=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
@@ -146,9 +147,7 @@ def test_an_ordinary_answer():
     assert json.loads(text) == [3, "1", BOOTED_WIRE]
 
 
-@pytest.mark.parametrize(
-    "response", [BEAT, NAIVE, v16.BootNotificationResponse(status="Perhaps", current_time=NOW, interval=1)]
-)
+@pytest.mark.parametrize("response", [BEAT, NAIVE, PERHAPS])
 def test_an_answer_with_a_fault_is_left_to_the_long_way(response):
     call = ENDPOINT._read_call([2, "1", "BootNotification", BOOT_WIRE], V16)
     assert ENDPOINT._result_text(call, response, V16) is None
@@ -190,9 +189,8 @@ def test_the_mode_of_the_moment_decides(process_setting, setting, read):
 
 def test_the_mode_of_answers_is_the_outgoing_one():
     call = Call("1", "BootNotification", None)
-    wrong = v16.BootNotificationResponse(current_time=NOW, interval=1, status="Perhaps")
-    assert OrdinaryMessages(v16.PROFILES, validate=Validation("off"))._result_text(call, wrong, V16) is None
-    text = OrdinaryMessages(v16.PROFILES, validate=Validation(outgoing="off"))._result_text(call, wrong, V16)
+    assert OrdinaryMessages(v16.PROFILES, validate=Validation("off"))._result_text(call, PERHAPS, V16) is None
+    text = OrdinaryMessages(v16.PROFILES, validate=Validation(outgoing="off"))._result_text(call, PERHAPS, V16)
     assert json.loads(text) == [3, "1", {**BEAT_WIRE, "interval": 1, "status": "Perhaps"}]
 
 
