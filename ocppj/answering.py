@@ -51,17 +51,16 @@ class Answering(Registering):
         self._options = options
         self._clock = options.clock
         self._handlers = Handlers()
-        self._answers = AnswerMemory(options.repeat_answers)
+        self._answers = AnswerMemory(options.repeat_answers) if options.repeat_answers else None
         self._inside = _Inside()
 
     def _receive_call(self, connection: Connection, call: Call) -> None:
-        again = self._answers.get(connection.client_id, call.unique_id)
+        again = None if self._answers is None else self._answers.get(connection.client_id, call.unique_id)
         if again is not None:
             self.log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id)
             try:
-                self._write(
-                    connection, again, wait=False
-                )  # not as a job: a peer that repeats itself could pile them up
+                # Not as a job: a peer that repeats itself could pile them up.
+                self._write(connection, again, wait=False)
             except TransportError as error:
                 self.log.warning("%s: an answer was not sent again: %s", connection.client_id, error)
         elif connection.unanswered() >= self._options.max_waiting_calls:
@@ -74,32 +73,35 @@ class Answering(Registering):
             code = connection.dialect.repeated_id_code
             self._send_error(connection, call.unique_id, code, "a CALL of this id is being handled", finish=False)
         else:
-            self._submit(connection, self._handle, connection, call)
+            connection.channel.submit(partial(self._handle, connection, call))
 
     def _handle(self, connection: Connection, call: Call) -> None:
-        """Run the handler of ``call`` and send what it returns; on the connection's handler thread."""
-        assert isinstance(call.payload, Payload)
-        handler = self._handlers.for_request(call.payload)
-        if handler is None:
-            description = f"{call.action} is not supported here"
-            self._send_error(connection, call.unique_id, ErrorCode.NOT_SUPPORTED, description)
-            return
+        """Run the handler of ``call`` and send what it returns; on the connection's handler thread. Raises nothing."""
+        client_id = connection.client_id
+        request: Any = call.payload
         try:
-            signature = self.check_signature(call, connection.client_id)
-            response = handler(connection.client_id, call.payload, call.unique_id, call.action, signature)
-        except OCPPError as error:
-            self._answer_handled(connection, call, error)
-        except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
-            self.log.exception("%s: the handler of %s failed", connection.client_id, call.action)
-            failure = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
-            self._answer_handled(connection, call, failure)
-        else:
-            if response is not None and not isinstance(response, Payload):
-                words = "%s: the handler of %s returned %r, which is no message"
-                self.log.error(words, connection.client_id, call.action, response)
-                response = OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
-            if response is not None:
-                self._answer_handled(connection, call, response)
+            handler = self._handlers.by_type.get(type(request), self._handlers.request)
+            if handler is None:
+                description = f"{call.action} is not supported here"
+                self._send_error(connection, call.unique_id, ErrorCode.NOT_SUPPORTED, description)
+                return
+            try:
+                signature = None if call.signature is None else self.check_signature(call, client_id)
+                response = handler(client_id, request, call.unique_id, call.action, signature)
+            except OCPPError as error:
+                self._refuse_handled(connection, call, error)
+            except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
+                self.log.exception("%s: the handler of %s failed", client_id, call.action)
+                self._refuse_handled(connection, call, _failed())
+            else:
+                if isinstance(response, Payload):
+                    self._answer_handled(connection, call, response)
+                elif response is not None:
+                    words = "%s: the handler of %s returned %r, which is no message"
+                    self.log.error(words, client_id, call.action, response)
+                    self._refuse_handled(connection, call, _failed())
+        except BaseException:
+            self.log.exception("%s: answering %s failed", client_id, call.action)
 
     def _receive_send(self, connection: Connection, message: Send) -> None:
         if connection.unanswered() >= self._options.max_waiting_calls:
@@ -137,12 +139,15 @@ class Answering(Registering):
         except (UsageError, TransportError) as failure:
             self.log.warning("%s: a CALLRESULTERROR was not sent: %s", connection.client_id, failure)
 
-    def _answer_handled(self, connection: Connection, call: Call, response: Union[Payload, OCPPError]) -> None:
+    def _refuse_handled(self, connection: Connection, call: Call, error: OCPPError) -> None:
+        if connection.finish_call(call):
+            self._send_error(connection, call.unique_id, error.code, error.description, error.details)
+        else:
+            self.log.error("%s: the handler answered %s twice", connection.client_id, call.action)
+
+    def _answer_handled(self, connection: Connection, call: Call, response: Payload) -> None:
         if not connection.finish_call(call):
             self.log.error("%s: the handler answered %s twice", connection.client_id, call.action)
-            return
-        if isinstance(response, OCPPError):
-            self._send_error(connection, call.unique_id, response.code, response.description, response.details)
             return
         try:
             self._answer(connection, call.unique_id, call, response)
@@ -160,11 +165,12 @@ class Answering(Registering):
         action = None if call is None else call.action
         # A signed request gets a signed answer from who can sign (2.x Part 4 section 7.2).
         signed = call is not None and call.signature is not None and self._signer is not None
+        text = None if call is None or signed else self._result_text(call, response, connection.dialect)
         try:
-            result = self.create_call_result(
-                response, message_id, connection.dialect, action, connection.client_id, signed=signed
-            )
-            text = result.to_json()
+            if text is None:
+                text = self.create_call_result(
+                    response, message_id, connection.dialect, action, connection.client_id, signed=signed
+                ).to_json()
         except UsageError as error:
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")
             raise
@@ -175,10 +181,11 @@ class Answering(Registering):
             description = "the answer could not be sent"
             self._send_error(connection, message_id, ErrorCode.GENERIC_ERROR, description, finish=False)
             raise
-        if call is not None:
-            assert isinstance(call.payload, Payload)
-            for handler in self._handlers.after.get(type(call.payload), ()):
-                self._guarded(handler, connection.client_id, call.payload)
+        after = self._handlers.after
+        if call is not None and after:
+            request: Any = call.payload
+            for handler in after.get(type(request), ()):
+                self._guarded(handler, connection.client_id, request)
 
     def _answer_with_error(
         self,
@@ -233,10 +240,12 @@ class Answering(Registering):
     # Writing, and calling what the program registered
 
     def _write_answer(self, connection: Connection, message_id: str, text: str) -> None:
-        # Remembered first: the peer may repeat its CALL as soon as the answer is written.
-        self._answers.put(connection.client_id, message_id, text)
+        if self._answers is not None:  # first: the peer may repeat its CALL as soon as the answer is written
+            self._answers.put(connection.client_id, message_id, text)
+        if self._handlers.observers:
+            self._observe("out", connection, text)
         try:
-            self._write(connection, text)
+            connection.channel.send(text, True)
         except TransportError as error:
             error.message_id = message_id
             raise
@@ -246,7 +255,8 @@ class Answering(Registering):
 
         Without ``wait`` it is put in line, and what the network does not take at once is written by another thread.
         """
-        self._observe("out", connection, text)
+        if self._handlers.observers:
+            self._observe("out", connection, text)
         connection.channel.send(text, wait)
 
     def _submit(self, connection: Connection, function: Callable[..., Any], *arguments: Any) -> None:
@@ -260,15 +270,17 @@ class Answering(Registering):
             return None
 
     def _observe(self, direction: str, connection: Connection, text: str) -> None:
-        observers = self._handlers.observers
-        if observers:
-            frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
-            before, self._inside.connection = self._inside.connection, connection
-            try:
-                for observer in observers:
-                    self._guarded(observer, frame)
-            finally:
-                self._inside.connection = before
+        frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
+        before, self._inside.connection = self._inside.connection, connection
+        try:
+            for observer in self._handlers.observers:
+                self._guarded(observer, frame)
+        finally:
+            self._inside.connection = before
+
+
+def _failed() -> OCPPError:
+    return OCPPError(ErrorCode.INTERNAL_ERROR, "the request could not be handled")
 
 
 def _code_for(error: UsageError) -> ErrorCode:

@@ -14,7 +14,12 @@ __all__ = ["AnswerMemory", "Connection"]
 
 
 class Connection:
-    """A channel and what OCPP knows about it. Thread-safe."""
+    """A channel and what OCPP knows about it. Thread-safe.
+
+    What is added to the CALLs that are not answered, and how many there are, needs no lock: ``setdefault`` and ``len``
+    of a dict with keys of `str` are done in one piece, whatever other threads do. What is taken away does, for it is
+    looked at first; meanwhile its place is occupied, so that nothing can be added there.
+    """
 
     def __init__(self, client_id: str, channel: Channel, dialect: Dialect) -> None:
         self.client_id = client_id
@@ -23,24 +28,23 @@ class Connection:
         self.left = threading.Event()  # the connection has ended, and its last handler too
         self._lock = threading.Lock()
         self._unanswered: Dict[str, Call] = {}
-        self._bad_in_a_row = 0  # touched by the reading thread alone
+        self.bad_in_a_row = 0  # touched by the reading thread alone
 
     def begin(self, call: Call) -> bool:
         """Note that ``call`` is being handled; return false when one of its id is already."""
-        with self._lock:
-            return self._unanswered.setdefault(call.unique_id, call) is call
+        return self._unanswered.setdefault(call.unique_id, call) is call
 
     def unanswered(self) -> int:
         """Return how many CALLs of the peer wait for their answer."""
-        with self._lock:
-            return len(self._unanswered)
+        return len(self._unanswered)
 
     def finish_call(self, call: Call) -> bool:
         """Note that ``call`` is done with; return false when it was already."""
+        message_id = call.unique_id
         with self._lock:
-            if self._unanswered.get(call.unique_id) is not call:
+            if message_id not in self._unanswered or self._unanswered[message_id] is not call:
                 return False
-            del self._unanswered[call.unique_id]
+            del self._unanswered[message_id]
             return True
 
     def finish(self, message_id: str) -> Optional[Call]:
@@ -50,12 +54,12 @@ class Connection:
 
     def count_bad(self) -> int:
         """Count a frame that is no message; return how many came in a row."""
-        self._bad_in_a_row += 1
-        return self._bad_in_a_row
+        self.bad_in_a_row += 1
+        return self.bad_in_a_row
 
     def count_good(self) -> None:
         """Count a frame that is a message."""
-        self._bad_in_a_row = 0
+        self.bad_in_a_row = 0
 
 
 class AnswerMemory:

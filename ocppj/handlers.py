@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from .errors import CallFailed, MessageError, OCPPError, UsageError
+from .ordinary import OrdinaryMessages
 from .payloads import Payload
-from .signed_endpoint import SignedEndpoint
 
 __all__ = ["Frame", "Handlers", "InvalidMessageHook", "Observer", "Registering", "RequestHandler"]
 
@@ -64,7 +64,7 @@ class Handlers:
         return self.by_type.get(type(request), self.request)
 
 
-class Registering(SignedEndpoint):
+class Registering(OrdinaryMessages):
     """The part of `Client` and `Server` that registers handlers.
 
     Below, ``f`` is written with the arguments of a server's handler; a client's has no ``client_id``. Each method
@@ -108,10 +108,13 @@ class Registering(SignedEndpoint):
             adapted = self._adapted(handler, *names)
 
             def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
+                return adapted(client_id, request)
+
+            def handle_more(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
                 more = ([message_id] if pass_id else []) + ([signature] if pass_signature else [])
                 return adapted(client_id, request, *more)
 
-            self._handlers.by_type[request_type] = handle
+            self._handlers.by_type[request_type] = handle_more if pass_id or pass_signature else handle
             return handler
 
         return register

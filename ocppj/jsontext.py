@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from enum import Enum
+from functools import partial
 from typing import Any, Callable, Optional
 from uuid import UUID
 
@@ -22,9 +23,9 @@ MAX_DEPTH = 32
 #: A text with no more brackets is not nested deeper than both can read.
 _MANY_BRACKETS = 400
 #: 2**63 has 19 digits. To find so many in a row, all digits are made 0 (a search by regular expression takes longer
-#: than ``orjson`` itself), and all that open a bracket one of them.
+#: than ``orjson`` itself).
 _LONG_NUMBER = b"0" * 19
-_SHAPE = bytes.maketrans(b"123456789{", b"000000000[")
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 
@@ -90,13 +91,13 @@ def decode(text: str, max_depth: Optional[int] = None) -> Any:
     read, when more than ``max_depth`` arrays and objects are inside one another) or `RecursionError`.
     """
     # A text with no more brackets cannot be deeper: that settles it for most messages.
-    if max_depth is not None and text.count("[") + text.count("{") > max_depth and is_deeper(text, max_depth):
+    brackets = text.count("[") + text.count("{")
+    if max_depth is not None and brackets > max_depth and is_deeper(text, max_depth):
         raise NestedTooDeeply(f"nested more than {max_depth} deep")
-    if _loads is not None:
+    if _loads is not None and brackets <= _MANY_BRACKETS:
         try:
-            data = text.encode("utf-8")
-            shape = data.translate(_SHAPE)
-            if _LONG_NUMBER not in shape and shape.count(b"[") <= _MANY_BRACKETS:
+            data = text.encode()
+            if _LONG_NUMBER not in data.translate(_DIGITS):
                 return _loads(data)
         except ValueError:  # a lone surrogate, or what is no JSON to orjson: the library decides
             pass
@@ -142,7 +143,7 @@ def use_orjson(wanted: bool) -> None:
         return
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
     _loads = orjson.loads
-    _dumps = lambda value: orjson.dumps(value, option=options)  # noqa: E731
+    _dumps = partial(orjson.dumps, option=options)
 
 
 use_orjson(True)

@@ -30,7 +30,7 @@ def read_leniently(cls: Type[P], data: Mapping[str, Any]) -> P:
         for each in fields(cls)  # type: ignore[arg-type]
         if each.default is MISSING and each.default_factory is MISSING
     }
-    for name, attribute, read in _plan_of(cls):
+    for name, attribute, read, *_ in _plan_of(cls).fields:
         if name not in data:
             if attribute in required:
                 known[name] = None

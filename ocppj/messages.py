@@ -118,8 +118,13 @@ class Call:
     message_type_id = MessageType.CALL
 
     def __post_init__(self) -> None:
-        _check_length("the message id", self.unique_id, MAX_ID)
-        _check_length("the action", self.action, MAX_ACTION)
+        if not (
+            type(self.unique_id) is str is type(self.action)
+            and 0 < len(self.unique_id) <= MAX_ID
+            and 0 < len(self.action) <= MAX_ACTION
+        ):
+            _check_length("the message id", self.unique_id, MAX_ID)
+            _check_length("the action", self.action, MAX_ACTION)
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
@@ -146,6 +151,8 @@ class CallResult:
     message_type_id = MessageType.CALL_RESULT
 
     def __post_init__(self) -> None:
+        if type(self.unique_id) is str and 0 < len(self.unique_id) <= MAX_ID:
+            return
         _check_length("the message id", self.unique_id, MAX_ID)
 
     def to_json(self) -> str:
@@ -212,7 +219,7 @@ def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> Li
     cause is a `NestedTooDeeply`. The error never quotes the text.
     """
     try:
-        fields = decode_json(text, max_depth)
+        fields = jsontext.decode(text, max_depth)
     except NestedTooDeeply as error:
         raise unreadable(f"the JSON is {error}") from error
     except RecursionError:
@@ -220,7 +227,7 @@ def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> Li
     except ValueError as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise unreadable(f"the frame is no valid JSON{where}") from None
-    if not isinstance(fields, list):
+    if type(fields) is not list:
         raise unreadable(f"the frame is a JSON {_json_type(fields)}, not an array")
     return fields
 

@@ -35,7 +35,7 @@ from .errors import (
     WouldDeadlock,
 )
 from .jsontext import NestedTooDeeply
-from .messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
+from .messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
 from .options import Options
 from .payloads import Payload
 from .profile import Profile
@@ -214,35 +214,42 @@ class Node(Answering):
         if connection is None:
             self.log.warning("ignored a frame on a connection that has ended")
             return
-        before, self._inside.connection = self._inside.connection, connection
+        inside = self._inside
+        before, inside.connection = inside.connection, connection
         try:
-            self._observe("in", connection, text)
+            if self._handlers.observers:
+                self._observe("in", connection, text)
             if text:
                 self._interpret(connection, text)
             else:
                 self.log.warning("%s: ignored an empty frame", connection.client_id)
         finally:
-            self._inside.connection = before
+            inside.connection = before
 
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None
+        message: Optional[Message]
+        dialect = connection.dialect
         try:
             fields = parse_json_message(text, max_depth=self._options.max_depth)
-            message = self.parse_message(
-                fields, self._pending(connection.client_id), connection.dialect, connection.client_id
-            )
+            message = self._read_call(fields, dialect)  # first, for it is what a server gets
+            if message is None:
+                pending = self._pending(connection.client_id)
+                message = self._read_result(fields, pending, dialect)
+                if message is None:
+                    message = self.parse_message(fields, pending, dialect, connection.client_id)
         except MessageError as error:
             self._receive_invalid(connection, error, text, fields)
             return
-        connection.count_good()
-        if type(message) is Call:  # first, for it is what a server gets
+        connection.bad_in_a_row = 0
+        if type(message) is Call:
             self._receive_call(connection, message)
+        elif type(message) is CallResult:
+            self._receive_result(connection, message)
         elif isinstance(message, Send):
             self._receive_send(connection, message)
         elif isinstance(message, CallResultError):
             self._receive_result_error(connection, message)
-        elif isinstance(message, CallResult):
-            self._receive_result(connection, message)
         elif isinstance(message, CallError):
             self._receive_error(connection, message)
         elif self._handlers.ignored_message is not None:
@@ -303,15 +310,15 @@ class Node(Answering):
                 self._guarded(self._handlers.canceled, connection.client_id, message_id, open_call.request, failure)
 
     def _receive_result(self, connection: Connection, result: CallResult) -> None:
-        assert isinstance(result.payload, Payload)
-        signature = self.check_signature(result, connection.client_id)
+        response: Any = result.payload
+        signature = None if result.signature is None else self.check_signature(result, connection.client_id)
         open_call = self._calls.take(connection.client_id, result.unique_id)
         first = self._complete(connection.client_id, result.unique_id)
         if open_call is not None:
-            open_call.answer(result.payload, signature)
+            open_call.answer(response, signature)
         handler = self._handlers.response
         if first and handler is not None:
-            self._submit(connection, handler, connection.client_id, result.payload, result.unique_id)
+            self._submit(connection, handler, connection.client_id, response, result.unique_id)
 
     def _receive_result_error(self, connection: Connection, message: CallResultError) -> None:
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)

@@ -3,7 +3,10 @@
 Theory of operation. A payload class is a plain dataclass that inherits from `Payload`; each field carries the JSON
 property's name in its metadata (``field(metadata=wire("idTag"))``), because no rule turns ``idTag``, ``SoC`` and
 ``ocppCSMSURL`` into snake_case and back. The first time a class is read or written its fields are turned into a list
-of (wire name, attribute, reader) and kept on the class; from then on a payload costs one loop over its own fields.
+(`_Field`: wire name, attribute, reader ...) and kept on the class, with what else is asked each time (`_Plan`); from
+then on a payload costs one loop over its own fields. A payload that is read does not go through the ``__init__`` that
+``@dataclass`` has made where that would do nothing but store its arguments (`_only_stores`): the loop's values become
+the attributes as they are.
 
 A field's annotation says how JSON becomes a value: a `Payload` subclass, a `List` of anything, `datetime`, an `Enum`
 (``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. Text that is no member of the
@@ -15,11 +18,12 @@ dict, of wire name ``*``. Without such a field they are left out.
 
 from __future__ import annotations
 
-import re
 from dataclasses import MISSING, fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from enum import Enum
 from functools import partial
+from inspect import getattr_static
+from operator import attrgetter, methodcaller
 from reprlib import recursive_repr
 from typing import (
     Any,
@@ -30,15 +34,16 @@ from typing import (
     Generic,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Sequence,
+    Tuple,
     Type,
     TypeVar,
     Union,
     get_type_hints,
 )
 
+from .datetimes import format_datetime, parse_datetime
 from .errors import EncodingError, ErrorCode, UsageError, ValidationError
 
 __all__ = ["Payload", "Request", "TextEnum", "format_datetime", "parse_datetime", "wire"]
@@ -67,10 +72,27 @@ def wire(name: str) -> Dict[str, str]:
 _REST = "*"
 
 
-class _Field(NamedTuple):
-    wire: str
-    attribute: str
-    read: Optional[Reader]  # None: the JSON value is the value
+_NONE_KNOWN = object()
+#: Wire name; attribute; reader, ``None`` where the JSON value is the value; the type of values that need no reading;
+#: the default, `_NONE_KNOWN` where ``__init__`` has to find one, or to complain. (A plain tuple, for it takes three
+#: times as long to unpack one with names.)
+_Field = Tuple[str, str, Optional[Reader], type, Any]
+
+
+class _Plan:
+    """How payloads of the class ``owner`` (not of those that inherit from it) are read and written."""
+
+    __slots__ = ("fields", "known", "owner", "pairs", "rest", "size")
+
+    def __init__(self, owner: type, plan: List[_Field], rest: Optional[str], stores: bool) -> None:
+        self.owner = owner
+        self.fields = plan
+        self.pairs = [(name, attribute) for name, attribute, *_ in plan]
+        # The attribute of the field ``*``, and the names that are not for it.
+        self.rest = rest
+        self.known = frozenset(name for name, *_ in plan)
+        # How many attributes an object has whose __init__ need not be called; else -1.
+        self.size = len(plan) + (rest is not None) if stores else -1
 
 
 class Payload:
@@ -80,10 +102,7 @@ class Payload:
     classes that is two fifths of the time of their import. The generated ones do with the two here, which do the same.
     """
 
-    _plan: ClassVar[Optional[List[_Field]]] = None
-    #: The attribute of the field ``*``, and the names that are not for it; set together with the plan.
-    _rest: ClassVar[Optional[str]] = None
-    _known: ClassVar[FrozenSet[str]] = frozenset()
+    _plan: ClassVar[Optional[_Plan]] = None
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -105,19 +124,22 @@ class Payload:
         Raises `EncodingError` for a datetime without a zone, naming the field, and for a name among the properties
         without a field that is no text, or that a field has.
         """
+        plan = self._plan
+        if plan is None or plan.owner is not type(self):
+            plan = _plan_of(type(self))
         data: Dict[str, Any] = {}
-        for name, attribute, _ in _plan_of(type(self)):
-            value = getattr(self, attribute)
-            if value is None:
-                continue
-            if type(value) not in _PLAIN:
-                try:
-                    value = _to_wire(value)
-                except _Unwritable as error:
-                    raise _Unwritable(_join(name, error.path), error.reason) from None
-            data[name] = value
-        if self._rest is not None:
-            data.update(_rest_to_wire(getattr(self, self._rest), self._known))
+        try:
+            for name, attribute in plan.pairs:
+                value = getattr(self, attribute)
+                if value is not None:
+                    kind = type(value)
+                    if kind not in _PLAIN:
+                        value = (_WRITERS[kind] if kind in _WRITERS else _writer(kind))(value)
+                    data[name] = value
+        except EncodingError as error:
+            raise _write_error(error, name) from None
+        if plan.rest is not None:
+            data.update(_rest_to_wire(getattr(self, plan.rest), plan.known))
         return data
 
     @classmethod
@@ -127,29 +149,29 @@ class Payload:
         Properties the class lacks are left out, or kept in its field ``*`` if it has one. Raises `ValidationError` when
         a required property is missing or a value cannot be read.
         """
-        if not isinstance(data, dict) and not isinstance(data, Mapping):
+        if type(data) is not dict and not isinstance(data, Mapping):
             raise ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, "", f"{cls.__name__}: not an object")
+        plan = cls._plan
+        if plan is None or plan.owner is not cls:
+            plan = _plan_of(cls)
         values: Dict[str, Any] = {}
-        for name, attribute, read in _plan_of(cls):
-            if name in data:
-                value = data[name]
-                if read is not None and value is not None:
-                    try:
-                        value = read(value)
-                    except _UNREADABLE as error:
-                        raise _read_error(error, name) from None
-                values[attribute] = value
-        if cls._rest is not None:
-            known = cls._known
-            values[cls._rest] = {name: value for name, value in data.items() if name not in known}
         try:
-            return cls(**values)
-        except TypeError:
-            missing = _missing(cls, values)
-            if not missing:
-                raise
-            code = ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
-            raise ValidationError(code, "", f"required property {missing!r} is missing") from None
+            for name, attribute, read, as_is, default in plan.fields:
+                if name in data:
+                    value = data[name]
+                    values[attribute] = value if read is None or type(value) is as_is else read(value)
+                elif default is not _NONE_KNOWN:
+                    values[attribute] = default
+        except _UNREADABLE as error:
+            raise _read_error(error, name) from None
+        if plan.rest is not None:
+            known = plan.known
+            values[plan.rest] = {name: value for name, value in data.items() if name not in known}
+        if len(values) == plan.size:
+            payload = object.__new__(cls)
+            payload.__dict__ = values
+            return payload
+        return _constructed(cls, values)
 
 
 class Request(Payload, Generic[R]):
@@ -171,6 +193,17 @@ def _join(place: str, path: str) -> str:
     return place + path if not path or path.startswith("[") else f"{place}.{path}"
 
 
+def _constructed(cls: Type[P], values: Mapping[str, Any]) -> P:
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = _missing(cls, values)
+        if not missing:
+            raise
+        code = ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
+        raise ValidationError(code, "", f"required property {missing!r} is missing") from None
+
+
 def _missing(cls: type, values: Mapping[str, Any]) -> Optional[str]:
     for each in fields(cls):
         if each.default is MISSING and each.default_factory is MISSING and each.name not in values:
@@ -190,41 +223,58 @@ class _Unwritable(EncodingError):
         self.reason = reason
 
 
-def _to_wire(value: Any) -> Any:
-    if isinstance(value, Payload):
-        return value.to_wire()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        try:
-            return format_datetime(value)
-        except EncodingError as error:
-            raise _Unwritable("", str(error)) from None
-    if isinstance(value, (list, tuple)):
-        return _list_to_wire(value)
-    if isinstance(value, Mapping):
-        return _mapping_to_wire(value)
-    return value
+def _write_error(error: EncodingError, place: str) -> _Unwritable:
+    """Return the error for the property, or the item ``[3]``, whose writer raised ``error``."""
+    if isinstance(error, _Unwritable):
+        return _Unwritable(_join(place, error.path), error.reason)
+    return _Unwritable(place, str(error))
 
 
 def _list_to_wire(values: Sequence[Any]) -> List[Any]:
     items: List[Any] = []
     try:
         for value in values:
-            items.append(value if type(value) in _PLAIN else _to_wire(value))  # noqa: PERF401 (as in _read_list)
-    except _Unwritable as error:
-        raise _Unwritable(_join(f"[{len(items)}]", error.path), error.reason) from None
+            kind = type(value)
+            items.append(value if kind in _PLAIN else (_WRITERS[kind] if kind in _WRITERS else _writer(kind))(value))
+    except EncodingError as error:
+        raise _write_error(error, f"[{len(items)}]") from None
     return items
 
 
 def _mapping_to_wire(values: Mapping[Any, Any]) -> Dict[Any, Any]:
     members = {}
-    for key, value in values.items():
-        try:
-            members[key] = value if type(value) in _PLAIN else _to_wire(value)
-        except _Unwritable as error:
-            raise _Unwritable(_join(str(key), error.path), error.reason) from None
+    try:
+        for key, value in values.items():
+            kind = type(value)
+            members[key] = value if kind in _PLAIN else (_WRITERS[kind] if kind in _WRITERS else _writer(kind))(value)
+    except EncodingError as error:
+        raise _write_error(error, str(key)) from None
     return members
+
+
+#: How values of a type are written; what is not in it was not met yet.
+_WRITERS: Dict[type, Callable[[Any], Any]] = {}
+
+
+def _writer(kind: type) -> Callable[[Any], Any]:
+    """Return the function that turns an object of that type into a JSON value."""
+    write: Callable[[Any], Any]
+    if issubclass(kind, Payload):
+        write = methodcaller("to_wire")
+    elif issubclass(kind, Enum):
+        # Enum's own ``value`` does nothing but look at ``_value_``, slowly.
+        own = getattr_static(kind, "value") is not getattr_static(Enum, "value")
+        write = attrgetter("value" if own else "_value_")
+    elif issubclass(kind, datetime):
+        write = format_datetime
+    elif issubclass(kind, (list, tuple)):
+        write = _list_to_wire
+    elif issubclass(kind, Mapping):
+        write = _mapping_to_wire
+    else:
+        return lambda value: value
+    _WRITERS[kind] = write
+    return write
 
 
 def _rest_to_wire(rest: Optional[Mapping[Any, Any]], known: FrozenSet[str]) -> Dict[Any, Any]:
@@ -236,9 +286,9 @@ def _rest_to_wire(rest: Optional[Mapping[Any, Any]], known: FrozenSet[str]) -> D
     return _mapping_to_wire(rest or {})
 
 
-def _plan_of(cls: Type[Payload]) -> List[_Field]:
-    plan: Optional[List[_Field]] = cls.__dict__.get("_plan")
-    if plan is None:
+def _plan_of(cls: Type[Payload]) -> _Plan:
+    plan: Optional[_Plan] = cls.__dict__.get("_plan")
+    if plan is None or plan.owner is not cls:
         if not hasattr(cls, "__dataclass_fields__"):
             raise UsageError(f"{cls.__name__} is no dataclass: decorate it with @dataclass")
         try:
@@ -250,11 +300,39 @@ def _plan_of(cls: Type[Payload]) -> List[_Field]:
         rest = [attribute for attribute, name in own.items() if name == _REST]
         if len(rest) > 1:
             raise UsageError(f"{cls.__name__}: more than one field takes the rest: {', '.join(rest)}")
-        plan = [_Field(name, attribute, _reader(hints[attribute])) for attribute, name in own.items() if name != _REST]
-        cls._rest = rest[0] if rest else None
-        cls._known = frozenset(each.wire for each in plan)
-        cls._plan = plan  # the last: another thread goes ahead when it sees it
+        stores = _only_stores(cls)
+        read = [
+            _field(name, each, hints[each.name], stores)
+            for each, name in zip(fields(cls), own.values())  # type: ignore[arg-type]
+            if name != _REST
+        ]
+        cls._plan = plan = _Plan(cls, read, rest[0] if rest else None, stores)
     return plan
+
+
+def _field(name: str, each: Any, hint: Any, stores: bool) -> _Field:
+    read = _reader(hint)
+    default = each.default if stores and each.default is not MISSING else _NONE_KNOWN
+    return (name, each.name, read, int if read is _read_int else type(None), default)
+
+
+def _only_stores(cls: Type[Payload]) -> bool:
+    """Tell whether making an object of ``cls`` is nothing but storing a value in its ``__dict__`` for each field."""
+    own: Any = fields(cls)  # type: ignore[arg-type]
+    code = getattr(cls.__init__, "__code__", None)
+    return (
+        # What @dataclass generates comes from no file.
+        code is not None
+        and code.co_filename == "<string>"
+        and not hasattr(cls, "__post_init__")
+        and len(own) == len(cls.__dataclass_fields__)  # type: ignore[attr-defined]  # no InitVar
+        and all(each.init for each in own)
+        # Nobody sees to what is stored: a metaclass, __new__, __setattr__ (of a frozen class), a property or a slot.
+        and type(cls).__call__ is type.__call__
+        and cls.__new__ is object.__new__
+        and cls.__setattr__ is object.__setattr__
+        and not any(hasattr(type(getattr_static(cls, each.name, None)), "__set__") for each in own)
+    )
 
 
 def _wire_name(cls: type, each: Any) -> str:
@@ -295,8 +373,7 @@ def _read_list(read: Optional[Reader], values: Any) -> List[Any]:
         return list(values)
     items: List[Any] = []
     try:
-        for value in values:
-            items.append(read(value))  # noqa: PERF401 (its length tells which item is at fault)
+        items.extend(map(read, values))
     except _UNREADABLE as error:
         raise _read_error(error, f"[{len(items)}]") from None
     return items
@@ -307,68 +384,12 @@ def _read_int(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
+class _Members(Dict[Any, Any]):
+    """The members of an enum by their values; whatever is no value of one stays as it is."""
+
+    def __missing__(self, value: Any) -> Any:
+        return value
+
+
 def _enum_reader(enum: Type[Enum]) -> Reader:
-    members = {member.value: member for member in enum}
-    return lambda value: members.get(value, value)
-
-
-# RFC 3339 section 5.6.
-_DATETIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}):(\d{2})(?:\.(\d+))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
-)
-
-
-#: What nearly everyone sends, and `datetime.fromisoformat` of Python 3.9 can read: 3 or 6 digits, UTC, no leap second.
-_COMMON = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII)
-
-
-def parse_datetime(text: str) -> datetime:
-    """Return the moment that ``text`` names, an RFC 3339 date-time with a zone.
-
-    Digits past the microsecond are dropped; a leap second (``:60``) is the second after. Raises `ValueError`.
-    """
-    if _COMMON.fullmatch(text) is not None:
-        return _from_iso(text[:-1] + "+00:00")
-    match = _DATETIME.fullmatch(text)
-    if match is None:
-        raise ValueError("not an RFC 3339 date-time with a zone")
-    day, minute, second, fraction, utc, sign, hours, minutes = match.groups()
-    leap = second == "60"
-    moment = _from_iso(f"{day}T{minute}:{'59' if leap else second}")
-    if fraction:
-        moment = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
-    if leap:
-        try:
-            moment = moment.replace(microsecond=0) + timedelta(seconds=1)
-        except OverflowError:
-            raise ValueError("the second after lies beyond the year 9999") from None
-    if utc:
-        return moment.replace(tzinfo=timezone.utc)
-    if int(hours) > 23 or int(minutes) > 59:
-        raise ValueError("the zone is out of range")
-    offset = timedelta(hours=int(hours), minutes=int(minutes))
-    return moment.replace(tzinfo=timezone(-offset if sign == "-" else offset))
-
-
-def _from_iso(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        # Python's own words would quote what the peer sent.
-        raise ValueError("there is no such day or time") from None
-
-
-def format_datetime(moment: datetime) -> str:
-    """Return ``moment`` as RFC 3339 in UTC, with "Z" and at most three fractional digits (OCPP 1.6 section 3.16).
-
-    Raises `EncodingError` when it has no zone, or lies outside the years 1 to 9999 in UTC.
-    """
-    if moment.tzinfo is not timezone.utc:
-        if moment.utcoffset() is None:
-            raise EncodingError("a datetime needs a zone, such as datetime.now(timezone.utc)")
-        try:
-            moment = moment.astimezone(timezone.utc)
-        except OverflowError:
-            raise EncodingError("the datetime cannot be written in UTC") from None
-    text = moment.isoformat(timespec="milliseconds" if moment.microsecond >= 1000 else "seconds")
-    return text[: -len("+00:00")] + "Z"
+    return _Members((member.value, member) for member in enum).__getitem__

@@ -89,6 +89,8 @@ class Validation:
 
     def mode(self, action: str, incoming: bool) -> str:
         """Return the mode for payloads of ``action`` in that direction."""
+        if not self.actions:
+            return self.incoming if incoming else self.outgoing
         chosen = self.actions.get(action, self)
         if isinstance(chosen, str):
             return chosen
@@ -112,7 +114,15 @@ logging.getLogger("ocppj").addHandler(logging.NullHandler())
 
 _logger: LoggerLike = logging.getLogger("ocppj")
 _message_id_generator: Callable[[], str] = _uuid
-_message_validation = Validation()
+
+
+class _Process:
+    """What is asked for with every message: an attribute, which takes no call."""
+
+    validation = Validation()
+
+
+process = _Process()
 
 
 def set_logger(logger: LoggerLike) -> None:
@@ -148,10 +158,9 @@ def set_message_validation(setting: ValidationSetting) -> None:
 
     Raises `UsageError` for a mode that there is not.
     """
-    global _message_validation
-    _message_validation = Validation.of(setting)
+    process.validation = Validation.of(setting)
 
 
 def message_validation() -> Validation:
     """Return how strictly payloads are checked."""
-    return _message_validation
+    return process.validation

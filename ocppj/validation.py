@@ -16,13 +16,13 @@ from jsonschema import validators
 from jsonschema.exceptions import ValidationError as Fault
 
 from . import jsontext
+from .datetimes import parse_datetime
 from .errors import ErrorCode, UsageError, ValidationError
 from .fast import plain_schema, quick_verdict
-from .payloads import parse_datetime
 from .profile import Feature
 from .settings import get_logger
 
-__all__ = ["check_payload", "check_schemas", "use_accelerators"]
+__all__ = ["check_payload", "check_schemas", "judge_of", "use_accelerators"]
 
 # The rank orders faults, lowest first.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
@@ -87,6 +87,21 @@ def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
     raise ValidationError(_CODES[worst.rank], _json_path(worst.path), words)
 
 
+@lru_cache(maxsize=None)
+def judge_of(feature: Feature, answer: bool) -> Callable[[Any], object]:
+    """Return a function that says true of a JSON object which keeps to the schema of ``feature``, as most do.
+
+    When it says something else or raises, `check_payload` is to be asked: it may be that all is well, and it knows the
+    fault if there is one. Raises what `check_payload` raises for a schema that cannot be used.
+    """
+    validator = _validator(feature, answer)
+    return _anything if validator is None else validator.quick or validator.exact.is_valid
+
+
+def _anything(payload: Any) -> bool:
+    return True
+
+
 def check_schemas(feature: Feature) -> None:
     """Raise `UsageError` when a schema that ``feature`` was given is no JSON schema.
 
@@ -102,6 +117,7 @@ def use_accelerators(wanted: bool) -> None:
     global _accelerated
     _accelerated = wanted
     _validator.cache_clear()
+    judge_of.cache_clear()
     jsontext.use_orjson(wanted)
 
 
@@ -114,14 +130,14 @@ class _Validator:
     def __init__(self, name: str, exact: Any, quick: Optional[Callable[[Any], bool]]) -> None:
         self.exact = exact
         self._name = name
-        self._quick = quick
+        self.quick = quick
         self._told = False
 
     def is_valid(self, payload: Any) -> bool:
-        if self._quick is None:
+        if self.quick is None:
             return bool(self.exact.is_valid(payload))
         try:
-            if self._quick(payload):
+            if self.quick(payload):
                 return True
         except Exception:  # a value that it does not know, such as a key that is no text
             return bool(self.exact.is_valid(payload))

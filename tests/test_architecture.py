@@ -14,10 +14,10 @@ LONGEST = 400
 LAYERS = [
     {"errors", "clock"},
     {"settings"},
-    {"payloads", "lenient", "jsontext", "messages", "dialect", "profile"},
+    {"datetimes", "payloads", "lenient", "jsontext", "messages", "dialect", "profile"},
     {"fast", "validation", "queues", "state", "timeouts", "jose", "signing", "retries", "durable", "sqlitefile"},
     {"lane", "catalogue"},
-    {"endpoint", "signed_endpoint", "dispatcher"},
+    {"endpoint", "signed_endpoint", "ordinary", "dispatcher"},
     {"lanes"},
     {"node", "answering", "connection", "calls", "handlers", "options", "access"},
     {"running"},

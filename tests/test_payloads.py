@@ -1,19 +1,17 @@
-"""Unit tests of `ocppj.payloads`: classes of our own making, and the ways dates are written."""
+"""Unit tests of `ocppj.payloads`: classes of our own making."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, InitVar, dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from typing import Any, Dict, List, Optional, Union
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from ocppj.errors import EncodingError, ErrorCode, UsageError, ValidationError
-from ocppj.payloads import Payload, TextEnum, format_datetime, parse_datetime, wire
+from ocppj.payloads import Payload, TextEnum, wire
 
 
 class Color(TextEnum):
@@ -236,6 +234,173 @@ def test_an_error_of_the_class_itself_is_not_hidden() -> None:
         Picky.from_wire({"what": 1})
 
 
+# --- how an object is made
+
+
+class Calm(type):
+    """A metaclass that leaves things as they are."""
+
+
+class Marking(type):
+    """A metaclass that has something to say about each object."""
+
+    def __call__(cls, *arguments: Any, **named: Any) -> Any:
+        made = super().__call__(*arguments, **named)
+        made.made_by = "the metaclass"
+        return made
+
+
+@dataclass
+class Simple(Payload):
+    a: int = field(metadata=wire("a"))
+    b: Optional[Item] = field(default=None, metadata=wire("b"))
+    c: Optional[int] = field(default=7, metadata=wire("c"))
+
+
+@dataclass
+class Calmly(Simple, metaclass=Calm):
+    pass
+
+
+@dataclass
+class Posted(Simple):
+    def __post_init__(self) -> None:
+        self.made_by = "__post_init__"
+
+
+@dataclass
+class OwnInit(Simple):
+    def __init__(self, a: int, b: Optional[Item] = None, c: Optional[int] = None) -> None:
+        self.a, self.b, self.c = a, b, c
+        self.made_by = "__init__"
+
+
+@dataclass
+class Marked(Simple, metaclass=Marking):
+    pass
+
+
+@dataclass
+class Newly(Simple):
+    def __new__(cls, *arguments: Any, **named: Any) -> Any:
+        made = super().__new__(cls)
+        made.made_by = "__new__"
+        return made
+
+
+@dataclass
+class Setting(Simple):
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        super().__setattr__("made_by", "__setattr__")
+
+
+class Watched:
+    """A descriptor that sees what is stored."""
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return 9 if owner is None else owner.__dict__.get("kept", 9)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        owner.__dict__["kept"] = value
+        owner.__dict__["made_by"] = "a descriptor"
+
+
+@dataclass
+class Described(Payload):
+    a: int = field(metadata=wire("a"))
+
+
+Described.a = Watched()  # type: ignore[assignment]
+
+
+@dataclass
+class HalfGiven(Payload):
+    a: int = field(metadata=wire("a"))
+    made_by: str = field(default="the class", init=False, metadata=wire("madeBy"))
+
+
+@dataclass
+class Handed(Payload):
+    a: int = field(metadata=wire("a"))
+    made_by: InitVar[str] = "InitVar"
+
+    def __post_init__(self, made_by: str) -> None:
+        self.kept = made_by
+
+
+@dataclass(frozen=True)
+class Frozen(Payload):
+    a: int = field(metadata=wire("a"))
+    b: List[int] = field(default_factory=lambda: [1], metadata=wire("b"))
+
+
+@pytest.mark.parametrize("cls", [Simple, Calmly, Posted, OwnInit, Marked, Newly, Setting, Described, HalfGiven, Handed])
+def test_what_is_read_is_as_if_it_was_made_by_calling_the_class(cls: Any) -> None:
+    read, called = cls.from_wire({"a": 1}), cls(a=1)
+    assert type(read) is cls
+    assert vars(read) == vars(called) != {}
+    assert read == called
+    assert read.to_wire() == called.to_wire()
+    with pytest.raises(ValidationError, match="required property 'a' is missing"):
+        cls.from_wire({})
+    assert hasattr(read, "made_by") or hasattr(read, "kept") or cls in (Simple, Calmly), "what it does was done"
+
+
+def test_a_frozen_object_is_read_and_stays_frozen() -> None:
+    read = Frozen.from_wire({"a": 1})
+    assert read == Frozen(1) and read.b == [1]
+    assert read.b is not Frozen.from_wire({"a": 1}).b, "each has a list of its own"
+    with pytest.raises(FrozenInstanceError):
+        read.a = 2  # type: ignore[misc]
+
+
+def test_the_attributes_come_in_the_order_of_the_fields() -> None:
+    assert list(vars(Simple.from_wire({"c": 1, "a": 2}))) == ["a", "b", "c"]
+
+
+def test_the_plan_of_a_class_is_not_that_of_its_subclass() -> None:
+    @dataclass
+    class Parent(Payload):
+        a: int = field(metadata=wire("a"))
+
+    @dataclass
+    class Child(Parent):
+        b: int = field(metadata=wire("b"))
+
+    assert Parent.from_wire({"a": 1, "b": 2}).to_wire() == {"a": 1}
+    assert Child.from_wire({"a": 1, "b": 2}).to_wire() == {"a": 1, "b": 2}
+    assert Child(1, 2).to_wire() == {"a": 1, "b": 2}
+    assert Parent(1).to_wire() == {"a": 1}
+
+
+def test_an_enum_may_have_a_value_of_its_own() -> None:
+    class Loud(Enum):
+        RED = "red"
+
+        @property
+        def value(self) -> str:  # type: ignore[override]
+            return self._value_.upper()
+
+    order = Order("T", [], anything=[Loud.RED, Color.RED, Level.LOW])
+    assert order.to_wire()["anything"] == ["RED", "Red", 1]
+
+
+def test_what_has_no_writer_is_left_to_json() -> None:
+    thing = object()
+    assert Order("T", [], anything=thing).to_wire()["anything"] is thing
+
+
+def test_an_encoding_error_of_a_class_of_ones_own_gets_its_place() -> None:
+    @dataclass
+    class Mute(Payload):
+        def to_wire(self) -> Dict[str, Any]:
+            raise EncodingError("no words")
+
+    with pytest.raises(EncodingError, match=r"^anything\[1\]: no words$"):
+        Order("T", [], anything=[1, Mute()]).to_wire()
+
+
 # --- errors of writing
 
 
@@ -264,138 +429,6 @@ def test_a_datetime_without_a_zone_is_refused(payload: Payload, place: str) -> N
     with pytest.raises(EncodingError) as caught:
         payload.to_wire()
     assert str(caught.value).startswith(f"{place}: a datetime needs a zone")
-
-
-# --- dates
-
-
-def utc(*fields: int) -> datetime:
-    return datetime(*fields, tzinfo=timezone.utc)  # type: ignore[misc,arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2024-02-29T23:59:59Z", utc(2024, 2, 29, 23, 59, 59)),
-        ("2024-02-29t23:59:59z", utc(2024, 2, 29, 23, 59, 59)),
-        ("2024-01-01T00:00:00+00:00", utc(2024, 1, 1)),
-        ("2024-01-01T00:00:00-00:00", utc(2024, 1, 1)),
-        ("2024-01-01T00:00:00+05:45", utc(2023, 12, 31, 18, 15)),
-        ("2024-01-01T00:00:00-03:30", utc(2024, 1, 1, 3, 30)),
-        ("2024-01-01T00:00:00+23:59", utc(2023, 12, 31, 0, 1)),
-        ("2024-01-01T00:00:00.1Z", utc(2024, 1, 1, 0, 0, 0, 100000)),
-        ("2024-01-01T00:00:00.12Z", utc(2024, 1, 1, 0, 0, 0, 120000)),
-        ("2024-01-01T00:00:00.123Z", utc(2024, 1, 1, 0, 0, 0, 123000)),
-        ("2024-01-01T00:00:00.1234Z", utc(2024, 1, 1, 0, 0, 0, 123400)),
-        ("2024-01-01T00:00:00.123456Z", utc(2024, 1, 1, 0, 0, 0, 123456)),
-        ("2024-01-01T00:00:00.123456999Z", utc(2024, 1, 1, 0, 0, 0, 123456)),
-        ("2024-01-01T00:00:00.000000999+00:00", utc(2024, 1, 1)),
-        # Leap seconds: in UTC, elsewhere, and with a fraction.
-        ("2016-12-31T23:59:60Z", utc(2017, 1, 1)),
-        ("2017-01-01T00:59:60+01:00", utc(2017, 1, 1)),
-        ("2016-12-31T23:59:60.999Z", utc(2017, 1, 1)),
-        ("0001-01-01T00:00:00Z", utc(1, 1, 1)),
-        ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999000)),
-    ],
-)
-def test_parse_datetime(text: str, moment: datetime) -> None:
-    parsed = parse_datetime(text)
-    assert parsed == moment
-    assert parsed.utcoffset() is not None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "2024-01-01",
-        "2024-01-01T00:00:00",
-        "2024-01-01T00:00:00.123",
-        "2024-01-01 00:00:00Z",
-        "2024-01-01T00:00Z",
-        "2024-01-01T00:00:00.Z",
-        "2024-01-01T00:00:00,5Z",
-        "2024-01-01T00:00:00+0100",
-        "2024-01-01T00:00:00+01",
-        "2024-01-01T00:00:00+24:00",
-        "2024-01-01T00:00:00+01:60",
-        "2024-01-01T00:00:00ZZ",
-        "2024-01-01T00:00:00Z\n",
-        " 2024-01-01T00:00:00Z",
-        "2023-02-29T00:00:00Z",
-        "2024-00-01T00:00:00Z",
-        "2024-13-01T00:00:00Z",
-        "2024-01-32T00:00:00Z",
-        "2024-01-01T24:00:00Z",
-        "2024-01-01T25:00:00Z",
-        "2024-01-01T00:60:00Z",
-        "2024-01-01T00:00:61Z",
-        "0000-01-01T00:00:00Z",
-        "9999-12-31T23:59:60Z",
-        "20240101T000000Z",
-        "2024-W01-1T00:00:00Z",
-        "٢٠٢٤-01-01T00:00:00Z",
-    ],
-)
-def test_what_is_no_date_time(text: str) -> None:
-    with pytest.raises(ValueError, match=r"RFC 3339|no such day|zone is out|year 9999") as caught:
-        parse_datetime(text)
-    assert type(caught.value) is ValueError
-
-
-DIGITS = "0123456789"
-
-
-@settings(deadline=None, database=None, max_examples=300)
-@given(st.text(DIGITS + "TtZz:.+- W", max_size=30) | st.from_regex(r"\A20[0-9]{2}-[01][0-9]-[0-3][0-9]T.{8,15}\Z"))
-@example("2024-01-01T00:00:00.+01Z")
-def test_text_is_a_date_time_or_a_value_error(text: str) -> None:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        return
-    # Whatever was read has the day, the hour and the minute that stand in the text (a leap second aside).
-    if text[17:19] != "60":
-        assert moment.isoformat()[:16] == text[:10] + "T" + text[11:16]
-    assert moment.utcoffset() is not None
-
-
-@settings(deadline=None, database=None)
-@given(st.datetimes(), st.sampled_from([0, 3, 6]))
-def test_the_common_spelling_and_the_rare_ones_agree(naive: datetime, digits: int) -> None:
-    text = naive.strftime("%m-%dT%H:%M:%S") + (f".{naive.microsecond:06}"[: digits + 1] if digits else "")
-    text = f"{naive.year:04}-{text}"
-    common = parse_datetime(text + "Z")
-    assert common == parse_datetime(text + "+00:00")
-    assert common == naive.replace(
-        microsecond=int(f"{naive.microsecond:06}"[:digits].ljust(6, "0")), tzinfo=timezone.utc
-    )
-
-
-@pytest.mark.parametrize(
-    ("moment", "text"),
-    [
-        (utc(2024, 1, 1), "2024-01-01T00:00:00Z"),
-        (utc(2024, 1, 1, 0, 0, 0, 999), "2024-01-01T00:00:00Z"),
-        (utc(2024, 1, 1, 0, 0, 0, 1000), "2024-01-01T00:00:00.001Z"),
-        (utc(2024, 1, 1, 0, 0, 0, 999999), "2024-01-01T00:00:00.999Z"),
-        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2023-12-31T22:00:00Z"),
-        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5, minutes=-30))), "2024-01-01T05:30:00Z"),
-        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(0), "zero")), "2024-01-01T00:00:00Z"),
-        (utc(1, 1, 1), "0001-01-01T00:00:00Z"),
-        (utc(9999, 12, 31, 23, 59, 59), "9999-12-31T23:59:59Z"),
-    ],
-)
-def test_format_datetime(moment: datetime, text: str) -> None:
-    assert format_datetime(moment) == text
-
-
-@pytest.mark.parametrize(("year", "hours"), [(1, 1), (9999, -1)])
-def test_what_cannot_be_written_in_utc(year: int, hours: int) -> None:
-    zone = timezone(timedelta(hours=hours))
-    moment = datetime(1, 1, 1, tzinfo=zone) if year == 1 else datetime(9999, 12, 31, 23, 30, tzinfo=zone)
-    with pytest.raises(EncodingError, match="cannot be written in UTC"):
-        format_datetime(moment)
 
 
 # --- properties without a field
