@@ -137,7 +137,7 @@ def test_the_descriptor_stays_while_somebody_waits(make):
     thread = threading.Thread(target=near.recv, args=(1,))
     thread.start()
     eventually(lambda: near._waiters == 1)
-    with near._lock:  # nobody can leave yet
+    with near.lock:  # nobody can leave yet
         near._closed = True
     assert near.fileno() >= 0
     near._closed = False
