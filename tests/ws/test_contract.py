@@ -768,11 +768,10 @@ def test_the_ping_interval_of_a_channel_may_be_set(pair):
 def test_a_ping_interval_takes_effect_on_an_idle_connection(pair, monkeypatch):
     _, server_log = pair.server(ping_interval=None)
     ends = [pair.client(server_log.transport.url, ping_interval=None)[1].channel(), server_log.channel()]
+    heard = Recorder()
+    monkeypatch.setattr(KeepAlive, "heard", lambda keepalive, now: heard(keepalive))
     for channel in ends:
-        heard = Recorder()
-        monkeypatch.setattr(
-            KeepAlive, "heard", lambda keepalive, now, of=channel._keepalive: keepalive is of and heard()
-        )
+        heard.calls.clear()
         channel.ping_interval = seconds(0.05)
         heard.wait(3)  # one for the first ping, and then those of the interval
         channel.ping_interval = None
