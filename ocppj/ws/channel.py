@@ -58,18 +58,18 @@ class WireChannel:
         "_ended",
         "_finished",
         "_gone",
-        "_id",
         "_keepalive",
         "_line",
         "_lock",
         "_over",
         "_owner",
         "_readers",
-        "_remote_address",
-        "_subprotocol",
         "_verdict",
         "_wire",
+        "id",
+        "remote_address",
         "seat",
+        "subprotocol",
         "ticket",
     )
 
@@ -91,9 +91,12 @@ class WireChannel:
         self._line = wire.line
         self._owner = owner
         self._readers = readers
-        self._id = id
-        self._subprotocol = subprotocol
-        self._remote_address = remote_address
+        #: The identity of the charge point, decoded.
+        self.id = id
+        #: The negotiated subprotocol.
+        self.subprotocol = subprotocol
+        #: Where the peer is.
+        self.remote_address = remote_address
         self._close_timeout = close_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
@@ -111,24 +114,9 @@ class WireChannel:
         self._finished = False
 
     def __repr__(self) -> str:
-        return f"<channel {self._id!r} {self._subprotocol} {self._remote_address}>"
+        return f"<channel {self.id!r} {self.subprotocol} {self.remote_address}>"
 
     # base.Channel ------------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """The identity of the charge point, decoded."""
-        return self._id
-
-    @property
-    def subprotocol(self) -> str:
-        """The negotiated subprotocol."""
-        return self._subprotocol
-
-    @property
-    def remote_address(self) -> str:
-        """Where the peer is."""
-        return self._remote_address
 
     @property
     def is_open(self) -> bool:
@@ -158,7 +146,7 @@ class WireChannel:
     def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame: see `base.Channel.send`."""
         if self._verdict is not None:
-            raise TransportError(f"the connection of {self._id!r} is {self._verdict}")
+            raise TransportError(f"the connection of {self.id!r} is {self._verdict}")
         if self._wire.send_text(text, wait):
             self._flush()
 
@@ -210,7 +198,7 @@ class WireChannel:
         try:
             self._readers.add(self)
         except RuntimeError:
-            get_logger().exception("%s: no thread to read it can be started", self._id)
+            get_logger().exception("%s: no thread to read it can be started", self.id)
             self.abort()
             self._readers.give_up(self)
 
@@ -223,7 +211,7 @@ class WireChannel:
     @property
     def name(self) -> str:
         """The id, as its threads are called."""
-        return self._id
+        return self.id
 
     def fileno(self) -> int:
         """See `readers.Source.fileno`."""
@@ -311,7 +299,7 @@ class WireChannel:
             self._lose(error)
             return False
         if not isinstance(error, Violation):  # a library met something it did not foresee
-            get_logger().error("%s: cannot read what the peer sent", self._id, exc_info=error)
+            get_logger().error("%s: cannot read what the peer sent", self.id, exc_info=error)
             error = Violation(1002, type(error).__name__)
         self._complain(error)
         return self._go_on(time.monotonic())
@@ -325,7 +313,7 @@ class WireChannel:
             self._readers.flush(self)
         except (RuntimeError, OSError) as error:
             self._wire.abort()
-            raise TransportError(f"nobody can write to {self._id!r}: {error}") from error
+            raise TransportError(f"nobody can write to {self.id!r}: {error}") from error
 
     def _read(self) -> None:
         if self._deaf:
