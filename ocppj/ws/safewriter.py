@@ -1,9 +1,9 @@
 """The writing side of a `SafeSocket`, and how it ends.
 
-`SafeSocket.put` writes what the network takes without waiting, nearly always everything, and puts the rest
-in line (the outbox); so does `send`, for the libraries, which says that everything was sent, so that no caller sees a
-partial write and no pong is cut into a frame. While something is in line nothing goes past it. `drain` waits until the
-bytes up to a mark are out:
+`SafeWriter.put` writes what the network takes without waiting, nearly always everything, and puts the rest in line (the
+outbox); so does `send`, for the libraries, which says that everything was sent, so that no caller sees a partial write
+and no pong is cut into a frame. While something is in line nothing goes past it. `drain` waits until the bytes up to a
+mark are out:
 
 * on the **reading thread** (``reader_ident``) it returns at once: what is left is written whenever that thread waits
   for input. So a reader never stops reading because its peer does not read, and two peers that both write much cannot

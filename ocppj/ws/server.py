@@ -113,8 +113,7 @@ class _ServerWire(SocketWire):
                 else:
                     self._gather(frame, take)
         except ParseFailed as error:
-            if not self._close_sent:  # else the peer may be as confused as it likes
-                raise Violation(int(error.code), str(error)) from error
+            raise Violation(int(error.code), str(error)) from error
         return None
 
     def _count(self, part: Any) -> int:

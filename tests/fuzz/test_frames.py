@@ -34,6 +34,7 @@ FIELDS = {
 }
 
 Event = Tuple[Any, ...]
+LATE: Event = ("a broken frame after our Close",)
 
 
 def masked(data: bytes, key: bytes) -> bytes:
@@ -190,6 +191,8 @@ class Theirs:
             return ("close",) if self._closed else ("close", code, self._ws.close_message or "")
         if state == "LOCAL_CLOSING" and not self._closed:
             return ("violation", code)
+        if self._ws.ws.connection._proto._parse_more.gi_frame is None:
+            return LATE  # which simple-websocket swallows, and reads nothing more
         return None
 
     def _complain(self, message: Any) -> bool:
@@ -236,7 +239,8 @@ class Ours:
                     self.events.append(self._shown(close))
                     return False
         except Violation as violation:
-            self.events.append(("violation", violation.code))
+            late = self._closed and violation.code in (1002, 1007)
+            self.events.append(LATE if late else ("violation", violation.code))
             self._wire.send_close(violation.code, cut_reason(violation.reason))
             return False
         finally:
@@ -296,5 +300,6 @@ def test_streams_are_read_as_simple_websocket_reads_them() -> None:
         seen.update(event[0] if event[0] != "violation" else event for event in events)
     print(f"OCPPJ_FUZZ_SEED={SEED}", dict(seen))
     assert simple_websocket.Server is _Protocol.__mro__[1]
+    assert seen[LATE[0]]
     for what in ("text", "close", *(("violation", code) for code in (1002, 1003, 1007, 1009))):
         assert seen[what] > COUNT // 100, what
