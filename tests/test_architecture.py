@@ -39,6 +39,7 @@ SINGLE = {
     "orjson": "jsontext.py",
     "websocket": "ws/client.py",
     "simple_websocket": "ws/server.py",
+    "wsproto": "ws/server.py",
     "sqlite3": "sqlitefile.py",
     "joserfc": "jose.py",
     "cryptography": "jose.py",

@@ -27,7 +27,7 @@ from .flusher import Outlet
 from .keepalive import KeepAlive, PeerSilent, Verdict
 from .polling import earliest
 from .readers import Readers
-from .wire import PeerClose, Violation, Wire
+from .wire import Violation, Wire
 
 __all__ = ["ChannelOwner", "WireChannel"]
 
@@ -50,6 +50,29 @@ class ChannelOwner(Protocol):
 class WireChannel:
     """A `base.Channel`, and the `readers.Source` of its reading side."""
 
+    __slots__ = (
+        "__weakref__",
+        "_close_timeout",
+        "_deadline",
+        "_deaf",
+        "_ended",
+        "_finished",
+        "_gone",
+        "_keepalive",
+        "_line",
+        "_lock",
+        "_over",
+        "_owner",
+        "_readers",
+        "_verdict",
+        "_wire",
+        "id",
+        "remote_address",
+        "seat",
+        "subprotocol",
+        "ticket",
+    )
+
     def __init__(
         self,
         wire: Wire,
@@ -65,21 +88,25 @@ class WireChannel:
         idle_timeout: Optional[float] = None,
     ) -> None:
         self._wire = wire
+        self._line = wire.line
         self._owner = owner
         self._readers = readers
-        self._id = id
-        self._subprotocol = subprotocol
-        self._remote_address = remote_address
+        #: The identity of the charge point, decoded.
+        self.id = id
+        #: The negotiated subprotocol.
+        self.subprotocol = subprotocol
+        #: Where the peer is.
+        self.remote_address = remote_address
         self._close_timeout = close_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
         self.seat: Any = None
         #: Belongs to the server's registry: the greater, the newer.
         self.ticket = 0
-        #: Set when the ``disconnected`` handler has returned.
-        self.ended = threading.Event()
 
         self._lock = threading.Lock()  # guards the verdict and what follows from it
+        self._ended: Optional[threading.Event] = None  # made when somebody asks for it
+        self._gone = False  # whether it is, or is to be, set
         self._verdict: Optional[Close] = None
         self._deadline: Optional[float] = None  # of the closing
         self._deaf = False  # what the peer sends is dropped: it broke a rule, or has sent its Close
@@ -87,24 +114,9 @@ class WireChannel:
         self._finished = False
 
     def __repr__(self) -> str:
-        return f"<channel {self._id!r} {self._subprotocol} {self._remote_address}>"
+        return f"<channel {self.id!r} {self.subprotocol} {self.remote_address}>"
 
     # base.Channel ------------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """The identity of the charge point, decoded."""
-        return self._id
-
-    @property
-    def subprotocol(self) -> str:
-        """The negotiated subprotocol."""
-        return self._subprotocol
-
-    @property
-    def remote_address(self) -> str:
-        """Where the peer is."""
-        return self._remote_address
 
     @property
     def is_open(self) -> bool:
@@ -128,13 +140,15 @@ class WireChannel:
             return
         self._keepalive.pinged(time.monotonic())
         with suppress(OSError):  # which the reader finds too
-            self._flush(self._wire.send_ping())
+            if self._wire.send_ping():
+                self._flush()
 
     def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame: see `base.Channel.send`."""
         if self._verdict is not None:
-            raise TransportError(f"the connection of {self._id!r} is {self._verdict}")
-        self._flush(self._wire.send_text(text, wait))
+            raise TransportError(f"the connection of {self.id!r} is {self._verdict}")
+        if self._wire.send_text(text, wait):
+            self._flush()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the close handshake: see `base.Channel.close`. Raises `UsageError` for a code that cannot be sent."""
@@ -151,15 +165,25 @@ class WireChannel:
     @property
     def read_here(self) -> bool:
         """Whether this thread is the one that reads the channel."""
-        return self._wire.reader == threading.get_ident()
+        return self._line.reader_ident == threading.get_ident()
 
     def read_by(self, idents: Collection[int]) -> bool:
         """Whether the thread that reads the channel is one of these."""
-        return self._wire.reader in idents
+        return self._line.reader_ident in idents
 
     def claim_reading(self) -> None:
         """Make this thread the reading one until the first step: what it sends is left to that step if need be."""
-        self._wire.reader = threading.get_ident()
+        self._line.reader_ident = threading.get_ident()
+
+    @property
+    def ended(self) -> threading.Event:
+        """Set when the ``disconnected`` handler has returned."""
+        with self._lock:
+            if self._ended is None:
+                self._ended = threading.Event()
+                if self._gone:
+                    self._ended.set()
+            return self._ended
 
     def begin_close(self, code: int, reason: str) -> bool:
         """`close`, for a caller who sees to it himself that the channel ends in time; false if it was closing."""
@@ -174,7 +198,7 @@ class WireChannel:
         try:
             self._readers.add(self)
         except RuntimeError:
-            get_logger().exception("%s: no thread to read it can be started", self._id)
+            get_logger().exception("%s: no thread to read it can be started", self.id)
             self.abort()
             self._readers.give_up(self)
 
@@ -187,7 +211,7 @@ class WireChannel:
     @property
     def name(self) -> str:
         """The id, as its threads are called."""
-        return self._id
+        return self.id
 
     def fileno(self) -> int:
         """See `readers.Source.fileno`."""
@@ -200,7 +224,7 @@ class WireChannel:
 
     def wants_write(self) -> bool:
         """See `readers.Source.wants_write`."""
-        return self._wire.wants_write()
+        return self._line.wants_write
 
     def watch(self, notify: Callable[[], None]) -> bool:
         """See `readers.Source.watch`."""
@@ -209,7 +233,8 @@ class WireChannel:
     def next_deadline(self) -> Optional[float]:
         """See `readers.Source.next_deadline`."""
         if self._verdict is None:
-            return earliest(self._keepalive.deadline(), self._wire.write_deadline())
+            due = self._keepalive.due
+            return earliest(due, self._line.write_deadline) if self._line.unsent else due
         with self._lock:
             return self._deadline
 
@@ -222,12 +247,29 @@ class WireChannel:
 
     def step(self, block: bool = True) -> bool:
         """See `readers.Source.step`."""
-        self._wire.reader = threading.get_ident()
+        line = self._line
+        line.reader_ident = threading.get_ident()
         try:
-            return self._step(block)
+            if block:
+                ready = self._wire.wait(self.next_deadline())
+            else:
+                ready = True  # or not: then nothing is received
+                if line.unsent:
+                    line.flush()
+            before = line.received
+            if ready:
+                self._read()
+            now, keepalive = time.monotonic(), self._keepalive
+            if line.received != before:
+                keepalive.heard(now)
+            if self._verdict is None and (keepalive.due is None or now < keepalive.due):
+                return True
+            return self._go_on(now)
+        except Exception as error:
+            return self._stumble(error)
         finally:
             if not block:
-                self._wire.reader = None
+                line.reader_ident = None
 
     def finish(self) -> None:
         """See `readers.Source.finish`."""
@@ -238,67 +280,52 @@ class WireChannel:
             self._finished = True
             verdict = self._verdict
         assert verdict is not None
-        self._wire.reader = threading.get_ident()
+        self._line.reader_ident = threading.get_ident()
         self._wire.release()
         try:
             self._owner.on_end(self, verdict)
         finally:
-            self._wire.reader = None
-            self.ended.set()
+            self._line.reader_ident = None
+            with self._lock:
+                self._gone, ended = True, self._ended
+            if ended is not None:
+                ended.set()
 
     # Inside --------------------------------------------------------------------------------------------------------
 
-    def _step(self, block: bool) -> bool:
-        try:
-            if block:
-                ready = self._wire.wait(self.next_deadline())
-            else:
-                ready = True  # or not: then nothing is received
-                self._write()
-            if ready:
-                before = self._wire.received
-                self._read()
-                if self._wire.received != before:
-                    self._keepalive.heard(time.monotonic())
-        except Violation as violation:
-            self._complain(violation)
-        except OSError as error:
+    def _stumble(self, error: Exception) -> bool:
+        """Make what the reading raised the end, or the beginning of it; return whether to go on."""
+        if isinstance(error, OSError):
             self._lose(error)
             return False
-        except Exception as error:  # a library met something it did not foresee
-            get_logger().exception("%s: cannot read what the peer sent", self._id)
-            self._complain(Violation(1002, type(error).__name__))
+        if not isinstance(error, Violation):  # a library met something it did not foresee
+            get_logger().error("%s: cannot read what the peer sent", self.id, exc_info=error)
+            error = Violation(1002, type(error).__name__)
+        self._complain(error)
         return self._go_on(time.monotonic())
 
-    def _write(self) -> None:
-        """Write what is in line, as far as that needs no waiting; cut the connection if it is overdue."""
-        outlet = self._wire.outlet
-        if outlet is not None and outlet.unsent:
-            outlet.flush()
-
-    def _flush(self, left: bool) -> None:
-        """Have the rest of what this thread sent written, when bytes were ``left`` in line.
+    def _flush(self) -> None:
+        """Have the rest of what this thread sent written by another.
 
         Raises `TransportError` when there is no thread for it: then the connection is cut, for its peer would wait.
         """
-        if not left:
-            return
         try:
             self._readers.flush(self)
         except (RuntimeError, OSError) as error:
             self._wire.abort()
-            raise TransportError(f"nobody can write to {self._id!r}: {error}") from error
+            raise TransportError(f"nobody can write to {self.id!r}: {error}") from error
 
     def _read(self) -> None:
         if self._deaf:
             self._wire.discard()
             return
-        for event in self._wire.receive():
-            if isinstance(event, PeerClose):
-                self._decide(Close(event.code, event.reason, by_peer=True))
-                self._deaf = self._over = True
-                return
-            self._owner.on_message(self, event)
+        close = self._wire.receive(self._take)
+        if close is not None:
+            self._decide(Close(close.code, close.reason, by_peer=True))
+            self._deaf = self._over = True
+
+    def _take(self, text: str) -> None:
+        self._owner.on_message(self, text)
 
     def _decide(self, verdict: Close) -> bool:
         """Make ``verdict`` the one that stands, unless there is one; return whether it stands."""
@@ -311,7 +338,8 @@ class WireChannel:
 
     def _say_close(self, code: int, reason: str) -> None:
         try:
-            self._flush(self._wire.send_close(code, reason))
+            if self._wire.send_close(code, reason):
+                self._flush()
         except OSError:
             self._wire.abort()
 
@@ -333,7 +361,7 @@ class WireChannel:
     def _go_on(self, now: float) -> bool:
         """Do what is due; return whether to go on."""
         if self._over:
-            return self._wire.wants_write() and now < (self._deadline or now)
+            return self._line.wants_write and now < (self._deadline or now)
         if self._deadline is not None:
             return now < self._deadline
         verdict = self._keepalive.judge(now)

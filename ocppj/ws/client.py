@@ -21,7 +21,7 @@ import ssl
 import struct
 import time
 from contextlib import suppress
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import websocket
@@ -36,7 +36,7 @@ from .safesocket import SafeSocket
 from .security import check_client_profile, check_profile, check_user
 from .tls import client_tls_context
 from .urls import client_headers, connection_url
-from .wire import Event, PeerClose, SocketWire, Violation, Wire
+from .wire import PeerClose, SocketWire, Take, Violation, Wire
 
 __all__ = ["WebSocketClient"]
 
@@ -48,7 +48,7 @@ class _Frames(websocket.frame_buffer):
     """websocket-client's frame parser, with limits."""
 
     def __init__(self, wire: "_ClientWire", max_size: int) -> None:
-        super().__init__(wire.read_some, True)
+        super().__init__(wire.recv, True)
         self._max_size = max_size
         self._got = bytearray()
         self.message_size = 0  # of the fragments before the present frame
@@ -79,7 +79,7 @@ class _Frames(websocket.frame_buffer):
 class _ClientWire(SocketWire):
     """A `wire.Wire` over websocket-client."""
 
-    library_errors = (websocket.WebSocketException,)
+    __slots__ = ("_fragments", "_frames", "_unfinished", "_ws")
 
     def __init__(self, sock: SafeSocket, ws: websocket.WebSocket, max_size: int) -> None:
         super().__init__(sock)
@@ -89,32 +89,35 @@ class _ClientWire(SocketWire):
         self._fragments: List[bytes] = []
         self._unfinished = False
 
-    def receive(self) -> Iterator[Event]:
+    def receive(self, take: Take) -> Optional[PeerClose]:
         """See `wire.Wire.receive`."""
         while True:
             try:
                 frame = self._ws.recv_frame()  # type: ignore[no-untyped-call]
             except BlockingIOError:
-                return
-            except self.library_errors as error:
-                raise self.translated(error) from error
-            event = self._take(frame)
-            if event is not None:
-                yield event
-            if not self.sock.buffered or isinstance(event, PeerClose):
-                return
+                return None
+            except websocket.WebSocketProtocolException as error:
+                raise Violation(1002, str(error)) from error
+            except websocket.WebSocketException as error:
+                raise TransportError(str(error)) from error
+            if frame.opcode == _ABNF.OPCODE_CLOSE:
+                return self._take_close(frame.data)
+            if frame.opcode == _ABNF.OPCODE_PING:
+                self._send_control(_make_frame(_ABNF.OPCODE_PONG, frame.data))
+            elif frame.opcode != _ABNF.OPCODE_PONG:
+                self._take_data(frame, take)
+            if not self.sock.buffered:
+                return None
 
-    def _take(self, frame: Any) -> Optional[Event]:
-        if frame.opcode == _ABNF.OPCODE_PING:
-            self._unless_closing(lambda: self._ws.pong(frame.data))
-        elif frame.opcode == _ABNF.OPCODE_CLOSE:
-            return self._take_close(frame.data)
-        elif frame.opcode != _ABNF.OPCODE_PONG:
-            return self._take_data(frame)
-        return None
+    def recv(self, size: int) -> bytes:
+        """Read for the library, without waiting. Raises ``BlockingIOError``, and `TransportError` at the end."""
+        data = self.sock.recv(size)
+        if not data:
+            raise TransportError("the connection was lost")
+        return data
 
-    def _take_data(self, frame: Any) -> Optional[str]:
-        """Return the message that this frame completes."""
+    def _take_data(self, frame: Any, take: Take) -> None:
+        """Deliver the message that this frame completes, if it does."""
         if (frame.opcode == _ABNF.OPCODE_CONT) != self._unfinished:
             raise Violation(1002, "a fragment out of order")
         if frame.opcode == _ABNF.OPCODE_BINARY:
@@ -123,39 +126,33 @@ class _ClientWire(SocketWire):
         self._fragments.append(frame.data)
         self._frames.message_size += len(frame.data)
         if self._unfinished:
-            return None
+            return
         data = b"".join(self._fragments)
         self._fragments.clear()
         self._frames.message_size = 0
-        return _utf8(data)
+        take(_utf8(data))
 
     def _take_close(self, data: bytes) -> PeerClose:
         """Answer the peer's Close with its own code, unless we have sent one."""
         code = struct.unpack("!H", data[:2])[0] if data else 1005
         close = PeerClose(code, _utf8(data[2:]))
-
-        def answer() -> None:
-            self._close_sent = True
-            self._ws.send(data[:2], _ABNF.OPCODE_CLOSE)
-
         with suppress(TransportError):  # of a peer that is gone, after a proper Close
-            self._unless_closing(answer)
+            self._send_control(_make_frame(_ABNF.OPCODE_CLOSE, data[:2]), last=True)
         return close
 
-    def _put_text(self, text: str) -> None:
-        self._ws.send(text)
+    def _text_frame(self, text: str) -> bytes:
+        return _make_frame(_ABNF.OPCODE_TEXT, text)
 
-    def _put_ping(self) -> None:
-        self._ws.ping()
+    def _ping_frame(self) -> bytes:
+        return _make_frame(_ABNF.OPCODE_PING, b"")
 
-    def _put_close(self, code: int, reason: str) -> None:
-        self._ws.send_close(code, reason.encode("utf-8"))
+    def _close_frame(self, code: int, reason: str) -> bytes:
+        return _make_frame(_ABNF.OPCODE_CLOSE, struct.pack("!H", code) + reason.encode("utf-8"))
 
-    def translated(self, error: Exception) -> Exception:
-        """See `SocketWire.translated`."""
-        if isinstance(error, websocket.WebSocketProtocolException):
-            return Violation(1002, str(error))
-        return TransportError(str(error))
+
+def _make_frame(opcode: int, data: Union[str, bytes]) -> bytes:
+    frame: bytes = _ABNF.create_frame(data, opcode).format()
+    return frame
 
 
 def _utf8(data: bytes) -> str:

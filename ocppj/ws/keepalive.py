@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Optional
 
 from ..errors import TransportError
+from .polling import earliest
 
 __all__ = ["KeepAlive", "PeerSilent", "Verdict", "check_interval"]
 
@@ -41,9 +42,21 @@ class KeepAlive:
     ``pong_timeout`` seconds after a ping counts as life, not only a pong. A peer from which nothing came for
     ``idle_timeout`` seconds (``None``: any time) is idle, pings or not.
 
-    `deadline` does not move with each message, so that whoever keeps deadlines in order has little to do: that of
-    idleness is put off by `judge` when it has come too early.
+    ``due`` does not move with each message, so that whoever keeps deadlines in order has little to do: that of
+    idleness is put off by `judge` when it has come too early. It may be read, and ``interval`` set, by any thread; the
+    rest is for the reading one.
     """
+
+    __slots__ = (
+        "_heard_at",
+        "_idle_timeout",
+        "_interval",
+        "_last_ping",
+        "_look_at",
+        "_pong_timeout",
+        "_silent_since",
+        "due",
+    )
 
     def __init__(
         self, interval: Optional[float], pong_timeout: float, now: float, idle_timeout: Optional[float] = None
@@ -55,6 +68,9 @@ class KeepAlive:
         self._pong_timeout = pong_timeout
         self._last_ping = now
         self._silent_since: Optional[float] = None  # the time of a ping after which nothing was heard
+        #: When `judge` must be asked next; ``None``: never.
+        self.due: Optional[float] = None
+        self._set_due()
 
     @property
     def interval(self) -> Optional[float]:
@@ -66,28 +82,43 @@ class KeepAlive:
         self._interval = check_interval(interval)
         if self._interval is None:
             self._silent_since = None
+        self._set_due()
 
     def pinged(self, now: float) -> None:
         """Take notice of a ping that was not `judge`'s wish: the next is due ``interval`` seconds after it."""
         self._last_ping = now
+        self._set_due()
 
     def heard(self, now: float) -> None:
         """Take notice that something came from the peer."""
         self._heard_at = now
-        self._silent_since = None
+        if self._silent_since is not None:
+            self._silent_since = None
+            self._set_due()
 
     def deadline(self) -> Optional[float]:
-        """Return when `judge` must be asked next; ``None``: never."""
-        interval, silent_since = self._interval, self._silent_since
-        if interval is None:
-            return self._look_at
-        due = self._last_ping + interval
-        if silent_since is not None:
-            due = min(due, silent_since + self._pong_timeout)
-        return due if self._look_at is None else min(due, self._look_at)
+        """Return ``due``."""
+        return self.due
 
     def judge(self, now: float) -> Verdict:
         """Say what is due; after PING the caller sends one."""
+        verdict = self._judge(now)
+        self._set_due()
+        return verdict
+
+    def _set_due(self) -> None:
+        while True:
+            interval, silent_since = self._interval, self._silent_since
+            due = self._look_at
+            if interval is not None:
+                due = earliest(due, self._last_ping + interval)
+                if silent_since is not None:
+                    due = earliest(due, silent_since + self._pong_timeout)
+            self.due = due
+            if self._interval is interval:  # else another thread has set it, and perhaps set `due` before this one
+                return
+
+    def _judge(self, now: float) -> Verdict:
         interval, silent_since = self._interval, self._silent_since
         if self._is_idle(now):
             return Verdict.IDLE

@@ -18,7 +18,7 @@ import itertools
 import threading
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Dict, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
@@ -28,7 +28,7 @@ from .options import check_port
 from .polling import remaining
 from .registry import Run, ServerCore
 from .urls import client_headers, connection_url
-from .wire import Event, PeerClose, Violation, Wire
+from .wire import PeerClose, Take, Violation, Wire
 
 __all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
 
@@ -41,10 +41,14 @@ def _nobody() -> None:
 
 
 class _MemoryWire:
-    """One end of a pipe: a `wire.Wire`."""
+    """One end of a pipe: a `wire.Wire`, and its `wire.Line`: what is sent is there at once, and nothing is in line."""
+
+    unsent = False
+    wants_write = False
+    write_deadline = None
 
     def __init__(self, changed: threading.Condition, max_size: int) -> None:
-        self.reader: Optional[int] = None
+        self.reader_ident: Optional[int] = None
         self.peer: "_MemoryWire" = self
         self._changed = changed  # shared by both ends; guards the fields below, of both
         self._max_size = max_size
@@ -54,6 +58,14 @@ class _MemoryWire:
         self._notify: Callable[[], None] = _nobody  # called, without the lock, when something has come
         #: How much was taken out of the inbox.
         self.received = 0
+
+    @property
+    def line(self) -> "_MemoryWire":
+        """See `wire.Wire.line`."""
+        return self
+
+    def flush(self) -> None:
+        """Do nothing."""
 
     @property
     def outlet(self) -> None:
@@ -73,20 +85,19 @@ class _MemoryWire:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._inbox) or self._cut, remaining(deadline))
 
-    def receive(self) -> Iterator[Event]:
+    def receive(self, take: Take) -> Optional[PeerClose]:
         """See `wire.Wire.receive`."""
         while True:
             item = self._next()
             if item is None:
-                return
+                return None
             if isinstance(item, PeerClose):
                 self._put_last(PeerClose(item.code, ""))
-                yield item
-                return
+                return item
             if item is _PING:
                 self._put_unless_closing(_PONG)
             elif item is not _PONG:
-                yield self._checked(item)
+                take(self._checked(item))
 
     def _next(self) -> Any:
         with self._changed:
@@ -109,14 +120,6 @@ class _MemoryWire:
             if isinstance(item, PeerClose):
                 raise TransportError("the connection has ended")
             item = self._next()
-
-    def wants_write(self) -> bool:
-        """Return false: what is sent is there at once."""
-        return False
-
-    def write_deadline(self) -> Optional[float]:
-        """Return ``None``."""
-        return None
 
     def send_text(self, text: str, wait: bool = True) -> bool:
         """See `wire.Wire.send_text`."""

@@ -13,13 +13,17 @@ class Outbox:
     """What is to be written, in order, with positions counted in bytes from the beginning of the connection.
 
     ``piece`` is how many bytes are given to one write at most (a TLS write that could not be done must be repeated
-    with the same bytes, so they are kept apart); ``None`` for no limit.
+    with the same bytes, so they are kept apart). What is written without ever being put in line is not counted.
+
+    Most connections never have anything in line: the tables are made when something is.
     """
 
-    def __init__(self, piece: Optional[int]) -> None:
+    __slots__ = ("_chunks", "_left", "_piece", "queued", "sent")
+
+    def __init__(self, piece: int) -> None:
         self._piece = piece
-        self._chunks: Deque[memoryview] = deque()
-        self._left: Deque[Tuple[int, float]] = deque()  # (position, deadline) of what nobody waits for
+        self._chunks: Optional[Deque[memoryview]] = None
+        self._left: Optional[Deque[Tuple[int, float]]] = None  # (position, deadline) of what nobody waits for
         #: The position of the end of the line.
         self.queued = 0
         #: How far the writing has come.
@@ -34,49 +38,36 @@ class Outbox:
     def put(self, data: memoryview) -> None:
         """Put ``data`` at the end of the line."""
         size = len(data)
-        self.queued += size
-        if self._piece is None or size <= self._piece:
-            if size:
-                self._chunks.append(data)
+        if not size:
             return
+        self.queued += size
+        if self._chunks is None:
+            self._chunks = deque()
         self._chunks.extend(data[at : at + self._piece] for at in range(0, size, self._piece))
 
-    def write(self, send: Callable[[Any], int], data: Any = b"") -> None:
-        """Put ``data`` at the end of the line, and give everything to ``send``.
-
-        When it raises, the line begins with what it did not take.
-        """
-        if data and not self._chunks and (self._piece is None or len(data) <= self._piece):
-            data = self._write_through(send, data)  # as it nearly always is: nothing waits, and nothing will
-        if data:
-            self.put(memoryview(data))
+    def write(self, send: Callable[[Any], int]) -> None:
+        """Give everything in line to ``send``. When it raises, the line begins with what it did not take."""
+        chunks = self._chunks
         try:
-            while self._chunks:
-                head = self._chunks[0]
+            while chunks:
+                head = chunks[0]
                 count = send(head)
                 self.sent += count
                 if count == len(head):
-                    self._chunks.popleft()
+                    chunks.popleft()
                 else:
-                    self._chunks[0] = head[count:]
+                    chunks[0] = head[count:]
+            self._chunks = None
         finally:
             while self._left and self._left[0][0] <= self.sent:
                 self._left.popleft()
-
-    def _write_through(self, send: Callable[[Any], int], data: Any) -> Any:
-        """Give ``data``, which nothing is before in line, to ``send``; return what it did not take."""
-        try:
-            count = send(data)
-        except BlockingIOError:
-            self.put(memoryview(data))
-            raise
-        self.queued += count
-        self.sent += count
-        return b"" if count == len(data) else memoryview(data)[count:]
+            self._left = self._left or None
 
     def leave(self, deadline: float) -> None:
         """Remember that nobody waits for what is in line, and that it is to be out by ``deadline``."""
         if self._chunks:
+            if self._left is None:
+                self._left = deque()
             self._left.append((self.queued, deadline))
 
     def deadline(self) -> Optional[float]:
@@ -85,10 +76,9 @@ class Outbox:
 
     def is_overdue(self) -> bool:
         """Tell whether what was left is not out in time."""
-        return bool(self._left) and time.monotonic() >= self._left[0][1]
+        return self._left is not None and bool(self._left) and time.monotonic() >= self._left[0][1]
 
     def drop(self) -> None:
         """Forget everything in line. It does not count as sent: whoever waits for it is to be told."""
-        self._chunks.clear()
-        self._left.clear()
+        self._chunks = self._left = None
         self.queued = self.sent

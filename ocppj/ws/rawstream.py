@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from typing import Any, Optional
 
@@ -20,6 +21,8 @@ class RawStream:
     whether that is what the last read or write waits for.
     """
 
+    __slots__ = ("_sock", "_tls", "piece", "read_wants_write", "write_wants_read")
+
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
@@ -27,7 +30,7 @@ class RawStream:
         self.read_wants_write = False
         self.write_wants_read = False
         #: How many bytes to give to one `write` at most: a TLS write must be repeated as it was.
-        self.piece: Optional[int] = _TLS_RECORD if self._tls is not None else None
+        self.piece = _TLS_RECORD if self._tls is not None else sys.maxsize
 
     def fileno(self) -> int:
         """Return the file descriptor, -1 once it is closed."""
@@ -54,7 +57,7 @@ class RawStream:
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return b""
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: Any) -> int:
         """Return how much of ``data`` was written. Raises ``BlockingIOError`` when nothing can be, and ``OSError``."""
         self.write_wants_read = False
         try:

@@ -5,10 +5,12 @@ under one deadline. A client that is let in becomes a channel *before* it hears 
 (`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the handshake
 succeed finds the server ready for him, and what the handler sends goes out after the 101.
 
-simple-websocket runs without its thread. Ours gives it what was read, in slices small enough that an inflated slice
-(at most about 4 MB) can be counted before the next is inflated, and takes the messages out of its input buffer. Of
-its private parts that uses ``ws`` (the wsproto connection), ``_handle_events``, ``incoming_message``,
-``input_buffer``, ``close_reason`` and ``close_message``; ``tests/ws/test_ws_pins.py`` holds them.
+simple-websocket does the WebSocket handshake. From then on its wsproto connection is driven at the level of frames,
+the cheapest there is: ours reads, gives wsproto the bytes, and takes frames, or parts of them, out of it. Compressed
+ones are given in slices small enough that an inflated slice (at most about 4 MB) can be counted before the next is
+inflated. ``tests/ws/test_ws_pins.py`` holds what that uses of the two: the way from ``simple_websocket.Server`` to its
+`FrameProtocol`, and of that ``receive_bytes``, ``received_frames``, ``send_data``, ``ping``, ``pong``, ``close`` and
+``extensions``.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
-from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
+from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import TransportError
 from .extensions import choose_deflate
@@ -31,12 +33,13 @@ from .listening import Listening, ListeningServer
 from .options import check_positive
 from .safesocket import SafeSocket
 from .security import check_profile, check_server_profile
-from .wire import Event, PeerClose, SocketWire, Violation
+from .wire import PeerClose, SocketWire, Take, Violation
 
 __all__ = ["WebSocketServer"]
 
 
-_SLICE = 4096  # bytes given to simple-websocket at once
+_SLICE = 4096  # compressed bytes given to wsproto at once
+_TEXT = Opcode.TEXT
 
 
 class _NoThread:
@@ -66,83 +69,94 @@ class _Protocol(simple_websocket.Server):  # type: ignore[misc]
 
 
 class _ServerWire(SocketWire):
-    """A `wire.Wire` over simple-websocket. Making one puts the 101 response in line."""
+    """A `wire.Wire` over wsproto. Making one puts the 101 response in line."""
 
-    library_errors = (simple_websocket.ConnectionClosed, LocalProtocolError)
+    __slots__ = ("_frames", "_inflates", "_max_size", "_parts", "_size")
 
     def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str], max_size: int) -> None:
         super().__init__(sock)
         self._max_size = max_size
-        self._ws = _Protocol(sock, fields, subprotocol)
-        sock.settimeout(0)
+        self._frames: FrameProtocol = _Protocol(sock, fields, subprotocol).ws.connection._proto
+        self._inflates = bool(self._frames.extensions)
+        self._parts: Optional[List[str]] = None  # of a message that has not come as a whole
+        self._size = 0  # of these, in bytes
 
-    def receive(self) -> Iterator[Event]:
+    def receive(self, take: Take) -> Optional[PeerClose]:
         """See `wire.Wire.receive`."""
-        while True:
-            try:
-                data = self.read_some(_SLICE)
-            except BlockingIOError:
-                return
-            end = None
-            with self._write_lock:
-                try:
-                    self._ws.ws.receive_data(data)
-                    if not self._ws._handle_events():
-                        end = self._look_for_end()
-                except self.library_errors as error:
-                    raise self.translated(error) from error
-            for message in self._take_messages() if self._ws.input_buffer else ():
-                yield self._judge(message, True)
-            if isinstance(end, Violation):
-                raise end
-            if end is not None:
-                yield end
-                return
-            if self._ws.incoming_message is not None:
-                self._judge(self._ws.incoming_message, False)
-            if not self.sock.buffered:
-                return
-
-    def _look_for_end(self) -> "PeerClose | Violation | None":
-        """Say whether a Close came, or the library closed because the peer broke the rules. Write lock held."""
-        state = self._ws.ws.state.name
-        code, reason = int(self._ws.close_reason), self._ws.close_message or ""
-        if state == "CLOSED":
-            self._close_sent = True
-            return PeerClose(code, reason)
-        if state == "LOCAL_CLOSING" and not self._close_sent:
-            self._close_sent = True
-            return Violation(code, reason)
+        data = self.sock.read()
+        if data is None:
+            return None
+        if not self._inflates or len(data) <= _SLICE:
+            return self._parse(data, take)
+        for at in range(0, len(data), _SLICE):
+            close = self._parse(data[at : at + _SLICE], take)
+            if close is not None:
+                return close
         return None
 
-    def _take_messages(self) -> List[Any]:
-        messages: List[Any] = self._ws.input_buffer[:]
-        del self._ws.input_buffer[: len(messages)]
-        return messages
+    def _parse(self, data: bytes, take: Take) -> Optional[PeerClose]:
+        """Deliver the messages that ``data`` completes; return the Close after them, if there is one."""
+        frames, most = self._frames, self._max_size // 4
+        frames.receive_bytes(data)
+        try:
+            for frame in frames.received_frames():
+                if frame.opcode is _TEXT and frame.message_finished and self._parts is None:
+                    text: Any = frame.payload
+                    if len(text) > most:  # which may be too many bytes
+                        self._count(text)
+                    take(text)
+                elif frame.opcode.iscontrol():
+                    if frame.opcode is not Opcode.PONG:
+                        close = self._answer(frame)
+                        if close is not None:
+                            return close
+                else:
+                    self._gather(frame, take)
+        except ParseFailed as error:
+            raise Violation(int(error.code), str(error)) from error
+        return None
 
-    def _judge(self, message: Any, whole: bool) -> str:
-        """Return a text message; raise `Violation` for one that is too big or binary. It may be incomplete."""
-        size = len(message)
-        if isinstance(message, str) and size * 4 > self._max_size:
-            size = len(message.encode("utf-8"))
+    def _count(self, part: Any) -> int:
+        """Return the size of a part of a message and those before it, in bytes. Raises `Violation` if that is too much.
+
+        What was compressed or cut off is counted as it comes, not when it is complete.
+        """
+        size = self._size + len(part.encode("utf-8") if isinstance(part, str) else part)
         if size > self._max_size:
             raise Violation(1009, f"a message has more than {self._max_size} bytes")
-        if isinstance(message, bytes):
+        return size
+
+    def _gather(self, frame: Frame, take: Take) -> None:
+        """Take a part of a message; deliver the message if that was the last."""
+        self._size = self._count(frame.payload)
+        if not isinstance(frame.payload, str):
             raise Violation(1003, "OCPP messages are text")
-        return message if isinstance(message, str) else ""
+        self._parts = self._parts or []
+        self._parts.append(frame.payload)
+        if frame.message_finished:
+            text = "".join(self._parts)
+            self._parts, self._size = None, 0
+            take(text)
 
-    def _put_text(self, text: str) -> None:
-        self._ws.send(text)
+    def _answer(self, frame: Frame) -> Optional[PeerClose]:
+        """Answer a ping, or a Close, which is returned."""
+        payload: Any = frame.payload
+        if frame.opcode is Opcode.PING:
+            self._send_control(self._frames.pong(payload))
+            return None
+        code, reason = payload
+        with suppress(TransportError):  # of a peer that is gone, after a proper Close
+            self._send_control(self._frames.close(code, reason), last=True)
+        return PeerClose(int(code), reason)
 
-    def _put_ping(self) -> None:
-        self.sock.send(self._ws.ws.send(Ping()))
+    def _text_frame(self, text: str) -> bytearray:
+        return self._frames.send_data(text)
 
-    def _put_close(self, code: int, reason: str) -> None:
-        self._ws.close(code, reason)
+    def _ping_frame(self) -> bytearray:
+        return self._frames.ping()
 
-    def translated(self, error: Exception) -> Exception:
-        """See `SocketWire.translated`."""
-        return TransportError("the connection is closed")
+    def _close_frame(self, code: int, reason: str) -> bytearray:
+        return self._frames.close(code, reason)
 
 
 def _narrow_extensions(fields: Dict[str, str]) -> None:

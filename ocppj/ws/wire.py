@@ -1,23 +1,26 @@
 """What a channel stands on: frames, one connection's worth.
 
 `Wire` is the seam between `ocppj.ws.channel` and a WebSocket library or a pipe in memory. `SocketWire` is what the two
-libraries' wires share: the write lock, and the rule that nothing follows a Close.
+libraries' wires share: the order of the frames, and the rule that nothing follows a Close.
 
-Whatever is sent is put in line. A ``send_*`` that says ``True`` has left bytes there that nobody is about to write: it
-was called by a thread that neither reads nor waits. Then somebody must see to the ``outlet`` (`readers.Readers.flush`).
+What is sent is written as far as the network takes it, and the rest put in line. A ``send_*`` that says ``True`` has
+left bytes there that nobody is about to write: it was called by a thread that neither reads nor waits. Then somebody
+must see to the ``outlet`` (`readers.Readers.flush`).
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from typing import Callable, Iterator, Optional, Protocol, Tuple, Type, Union
+from typing import Any, Callable, Optional, Protocol
 
 from ..errors import TransportError
 from .flusher import Outlet
 from .safesocket import SafeSocket
 
-__all__ = ["Event", "PeerClose", "SocketWire", "Violation", "Wire"]
+__all__ = ["Line", "PeerClose", "SocketWire", "Take", "Violation", "Wire"]
+
+#: Takes a text message.
+Take = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,38 @@ class Violation(Exception):
         self.reason = reason
 
 
-#: A text message, or the peer's Close.
-Event = Union[str, PeerClose]
+class Line(Protocol):
+    """The bytes below a wire, as far as the channel asks for them with each message."""
+
+    #: The ident of the reading thread, while one reads.
+    reader_ident: Optional[int]
+
+    @property
+    def received(self) -> int:
+        """A number that has grown when something has been received."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes are in line."""
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something is to be done as soon as the network takes bytes."""
+
+    @property
+    def write_deadline(self) -> Optional[float]:
+        """Until when what was left in line must be out (`time.monotonic`)."""
+
+    def flush(self) -> Any:
+        """Write what is in line as far as that needs no waiting; cut the connection if it is overdue."""
 
 
 class Wire(Protocol):
     """One connection. ``send_*``, `abort` are for any thread, the rest for the reading thread."""
 
-    #: The ident of the reading thread, while one reads.
-    reader: Optional[int]
-
     @property
-    def received(self) -> int:
-        """A number that has grown when something has been received."""
+    def line(self) -> Line:
+        """Its bytes. Always the same object."""
 
     @property
     def outlet(self) -> Optional[Outlet]:
@@ -61,21 +83,15 @@ class Wire(Protocol):
     def wait(self, deadline: Optional[float]) -> bool:
         """Wait until `receive` has something to do; false when ``deadline`` has come."""
 
-    def receive(self) -> Iterator[Event]:
-        """Yield what has come, never waiting. Answers pings and Closes.
+    def receive(self, take: Take) -> Optional[PeerClose]:
+        """Call ``take`` with each message that has come, never waiting; return the Close that ended them, if one did.
 
-        Raises `Violation` when the peer broke a rule (nothing may be received any more: see `discard`) and
-        ``OSError`` when the connection has ended.
+        Answers pings and Closes. Raises `Violation` when the peer broke a rule (nothing may be received any more: see
+        `discard`) and ``OSError`` when the connection has ended.
         """
 
     def discard(self) -> None:
         """Drop what has come, never waiting. Raises ``OSError`` when the connection has ended."""
-
-    def wants_write(self) -> bool:
-        """Whether something is to be done as soon as the network takes bytes."""
-
-    def write_deadline(self) -> Optional[float]:
-        """Return until when what was left in line must be out (`time.monotonic`)."""
 
     def watch(self, notify: Callable[[], None]) -> bool:
         """See `readers.Source.watch`."""
@@ -87,10 +103,13 @@ class Wire(Protocol):
         """
 
     def send_ping(self) -> bool:
-        """Put a ping in line; nothing when a Close was sent. Raises `TransportError`. Returns as `send_text` does."""
+        """Send a ping without waiting; nothing when a Close was sent. Raises `TransportError`.
+
+        Returns as `send_text` does.
+        """
 
     def send_close(self, code: int, reason: str) -> bool:
-        """Put a Close in line; nothing when one was sent already. Raises `TransportError`.
+        """Send a Close without waiting; nothing when one was sent already. Raises `TransportError`.
 
         Returns as `send_text` does.
         """
@@ -108,37 +127,19 @@ class Wire(Protocol):
 class SocketWire:
     """The part of a `Wire` that does not depend on the WebSocket library.
 
-    Subclasses give ``_put_text``, ``_put_ping`` and ``_put_close``, which write to the `SafeSocket` without waiting.
+    Subclasses read, and make frames: ``_text_frame``, ``_ping_frame`` and ``_close_frame``.
     """
 
-    #: What the library raises, for `translated` to turn into ours. (A context would say it nicer, and cost a tenth of a
-    #: short message.)
-    library_errors: Tuple[Type[Exception], ...] = ()
-
-    def translated(self, error: Exception) -> Exception:
-        """Return the exception of ours that an exception of the library means."""
-        raise NotImplementedError
+    __slots__ = ("_close_sent", "sock")
 
     def __init__(self, sock: SafeSocket) -> None:
         self.sock = sock
-        # Held while a frame is made and put in line, so that compressed frames leave in the order they were
-        # compressed and nothing follows a Close. Never held while waiting.
-        self._write_lock = threading.Lock()
-        self._close_sent = False
+        self._close_sent = False  # guarded by the socket's lock
 
     @property
-    def reader(self) -> Optional[int]:
-        """The reading thread."""
-        return self.sock.reader_ident
-
-    @reader.setter
-    def reader(self, ident: Optional[int]) -> None:
-        self.sock.reader_ident = ident
-
-    @property
-    def received(self) -> int:
-        """See `Wire.received`."""
-        return self.sock.received
+    def line(self) -> SafeSocket:
+        """See `Wire.line`."""
+        return self.sock
 
     @property
     def outlet(self) -> Outlet:
@@ -153,64 +154,37 @@ class SocketWire:
         """See `Wire.wait`."""
         return self.sock.wait_readable(deadline)
 
-    def wants_write(self) -> bool:
-        """See `Wire.wants_write`."""
-        return self.sock.wants_write
-
-    def write_deadline(self) -> Optional[float]:
-        """See `Wire.write_deadline`."""
-        return self.sock.write_deadline
-
     def watch(self, notify: Callable[[], None]) -> bool:
         """Return false: there is a descriptor."""
         return False
 
     def discard(self) -> None:
         """See `Wire.discard`."""
-        try:
-            while True:
-                self.read_some(65536)
-                if not self.sock.buffered:
-                    return
-        except BlockingIOError:
-            pass
-
-    def read_some(self, size: int) -> bytes:
-        """Read without waiting. Raises ``BlockingIOError`` when nothing is there, `TransportError` at the end."""
-        data = self.sock.recv(size)
-        if not data:
-            raise TransportError("the connection was lost")
-        return data
+        self.sock.read()
 
     def send_text(self, text: str, wait: bool = True) -> bool:
         """See `Wire.send_text`."""
-        with self._write_lock:
+        sock = self.sock
+        with sock.lock:  # also while the frame is made: compressed ones must leave in the order they were compressed
             if self._close_sent:
                 raise TransportError("the connection is closing")
-            if not wait:
-                self.sock.check_backlog()
-            try:
-                self._put_text(text)
-            except self.library_errors as error:
-                raise self.translated(error) from error
-            mark = self.sock.mark
+            if sock.unsent and not wait:
+                sock.check_backlog()
+            if not sock.put(self._text_frame(text)):
+                return False
+            mark = sock.mark
         if not wait:
-            return self.sock.leave()
-        self.sock.drain(mark)
+            return sock.leave()
+        sock.drain(mark)
         return False
 
     def send_ping(self) -> bool:
         """See `Wire.send_ping`."""
-        return self._unless_closing(self._put_ping)
+        return self._send_control(self._ping_frame())
 
     def send_close(self, code: int, reason: str) -> bool:
         """See `Wire.send_close`."""
-
-        def put() -> None:
-            self._close_sent = True
-            self._put_close(code, reason)
-
-        return self._unless_closing(put)
+        return self._send_control(self._close_frame(code, reason), last=True)
 
     def end_writing(self) -> None:
         """See `Wire.end_writing`."""
@@ -224,22 +198,21 @@ class SocketWire:
         """See `Wire.release`."""
         self.sock.close()
 
-    def _unless_closing(self, put: Callable[[], None]) -> bool:
-        """Put a control frame in line, and do not wait for it."""
-        with self._write_lock:
+    def _send_control(self, frame: "bytes | bytearray", last: bool = False) -> bool:
+        """Send a control frame without waiting, unless a Close was sent; ``last`` says that it is one."""
+        with self.sock.lock:
             if self._close_sent:
                 return False
-            try:
-                put()
-            except self.library_errors as error:
-                raise self.translated(error) from error
+            self._close_sent = last
+            self.sock.put(frame)
         return self.sock.leave()
 
-    def _put_text(self, text: str) -> None:
+    def _text_frame(self, text: str) -> "bytes | bytearray":
+        """Return a frame that is to be sent now: it may be compressed. The socket's lock is held."""
         raise NotImplementedError
 
-    def _put_ping(self) -> None:
+    def _ping_frame(self) -> "bytes | bytearray":
         raise NotImplementedError
 
-    def _put_close(self, code: int, reason: str) -> None:
+    def _close_frame(self, code: int, reason: str) -> "bytes | bytearray":
         raise NotImplementedError

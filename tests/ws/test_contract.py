@@ -12,6 +12,7 @@ from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, Usa
 from ocppj.ws import registry
 from ocppj.ws.agenda import Agenda
 from ocppj.ws.backoff import Backoff
+from ocppj.ws.keepalive import KeepAlive
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, open_files
 
@@ -764,12 +765,13 @@ def test_the_ping_interval_of_a_channel_may_be_set(pair):
         channel.ping_interval = -1
 
 
-def test_a_ping_interval_takes_effect_on_an_idle_connection(pair):
+def test_a_ping_interval_takes_effect_on_an_idle_connection(pair, monkeypatch):
     _, server_log = pair.server(ping_interval=None)
     ends = [pair.client(server_log.transport.url, ping_interval=None)[1].channel(), server_log.channel()]
+    heard = Recorder()
+    monkeypatch.setattr(KeepAlive, "heard", lambda keepalive, now: heard(keepalive))
     for channel in ends:
-        heard = Recorder()
-        channel._keepalive.heard = heard
+        heard.calls.clear()
         channel.ping_interval = seconds(0.05)
         heard.wait(3)  # one for the first ping, and then those of the interval
         channel.ping_interval = None

@@ -371,8 +371,10 @@ def test_a_close_reaches_a_peer_that_begins_to_read_again(stalled):
 def test_somebody_writes_a_control_frame_behind_what_others_put_in_line(stalled, control):
     server, log, peer = stalled()
     channel = log.channel()
+    wire = channel._wire
     for _ in range(10):
-        channel._wire._put_text(TEXT)  # as a thread does that has not come to wait for it
+        with wire.sock.lock:  # as a thread does that has not come to wait for it
+            wire.sock.put(wire._text_frame(TEXT))
     assert not flusher_threads()
     if control == "close":
         channel.close(1001)

@@ -73,3 +73,29 @@ def test_idleness_beside_pings():
     assert keepalive.judge(30) is Verdict.PING
     assert keepalive.deadline() == 36
     assert keepalive.judge(36) is Verdict.IDLE
+
+
+def test_an_interval_that_is_set_while_the_next_look_is_decided_counts():
+    """Another thread sets it just before the reading one writes down what it made of the old."""
+
+    class Late(KeepAlive):
+        meanwhile = None
+
+        def __setattr__(self, name, value):
+            if name == "due" and Late.meanwhile is not None:
+                meanwhile, Late.meanwhile = Late.meanwhile, None
+                meanwhile()
+            super().__setattr__(name, value)
+
+    keepalive = Late(None, 5, 0, idle_timeout=1000)
+    Late.meanwhile = lambda: setattr(keepalive, "interval", 10)
+    assert keepalive.judge(1) is Verdict.NOTHING
+    assert keepalive.due == 10
+
+
+def test_what_is_heard_after_a_ping_puts_the_end_off():
+    keepalive = KeepAlive(100, 5, 0)
+    assert keepalive.judge(100) is Verdict.PING
+    assert keepalive.due == 105
+    keepalive.heard(101)
+    assert keepalive.due == 200

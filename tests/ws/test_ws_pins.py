@@ -1,12 +1,14 @@
 """What we use of simple-websocket and websocket-client that their documents do not promise."""
 
 import inspect
+import zlib
 
+import pytest
 import simple_websocket
 import websocket
-from simple_websocket.ws import LocalProtocolError, Ping
+from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-from tests.ws.support import close_frame, frame
+from tests.ws.support import close_frame, frame, xor
 
 
 class Pipe:
@@ -53,9 +55,11 @@ def make(extensions=None):
     return server, head
 
 
-def feed(server, data):
-    server.ws.receive_data(data)
-    return server._handle_events()
+def frames_of(server, data):
+    """Return what is used of each frame, or part of one, that ``data`` completes."""
+    protocol = server.ws.connection._proto
+    protocol.receive_bytes(data)
+    return [(each.opcode, each.payload, each.message_finished) for each in protocol.received_frames()]
 
 
 def test_it_answers_while_it_is_made_and_starts_only_our_thread():
@@ -69,60 +73,94 @@ def test_it_answers_while_it_is_made_and_starts_only_our_thread():
     assert b"permessage-deflate" in make("permessage-deflate")[1]
 
 
-def test_messages_land_in_the_input_buffer():
+def test_the_frames_are_those_of_its_wsproto_connection():
     server, _ = make()
-    assert feed(server, frame(1, b"one") + frame(1, b"tw", fin=False))
-    assert server.input_buffer == ["one"]
-    assert server.incoming_message == "tw"
-    feed(server, frame(0, b"o", fin=False))
-    assert server.incoming_message == b"two"
-    feed(server, frame(0, b"!") + frame(2, b"bytes"))
-    assert server.input_buffer == ["one", "two!", b"bytes"]
-    assert server.incoming_message is None
-    feed(server, frame(2, b"byt", fin=False))
-    assert isinstance(server.incoming_message, bytes)
+    assert isinstance(server.ws.connection._proto, FrameProtocol)
+    assert server.ws.connection._proto.extensions == []
+    extensions = make("permessage-deflate")[0].ws.connection._proto.extensions
+    assert [each.name for each in extensions] == ["permessage-deflate"]
+
+
+def test_messages_are_text_or_bytes_and_fragments_say_whether_they_are_the_last():
+    server, _ = make()
+    assert frames_of(server, frame(1, b"one") + frame(1, b"tw", fin=False)) == [
+        (Opcode.TEXT, "one", True),
+        (Opcode.TEXT, "tw", False),
+    ]
+    assert frames_of(server, frame(0, b"o", fin=False)) == [(Opcode.TEXT, "o", False)]
+    assert frames_of(server, frame(9, b"p") + frame(0, b"!") + frame(2, b"bytes") + frame(10)) == [
+        (Opcode.PING, b"p", True),
+        (Opcode.TEXT, "!", True),
+        (Opcode.BINARY, b"bytes", True),
+        (Opcode.PONG, b"", True),
+    ]
+    assert [each.iscontrol() for each in Opcode] == [False] * 3 + [True] * 3
 
 
 def test_a_frame_is_given_out_as_far_as_it_came():
     server, _ = make()
-    feed(server, frame(1, b"x" * 1000)[:500])
-    assert 400 < len(server.incoming_message) < 500
+    ((_, text, finished),) = frames_of(server, frame(1, b"x" * 1000)[:500])
+    assert 400 < len(text) < 500
+    assert not finished
+    ((opcode, text, finished),) = frames_of(server, frame(1, b"x" * 1000)[500:])
+    assert (opcode, len(text), finished) == (Opcode.TEXT, 508, True)
 
 
-def test_pings_and_closes_are_answered():
+def test_a_character_that_is_cut_is_kept_back():
     server, _ = make()
-    feed(server, frame(9, b"p"))
-    assert server.sock.sent == frame(10, b"p", masked=False)
-    server.sock.sent = b""
-    assert not feed(server, close_frame(4000, "why"))
-    assert server.sock.sent == close_frame(4000, "why", masked=False)
-    assert (server.close_reason, server.close_message, server.ws.state.name) == (4000, "why", "CLOSED")
+    data = frame(1, "é".encode())
+    assert frames_of(server, data[:-1]) == [(Opcode.TEXT, "", False)]
+    assert frames_of(server, data[-1:]) == [(Opcode.TEXT, "é", True)]
 
 
-def test_violations_leave_another_state_than_the_peers_close():
+def test_closes_have_a_code_and_a_reason_and_nothing_comes_after():
     server, _ = make()
-    feed(server, frame(1, b"\xff"))
-    assert (int(server.close_reason), server.ws.state.name) == (1007, "LOCAL_CLOSING")
-    assert server.sock.sent[:2] == b"\x88" + bytes([len(server.sock.sent) - 2])
-
-
-def test_our_close_and_what_comes_after():
+    assert frames_of(server, close_frame(4000, "why") + frame(1, b"late")) == [(Opcode.CLOSE, (4000, "why"), True)]
+    assert frames_of(server, frame(1, b"later")) == []
     server, _ = make()
-    server.close(4001, "ours")
-    assert server.sock.sent == close_frame(4001, "ours", masked=False)
-    assert server.ws.state.name == "LOCAL_CLOSING"
-    feed(server, frame(9, b"p") + frame(1, b"late"))
-    assert server.ws.state.name == "LOCAL_CLOSING"
-    assert server.input_buffer == ["late"]
-    feed(server, close_frame(4001))
-    assert server.ws.state.name == "CLOSED"
+    ((_, (code, reason), _),) = frames_of(server, frame(8))
+    assert (int(code), reason) == (1005, "")
+    assert server.ws.connection._proto.close(code, reason) == frame(8, masked=False)
 
 
-def test_pings_of_ours():
+@pytest.mark.parametrize(
+    ("data", "code"), [(frame(1, b"\xff"), 1007), (frame(3), 1002), (frame(1, masked=False), 1002)]
+)
+def test_violations_are_raised_after_the_frames_before_them(data, code):
     server, _ = make()
-    assert bytes(server.ws.send(Ping())) == b"\x89\0"
-    assert issubclass(LocalProtocolError, Exception)
-    assert issubclass(simple_websocket.ConnectionClosed, Exception)
+    protocol = server.ws.connection._proto
+    protocol.receive_bytes(frame(1, b"good") + data)
+    frames = protocol.received_frames()
+    assert next(frames).payload == "good"
+    with pytest.raises(ParseFailed) as raised:
+        next(frames)
+    assert int(raised.value.code) == code
+    assert str(raised.value)
+    assert frames_of(server, frame(1, b"late")) == []
+
+
+def test_what_is_compressed_comes_out_as_it_goes_in():
+    server, _ = make("permessage-deflate")
+    squeeze = zlib.compressobj(wbits=-15)
+    data = frame(1, (squeeze.compress(b"x" * 10**6) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv1=True)
+    size = 0
+    for at in range(0, len(data), 100):
+        size += sum(len(text) for _, text, _ in frames_of(server, data[at : at + 100]))
+        assert size <= (at + 100) * 1100, "no more than what these bytes mean"
+    assert size == 10**6
+
+
+def test_frames_to_send():
+    protocol = make()[0].ws.connection._proto
+    assert protocol.send_data("text") == frame(1, b"text", masked=False)
+    assert protocol.send_data("é" * 40_000) == frame(1, "é".encode() * 40_000, masked=False)
+    assert protocol.ping() == b"\x89\0"
+    assert protocol.pong(b"p") == frame(10, b"p", masked=False)
+    assert protocol.close(4001, "ours") == close_frame(4001, "ours", masked=False)
+    compressed = make("permessage-deflate")[0].ws.connection._proto
+    first, second = compressed.send_data("again and again"), compressed.send_data("again and again")
+    assert first[0] == second[0] == 0xC1
+    assert len(second) < len(first), "the order counts"
 
 
 def test_frames_of_websocket_client_are_read_in_pieces():
@@ -169,20 +207,21 @@ def test_the_header_is_known_before_the_body_is_read():
     assert {"recv_strict", "recv_length", "recv_frame"} <= set(dir(websocket.frame_buffer))
 
 
-def test_websocket_client_writes_whole_masked_frames():
-    class Sock(Pipe):
-        def gettimeout(self):
-            return 0
+def test_websocket_client_makes_whole_masked_frames():
+    def made(data, opcode):
+        made = websocket.ABNF.create_frame(data, opcode).format()
+        assert isinstance(made, bytes)
+        size = made[1] & 0x7F
+        assert made[1] == 0x80 | size
+        assert len(made) == 6 + size
+        return made[0], xor(made[6:], made[2:6])
 
-    ws = websocket.WebSocket()
-    ws.sock = Sock()
-    ws.send("text")
-    ws.ping()
-    ws.pong(b"p")
-    ws.send(b"\x03\xe8", websocket.ABNF.OPCODE_CLOSE)
-    ws.send_close(1000, b"r")
-    assert list(ws.sock.sent[:2]) == [0x81, 0x84]
-    assert len(ws.sock.sent) == 10 + 6 + 7 + 8 + 9
+    assert made("téxt", websocket.ABNF.OPCODE_TEXT) == (0x81, "téxt".encode())
+    assert made(b"", websocket.ABNF.OPCODE_PING) == (0x89, b"")
+    assert made(b"p", websocket.ABNF.OPCODE_PONG) == (0x8A, b"p")
+    assert made(b"\x03\xe8r", websocket.ABNF.OPCODE_CLOSE) == (0x88, b"\x03\xe8r")
+    first, second = (websocket.ABNF.create_frame("x", 1).format() for _ in range(2))
+    assert first[2:6] != second[2:6]
 
 
 def test_options_of_connect():

@@ -137,7 +137,7 @@ def test_the_descriptor_stays_while_somebody_waits(make):
     thread = threading.Thread(target=near.recv, args=(1,))
     thread.start()
     eventually(lambda: near._waiters == 1)
-    with near._lock:  # nobody can leave yet
+    with near.lock:  # nobody can leave yet
         near._closed = True
     assert near.fileno() >= 0
     near._closed = False
@@ -237,6 +237,73 @@ def test_the_reader_cannot_leave_without_end(make):
     near.send(b"x" * 1_000_000)
     with pytest.raises(WriteTimeout):
         near.send(b"x")
+
+
+def put(sock, data):
+    with sock.lock:
+        return sock.put(data)
+
+
+def test_what_the_network_takes_is_never_in_line(make):
+    near, far = make()
+    assert [put(near, b"one "), put(near, b""), put(near, bytearray(b"two"))] == [False] * 3
+    assert (near.unsent, near.mark, near.write_deadline) == (False, 0, None)
+    assert read_exactly(far, 7) == b"one two"
+
+
+def test_nothing_goes_past_what_is_in_line(make):
+    near, far = make()
+    near.reader_ident = threading.get_ident()
+    sizes = [200_000, 1, 20_000, 3]
+    assert [put(near, bytes([number]) * size) for number, size in enumerate(sizes)] == [True] * 4
+    assert near.unsent
+    assert near.write_deadline is not None
+    near.reader_ident = None
+    got = []
+    thread = threading.Thread(target=lambda: got.append(read_exactly(far, sum(sizes))))
+    thread.start()
+    near.drain(near.mark)
+    thread.join(seconds(20))
+    assert got == [b"".join(bytes([number]) * size for number, size in enumerate(sizes))]
+    assert (near.unsent, near.write_deadline) == (False, None)
+
+
+def test_reads_that_never_wait(make):
+    near, far = make()
+    assert near.read() is None
+    far.sendall(b"hello")
+    assert near.wait_readable(time.monotonic() + seconds(5))
+    assert near.recv(1) == b"h"
+    assert (near.read(), near.buffered) == (b"ello", False)
+    assert near.received == 5
+    near.unread(b"again")
+    assert near.read() == b"again"
+    assert near.read() is None
+    far.close()
+    assert near.wait_readable(time.monotonic() + seconds(5))
+    for _ in range(2):
+        with pytest.raises(TransportError):
+            near.read()
+
+
+@pytest.mark.parametrize("how", ["shutdown", "close"])
+def test_the_end_of_reads_that_never_wait(make, how):
+    near, _ = make()
+    getattr(near, how)()
+    with pytest.raises(TransportError):
+        near.read()
+    with pytest.raises(TransportError):
+        put(near, b"x")
+
+
+def test_who_reads_is_told_that_the_peer_reads_too_slowly(make):
+    near, _ = make(max_backlog=100_000)
+    near.reader_ident = threading.get_ident()
+    near.send(b"x" * 1_000_000)
+    with pytest.raises(WriteTimeout):
+        near.send(b"x")
+    with pytest.raises(TransportError, match="too slowly"):
+        near.read()
 
 
 def test_corked_bytes_wait(make):

@@ -1,0 +1,305 @@
+"""What the server's wire makes of a stream of frames is what simple-websocket's own way of reading makes of it.
+
+The wire drives wsproto by frames; simple-websocket drives its connection object, and keeps messages, states and the
+answers to pings and Closes itself. Both get the same bytes in the same pieces, and must tell the same events and write
+the same bytes. ``OCPPJ_FUZZ_SEED`` chooses other streams than those of every run.
+"""
+
+import os
+import random
+import socket
+import struct
+import zlib
+from collections import Counter
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import pytest
+import simple_websocket
+
+from ocppj.ws.channel import cut_reason
+from ocppj.ws.safesocket import SafeSocket
+from ocppj.ws.server import _Protocol, _ServerWire
+from ocppj.ws.wire import PeerClose, Violation
+from tests.ws.support import frame
+
+SEED = int(os.environ.get("OCPPJ_FUZZ_SEED", "20260102"))
+COUNT = 500
+PATIENCE = 120
+LIMIT = 100_000  # bytes of a message
+TEXTS = ["", "a", '[2,"1","Heartbeat",{}]', "ünï ✓ \U0001f50c" * 9, "x" * 125, "y" * 126, "é" * 400, "z" * 70_000]
+FIELDS = {
+    "Sec-WebSocket-Key": "AQIDBAUGBwgJCgsMDQ4PEA==",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "ocpp1.6",
+}
+
+Event = Tuple[Any, ...]
+LATE: Event = ("a broken frame after our Close",)
+
+
+def masked(data: bytes, key: bytes) -> bytes:
+    """Return a frame made by `frame`, masked with ``key``."""
+    at = {126: 4, 127: 10}.get(data[1] & 0x7F, 2)
+    pad = key * (len(data) // 4 + 1)
+    body = data[at + 4 :]
+    mixed = (int.from_bytes(body, "big") ^ int.from_bytes(pad[: len(body)], "big")).to_bytes(len(body), "big")
+    return data[:at] + key + mixed
+
+
+class Stream:
+    """Bytes that a peer may send, by chance."""
+
+    def __init__(self, chance: random.Random, inflates: bool) -> None:
+        self.chance = chance
+        self.data = bytearray()
+        self._squeeze = zlib.compressobj(wbits=-15) if inflates else None
+
+    def add(self, data: bytes) -> None:
+        self.data += masked(data, bytes(self.chance.randrange(256) for _ in range(4)))
+
+    def message(self, data: bytes, opcode: int = 1, parts: int = 1, between: bool = True) -> None:
+        """Add a message, as so many fragments, with control frames ``between``."""
+        squeezed = self._squeeze is not None and self.chance.random() < 0.7
+        if squeezed:
+            assert self._squeeze is not None
+            data = (self._squeeze.compress(data) + self._squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        cuts = sorted(self.chance.randint(0, len(data)) for _ in range(parts - 1))
+        for number, (begin, end) in enumerate(zip([0, *cuts], [*cuts, len(data)])):
+            first, last = number == 0, number == parts - 1
+            self.add(frame(opcode if first else 0, data[begin:end], fin=last, rsv1=squeezed and first))
+            if between and not last and self.chance.random() < 0.3:
+                self.control()
+
+    def control(self) -> None:
+        self.add(frame(self.chance.choice([9, 10]), bytes(self.chance.randrange(126))))
+
+    def fill(self) -> None:
+        for _ in range(self.chance.randrange(6)):
+            if self.chance.random() < 0.3:
+                self.control()
+            else:
+                self.message(self.chance.choice(TEXTS).encode(), parts=self.chance.choice([1, 1, 1, 2, 3, 7]))
+
+    def end(self) -> None:
+        """Add a Close, or what is none of a peer's business."""
+        kind = self.chance.choice([None, "close", "close", "bad", "bad", "binary", "big"])
+        if kind == "close":
+            self.add(frame(8, self.chance.choice(CLOSES)))
+            self.add(frame(1, b"late"))
+        elif kind == "bad":
+            self.chance.choice(FAULTS)(self)
+            self.add(frame(1, b"late"))
+        elif kind == "binary":
+            self.message(b"bytes", opcode=2)
+        elif kind == "big":
+            self.message("é".encode() * LIMIT, parts=self.chance.choice([1, 3]), between=False)
+
+    def pieces(self) -> List[bytes]:
+        size = self.chance.choice([1, 7, 100, 4096, 30_000])
+        if len(self.data) > 300 * size:
+            size = 4096
+        pieces, at = [], 0
+        while at < len(self.data):
+            step = self.chance.randint(1, size)
+            pieces.append(bytes(self.data[at : at + step]))
+            at += step
+        return pieces
+
+
+CLOSES = [
+    b"",
+    b"\x03",
+    *(struct.pack("!H", code) + b"why" for code in (1000, 1001, 1005, 1006, 1015, 1016, 999, 2999, 3000, 4999, 5000)),
+    struct.pack("!H", 1000) + "ü".encode() * 61,
+    struct.pack("!H", 1000) + b"\xff",
+]
+
+
+def length(first: int, second: int, rest: bytes) -> Callable[[Stream], None]:
+    def put(stream: Stream) -> None:
+        stream.data += bytes([first, second]) + rest
+
+    return put
+
+
+FAULTS: List[Callable[[Stream], None]] = [
+    length(0x81, 0x01, b"x"),  # not masked
+    length(0x81, 0xFE, b"\0\x05" + b"\0\0\0\0hello"),  # a longer length than needed
+    length(0x81, 0xFF, b"\0\0\0\0\0\0\0\x05" + b"\0\0\0\0hello"),
+    length(0x81, 0xFF, b"\xff" * 8 + b"\0\0\0\0"),
+    length(0xA1, 0x81, b"\0\0\0\0x"),  # a reserved bit
+    length(0xC9, 0x81, b"\0\0\0\0x"),
+    length(0x83, 0x81, b"\0\0\0\0x"),  # no such opcode
+    length(0x09, 0x81, b"\0\0\0\0x"),  # a fragment of a ping
+    length(0x89, 0xFE, b"\0\x7e\0\0\0\0" + b"x" * 126),  # a long ping
+    lambda stream: stream.add(frame(0, b"the rest of nothing")),
+    lambda stream: (stream.add(frame(1, b"a", fin=False)), stream.add(frame(1, b"b")))[0],
+    lambda stream: stream.add(frame(1, b"not UTF-8: \xff")),
+    lambda stream: stream.add(frame(1, "é".encode()[:1])),
+    lambda stream: (stream.add(frame(1, b"\xe2\x9c", fin=False)), stream.add(frame(0, b"\xff")))[0],
+    lambda stream: stream.add(frame(1, b"not deflated", rsv1=True)),
+]
+
+
+class Pipe:
+    """Takes what simple-websocket sends."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def send(self, data: bytes) -> int:
+        self.sent += data
+        return len(data)
+
+
+class Theirs:
+    """simple-websocket's way of reading, and what is made of its messages and states."""
+
+    def __init__(self, fields: Dict[str, str]) -> None:
+        self._pipe: Any = Pipe()
+        self._ws = _Protocol(self._pipe, fields, "ocpp1.6")
+        self._head = len(self._pipe.sent)
+        self._closed = False
+        self.events: List[Event] = []
+
+    @property
+    def sent(self) -> bytes:
+        data: bytes = self._pipe.sent[self._head :]
+        return data
+
+    def close(self) -> None:
+        self._closed = True
+        self._ws.close(1001, "ours")
+
+    def read(self, piece: bytes) -> bool:
+        """Return whether there may be more."""
+        self._ws.ws.receive_data(piece)
+        end = None if self._ws._handle_events() else self._end()
+        for message in self._ws.input_buffer:
+            if self._complain(message):
+                return False
+            self.events.append(("text", message))
+        self._ws.input_buffer.clear()
+        if end is not None:
+            self.events.append(end)
+            return False
+        return not self._complain(self._ws.incoming_message)
+
+    def _end(self) -> Optional[Event]:
+        state, code = self._ws.ws.state.name, int(self._ws.close_reason)
+        if state == "CLOSED":
+            return ("close",) if self._closed else ("close", code, self._ws.close_message or "")
+        if state == "LOCAL_CLOSING" and not self._closed:
+            return ("violation", code)
+        if self._ws.ws.connection._proto._parse_more.gi_frame is None:
+            return LATE  # which simple-websocket swallows, and reads nothing more
+        return None
+
+    def _complain(self, message: Any) -> bool:
+        """Return whether a message, or what has come of it, breaks a rule."""
+        size = len(message.encode() if isinstance(message, str) else message or b"")
+        if size > LIMIT:
+            code, words = 1009, f"a message has more than {LIMIT} bytes"
+        elif isinstance(message, bytes):
+            code, words = 1003, "OCPP messages are text"
+        else:
+            return False
+        self.events.append(("violation", code))
+        if not self._closed:
+            self._ws.close(code, words)
+        return True
+
+
+class Ours:
+    """The wire, over a socket."""
+
+    def __init__(self, fields: Dict[str, str]) -> None:
+        near, self._far = socket.socketpair()
+        for sock in (near, self._far):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self._sock = SafeSocket(near)
+        self._wire = _ServerWire(self._sock, fields, "ocpp1.6", LIMIT)
+        self._far.recv(65536)
+        self._far.setblocking(False)
+        self._closed = False
+        self.events: List[Event] = []
+        self.sent = b""
+
+    def close(self) -> None:
+        self._closed = True
+        self._wire.send_close(1001, "ours")
+
+    def read(self, piece: bytes) -> bool:
+        self._far.sendall(piece)
+        until = self._sock.received + len(piece)
+        try:
+            while self._sock.received < until:
+                close = self._wire.receive(lambda text: self.events.append(("text", text)))
+                if close is not None:
+                    self.events.append(self._shown(close))
+                    return False
+        except Violation as violation:
+            late = self._closed and violation.code in (1002, 1007)
+            self.events.append(LATE if late else ("violation", violation.code))
+            self._wire.send_close(violation.code, cut_reason(violation.reason))
+            return False
+        finally:
+            self._look()
+        return True
+
+    def _shown(self, close: PeerClose) -> Event:
+        return ("close",) if self._closed else ("close", close.code, close.reason)
+
+    def _look(self) -> None:
+        try:
+            while True:
+                self.sent += self._far.recv(1 << 20)
+        except BlockingIOError:
+            pass
+
+    def end(self) -> None:
+        self._sock.close()
+        self._far.close()
+
+
+def both(chance: random.Random) -> List[Event]:
+    """Give both the same stream; return its events."""
+    inflates = chance.random() < 0.5
+    fields = {**FIELDS, **({"Sec-WebSocket-Extensions": "permessage-deflate"} if inflates else {})}
+    stream = Stream(chance, inflates)
+    stream.fill()
+    stream.end()
+    pieces = stream.pieces()
+    ours, theirs = Ours(fields), Theirs(fields)
+    closing = chance.randrange(len(pieces) + 1) if pieces and chance.random() < 0.2 else None
+    try:
+        for number, piece in enumerate(pieces):
+            if number == closing:
+                ours.close()
+                theirs.close()
+            more = theirs.read(piece)
+            assert ours.read(piece) == more
+            assert ours.events == theirs.events
+            if not more:
+                break
+        ours._look()
+        assert ours.sent == theirs.sent
+    finally:
+        ours.end()
+    return ours.events
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_streams_are_read_as_simple_websocket_reads_them() -> None:
+    seen: "Counter[Any]" = Counter()
+    for number in range(COUNT):
+        try:
+            events = both(random.Random(f"{SEED} {number}"))
+        except AssertionError as error:
+            raise AssertionError(f"OCPPJ_FUZZ_SEED={SEED}, stream {number}") from error
+        seen.update(event[0] if event[0] != "violation" else event for event in events)
+    print(f"OCPPJ_FUZZ_SEED={SEED}", dict(seen))
+    assert simple_websocket.Server is _Protocol.__mro__[1]
+    assert seen[LATE[0]]
+    for what in ("text", "close", *(("violation", code) for code in (1002, 1003, 1007, 1009))):
+        assert seen[what] > COUNT // 100, what

@@ -1,0 +1,179 @@
+"""What the contract of all transports (`test_contract.py`) does not say: what a message costs, how a channel ends."""
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+import ocppj
+from ocppj.ws.channel import WireChannel, cut_reason
+from ocppj.ws.safesocket import SafeSocket
+from ocppj.ws.server import _ServerWire
+from tests.helpers import Recorder, seconds
+from tests.ws.support import close_frame, frame
+
+FIELDS = {
+    "Sec-WebSocket-Key": "AQIDBAUGBwgJCgsMDQ4PEA==",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "ocpp1.6",
+}
+
+
+class Owner:
+    """Answers each message on the thread that reads it."""
+
+    def __init__(self):
+        self.ends = Recorder()
+
+    def on_message(self, channel, text):
+        channel.send(f"to {text}", wait=False)
+
+    def on_end(self, channel, close):
+        self.ends(close)
+
+
+class NoReaders:
+    """For a channel that the test steps itself."""
+
+    def flush(self, source):
+        raise AssertionError("nobody left anything")
+
+
+class Site:
+    """A channel and its peer's socket."""
+
+    def __init__(self, **options):
+        near, self.peer = socket.socketpair()
+        self.peer.settimeout(seconds(10))
+        self.sock = SafeSocket(near)
+        wire = _ServerWire(self.sock, FIELDS, "ocpp1.6", 100_000)
+        self.owner = Owner()
+        self.channel = WireChannel(
+            wire, self.owner, NoReaders(), id="CP_1", subprotocol="ocpp1.6", remote_address="here", **options
+        )
+        assert self.peer.recv(4096).startswith(b"HTTP/1.1 101 ")
+
+    def close(self):
+        self.sock.close()
+        self.peer.close()
+
+
+@pytest.fixture
+def site():
+    site = Site(ping_interval=60, idle_timeout=3600)
+    yield site
+    site.close()
+
+
+def calls_of_ours(act):
+    """Return how often ``act`` has files of ours call a function, or functions of ours called, by name."""
+    folder = os.path.dirname(ocppj.__file__)
+    counts = Counter()
+
+    def profile(frame, event, argument):
+        if event in ("call", "c_call") and frame.f_code.co_filename.startswith(folder):
+            counts[frame.f_code.co_name if event == "call" else argument.__name__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        act()
+    finally:
+        sys.setprofile(before)
+    return counts
+
+
+def test_a_message_and_its_answer_cost_few_calls(site):
+    """From the step of shared readers to the owner, from its answer to the socket, and what the readers ask then."""
+    channel = site.channel
+
+    def serve():
+        assert channel.step(False)
+        assert not channel.wants_write()
+        assert channel.next_deadline() is not None
+
+    for number in range(3):
+        site.peer.send(frame(1, b"%d" % number))
+        counts = calls_of_ours(serve)
+        assert site.peer.recv(4096) == frame(1, b"to %d" % number, masked=False)
+    assert counts["recv"] == counts["send"] - 1 == 1, "one system call each way (and the channel's own send)"
+    assert sum(counts.values()) <= 35, counts
+
+
+def test_a_step_with_nothing_to_read_changes_nothing(site):
+    due = site.channel.next_deadline()
+    for _ in range(3):
+        assert site.channel.step(False)
+    assert site.channel.next_deadline() == due
+    assert site.channel.is_open
+    assert not site.channel.read_here
+
+
+def test_all_that_has_come_is_read_in_one_step(site):
+    texts = [b"%d" % number for number in range(100)]
+    site.peer.sendall(b"".join(frame(1, text) for text in texts))
+    assert site.channel.step(False)
+    wanted = b"".join(frame(1, b"to " + text, masked=False) for text in texts)
+    got = b""
+    while len(got) < len(wanted):
+        got += site.peer.recv(65536)
+    assert got == wanted
+
+
+def test_a_close_ends_the_reading_once_it_is_answered(site):
+    site.peer.sendall(frame(1, b"last") + close_frame(4000, "why") + frame(1, b"late"))
+    assert not site.channel.step(False)
+    wanted = frame(1, b"to last", masked=False) + close_frame(4000, "why", masked=False)
+    assert site.peer.recv(4096) == wanted
+    site.channel.finish()
+    close = site.owner.ends.wait(1)[0][0]
+    assert (close.code, close.reason, close.by_peer) == (4000, "why", True)
+    assert len(site.owner.ends.calls) == 1
+
+
+def test_ended_may_be_asked_for_before_and_after(site):
+    ended = site.channel.ended
+    assert not ended.is_set()
+    assert site.channel.ended is ended
+    site.channel.finish()
+    assert ended.is_set()
+    late = Site()
+    late.channel.finish()
+    late.close()
+    assert late.channel.ended.is_set(), "nobody had asked before"
+
+
+def test_ended_is_set_for_whoever_asks_meanwhile():
+    for _ in range(200):
+        site = Site()
+        waiter = threading.Thread(target=lambda channel: channel.ended.wait(), args=(site.channel,), daemon=True)
+        waiter.start()
+        site.channel.finish()
+        waiter.join(seconds(10))
+        site.close()
+        assert not waiter.is_alive()
+
+
+def test_what_was_left_in_line_has_the_deadline_of_the_step():
+    site = Site(idle_timeout=3600)
+    try:
+        site.channel.claim_reading()
+        while not site.sock.unsent:
+            site.channel.send("x" * 50_000)
+        assert site.channel.wants_write()
+        assert site.channel.next_deadline() < time.monotonic() + 60
+        while site.sock.unsent:
+            site.peer.recv(1 << 20)
+            assert site.channel.step(False)
+        assert not site.channel.wants_write()
+        assert site.channel.next_deadline() > time.monotonic() + 60
+    finally:
+        site.close()
+
+
+def test_reasons_are_cut_between_characters():
+    assert cut_reason("é" * 100) == "é" * 61
