@@ -54,6 +54,9 @@ class _Part(Readers):
         pool, fd = self._pool, source.fileno()
         with pool.crew.lock:
             seat = self._seat(source)
+            count = seat.discard() if self._stopping else 0  # it may bring jobs from other readers
+        if count:
+            get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
         if fd < 0 and not source.watch(partial(pool.poke, seat)):
             raise RuntimeError(f"{source.name}: it has no descriptor, and nothing tells when it is ready")
         try:
