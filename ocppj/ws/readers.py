@@ -87,8 +87,8 @@ class _Seat:
             seat.jobs.extend(self.jobs)
             self.jobs.clear()
             source.seat = seat
-            self.moved = self.dismissed = True
-            self.changed.notify_all()
+            self.moved = True
+        self.dismiss()
         return True
 
 
