@@ -434,6 +434,39 @@ def test_calls_inside_handlers_to_any_depth(strategy):
         assert readers.stop(seconds(5))
 
 
+# The end of a source, and of all ------------------------------------------------------------------------------------
+
+
+def test_nothing_is_kept_of_a_source_whose_last_job_has_ended(sources, readers):
+    last = Recorder()
+    (source,) = sources(1)
+    source.on_finish = lambda: readers.submit(source, last)
+    readers.add(source)
+    source.close()
+    last.wait(1)
+    eventually(lambda: not readers._seats)
+
+
+def test_a_job_that_a_step_submits_when_a_stop_has_begun_is_discarded(sources, caplog):
+    caplog.set_level("INFO", "ocppj")
+    readers, late = SharedReaders(), Recorder()
+
+    def on_data(source, data):
+        eventually(lambda: readers._stopping)
+        readers.submit(source, late)
+
+    (source,) = sources(1, on_data)
+    readers.add(source)
+    source.far.send(b"x")
+    stopper = threading.Thread(target=readers.stop, args=(seconds(10),))
+    stopper.start()
+    eventually(lambda: "CP_0: stopping, a job is discarded" in caplog.text)
+    source.close()
+    stopper.join(seconds(10))
+    assert not stopper.is_alive()
+    assert not late.calls
+
+
 # A long random schedule ---------------------------------------------------------------------------------------------
 
 
