@@ -5,10 +5,10 @@ debugger, and one connection's trouble stays its own; a flusher thread for all o
 while there is such a thing. `SharedReaders` (`ocppj.ws.shared`) serves thousands of
 connections with one thread, and more while handlers block. `ocppj.ws.strategy` chooses.
 
-*Moving.* A `ThreadPerConnection` with a ``limit`` gives all to shared readers as soon as one more comes: that one, those
-that follow, and each source it has, at the end of its next step, unless a job of it is running or its closing is timed.
-The seat is exchanged under the lock of the old one, jobs not begun and all. Who had looked that up before finds it moved,
-and goes to the new one (`Moved`). So no job is lost, none runs twice, and their order is kept.
+*Moving.* A `ThreadPerConnection` with a ``limit`` gives all to shared readers as soon as one more comes: that one,
+those that follow, and each source it has, at the end of its next step, unless a job of it is running or its closing is
+timed. The seat is exchanged under the lock of the old one, jobs not begun and all. Who had looked that up before finds
+it moved, and goes to the new one (`Moved`). So no job is lost, none runs twice, and their order is kept.
 """
 
 from __future__ import annotations
