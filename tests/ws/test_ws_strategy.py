@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from ocppj import Client, Server, v16
 from ocppj.errors import UsageError
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.readers import SharedReaders, ThreadPerConnection
@@ -215,6 +216,48 @@ def test_jobs_that_move_when_a_stop_has_begun_are_discarded(readers, source, mon
     source.end.set()
     source.finished.wait(1)
     assert not ran.calls
+
+
+def test_a_server_that_gets_crowded_while_all_talk():
+    """Handlers that call over their own connection, over real sockets, before, while and after it moves."""
+    fleet, over, wrong = SharedReaders(), threading.Event(), Recorder()
+    server = Server(profiles=v16.PROFILES, readers=lambda: AutoReaders(4)).listen(port=0)
+    server.on(v16.DataTransferRequest)(
+        lambda client_id, request: reply(server.call(client_id, talk(request.data + "?"), 20).data + "!")
+    )
+
+    def reply(data):
+        return v16.DataTransferResponse(status=v16.DataTransferStatus.ACCEPTED, data=data)
+
+    def talk(data):
+        return v16.DataTransferRequest(vendor_id="x", data=data)
+
+    def call(client):
+        number = 0
+        while not over.is_set():
+            number += 1
+            data = client.call(talk(str(number)), 20).data
+            if data != f"{number}?:!":
+                wrong(client.id, number, data)
+
+    clients = [Client(f"CP_{number}", profiles=v16.PROFILES, readers=fleet) for number in range(8)]
+    threads = [threading.Thread(target=call, args=(client,)) for client in clients]
+    for number, (client, thread) in enumerate(zip(clients, threads)):
+        client.on(v16.DataTransferRequest)(lambda request: reply(request.data + ":"))
+        client.connect(server.url)
+        thread.start()
+        if number == 3:
+            eventually(lambda: len(names("dispatcher")) == 4)
+    eventually(lambda: not names("reader") and not names("dispatcher"))
+    over.set()
+    for thread in threads:
+        thread.join(seconds(20))
+    assert not wrong.calls
+    for client in clients:
+        client.stop()
+    server.stop()
+    assert fleet.stop(seconds(5))
+    assert not names("")
 
 
 @pytest.mark.parametrize("abrupt", [False, True], ids=["to the end", "abrupt"])
