@@ -1,6 +1,8 @@
 """What shared readers have to do next: the line of seats, the selector, the deadlines.
 
 Everything here is a table whose methods are called with the crew's lock held (`ocppj.ws.crew`), but `Agenda.wait`.
+What every message goes through (`begin_round`, `pop`, `end_step`, `begin_job`, `end_job`) has its ordinary case written
+out, and calls others for the rest.
 
 *The line.* A seat stands in it when its source is to be stepped or has a job to run. It is served in rounds: before a
 round the selector is asked what else is ready, so that who has much to do waits behind those who come meanwhile, and
@@ -45,6 +47,7 @@ class Seat:
         "name",
         "open",
         "reader",
+        "reader_holds",
         "runner",
         "source",
         "wanted",
@@ -58,6 +61,7 @@ class Seat:
         self.events = 0  # what the selector waits for
         self.jobs: List[Tuple[Job, bool]] = []  # (job, whether it was submitted while the source finished)
         self.reader: Optional[int] = None  # ident of the thread that steps or finishes the source
+        self.reader_holds = False  # the reader looks at the seat again when the step ends, or is found to block in it
         self.runner: Optional[int] = None  # ident of the thread that runs one of its jobs
         self.open = False  # added, and not finished
         self.finishing = False
@@ -138,23 +142,18 @@ class Agenda:
         self._watched -= 1
         self._line.remove(seat)
 
-    def begin_step(self, seat: Seat, ident: int) -> None:
-        """Note that the thread ``ident`` steps the source from now on."""
-        seat.wanted = False
-        seat.reader = ident
-        self._watched -= 1
-
     def end_step(self, seat: Seat, events: int, due: Optional[float]) -> bool:
         """Wait for ``events``, and until ``due``; return whether the thread that waits must be woken for that.
 
         Raises ``OSError`` or ``ValueError`` when the selector does not take it; then the step has not ended.
         """
-        changed = self._arm(seat, events)
+        changed = events != seat.events and self._arm(seat, events)
         seat.reader = None
         self._watched += 1
         if seat.wanted:
             self.line_up(seat)
-        return self.set_due(seat, due) or (changed and self._poller is not None and not self._poller.live)
+        sooner = due is not None and (seat.due is None or due < seat.due) and self.set_due(seat, due)
+        return sooner or (changed and self._poller is not None and not self._poller.live)
 
     def begin_finish(self, seat: Seat) -> None:
         """Forget the descriptor, which is about to be closed. A step has begun."""
@@ -198,7 +197,10 @@ class Agenda:
             seat = self._line.popleft()
             seat.lined = False
             if seat.wanted and seat.open and seat.reader is None:
-                self.begin_step(seat, ident)
+                seat.wanted = False
+                seat.reader = ident
+                seat.reader_holds = True
+                self._watched -= 1
                 return seat
             if seat.has_job:
                 return seat
@@ -207,8 +209,9 @@ class Agenda:
 
     def begin_job(self, seat: Seat, ident: int) -> Optional[Job]:
         """Return a job that this thread is to run now, ``None`` when there is none or too many run."""
-        if not seat.has_job:
-            self._release()
+        if not seat.jobs or seat.runner is not None or seat.backlogged:
+            if self._backlog:
+                self._release()
             return None
         if self._running >= self._max_jobs:
             seat.backlogged = True
@@ -224,7 +227,10 @@ class Agenda:
         seat.runner = None
         if seat.jobs:
             self.line_up(seat)
-        self._release()
+        elif seat.finished:
+            seat.home.tidy(seat)
+        if self._backlog:
+            self._release()
 
     def _release(self) -> None:
         """Line up the first of the backlog if there is room for its job.
@@ -271,10 +277,13 @@ class Agenda:
         """Line up who is ready or due; return the sources that are due while a thread steps them."""
         busy = []
         for seat, _ in ready:
-            if seat.reader is None:
-                self.want(seat)
-            else:
+            if seat.reader is not None:
                 self._arm(seat, 0)
+            elif seat.open:
+                seat.wanted = True
+                if not seat.lined:
+                    seat.lined = True
+                    self._line.append(seat)
         while self._heap and self._heap[0][0] <= now:
             due, _, seat = heapq.heappop(self._heap)
             if seat.due == due:

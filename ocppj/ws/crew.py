@@ -56,9 +56,12 @@ class Worker:
 
 
 class Crew:
-    """Serves an agenda by ``visit(seat, ident of the thread)``. ``lock`` guards the agenda too."""
+    """Serves an agenda by ``visit(seat, ident of the thread)``. ``lock`` guards the agenda too.
 
-    def __init__(self, agenda: Agenda, visit: Callable[[Seat, int], None], max_workers: int) -> None:
+    ``visit`` says whether it has run a job.
+    """
+
+    def __init__(self, agenda: Agenda, visit: Callable[[Seat, int], bool], max_workers: int) -> None:
         self.lock = threading.Lock()
         self._agenda = agenda
         self._visit = visit
@@ -85,12 +88,6 @@ class Crew:
     def manned(self) -> bool:
         """Whether there are workers."""
         return bool(self._workers)
-
-    @property
-    def comes_back(self) -> bool:
-        """Whether this thread is a worker that will look at the line: it holds, so the monitor sees if it blocks."""
-        me: Optional[Worker] = getattr(self._here, "worker", None)
-        return me is not None and me.holds
 
     def rouse(self) -> Errands:
         """Return what makes somebody look at the line, or at the deadlines."""
@@ -143,29 +140,38 @@ class Crew:
         """Serve seats: a worker's thread."""
         self._here.worker = me
         ident = threading.get_ident()
+        seat, worked = None, False
         while True:
-            seat = self._next(me, ident)
+            seat = self._next(me, ident, seat if worked else None)
             if seat is None:
                 return
             try:
-                self._visit(seat, ident)
+                worked = self._visit(seat, ident)
             except BaseException:  # what handlers raise does not come here: this is a fault of ours
                 get_logger().exception("%s: serving it failed", seat.name)
+                worked = False
 
-    def _next(self, me: Worker, ident: int) -> Optional[Seat]:
-        """Return whom to serve next, after waiting for it; ``None`` when the thread is to end."""
+    def _next(self, me: Worker, ident: int, worked: Optional[Seat]) -> Optional[Seat]:
+        """Return whom to serve next, after waiting for it; ``None`` when the thread is to end.
+
+        ``worked`` is whose job has just ended, if one has.
+        """
         agenda = self._agenda
         while True:
             errands: Errands = []
-            seat, select, timeout = None, False, None
+            select, timeout = False, None
             with self.lock:
                 me.visits += 1
-                me.seat = None
-                self._settle(me)
-                if me.holds:
-                    seat = me.seat = agenda.pop(ident, self._selecting)
+                if worked is not None:
+                    agenda.end_job(worked)
+                    worked = None
+                if not me.holds or len(self._holders) > self._allowed:
+                    self._settle(me)
+                seat = me.seat = agenda.pop(ident, self._selecting) if me.holds else None
                 over = seat is None and agenda.over
                 if seat is not None:
+                    if self._monitor is not None and not self._parked:
+                        return seat  # the ordinary case
                     errands = self._watched()
                 elif over:
                     errands = self._leave(me)
@@ -226,8 +232,10 @@ class Crew:
     def _block(self, worker: Worker) -> None:
         """Note that ``worker`` is blocked where it is; what it would have done next is for others."""
         self._unhold(worker)
-        if worker.seat is not None and worker.seat.has_job:
-            self._agenda.line_up(worker.seat)
+        if worker.seat is not None:
+            worker.seat.reader_holds = False
+            if worker.seat.has_job:
+                self._agenda.line_up(worker.seat)
 
     def _leave(self, me: Worker) -> Errands:
         """Return what tells the others that the agenda is over."""

@@ -4,6 +4,11 @@
 debugger, and one connection's trouble stays its own; a flusher thread for all of them writes what others left in line,
 while there is such a thing. `SharedReaders` (`ocppj.ws.shared`) serves thousands of
 connections with one thread, and more while handlers block. `ocppj.ws.strategy` chooses.
+
+*Moving.* A `ThreadPerConnection` with a ``limit`` gives all to shared readers as soon as one more comes: that one,
+those that follow, and each source it has, at the end of its next step, unless a job of it is running or its closing is
+timed. The seat is exchanged under the lock of the old one, jobs not begun and all. Who had looked that up before finds
+it moved, and goes to the new one (`Moved`). So no job is lost, none runs twice, and their order is kept.
 """
 
 from __future__ import annotations
@@ -12,15 +17,20 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, Callable, Collection, Deque, List, Optional, Tuple
+from typing import Collection, Deque, List, Optional, Tuple
 
 from ..settings import get_logger
 from .flusher import Flusher
 from .polling import remaining
 from .reading import Job, Readers, Source, join_all
+from .shared import Seat as SharedSeat
 from .shared import SharedReaders
 
-__all__ = ["Job", "Readers", "SharedReaders", "Source", "ThreadPerConnection", "join_all"]
+__all__ = ["Job", "Moved", "Readers", "SharedReaders", "Source", "ThreadPerConnection", "join_all"]
+
+
+class Moved(Exception):
+    """The source has been given to the shared readers."""
 
 
 class _Seat:
@@ -35,17 +45,21 @@ class _Seat:
         self.finished = False
         self.reader: Optional[int] = None  # the ident of the thread that steps the source, once there is one
         self.dismissed = False  # the thread ends when there are no jobs, though more may come, for another thread
+        self.running = False  # a job
+        self.moved = False  # the source has a seat of the shared readers
         self.timer: Optional[threading.Timer] = None
 
     def run(self) -> None:
         while True:
             with self.changed:
+                self.running = False
                 while not self.jobs and not self.finished and not self.dismissed:
                     self.changed.wait()  # woken by every submit, and surely by the end of the source
                 if not self.jobs:
                     self.thread = None
                     return
                 job, _ = self.jobs.popleft()
+                self.running = True
             try:
                 job()
             except BaseException:  # SystemExit too: it would end this thread, and nobody would hear of it
@@ -65,15 +79,29 @@ class _Seat:
             self.dismissed = True
             self.changed.notify_all()
 
+    def move(self, source: Source, seat: SharedSeat) -> bool:
+        """Give ``source`` the new ``seat``, and that the jobs not begun; false if it must stay for now."""
+        with self.changed:
+            if self.running or self.timer is not None:
+                return False
+            seat.jobs.extend(self.jobs)
+            self.jobs.clear()
+            source.seat = seat
+            self.moved = True
+        self.dismiss()
+        return True
+
 
 class ThreadPerConnection(Readers):
     """A thread ``ocppj-reader-<name>`` for each source, and ``ocppj-dispatcher-<name>`` from its first job on.
 
-    ``limit`` is for `take_seat`.
+    With ``limit`` sources and one more, all go to the readers ``beyond``: see above. Then methods may raise `Moved`.
     """
 
-    def __init__(self, limit: Optional[int] = None) -> None:
+    def __init__(self, limit: Optional[int] = None, beyond: Optional[SharedReaders] = None) -> None:
         self._limit = limit
+        self._beyond = beyond
+        self._full = False  # once, and for ever
         self._lock = threading.Lock()
         self._threads: List[threading.Thread] = []
         self._prune_at = 32
@@ -100,6 +128,8 @@ class ThreadPerConnection(Readers):
         seat = self._seat(source)
         thread = None
         with seat.changed:
+            if seat.moved:
+                raise Moved
             discarded = self._stopping and not seat.finishing
             if not discarded:
                 seat.jobs.append((job, seat.finishing))
@@ -124,6 +154,8 @@ class ThreadPerConnection(Readers):
         timer.daemon = True
         timer.name = f"ocppj-close-{source.name}"
         with seat.changed:
+            if seat.moved:
+                raise Moved
             if deadline is None or seat.finishing or seat.finished or seat.timer is not None:
                 return
             seat.timer = timer
@@ -159,19 +191,26 @@ class ThreadPerConnection(Readers):
             if count:
                 get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
 
-    def take_seat(self, source: Source, otherwise: Callable[[Source], Any]) -> None:
-        """Give ``source`` a seat, if it has none: of these readers, or what ``otherwise`` makes when they are full."""
+    def take_seat(self, source: Source) -> None:
+        """Give ``source`` a seat, if it has none: of these readers, or of those ``beyond`` once these are full."""
         with self._lock:
-            if source.seat is None and self._limit is not None and len(self._seats) >= self._limit:
-                source.seat = otherwise(source)
-            elif source.seat is None:
+            if source.seat is not None:
+                return
+            if self._limit is not None and len(self._seats) >= self._limit:
+                self._full = True
+            if self._full and self._beyond is not None:
+                source.seat = self._beyond.seat_for(source)
+            else:
                 source.seat = _Seat(source.name)
                 self._seats.add(source.seat)
 
     def _seat(self, source: Source) -> _Seat:
+        """Return the seat of ``source``. Raises `Moved`."""
         if source.seat is None:
-            self.take_seat(source, lambda source: _Seat(source.name))
-        seat: _Seat = source.seat
+            self.take_seat(source)
+        seat = source.seat
+        if not isinstance(seat, _Seat):
+            raise Moved
         return seat
 
     def _start(self, thread: threading.Thread) -> None:
@@ -189,15 +228,31 @@ class ThreadPerConnection(Readers):
             raise
 
     def _read(self, source: Source, seat: _Seat) -> None:
-        """Step ``source`` until it ends: a reader thread. Whatever is raised, even ``SystemExit``, ends the source."""
+        """Step ``source`` until it ends or moves: a reader thread. Whatever is raised, even ``SystemExit``, ends it."""
+        moved = False
         try:
             seat.reader = threading.get_ident()
-            while source.step(True):
-                pass
+            while not moved and source.step(True):
+                moved = self._full and self._move(source, seat)
         except BaseException:
             get_logger().exception("%s: reading failed", seat.name)
         finally:
-            self._finish(source, seat)
+            if not moved:
+                self._finish(source, seat)
+
+    def _move(self, source: Source, seat: _Seat) -> bool:
+        """Give ``source``, which this thread reads, to the readers beyond; return whether they have it."""
+        beyond = self._beyond
+        if beyond is None or self._stopping or not seat.move(source, beyond.seat_for(source)):
+            return False
+        with self._lock:
+            self._seats.discard(seat)
+        try:
+            beyond.add(source)
+        except BaseException:
+            get_logger().exception("%s: it cannot be read any more", seat.name)
+            beyond.give_up(source)
+        return True
 
     def _finish(self, source: Source, seat: _Seat) -> None:
         with seat.changed:

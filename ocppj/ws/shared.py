@@ -44,7 +44,8 @@ class _Part(Readers):
 
     def __init__(self, pool: "_Pool") -> None:
         self._pool = pool
-        # Guarded by the crew's lock:
+        self._lock = pool.crew.lock
+        # Guarded by it:
         self._seats: Set[Seat] = set()  # those of which something is left
         self._emptied = threading.Condition(pool.crew.lock)
         self._stopping = False
@@ -54,6 +55,9 @@ class _Part(Readers):
         pool, fd = self._pool, source.fileno()
         with pool.crew.lock:
             seat = self._seat(source)
+            count = seat.discard() if self._stopping else 0  # it may bring jobs from other readers
+        if count:
+            get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
         if fd < 0 and not source.watch(partial(pool.poke, seat)):
             raise RuntimeError(f"{source.name}: it has no descriptor, and nothing tells when it is ready")
         try:
@@ -78,7 +82,17 @@ class _Part(Readers):
 
     def submit(self, source: Source, job: Job) -> None:
         """See `Readers.submit`. Raises ``RuntimeError`` when there is no thread and none can be started."""
-        pool, here = self._pool, threading.get_ident()
+        seat = source.seat
+        with self._lock:  # the ordinary case: the job follows the step that submits it
+            if seat is not None and seat.reader_holds and seat.reader == threading.get_ident():
+                if not seat.finishing and not self._stopping:
+                    seat.jobs.append((job, False))
+                    return
+        self._submit(source, job)
+
+    def _submit(self, source: Source, job: Job) -> None:
+        """`submit` in any case."""
+        pool = self._pool
         errands, manned = [], True
         with pool.crew.lock:
             seat = self._seat(source)
@@ -86,7 +100,7 @@ class _Part(Readers):
             if not discarded:
                 seat.jobs.append((job, seat.finishing))
                 self._seats.add(seat)
-                follows = seat.reader == here and pool.crew.comes_back  # the step, or the step is found to block
+                follows = seat.reader_holds and seat.reader == threading.get_ident()  # see `Seat.reader_holds`
                 if seat.has_job and not follows:
                     pool.agenda.line_up(seat)
                     errands = pool.crew.rouse()
@@ -195,27 +209,20 @@ class _Pool:
             errands = self.crew.rouse() if sooner or not self.agenda.empty else []
         run(errands)
 
-    def visit(self, seat: Seat, ident: int) -> None:
-        """Step the source, if `Agenda.pop` has said so, and run a job: a worker."""
-        if seat.reader == ident:
-            job = self._step(seat, ident)
-        else:
-            with self.crew.lock:
-                job = self.agenda.begin_job(seat, ident)
+    def visit(self, seat: Seat, ident: int) -> bool:
+        """Step the source, if `Agenda.pop` has said so, and run a job; return whether there was one: a worker."""
+        job = self._step(seat, ident) if seat.reader == ident else self._begin_job(seat, ident)
         if job is None:
-            return
+            return False
         try:
             job()
         except BaseException:  # SystemExit too: it would end this thread, and nobody would hear of it
             get_logger().exception("%s: a job failed", seat.name)
-        del job
-        with self.crew.lock:
-            self.agenda.end_job(seat)
-            seat.home.tidy(seat)
+        return True
 
     def _step(self, seat: Seat, ident: int) -> Optional[Job]:
         """Step the source, and finish it if that was the last; return a job to run now."""
-        source, errands = seat.source, []
+        source, agenda = seat.source, self.agenda
         assert source is not None
         try:
             more = source.step(False)
@@ -228,19 +235,22 @@ class _Pool:
         if more:
             with self.crew.lock:
                 try:
-                    if self.agenda.end_step(seat, events, due):
-                        errands = self.crew.rouse()
-                    job = self.agenda.begin_job(seat, ident)
+                    sooner = agenda.end_step(seat, events, due)
+                    job = agenda.begin_job(seat, ident)
+                    errands = self.crew.rouse() if sooner else None
                 except (OSError, ValueError) as failure:
                     more, error = False, failure
-            if not more:
-                get_logger().error("%s: it cannot be watched any more: %s", seat.name, error)
-            run(errands)
-        if not more:
-            self.finish(seat, source)
-            with self.crew.lock:
-                job = self.agenda.begin_job(seat, ident)
-        return job
+            if more:
+                if errands:
+                    run(errands)
+                return job
+            get_logger().error("%s: it cannot be watched any more: %s", seat.name, error)
+        self.finish(seat, source)
+        return self._begin_job(seat, ident)
+
+    def _begin_job(self, seat: Seat, ident: int) -> Optional[Job]:
+        with self.crew.lock:
+            return self.agenda.begin_job(seat, ident)
 
     def finish(self, seat: Seat, source: Source) -> None:
         """Finish the source, on this thread, which steps it, or could not add it."""

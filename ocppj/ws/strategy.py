@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Collection, ContextManager, Union
 
 from ..errors import UsageError
-from .readers import SharedReaders, ThreadPerConnection
+from .readers import Moved, SharedReaders, ThreadPerConnection
 from .reading import Job, Readers, Source
 from .shared import Seat
 
@@ -17,15 +17,17 @@ ReadersOption = Union[str, Readers, Callable[[], Readers]]
 
 
 class AutoReaders(Readers):
-    """Threads of its own for a connection while there are at most ``limit``, and shared ones for those beyond.
+    """Threads of its own for each connection while there are at most ``limit``; shared ones for all from then on.
 
-    Where a connection begins it stays.
+    All or nothing: threads of their own and a shared worker would fight for the interpreter, and the worker, which is
+    one among many, would lose. A connection that has its own moves when it is next read; an idle one's fight nobody.
+    None moves back.
     """
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
-        self._own = ThreadPerConnection(limit)
         self._shared = SharedReaders()
+        self._own = ThreadPerConnection(limit, self._shared)
 
     def for_endpoint(self) -> "AutoReaders":
         """Return one of its own for the endpoint."""
@@ -41,14 +43,20 @@ class AutoReaders(Readers):
 
     def submit(self, source: Source, job: Job) -> None:
         """See `Readers.submit`."""
-        self._for(source).submit(source, job)
+        try:
+            self._for(source).submit(source, job)
+        except Moved:
+            self._shared.submit(source, job)
 
     def wake(self, source: Source) -> None:
         """See `Readers.wake`."""
-        self._for(source).wake(source)
+        try:
+            self._for(source).wake(source)
+        except Moved:
+            self._shared.wake(source)
 
     def flush(self, source: Source) -> None:
-        """See `Readers.flush`."""
+        """See `Readers.flush`. By either, whether it has moved meanwhile or not: it is the socket that counts."""
         self._for(source).flush(source)
 
     def waiting(self) -> ContextManager[Any]:
@@ -66,7 +74,7 @@ class AutoReaders(Readers):
     def _for(self, source: Source) -> Readers:
         """Return the readers of ``source``, which are chosen when it is first heard of."""
         if source.seat is None:
-            self._own.take_seat(source, self._shared.seat_for)
+            self._own.take_seat(source)
         return self._shared if isinstance(source.seat, Seat) else self._own
 
 

@@ -1,5 +1,6 @@
 """Sources made for tests of readers: the reading side of a connection that is not there."""
 
+import select
 import socket
 import threading
 
@@ -94,3 +95,31 @@ class PairSource(FakeSource):
 
     def close(self):
         self.far.close()
+
+
+class WaitingSource(FakeSource):
+    """Like `FakeSource`; a step that may wait waits for `notify` too."""
+
+    def __init__(self, name="CP_1"):
+        self.told = threading.Event()
+        super().__init__(name)
+        self.notify = self.told.set
+
+    def watch(self, notify):
+        self.notify = lambda: (self.told.set(), notify())
+        return True
+
+    def step(self, block):
+        if block:
+            assert self.told.wait(seconds(30))
+        self.told.clear()
+        return super().step(False)
+
+
+class WaitingPair(PairSource):
+    """Like `PairSource`; a step that may wait waits for data."""
+
+    def step(self, block):
+        if block:
+            assert select.select([self.near], [], [], seconds(30))[0]
+        return super().step(False)

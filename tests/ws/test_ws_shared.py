@@ -14,6 +14,7 @@ from ocppj.ws import crew
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.readers import SharedReaders
 from tests.helpers import Recorder, eventually, seconds
+from tests.ws.schedule import World
 from tests.ws.sources import FakeSource, PairSource
 from tests.ws.support import OCPP, PATH, Log
 
@@ -436,141 +437,40 @@ def test_calls_inside_handlers_to_any_depth(strategy):
         assert readers.stop(seconds(5))
 
 
+# The end of a source, and of all ------------------------------------------------------------------------------------
+
+
+def test_nothing_is_kept_of_a_source_whose_last_job_has_ended(sources, readers):
+    last = Recorder()
+    (source,) = sources(1)
+    source.on_finish = lambda: readers.submit(source, last)
+    readers.add(source)
+    source.close()
+    last.wait(1)
+    eventually(lambda: not readers._seats)
+
+
+def test_a_job_that_a_step_submits_when_a_stop_has_begun_is_discarded(sources, caplog):
+    caplog.set_level("INFO", "ocppj")
+    readers, late = SharedReaders(), Recorder()
+
+    def on_data(source, data):
+        eventually(lambda: readers._stopping)
+        readers.submit(source, late)
+
+    (source,) = sources(1, on_data)
+    readers.add(source)
+    source.far.send(b"x")
+    stopper = threading.Thread(target=readers.stop, args=(seconds(10),))
+    stopper.start()
+    eventually(lambda: "CP_0: stopping, a job is discarded" in caplog.text)
+    source.close()
+    stopper.join(seconds(10))
+    assert not stopper.is_alive()
+    assert not late.calls
+
+
 # A long random schedule ---------------------------------------------------------------------------------------------
-
-
-class Model:
-    """A source whose steps and jobs check the promises of `Readers`, and note what happens."""
-
-    def __init__(self, world, number):
-        self.world = world
-        self.stepping, self.working = threading.Lock(), threading.Lock()
-        self.expected = 0
-        self.submitted = 0
-        self.ran = []
-        self.after_finish = []
-        self.finished = 0
-        kind = PairSource if number % 2 else FakeSource
-        self.source = kind(f"CP_{number}")
-        self.inbox = 0
-        if kind is PairSource:
-            self.source.on_data = lambda source, data: self.arrived(len(data))
-        self.plain = self.source.step
-        self.source.step = self.step
-        self.source.on_finish = self.on_finish
-
-    def behind(self):
-        """How many jobs are to be run, and not begun."""
-        return self.expected - len(self.ran)
-
-    def arrive(self, count):
-        self.expected += count
-        if isinstance(self.source, PairSource):
-            self.source.far.send(b"x" * count)
-        else:
-            with self.world.lock:
-                self.inbox += count
-            self.source.notify()
-
-    def arrived(self, count):
-        for _ in range(count):
-            number, self.submitted = self.submitted, self.submitted + 1
-            self.world.readers.submit(self.source, lambda number=number: self.job(number))
-
-    def step(self, block):
-        self.world.check(self.stepping.acquire(blocking=False), "two steps at once")
-        self.world.check(not self.finished, "a step after the finish")
-        try:
-            if isinstance(self.source, FakeSource) and not isinstance(self.source, PairSource):
-                with self.world.lock:
-                    count, self.inbox = self.inbox, 0
-                self.arrived(count)
-            if self.world.random_of_jobs() < 0.02:
-                self.world.block()
-            return self.plain(block)
-        finally:
-            self.stepping.release()
-
-    def job(self, number):
-        self.world.check(self.working.acquire(blocking=False), "two jobs at once")
-        self.world.check(not self.after_finish, "a job after those of the finish")
-        self.ran.append(number)
-        try:
-            kind = self.world.random_of_jobs()
-            if kind < 0.05:
-                with self.world.readers.waiting():
-                    self.world.block()
-            elif kind < 0.1:
-                self.world.block()
-        finally:
-            self.working.release()
-
-    def on_finish(self):
-        self.world.check(self.stepping.acquire(blocking=False), "a finish during a step")
-        self.finished += 1
-        self.world.readers.submit(self.source, lambda: self.after_finish.append(len(self.ran)))
-        self.stepping.release()
-
-    def close(self):
-        if isinstance(self.source, PairSource):
-            self.source.close()
-        else:
-            self.source.end.set()
-
-
-class World:
-    def __init__(self, seed, readers):
-        self.random = random.Random(seed)
-        self.jobs_random = random.Random(seed + 1)
-        self.readers = readers
-        self.lock = threading.Lock()
-        self.faults = []
-        self.gates = []
-
-    def check(self, right, fault):
-        if not right:
-            self.faults.append(fault)
-
-    def random_of_jobs(self):
-        with self.lock:
-            return self.jobs_random.random()
-
-    def block(self):
-        gate = threading.Event()
-        with self.lock:
-            self.gates.append(gate)
-        self.check(gate.wait(seconds(30)), "a job was not let go")
-
-    def open_gates(self, most):
-        with self.lock:
-            opened, self.gates = self.gates[:most], self.gates[most:]
-        for gate in opened:
-            gate.set()
-
-    def play(self, steps):
-        models = [Model(self, number) for number in range(20)]
-        living = list(models)
-        for model in models:
-            self.readers.add(model.source)
-        for _ in range(steps):
-            if sum(model.behind() for model in living) > 200:
-                eventually(lambda: (self.open_gates(5), sum(model.behind() for model in living) < 100)[1])
-            dice, model = self.random.random(), self.random.choice(living)
-            if dice < 0.80:
-                model.arrive(self.random.choice((1, 1, 1, 2, 5)))
-            elif dice < 0.95 or len(self.gates) > 40:
-                self.open_gates(self.random.randint(1, 20))
-            elif dice < 0.96:
-                self.readers.wake(model.source)
-            elif dice < 0.98:
-                self.readers.flush(model.source)
-            else:
-                living.remove(model)
-                model.close()
-                models.append(Model(self, len(models)))
-                living.append(models[-1])
-                self.readers.add(models[-1].source)
-        return models
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -581,27 +481,6 @@ def test_a_random_schedule(selector, abrupt):
     readers = SharedReaders(selector=selector, max_handlers=30)
     world = World(seed, readers)
     models = world.play(10_000)
-    for model in models:
-        model.close()
-    if not abrupt:  # whatever was read is done before the stop
-
-        def over():
-            world.open_gates(1000)
-            return all(model.after_finish for model in models)
-
-        eventually(over, 30)
-    opener = threading.Thread(target=lambda: eventually(lambda: (world.open_gates(1000), stopped.is_set())[1], 30))
-    stopped = threading.Event()
-    opener.start()
-    assert readers.stop(seconds(20))
-    stopped.set()
-    opener.join(seconds(10))
-    assert world.faults == []
+    world.end(models, abrupt)
     assert not workers()
-    for model in models:
-        assert model.finished == 1
-        assert model.ran == sorted(set(model.ran))
-        assert model.after_finish == [len(model.ran)]
-        if not abrupt:
-            assert model.ran == list(range(model.submitted))
     assert sum(len(model.ran) for model in models) > 3_000
