@@ -109,7 +109,7 @@ class Downlinks(Running):
                     self._fail(channel.id, ConnectionLost(f"the connection was {close}", message_id))
             self._dispatcher.delete_client(channel.id)
             for open_call in self._calls.take_over(connection):
-                message_id = open_call.future.message_id
+                message_id = open_call.message_id
                 open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
         if self._disconnected_client_handler is None and self._new_client_handler is None:
             self._take_leave(connection)  # which calls nobody: not worth a thread

@@ -32,6 +32,8 @@ _LONGEST = 86_400.0
 class Deadline:
     """A callback that will run unless it is canceled."""
 
+    __slots__ = ("_owner", "callback", "due", "duration")
+
     def __init__(self, owner: "Timeouts", duration: float, due: float, callback: Callable[[], None]) -> None:
         self._owner = owner
         self.duration = duration
@@ -73,7 +75,10 @@ class Timeouts:
         with self._lock:
             if self._stopped:
                 return deadline
-            self._queues.setdefault(duration, OrderedDict())[deadline] = None
+            queue = self._queues.get(duration)
+            if queue is None:
+                queue = self._queues[duration] = OrderedDict()
+            queue[deadline] = None
             armed = self._alarm is not None and self._alarm.due <= deadline.due + _CLOSE_ENOUGH
         if not armed:
             self._arm()

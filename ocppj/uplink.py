@@ -143,7 +143,7 @@ class Uplink(Running):
                 self._end = close
                 self._ended.set()
         for open_call in open_calls:
-            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.future.message_id))
+            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.message_id))
 
     def _suspend(self, connection: Optional[Connection], reason: object) -> None:
         """Keep requests back until the connection is regained; those of `call` over it end now."""
