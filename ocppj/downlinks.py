@@ -183,5 +183,7 @@ class _Network:
         self._server = server
 
     def send(self, client_id: str, text: str) -> None:
+        server = self._server
+        connection = server._by_id.get(client_id) or server._connection_of(client_id)
         # Not waiting: it may be the timer's thread, or one that ended another request and has work of its own.
-        self._server._write(self._server._connection_of(client_id), text, wait=False)
+        server._write(connection, text, wait=False)

@@ -86,7 +86,8 @@ class Lane:
 
     def push(self, bundle: RequestBundle) -> None:
         """Queue ``bundle``, and send it if nothing is pending. Raises `NotRunning`, `QueueFull`."""
-        if not self._closed:  # which is looked at again
+        closed = self._closed  # which is looked at again
+        if not closed:
             self._queue.push(bundle)  # without the lock: a durable queue waits for the disk
             with self._lock:
                 closed, taken = self._closed, self._take()
@@ -196,7 +197,7 @@ class Lane:
             self._cancel(bundle, error(bundle.message_id))
 
     def _take(self) -> Optional[RequestBundle]:
-        """Make the next request pending and return it, for `_send_on`; ``None`` if none is to be sent now. Lock held."""
+        """Make the next request pending and return it, for `_send_on`; ``None`` if none may be sent now. Lock held."""
         if self._pending is not None or self._sending or self._paused or self._stalled or self._closed:
             return None
         bundle = self._queue.peek() if self._held is None else self._queue.find(self._may_overtake)
@@ -228,7 +229,7 @@ class Lane:
                 failed.append((bundle, failure))
             with self._lock:
                 self._sending = False
-                following = self._take()
+                following = self._take() if self._pending is None else None
         # Only now: a callback that queues a request again finds the lane free, and not itself on the stack.
         for bundle, failure in failed:
             self._cancel(bundle, failure)
@@ -348,7 +349,8 @@ class Lane:
         """
         deadline = self._timeouts.add(self._timeout(), partial(self._timed_out, bundle, pauses))
         with self._lock:
-            wanted, unwanted = self._pending is bundle, deadline
+            wanted = self._pending is bundle
+            unwanted: Optional[Deadline] = deadline
             if wanted and self._paused:
                 wanted = sent
                 if not sent:
