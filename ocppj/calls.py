@@ -165,13 +165,13 @@ class AwaitedCall(_Call):
     def wait(self) -> Optional[Payload]:
         """Wait for the end; return the response, or raise the error. To be called once."""
         self._came.acquire()
-        error = self._error
+        error, self._error = self._error, None
         if error is None:
             return self._response
         try:
             raise error
         finally:
-            del self, error  # or the error's traceback would hold this frame, and this frame the error
+            del error  # as this call does above: its traceback holds the frames that hold them
 
 
 class OpenCalls:
