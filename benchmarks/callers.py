@@ -1,6 +1,7 @@
 """A client process that makes one call after the other.
 
 callers.py websocket-client PORT       the bare library, text and JSON only
+callers.py reader-thread PORT          the same, but a thread of its own reads all the time, and wakes the caller
 callers.py simple-websocket PORT
 callers.py ocppj [--plain] PORT        plain: without the extra "fast"
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import uuid
 from typing import Any, Callable, Dict
@@ -37,12 +39,36 @@ def bare(send: Callable[[str], Any], receive: Callable[[], Any]) -> Callable[[],
     return call
 
 
+class Reader:
+    """A thread that reads all the time: what hears the peer, whoever calls.
+
+    The text is handed over by releasing a lock that the caller waits for, the cheapest way there is: one wake-up.
+    """
+
+    def __init__(self, ws: websocket.WebSocket) -> None:
+        self._ws = ws
+        self._text: Any = ""
+        self._came = threading.Lock()
+        self._came.acquire()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def receive(self) -> Any:
+        """Return the next text."""
+        self._came.acquire()
+        return self._text
+
+    def _read(self) -> None:
+        while True:
+            self._text = self._ws.recv()
+            self._came.release()
+
+
 def caller(kind: str, port: str) -> Callable[[], Any]:
     """Connect; return what makes one call."""
     url = f"ws://127.0.0.1:{port}"
-    if kind == "websocket-client":
+    if kind in ("websocket-client", "reader-thread"):
         first = websocket.create_connection(f"{url}/CP", subprotocols=["ocpp1.6"])
-        return bare(first.send, first.recv)
+        return bare(first.send, first.recv if kind == "websocket-client" else Reader(first).receive)
     if kind == "simple-websocket":
         second = simple_websocket.Client.connect(f"{url}/CP", subprotocols=["ocpp1.6"])
         return bare(second.send, lambda: second.receive(timeout=10))

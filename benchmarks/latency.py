@@ -4,7 +4,9 @@
 
 The client's calls are Heartbeats to a server that does nothing but answer (ceiling.py), each in a process of its own;
 the server's are ClearCaches to the load generator. A bare round trip sends and receives text and reads the JSON, no
-more. ``ratio`` compares medians with the bare one on the library that is used.
+more. ``ratio`` compares medians with the bare one on the library that is used. A client that hears its peer at any
+time has a thread that reads, and wakes the caller: "read by a thread" is the bare library with such a thread, the
+floor for any client of this kind, and ``of the floor`` compares with it.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import List
 from harness import Child, Figures, Subject, add_ratio, chosen_from, load, measure, options, python, say, table
 from subjects import absent, ceilings, has_fast, node, ocpp, ours
 
-COLUMNS = {"p50": "p50 ms", "p99": "p99 ms", "ratio": "ratio (p50)"}
+COLUMNS = {"p50": "p50 ms", "p99": "p99 ms", "ratio": "ratio (p50)", "floor": "of the floor (p50)"}
 BARE_CLIENT = "bare websocket-client"
+THREAD_CLIENT = "bare websocket-client, read by a thread"
 BARE_SERVER = "bare simple-websocket"
 
 
@@ -23,6 +26,7 @@ def callers() -> List[Subject]:
     """Return the clients that are measured."""
     found = [
         Subject(BARE_CLIENT, python("callers.py", "websocket-client")),
+        Subject(THREAD_CLIENT, python("callers.py", "reader-thread")),
         Subject("bare simple-websocket", python("callers.py", "simple-websocket")),
         Subject("ocppj", python("callers.py", "ocppj", "--plain")),
     ]
@@ -54,6 +58,7 @@ def main() -> None:
     clients = chosen_from(callers(), chosen.only)
     results, failures = measure(clients, chosen.repeat, lambda subject: from_client(subject, times))
     add_ratio(results, "p50", BARE_CLIENT)
+    add_ratio(results, "p50", THREAD_CLIENT, "floor")
     say(table(f"### `client.call()`, {times:,} times", clients, results, COLUMNS))
     with node() as nodes:
         bare = Subject(BARE_SERVER, python("ceiling.py", "caller"))

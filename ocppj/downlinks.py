@@ -109,7 +109,7 @@ class Downlinks(Running):
                     self._fail(channel.id, ConnectionLost(f"the connection was {close}", message_id))
             self._dispatcher.delete_client(channel.id)
             for open_call in self._calls.take_over(connection):
-                message_id = open_call.future.message_id
+                message_id = open_call.message_id
                 open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
         if self._disconnected_client_handler is None and self._new_client_handler is None:
             self._take_leave(connection)  # which calls nobody: not worth a thread
@@ -183,5 +183,7 @@ class _Network:
         self._server = server
 
     def send(self, client_id: str, text: str) -> None:
+        server = self._server
+        connection = server._by_id.get(client_id) or server._connection_of(client_id)
         # Not waiting: it may be the timer's thread, or one that ended another request and has work of its own.
-        self._server._write(self._server._connection_of(client_id), text, wait=False)
+        server._write(connection, text, wait=False)

@@ -86,38 +86,39 @@ class Lane:
 
     def push(self, bundle: RequestBundle) -> None:
         """Queue ``bundle``, and send it if nothing is pending. Raises `NotRunning`, `QueueFull`."""
-        with self._lock:
-            closed = self._closed
+        closed = self._closed  # which is looked at again
         if not closed:
             self._queue.push(bundle)  # without the lock: a durable queue waits for the disk
             with self._lock:
-                closed = self._closed
-            if closed and self._queue.remove(bundle.message_id) is None:
-                return  # it was closed just now, and the request discarded with the others
-        if closed:
-            raise NotRunning("no requests are taken any more")
-        self.send_next()
+                closed, taken = self._closed, self._take()
+            if taken is not None:
+                self._send_on(taken)
+            if not closed or self._queue.remove(bundle.message_id) is None:
+                return  # or it was closed just now, and the request discarded with the others
+        raise NotRunning("no requests are taken any more")
 
     def send_next(self) -> None:
-        """Send the head of the queue, unless one is pending; one that cannot be written gives way to the next."""
-        failed: List[Tuple[RequestBundle, CallFailed]] = []
-        while True:
+        """Send the head of the queue, unless one is pending."""
+        with self._lock:
             bundle = self._take()
-            if bundle is None:
-                break
-            failure = self._send(bundle)
-            if failure is not None and self._release(bundle.message_id) is not None:
-                failed.append((bundle, failure))
-        # Only now: a callback that queues a request again finds the lane free, and not itself on the stack.
-        for bundle, failure in failed:
-            self._cancel(bundle, failure)
+        if bundle is not None:
+            self._send_on(bundle)
 
     def complete(self, message_id: str) -> bool:
         """Release the pending request, because its answer came, and send the next; return whether it was pending."""
-        if self._release(message_id) is None:
+        with self._lock:
+            pending = self._pending
+            if pending is not None and pending.message_id == message_id:
+                deadline, following = self._end(pending), self._take()
+            else:
+                pending = None
+        if pending is None:
             get_logger().warning("request %r is completed but not pending", message_id)
             return False
-        self.send_next()
+        if deadline is not None:
+            deadline.cancel()
+        if following is not None:
+            self._send_on(following)
         return True
 
     def retry(self, message_id: str, error: object) -> bool:
@@ -157,7 +158,7 @@ class Lane:
     def resume(self) -> None:
         """Await the pending request's answer anew, or send it again, or send the next request."""
         with self._lock:
-            pending, deadline = self._pending, None
+            pending, deadline, pauses = self._pending, None, self._pauses
             if pending is not None and self._paused and self._resend:
                 deadline = self._unsend(pending)
                 pending = None
@@ -169,7 +170,7 @@ class Lane:
             return
         unfit = self._check(pending) if self._check is not None else None
         if unfit is None:
-            self._arm(pending)
+            self._arm(pending, pauses, sent=True)
         else:
             self.cancel(pending.message_id, unfit)
 
@@ -196,29 +197,50 @@ class Lane:
             self._cancel(bundle, error(bundle.message_id))
 
     def _take(self) -> Optional[RequestBundle]:
-        """Make the next request pending and return it, or ``None`` when nothing is to be sent now."""
-        with self._lock:
-            if self._closed or self._paused or self._stalled or self._sending or self._pending is not None:
-                return None
-            bundle = self._queue.peek() if self._held is None else self._queue.find(self._may_overtake)
-            if bundle is not None:
-                self._pending = bundle
-                self._sending = True
-                self._state.add(bundle.message_id, bundle.call.payload)
-            return bundle
+        """Make the next request pending and return it, for `_send_on`; ``None`` if none may be sent now. Lock held."""
+        if self._pending is not None or self._sending or self._paused or self._stalled or self._closed:
+            return None
+        bundle = self._queue.peek() if self._held is None else self._queue.find(self._may_overtake)
+        if bundle is not None:
+            self._pending = bundle
+            self._sending = True
+            self._state.add(bundle.message_id, bundle.call.payload)
+        return bundle
 
     def _may_overtake(self, bundle: RequestBundle) -> bool:
         return self._retries is None or not self._retries.concerns(bundle.call)
+
+    def _send_on(self, bundle: RequestBundle) -> None:
+        """Send the request that was taken, and what is next by then; one that cannot be written gives way to the next.
+
+        Without the lock.
+        """
+        failed: List[Tuple[RequestBundle, CallFailed]] = []
+        following: Optional[RequestBundle] = bundle
+        while following is not None:
+            bundle = following
+            try:
+                failure = self._send(bundle)
+            except BaseException:
+                with self._lock:
+                    self._sending = False
+                raise
+            if failure is not None and self._release(bundle.message_id) is not None:
+                failed.append((bundle, failure))
+            with self._lock:
+                self._sending = False
+                following = self._take() if self._pending is None else None
+        # Only now: a callback that queues a request again finds the lane free, and not itself on the stack.
+        for bundle, failure in failed:
+            self._cancel(bundle, failure)
 
     def _send(self, bundle: RequestBundle) -> Optional[CallFailed]:
         """Write the request that was taken, if it is wanted still; return why it is to be canceled, if it is."""
         pauses = self._pauses
         try:
             unfit = self._check(bundle) if self._check is not None else None
-            if unfit is None:
-                self._arm(bundle)
-                if self._keep(bundle):
-                    self._write(bundle.data)
+            if unfit is None and self._arm(bundle, pauses):
+                self._write(bundle.data)
             return unfit
         except Exception as error:
             if self._queue.durable:
@@ -230,18 +252,6 @@ class Lane:
             failure = ConnectionLost(words, bundle.message_id, ErrorCode.INTERNAL_ERROR)
             failure.__cause__ = error
             return failure
-        finally:
-            with self._lock:
-                self._sending = False
-
-    def _keep(self, bundle: RequestBundle) -> bool:
-        """Tell whether the request just taken is to be written; a pause puts it back, to be sent after it."""
-        with self._lock:
-            if self._pending is not bundle:
-                return False
-            if self._paused:
-                self._unsend(bundle)
-            return not self._paused
 
     def _unsend(self, bundle: RequestBundle) -> Optional[Deadline]:
         """Make ``bundle``, which is pending, wait in the queue again; return the deadline to cancel. Lock held."""
@@ -316,27 +326,40 @@ class Lane:
             bundle = self._pending
             if bundle is None or not self._is_pending(message_id, pauses):
                 return None
-            deadline = self._unsend(bundle)
-            head = self._queue.peek()
-            if head is not None and head.message_id == message_id:
-                self._queue.pop()
-            else:
-                self._queue.remove(message_id)  # it overtook the head
+            deadline = self._end(bundle)
         if deadline is not None:
             deadline.cancel()
         return bundle
 
-    def _arm(self, bundle: RequestBundle) -> None:
-        with self._lock:
-            pauses = self._pauses
+    def _end(self, bundle: RequestBundle) -> Optional[Deadline]:
+        """Take ``bundle``, which is pending, out of the queue; return the deadline to cancel. Lock held."""
+        deadline = self._unsend(bundle)
+        head = self._queue.peek()
+        if head is not None and head.message_id == bundle.message_id:
+            self._queue.pop()
+        else:
+            self._queue.remove(bundle.message_id)  # it overtook the head
+        return deadline
+
+    def _arm(self, bundle: RequestBundle, pauses: int, sent: bool = False) -> bool:
+        """Set a deadline for ``bundle``, and tell whether it is wanted still.
+
+        ``pauses`` are those counted when it was decided to wait for its answer. A pause puts it back, to be sent after
+        it, unless it was ``sent``.
+        """
         deadline = self._timeouts.add(self._timeout(), partial(self._timed_out, bundle, pauses))
         with self._lock:
-            wanted = self._pending is bundle and not self._paused and self._pauses == pauses
-            if wanted:
-                deadline_before, self._deadline = self._deadline, deadline
-        unwanted = deadline_before if wanted else deadline
+            wanted = self._pending is bundle
+            unwanted: Optional[Deadline] = deadline
+            if wanted and self._paused:
+                wanted = sent
+                if not sent:
+                    self._unsend(bundle)
+            elif wanted and self._pauses == pauses:
+                unwanted, self._deadline = self._deadline, deadline
         if unwanted is not None:
             unwanted.cancel()
+        return wanted
 
     def _timed_out(self, bundle: RequestBundle, pauses: int) -> None:
         error = CallTimeout("Request timed out", bundle.message_id)

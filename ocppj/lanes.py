@@ -213,7 +213,7 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         self._network: Optional[NetworkServer] = None
         self._on_canceled: Optional[ServerCanceled] = None
         self._check: Optional[Callable[[str, RequestBundle], Optional[CallFailed]]] = None
-        self._lanes: Dict[str, Lane] = {}
+        self._lanes: Dict[str, Lane] = {}  # one of them is found without the lock
 
     def start(self) -> None:
         if self._network is None:
@@ -267,11 +267,10 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
             lane.cancel_all(partial(ConnectionLost, f"client {client_id!r} has disconnected"))
 
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:
-        with self._lock:
-            running, lane = self._running, self._lanes.get(client_id)
-        if not running:
-            raise NotRunning("the dispatcher is not running")
+        lane = self._lanes.get(client_id)
         if lane is None:
+            if not self.is_running():
+                raise NotRunning("the dispatcher is not running")
             raise UnknownClient(f"no client {client_id!r} is connected")
         try:
             lane.push(bundle)
@@ -281,14 +280,14 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
             raise
 
     def complete_request(self, client_id: str, message_id: str) -> bool:
-        lane = self._get_lane(client_id)
+        lane = self._lanes.get(client_id)
         return lane is not None and lane.complete(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        lane, bundle = self._get_lane(client_id), None
+        lane, bundle = self._lanes.get(client_id), None
         if lane is None and self.durable and self.is_running():
             bundle = self._queue_map.withdraw(client_id, message_id)  # else it would be sent when the client is back
-            lane = self._get_lane(client_id)  # it may be back since, and the request pending
+            lane = self._lanes.get(client_id)  # it may be back since, and the request pending
         if lane is not None and lane.cancel(message_id, error):
             return True
         if bundle is None:
@@ -313,10 +312,6 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
 
     def set_pending_request_state(self, state: ServerState) -> None:
         self._state = state
-
-    def _get_lane(self, client_id: str) -> Optional[Lane]:
-        with self._lock:
-            return self._lanes.get(client_id)
 
     def _forget(self, client_id: str) -> None:
         self._queue_map.remove(client_id)

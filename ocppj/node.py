@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import Any, ContextManager, Dict, Iterable, Optional, Sequence
+from typing import Any, ContextManager, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from .answering import Answering
-from .calls import CallFuture, OpenCall, OpenCalls
+from .calls import AwaitedCall, CallFuture, OpenCall, OpenCalls
 from .connection import Connection
 from .dialect import Dialect
 from .endpoint import Pending
@@ -102,36 +102,19 @@ class Node(Answering):
     # Sending requests
 
     def _send_request(
-        self, client_id: str, request: Payload, timeout: Optional[float], fragile: bool, signed: bool
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float],
+        fragile: bool,
+        signed: bool,
+        made: Optional[Dict[Dialect, Call]] = None,
     ) -> CallFuture[Any]:
-        """Check, encode and queue ``request``; see `Client.send_request`."""
-        check_timeout(timeout)
-        check_payload_given(request)
-        dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
-        connection = self._current(client_id) if fragile else None
-        call = self.create_call(request, dialect, client_id=client_id, signed=signed)
-        bundle = RequestBundle(call, call.to_json(), dialect.version)
-        future: CallFuture[Any] = CallFuture(call.unique_id, partial(self._give_up, client_id))
-        if not self._calls.add(client_id, OpenCall(request, future, connection)):
-            raise UsageError(f"a request with the id {call.unique_id!r} is waiting already")
-        if timeout is not None:
-            expiry = CallTimeout(f"no answer within {timeout} seconds", call.unique_id)
-            deadline = self._timeouts.add(timeout, partial(self._fail, client_id, expiry))
-            future.add_done_callback(lambda _: deadline.cancel())
-        try:
-            self._dispatch(client_id, bundle)
-        except BaseException as error:
-            open_call = self._calls.take(client_id, call.unique_id)
-            if open_call is not None:
-                open_call.fail(error)
-            raise
-        if fragile and (connection is None or self._current(client_id) is not connection):
-            # The connection was lost since it was looked at, perhaps before the call was there to be ended with it,
-            # or there was none: then nothing would end the call until there is one again.
-            self._fail(client_id, ConnectionLost("the connection was lost", call.unique_id))
-        elif future.done() and isinstance(future.exception(), CallFailed):
-            # It ended before it was queued: nobody could withdraw it then.
-            self._withdraw(client_id, call.unique_id, CallCanceled("the request had ended", call.unique_id))
+        """Check, encode and queue ``request``; see `Client.send_request`. ``made`` is as in `_prepare`."""
+        connection, bundle = self._prepare(client_id, request, timeout, signed, made)
+        future: CallFuture[Any] = CallFuture(bundle.message_id, partial(self._give_up, client_id))
+        call = OpenCall(request, future, connection if fragile else None)
+        self._queue(client_id, bundle, call, timeout, fragile)
         return future
 
     def _call(self, client_id: str, request: Payload, timeout: Optional[float], signed: bool) -> Any:
@@ -141,13 +124,74 @@ class Node(Answering):
             raise WouldDeadlock("call() where the connection is read or written: use send_request(), or a handler")
         if self._timeouts.is_firing():
             raise WouldDeadlock("call() on the thread that ends requests in time: use send_request()")
-        future = self._send_request(client_id, request, timeout, fragile=True, signed=signed)
+        connection, bundle = self._prepare(client_id, request, timeout, signed)
+        call = AwaitedCall(request, bundle.message_id, connection)
+        self._queue(client_id, bundle, call, timeout, fragile=True)
         try:
             with self._waiting():
-                return future.result()
+                return call.wait()
         except BaseException:
-            future.cancel()  # an interrupted wait leaves nothing behind; a future that ended is not touched
+            self._give_up(client_id, bundle.message_id)  # an interrupted wait leaves nothing behind
             raise
+
+    def _prepare(
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float],
+        signed: bool,
+        made: Optional[Dict[Dialect, Call]] = None,
+    ) -> Tuple[Optional[Connection], RequestBundle]:
+        """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue.
+
+        ``made`` has the CALLs of the same request to other peers, checked already; an id is all that this one lacks.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        if not isinstance(request, Payload):
+            raise UsageError(f"a request is an object of a message type, not {request!r}")
+        connection = self._current(client_id)
+        if connection is not None:
+            dialect = connection.dialect
+        else:
+            dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
+        known = made.get(dialect) if made is not None else None
+        if known is None:
+            call = self.create_call(request, dialect, client_id=client_id, signed=signed)
+            if made is not None:
+                made[dialect] = call
+        else:
+            call = Call(self._new_id(), known.action, request, known.wire_payload)
+        return connection, RequestBundle(call, call.to_json(), dialect.version)
+
+    def _queue(
+        self,
+        client_id: str,
+        bundle: RequestBundle,
+        call: Union[OpenCall, AwaitedCall],
+        timeout: Optional[float],
+        fragile: bool,
+    ) -> None:
+        """Note that ``call`` is open, and queue its request."""
+        message_id = bundle.message_id
+        if not self._calls.add(client_id, call):
+            raise UsageError(f"a request with the id {message_id!r} is waiting already")
+        if timeout is not None:
+            expiry = CallTimeout(f"no answer within {timeout} seconds", message_id)
+            call.expire_by(self._timeouts.add(timeout, partial(self._fail, client_id, expiry)))
+        try:
+            self._dispatch(client_id, bundle)
+        except BaseException as error:
+            if self._calls.take(client_id, message_id) is not None:
+                call.fail(error)
+            raise
+        if fragile and (call.connection is None or self._current(client_id) is not call.connection):
+            # The connection was lost since it was looked at, perhaps before the call was there to be ended with it,
+            # or there was none: then nothing would end the call until there is one again.
+            self._fail(client_id, ConnectionLost("the connection was lost", message_id))
+        elif call.unanswered:
+            # It ended before it was queued: nobody could withdraw it then.
+            self._withdraw(client_id, message_id, CallCanceled("the request had ended", message_id))
 
     def _send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
         """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
@@ -160,7 +204,7 @@ class Node(Answering):
         """Forget a request whose future was canceled."""
         open_call = self._calls.take(client_id, message_id)
         if open_call is not None:
-            open_call.future.set_running_or_notify_cancel()
+            open_call.give_up()
             self._withdraw(client_id, message_id, CallCanceled("the request was canceled", message_id))
 
     def _fail(self, client_id: str, error: CallFailed) -> None:
@@ -350,9 +394,3 @@ def check_timeout(timeout: Optional[float]) -> None:
         raise UsageError(f"a timeout is a number of seconds, not {timeout!r}")
     if timeout <= 0:
         raise CallTimeout(f"no answer within {timeout} seconds: nothing was sent")
-
-
-def check_payload_given(request: object) -> None:
-    """Raise `UsageError` for a request that is no message."""
-    if not isinstance(request, Payload):
-        raise UsageError(f"a request is an object of a message type, not {request!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
 from typing import Callable, Deque, Dict, List, Optional
 
 from .errors import QueueFull
@@ -18,21 +17,24 @@ __all__ = ["Decoder", "FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "Reque
 Decoder = Callable[[str, str], Call]
 
 
-@dataclass(frozen=True, eq=False)
 class RequestBundle:
     """A request ready to be sent: the CALL and its text, encoded once, for one OCPP version ("1.6", "2.0.1", "2.1").
 
-    A queue that outlives the process keeps the version, because the text cannot be read without it.
+    A queue that outlives the process keeps the version, because the text cannot be read without it. Nothing of a
+    bundle changes: threads share it.
     """
 
-    call: Call
-    data: str
-    version: str = ""
+    __slots__ = ("call", "data", "message_id", "version")
 
-    @property
-    def message_id(self) -> str:
-        """The id of the CALL."""
-        return self.call.unique_id
+    def __init__(self, call: Call, data: str, version: str = "") -> None:
+        self.call = call
+        self.data = data
+        self.version = version
+        #: The id of the CALL.
+        self.message_id = call.unique_id
+
+    def __repr__(self) -> str:
+        return f"RequestBundle({self.call!r}, {self.data!r}, {self.version!r})"
 
 
 class RequestQueue(ABC):
@@ -135,9 +137,10 @@ class FIFOClientQueue(RequestQueue):
     def push(self, bundle: RequestBundle) -> None:
         """Add ``bundle`` at the end. Raises `QueueFull` when the queue holds ``capacity`` requests."""
         with self._lock:
-            if self._full():
-                raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
-            self._bundles.append(bundle)
+            if len(self._bundles) < self._capacity or not self._capacity:
+                self._bundles.append(bundle)
+                return
+        raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
 
     def peek(self) -> Optional[RequestBundle]:
         """Return the head, or ``None``."""
@@ -171,15 +174,12 @@ class FIFOClientQueue(RequestQueue):
     def is_full(self) -> bool:
         """Tell whether the queue holds ``capacity`` requests."""
         with self._lock:
-            return self._full()
+            return 0 < self._capacity <= len(self._bundles)
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing in the queue."""
         with self._lock:
             return not self._bundles
-
-    def _full(self) -> bool:
-        return self._capacity > 0 and len(self._bundles) >= self._capacity
 
 
 class ServerQueueMap(ABC):

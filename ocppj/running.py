@@ -57,7 +57,7 @@ class Running(Node):
 
     def _fail_calls(self) -> None:
         for open_call in self._calls.take_all():
-            open_call.fail(Stopped(f"{self} was stopped", open_call.future.message_id))
+            open_call.fail(Stopped(f"{self} was stopped", open_call.message_id))
 
     def _stop_transport(self) -> None:
         """Have the transport close every connection."""

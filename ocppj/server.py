@@ -18,6 +18,7 @@ from typing import (
 from .access import Admitting
 from .calls import CallFuture
 from .clock import Clock, SystemClock
+from .dialect import Dialect
 from .dispatcher import ServerDispatcher
 from .downlinks import Downlinks
 from .errors import (
@@ -34,6 +35,7 @@ from .errors import (
 from .handlers import check_callable
 from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultServerDispatcher
+from .messages import Call
 from .options import Options
 from .payloads import Payload, Request
 from .profile import Profile
@@ -252,10 +254,12 @@ class Server(Admitting, Downlinks):
             raise NotRunning("the server is not started")
         if isinstance(client_ids, str):
             raise UsageError("client_ids is a sequence of ids, not one text")
+        fragile = not self._dispatcher.durable
         futures = {}
+        made: Dict[Dialect, Call] = {}  # it is encoded and checked once for each version
         for client_id in self.client_ids() if client_ids is None else dict.fromkeys(client_ids):
             try:
-                future = self.send_request(client_id, request, timeout)
+                future = self._send_request(client_id, request, timeout, fragile, False, made)
             except (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning) as error:
                 future = CallFuture("", lambda message_id: None)
                 future.set_exception(error)

@@ -32,6 +32,8 @@ _LONGEST = 86_400.0
 class Deadline:
     """A callback that will run unless it is canceled."""
 
+    __slots__ = ("_owner", "callback", "due", "duration")
+
     def __init__(self, owner: "Timeouts", duration: float, due: float, callback: Callable[[], None]) -> None:
         self._owner = owner
         self.duration = duration
@@ -41,7 +43,13 @@ class Deadline:
     def cancel(self) -> None:
         """Keep the callback from running, if it has not begun."""
         self.callback = None  # for one that has run out already, behind others that are being called
-        self._owner._remove(self)
+        queues = self._owner._queues
+        with self._owner._lock:
+            queue = queues.get(self.duration)
+            if queue is not None:
+                queue.pop(self, None)
+                if not queue:
+                    del queues[self.duration]
 
 
 class _Alarm:
@@ -73,7 +81,10 @@ class Timeouts:
         with self._lock:
             if self._stopped:
                 return deadline
-            self._queues.setdefault(duration, OrderedDict())[deadline] = None
+            queue = self._queues.get(duration)
+            if queue is None:
+                queue = self._queues[duration] = OrderedDict()
+            queue[deadline] = None
             armed = self._alarm is not None and self._alarm.due <= deadline.due + _CLOSE_ENOUGH
         if not armed:
             self._arm()
@@ -106,14 +117,6 @@ class Timeouts:
         end = self._clock.monotonic() + timeout
         for handle in handles:
             handle.join(max(0.0, end - self._clock.monotonic()))
-
-    def _remove(self, deadline: Deadline) -> None:
-        with self._lock:
-            queue = self._queues.get(deadline.duration)
-            if queue is not None:
-                queue.pop(deadline, None)
-                if not queue:
-                    del self._queues[deadline.duration]
 
     def _arm(self) -> None:
         """See that the timer is armed for the earliest deadline."""

@@ -143,7 +143,7 @@ class Uplink(Running):
                 self._end = close
                 self._ended.set()
         for open_call in open_calls:
-            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.future.message_id))
+            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.message_id))
 
     def _suspend(self, connection: Optional[Connection], reason: object) -> None:
         """Keep requests back until the connection is regained; those of `call` over it end now."""
@@ -154,7 +154,7 @@ class Uplink(Running):
             self._dispatcher.resume()
 
     def _send_text(self, text: str) -> None:
-        connection = self._connection_of(self.id)
+        connection = self._connection or self._connection_of(self.id)
         try:
             self._write(connection, text, wait=False)  # on whatever thread ended the request before
         except TransportError as error:
@@ -212,7 +212,4 @@ class _Network:
     """Where the dispatcher writes: the client's present connection, with its observers."""
 
     def __init__(self, client: Uplink) -> None:
-        self._client = client
-
-    def send(self, text: str) -> None:
-        self._client._send_text(text)
+        self.send = client._send_text

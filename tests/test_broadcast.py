@@ -61,6 +61,24 @@ def test_a_client_of_another_version_gets_nothing(fleet, make_client):
     assert newer.is_connected()
 
 
+def test_it_is_encoded_once_for_each_version(fleet, make_client, monkeypatch):
+    request = v16.DataTransferRequest(vendor_id="V")
+    for number in range(2):
+        make_client(identity=f"CP_201_{number}", profiles=v201.PROFILES).connect(fleet.url)
+    eventually(lambda: len(fleet.client_ids()) == 22)
+    made, create_call = [], fleet.create_call
+
+    def counted(request, dialect, **options):
+        made.append(dialect.version)
+        return create_call(request, dialect, **options)
+
+    monkeypatch.setattr(fleet, "create_call", counted)
+    futures = fleet.broadcast(request)
+    assert sorted(made) == ["1.6", "2.0.1", "2.0.1"], "what a version does not have is found out each time"
+    assert sum(isinstance(future.exception(seconds(10)), UnsupportedFeature) for future in futures.values()) == 2
+    assert len({future.message_id for future in futures.values() if future.message_id}) == 20
+
+
 def test_a_request_that_is_wrong_is_raised(fleet):
     with pytest.raises(ValidationError):
         fleet.broadcast(v16.ResetRequest(type="Gentle"))

@@ -1,17 +1,19 @@
 """Open calls and their futures: each ends once."""
 
+import gc
 import sys
 import threading
-from concurrent.futures import CancelledError
+import weakref
+from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from functools import partial
 
 import pytest
 
-from ocppj import CallFuture, OCPPError, Server, Stopped, v16
-from ocppj.calls import OpenCall, OpenCalls
+from ocppj import CallFuture, CallTimeout, OCPPError, Server, Stopped, v16
+from ocppj.calls import AwaitedCall, OpenCall, OpenCalls
 from ocppj.ws.memory import MemoryNetwork
-from tests.helpers import seconds
+from tests.helpers import Recorder, seconds
 
 
 def make(message_id="1", connection=None, withdraw=lambda message_id: None):
@@ -42,6 +44,106 @@ def test_a_canceled_future_is_withdrawn_and_stays_canceled(end):
     end(call)
     with pytest.raises(CancelledError):
         call.future.result(0)
+
+
+def test_who_waits_for_several_futures_hears_of_a_canceled_one():
+    """Though it was taken by who answers it, when it was canceled."""
+    call, other = make("7"), make("8")
+    assert call.future.cancel()
+    call.answer("x")
+    other.answer("y")
+    assert wait([call.future, other.future], seconds(10)).not_done == set()
+
+
+def awaited(message_id="1"):
+    return AwaitedCall("request", message_id)
+
+
+def waited_for(call):
+    """Have a thread wait for ``call``; return what records the end."""
+    ends = Recorder()
+
+    def run():
+        try:
+            ends(call.wait())
+        except Exception as error:
+            ends(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return ends
+
+
+def test_an_awaited_call_carries_the_answer_whenever_it_comes():
+    before, after = awaited(), awaited()
+    before.answer("response")
+    assert before.wait() == "response"
+    ends = waited_for(after)
+    after.answer("response")
+    assert ends.wait(1) == [("response",)]
+
+
+def test_an_awaited_call_carries_the_error_whenever_it_comes():
+    before, after, error = awaited(), awaited(), Stopped("x")
+    before.fail(error)
+    with pytest.raises(Stopped) as caught:
+        before.wait()
+    assert caught.value is error
+    ends = waited_for(after)
+    after.fail(error)
+    assert ends.wait(1) == [(error,)]
+
+
+def test_nothing_holds_the_error_of_an_awaited_call():
+    """Its traceback has the frames that waited: there is no circle that waits for a collection."""
+
+    def fail():
+        call = awaited()
+        call.fail(Stopped("x"))
+        try:
+            call.wait()
+        except Stopped as error:
+            return weakref.ref(error)
+
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
+
+
+class Cancelable:
+    canceled = 0
+
+    def cancel(self):
+        self.canceled += 1
+
+
+@pytest.mark.parametrize("kind", [make, awaited])
+@pytest.mark.parametrize(
+    "end", [lambda call: call.answer("x"), lambda call: call.fail(Stopped("x")), lambda call: call.give_up()]
+)
+def test_the_deadline_of_a_call_goes_with_it(kind, end):
+    before, after = Cancelable(), Cancelable()
+    call, late = kind(), kind()
+    if kind is make:
+        call.future.cancel()
+        late.future.cancel()
+    call.expire_by(before)
+    assert not before.canceled
+    end(call)
+    assert before.canceled
+    end(late)
+    late.expire_by(after)
+    assert after.canceled
+
+
+@pytest.mark.parametrize("kind", [make, awaited])
+def test_a_call_knows_whether_the_peer_ended_it(kind):
+    answered, refused, failed = kind(), kind(), kind()
+    answered.answer("x")
+    refused.fail(OCPPError("GenericError"))
+    failed.fail(CallTimeout("x"))
+    assert [call.unanswered for call in (answered, refused, failed)] == [False, False, True]
 
 
 def test_calls_are_taken_once():

@@ -114,6 +114,18 @@ def test_paused_and_resumed_between_taking_and_writing_is_written_once(harness):
     assert harness.canceled == ["1"], "the deadline of the resume counts"
 
 
+def test_paused_again_while_it_resumes_is_not_written_twice(harness):
+    """What was sent before the first pause is on the wire, whatever comes while its answer is awaited anew."""
+    harness.push("1")
+    harness.lane.pause()
+    harness.once(harness.lane.pause)
+    harness.lane.resume()
+    assert harness.lane.is_paused()
+    harness.lane.resume()
+    assert harness.network.sent == ["1"]
+    assert harness.lane.complete("1")
+
+
 def test_closed_between_taking_and_writing_is_not_written(harness):
     discarded = []
     harness.once(lambda: discarded.extend(harness.lane.close()))

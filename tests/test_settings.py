@@ -55,7 +55,8 @@ def test_ids_are_random_uuids():
     endpoint = Endpoint(v16.PROFILES)
     ids = {endpoint.create_call(v16.HeartbeatRequest()).unique_id for _ in range(100)}
     assert len(ids) == 100
-    assert all(uuid.UUID(each).version == 4 and len(each) == 36 for each in ids)
+    assert all(uuid.UUID(each).version == 4 and str(uuid.UUID(each)) == each for each in ids)
+    assert all(uuid.UUID(each).variant == uuid.RFC_4122 for each in ids)
 
 
 def test_the_generator_is_called_for_each_new_call():

@@ -113,17 +113,16 @@ def test_a_call_is_not_sent_again_for_it_ends_with_its_connection(make, raw_serv
     assert raw_server.receive()[1] == future.message_id
 
 
-def test_a_call_ends_though_the_connection_went_between_two_looks_at_it(make, raw_server, clock, monkeypatch):
+def test_a_call_ends_though_the_connection_went_after_it_was_looked_at(make, raw_server, clock, monkeypatch):
     client = connect(make(), raw_server)
-    dialect_of = client._dialect_of
+    create_call = client.create_call
 
-    def lost_after_the_first_look(client_id):
-        dialect = dialect_of(client_id)
+    def lost_meanwhile(*arguments, **options):
         lose(raw_server, clock)
         eventually(lambda: not client.is_connected())
-        return dialect
+        return create_call(*arguments, **options)
 
-    monkeypatch.setattr(client, "_dialect_of", lost_after_the_first_look)
+    monkeypatch.setattr(client, "create_call", lost_meanwhile)
     ends = Recorder()
 
     def call():

@@ -34,11 +34,18 @@ class Moved(Exception):
 
 
 class _Seat:
-    """The jobs of one source. A thread runs them while there are any to come."""
+    """The jobs of one source. A thread runs them while there are any to come.
+
+    It waits for the `bell`, a lock that is released once for each time that it was found idle, after the lock of the
+    seat. (A condition would be notified with that lock held, and the thread woken twice: the second time to get it.)
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.changed = threading.Condition()
+        self.changed = threading.Lock()  # guards what follows
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.idle = False  # the thread waits for the bell, or is about to
         self.jobs: Deque[Tuple[Job, bool]] = deque()  # (job, whether it was submitted while the source finished)
         self.thread: Optional[threading.Thread] = None
         self.finishing = False
@@ -51,19 +58,32 @@ class _Seat:
 
     def run(self) -> None:
         while True:
+            job = None
             with self.changed:
                 self.running = False
-                while not self.jobs and not self.finished and not self.dismissed:
-                    self.changed.wait()  # woken by every submit, and surely by the end of the source
-                if not self.jobs:
+                if self.jobs:
+                    job, _ = self.jobs.popleft()
+                    self.running = True
+                elif self.finished or self.dismissed:
                     self.thread = None
                     return
-                job, _ = self.jobs.popleft()
-                self.running = True
+                else:
+                    self.idle = True
+            if job is None:
+                self.bell.acquire()  # rung by every submit, and surely at the end of the source
+                continue
             try:
                 job()
             except BaseException:  # SystemExit too: it would end this thread, and nobody would hear of it
                 get_logger().exception("%s: a job failed", self.name)
+            del job
+
+    def wake(self) -> None:
+        """Have the thread look again."""
+        with self.changed:
+            idle, self.idle = self.idle, False
+        if idle:
+            self.bell.release()
 
     def discard(self) -> int:
         """Forget the jobs not begun, except those of the finish; return how many."""
@@ -77,7 +97,7 @@ class _Seat:
         """Let the thread end before the source does."""
         with self.changed:
             self.dismissed = True
-            self.changed.notify_all()
+        self.wake()
 
     def move(self, source: Source, seat: SharedSeat) -> bool:
         """Give ``source`` the new ``seat``, and that the jobs not begun; false if it must stay for now."""
@@ -126,7 +146,7 @@ class ThreadPerConnection(Readers):
     def submit(self, source: Source, job: Job) -> None:
         """Give ``job`` to the dispatcher thread of ``source``, starting it if need be."""
         seat = self._seat(source)
-        thread = None
+        thread, idle = None, False
         with seat.changed:
             if seat.moved:
                 raise Moved
@@ -136,7 +156,9 @@ class ThreadPerConnection(Readers):
                 if seat.thread is None:
                     name = f"ocppj-dispatcher-{seat.name}"
                     thread = seat.thread = threading.Thread(target=seat.run, name=name, daemon=True)
-                seat.changed.notify()
+                idle, seat.idle = seat.idle, False
+        if idle:
+            seat.bell.release()
         if discarded:
             get_logger().info("%s: stopping, a job is discarded", seat.name)
         if thread is not None:
@@ -266,7 +288,7 @@ class ThreadPerConnection(Readers):
             _cancel(timer)
             with seat.changed:
                 seat.finishing, seat.finished = False, True
-                seat.changed.notify_all()
+            seat.wake()
             with self._lock:
                 self._seats.discard(seat)
 

@@ -244,6 +244,26 @@ def test_jobs_from_many_threads_run_one_at_a_time(readers):
     eventually(lambda: len(ran) == 800)
 
 
+def test_a_dispatcher_that_was_idle_is_woken_by_each_job(readers):
+    """Two threads submit, each when its last job has run: now and then both find it idle, or neither."""
+    source, ran = FakeSource(), []
+    readers.add(source)
+
+    def submit():
+        for _ in range(500):
+            done = threading.Event()
+            readers.submit(source, done.set)
+            ran.append(done.wait(seconds(10)))
+
+    threads = [threading.Thread(target=submit, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds(30))
+    assert ran == [True] * 1000
+    source.end.set()
+
+
 def test_waiting_is_nothing_where_no_handler_runs(readers):
     with readers.waiting():
         pass
