@@ -7,11 +7,20 @@ import io
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .safesocket import SafeSocket
 
-__all__ = ["BadRequest", "Headers", "RequestHead", "parse_request", "parse_retry_after", "read_head", "refusal"]
+__all__ = [
+    "BadRequest",
+    "Headers",
+    "RequestHead",
+    "parse_request",
+    "parse_retry_after",
+    "read_head",
+    "refusal",
+    "split_tokens",
+]
 
 _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
@@ -59,9 +68,14 @@ class Headers(Mapping[str, str]):
         hidden = {name: "..." if "authorization" in name else value for name, value in self._fields.items()}
         return f"Headers({hidden})"
 
-    def tokens(self, name: str) -> "list[str]":
+    def tokens(self, name: str) -> List[str]:
         """Return the parts of a comma-separated field."""
-        return [token.strip() for token in self.get(name, "").split(",") if token.strip()]
+        return split_tokens(self._fields.get(name.lower(), ""))
+
+
+def split_tokens(value: str) -> List[str]:
+    """Return the parts of a comma-separated field."""
+    return [part for part in map(str.strip, value.split(",")) if part]
 
 
 @dataclass(frozen=True)

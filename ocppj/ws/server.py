@@ -7,8 +7,12 @@ succeed finds the server ready for him, and what the handler sends goes out afte
 
 simple-websocket runs without its thread. Ours gives it what was read, in slices small enough that an inflated slice
 (at most about 4 MB) can be counted before the next is inflated, and takes the messages out of its input buffer. Of
-its private parts that uses ``ws`` (the wsproto connection), ``_handle_events``, ``incoming_message``,
+its private parts that uses ``ws`` (the wsproto connection), ``handshake``, ``_handle_events``, ``incoming_message``,
 ``input_buffer``, ``close_reason`` and ``close_message``; ``tests/ws/test_ws_pins.py`` holds them.
+
+The request was parsed and judged by us, so that simple-websocket need not have it parsed once more by h11 to answer
+it: that took a third of a handshake, and left 5 kB behind. The 101 response is made here (`_accept`), and the frames
+after it are read and written by a `wsproto.connection.Connection`, which is what wsproto itself goes on with.
 """
 
 from __future__ import annotations
@@ -17,15 +21,19 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from simple_websocket.ws import LocalProtocolError, Ping  # type: ignore[import-untyped,unused-ignore]
+from wsproto.connection import Connection, ConnectionType
+from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.handshake import server_extensions_handshake
+from wsproto.utilities import generate_accept_token
 
 from ..errors import TransportError
 from .extensions import choose_deflate
 from .handshake import Accepted, websocket_headers
-from .httpwire import BadRequest, Headers, parse_request, read_head
+from .httpwire import BadRequest, parse_request, read_head, split_tokens
 from .limits import Handshake
 from .listening import Listening, ListeningServer
 from .options import check_positive
@@ -49,20 +57,48 @@ class _NoThread:
         """Do nothing: our readers read."""
 
 
+class _NoEvent:
+    """What simple-websocket sets instead of an event."""
+
+    def set(self) -> None:
+        """Do nothing: nobody waits."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+def _no_event() -> _NoEvent:
+    return _NO_EVENT
+
+
 class _Protocol(simple_websocket.Server):  # type: ignore[misc]
-    """simple-websocket's server side of one connection."""
+    """simple-websocket's server side of one connection, whose request was judged and is answered elsewhere."""
 
-    def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str]) -> None:
-        self._chosen = subprotocol
-        environ: Dict[str, Any] = {"HTTP_" + name.upper().replace("-", "_"): text for name, text in fields.items()}
-        environ.update(
-            {"HTTP_HOST": "ocppj", "HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade", "werkzeug.socket": sock}
-        )
-        super().__init__(environ, thread_class=_NoThread)
+    def __init__(self, sock: SafeSocket, extensions: List[Extension]) -> None:
+        super().__init__({"werkzeug.socket": sock}, thread_class=_NoThread, event_class=_no_event)
+        self.ws = Connection(ConnectionType.SERVER, extensions)
+        del self.environ, self.thread
 
-    def choose_subprotocol(self, request: Any) -> Optional[str]:
-        """Return what was decided before."""
-        return self._chosen
+    def handshake(self) -> None:
+        """Do nothing."""
+        self.connected = True
+
+
+def _accept(key: str, subprotocol: Optional[str], deflate: Optional[str]) -> Tuple[bytes, List[Extension]]:
+    """Return the 101 response (RFC 6455 section 4.2.2) and the extensions that it promises."""
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Accept: " + generate_accept_token(key.encode("ascii")).decode("ascii"),
+    ]
+    if subprotocol is not None:
+        lines.append("Sec-WebSocket-Protocol: " + subprotocol)
+    extensions: List[Extension] = [] if deflate is None else [PerMessageDeflate()]
+    accepted = server_extensions_handshake([deflate], extensions) if deflate is not None else None
+    if accepted is not None:
+        lines.append("Sec-WebSocket-Extensions: " + accepted.decode("ascii"))
+    return "\r\n".join([*lines, "", ""]).encode("ascii"), extensions
 
 
 class _ServerWire(SocketWire):
@@ -70,10 +106,14 @@ class _ServerWire(SocketWire):
 
     library_errors = (simple_websocket.ConnectionClosed, LocalProtocolError)
 
-    def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str], max_size: int) -> None:
+    def __init__(
+        self, sock: SafeSocket, key: str, subprotocol: Optional[str], deflate: Optional[str], max_size: int
+    ) -> None:
         super().__init__(sock)
         self._max_size = max_size
-        self._ws = _Protocol(sock, fields, subprotocol)
+        response, extensions = _accept(key, subprotocol, deflate)
+        self._ws = _Protocol(sock, extensions)
+        sock.send(response)
         sock.settimeout(0)
 
     def receive(self) -> Iterator[Event]:
@@ -145,15 +185,6 @@ class _ServerWire(SocketWire):
         return TransportError("the connection is closed")
 
 
-def _narrow_extensions(fields: Dict[str, str]) -> None:
-    """Leave of the extensions offered the one that simple-websocket can be given, if there is one."""
-    name = "Sec-WebSocket-Extensions"
-    offer = choose_deflate(Headers(fields.items()).tokens(name))
-    fields.pop(name, None)
-    if offer is not None:
-        fields[name] = offer
-
-
 class WebSocketServer(ListeningServer):
     """A `base.Server` that listens on a TCP port.
 
@@ -210,11 +241,11 @@ class WebSocketServer(ListeningServer):
         head = parse_request(read_head(sock, self._max_header_size, deadline))
         self._settle(run, handshake)
         fields = websocket_headers(head, self._compression)
-        _narrow_extensions(fields)
         accepted = self._admit(run, head.target, head.headers, handshake.address, sock.getpeercert())
         sock.cork()
         try:
-            wire = _ServerWire(sock, fields, accepted.subprotocol, self._max_message_size)
+            deflate = choose_deflate(split_tokens(fields.get("Sec-WebSocket-Extensions", "")))
+            wire = _ServerWire(sock, fields["Sec-WebSocket-Key"], accepted.subprotocol, deflate, self._max_message_size)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:
