@@ -7,7 +7,7 @@ import io
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .safesocket import SafeSocket
 
@@ -26,10 +26,7 @@ _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STRAY = re.compile(rb"\r(?!\n)|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
 # A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it.
-_FIELD = re.compile(
-    r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*"
-    r"((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)"
-)
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # what http.client takes
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
@@ -94,15 +91,26 @@ class RequestHead:
     headers: Headers
 
 
-def read_head(sock: SafeSocket, limit: int, deadline: float) -> bytes:
+def read_head(
+    sock: SafeSocket, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None
+) -> bytes:
     """Read to the empty line that ends a head, and leave what follows it in the socket.
+
+    ``before_waiting`` is called when not all of it is there yet.
 
     Raises `BadRequest` (431) beyond ``limit`` bytes, ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer
     ends before, ``OSError``.
     """
     data = bytearray()
     while True:
-        chunk = sock.recv(4096, deadline)
+        try:
+            sock.settimeout(None if before_waiting is None else 0)
+            chunk = sock.recv(4096, deadline)
+        except BlockingIOError:
+            assert before_waiting is not None
+            before_waiting()
+            before_waiting = None
+            continue
         if not chunk:
             raise EOFError("the peer ended the connection during the handshake")
         start = max(0, len(data) - len(_END) + 1)
@@ -143,7 +151,7 @@ def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
     fields = []
     for line in lines[:-2]:
         field = _FIELD.fullmatch(line)
-        if field is None:
+        if field is None or line.endswith((" ", "\t")):
             return None
         fields.append((field.group(1), field.group(2)))
     return fields

@@ -1,9 +1,9 @@
 """The central system's WebSocket server: simple-websocket behind a listening socket.
 
-Theory of operation. ``ocppj-accept`` accepts; each connection has its TLS and HTTP handshake on a thread of its own,
-under one deadline. A client that is let in becomes a channel *before* it hears of it: the 101 response is kept back
-(`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the handshake
-succeed finds the server ready for him, and what the handler sends goes out after the 101.
+Theory of operation. ``ocppj-accept`` accepts; TLS and HTTP handshake of a connection happen on another thread (see
+`greeters`), under one deadline. A client that is let in becomes a channel *before* it hears of it: the 101 response is
+kept back (`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the
+handshake succeed finds the server ready for him, and what the handler sends goes out after the 101.
 
 simple-websocket runs without its thread. Ours gives it what was read, in slices small enough that an inflated slice
 (at most about 4 MB) can be counted before the next is inflated, and takes the messages out of its input buffer. Of
@@ -237,8 +237,10 @@ class WebSocketServer(ListeningServer):
         """Lead a connection to its channel; return whether it has one."""
         deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
-        sock.handshake(deadline)
-        head = parse_request(read_head(sock, self._max_header_size, deadline))
+        if self._ssl_context is not None:
+            run.greeters.step_aside()
+            sock.handshake(deadline)
+        head = parse_request(read_head(sock, self._max_header_size, deadline, run.greeters.step_aside))
         self._settle(run, handshake)
         fields = websocket_headers(head, self._compression)
         accepted = self._admit(run, head.target, head.headers, handshake.address, sock.getpeercert())
