@@ -117,7 +117,6 @@ class ListeningServer(ServerCore):
             secure = self._ssl_context is not None
             return b"" if secure else refusal(refusal_.status, refusal_.reason, refusal_.headers)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setblocking(False)
         if self._ssl_context is not None:
             raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         sock = SafeSocket(raw, write_timeout=self._write_timeout)
