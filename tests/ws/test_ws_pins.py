@@ -2,10 +2,13 @@
 
 import inspect
 
+import pytest
 import simple_websocket
 import websocket
 from simple_websocket.ws import LocalProtocolError, Ping
+from wsproto.connection import Connection, ConnectionType
 
+from ocppj.ws.server import _accept
 from tests.ws.support import close_frame, frame
 
 
@@ -67,6 +70,48 @@ def test_it_answers_while_it_is_made_and_starts_only_our_thread():
     assert server.connected
     assert NoThread.made == made + 1
     assert b"permessage-deflate" in make("permessage-deflate")[1]
+
+
+class BareServer(simple_websocket.Server):
+    def handshake(self):
+        self.connected = True
+
+
+class NoEvent:
+    def set(self):
+        pass
+
+
+def test_it_goes_on_where_another_has_led_the_handshake():
+    server = BareServer({"werkzeug.socket": Pipe()}, thread_class=NoThread, event_class=NoEvent)
+    assert server.sock.sent == b""
+    server.ws = Connection(ConnectionType.SERVER, [])
+    del server.environ, server.thread
+    assert feed(server, frame(1, b"one") + frame(9, b"p"))
+    assert server.input_buffer == ["one"]
+    assert server.sock.sent == frame(10, b"p", masked=False)
+    server.send("two")
+    assert server.sock.sent.endswith(frame(1, b"two", masked=False))
+    assert not feed(server, close_frame(1000))
+    assert server.ws.state.name == "CLOSED"
+
+
+@pytest.mark.parametrize("subprotocol", [None, "ocpp1.6"])
+@pytest.mark.parametrize("deflate", [None, "permessage-deflate", "permessage-deflate; client_max_window_bits=10"])
+def test_our_answer_to_the_upgrade_is_what_the_library_gives(subprotocol, deflate, monkeypatch):
+    monkeypatch.setattr(Server, "choose_subprotocol", lambda self, request: subprotocol)
+    server, theirs = make(deflate)
+    ours, extensions = _accept("AQIDBAUGBwgJCgsMDQ4PEA==", subprotocol, deflate)
+    assert fields(ours) == fields(theirs)
+    assert [each.enabled() for each in extensions] == ([] if deflate is None else [True])
+
+
+def fields(head):
+    """Return the status line of a head and its fields, in order of their names."""
+    first, *lines, end, after = head.decode("ascii").split("\r\n")
+    assert (end, after) == ("", "")
+    parts = [line.partition(":") for line in lines]
+    return first.rstrip(), sorted((name.lower(), value.strip()) for name, _, value in parts)
 
 
 def test_messages_land_in_the_input_buffer():
