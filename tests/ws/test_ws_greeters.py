@@ -59,12 +59,12 @@ def test_those_who_need_not_wait_share_a_thread_and_keep_their_order(greeters):
     first, greeted = Waiting(greeters, aside=False), Recorder()
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
-    for number in range(100):
+    for number in range(20):
         greeters.submit(str(number), lambda number=number: greeted(number, threading.current_thread()))
     assert greeted.calls == []
     first.go.set()
-    calls = greeted.wait(100)
-    assert [number for number, _ in calls] == list(range(100))
+    calls = greeted.wait(20)
+    assert [number for number, _ in calls] == list(range(20))
     assert len({thread for _, thread in calls}) == 1
 
 
@@ -101,6 +101,43 @@ def test_who_stands_in_line_is_greeted_when_the_one_before_steps_aside(greeters)
     aside.set()
     assert greeted.wait(2) == [("second",), ("third",)]
     over.set()
+
+
+def test_who_brings_guests_too_fast_waits_for_half_of_the_line(greeters, monkeypatch):
+    monkeypatch.setattr(module, "_LINE", 4)
+    monkeypatch.setattr(module, "_MOMENT", seconds(60))
+    first, brought, greeted = Waiting(greeters, aside=False), Recorder(), Recorder()
+
+    def bring():
+        for _ in range(40):
+            greeters.submit("next", greeted)
+            brought(len(greeters._line))
+
+    greeters.submit("first", first)
+    assert first.begun.wait(seconds(10))
+    bringing = threading.Thread(target=bring)
+    bringing.start()
+    brought.wait(4)
+    bringing.join(0.05)
+    assert [length for (length,) in brought.calls] == [1, 2, 3, 4]
+    first.go.set()
+    greeted.wait(40)
+    bringing.join(seconds(10))
+    assert not bringing.is_alive()
+    assert max(length for (length,) in brought.calls) <= 4
+
+
+def test_who_brings_guests_waits_no_longer_than_a_moment(greeters, monkeypatch):
+    monkeypatch.setattr(module, "_LINE", 2)
+    monkeypatch.setattr(module, "_MOMENT", 0.01)
+    first, greeted = Waiting(greeters, aside=False), Recorder()
+    greeters.submit("first", first)
+    assert first.begun.wait(seconds(10))
+    for _ in range(5):
+        greeters.submit("next", greeted)
+    assert len(greeters._line) == 5
+    first.go.set()
+    greeted.wait(5)
 
 
 def test_threads_rest_and_are_used_again(greeters, monkeypatch):
