@@ -25,7 +25,7 @@ class Connection:
         self.client_id = client_id
         self.channel = channel
         self.dialect = dialect
-        self.left = threading.Event()  # the connection has ended, and its last handler too
+        self.left: Optional[threading.Event] = None  # made at the end of the connection; set after its last handler
         self._lock = threading.Lock()
         self._unanswered: Dict[str, Call] = {}
         self.bad_in_a_row = 0  # touched by the reading thread alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Callable, ContextManager, Dict, Iterable, Optional, Sequence
 
 from .connection import Connection
@@ -87,7 +88,8 @@ class Downlinks(Running):
 
     def _welcome(self, connection: Connection, leaving: Optional[Connection]) -> None:
         """Call the new-client handler, after the disconnected-client handler of the connection before."""
-        if leaving is not None and not self._clock.wait(leaving.left, _FAREWELL):
+        left = leaving.left if leaving is not None else None
+        if left is not None and not self._clock.wait(left, _FAREWELL):
             self.log.error("%s: a handler of the connection before does not end", connection.client_id)
         if self._new_client_handler is not None:
             self._new_client_handler(connection.client_id)
@@ -99,6 +101,7 @@ class Downlinks(Running):
             if current:
                 del self._by_id[channel.id]
             if connection is not None:
+                connection.left = threading.Event()
                 self._leaving[channel.id] = connection
         if connection is None:
             return
@@ -124,7 +127,8 @@ class Downlinks(Running):
             with self._lock:
                 if self._leaving.get(connection.client_id) is connection:
                     del self._leaving[connection.client_id]
-            connection.left.set()
+            if connection.left is not None:
+                connection.left.set()
 
     # What `Node` calls
 

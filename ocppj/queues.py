@@ -127,17 +127,19 @@ class FIFOClientQueue(RequestQueue):
             raise ValueError("the capacity must not be negative; 0 means no limit")
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._bundles: Deque[RequestBundle] = deque()
+        self._bundles: Optional[Deque[RequestBundle]] = None  # made with the first: most peers are never asked anything
 
     def init(self) -> None:
         """Forget what is in the queue."""
         with self._lock:
-            self._bundles.clear()
+            self._bundles = None
 
     def push(self, bundle: RequestBundle) -> None:
         """Add ``bundle`` at the end. Raises `QueueFull` when the queue holds ``capacity`` requests."""
         with self._lock:
-            if len(self._bundles) < self._capacity or not self._capacity:
+            if not self._is_full():
+                if self._bundles is None:
+                    self._bundles = deque()
                 self._bundles.append(bundle)
                 return
         raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
@@ -155,31 +157,35 @@ class FIFOClientQueue(RequestQueue):
     def remove(self, message_id: str) -> Optional[RequestBundle]:
         """Remove and return the request of that id, or ``None``."""
         with self._lock:
-            for bundle in self._bundles:
+            bundles = self._bundles or deque()
+            for bundle in bundles:
                 if bundle.message_id == message_id:
-                    self._bundles.remove(bundle)
+                    bundles.remove(bundle)
                     return bundle
         return None
 
     def bundles(self) -> List[RequestBundle]:
         """Return what is in the queue, in order."""
         with self._lock:
-            return list(self._bundles)
+            return list(self._bundles or ())
 
     def __len__(self) -> int:
         """Return how many requests are in the queue."""
         with self._lock:
-            return len(self._bundles)
+            return len(self._bundles or ())
 
     def is_full(self) -> bool:
         """Tell whether the queue holds ``capacity`` requests."""
         with self._lock:
-            return 0 < self._capacity <= len(self._bundles)
+            return self._is_full()
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing in the queue."""
         with self._lock:
             return not self._bundles
+
+    def _is_full(self) -> bool:
+        return self._capacity > 0 and len(self._bundles or ()) >= self._capacity
 
 
 class ServerQueueMap(ABC):

@@ -18,7 +18,7 @@ Behind a proxy that ends TLS, or a mobile operator's NAT, thousands of charge po
 from there, only the operator of the server can know, so that there is no limit by default. A day is the longest usual
 interval of heartbeats: who was silent for longer, and cannot be pinged, is gone.
 
-**Slow handshakes.** A peer that connects and says nothing, or a byte a second, occupies a thread until
+**Slow handshakes.** A peer that connects and says nothing, or a byte a second, occupies a thread (`greeters`) until
 ``handshake_timeout``. When ``max_handshakes`` are in progress, the newcomer is let in and the oldest handshake that
 waits for its peer is cut, of the address that has most of them; but one that has waited less than a second only if
 that address has more than twice as many as the newcomer's. If none is left to cut, the newcomer gets 503. Handshakes

@@ -1,22 +1,24 @@
-"""What a server on a listening socket is, whatever library speaks WebSocket: TLS, HTTP refusals, handshake threads.
+"""What a server on a listening socket is, whatever library speaks WebSocket: TLS, HTTP refusals, handshakes.
 
-``ocppj-accept`` accepts (see `listener`); each connection has its handshake on a thread of its own, so that no client
-can keep others waiting; `ocppj.ws.limits` says how many there may be. ``stop()`` cuts handshakes in progress. What is
-refused for its number alone, the accept thread answers itself, never waiting (see `farewells`): 503 where the
-connection is plain; over TLS an answer would cost a handshake, and the connection is just closed.
+``ocppj-accept`` accepts (see `listener`); handshakes have threads of their own (see `greeters`), and one that may wait
+for anything has its thread for itself, so that no client can keep others waiting; `ocppj.ws.limits` says how many there
+may be. ``stop()`` cuts handshakes in progress. What is refused for its number alone, the accept thread answers itself,
+never waiting (see `farewells`): 503 where the connection is plain; over TLS an answer would cost a handshake, and the
+connection is just closed.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
 from contextlib import suppress
-from typing import Any, List, Optional, Sequence
+from functools import partial
+from typing import Any, Optional, Sequence
 
 from ..errors import TransportError, UsageError
 from ..settings import get_logger
+from .greeters import Greeters
 from .httpwire import BadRequest, refusal
 from .limits import Handshake, Handshakes, source_of
 from .listener import Listener
@@ -40,7 +42,7 @@ class Listening(Run):
         super().__init__(*args)
         self.listener: Optional[Listener] = None  # guarded by lock
         self.url = ""
-        self.threads: List[threading.Thread] = []  # of handshakes; guarded by lock
+        self.greeters = Greeters()
 
 
 class ListeningServer(ServerCore):
@@ -115,7 +117,6 @@ class ListeningServer(ServerCore):
             secure = self._ssl_context is not None
             return b"" if secure else refusal(refusal_.status, refusal_.reason, refusal_.headers)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setblocking(False)
         if self._ssl_context is not None:
             raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         sock = SafeSocket(raw, write_timeout=self._write_timeout)
@@ -135,24 +136,18 @@ class ListeningServer(ServerCore):
 
     def _start_greeting(self, run: Listening, sock: SafeSocket, address: str) -> None:
         handshake = Handshake(sock, address)
-        thread = threading.Thread(
-            target=self._greet, args=(run, handshake, sock), name=f"ocppj-handshake-{address}", daemon=True
-        )
         with run.lock:
             stopping = run.stopping
             if not stopping:
                 run.handshakes.add(handshake)
-                run.threads = [old for old in run.threads if old.ident is None or old.is_alive()]
-                run.threads.append(thread)
         if stopping:
             self.count_refusal("stopping")
             raise ConnectionAbortedError("the server is stopping")
         try:
-            thread.start()
+            run.greeters.submit(address, partial(self._greet, run, handshake, sock))
         except RuntimeError:
             with run.lock:
                 run.handshakes.discard(handshake)
-                run.threads.remove(thread)
             self.count_refusal("out_of_resources")
             raise
 
@@ -166,8 +161,10 @@ class ListeningServer(ServerCore):
     def _join(self, run: Run, deadline: float) -> None:
         assert isinstance(run, Listening)
         with run.lock:
-            threads = [*run.threads, *([run.listener.thread] if run.listener is not None else [])]
-        join_all(threads, deadline, run.stoppers)
+            listener = run.listener
+        if listener is not None:
+            join_all([listener.thread], deadline, run.stoppers)  # first: nobody is greeted after that
+        join_all(run.greeters.stop(), deadline, run.stoppers)
 
     def _greet(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> None:
         """Shake hands with one client: a handshake thread."""
@@ -175,20 +172,26 @@ class ListeningServer(ServerCore):
         try:
             handshake.waiting_since = time.monotonic()
             served = self._handshake(run, handshake, sock)
-        except BadRequest as error:
-            self._note_refusal(handshake.address, error)
-            self._refuse(sock, error)
-        except (OSError, EOFError) as error:
-            self._note_failure(handshake, error)
-        except BaseException:
-            self.count_refusal("internal_error")
-            get_logger().exception("%s: the handshake failed", handshake.address)
-            self._refuse(sock, BadRequest(500, "internal error"))
+        except BaseException as error:
+            run.greeters.step_aside()  # what logs may take its time, and not everybody hangs up when he is told to
+            self._turn_away(handshake, sock, error)
         finally:
             with run.lock:
                 run.handshakes.discard(handshake)
             if not served:
                 sock.close()
+
+    def _turn_away(self, handshake: Handshake, sock: SafeSocket, error: BaseException) -> None:
+        """Count and log why a handshake came to nothing, and tell the peer if it can be told."""
+        if isinstance(error, BadRequest):
+            self._note_refusal(handshake.address, error)
+            self._refuse(sock, error)
+        elif isinstance(error, (OSError, EOFError)):
+            self._note_failure(handshake, error)
+        else:
+            self.count_refusal("internal_error")
+            get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
+            self._refuse(sock, BadRequest(500, "internal error"))
 
     def _handshake(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> bool:
         """Lead a connection to its channel; return whether it has one. Raises `BadRequest`, ``OSError``.
@@ -198,7 +201,11 @@ class ListeningServer(ServerCore):
         raise NotImplementedError
 
     def _settle(self, run: Listening, handshake: Handshake) -> None:
-        """Take notice that the peer has done its part: this handshake gives way to no other any more."""
+        """Take notice that the peer has done its part: this handshake gives way to no other any more.
+
+        From here on it may wait for handlers of the program's, or for its place.
+        """
+        run.greeters.step_aside()
         with run.lock:
             handshake.waiting_since = None
             cut = handshake.cut_for is not None

@@ -1,9 +1,9 @@
 """The central system's WebSocket server: simple-websocket behind a listening socket.
 
-Theory of operation. ``ocppj-accept`` accepts; each connection has its TLS and HTTP handshake on a thread of its own,
-under one deadline. A client that is let in becomes a channel *before* it hears of it: the 101 response is kept back
-(`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the handshake
-succeed finds the server ready for him, and what the handler sends goes out after the 101.
+Theory of operation. ``ocppj-accept`` accepts; TLS and HTTP handshake of a connection happen on another thread (see
+`greeters`), under one deadline. A client that is let in becomes a channel *before* it hears of it: the 101 response is
+kept back (`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the
+handshake succeed finds the server ready for him, and what the handler sends goes out after the 101.
 
 simple-websocket does the WebSocket handshake. From then on its wsproto connection is driven at the level of frames,
 the cheapest there is: ours reads, gives wsproto the bytes, and takes frames, or parts of them, out of it. Compressed
@@ -27,7 +27,7 @@ from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 from ..errors import TransportError
 from .extensions import choose_deflate
 from .handshake import Accepted, websocket_headers
-from .httpwire import BadRequest, Headers, parse_request, read_head
+from .httpwire import BadRequest, parse_request, read_head, split_tokens
 from .limits import Handshake
 from .listening import Listening, ListeningServer
 from .options import check_positive
@@ -162,8 +162,7 @@ class _ServerWire(SocketWire):
 def _narrow_extensions(fields: Dict[str, str]) -> None:
     """Leave of the extensions offered the one that simple-websocket can be given, if there is one."""
     name = "Sec-WebSocket-Extensions"
-    offer = choose_deflate(Headers(fields.items()).tokens(name))
-    fields.pop(name, None)
+    offer = choose_deflate(split_tokens(fields.pop(name, "")))
     if offer is not None:
         fields[name] = offer
 
@@ -220,8 +219,10 @@ class WebSocketServer(ListeningServer):
         """Lead a connection to its channel; return whether it has one."""
         deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
-        sock.handshake(deadline)
-        head = parse_request(read_head(sock, self._max_header_size, deadline))
+        if self._ssl_context is not None:
+            run.greeters.step_aside()
+            sock.handshake(deadline)
+        head = parse_request(read_head(sock, self._max_header_size, deadline, run.greeters.step_aside))
         self._settle(run, handshake)
         fields = websocket_headers(head, self._compression)
         _narrow_extensions(fields)

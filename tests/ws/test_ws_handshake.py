@@ -3,10 +3,11 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocppj.errors import UsageError
+from ocppj.ws import httpwire
 from ocppj.ws.handshake import HandshakePolicy, choose_subprotocol, websocket_headers
 from ocppj.ws.httpwire import BadRequest, Headers, parse_request, refusal
 from ocppj.ws.urls import BadIdentity, PathTemplate, basic_password, client_headers, connection_url, split_target
@@ -161,6 +162,44 @@ def test_parsing_near_requests_never_fails_otherwise(parts):
         websocket_headers(parse_request(b"GET /x HTTP/1.1\r\n" + b"".join(parts) + b"\r\n\r\n"), True)
     except BadRequest:
         pass
+
+
+PIECES = [
+    *[b"A: b", b"Host: x", b"From x", b"Subject: a", b"Content-Type: text/x", b"Content-Transfer-Encoding: base64"],
+    *[b":", b" ", b"\t", b"(", b"-", b"B:", b"=?utf-8?q?x?=", b"\n", b"\r\n "],
+    *[b"\x01", b"\x0b", b"\x0c", b"\x1c", b"\x7f", b"\x85", b"\xa0", b"\xff"],
+]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(b"".join), max_size=4))
+def test_the_short_way_to_read_fields_finds_what_the_long_way_does(lines):
+    rest = b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+    rest = rest[: rest.index(b"\r\n\r\n") + 4] if b"\r\n\r\n" in rest else rest
+    plain = httpwire._plain_fields(rest)
+    if plain is not None:
+        assert Headers(plain) == Headers(httpwire._any_fields(rest))
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        (b"Sec-WebSocket-Key: x", True),
+        (b"A:", True),
+        (b"A: \t b c", True),
+        (b"A: b ", False),
+        (b" folded", False),
+        (b"A : b", False),
+        (b"A: b\nC: d", False),
+        (b"A: \x01", False),
+    ],
+)
+def test_which_fields_are_read_the_short_way(line, plain):
+    assert (httpwire._plain_fields(line + b"\r\n\r\n") is not None) == plain
+    many = b"".join(b"A%d: b\r\n" % number for number in range(101))
+    assert httpwire._plain_fields(many + b"\r\n") is None
+    with pytest.raises(BadRequest):
+        parse_request(b"GET /x HTTP/1.1\r\n" + many + b"\r\n")
 
 
 @pytest.mark.parametrize("stray", [b"a\rX-Verified: yes", b"a\r\r\nX-Verified: yes", b"a\0"])
