@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Optional
 
 import pytest
 
@@ -17,6 +18,7 @@ from ocppj import (
     Profile,
     Request,
     Signer,
+    UnsupportedFeature,
     Validation,
     set_message_validation,
     v16,
@@ -31,6 +33,7 @@ from tests.fixtures import BEAT, BEAT_WIRE, BOOT_WIRE, BOOTED, BOOTED_WIRE, NOW,
 ENDPOINT = OrdinaryMessages([*v16.PROFILES, *v21.PROFILES])
 RESET_21 = v21.ResetRequest(type="Immediate")
 PERHAPS = v16.BootNotificationResponse(current_time=NOW, interval=1, status="Perhaps")
+STREAM = {"id": 1, "pending": 0, "basetime": "2026-01-01T00:00:00Z", "data": [{"t": 0.5, "v": "1"}]}
 NAIVE = v16.HeartbeatResponse(current_time=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
@@ -99,6 +102,8 @@ def test_an_ordinary_call(dialect, fields):
         (V16, [2, "1", "BootNotification", {}]),
         (V16, [2, "1", "TransactionEvent", {}]),
         (V21, [2, "1", "NotifyPeriodicEventStream", {}]),
+        (V21, [2, "1", "NotifyPeriodicEventStream", STREAM]),
+        (V21, [6, "1", "NotifyPeriodicEventStream", STREAM]),
         (V21, [6, "1", "NotifyPeriodicEventStream", {}]),
         (V21, [2, "1", "Reset-Signed", {"payload": "", "protected": "", "signature": ""}]),
     ],
@@ -106,7 +111,8 @@ def test_an_ordinary_call(dialect, fields):
 def test_any_other_frame_is_left_to_the_long_way(dialect, fields):
     assert ENDPOINT._read_call(fields, dialect) is None
     assert ENDPOINT._read_result(fields, pending(RESET), dialect) is None
-    assert not isinstance(long_way(ENDPOINT, fields, PendingRequestState(), dialect), Call) or fields[3] is None
+    told = long_way(ENDPOINT, fields, PendingRequestState(), dialect)
+    assert type(told) is not Call or fields[3] is None
 
 
 def test_an_ordinary_result():
@@ -152,6 +158,14 @@ def test_an_answer_with_a_fault_is_left_to_the_long_way(response):
     call = ENDPOINT._read_call([2, "1", "BootNotification", BOOT_WIRE], V16)
     assert ENDPOINT._result_text(call, response, V16) is None
     assert ENDPOINT._result_text(Call("1", "Nothing", RESET), response, V16) is None
+
+
+def test_an_answer_to_another_action_is_left_to_the_long_way():
+    call, response = Call("1", "Reset", RESET), v16.ClearCacheResponse(status="Accepted")
+    assert ENDPOINT._result_text(call, v16.ResetResponse(status="Accepted"), V16) is not None
+    assert ENDPOINT._result_text(call, response, V16) is None
+    with pytest.raises(UnsupportedFeature):
+        ENDPOINT.create_call_result(response, "1", V16, "Reset")
 
 
 def test_an_answer_that_cannot_be_written_is_left_to_the_long_way():
@@ -208,6 +222,16 @@ class MoodyRequest(Request[Moody]):
     n: int = field(metadata=wire("n"))
 
 
+@dataclass
+class Calm(Payload):
+    n: Optional[int] = field(default=None, metadata=wire("n"))
+
+
+@dataclass
+class CalmRequest(Request[Calm]):
+    pass
+
+
 @pytest.mark.parametrize("schema", [None, {"type": "nonsense"}])
 def test_what_a_program_gets_wrong_is_met_on_the_long_way(schema):
     feature = Feature("Mood", MoodyRequest, Moody, None, (lambda: schema) if schema else None)
@@ -223,12 +247,11 @@ def test_a_signed_result_without_a_schema_is_not_taken_for_its_payload():
     pytest.importorskip("joserfc", reason="the extra signed is not installed")
     from tests.keys import key_and_certificate
 
-    dialect = V21
-    endpoint = OrdinaryMessages(
-        [Profile("Own", dialect, Feature("Mood", MoodyRequest, Moody))], signer=Signer(*key_and_certificate("ES256"))
-    )
-    endpoint.create_call(MoodyRequest(1))
-    text = endpoint.create_call_result(Moody(1), "1", dialect, "Mood", signed=True).to_json()
-    state = pending(MoodyRequest(1))
-    assert endpoint._read_result(json.loads(text), state, dialect) is None
-    assert endpoint.parse_message(json.loads(text), state, dialect).payload == Moody(1)
+    profile = Profile("Own", V21, Feature("Calm", CalmRequest, Calm))
+    endpoint = OrdinaryMessages([profile], signer=Signer(*key_and_certificate("ES256")))
+    endpoint.create_call(CalmRequest())
+    fields = json.loads(endpoint.create_call_result(Calm(1), "1", V21, "Calm", signed=True).to_json())
+    state = pending(CalmRequest())
+    assert endpoint._read_result([3, "1", {"n": 1}], state, V21).payload == Calm(1)
+    assert endpoint._read_result(fields, state, V21) is None
+    assert endpoint.parse_message(fields, state, V21).payload == Calm(1)
