@@ -7,9 +7,8 @@ free) it *steps aside*: if others stand in line, another thread becomes the ushe
 nobody is kept waiting by somebody else's handshake: a thousand that wait have a thousand threads. But a thousand that
 need not wait have a few.
 
-The line is short: who brings guests faster than they are greeted waits a moment until it is empty. Those not accepted
-yet wait in the backlog of the system; else a crowd that comes at once would count as handshakes in progress, and pass
-their limit.
+Nobody is brought before the one before him was taken: who brings him waits a moment. Those not accepted yet wait in the
+backlog of the system; else a crowd that comes at once would count as handshakes in progress, and pass their limit.
 
 A thread that has done its handshake becomes the usher if there is none, and rests otherwise; who rests for `_PATIENCE`
 seconds ends. It is called ``ocppj-handshake-ADDRESS`` while it has a handshake, ``ocppj-greeter`` while it rests.
@@ -26,7 +25,7 @@ from ..settings import get_logger
 __all__ = ["Greeters"]
 
 _PATIENCE = 2.0  # seconds that a thread rests before it ends
-_LINE = 2  # guests; then who brings another waits
+_LINE = 1  # guests; then who brings another waits until all are taken
 _MOMENT = 0.1  # seconds he waits at most: there may be no threads
 _RESTING = "ocppj-greeter"
 
