@@ -7,8 +7,8 @@ free) it *steps aside*: if others stand in line, another thread becomes the ushe
 nobody is kept waiting by somebody else's handshake: a thousand that wait have a thousand threads. But a thousand that
 need not wait have a few.
 
-The line is short: who brings guests faster than they are greeted waits a moment until half of it is gone. Those not
-accepted yet wait in the backlog of the system; else they would count as handshakes in progress, and pass their limit.
+Nobody is brought before the one before him was taken: who brings him waits a moment. Those not accepted yet wait in the
+backlog of the system; else a crowd that comes at once would count as handshakes in progress, and pass their limit.
 
 A thread that has done its handshake becomes the usher if there is none, and rests otherwise; who rests for `_PATIENCE`
 seconds ends. It is called ``ocppj-handshake-ADDRESS`` while it has a handshake, ``ocppj-greeter`` while it rests.
@@ -25,7 +25,7 @@ from ..settings import get_logger
 __all__ = ["Greeters"]
 
 _PATIENCE = 2.0  # seconds that a thread rests before it ends
-_LINE = 32  # guests; then who brings another waits
+_LINE = 1  # guests; then who brings another waits until all are taken
 _MOMENT = 0.1  # seconds he waits at most: there may be no threads
 _RESTING = "ocppj-greeter"
 
@@ -58,7 +58,7 @@ class Greeters:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the fields below
         self._line: Deque[_Guest] = deque()
-        self._shorter = threading.Condition(self._lock)  # told when half of a full line is gone
+        self._emptied = threading.Condition(self._lock)
         self._usher: Optional[_Greeter] = None  # there is one whenever somebody stands in line
         self._resting: List[_Greeter] = []
         self._threads: List[threading.Thread] = []
@@ -73,7 +73,7 @@ class Greeters:
         guest = (address, greet)
         with self._lock:
             if len(self._line) >= _LINE:
-                self._shorter.wait(_MOMENT)
+                self._emptied.wait(_MOMENT)
             self._line.append(guest)
             called = self._call() if self._usher is None else None
         if called is None or self._rouse(called, None):
@@ -152,9 +152,10 @@ class Greeters:
                     self._usher = me
                 if self._usher is me:
                     if self._line:
-                        if len(self._line) == _LINE // 2:
-                            self._shorter.notify()
-                        return self._line.popleft()
+                        guest = self._line.popleft()
+                        if not self._line:
+                            self._emptied.notify()
+                        return guest
                     self._usher = None
                 if self._stopping:
                     return None

@@ -55,7 +55,8 @@ class Waiting:
         assert self.go.wait(seconds(10))
 
 
-def test_those_who_need_not_wait_share_a_thread_and_keep_their_order(greeters):
+def test_those_who_need_not_wait_share_a_thread_and_keep_their_order(greeters, monkeypatch):
+    monkeypatch.setattr(module, "_LINE", 100)
     first, greeted = Waiting(greeters, aside=False), Recorder()
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -103,7 +104,7 @@ def test_who_stands_in_line_is_greeted_when_the_one_before_steps_aside(greeters)
     over.set()
 
 
-def test_who_brings_guests_too_fast_waits_for_half_of_the_line(greeters, monkeypatch):
+def test_who_brings_guests_too_fast_waits_until_the_line_is_empty(greeters, monkeypatch):
     monkeypatch.setattr(module, "_LINE", 4)
     monkeypatch.setattr(module, "_MOMENT", seconds(60))
     first, brought, greeted = Waiting(greeters, aside=False), Recorder(), Recorder()
@@ -238,7 +239,8 @@ def test_stop_ends_those_who_rest(greeters, monkeypatch):
         assert not thread.is_alive()
 
 
-def test_stop_greets_who_stands_in_line(greeters):
+def test_stop_greets_who_stands_in_line(greeters, monkeypatch):
+    monkeypatch.setattr(module, "_LINE", 100)
     first, greeted = Waiting(greeters, aside=False), Recorder()
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
