@@ -67,20 +67,20 @@ class _Call:
     connection. `answer`, `fail` and `give_up` are for whoever took it out of `OpenCalls`.
     """
 
-    __slots__ = ("_deadline", "_ended", "connection", "message_id", "request", "unanswered")
+    __slots__ = ("_deadline", "connection", "ended", "message_id", "request", "unanswered")
 
     def __init__(self, request: Payload, message_id: str, connection: Optional[object]) -> None:
         self.request = request
         self.message_id = message_id
         self.connection = connection
         self.unanswered = False  # it has failed, and not because the peer said so
+        self.ended = False
         self._deadline: Optional[Deadline] = None
-        self._ended = False
 
     def expire_by(self, deadline: Deadline) -> None:
         """Cancel ``deadline`` when the call ends."""
         self._deadline = deadline
-        if self._ended:  # before there was a deadline to be seen by who ended it
+        if self.ended:  # before there was a deadline to be seen by who ended it
             deadline.cancel()
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
@@ -96,7 +96,7 @@ class _Call:
         self._end()
 
     def _end(self) -> None:
-        self._ended = True
+        self.ended = True
         if self._deadline is not None:
             self._deadline.cancel()
 

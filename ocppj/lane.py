@@ -221,12 +221,12 @@ class Lane:
             bundle = following
             try:
                 failure = self._send(bundle)
+                if failure is not None and self._release(bundle.message_id) is not None:
+                    failed.append((bundle, failure))
             except BaseException:
                 with self._lock:
                     self._sending = False
                 raise
-            if failure is not None and self._release(bundle.message_id) is not None:
-                failed.append((bundle, failure))
             with self._lock:
                 self._sending = False
                 following = self._take() if self._pending is None else None

@@ -131,7 +131,8 @@ class Node(Answering):
             with self._waiting():
                 return call.wait()
         except BaseException:
-            self._give_up(client_id, bundle.message_id)  # an interrupted wait leaves nothing behind
+            if not call.ended:
+                self._give_up(client_id, bundle.message_id)  # an interrupted wait leaves nothing behind
             raise
 
     def _prepare(

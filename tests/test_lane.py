@@ -237,6 +237,24 @@ def test_a_queue_that_fails_once_does_not_block_the_lane():
     assert harness.network.sent == ["1"]
 
 
+def test_a_queue_that_cannot_let_go_of_what_was_not_written_does_not_block_the_lane():
+    class Clinging(FIFOClientQueue):
+        def pop(self):
+            raise OSError("disk full")
+
+    harness = Harness(Clinging())
+
+    def fail(message_id):
+        harness.network.act = lambda message_id: None
+        raise OSError("no route to host")
+
+    harness.network.act = fail
+    with pytest.raises(OSError, match="disk full"):
+        harness.push("1")
+    harness.push("2")
+    assert harness.network.sent == ["1", "1"]
+
+
 def test_a_network_that_answers_within_send_needs_no_stack(harness):
     harness.lane.pause()
     ids = [str(n) for n in range(5_000)]

@@ -24,6 +24,7 @@ from ocppj import (
     WouldDeadlock,
     v16,
 )
+from ocppj.calls import AwaitedCall
 from ocppj.payloads import Payload
 from tests.fixtures import (  # noqa: F401
     BEAT,
@@ -337,6 +338,25 @@ def test_a_response_handler_may_call(side):
     side.raw.send([3, side.raw.receive()[1], BEAT_WIRE])
     side.raw.send([3, side.raw.receive()[1], BEAT_WIRE])
     assert eventually(lambda: second[1:]) == [BEAT]
+
+
+def test_an_interrupted_call_leaves_nothing_behind(side, monkeypatch):
+    def interrupted(call):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AwaitedCall, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        side.call(BOOT, timeout=60)
+    assert len(side.endpoint._calls) == 0
+    assert queued(side) == 0
+    assert side.endpoint._timeouts.pending() == 0
+
+
+def test_a_call_that_was_answered_leaves_no_deadline_behind(side):
+    result = call_in_thread(side, BOOT, timeout=60)
+    side.raw.send([3, side.raw.receive()[1], BOOTED_WIRE])
+    assert result() == BOOTED
+    assert side.endpoint._timeouts.pending() == 0
 
 
 def test_call_on_the_reading_thread_is_refused_instead_of_hanging(side):
