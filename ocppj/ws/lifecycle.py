@@ -73,6 +73,8 @@ class Session:
 
     def __init__(self, core: "ClientCore", url: str, client_id: str, subprotocols: Sequence[str]) -> None:
         self.core = core
+        #: See `channel.ChannelOwner`.
+        self.on_message = core.message
         self.url = url
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
@@ -135,10 +137,6 @@ class Session:
                 raise
             except Exception as error:
                 problem = error
-
-    def on_message(self, channel: WireChannel, text: str) -> None:
-        """Take a text message."""
-        self.core.message(channel, text)
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""

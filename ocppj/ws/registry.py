@@ -69,10 +69,8 @@ class Run:
         self.channels: Set[WireChannel] = set()  # those in places, and those put out of theirs by force
         self.sources: CounterType[str] = Counter()  # of the channels, by address
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
-
-    def on_message(self, channel: WireChannel, text: str) -> None:
-        """Take a text message."""
-        self.handlers.message(channel, text)
+        #: See `channel.ChannelOwner`.
+        self.on_message = handlers.message
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler, then let the place go."""
