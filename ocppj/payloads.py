@@ -22,7 +22,7 @@ from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import Enum
 from functools import partial
-from inspect import getattr_static
+from inspect import CO_NESTED, getattr_static
 from operator import attrgetter, methodcaller
 from reprlib import recursive_repr
 from typing import (
@@ -319,13 +319,16 @@ def _field(name: str, each: Any, hint: Any, stores: bool) -> _Field:
 def _only_stores(cls: Type[Payload]) -> bool:
     """Tell whether making an object of ``cls`` is nothing but storing a value in its ``__dict__`` for each field."""
     own: Any = fields(cls)  # type: ignore[arg-type]
+    known = cls.__dataclass_fields__  # type: ignore[attr-defined]
     code = getattr(cls.__init__, "__code__", None)
     return (
-        # What @dataclass generates comes from no file.
+        # What @dataclass generates comes from no file (as what exec() runs), and is the second line of a function.
         code is not None
-        and code.co_filename == "<string>"
+        and (code.co_filename, code.co_firstlineno, code.co_flags & CO_NESTED) == ("<string>", 2, CO_NESTED)
+        and len(own) == len(known)  # no InitVar
+        # It may be that of a base, which has other defaults.
+        and vars(next(each for each in cls.__mro__ if "__init__" in vars(each))).get("__dataclass_fields__") is known
         and not hasattr(cls, "__post_init__")
-        and len(own) == len(cls.__dataclass_fields__)  # type: ignore[attr-defined]  # no InitVar
         and all(each.init for each in own)
         # Nobody sees to what is stored: a metaclass, __new__, __setattr__ (of a frozen class), a property or a slot.
         and type(cls).__call__ is type.__call__

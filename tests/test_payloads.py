@@ -335,6 +335,26 @@ class Frozen(Payload):
     b: List[int] = field(default_factory=lambda: [1], metadata=wire("b"))
 
 
+@dataclass(init=False)
+class OtherDefault(Simple):
+    c: Optional[int] = field(default=8, metadata=wire("c"))  # but the __init__ of the base
+
+
+def test_an_init_of_a_base_has_its_own_defaults() -> None:
+    assert OtherDefault.from_wire({"a": 1}) == OtherDefault(1)
+    assert OtherDefault.from_wire({"a": 1}).c == 7
+
+
+@pytest.mark.parametrize("indent", ["", "if True:\n ", "def make():\n "])
+def test_an_init_that_comes_from_no_file_either_is_called(indent: str) -> None:
+    space = " " * (indent.count(" ") and 1)
+    text = f"{indent}class Own(Simple):\n{space} def __init__(self, a, c):\n{space}  super().__init__(a + 1, None, c)"
+    names: Any = {"__name__": __name__, "Simple": Simple}
+    exec(text + ("\n return Own" if "make" in indent else ""), names)
+    own = names["make"]() if "make" in indent else names["Own"]
+    assert own.from_wire({"a": 1, "c": 3}).a == 2
+
+
 #: Python 3.9 and 3.10 cannot evaluate the annotation InitVar[str] when it is a string.
 HANDED = pytest.param(Handed, marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="no InitVar in a string"))
 
