@@ -174,6 +174,9 @@ class Answering(Registering):
         except UsageError as error:
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")
             raise
+        except BaseException:  # a type or a schema of the program's own: the peer waits all the same
+            self._send_error(connection, message_id, ErrorCode.INTERNAL_ERROR, "the answer could not be made")
+            raise
         try:
             self._write_answer(connection, message_id, text)
         except TransportError:

@@ -7,13 +7,16 @@ import pytest
 from ocppj import (
     EncodingError,
     ErrorCode,
+    Feature,
     OCPPError,
+    Profile,
     TransportError,
     UnsupportedFeature,
     UsageError,
     ValidationError,
     v16,
 )
+from ocppj.dialect import V16
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -194,6 +197,18 @@ def test_a_response_that_json_cannot_say_is_replaced_even_when_nothing_is_checke
     bad = v16.BootNotificationResponse(current_time=NOW, interval=object(), status="Accepted")
     side.endpoint.on(v16.BootNotificationRequest)(lambda *arguments: bad)
     assert side.raw.ask([2, "1", "BootNotification", BOOT_WIRE])[:3] == [4, "1", "InternalError"]
+
+
+def test_a_response_whose_schema_cannot_be_loaded_is_replaced_too(make_side):
+    def load():
+        raise OSError("secret")
+
+    feature = Feature("Heartbeat", v16.HeartbeatRequest, v16.HeartbeatResponse, None, load)
+    side = make_side(profiles=[Profile("Own", V16, feature)]).connect()
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    answer = side.raw.ask([2, "1", "Heartbeat", {}])
+    assert answer[:3] == [4, "1", "InternalError"]
+    assert "secret" not in answer[3]
 
 
 def test_send_response_raises_what_it_replaced(side):
