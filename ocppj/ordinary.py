@@ -24,7 +24,18 @@ _CALL, _CALL_RESULT = int(MessageType.CALL), int(MessageType.CALL_RESULT)
 
 
 class OrdinaryMessages(SignedEndpoint):
-    """An `Endpoint` that has a short way for ordinary messages."""
+    """An `Endpoint` that has a short way for ordinary messages.
+
+    A class that has a `parse_message` or `create_call_result` of its own has no short way around it.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own: Any = cls
+        if own.parse_message is not SignedEndpoint.parse_message:
+            own._read_call = own._read_result = _no_short_way
+        if own.create_call_result is not SignedEndpoint.create_call_result:
+            own._result_text = _no_short_way
 
     def _read_call(self, fields: Sequence[Any], dialect: Dialect) -> Optional[Call]:
         """Return the CALL that a frame is, if it is an ordinary one."""
@@ -75,3 +86,7 @@ class OrdinaryMessages(SignedEndpoint):
         except Exception:  # as above
             return None
         return None
+
+
+def _no_short_way(self: Any, *arguments: Any) -> None:
+    """Leave the message to the long way."""

@@ -255,3 +255,24 @@ def test_a_signed_result_without_a_schema_is_not_taken_for_its_payload():
     assert endpoint._read_result([3, "1", {"n": 1}], state, V21).payload == Calm(1)
     assert endpoint._read_result(fields, state, V21) is None
     assert endpoint.parse_message(fields, state, V21).payload == Calm(1)
+
+
+def test_there_is_no_way_around_a_method_of_the_programs_own():
+    class Careful(OrdinaryMessages):
+        def parse_message(self, fields, *arguments, **options):
+            raise MessageError("SecurityError", "not today")
+
+    class Signing(OrdinaryMessages):
+        def create_call_result(self, *arguments, **options):
+            raise UnsupportedFeature("not today")
+
+    answer, call = [3, "1", {"status": "Accepted"}], [2, "1", "Reset", {"type": "Soft"}]
+    careful, signing = Careful(v16.PROFILES), Signing(v16.PROFILES)
+    for endpoint in careful, signing:
+        endpoint.create_call(RESET)
+    assert careful._read_call(call, V16) is None
+    assert careful._read_result(answer, pending(RESET), V16) is None
+    assert careful._result_text(Call("1", "Reset", RESET), v16.ResetResponse("Accepted"), V16) is not None
+    assert signing._read_call(call, V16) is not None
+    assert signing._read_result(answer, pending(RESET), V16) is not None
+    assert signing._result_text(Call("1", "Reset", RESET), v16.ResetResponse("Accepted"), V16) is None
