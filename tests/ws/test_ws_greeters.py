@@ -279,7 +279,7 @@ def test_stop_waits_for_a_thread_that_is_called_after_it_has_begun(make, monkeyp
     monkeypatch.setattr(server_module, "read_head", read)
     with RawClient(server.url) as first, RawClient(server.url):
         assert begun.wait(seconds(10))
-        quick = "127.0.0.1:%d" % first.sock.getsockname()[1]
+        quick = f"127.0.0.1:{first.sock.getsockname()[1]}"
         monkeypatch.setattr(server, "_note_failure", lambda handshake, _: handshake.address == quick or never.wait(0.5))
         eventually(lambda: len(greeters._line) == 1)
         server.stop()
