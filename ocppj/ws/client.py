@@ -21,7 +21,7 @@ import ssl
 import struct
 import time
 from contextlib import suppress
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import websocket
@@ -86,7 +86,7 @@ class _ClientWire(SocketWire):
         sock.settimeout(0)
         self._ws = ws
         self._frames = ws.frame_buffer = _Frames(self, max_size)
-        self._fragments: List[bytes] = []
+        self._fragments = bytearray()
         self._unfinished = False
 
     def receive(self, take: Take) -> Optional[PeerClose]:
@@ -123,14 +123,14 @@ class _ClientWire(SocketWire):
         if frame.opcode == _ABNF.OPCODE_BINARY:
             raise Violation(1003, "OCPP messages are text")
         self._unfinished = not frame.fin
-        self._fragments.append(frame.data)
+        self._fragments += frame.data
         self._frames.message_size += len(frame.data)
         if self._unfinished:
             return
-        data = b"".join(self._fragments)
+        text = _utf8(self._fragments)
         self._fragments.clear()
         self._frames.message_size = 0
-        take(_utf8(data))
+        take(text)
 
     def _take_close(self, data: bytes) -> PeerClose:
         """Answer the peer's Close with its own code, unless we have sent one."""
@@ -155,7 +155,7 @@ def _make_frame(opcode: int, data: Union[str, bytes]) -> bytes:
     return frame
 
 
-def _utf8(data: bytes) -> str:
+def _utf8(data: "bytes | bytearray") -> str:
     try:
         return codecs.decode(data, "utf-8")
     except UnicodeDecodeError as error:

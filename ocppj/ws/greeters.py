@@ -96,7 +96,10 @@ class Greeters:
             get_logger().error("cannot start a thread: handshakes wait for one another")
 
     def stop(self) -> List[threading.Thread]:
-        """Let the threads end, when nobody stands in line any more; return them, to be joined."""
+        """Let the threads end, when nobody stands in line any more; return them, to be joined.
+
+        Who stands in line may yet be greeted on a new one: to be called again when these have ended.
+        """
         with self._lock:
             self._stopping = True
             resting, threads = list(self._resting), list(self._threads)

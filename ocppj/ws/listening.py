@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from contextlib import suppress
 from functools import partial
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from ..errors import TransportError, UsageError
 from ..settings import get_logger
@@ -164,7 +165,13 @@ class ListeningServer(ServerCore):
             listener = run.listener
         if listener is not None:
             join_all([listener.thread], deadline, run.stoppers)  # first: nobody is greeted after that
-        join_all(run.greeters.stop(), deadline, run.stoppers)
+        joined: List[threading.Thread] = []
+        while True:  # for one that steps aside meanwhile may call another
+            threads = [thread for thread in run.greeters.stop() if thread not in joined]
+            if not threads:
+                return
+            join_all(threads, deadline, run.stoppers)
+            joined += threads
 
     def _greet(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> None:
         """Shake hands with one client: a handshake thread."""

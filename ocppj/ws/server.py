@@ -19,7 +19,8 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Sequence
+from io import StringIO
+from typing import Any, Dict, Optional, Sequence
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
@@ -78,7 +79,7 @@ class _ServerWire(SocketWire):
         self._max_size = max_size
         self._frames: FrameProtocol = _Protocol(sock, fields, subprotocol).ws.connection._proto
         self._inflates = bool(self._frames.extensions)
-        self._parts: Optional[List[str]] = None  # of a message that has not come as a whole
+        self._parts: Optional[StringIO] = None  # of a message that has not come as a whole: any number, empty ones too
         self._size = 0  # of these, in bytes
 
     def receive(self, take: Take) -> Optional[PeerClose]:
@@ -131,10 +132,11 @@ class _ServerWire(SocketWire):
         self._size = self._count(frame.payload)
         if not isinstance(frame.payload, str):
             raise Violation(1003, "OCPP messages are text")
-        self._parts = self._parts or []
-        self._parts.append(frame.payload)
+        if self._parts is None:
+            self._parts = StringIO()
+        self._parts.write(frame.payload)
         if frame.message_finished:
-            text = "".join(self._parts)
+            text = self._parts.getvalue()
             self._parts, self._size = None, 0
             take(text)
 

@@ -6,7 +6,9 @@ import threading
 import pytest
 
 from ocppj.ws import greeters as module
+from ocppj.ws import server as server_module
 from ocppj.ws.greeters import Greeters
+from ocppj.ws.httpwire import read_head
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import OCPP, PATH, Log, RawClient, request
@@ -255,6 +257,33 @@ def test_stop_greets_who_stands_in_line(greeters, monkeypatch):
     greeters.submit("late", greeted)  # somebody who was accepted meanwhile
     greeted.wait(11)
     eventually(lambda: not names("ocppj-handshake"))
+
+
+def test_stop_waits_for_a_thread_that_is_called_after_it_has_begun(make, monkeypatch):
+    server, _ = make()
+    greeters = server._run.greeters
+    begun, stopping, never = threading.Event(), threading.Event(), threading.Event()
+
+    def read(*args):  # before it steps aside
+        begun.set()
+        assert stopping.wait(seconds(10))
+        return read_head(*args)
+
+    def stop():
+        threads = greeters_stop()
+        stopping.set()
+        return threads
+
+    greeters_stop = greeters.stop
+    monkeypatch.setattr(greeters, "stop", stop)
+    monkeypatch.setattr(server_module, "read_head", read)
+    with RawClient(server.url) as first, RawClient(server.url):
+        assert begun.wait(seconds(10))
+        quick = f"127.0.0.1:{first.sock.getsockname()[1]}"
+        monkeypatch.setattr(server, "_note_failure", lambda handshake, _: handshake.address == quick or never.wait(0.5))
+        eventually(lambda: len(greeters._line) == 1)
+        server.stop()
+        assert names("ocppj-handshake") == []
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,10 +1,12 @@
 """WebSocketServer against clients that say what they like."""
 
+import gc
 import os
 import random
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -307,6 +309,26 @@ def test_fragments_with_pings_between(make):
         client.send(frame(1, b"\xe2", fin=False) + frame(9, b"p1") + frame(0, b"\x82", fin=False) + frame(0, b"\xac"))
         assert client.read_frame() == (10, b"p1")
         assert log.wait_texts(1) == ["€"]
+
+
+def test_a_message_of_no_end_in_fragments_of_nothing_takes_no_memory(make):
+    server, log = make()
+    with RawClient(server.url) as client:
+        client.upgrade()
+        client.send(frame(1, b"[\r\n", fin=False) + frame(9))
+        assert client.read_frame() == (10, b"")
+        nothing = frame(0, fin=False)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            client.send(nothing * 20_000 + frame(9))
+            assert client.read_frame() == (10, b"")
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 120_000  # a pointer for each would be more
+        client.send(frame(0, "€]".encode()))
+        assert log.wait_texts(1) == ["[\r\n€]"]
 
 
 @pytest.mark.parametrize(
