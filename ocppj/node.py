@@ -345,7 +345,7 @@ class Node(Answering):
         if message_id is None or self._pending(connection.client_id).get(message_id) is None:
             return
         open_call = self._calls.take(connection.client_id, message_id)
-        first = self._complete(connection.client_id, message_id)
+        first = self._guarded(self._complete, connection.client_id, message_id)  # as in `_receive_result`
         if error.message_type == MessageType.CALL_RESULT:
             self._send_result_error(connection, message_id, replacement or OCPPError(error.code, error.description))
         if open_call is not None:
@@ -358,9 +358,11 @@ class Node(Answering):
         response: Any = result.payload
         signature = None if result.signature is None else self.check_signature(result, connection.client_id)
         open_call = self._calls.take(connection.client_id, result.unique_id)
-        first = self._complete(connection.client_id, result.unique_id)
-        if open_call is not None:
-            open_call.answer(response, signature)
+        try:
+            first = self._complete(connection.client_id, result.unique_id)
+        finally:  # a queue of the program's own may raise, and nobody else ends what was taken
+            if open_call is not None:
+                open_call.answer(response, signature)
         handler = self._handlers.response
         if first and handler is not None:
             self._submit(connection, handler, connection.client_id, response, result.unique_id)
@@ -378,7 +380,7 @@ class Node(Answering):
         if self._retry(connection.client_id, message.unique_id, error):
             return
         open_call = self._calls.take(connection.client_id, message.unique_id)
-        first = self._complete(connection.client_id, message.unique_id)
+        first = self._guarded(self._complete, connection.client_id, message.unique_id)  # as above
         if open_call is not None:
             open_call.fail(error)
         elif first:

@@ -26,6 +26,7 @@ from ocppj import (
 )
 from ocppj.calls import AwaitedCall
 from ocppj.payloads import Payload
+from ocppj.queues import FIFOClientQueue
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -356,6 +357,29 @@ def test_an_interrupted_call_leaves_nothing_behind(side, monkeypatch):
     assert len(side.endpoint._calls) == 0
     assert queued(side) == 0
     assert side.endpoint._timeouts.pending() == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        (lambda id: [3, id, BEAT_WIRE], type(None)),
+        (lambda id: [3, id, {}], InvalidResponse),
+        (lambda id: [4, id, "GenericError", "", {}], OCPPError),
+    ],
+)
+def test_a_queue_that_fails_when_the_answer_comes_leaves_no_call_waiting(side, monkeypatch, answer, end):
+    future = side.send_request(HEARTBEAT)
+    message_id = side.raw.receive()[1]
+
+    def fail(queue):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(FIFOClientQueue, "pop", fail)
+    side.raw.send(answer(message_id))
+    try:
+        assert isinstance(future.exception(seconds(10)), end)
+    finally:
+        monkeypatch.undo()
 
 
 def test_a_call_that_was_answered_leaves_no_deadline_behind(side):
