@@ -200,15 +200,13 @@ def _constructed(cls: Type[P], values: Mapping[str, Any]) -> P:
         missing = _missing(cls, values)
         if not missing:
             raise
-        code = ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
-        raise ValidationError(code, "", f"required property {missing!r} is missing") from None
+        words = f"required property {missing!r} is missing"
+        raise ValidationError(ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "", words) from None
 
 
 def _missing(cls: type, values: Mapping[str, Any]) -> Optional[str]:
-    for each in fields(cls):
-        if each.default is MISSING and each.default_factory is MISSING and each.name not in values:
-            return str(each.metadata.get("wire", each.name))
-    return None
+    wanted = (each for each in fields(cls) if each.default is MISSING and each.default_factory is MISSING)
+    return next((str(each.metadata.get("wire", each.name)) for each in wanted if each.name not in values), None)
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
@@ -258,23 +256,26 @@ _WRITERS: Dict[type, Callable[[Any], Any]] = {}
 
 def _writer(kind: type) -> Callable[[Any], Any]:
     """Return the function that turns an object of that type into a JSON value."""
-    write: Callable[[Any], Any]
+    write: Callable[[Any], Any] = _write_other
     if issubclass(kind, Payload):
         write = methodcaller("to_wire")
     elif issubclass(kind, Enum):
         # Enum's own ``value`` does nothing but look at ``_value_``, slowly.
-        own = getattr_static(kind, "value") is not getattr_static(Enum, "value")
-        write = attrgetter("value" if own else "_value_")
+        write = attrgetter("_value_" if getattr_static(kind, "value") is getattr_static(Enum, "value") else "value")
     elif issubclass(kind, datetime):
         write = format_datetime
     elif issubclass(kind, (list, tuple)):
         write = _list_to_wire
     elif issubclass(kind, Mapping):
         write = _mapping_to_wire
-    else:
-        return lambda value: value
     _WRITERS[kind] = write
     return write
+
+
+def _write_other(value: Any) -> Any:
+    """Return a JSON value as it is; a proxy, as those of web frameworks, is written as what it says it is."""
+    write = _writer(value.__class__)
+    return value if write is _write_other else write(value)
 
 
 def _rest_to_wire(rest: Optional[Mapping[Any, Any]], known: FrozenSet[str]) -> Dict[Any, Any]:

@@ -584,3 +584,24 @@ def test_a_payload_that_is_no_dataclass_is_itself():
     assert bare == bare
     assert bare != Bare()
     assert "Bare()" in repr(bare)
+
+
+class Proxy:
+    """Stands for another object, as ``LocalProxy`` of web frameworks does."""
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self.target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.target, name)
+
+
+def test_a_proxy_is_written_as_what_it_stands_for() -> None:
+    odd = Proxy(range(3))
+    assert Item(at=datetime.now(timezone.utc), color=odd).to_wire()["Color"] is odd  # type: ignore[arg-type]
+    at = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+    assert Item(at=at, color=Color.RED).to_wire() == Item(at=Proxy(at), color=Proxy(Color.RED)).to_wire()  # type: ignore[arg-type]
