@@ -5,7 +5,7 @@
     python benchmarks/run_all.py --quick                           two minutes, rough figures
 
 ``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` leaves out 1, 500 and 8,000 connections,
-what blocks with 500, and, without the extra, all strategies but "shared".
+what blocks with 500 or takes minutes to block, and, without the extra, all strategies but "shared".
 ``--quick`` prints its figures, and leaves RESULTS.md as it is.
 """
 
@@ -39,7 +39,7 @@ SCRIPTS: Dict[str, str] = {
 WITHOUT_OPTIONS = ("steps.py", "validation.py")
 BRIEF = {
     "throughput.py": ["--connections=50,2000"],
-    "blocking.py": ["--connections=2000"],
+    "blocking.py": ["--connections=2000", "--only=-ocppj auto,-per-connection,-a thread each,-blocking handler"],
 }
 BRIEF_ONLY = "--only=-ocppj auto,-ocppj per-connection"
 PACKAGES = [
@@ -128,9 +128,10 @@ def main() -> None:
     parser.add_argument("--repeat", help="rounds, of which the median counts")
     chosen = parser.parse_args()
     started = datetime.now(timezone.utc)
+    how = f"options: {' '.join(sys.argv[1:]) or 'none'}"
     report = [
         "# Results\n\nWritten by `make bench`: do not edit. Compare rows, not machines.\n",
-        "\n".join(f"- {line}" for line in [f"{started:%Y-%m-%d}", *machine(), ", ".join(versions())]) + "\n",
+        "\n".join(f"- {line}" for line in [f"{started:%Y-%m-%d}", *machine(), ", ".join(versions()), how]) + "\n",
     ]
     failed = []
     for script, title in SCRIPTS.items():
