@@ -9,28 +9,11 @@ import zlib
 import pytest
 
 from ocppj.ws.extensions import choose_deflate
-from ocppj.ws.server import WebSocketServer
 from tests.helpers import eventually, seconds
-from tests.ws.support import OCPP, PATH, Log, RawClient, frame
+from tests.ws.support import RawClient, frame
 
 DEFLATE = "permessage-deflate"
 TAIL = b"\0\0\xff\xff"
-
-
-@pytest.fixture
-def make():
-    servers = []
-
-    def make_(**options):
-        server = WebSocketServer(close_timeout=seconds(0.5), **options)
-        servers.append(server)
-        log = Log(server)
-        server.listen(0, PATH, "127.0.0.1", OCPP)
-        return server, log
-
-    yield make_
-    for server in servers:
-        server.stop()
 
 
 def extensions(head):

@@ -9,9 +9,8 @@ from ocppj.ws import greeters as module
 from ocppj.ws import server as server_module
 from ocppj.ws.greeters import Greeters
 from ocppj.ws.httpwire import read_head
-from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import OCPP, PATH, Log, RawClient, request
+from tests.ws.support import RawClient, request
 
 
 @pytest.fixture
@@ -21,22 +20,6 @@ def greeters():
     for thread in made.stop():
         thread.join(seconds(10))
         assert not thread.is_alive()
-
-
-@pytest.fixture
-def make():
-    servers = []
-
-    def make_(**options):
-        server = WebSocketServer(close_timeout=seconds(0.5), **options)
-        servers.append(server)
-        log = Log(server)
-        server.listen(0, PATH, "127.0.0.1", OCPP)
-        return server, log
-
-    yield make_
-    for server in servers:
-        server.stop()
 
 
 def names(prefix):

@@ -11,24 +11,8 @@ from ocppj.ws.httpwire import BadRequest
 from ocppj.ws.limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import OCPP, PATH, Log, RawClient, close_frame, frame, open_files, request, server_context
+from tests.ws.support import OCPP, PATH, RawClient, close_frame, frame, open_files, request, server_context
 from tests.ws.test_contract import pair, readers, refused  # noqa: F401
-
-
-@pytest.fixture
-def make():
-    servers = []
-
-    def make_(**options):
-        server = WebSocketServer(close_timeout=seconds(0.5), **options)
-        servers.append(server)
-        log = Log(server)
-        server.listen(0, PATH, "127.0.0.1", OCPP)
-        return server, log
-
-    yield make_
-    for server in servers:
-        server.stop()
 
 
 def status(head):

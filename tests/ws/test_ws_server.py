@@ -30,23 +30,6 @@ from tests.ws.support import (
 )
 
 
-@pytest.fixture
-def make():
-    servers = []
-
-    def make_(**options):
-        options.setdefault("close_timeout", seconds(0.5))
-        server = WebSocketServer(**options)
-        servers.append(server)
-        log = Log(server)
-        server.listen(0, PATH, "127.0.0.1", OCPP)
-        return server, log
-
-    yield make_
-    for server in servers:
-        server.stop()
-
-
 def status(head):
     return int(head.split()[1])
 

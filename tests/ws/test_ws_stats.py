@@ -15,23 +15,7 @@ from ocppj.ws.server import WebSocketServer
 from ocppj.ws.stats import Stats, Tally, judge_close
 from ocppj.ws.wire import Violation
 from tests.helpers import eventually, seconds
-from tests.ws.support import OCPP, PATH, Log, RawClient, frame, request, server_context
-
-
-@pytest.fixture
-def make():
-    servers = []
-
-    def make_(**options):
-        server = WebSocketServer(close_timeout=seconds(0.5), **options)
-        servers.append(server)
-        log = Log(server)
-        server.listen(0, PATH, "127.0.0.1", OCPP)
-        return server, log
-
-    yield make_
-    for server in servers:
-        server.stop()
+from tests.ws.support import OCPP, PATH, RawClient, frame, request, server_context
 
 
 def test_a_snapshot_is_frozen_and_stays_as_it_was():
