@@ -80,7 +80,7 @@ class Answering(Registering):
         client_id = connection.client_id
         request: Any = call.payload
         try:
-            handler = self._handlers.by_type.get(type(request), self._handlers.request)
+            handler = self._handlers.for_request(request)
             if handler is None:
                 description = f"{call.action} is not supported here"
                 self._send_error(connection, call.unique_id, ErrorCode.NOT_SUPPORTED, description)

@@ -96,10 +96,6 @@ class KeepAlive:
             self._silent_since = None
             self._set_due()
 
-    def deadline(self) -> Optional[float]:
-        """Return ``due``."""
-        return self.due
-
     def judge(self, now: float) -> Verdict:
         """Say what is due; after PING the caller sends one."""
         verdict = self._judge(now)

@@ -6,14 +6,14 @@ from ocppj.ws.keepalive import KeepAlive, Verdict
 def test_no_pings():
     for interval in (None, 0):
         keepalive = KeepAlive(interval, 5, 0)
-        assert keepalive.deadline() is None
+        assert keepalive.due is None
         assert keepalive.judge(1e9) is Verdict.NOTHING
 
 
 def test_a_ping_each_interval_while_there_is_life():
     keepalive = KeepAlive(10, 30, 0)
     for now in (10, 20, 30, 40, 50, 60):
-        assert keepalive.deadline() == now
+        assert keepalive.due == now
         assert keepalive.judge(now - 1) is Verdict.NOTHING
         assert keepalive.judge(now) is Verdict.PING
         keepalive.heard(now)
@@ -22,9 +22,9 @@ def test_a_ping_each_interval_while_there_is_life():
 def test_silence_after_a_ping_is_death():
     keepalive = KeepAlive(10, 15, 0)
     assert keepalive.judge(10) is Verdict.PING
-    assert keepalive.deadline() == 20
+    assert keepalive.due == 20
     assert keepalive.judge(20) is Verdict.PING  # counted from the first ping that got no answer
-    assert keepalive.deadline() == 25
+    assert keepalive.due == 25
     assert keepalive.judge(25) is Verdict.DEAD
 
 
@@ -46,7 +46,7 @@ def test_negative_intervals():
 
 def test_nothing_received_for_so_long_is_idleness():
     keepalive = KeepAlive(None, 5, 0, idle_timeout=100)
-    assert keepalive.deadline() == 100
+    assert keepalive.due == 100
     assert keepalive.judge(99.9) is Verdict.NOTHING
     assert keepalive.judge(100) is Verdict.IDLE
 
@@ -55,9 +55,9 @@ def test_what_is_heard_puts_idleness_off_and_moves_the_deadline_once():
     keepalive = KeepAlive(None, 5, 0, idle_timeout=100)
     for now in (10, 60, 90):
         keepalive.heard(now)
-        assert keepalive.deadline() == 100
+        assert keepalive.due == 100
     assert keepalive.judge(100) is Verdict.NOTHING
-    assert keepalive.deadline() == 190
+    assert keepalive.due == 190
     assert keepalive.judge(189) is Verdict.NOTHING
     assert keepalive.judge(190) is Verdict.IDLE
 
@@ -67,11 +67,11 @@ def test_idleness_beside_pings():
     assert keepalive.judge(10) is Verdict.PING
     keepalive.heard(11)
     assert keepalive.judge(20) is Verdict.PING
-    assert keepalive.deadline() == 25
+    assert keepalive.due == 25
     assert keepalive.judge(25) is Verdict.NOTHING
-    assert keepalive.deadline() == 30
+    assert keepalive.due == 30
     assert keepalive.judge(30) is Verdict.PING
-    assert keepalive.deadline() == 36
+    assert keepalive.due == 36
     assert keepalive.judge(36) is Verdict.IDLE
 
 
