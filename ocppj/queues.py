@@ -91,6 +91,13 @@ class RequestQueue(ABC):
         """
         return None
 
+    def set_aside(self, message_id: str, reason: str) -> Optional[RequestBundle]:
+        """Take the request of that id, which can never be dealt with, out and return it; ``None`` when it is not there.
+
+        A durable queue keeps it apart, with ``reason``, to be looked at. Returns at once, as `remove`.
+        """
+        return self.remove(message_id)
+
     def bundles(self) -> List[RequestBundle]:
         """Return what is in the queue, in order. A queue that cannot look further returns its head alone."""
         head = self.peek()
