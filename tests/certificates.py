@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 PASSWORD = "a key's own password"
 _BEGIN = datetime.datetime(2020, 1, 1)  # noqa: DTZ001
 _END = datetime.datetime(2100, 1, 1)  # noqa: DTZ001
+_LONG_AGO = datetime.datetime(2021, 1, 1)  # noqa: DTZ001
+_BITS = {"RSA": 2048, "RSA-1024": 1024}
 _PEM = serialization.Encoding.PEM
 
 
@@ -29,7 +31,9 @@ def _folder() -> Path:
 
 @lru_cache(maxsize=None)
 def _key(kind: str, number: int = 0) -> Any:
-    return ec.generate_private_key(ec.SECP256R1()) if kind == "EC" else rsa.generate_private_key(65537, 2048)
+    if kind == "EC":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=_BITS[kind])
 
 
 def _name(common_names: Sequence[str], organization: str = "ocppj") -> x509.Name:
@@ -42,13 +46,14 @@ class Authority:
 
     def __init__(self, name: str) -> None:
         self._name = _name([name])
+        self._lists = 0
         self._key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(self._name, self._key)
         certificate = builder.add_extension(x509.BasicConstraints(True, None), True).sign(self._key, hashes.SHA256())
         self.path = _folder() / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(_PEM))
 
-    def _builder(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: Any, end: datetime.datetime = _END) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -56,7 +61,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_BEGIN)
-            .not_valid_after(_END)
+            .not_valid_after(end)
         )
 
     @lru_cache(maxsize=None)  # noqa: B019
@@ -68,10 +73,11 @@ class Authority:
         ip: Optional[str] = None,
         organization: str = "ocppj",
         password: Optional[str] = None,
+        expired: bool = False,
     ) -> Tuple[Path, Path]:
         """Return the files of a certificate and of its key."""
         key = _key(kind)
-        builder = self._builder(_name(common_names, organization), key)
+        builder = self._builder(_name(common_names, organization), key, _LONG_AGO if expired else _END)
         others = [x509.DNSName(name) for name in dns] + ([x509.IPAddress(ipaddress.ip_address(ip))] if ip else [])
         if others:
             builder = builder.add_extension(x509.SubjectAlternativeName(others), False)
@@ -83,6 +89,20 @@ class Authority:
         lock = encryption or serialization.NoEncryption()
         files[1].write_bytes(key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, lock))
         return files
+
+    def revoke(self, *files: Path, expired: bool = False) -> Path:
+        """Return the file of a new revocation list, with the certificates in ``files``."""
+        self._lists += 1
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(_BEGIN + datetime.timedelta(days=self._lists))
+        builder = builder.next_update(_LONG_AGO if expired else _END)
+        for file in files:
+            number = x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+            one = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(_BEGIN).build()
+            builder = builder.add_revoked_certificate(one)
+        path = _folder() / f"{len(list(_folder().iterdir()))}.crl"
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
+        return path
 
     def both(self, *common_names: str, **options: Any) -> Path:
         """Return one file with a certificate and its key."""

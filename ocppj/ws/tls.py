@@ -7,13 +7,15 @@ What they have that Python's own defaults lack, or have in some versions only:
   plain RSA, which Python leaves out: old charge points have nothing else. They come last; the server's order counts.
   ECDHE-RSA comes before them, with which a peer that has an RSA certificate has forward secrecy too; the
   documents demand a least set and forbid only what is broken (A00.FR.319, A00.FR.320). TLS 1.3's own are all on.
+* Keys that are worth 112 bits at least, in every certificate of a chain: RSA of 2048 bits, elliptic curves of 224
+  (A00.FR.501 to 503). Python 3.9 leaves that to the system.
 * An RSA and an ECDSA certificate at once, so that each client finds one it can verify (the note at A00.FR.318).
 * A charge point takes the server's name from the certificate's commonName when it has no subjectAltName (A00.FR.309).
 * The same checks of a certificate chain in all versions of Python: 3.13 refuses by default authorities whose
   certificates lack extensions that OCPP does not ask for.
 
-Neither revocation lists nor OCSP are looked at: Python's ssl cannot ask. `ssl.SSLContext.load_verify_locations` and
-``verify_flags`` of the context that is returned do the former.
+Nobody is asked whether a certificate is revoked: Python's ssl cannot do OCSP. Revocation lists are looked at when they
+are given (A00.FR.705; 1.6: A00.FR.704).
 """
 
 from __future__ import annotations
@@ -39,12 +41,15 @@ CIPHERS = (
     "AES128-GCM-SHA256",
     "AES256-GCM-SHA384",
 )
+# Level 2 of OpenSSL is 112 bits. LibreSSL, with which some have built Python 3.9, has no levels.
+_LEVEL = "" if "LibreSSL" in ssl.OPENSSL_VERSION else "@SECLEVEL=2:"
 
 
 def server_tls_context(
     certificates: Union[StrPath, Sequence[Certificate]],
     *,
     client_ca: Optional[StrPath] = None,
+    client_crl: Optional[StrPath] = None,
     require_client_certificate: bool = False,
     password: Union[str, bytes, None] = None,
 ) -> ssl.SSLContext:
@@ -53,11 +58,16 @@ def server_tls_context(
     ``certificates`` is a PEM file with a chain and its key, or a list of them; in a list, ``(chain, key)`` is a pair of
     files. One for RSA and one for ECDSA may be given; a second one of the same kind replaces the first. ``password`` is
     that of encrypted keys. ``client_ca`` are the authorities whose client certificates are verified: they may
-    be presented, and with ``require_client_certificate`` they must (security profile 3).
+    be presented, and with ``require_client_certificate`` they must (security profile 3). ``client_crl`` is a PEM file
+    with the revocation lists of those who issued them, of each one that issues certificates of clients: who stands
+    there is refused. So is everybody else, when a list is missing or out of date. A newer one may be loaded
+    into the context at any time (``load_verify_locations``).
 
     Raises `UsageError` naming the file that is missing or not what it should be.
     """
     pairs = _pairs(certificates)
+    if client_crl is not None and client_ca is None:
+        raise UsageError("client_crl, revocation lists, without client_ca, the authorities whose they are")
     if require_client_certificate and client_ca is None:
         raise UsageError("client certificates can be required only with client_ca, the authorities that issue them")
     context = _hardened(ssl.PROTOCOL_TLS_SERVER)
@@ -67,6 +77,8 @@ def server_tls_context(
     if client_ca is not None:
         _load_authorities(context, client_ca)
         context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
+    if client_crl is not None:
+        _load_revocations(context, client_crl)
     return context
 
 
@@ -105,7 +117,7 @@ def _hardened(protocol: int) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION
     context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)  # Python 3.9 may be built with an OpenSSL without it
-    context.set_ciphers(":".join(CIPHERS))
+    context.set_ciphers(_LEVEL + ":".join(CIPHERS))
     return context
 
 
@@ -124,11 +136,20 @@ def _pairs(certificates: object) -> List[Tuple[StrPath, Optional[StrPath]]]:
     return pairs
 
 
-def _load_authorities(context: ssl.SSLContext, path: StrPath) -> None:
+def _load_authorities(context: ssl.SSLContext, path: StrPath, what: str = "authorities") -> None:
     try:
         context.load_verify_locations(cafile=path)
     except (OSError, ValueError, TypeError) as error:  # ssl.SSLError is an OSError
-        raise UsageError(f"cannot load the authorities in {_shown(path)}: {_reason(error)}") from None
+        raise UsageError(f"cannot load the {what} in {_shown(path)}: {_reason(error)}") from None
+
+
+def _load_revocations(context: ssl.SSLContext, path: StrPath) -> None:
+    before = context.cert_store_stats()
+    _load_authorities(context, path, "revocation lists")
+    after = context.cert_store_stats()
+    if after["crl"] == before["crl"] or after["x509"] != before["x509"]:  # a certificate there would be trusted
+        raise UsageError(f"revocation lists are wanted, and nothing else: {_shown(path)}")
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _load_certificate(

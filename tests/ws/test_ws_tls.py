@@ -184,6 +184,90 @@ def test_client_certificates_may_be_left_to_the_client():
         shake(server, client_of(stranger()))
 
 
+def refused(server, client):
+    with pytest.raises(OSError):
+        shake(server, client)
+
+
+def test_an_expired_certificate_is_refused_on_either_side():
+    """A00.FR.407; A00.FR.430: a charge point whose own has expired tries all the same."""
+    server = server_tls_context(server_file(), client_ca=authority().path, require_client_certificate=True)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = client_of(authority(), expired=True)
+        context.minimum_version = context.maximum_version = version
+        refused(server, context)
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        shake(server_tls_context(authority().both("localhost", expired=True)), wanting())
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_weak_key_is_refused_on_either_side(required):
+    """A00.FR.501, A00.FR.502."""
+    server = server_tls_context(server_file(), client_ca=authority().path, require_client_certificate=required)
+    own = authority().both("localhost", kind="RSA-1024")
+    for make in (lambda: server_tls_context(own), lambda: client_tls_context(certificate=own)):
+        with pytest.raises(UsageError, match="KEY_TOO_SMALL"):
+            make()
+    lax = [ssl.SSLContext(protocol) for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT)]
+    for context in lax:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.load_cert_chain(own)
+        context.load_verify_locations(authority().path)
+    with pytest.raises(ssl.SSLCertVerificationError, match="too weak"):
+        shake(lax[0], wanting())
+    refused(server, lax[1])
+    shake(*lax)
+
+
+# Revocation lists
+
+
+def revoking(crl, required=True):
+    return server_tls_context(
+        server_file(), client_ca=authority().path, client_crl=crl, require_client_certificate=required
+    )
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_revoked_certificate_is_refused(required):
+    """A00.FR.705; 1.6 security whitepaper A00.FR.704."""
+    gone, _ = authority().pair("CP_gone")
+    server = revoking(authority().revoke(gone), required)
+    shake(server, client_of(authority()))
+    refused(server, client_tls_context(authority().path, *authority().pair("CP_gone")))
+    if not required:
+        shake(server, wanting())
+
+
+def test_a_newer_list_is_loaded_while_the_server_runs():
+    certificate, key = authority().pair("CP_renewed")
+    server = revoking(str(authority().revoke()))
+    shake(server, client_tls_context(authority().path, certificate, key))
+    server.load_verify_locations(authority().revoke(certificate))
+    refused(server, client_tls_context(authority().path, certificate, key))
+    shake(server, client_of(authority()))
+
+
+def test_nobody_is_let_in_without_a_list_of_now():
+    refused(revoking(authority().revoke(expired=True)), client_of(authority()))
+    refused(revoking(stranger().revoke()), client_of(authority()))
+
+
+def test_lists_that_are_none(tmp_path):
+    both = tmp_path / "both.pem"
+    both.write_bytes(authority().revoke().read_bytes() + stranger().path.read_bytes())
+    for bad in (stranger().path, both):  # whose certificate would be trusted
+        with pytest.raises(UsageError, match="revocation lists are wanted, and nothing else: ") as caught:
+            revoking(bad)
+        assert str(bad) in str(caught.value)
+    for bad in (tmp_path / "none.pem", bad_file(tmp_path, "secret-text"), 7):
+        with pytest.raises(UsageError, match="cannot load the revocation lists in") as caught:
+            revoking(bad)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(UsageError, match="without client_ca"):
+        server_tls_context(server_file(), client_crl=authority().revoke())
+
+
 def test_files_in_every_form():
     certificate, key = authority().pair("localhost", password=PASSWORD)
     shake(server_tls_context([(certificate, str(key))], password=PASSWORD), wanting())
