@@ -21,21 +21,22 @@ import ssl
 import struct
 import time
 from contextlib import suppress
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import websocket
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
+from ..settings import get_logger
 from .dialling import dial
 from .httpwire import BadRequest, Headers, parse_retry_after, read_head
 from .lifecycle import Attempt, ClientCore, Session
 from .options import check_positive, check_text
 from .resolving import Resolver
 from .safesocket import SafeSocket
-from .security import check_client_profile, check_profile, check_user
+from .security import check_client_profile, check_context, check_profile, check_user, exposed
 from .tls import client_tls_context
-from .urls import client_headers, connection_url
+from .urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
 from .wire import PeerClose, SocketWire, Take, Violation, Wire
 
 __all__ = ["WebSocketClient"]
@@ -217,20 +218,22 @@ class WebSocketClient(ClientCore):
 
     Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs, by default `client_tls_context`'s, which
     trusts the system's authorities. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password),
-    the latter as bytes for a 1.6 AuthorizationKey. ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP
-    together. ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
-    waited for on ``clock``, and not before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings;
-    anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may
-    take to answer a Close, ``write_timeout`` to take what is written. No proxies, redirects or cookies.
-    ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile (see `ocppj.ws.security`).
+    the latter as bytes for a 1.6 AuthorizationKey. Each of the two may be a function that returns it: it is called
+    before each attempt to connect, on the thread that connects, and must not block; if it fails, so does the attempt.
+    ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP together. ``reconnect`` regains a lost
+    connection, after the delays of ``backoff`` (a `Backoff`, or what makes one), waited for on ``clock``, and not
+    before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
+    ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close,
+    ``write_timeout`` to take what is written. No proxies, redirects or cookies. ``security_profile`` 0 to 3 has
+    ``connect()`` refuse what does not make that profile (see `ocppj.ws.security`).
     """
 
     def __init__(
         self,
         *,
         ssl_context: Optional[ssl.SSLContext] = None,
-        headers: Optional[Mapping[str, str]] = None,
-        basic_auth: Optional[Tuple[str, Union[str, bytes]]] = None,
+        headers: HeadersOption = None,
+        basic_auth: BasicAuthOption = None,
         handshake_timeout: float = 10.0,
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
@@ -242,9 +245,9 @@ class WebSocketClient(ClientCore):
         check_positive(
             handshake_timeout=handshake_timeout, max_header_size=max_header_size, write_timeout=write_timeout
         )
+        check_context(ssl_context, ssl.PROTOCOL_TLS_SERVER)
         self._ssl_context = ssl_context
-        self._headers = client_headers(headers, basic_auth)
-        self._user = basic_auth[0] if basic_auth is not None else None
+        self._fields = UpgradeFields(headers, basic_auth)
         self._security_profile = security_profile
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size
@@ -255,21 +258,35 @@ class WebSocketClient(ClientCore):
         """See `base.Client.connect`. Raises `UsageError` also when the options do not make the security profile."""
         check_text(url=url, client_id=client_id)
         connection_url(url, client_id)
-        check_user(self._user, client_id)
-        check_client_profile(self._security_profile, url, client_id, self._ssl_context, self._user)
+        if self._fields.fixed:
+            self._introduce(url, client_id)
+        warning = exposed(self._security_profile, url, self._ssl_context, self._fields.has_credentials)
+        if warning is not None:
+            get_logger().warning("%s: %s", client_id, warning)
         super().connect(url, client_id, subprotocols, retry)
+
+    def _introduce(self, url: str, client_id: str) -> Dict[str, str]:
+        """Return what is added to an upgrade request. Raises `UsageError`, and what `UpgradeFields.ask` raises."""
+        fields, user = self._fields.ask()
+        check_user(user, client_id)
+        check_client_profile(self._security_profile, url, client_id, self._ssl_context, user)
+        return fields
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
         """See `lifecycle.ClientCore.open_wire`."""
         deadline = time.monotonic() + self._handshake_timeout
         url = connection_url(session.url, session.client_id)
+        try:
+            fields = self._introduce(session.url, session.client_id)
+        except UsageError as error:  # of what a function returned: the next time it may be right
+            raise TransportError(f"cannot connect: {error}") from error
         sock: Optional[SafeSocket] = None
         try:
             raw, address = dial(url, self._resolver, deadline, attempt.check)
             sock = SafeSocket(self._secure(raw, url), write_timeout=self._write_timeout)
             attempt.can_be_cut_by(sock.shutdown)
             sock.handshake(deadline)
-            wire, subprotocol = self._upgrade(sock, url, session.subprotocols, deadline)
+            wire, subprotocol = self._upgrade(sock, url, fields, session.subprotocols, deadline)
             return wire, subprotocol, address
         except BaseException as error:
             if sock is not None:
@@ -292,12 +309,12 @@ class WebSocketClient(ClientCore):
             raise
 
     def _upgrade(
-        self, sock: SafeSocket, url: str, subprotocols: Tuple[str, ...], deadline: float
+        self, sock: SafeSocket, url: str, fields: Mapping[str, str], subprotocols: Tuple[str, ...], deadline: float
     ) -> Tuple[_ClientWire, str]:
         ws = websocket.WebSocket(skip_utf8_validation=True)
         ws.connect(  # type: ignore[no-untyped-call]
             url,
-            socket=_Handshake(sock, self._headers, self._max_header_size, deadline),
+            socket=_Handshake(sock, fields, self._max_header_size, deadline),
             header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)],
             suppress_origin=True,
             redirect_limit=0,
@@ -319,7 +336,7 @@ def _as_transport_error(error: BaseException) -> BaseException:
     if isinstance(error, (TransportError, UsageError)) or not isinstance(error, Exception):
         return error
     if isinstance(error, BadRequest):
-        return TransportError("the server's answer is too large")
+        return TransportError(f"the server's answer cannot be read: {error}")
     if isinstance(error, (socket.timeout, websocket.WebSocketTimeoutException)):
         return TransportError("the handshake took too long")
     return TransportError(f"cannot connect: {error}")

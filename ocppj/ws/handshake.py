@@ -21,8 +21,9 @@ certificates that name a serial number which is not the identity, or to look at 
 With a ``security_profile`` nobody gets in without what the profile demands, whatever handlers are set: credentials
 in 1 and 2, a verified certificate in 3.
 
-A handler that raises, or returns something to be awaited, refuses with 500. Who is refused is logged by the caller;
-secrets never are.
+A handler says yes with ``True`` and nothing else. What counts as false is a no; anything else (a status, a pair, a
+future, a promise to say it later) is a mistake which would let everybody in: it refuses with 500, as a handler does
+that raises. Who is refused is logged by the caller; secrets never are.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotoco
 _REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
 # A 401 has to have a challenge (RFC 9110 section 15.5.2); no scheme is registered for certificates.
 _CERTIFICATE = (("WWW-Authenticate", 'Certificate realm="ocppj"'),)
+_SHOWN = 100  # characters of a wrong path in the log
+# What may be there once: someone before us may have looked at the other one (RFC 9112 section 3.2, RFC 9110 5.3).
+_ONCE = ("host", "authorization", "origin")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class HandshakeRequest:
 
     identity: str
     path: str
-    query: str
+    query: str = field(repr=False)  # some have a token there
     headers: Mapping[str, str]
     remote_address: str
     subprotocols: Tuple[str, ...]
@@ -130,7 +134,9 @@ class HandshakePolicy:
         except BadIdentity as error:
             raise BadRequest(400, str(error)) from None
         if identity is None:
-            raise BadRequest(404, "nothing here", kind="unknown_path")
+            path = split_target(target)[0]
+            shown = path if len(path) <= _SHOWN else path[:_SHOWN] + "..."
+            raise BadRequest(404, f"no client connects to {shown!r}", kind="unknown_path")
         request = self._request(identity, target, headers, remote_address, peer_certificate)
         try:
             self._check(request)
@@ -197,12 +203,12 @@ class HandshakePolicy:
 
 
 def _answer(answer: Any) -> bool:
-    """Return what a check handler said. Raises ``TypeError`` for a promise to say it later, which would pass as yes."""
-    if inspect.isawaitable(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()  # else Python warns that nobody awaited it
-        raise TypeError(f"a check handler returned {type(answer).__name__}, not true or false: is it async?")
-    return bool(answer)
+    """Return what a check handler said. Raises ``TypeError`` for what would pass as yes, and is not ``True``."""
+    if answer is True or not answer:
+        return answer is True
+    if inspect.iscoroutine(answer):
+        answer.close()  # else Python warns that nobody awaited it
+    raise TypeError(f"a check handler returned {type(answer).__name__}, not True or False")
 
 
 def choose_subprotocol(offered: Sequence[str], supported: Sequence[str], prefer_server: bool = False) -> Optional[str]:
@@ -218,6 +224,8 @@ def websocket_headers(head: RequestHead, compression: bool) -> Dict[str, str]:
         raise BadRequest(405, "only GET can be upgraded", [("Allow", "GET")])
     if head.version != "1.1" or "Host" not in headers:
         raise BadRequest(400, "HTTP/1.1 with a Host field is needed")
+    if not headers.repeated.isdisjoint(_ONCE):
+        raise BadRequest(400, f"there may be one only of each of these fields: {', '.join(_ONCE)}")
     if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
         raise BadRequest(400, "no body is expected")
     if "websocket" not in [token.lower() for token in headers.tokens("Upgrade")]:

@@ -7,7 +7,7 @@ import io
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .safesocket import SafeSocket
 
@@ -24,7 +24,8 @@ __all__ = [
 
 _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
-_STRAY = re.compile(rb"\r(?!\n)|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
+_STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
+_TLS = (b"\x16\x03", b"\x15\x03")  # how a TLS handshake, or what a server says to none, begins: RFC 8446 section 5.1
 # A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it.
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # what http.client takes
@@ -50,13 +51,17 @@ class BadRequest(Exception):
 
 
 class Headers(Mapping[str, str]):
-    """Header fields; names in any case. Repeated fields are joined with ", "."""
+    """Header fields; names in any case. Repeated fields are joined with ", "; ``repeated`` has their names."""
 
     def __init__(self, fields: Iterable[Tuple[str, str]] = ()) -> None:
         self._fields: Dict[str, str] = {}
+        self.repeated: Set[str] = set()  # in lower case
         for name, value in fields:
             key = name.lower()
-            self._fields[key] = f"{self._fields[key]}, {value}" if key in self._fields else value
+            if key in self._fields:
+                self.repeated.add(key)
+                value = f"{self._fields[key]}, {value}"
+            self._fields[key] = value
 
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()]
@@ -98,8 +103,8 @@ def read_head(
 
     ``before_waiting`` is called when not all of it is there yet.
 
-    Raises `BadRequest` (431) beyond ``limit`` bytes, ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer
-    ends before, ``OSError``.
+    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) when the peer speaks TLS, which would wait for an answer
+    for ever; ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends before, ``OSError``.
     """
     data = bytearray()
     while True:
@@ -115,6 +120,8 @@ def read_head(
             raise EOFError("the peer ended the connection during the handshake")
         start = max(0, len(data) - len(_END) + 1)
         data += chunk
+        if data.startswith(_TLS):
+            raise BadRequest(400, "the peer speaks TLS, and this connection is plain", kind="tls")
         end = data.find(_END, start)
         if end >= 0:
             end += len(_END)

@@ -18,7 +18,7 @@ import itertools
 import threading
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Callable, Deque, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Dict, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
@@ -27,7 +27,7 @@ from .lifecycle import Attempt, ClientCore, Session
 from .options import check_port
 from .polling import remaining
 from .registry import Run, ServerCore
-from .urls import client_headers, connection_url
+from .urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
 from .wire import PeerClose, Take, Violation, Wire
 
 __all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
@@ -287,19 +287,20 @@ class MemoryClient(ClientCore):
         self,
         network: MemoryNetwork,
         *,
-        headers: Optional[Mapping[str, str]] = None,
-        basic_auth: Optional[Tuple[str, Union[str, bytes]]] = None,
+        headers: HeadersOption = None,
+        basic_auth: BasicAuthOption = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._network = network
-        self._headers = client_headers(headers, basic_auth)
+        self._fields = UpgradeFields(headers, basic_auth)
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
         """See `lifecycle.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         server, run = self._network._find(urlsplit(url).netloc)
-        headers = Headers([*self._headers.items(), ("Sec-WebSocket-Protocol", ", ".join(session.subprotocols))])
+        fields, _ = self._fields.ask()
+        headers = Headers([*fields.items(), ("Sec-WebSocket-Protocol", ", ".join(session.subprotocols))])
         try:
             wire, subprotocol = server._meet(run, url, headers, self._max_message_size)
         except BadRequest as refused:

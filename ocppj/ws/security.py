@@ -17,19 +17,57 @@ have given user and password in the wrong order.
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
 
-__all__ = ["check_client_profile", "check_profile", "check_server_profile", "check_user"]
+__all__ = [
+    "check_client_profile",
+    "check_context",
+    "check_profile",
+    "check_server_profile",
+    "check_user",
+    "exposed",
+]
 
 
 def check_profile(profile: Any) -> None:
     """Raise `UsageError` unless ``profile`` is one, or ``None``."""
     if profile is not None and (isinstance(profile, bool) or profile not in (0, 1, 2, 3)):
         raise UsageError(f"a security_profile is 0, 1, 2, 3 or None, not {profile!r}")
+
+
+def check_context(context: Any, of_the_other_side: int) -> None:
+    """Raise `UsageError` unless ``context`` is one for this side, or ``None``: else each handshake would fail."""
+    if context is None:
+        return
+    if not isinstance(context, ssl.SSLContext):
+        raise UsageError(f"an ssl_context is an ssl.SSLContext, not {type(context).__name__}")
+    if context.protocol == of_the_other_side:
+        other, this = ("server", "client") if of_the_other_side == ssl.PROTOCOL_TLS_SERVER else ("client", "server")
+        raise UsageError(f"the ssl_context of a {this} was made for a {other}")
+
+
+def exposed(
+    profile: Optional[int], url: str, context: Optional[ssl.SSLContext], has_credentials: bool
+) -> Optional[str]:
+    """Return what a client should be warned of that connects without TLS, and nobody said that this is meant."""
+    parts = urlsplit(url)
+    if profile is not None or parts.scheme != "ws" or _is_here(parts.hostname or ""):
+        return None
+    if has_credentials:  # A00.FR.206
+        return "credentials are sent in the clear, for the URL is ws://; security_profile=1 says that this is meant"
+    return "the ssl_context is not used, for the URL is ws://" if context is not None else None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_server_profile(profile: Optional[int], context: Optional[ssl.SSLContext], checks_credentials: bool) -> None:

@@ -33,7 +33,7 @@ from .limits import Handshake
 from .listening import Listening, ListeningServer
 from .options import check_positive
 from .safesocket import SafeSocket
-from .security import check_profile, check_server_profile
+from .security import check_context, check_profile, check_server_profile
 from .wire import PeerClose, SocketWire, Take, Violation
 
 __all__ = ["WebSocketServer"]
@@ -204,6 +204,7 @@ class WebSocketServer(ListeningServer):
         **options: Any,
     ) -> None:
         super().__init__(ssl_context=ssl_context, write_timeout=write_timeout, max_handshakes=max_handshakes, **options)
+        check_context(ssl_context, ssl.PROTOCOL_TLS_CLIENT)
         check_positive(handshake_timeout=handshake_timeout, max_header_size=max_header_size)
         self._handshake_timeout = handshake_timeout
         self._max_header_size = max_header_size

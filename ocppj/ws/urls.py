@@ -9,18 +9,40 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit, urlunsplit
 
-from ..errors import UsageError
+from ..errors import TransportError, UsageError
 
-__all__ = ["BadIdentity", "PathTemplate", "basic_password", "client_headers", "connection_url", "split_target"]
+__all__ = [
+    "BadIdentity",
+    "BasicAuthOption",
+    "HeadersOption",
+    "PathTemplate",
+    "UpgradeFields",
+    "basic_password",
+    "client_headers",
+    "connection_url",
+    "split_target",
+]
+
+T = TypeVar("T")
+
+Headers = Mapping[str, str]
+#: User and password.
+BasicAuth = Tuple[str, Union[str, bytes]]
+#: What a client takes: either, or a function that is asked for it before each attempt to connect.
+HeadersOption = Union[None, Headers, Callable[[], Optional[Headers]]]
+BasicAuthOption = Union[None, BasicAuth, Callable[[], Optional[BasicAuth]]]
 
 _PLACEHOLDER = "{id}"
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_END = re.compile("[\r\n\0]")
+#: What the handshake itself says, in lower case; so do all that begin with "sec-websocket-".
+_OURS = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST = 255  # characters of an identity (ours; OCPP 2.x has 48, 1.6 no limit): it goes into names and log lines
 
 
 class BadIdentity(ValueError):
@@ -40,8 +62,8 @@ class PathTemplate:
     def identity(self, target: str) -> Optional[str]:
         """Return the decoded identity of the request target, ``None`` when the path is not this one.
 
-        Raises `BadIdentity` when the path is right and the identity cannot be one: empty, not UTF-8, or with control
-        characters.
+        Raises `BadIdentity` when the path is right and the identity cannot be one: empty, not UTF-8, with control
+        characters, "." or ".." (which are no names in a URL, RFC 3986 section 5.2.4), or longer than 255 characters.
         """
         path, _ = split_target(target)
         *segments, last = path.split("/")
@@ -51,8 +73,9 @@ class PathTemplate:
         except BadIdentity:
             return None
         identity = _decode(last)
-        if not identity or _CONTROL.search(identity):
-            raise BadIdentity("the identity is empty or has control characters")
+        fault = _fault(identity)
+        if fault is not None:
+            raise BadIdentity(f"the identity {fault}")
         return identity
 
 
@@ -66,13 +89,22 @@ def _decode(segment: str) -> str:
         raise BadIdentity("the identity is not UTF-8") from None
 
 
+def _fault(identity: str) -> Optional[str]:
+    """Return why a text can be no identity; ``None``: it can."""
+    if not identity or _CONTROL.search(identity):
+        return "is empty or has control characters"
+    if identity in (".", ".."):  # who forwards the request may leave them out of the path
+        return f"cannot be {identity!r}"
+    return f"has more than {_LONGEST} characters" if len(identity) > _LONGEST else None
+
+
 def split_target(target: str) -> Tuple[str, str]:
     """Split a request target into raw path and query."""
-    if not target.startswith("/"):  # absolute form (RFC 9112 section 3.2.2)
-        _, separator, rest = target.partition("://")
+    path, _, query = target.partition("?")  # first: what follows is no path, whatever it looks like
+    if not path.startswith("/"):  # absolute form (RFC 9112 section 3.2.2)
+        _, separator, rest = path.partition("://")
         if separator:
-            target = "/" + rest.partition("/")[2]
-    path, _, query = target.partition("?")
+            path = "/" + rest.partition("/")[2]
     return path, query
 
 
@@ -90,33 +122,81 @@ def connection_url(endpoint: str, client_id: str) -> str:
         raise UsageError("the endpoint URL is malformed; it is host, or host:port with a number up to 65535")
     if parts.fragment or "@" in (parts.netloc or endpoint):
         raise UsageError("an endpoint URL has neither a fragment nor credentials: give the latter as an option")
-    if not client_id or _CONTROL.search(client_id):
-        raise UsageError("an identity cannot be empty or have control characters")
+    fault = _fault(client_id)
+    if fault is not None:
+        raise UsageError(f"this identity cannot be used: it {fault}")
     path = parts.path.rstrip("/") + "/" + quote(client_id, safe="")
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
-def client_headers(
-    headers: Optional[Mapping[str, str]], basic_auth: Optional[Tuple[str, Union[str, bytes]]]
-) -> Dict[str, str]:
+class UpgradeFields:
+    """What a client adds to its upgrade requests: ``headers``, and ``basic_auth`` for their Authorization.
+
+    Each may be a function that returns it: for a password that is changed (use case A01), or a token that expires.
+    Raises `UsageError` when what is given cannot be sent.
+    """
+
+    def __init__(self, headers: HeadersOption, basic_auth: BasicAuthOption) -> None:
+        #: Whether they are the same each time.
+        self.fixed = not callable(headers) and not callable(basic_auth)
+        now = client_headers(None if callable(headers) else headers, None if callable(basic_auth) else basic_auth)
+        #: Whether there are credentials among them, as far as that is known.
+        self.has_credentials = basic_auth is not None or "authorization" in map(str.lower, now)
+        self._headers: HeadersOption = dict(headers) if isinstance(headers, Mapping) else headers
+        self._basic_auth = basic_auth
+
+    def ask(self) -> Tuple[Dict[str, str], Optional[str]]:
+        """Return the fields of one request, and the user of ``basic_auth``. Functions are called, on this thread.
+
+        Raises `TransportError` when one of them fails, or returns what cannot be sent: it may do better next time.
+        """
+        headers, basic_auth = _ask("headers", self._headers), _ask("basic_auth", self._basic_auth)
+        try:
+            return client_headers(headers, basic_auth), basic_auth[0] if basic_auth is not None else None
+        except UsageError as error:
+            raise TransportError(f"cannot connect: {error}") from error
+
+
+def _ask(name: str, option: Union[Optional[T], Callable[[], Optional[T]]]) -> Optional[T]:
+    if not callable(option):
+        return option
+    try:
+        return option()
+    except Exception as error:
+        raise TransportError(f"cannot connect: {name}() failed: {type(error).__name__}: {error}") from error
+
+
+def client_headers(headers: Optional[Headers], basic_auth: Optional[BasicAuth]) -> Dict[str, str]:
     """Return the fields that a client adds to its upgrade request. Raises `UsageError` for one that cannot be sent.
 
     ``basic_auth`` is user and password. A 1.6 AuthorizationKey is its bytes, not its hex text (1.6 security
-    whitepaper, profile 1), so the password may be bytes. No error repeats a value or a password.
+    whitepaper, profile 1), so the password may be bytes. Fields that the handshake itself sets are refused: said
+    twice, they would mean one thing to the server and another to who is before it. No error repeats a value or a
+    password.
     """
+    if not isinstance(headers, (Mapping, type(None))):
+        raise UsageError(f"headers are a mapping: texts by name, not {type(headers).__name__}")
     fields = dict(headers or {})
+    for name, value in fields.items():
+        _check_field(name, value, basic_auth is not None)
     if basic_auth is not None:
         fields["Authorization"] = _basic(basic_auth)
-    for name, value in fields.items():
-        if not isinstance(name, str) or not isinstance(value, str) or not _FIELD_NAME.fullmatch(name):
-            begin = _FIELD_NAME.match(name) if isinstance(name, str) else None
-            raise UsageError(f"header fields are texts by name; one of them is not: {begin and begin.group()!r}...")
-        if _FIELD_END.search(value) or not _encodes(value):
-            raise UsageError(f"the header {name!r} cannot be sent")
     return fields
 
 
-def _basic(basic_auth: Tuple[str, Union[str, bytes]]) -> str:
+def _check_field(name: str, value: str, basic_auth: bool) -> None:
+    if not isinstance(name, str) or not isinstance(value, str) or not _FIELD_NAME.fullmatch(name):
+        begin = _FIELD_NAME.match(name) if isinstance(name, str) else None
+        raise UsageError(f"header fields are texts by name; one of them is not: {begin and begin.group()!r}...")
+    if _FIELD_END.search(value) or not _encodes(value):
+        raise UsageError(f"the header {name!r} cannot be sent")
+    if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
+        raise UsageError(f"the header {name!r} is set by the handshake itself")
+    if basic_auth and name.lower() == "authorization":
+        raise UsageError("the header 'Authorization' is given, and basic_auth as well")
+
+
+def _basic(basic_auth: BasicAuth) -> str:
     """Return the value of an Authorization field (RFC 7617)."""
     if not isinstance(basic_auth, (tuple, list)) or len(basic_auth) != 2:
         raise UsageError("basic_auth is a pair: user and password")

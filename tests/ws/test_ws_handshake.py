@@ -1,16 +1,26 @@
 """The pure parts: URLs, credentials, HTTP, and whom a server lets in."""
 
 import base64
+from concurrent.futures import Future
+from enum import Enum
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocppj.errors import UsageError
+from ocppj.errors import TransportError, UsageError
 from ocppj.ws import httpwire
 from ocppj.ws.handshake import HandshakePolicy, choose_subprotocol, websocket_headers
 from ocppj.ws.httpwire import BadRequest, Headers, parse_request, refusal
-from ocppj.ws.urls import BadIdentity, PathTemplate, basic_password, client_headers, connection_url, split_target
+from ocppj.ws.urls import (
+    BadIdentity,
+    PathTemplate,
+    UpgradeFields,
+    basic_password,
+    client_headers,
+    connection_url,
+    split_target,
+)
 from tests.ws.support import request
 
 TEMPLATE = PathTemplate("/ocpp/{id}")
@@ -35,6 +45,9 @@ def test_connection_urls(endpoint, identity, url):
     [
         ("ws://csms", ""),
         ("ws://csms", "a\0"),
+        ("ws://csms", "."),
+        ("ws://csms", ".."),
+        ("ws://csms", "x" * 256),
         ("ws://csms#x", "CP"),
         ("ws://user:secret@csms", "CP"),
         ("ws://user:secret", "CP"),
@@ -49,7 +62,7 @@ def test_bad_connection_urls(endpoint, identity):
     assert "secret" not in str(caught.value)
 
 
-@given(st.text(NO_CONTROLS, min_size=1, max_size=48))
+@given(st.text(NO_CONTROLS, min_size=1, max_size=48).filter(lambda text: text not in (".", "..")))
 def test_every_identity_survives_the_url(identity):
     target = connection_url("ws://csms/ocpp", identity)[len("ws://csms") :]
     assert TEMPLATE.identity(target) == identity
@@ -61,7 +74,11 @@ def test_other_paths(target):
 
 
 @pytest.mark.parametrize(
-    "target", ["/ocpp/", "/ocpp/%", "/ocpp/%zz", "/ocpp/%FF", "/ocpp/%00", "/ocpp/a%0Ab", "/ocpp/\xe9"]
+    "target",
+    [
+        *["/ocpp/", "/ocpp/%", "/ocpp/%zz", "/ocpp/%FF", "/ocpp/%00", "/ocpp/a%0Ab", "/ocpp/\xe9", "/ocpp/%C1%83P"],
+        *["/ocpp/.", "/ocpp/..", "/ocpp/%2E%2e", "/ocpp/" + "x" * 256, "/ocpp/%ED%A0%80"],
+    ],
 )
 def test_bad_identities(target):
     with pytest.raises(BadIdentity):
@@ -75,6 +92,14 @@ def test_unusual_targets():
     assert PathTemplate("/{id}").identity("/CP") == "CP"
     assert PathTemplate("/ü x/{id}").identity("/%C3%BC%20x/CP") == "CP"
     assert split_target("/a?b?c") == ("/a", "b?c")
+    assert TEMPLATE.identity("/ocpp/" + "%C3%BC" * 255) == "ü" * 255
+
+
+@pytest.mark.parametrize("target", ["http://host?x=/ocpp/CP", "http://host?/ocpp/CP", "x?://host/ocpp/CP", "?/ocpp/CP"])
+def test_a_query_is_no_path(target):
+    """Who forwards requests by their path has looked at another one."""
+    assert TEMPLATE.identity(target) is None
+    assert split_target(target)[1] == target.partition("?")[2]
 
 
 def test_basic_credentials_of_the_documents():
@@ -146,6 +171,66 @@ def test_credentials_that_cannot_be_sent(basic_auth):
     assert "secret" not in repr(caught.value) + repr(caught.value.__context__)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["Host", "upgrade", "Connection", "content-length", "Transfer-Encoding"],
+        *["Sec-WebSocket-Key", "sec-websocket-protocol", "Sec-WebSocket-Extensions"],
+    ],
+)
+def test_fields_of_the_handshake_itself_are_not_said_twice(name):
+    with pytest.raises(UsageError, match=f"'{name}' is set by the handshake") as caught:
+        client_headers({name: "secret"}, None)
+    assert "secret" not in str(caught.value)
+
+
+def test_credentials_are_not_said_twice():
+    assert client_headers({"authorization": "Bearer x"}, None) == {"authorization": "Bearer x"}
+    for name in ("Authorization", "authorization"):
+        with pytest.raises(UsageError, match="and basic_auth as well"):
+            client_headers({name: "Basic secret"}, ("CP", "x"))
+
+
+@pytest.mark.parametrize("bad", [["Authorization: Basic secret"], "X: secret", [("A", "secret")], 7])
+def test_headers_are_a_mapping(bad):
+    with pytest.raises(UsageError, match="headers are a mapping") as caught:
+        client_headers(bad, None)
+    assert "secret" not in repr(caught.value)
+
+
+def test_fields_that_stay():
+    given = {"X-A": "1"}
+    fields = UpgradeFields(given, ("CP", "x"))
+    given["X-A"] = "2"
+    assert fields.fixed
+    assert fields.has_credentials
+    assert fields.ask() == ({"X-A": "1", "Authorization": "Basic Q1A6eA=="}, "CP")
+    assert UpgradeFields(None, None).ask() == ({}, None)
+    assert not UpgradeFields(given, None).has_credentials
+    assert UpgradeFields({"authorization": "Bearer x"}, None).has_credentials
+    for headers, basic_auth in [({"A": "\n"}, None), (None, ("CP",)), (dict, ("CP",)), ({"A": 7}, lambda: None)]:
+        with pytest.raises(UsageError):
+            UpgradeFields(headers, basic_auth)
+
+
+def test_fields_that_change():
+    passwords, tokens = [None, ("CP", "y"), ("CP", "x")], [{}, None, {"X-A": "1"}]
+    fields = UpgradeFields(tokens.pop, passwords.pop)
+    assert not fields.fixed
+    assert len(passwords) == len(tokens) == 3  # nobody has asked yet
+    assert fields.ask() == ({"X-A": "1", "Authorization": "Basic Q1A6eA=="}, "CP")
+    assert fields.ask() == ({"Authorization": "Basic Q1A6eQ=="}, "CP")
+    assert fields.ask() == ({}, None)
+
+
+@pytest.mark.parametrize("bad", [lambda: {}["secret-of-nobody"], lambda: ("CP", 7), lambda: "CP:s3cret", lambda: 7])
+def test_functions_that_fail(bad):
+    for fields in (UpgradeFields(bad, None), UpgradeFields(None, bad)):
+        with pytest.raises(TransportError, match="cannot connect") as caught:
+            fields.ask()
+        assert "s3cret" not in str(caught.value)
+
+
 @given(st.binary(max_size=400))
 def test_parsing_never_fails_otherwise(data):
     try:
@@ -202,7 +287,9 @@ def test_which_fields_are_read_the_short_way(line, plain):
         parse_request(b"GET /x HTTP/1.1\r\n" + many + b"\r\n")
 
 
-@pytest.mark.parametrize("stray", [b"a\rX-Verified: yes", b"a\r\r\nX-Verified: yes", b"a\0"])
+@pytest.mark.parametrize(
+    "stray", [b"a\rX-Verified: yes", b"a\r\r\nX-Verified: yes", b"a\0", b"a\nX-Verified: yes", b"a\n X-Verified: yes"]
+)
 def test_a_field_cannot_be_hidden_in_another(stray):
     head = b"GET /ocpp/CP HTTP/1.1\r\nHost: x\r\nCookie: " + stray + b"\r\n\r\n"
     with pytest.raises(BadRequest, match="malformed header"):
@@ -234,6 +321,17 @@ def test_what_is_no_upgrade(changes, status):
     with pytest.raises(BadRequest) as caught:
         websocket_headers(parse_request(request(**changes)), True)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("name", ["Host", "Authorization", "Origin"])
+def test_what_may_be_there_once(name):
+    other = request(X_A="1").replace(b"\r\n\r\n", f"\r\nX-A: 2\r\n{name}: 3\r\n\r\n".encode())
+    twice = other.replace(b"\r\n\r\n", f"\r\n{name.lower()}: 3\r\n\r\n".encode())
+    if name != "Host":
+        websocket_headers(parse_request(other), True)
+    with pytest.raises(BadRequest, match="one only") as caught:
+        websocket_headers(parse_request(twice), True)
+    assert caught.value.status == 400
 
 
 def test_other_methods_and_versions():
@@ -283,7 +381,7 @@ def test_the_order_of_the_checks():
     policy.check_client = lambda request: asked.append("client") or True
     policy.check_certificate = lambda request: asked.append("certificate") or True
     policy.check_credentials = lambda identity, password: asked.append("credentials") or True
-    headers = Headers(client_headers({"Sec-WebSocket-Protocol": "x"}, ("CP", "secret")).items())
+    headers = Headers([("Sec-WebSocket-Protocol", "x"), *client_headers(None, ("CP", "secret")).items()])
     accepted = policy.decide(TEMPLATE, ["x"], "/ocpp/CP", headers, "here", {"subject": ()})
     assert asked == ["origin", "client", "certificate", "credentials"]
     assert accepted.request.peer_certificate == {"subject": ()}
@@ -353,11 +451,47 @@ async def _async_generator(*arguments):
 @pytest.mark.parametrize("late", [_generator, _coroutine, _async_generator])
 @pytest.mark.parametrize("name", ["check_origin", "check_client", "check_certificate", "check_credentials"])
 def test_what_a_check_would_say_later_is_no_yes(name, late, caplog):
+    """An async function, for which there is an error of its own where handlers are set, and what is like it."""
     policy = HandshakePolicy()
     setattr(policy, name, late)
     credentials = client_headers(None, ("CP", "x"))
     assert answer(policy, CERTIFICATE, **credentials) == 500
-    assert "not true or false" in caplog.text
+    assert "not True or False" in caplog.text
+
+
+class Status(str, Enum):
+    ACCEPTED = "Accepted"
+    REJECTED = "Rejected"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        *[(True, 101), (False, 401), (None, 401), ("", 401), (0, 401), ([], 401)],
+        *[("Rejected", 500), (Status.REJECTED, 500), (Status.ACCEPTED, 500), ((False, "no"), 500), ([False], 500)],
+        *[(2, 500), (1, 500), (Future(), 500), (lambda: False, 500), (object(), 500)],
+    ],
+)
+@pytest.mark.parametrize("name", ["check_certificate", "check_credentials"])
+def test_a_yes_is_true_and_nothing_else(name, said, status, caplog):
+    policy = HandshakePolicy()
+    setattr(policy, name, lambda *_: said)
+    assert answer(policy, CERTIFICATE, **client_headers(None, ("CP", "x"))) == status
+    if status == 500:
+        assert f"returned {type(said).__name__}, not True or False" in caplog.text
+
+
+def test_a_wrong_path_is_named_as_far_as_it_is_short():
+    for path, shown in [("/x/CP", "'/x/CP'"), ("/" + "y" * 200, "'/" + "y" * 99 + "...'")]:
+        with pytest.raises(BadRequest) as caught:
+            HandshakePolicy().decide(TEMPLATE, ["x"], path + "?token=secret", Headers(), "here")
+        assert str(caught.value) == f"no client connects to {shown}"
+
+
+def test_a_query_is_not_shown():
+    accepted = HandshakePolicy().decide(TEMPLATE, ["x"], "/ocpp/CP?token=secret", Headers(), "here")
+    assert accepted.request.query == "token=secret"
+    assert "secret" not in repr(accepted)
 
 
 @pytest.mark.parametrize("profile", [1, 2])
