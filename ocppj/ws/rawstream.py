@@ -40,6 +40,11 @@ class RawStream:
         """Return what `ssl.SSLSocket.getpeercert` does; ``None`` without TLS."""
         return self._tls.getpeercert() if self._tls is not None else None
 
+    @property
+    def resumed(self) -> bool:
+        """Whether the TLS handshake went on with a session of before, whose certificates were not verified anew."""
+        return self._tls is not None and bool(self._tls.session_reused)
+
     def pending(self) -> bool:
         """Whether TLS holds bytes that no waiting would tell of."""
         return self._tls is not None and self._tls.pending() > 0

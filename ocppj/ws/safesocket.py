@@ -56,6 +56,11 @@ class SafeSocket(SafeWriter):
         """Return the peer's certificate as `ssl.SSLSocket.getpeercert` does; ``None`` without TLS or certificate."""
         return self._raw.getpeercert()
 
+    @property
+    def resumed(self) -> bool:
+        """See `rawstream.RawStream.resumed`."""
+        return self._raw.resumed
+
     def recv(self, size: int, deadline: Optional[float] = None) -> bytes:
         """Read at most ``size`` bytes; ``b""`` at the end.
 

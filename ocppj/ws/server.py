@@ -34,6 +34,7 @@ from .listening import Listening, ListeningServer
 from .options import check_positive
 from .safesocket import SafeSocket
 from .security import check_context, check_profile, check_server_profile
+from .tls import may_resume
 from .wire import PeerClose, SocketWire, Take, Violation
 
 __all__ = ["WebSocketServer"]
@@ -225,6 +226,7 @@ class WebSocketServer(ListeningServer):
         if self._ssl_context is not None:
             run.greeters.step_aside()
             sock.handshake(deadline)
+            self._check_session(self._ssl_context, sock)
         head = parse_request(read_head(sock, self._max_header_size, deadline, run.greeters.step_aside))
         self._settle(run, handshake)
         fields = websocket_headers(head, self._compression)
@@ -245,6 +247,12 @@ class WebSocketServer(ListeningServer):
         sock.uncork()
         channel.begin()
         return True
+
+    def _check_session(self, context: ssl.SSLContext, sock: SafeSocket) -> None:
+        """Raise ``ssl.SSLError`` for a certificate that was not verified, since its session is one of before."""
+        if not may_resume(context) and sock.resumed:
+            sock.shutdown()  # at once, without an alert: OpenSSL forgets a session that ends like that
+            raise ssl.SSLError(1, "a session is resumed, but the client's certificate is to be verified each time")
 
     def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""

@@ -14,6 +14,11 @@ What they have that Python's own defaults lack, or have in some versions only:
 * The same checks of a certificate chain in all versions of Python: 3.13 refuses by default authorities whose
   certificates lack extensions that OCPP does not ask for.
 
+* No session is resumed where client certificates are verified. OpenSSL would not look at the certificate again; and as
+  a session that is resumed is renewed, who was revoked, or has expired, could come back for ever. In TLS 1.3 that can
+  be switched off. In TLS 1.2 it can for tickets only: the server cuts a connection that resumes a session by its
+  number, and forgets the session with that, so that the client's next attempt begins anew.
+
 Nobody is asked whether a certificate is revoked: Python's ssl cannot do OCSP. Revocation lists are looked at when they
 are given (A00.FR.705; 1.6: A00.FR.704).
 """
@@ -26,7 +31,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 
-__all__ = ["CIPHERS", "client_tls_context", "server_tls_context"]
+__all__ = ["CIPHERS", "client_tls_context", "may_resume", "server_tls_context"]
 
 StrPath = Union[str, "os.PathLike[str]"]
 #: A PEM file with a certificate chain and its key, or a pair of files.
@@ -77,6 +82,9 @@ def server_tls_context(
     if client_ca is not None:
         _load_authorities(context, client_ca)
         context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
+        context.options |= ssl.OP_NO_TICKET
+        if ssl.HAS_TLSv1_3:
+            context.num_tickets = 0
     if client_crl is not None:
         _load_revocations(context, client_crl)
     return context
@@ -110,6 +118,14 @@ def client_tls_context(
     if certificate is not None:
         _load_certificate(context, certificate, key, password)
     return context
+
+
+def may_resume(context: ssl.SSLContext) -> bool:
+    """Return whether a server's sessions may be resumed: not where certificates are to be verified each time.
+
+    A context of another making that gives out tickets does that on purpose.
+    """
+    return context.verify_mode == ssl.CERT_NONE or not context.options & ssl.OP_NO_TICKET
 
 
 def _hardened(protocol: int) -> ssl.SSLContext:

@@ -2,9 +2,11 @@
 
 import base64
 import logging
+import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -19,6 +21,7 @@ from ocppj.ws.security import (
     exposed,
 )
 from ocppj.ws.server import WebSocketServer
+from ocppj.ws.tls import may_resume
 from tests.certificates import authority, server_file, stranger
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import NO_WAIT, PATH, Log, RawClient, RawServer, request
@@ -633,3 +636,47 @@ def test_both_password_and_certificate_are_asked_for_if_there_is_a_handler(serve
     assert status(dial, server, ssl_context=mine, basic_auth=wrong) == 401
     assert status(dial, server, ssl_context=others, basic_auth=right) == 401
     dial(server, ssl_context=mine, basic_auth=right)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_not_resumed_past_a_certificate(serve, version):
+    """OpenSSL would not verify it again: one that was revoked since would do."""
+    certificate, key = authority().pair("CP_1", organization=version.name)
+    context = server_tls_context(
+        server_file(), client_ca=authority().path, client_crl=authority().revoke(), require_client_certificate=True
+    )
+    server = serve(3, context=context)
+    station = client_tls_context(authority().path, certificate, key)
+    station.minimum_version = station.maximum_version = version
+
+    def knock_with(session):
+        """Return the first line of the answer, if there is one, and the session."""
+        with socket.create_connection(("127.0.0.1", server.port), seconds(10)) as raw:
+            try:
+                with station.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
+                    sock.sendall(HEAD)
+                    found = sock.recv(4096)[:12], sock.session
+                    with suppress(OSError):
+                        sock.unwrap()  # an orderly end: the server keeps the session
+                    return found
+            except OSError:
+                return b"", None
+
+    answer, session = knock_with(None)
+    assert answer == b"HTTP/1.1 101"
+    again = []  # nobody is kept out who has a session and a good certificate
+    eventually(lambda: again.append(knock_with(session)) or again[-1][0])
+    assert again[-1][0] == b"HTTP/1.1 101"
+    # OpenSSL has forgotten the session as soon as a connection that tried it is no more
+    session = again[-1][1]
+    context.load_verify_locations(authority().revoke(certificate))
+    for _ in range(3):
+        assert knock_with(session)[0] == b""
+    assert set(server.stats().refused) == {"tls"}
+
+
+def test_where_sessions_may_be_resumed():
+    assert may_resume(plain_tls())
+    assert may_resume(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority().path))
+    assert not may_resume(mutual_tls())
+    assert not may_resume(mutual_tls(required=False))
