@@ -89,7 +89,8 @@ class Admitting:
     """The part of `Server` that hands check handlers to its transport, and asks it how it does.
 
     Checks run on the thread of the handshake, before there is a connection, several at a time; they must not block
-    long. One that raises refuses with 500, and its traceback is logged. Each method returns what it was given, so
+    long. ``True`` is a yes, what counts as false a no. One that returns anything else, or raises, refuses with 500, and
+    its traceback is logged. Each method returns what it was given, so
     that it works as a decorator, and raises `UsageError` when the transport (a ``ws_server`` of the program's own) has
     no such check.
     """
