@@ -121,7 +121,7 @@ def read_head(
         start = max(0, len(data) - len(_END) + 1)
         data += chunk
         if data.startswith(_TLS):
-            raise BadRequest(400, "the peer speaks TLS, and this connection is plain", kind="tls")
+            raise BadRequest(400, "the peer speaks TLS, and this connection is plain")
         end = data.find(_END, start)
         if end >= 0:
             end += len(_END)

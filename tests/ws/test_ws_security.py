@@ -568,7 +568,7 @@ def test_tls_on_a_plain_port_is_told_so_at_once(serve, dial, caplog):
         client.connect(server.url.replace("ws:", "wss:"), "CP_1", OCPP)
     assert time.monotonic() - begun < seconds(5)  # not the ten of handshake_timeout
     eventually(lambda: "the peer speaks TLS, and this connection is plain" in caplog.text)
-    assert server.stats().refused == {"tls": 1}
+    assert server.stats().refused == {"bad_request": 1}
 
 
 def test_a_server_that_speaks_tls_to_a_plain_client():
