@@ -195,6 +195,8 @@ class ListeningServer(ServerCore):
             self._refuse(sock, error)
         elif isinstance(error, (OSError, EOFError)):
             self._note_failure(handshake, error)
+            if _reason(error) == "tls":
+                sock.linger(self._linger_until())
         else:
             self.count_refusal("internal_error")
             get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
@@ -235,12 +237,15 @@ class ListeningServer(ServerCore):
 
     def _linger(self, sock: SafeSocket) -> None:
         """Wait until the peer ends the connection, so that it surely reads our last words."""
-        deadline = time.monotonic() + min(self._close_timeout, 1.0)
+        deadline = self._linger_until()
         sock.settimeout(None)
         sock.end_writing()
         with suppress(OSError):
             while sock.recv(65536, deadline) and time.monotonic() < deadline:
                 pass
+
+    def _linger_until(self) -> float:
+        return time.monotonic() + min(self._close_timeout, 1.0)
 
 
 def _reason(error: Exception) -> str:

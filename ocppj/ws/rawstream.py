@@ -89,6 +89,15 @@ class RawStream:
             self.read_wants_write = True
             return False
 
+    def discard(self) -> bool:
+        """Drop what has come, below TLS; return whether more may come."""
+        try:
+            return bool(socket.socket.recv(self._sock, _READ_SIZE))
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+
     def say_goodbye(self) -> None:
         """Send the TLS close alert, if that is possible without waiting. Nothing can be written after."""
         if self._tls is not None:

@@ -146,6 +146,21 @@ class SafeSocket(SafeWriter):
             if time.monotonic() >= deadline:
                 raise socket.timeout("the TLS handshake took too long")
 
+    def linger(self, deadline: float) -> None:
+        """After `handshake` has failed: let the peer read why, until it ends the connection, or ``deadline``.
+
+        A socket that is closed while what its peer sent is unread makes the network drop what we said.
+        """
+        with self.lock:
+            if not self._shut:
+                self._raw.shutdown(socket.SHUT_WR)
+        while time.monotonic() < deadline:
+            with self.lock:
+                if self._closed or self._shut or not self._raw.discard():
+                    return
+                self._waiters += 1
+            self._poll(True, False, deadline)
+
     # Inside --------------------------------------------------------------------------------------------------------
 
     def _fill(self, deadline: Optional[float]) -> bytes:

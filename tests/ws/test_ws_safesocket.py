@@ -422,3 +422,22 @@ def test_outbox():
     outbox.put(memoryview(b"xyz"))
     outbox.drop()
     assert (bool(outbox), len(outbox), outbox.sent) == (False, 0, 10)
+
+
+@pytest.mark.parametrize("end", ["the peer's", "shutdown", "the deadline"])
+def test_lingering_ends(make, end):
+    near, far = make(small=False)
+    far.sendall(b"x" * 100_000)
+    seconds_left = seconds(0.2) if end == "the deadline" else seconds(60)
+    begun = time.monotonic()
+    thread = threading.Thread(target=near.linger, args=(begun + seconds_left,), daemon=True)
+    thread.start()
+    assert far.recv(1, begun + seconds(10)) == b""  # ours is seen at once
+    if end == "the peer's":
+        far.close()
+    elif end == "shutdown":
+        near.shutdown()
+    thread.join(seconds(10))
+    assert not thread.is_alive()
+    if end == "the deadline":
+        assert time.monotonic() - begun >= seconds_left

@@ -680,3 +680,22 @@ def test_where_sessions_may_be_resumed():
     assert may_resume(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority().path))
     assert not may_resume(mutual_tls())
     assert not may_resume(mutual_tls(required=False))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: of_client("CP_1", issuer=stranger()), "unknown.ca"),
+        (lambda: of_client("CP_1", expired=True), "certificate.expired"),
+        (lambda: client_tls_context(authority().path), "certificate.required|handshake.failure"),
+    ],
+)
+def test_a_client_is_told_what_is_wrong_with_its_certificate(serve, version, make, named):
+    """In TLS 1.3 it has sent its request by then: what closes with that unread takes its own alert back."""
+    server = serve(3, context=mutual_tls())
+    context = make()
+    context.minimum_version = context.maximum_version = version
+    for _ in range(5):
+        with pytest.raises(TransportError, match=f"(?i){named}"):
+            WebSocketClient(reconnect=False, ssl_context=context).connect(server.url, "CP_1", OCPP)
