@@ -173,10 +173,11 @@ class HandshakePolicy:
         if self.check_client is not None and not _answer(self.check_client(request)):
             raise BadRequest(404, f"unknown client {request.identity!r}")
         if not self._certificate_is_right(request):
-            words = f"wrong or missing certificate of {request.identity!r}"
-            raise BadRequest(401, words, _CERTIFICATE, kind="certificate")
+            which = "the certificate is not one" if request.peer_certificate else "no verified certificate"
+            raise BadRequest(401, f"{which} of {request.identity!r}", _CERTIFICATE, kind="certificate")
         if not self._credentials_are_right(request):
-            raise BadRequest(401, f"wrong or missing credentials of {request.identity!r}", _REALM)
+            which = "no Basic credentials" if request.password is None else "wrong credentials"
+            raise BadRequest(401, f"{which} of {request.identity!r}", _REALM)
 
     def _certificate_is_right(self, request: HandshakeRequest) -> bool:
         check = self.check_certificate

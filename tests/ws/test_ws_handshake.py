@@ -488,6 +488,26 @@ def test_a_wrong_path_is_named_as_far_as_it_is_short():
         assert str(caught.value) == f"no client connects to {shown}"
 
 
+@pytest.mark.parametrize(
+    ("profile", "certificate", "credentials", "story"),
+    [
+        (1, None, None, "no Basic credentials of 'CP'"),
+        (1, None, ("other", "x"), "no Basic credentials of 'CP'"),
+        (1, None, ("CP", "x"), "wrong credentials of 'CP'"),
+        (3, None, ("CP", "x"), "no verified certificate of 'CP'"),
+        (3, {}, None, "no verified certificate of 'CP'"),
+        (3, {"subject": ((("commonName", "other"),),)}, None, "the certificate is not one of 'CP'"),
+    ],
+)
+def test_what_is_wrong_is_said(profile, certificate, credentials, story):
+    policy = HandshakePolicy()
+    policy.security_profile = profile
+    headers = Headers(client_headers(None, credentials).items())
+    with pytest.raises(BadRequest) as caught:
+        policy.decide(TEMPLATE, ["x"], "/ocpp/CP", headers, "here", certificate)
+    assert (caught.value.status, str(caught.value)) == (401, story)
+
+
 def test_a_query_is_not_shown():
     accepted = HandshakePolicy().decide(TEMPLATE, ["x"], "/ocpp/CP?token=secret", Headers(), "here")
     assert accepted.request.query == "token=secret"
