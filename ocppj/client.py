@@ -268,3 +268,19 @@ class Client(Uplink):
         check_callable(handler, [])
         self._reconnected_handler = handler
         return handler
+
+    def set_attempt_failed_handler(self, handler: F) -> F:
+        """Call ``f(error)`` when an attempt to connect has failed, and another one will be made.
+
+        ``error`` is what `connect` raises when it is tried once, and its ``__cause__`` what the system raised: an
+        ``ssl.SSLCertVerificationError`` is to be the security event InvalidCsmsCertificate, in 1.6
+        InvalidCentralSystemCertificate (Part 2 A00.FR.310; 1.6 security whitepaper A00.FR.309). It is called on the
+        thread that connects, and the next attempt waits for it. Raises `UsageError` when the transport has no such
+        handler.
+        """
+        check_callable(handler, ["error"])
+        setter = getattr(self._ws, "set_attempt_failed_handler", None)
+        if setter is None:
+            raise UsageError(f"the transport {type(self._ws).__name__} has no set_attempt_failed_handler()")
+        setter(handler)
+        return handler

@@ -130,6 +130,24 @@ def test_transport_options_belong_to_the_transport(transport):
 # The end of the connection
 
 
+def test_failed_attempts_are_told(make_server, transport, cleanup):
+    server = make_server()
+    answers = [True, False, False]
+    server.set_check_client_handler(lambda request: answers.pop())
+    client = Client("CP_1", profiles=v16.PROFILES, ws_client=transport.client(backoff=Backoff(0, 0, 0)))
+    cleanup.append(client.stop)
+    failed, client_ws = Recorder(), client._ws
+    assert client.set_attempt_failed_handler(failed) is failed
+    client.connect(server.url, retry=True)
+    assert [error.status for (error,) in failed.calls] == [404, 404]
+    with pytest.raises(UsageError, match="error"):
+        client.set_attempt_failed_handler(lambda: None)
+    client._ws = object()
+    with pytest.raises(UsageError, match="the transport object has no set_attempt_failed_handler"):
+        client.set_attempt_failed_handler(failed)
+    client._ws = client_ws
+
+
 def test_start_blocks_until_stop(make_client, raw_server):
     client = make_client(reconnect=True)
     result = start_in_thread(client, raw_server.url)

@@ -12,7 +12,7 @@ from typing import Callable, Optional
 from ..settings import get_logger
 from .base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
 
-__all__ = ["Handlers"]
+__all__ = ["Handlers", "report"]
 
 
 class Handlers:
@@ -48,7 +48,7 @@ class Handlers:
             try:
                 handler(channel, text)
             except BaseException as error:
-                _failed(channel, "message", error)
+                report(channel.id, "message", error)
 
     def disconnected(self, channel: Channel, close: Close) -> None:
         """Call the handler of ended channels."""
@@ -61,10 +61,11 @@ def _guarded(channel: Channel, name: str, call: Callable[[], None]) -> None:
     try:
         call()
     except BaseException as error:
-        _failed(channel, name, error)
+        report(channel.id, name, error)
 
 
-def _failed(channel: Channel, name: str, error: BaseException) -> None:
-    get_logger().error("%s: the %s handler failed", channel.id, name, exc_info=error)
+def report(client_id: str, name: str, error: BaseException) -> None:
+    """Log what the handler ``name`` raised; Ctrl-C goes on if this is the main thread."""
+    get_logger().error("%s: the %s handler failed", client_id, name, exc_info=error)
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         raise error

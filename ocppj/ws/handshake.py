@@ -61,7 +61,7 @@ class HandshakeRequest:
 
     identity: str
     path: str
-    query: str = field(repr=False)  # some have a token there
+    query: str = field(repr=False)  # it may have a token
     headers: Mapping[str, str]
     remote_address: str
     subprotocols: Tuple[str, ...]

@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 _END = b"\r\n\r\n"
+_TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
-_TLS = (b"\x16\x03", b"\x15\x03")  # how a TLS handshake, or what a server says to none, begins: RFC 8446 section 5.1
 # A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it.
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # what http.client takes
@@ -103,8 +103,9 @@ def read_head(
 
     ``before_waiting`` is called when not all of it is there yet.
 
-    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) when the peer speaks TLS, which would wait for an answer
-    for ever; ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends before, ``OSError``.
+    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) at once when TLS comes instead: that peer waits for an
+    answer to what it began. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends before,
+    ``OSError``.
     """
     data = bytearray()
     while True:
@@ -118,10 +119,10 @@ def read_head(
             continue
         if not chunk:
             raise EOFError("the peer ended the connection during the handshake")
+        if not data and chunk.startswith(_TLS):
+            raise BadRequest(400, "TLS came where there is none: a wss:// URL for a ws:// port?")
         start = max(0, len(data) - len(_END) + 1)
         data += chunk
-        if data.startswith(_TLS):
-            raise BadRequest(400, "the peer speaks TLS, and this connection is plain")
         end = data.find(_END, start)
         if end >= 0:
             end += len(_END)

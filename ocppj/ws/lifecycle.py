@@ -22,7 +22,7 @@ from ..settings import get_logger
 from .backoff import Backoff
 from .base import Close
 from .channel import WireChannel, check_close_code
-from .handlers import Handlers
+from .handlers import Handlers, report
 from .keepalive import check_interval
 from .options import check_not_negative, check_positive, check_text
 from .readers import join_all
@@ -137,6 +137,8 @@ class Session:
                 raise
             except Exception as error:
                 problem = error
+                if not self.over:
+                    self.core.attempt_failed(self.client_id, error)
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""
@@ -235,6 +237,23 @@ class ClientCore(Handlers):
         self._pong_timeout = pong_timeout
         self._state = threading.Lock()  # guards _session
         self._session: Optional[Session] = None
+        self._attempt_failed: Optional[Callable[[Exception], Any]] = None
+
+    def set_attempt_failed_handler(self, handler: Optional[Callable[[Exception], Any]]) -> None:
+        """Set what is called with the error of an attempt to connect after which another will be made.
+
+        It runs on the thread that connects, and what it raises is logged; the next attempt waits for it.
+        """
+        self._attempt_failed = handler
+
+    def attempt_failed(self, client_id: str, error: Exception) -> None:
+        """Call the handler of failed attempts."""
+        handler = self._attempt_failed
+        if handler is not None:
+            try:
+                handler(error)
+            except BaseException as failure:
+                report(client_id, "attempt failed", failure)
 
     def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
         """Connect: see `base.Client.connect`. Raises `UsageError` while connected or regaining the connection."""
@@ -255,6 +274,7 @@ class ClientCore(Handlers):
             except TransportError as error:
                 if not retry or session.over:
                     raise
+                self.attempt_failed(client_id, error)
                 session.keep_trying(error)
         except BaseException:
             with session.lock:

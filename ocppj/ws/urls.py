@@ -36,13 +36,13 @@ HeadersOption = Union[None, Headers, Callable[[], Optional[Headers]]]
 BasicAuthOption = Union[None, BasicAuth, Callable[[], Optional[BasicAuth]]]
 
 _PLACEHOLDER = "{id}"
+_LONGEST = 255  # characters of an identity: 2.x allows 48, 1.6 does not say, and each log line has it
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_END = re.compile("[\r\n\0]")
 #: What the handshake itself says, in lower case; so do all that begin with "sec-websocket-".
 _OURS = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_LONGEST = 255  # characters of an identity (ours; OCPP 2.x has 48, 1.6 no limit): it goes into names and log lines
 
 
 class BadIdentity(ValueError):

@@ -24,7 +24,7 @@ from ocppj.ws.server import WebSocketServer
 from ocppj.ws.tls import may_resume
 from tests.certificates import authority, server_file, stranger
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import NO_WAIT, PATH, Log, RawClient, RawServer, request
+from tests.ws.support import NO_WAIT, PATH, Log, RawClient, request
 
 OCPP = ["ocpp1.6"]
 SECRET = "a password nobody sees"
@@ -567,17 +567,8 @@ def test_tls_on_a_plain_port_is_told_so_at_once(serve, dial, caplog):
     with pytest.raises(TransportError, match="(?i)wrong.version.number|record layer"):
         client.connect(server.url.replace("ws:", "wss:"), "CP_1", OCPP)
     assert time.monotonic() - begun < seconds(5)  # not the ten of handshake_timeout
-    eventually(lambda: "the peer speaks TLS, and this connection is plain" in caplog.text)
+    eventually(lambda: "TLS came where there is none" in caplog.text)
     assert server.stats().refused == {"bad_request": 1}
-
-
-def test_a_server_that_speaks_tls_to_a_plain_client():
-    with RawServer(
-        lambda peer: (peer.read_head(), peer.send(b"\x15\x03\x01\x00\x02\x02\x28"), peer.at_end())
-    ) as server:
-        client = WebSocketClient(reconnect=False)
-        with pytest.raises(TransportError, match="the peer speaks TLS, and this connection is plain"):
-            client.connect(server.url, "CP_1", OCPP)
 
 
 def test_http_on_a_tls_port(serve, caplog):
@@ -699,3 +690,41 @@ def test_a_client_is_told_what_is_wrong_with_its_certificate(serve, version, mak
     for _ in range(5):
         with pytest.raises(TransportError, match=f"(?i){named}"):
             WebSocketClient(reconnect=False, ssl_context=context).connect(server.url, "CP_1", OCPP)
+
+
+def test_a_client_that_tries_again_hears_why_it_must(serve, ends):
+    """Part 2 A00.FR.310, A00.FR.413: a wrong certificate is to become a security event, also while regaining."""
+    server = serve(2, PASSWORDS, plain_tls())
+    log = Log(server)
+    right, wrong = [
+        authority().both("localhost", dns=("localhost",), ip="127.0.0.1", kind="EC", expired=e) for e in (0, 1)
+    ]
+    context = server._ssl_context
+    context.load_cert_chain(wrong)
+    station = client_tls_context(authority().path)
+    station.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    station.maximum_version = ssl.TLSVersion.TLSv1_2  # whose suites say which of the server's certificates is wanted
+    client = WebSocketClient(ssl_context=station, basic_auth=("CP_1", PASSWORDS["CP_1"]), backoff=NO_WAIT)
+    ends.append(client)
+    errors = []
+
+    def failed(error):
+        errors.append(error)
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            context.load_cert_chain(right)
+        else:
+            server.set_basic_auth_handler(lambda identity, password: True)
+        raise ZeroDivisionError("which changes nothing")
+
+    client.set_attempt_failed_handler(failed)
+    with pytest.raises(TransportError, match="expired"):
+        client.connect(server.url, "CP_1", OCPP)  # tried once: its caller hears
+    assert errors == []
+    client.connect(server.url, "CP_1", OCPP, retry=True)
+    assert [type(error.__cause__) for error in errors] == [ssl.SSLCertVerificationError]
+    server.set_basic_auth_handler(lambda identity, password: False)
+    context.load_cert_chain(wrong)
+    log.channel().abort()
+    log.connected.wait(2)
+    assert [type(error.__cause__) for error in errors[1:]] == [ssl.SSLCertVerificationError, type(None)]
+    assert errors[2].status == 401
