@@ -104,6 +104,8 @@ def test_a_trickling_client_does_not_outlive_the_deadline(make):
 def test_options_that_cannot_be(option, value):
     with pytest.raises(ValueError, match=option):
         WebSocketServer(**{option: value})
+    with pytest.raises(UsageError, match=f"{option} is a number"):
+        WebSocketServer(**{option: str(value)})
     if option != "max_handshakes":
         with pytest.raises(ValueError, match=option):
             WebSocketClient(**{option: value})
