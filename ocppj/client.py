@@ -11,7 +11,7 @@ from .errors import ConnectionLost, ErrorCode, Stopped, TransportError, UsageErr
 from .handlers import check_callable
 from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultClientDispatcher
-from .options import Options
+from .options import Options, check_kind, check_seconds
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestQueue
@@ -103,6 +103,9 @@ class Client(Uplink):
         ws: WsClient = WebSocketClient(clock=options.clock, **transport) if ws_client is None else ws_client
         if reconnect is not None:
             ws.reconnect = reconnect
+        check_seconds("timeout", timeout)
+        check_kind("queue", queue, RequestQueue)
+        check_kind("retries", retries, TransactionRetries)
         if dispatcher is None:
             dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend)
         elif (queue, retries, resend) != (None, None, None):

@@ -36,7 +36,7 @@ from .errors import (
 )
 from .jsontext import NestedTooDeeply
 from .messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
-from .options import Options
+from .options import Options, check_seconds
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
@@ -389,11 +389,8 @@ class Node(Answering):
             self._submit(connection, self._handlers.error, connection.client_id, error, error.details)
 
 
-def check_timeout(timeout: Optional[float]) -> None:
+def check_timeout(timeout: float) -> None:
     """Raise `UsageError` for what is no number of seconds, and `CallTimeout` when there is no time left."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
-        raise UsageError(f"a timeout is a number of seconds, not {timeout!r}")
+    check_seconds("a timeout", timeout)
     if timeout <= 0:
         raise CallTimeout(f"no answer within {timeout} seconds: nothing was sent")

@@ -30,7 +30,7 @@ class PeerSilent(TransportError):
 
 
 def check_interval(interval: Optional[float]) -> Optional[float]:
-    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` when it is negative, `UsageError` for no number."""
+    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` if it is negative, `UsageError` if no number."""
     if interval is not None:
         check_not_negative(ping_interval=interval)
     return interval or None
