@@ -319,7 +319,7 @@ def _as_transport_error(error: BaseException) -> BaseException:
     if isinstance(error, (TransportError, UsageError)) or not isinstance(error, Exception):
         return error
     if isinstance(error, BadRequest):
-        return TransportError("the server's answer is too large")
+        return TransportError(f"the server's answer cannot be read: {error}")
     if isinstance(error, (socket.timeout, websocket.WebSocketTimeoutException)):
         return TransportError("the handshake took too long")
     return TransportError(f"cannot connect: {error}")

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _END = b"\r\n\r\n"
+_TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STRAY = re.compile(rb"\r(?!\n)|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
 # A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it.
@@ -98,7 +99,8 @@ def read_head(
 
     ``before_waiting`` is called when not all of it is there yet.
 
-    Raises `BadRequest` (431) beyond ``limit`` bytes, ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer
+    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) when TLS comes instead, at once: a peer that has begun
+    TLS waits for an answer in vain, and so would whoever waits for its empty line. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer
     ends before, ``OSError``.
     """
     data = bytearray()
@@ -113,6 +115,8 @@ def read_head(
             continue
         if not chunk:
             raise EOFError("the peer ended the connection during the handshake")
+        if not data and chunk.startswith(_TLS):
+            raise BadRequest(400, "TLS came where there is none: a wss:// URL for a ws:// port?")
         start = max(0, len(data) - len(_END) + 1)
         data += chunk
         end = data.find(_END, start)

@@ -84,6 +84,17 @@ def test_a_slow_handshake_is_cut(make, said):
         assert time.monotonic() - begun < seconds(5)
 
 
+def test_tls_that_comes_to_a_port_without_it_is_refused_at_once(make, caplog):
+    server, _ = make(handshake_timeout=seconds(60))
+    client = WebSocketClient(ssl_context=client_context(), handshake_timeout=seconds(60))
+    begun = time.monotonic()
+    with pytest.raises(TransportError, match=r"(?i)wrong.version.number|http.request"):
+        client.connect(server.url.replace("ws:", "wss:"), "CP_1", OCPP)
+    assert time.monotonic() - begun < seconds(10)
+    eventually(lambda: "refused with 400: TLS came where there is none" in caplog.text)
+    assert server.stats().refused == {"bad_request": 1}
+
+
 def test_a_slow_tls_handshake_is_cut(make):
     server, _ = make(handshake_timeout=seconds(0.2), ssl_context=server_context())
     with RawClient(server.url) as client:
