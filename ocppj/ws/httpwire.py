@@ -99,9 +99,9 @@ def read_head(
 
     ``before_waiting`` is called when not all of it is there yet.
 
-    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) when TLS comes instead, at once: a peer that has begun
-    TLS waits for an answer in vain, and so would whoever waits for its empty line. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer
-    ends before, ``OSError``.
+    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) at once when TLS comes instead: that peer waits for an
+    answer to what it began. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends before,
+    ``OSError``.
     """
     data = bytearray()
     while True:
