@@ -14,7 +14,8 @@ from ocppj.ws.agenda import Agenda
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.keepalive import KeepAlive
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, open_files
+from tests.peers import Memory, Sockets
+from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Tls, open_files
 
 
 class Pair:
