@@ -10,7 +10,7 @@ import logging
 import threading
 from datetime import datetime, timezone
 
-from ocppj import OCPPError, Server, v16
+from ocppj import OcppjError, Server, v16
 
 log = logging.getLogger("central_system")
 
@@ -36,7 +36,7 @@ def build_server() -> Server:
     def booted(client_id: str, request: v16.BootNotificationRequest) -> None:
         try:
             response = server.call(client_id, v16.GetConfigurationRequest(), timeout=10)
-        except OCPPError as error:
+        except OcppjError as error:  # refused, not answered, or gone
             log.info("%s does not tell its settings: %s", client_id, error)
             return
         for setting in response.configuration_key or []:

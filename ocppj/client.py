@@ -11,7 +11,7 @@ from .errors import ConnectionLost, ErrorCode, Stopped, TransportError, UsageErr
 from .handlers import check_callable
 from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultClientDispatcher
-from .options import Options
+from .options import Options, check_kind, check_seconds
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import RequestQueue
@@ -47,16 +47,17 @@ class Client(Uplink):
 
     ``max_bad_messages`` frames in a row that are no OCPP message close the connection with 1002.
     A frame whose arrays and objects are more than ``max_depth`` deep is none. ``max_waiting_calls`` bounds the peer's
-    CALLs that wait to be handled. ``repeat_answers`` is how many answers are
-    remembered, for a peer that repeats a CALL with its id. With ``answer_unknown_types`` a frame of an unknown message
-    type is answered with MessageTypeNotSupported in OCPP 2.x, instead of being ignored. ``validate``,
-    ``message_id_generator`` and ``logger`` override the settings of the process.
+    CALLs that wait to be handled. ``repeat_answers`` is how many answers are remembered, for a peer that repeats a CALL
+    with its id. With ``answer_unknown_types`` a frame of an unknown message type is answered with
+    MessageTypeNotSupported in OCPP 2.x, instead of being ignored. ``validate``, ``message_id_generator`` (called on the
+    thread that sends the request) and ``logger`` override the settings of the process.
 
     ``signer`` signs what is sent with ``signed=True``, and the answers to signed requests; ``verifier`` looks at the
     signatures of the peer (OCPP 2.x; see `ocppj.signing`).
 
-    Handlers run one at a time, in order, on the connection's dispatcher thread (or, with shared ``readers``, on any
-    worker), and may block and ``call()``.
+    Handlers are called without the ``client_id`` that the methods which set them name: that is a server's. They run
+    one at a time, in order, on the connection's dispatcher thread (or, with shared ``readers``, on any worker), and may
+    block and ``call()``.
     """
 
     def __init__(
@@ -103,6 +104,9 @@ class Client(Uplink):
         ws: WsClient = WebSocketClient(clock=options.clock, **transport) if ws_client is None else ws_client
         if reconnect is not None:
             ws.reconnect = reconnect
+        check_seconds("timeout", timeout)
+        check_kind("queue", queue, RequestQueue)
+        check_kind("retries", retries, TransactionRetries)
         if dispatcher is None:
             dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend)
         elif (queue, retries, resend) != (None, None, None):

@@ -36,7 +36,7 @@ from .errors import (
 )
 from .jsontext import NestedTooDeeply
 from .messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
-from .options import Options
+from .options import Options, check_seconds
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
@@ -342,17 +342,20 @@ class Node(Answering):
 
     def _receive_invalid_answer(self, connection: Connection, error: MessageError, replacement: Any) -> None:
         message_id = error.message_id
-        if message_id is None or self._pending(connection.client_id).get(message_id) is None:
+        request = None if message_id is None else self._pending(connection.client_id).get(message_id)
+        if message_id is None or request is None:
             return
         open_call = self._calls.take(connection.client_id, message_id)
         first = self._guarded(self._complete, connection.client_id, message_id)  # as in `_receive_result`
         if error.message_type == MessageType.CALL_RESULT:
             self._send_result_error(connection, message_id, replacement or OCPPError(error.code, error.description))
+        failure = InvalidResponse(error, message_id)
         if open_call is not None:
-            failure = InvalidResponse(error, message_id)
             open_call.fail(failure)
-            if first and self._handlers.canceled is not None:
-                self._guarded(self._handlers.canceled, connection.client_id, message_id, open_call.request, failure)
+        elif first:
+            self._note_loss(connection.client_id, message_id, failure)
+        if first and self._handlers.canceled is not None:
+            self._guarded(self._handlers.canceled, connection.client_id, message_id, request, failure)
 
     def _receive_result(self, connection: Connection, result: CallResult) -> None:
         response: Any = result.payload
@@ -389,11 +392,8 @@ class Node(Answering):
             self._submit(connection, self._handlers.error, connection.client_id, error, error.details)
 
 
-def check_timeout(timeout: Optional[float]) -> None:
+def check_timeout(timeout: float) -> None:
     """Raise `UsageError` for what is no number of seconds, and `CallTimeout` when there is no time left."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
-        raise UsageError(f"a timeout is a number of seconds, not {timeout!r}")
+    check_seconds("a timeout", timeout)
     if timeout <= 0:
         raise CallTimeout(f"no answer within {timeout} seconds: nothing was sent")

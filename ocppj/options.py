@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from .clock import Clock, SystemClock
+from .errors import UsageError
 from .jsontext import MAX_DEPTH
 from .settings import LoggerLike, ValidationSetting
 from .signing import Signer, Verifier
 
-__all__ = ["Options"]
+__all__ = ["Options", "check_kind", "check_seconds"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,15 @@ class Options:
     answer_unknown_types: bool = False
     signer: Optional[Signer] = None
     verifier: Optional[Verifier] = None
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raise `UsageError` unless ``value`` is ``None`` or a ``kind``: later it would be too late to say so."""
+    if value is not None and not isinstance(value, kind):
+        raise UsageError(f"{name} is a {kind.__name__}, not {value!r}")
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Raise `UsageError` unless ``value`` is a number."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value:
+        raise UsageError(f"{name} is a number of seconds, not {value!r}")

@@ -36,7 +36,7 @@ from .handlers import check_callable
 from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultServerDispatcher
 from .messages import Call
-from .options import Options
+from .options import Options, check_kind, check_seconds
 from .payloads import Payload, Request
 from .profile import Profile
 from .queues import FIFOQueueMap, ServerQueueMap
@@ -112,6 +112,8 @@ class Server(Admitting, Downlinks):
             ws_server = WebSocketServer(**transport)
         elif transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
+        check_seconds("timeout", timeout)
+        check_kind("queues", queues, ServerQueueMap)
         if dispatcher is None:
             dispatcher = DefaultServerDispatcher(FIFOQueueMap(_MAX_QUEUED) if queues is None else queues)
         elif queues is not None:

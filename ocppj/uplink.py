@@ -178,7 +178,10 @@ class Uplink(Running):
         return self._connection
 
     def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
-        self._dispatcher.send_request(bundle)
+        try:
+            self._dispatcher.send_request(bundle)
+        except NotRunning as error:
+            raise NotRunning(f"{self} is not started, or not connected yet") from error
 
     def _complete(self, client_id: str, message_id: str) -> bool:
         return self._dispatcher.complete_request(message_id) is not False

@@ -1,5 +1,6 @@
 """What a client does that a server does not: connecting, ending, losing the connection and regaining it."""
 
+import re
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ocppj import (
     Client,
     ConnectionLost,
+    FIFOQueueMap,
     HandshakeRefused,
     ManualClock,
     NotRunning,
@@ -91,7 +93,7 @@ def test_a_failed_connect_raises_and_leaves_nothing(make_client, raw_server):
             client.connect(raw_server.url)
         assert not client.is_connected()
         assert isinstance(start_in_thread(client, raw_server.url)(), TransportError)
-    with pytest.raises(NotRunning):
+    with pytest.raises(NotRunning, match="client 'CP_1' is not started"):
         client.send_request(HEARTBEAT)
 
 
@@ -118,6 +120,24 @@ def test_a_client_without_profiles_or_id_is_refused(transport):
         Client("CP_1", ws_client=transport.client()).connect("ws://127.0.0.1:1")
     with pytest.raises(UsageError, match="id"):
         Client("", profiles=v16.PROFILES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": "requests.db"},
+        {"queue": FIFOQueueMap()},
+        {"retries": 3},
+        {"timeout": None},
+        {"timeout": "30"},
+        {"timeout": float("nan")},
+    ],
+    ids=str,
+)
+def test_options_of_another_kind_are_refused_by_name(options):
+    ((name, value),) = options.items()
+    with pytest.raises(UsageError, match=f"{name} is a .*, not {re.escape(repr(value))}"):
+        Client("CP_1", profiles=v16.PROFILES, **options)
 
 
 def test_transport_options_belong_to_the_transport(transport):

@@ -1,4 +1,4 @@
-"""Every Python block of README.md runs as it stands, and prints what its ``# ->`` comments say."""
+"""Every Python block of README.md and docs/embedding.md runs as it stands, and prints what its ``# ->`` say."""
 
 import os
 import re
@@ -17,11 +17,12 @@ PATIENCE = 30
 
 def blocks() -> List[Tuple[str, str]]:
     """Return each block with the heading it stands under."""
-    text = README.read_text("utf-8")
     found = []
-    for match in BLOCK.finditer(text):
-        heading = re.findall(r"^#+ (.*)$", text[: match.start()], re.MULTILINE)[-1]
-        found.append((heading, match.group(1)))
+    for page in (README, ROOT / "docs" / "embedding.md"):
+        text = page.read_text("utf-8")
+        for match in BLOCK.finditer(text):
+            heading = re.findall(r"^#+ (.*)$", text[: match.start()], re.MULTILINE)[-1]
+            found.append((heading, match.group(1)))
     return found
 
 

@@ -1,11 +1,13 @@
 """What a server does that a client does not: many clients, each apart from the others."""
 
+import re
 import threading
 
 import pytest
 
 from ocppj import (
     ConnectionLost,
+    FIFOClientQueue,
     ManualClock,
     NotRunning,
     Server,
@@ -56,6 +58,13 @@ def test_what_cannot_be_listened_on_raises(make_server):
         make_server(profiles=())
     with pytest.raises(UsageError):
         make_server(listen=False).listen(path="/no-identity")
+
+
+@pytest.mark.parametrize("options", [{"queues": FIFOClientQueue()}, {"queues": 100}, {"timeout": None}], ids=str)
+def test_options_of_another_kind_are_refused_by_name(options):
+    ((name, value),) = options.items()
+    with pytest.raises(UsageError, match=f"{name} is a .*, not {re.escape(repr(value))}"):
+        Server(profiles=v16.PROFILES, **options)
 
 
 def test_a_port_in_use_raises(cleanup):

@@ -11,6 +11,7 @@ from ocppj import (
     ConnectionLost,
     DefaultClientDispatcher,
     FIFOClientQueue,
+    InvalidResponse,
     ManualClock,
     NotRunning,
     OCPPError,
@@ -271,6 +272,18 @@ def test_a_stored_request_that_is_refused_is_not_given_up_in_silence(make, raw_s
     eventually(lambda: "is given up" in caplog.text)
     assert frame[1] in caplog.text
     assert "not now" in caplog.text
+    assert len(client._dispatcher._queue) == 0
+
+
+def test_a_stored_request_whose_answer_is_invalid_is_not_given_up_in_silence(make, raw_server, caplog):
+    client, frame = stored(make, raw_server)
+    canceled = Recorder()
+    client.set_canceled_request_handler(canceled)
+    raw_server.send([3, frame[1], {"currentTime": "noon"}])
+    [(message_id, request, error)] = canceled.wait()
+    assert (message_id, request) == (frame[1], HEARTBEAT)
+    assert isinstance(error, InvalidResponse)
+    assert f"the stored request {message_id!r} has failed" in caplog.text
     assert len(client._dispatcher._queue) == 0
 
 

@@ -42,8 +42,8 @@ class Close:
         return not self.by_peer and self.error is None
 
     def __str__(self) -> str:
-        who = "by the peer" if self.by_peer else "by us"
-        story = f"closed {who} with {self.code}"
+        who = " by the peer" if self.by_peer else "" if self.error is not None and self.code == 1006 else " by us"
+        story = f"closed{who} with {self.code}"
         if self.reason:
             story += f" ({printable(self.reason)})"
         if self.error is not None:

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Optional
 
 from ..errors import TransportError
+from .options import check_not_negative
 from .polling import earliest
 
 __all__ = ["KeepAlive", "PeerSilent", "Verdict", "check_interval"]
@@ -29,9 +30,9 @@ class PeerSilent(TransportError):
 
 
 def check_interval(interval: Optional[float]) -> Optional[float]:
-    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` when it is negative."""
-    if interval is not None and interval < 0:
-        raise ValueError(f"a ping interval cannot be negative: {interval}")
+    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` if it is negative, `UsageError` if no number."""
+    if interval is not None:
+        check_not_negative(ping_interval=interval)
     return interval or None
 
 

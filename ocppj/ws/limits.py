@@ -32,7 +32,7 @@ import random
 from typing import Dict, Iterator, Optional, Protocol, Tuple
 
 from .httpwire import BadRequest
-from .options import check_positive
+from .options import check_limits
 
 __all__ = ["AttemptLimit", "ConnectionLimits", "Cuttable", "Handshake", "Handshakes", "TokenBucket", "source_of"]
 
@@ -68,7 +68,7 @@ class ConnectionLimits:
     """
 
     def __init__(self, total: Optional[int], per_source: Optional[int]) -> None:
-        check_positive(max_connections=total, max_connections_per_address=per_source)
+        check_limits(max_connections=total, max_connections_per_address=per_source)
         self._total = total
         self._per_source = per_source
 
@@ -105,7 +105,7 @@ class AttemptLimit:
     """
 
     def __init__(self, rate: Optional[float], now: float) -> None:
-        check_positive(max_attempts_per_second=rate)
+        check_limits(max_attempts_per_second=rate)
         self._bucket = None if rate is None else TokenBucket(rate, max(1.0, rate), now)
         self._unreported = 0
         self._reported_at = now - _REPORT

@@ -23,7 +23,7 @@ from .greeters import Greeters
 from .httpwire import BadRequest, refusal
 from .limits import Handshake, Handshakes, source_of
 from .listener import Listener
-from .options import check_port, check_positive
+from .options import check_limits, check_port, check_positive
 from .readers import join_all
 from .registry import Run, ServerCore
 from .safesocket import SafeSocket
@@ -58,7 +58,8 @@ class ListeningServer(ServerCore):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        check_positive(write_timeout=write_timeout, max_handshakes=max_handshakes)
+        check_positive(write_timeout=write_timeout)
+        check_limits(max_handshakes=max_handshakes)
         self._max_handshakes = max_handshakes
         self._ssl_context = ssl_context
         self._write_timeout = write_timeout

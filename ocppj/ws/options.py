@@ -6,21 +6,33 @@ from typing import Any, Optional
 
 from ..errors import UsageError
 
-__all__ = ["check_not_negative", "check_port", "check_positive", "check_text"]
+__all__ = ["check_limits", "check_not_negative", "check_port", "check_positive", "check_text"]
 
 
-def check_positive(**options: Optional[float]) -> None:
-    """Raise ``ValueError`` unless each of ``options`` is ``None`` or more than 0."""
+def check_positive(**options: float) -> None:
+    """Raise ``ValueError`` unless each of ``options`` is more than 0, `UsageError` for what is no number."""
     for name, value in options.items():
-        if value is not None and not value > 0:
+        _check_number(name, value)
+        if not value > 0:
             raise ValueError(f"{name} must be more than 0, not {value!r}")
 
 
+def check_limits(**options: Optional[float]) -> None:
+    """Check as `check_positive` does; ``None``, which is no limit, passes."""
+    check_positive(**{name: value for name, value in options.items() if value is not None})
+
+
 def check_not_negative(**options: float) -> None:
-    """Raise ``ValueError`` unless each of ``options`` is 0 or more."""
+    """Raise ``ValueError`` unless each of ``options`` is 0 or more, `UsageError` for what is no number."""
     for name, value in options.items():
+        _check_number(name, value)
         if not value >= 0:
             raise ValueError(f"{name} cannot be negative: {value!r}")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise UsageError(f"{name} is a number, not {value!r}")
 
 
 def check_port(port: Any) -> None:

@@ -32,7 +32,7 @@ from .handshake import Accepted, CertificateCheck, ClientCheck, CredentialsCheck
 from .httpwire import BadRequest, Headers
 from .keepalive import check_interval
 from .limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, source_of
-from .options import check_not_negative, check_positive
+from .options import check_limits, check_not_negative, check_positive
 from .readers import Readers
 from .stats import Stats, Tally, judge_close
 from .strategy import ReadersOption, readers_maker
@@ -119,7 +119,8 @@ class ServerCore(Handlers):
         super().__init__()
         if duplicates not in ("replace", "reject"):
             raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
-        check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout, idle_timeout=idle_timeout)
+        check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
+        check_limits(idle_timeout=idle_timeout)
         check_not_negative(close_timeout=close_timeout)
         self._policy = HandshakePolicy(
             no_subprotocol=no_subprotocol, default_subprotocol=default_subprotocol, prefer=prefer

@@ -42,7 +42,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Counter as CounterType
 from typing import Mapping, Optional, Tuple
 
@@ -51,10 +50,6 @@ from .keepalive import PeerSilent
 from .wire import Violation
 
 __all__ = ["Stats", "Tally", "judge_close"]
-
-
-def _nothing() -> Mapping[str, int]:
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,8 @@ class Stats:
     connections: int = 0
     handshakes: int = 0
     accepted: int = 0
-    refused: Mapping[str, int] = field(default_factory=_nothing)
-    closed: Mapping[str, int] = field(default_factory=_nothing)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    closed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Tally:
@@ -104,7 +99,7 @@ class Tally:
         """Return the counts of now, which will not change."""
         with self._lock:
             accepted, refused, closed = self._accepted, dict(self._refused), dict(self._closed)
-        return Stats(connections, handshakes, accepted, MappingProxyType(refused), MappingProxyType(closed))
+        return Stats(connections, handshakes, accepted, refused, closed)
 
 
 def judge_close(close: Close) -> Tuple[str, Optional[str]]:

@@ -11,9 +11,9 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
+from tests.peers import Sockets
 
 DATA = Path(__file__).parent / "data"
 OCPP = ["ocpp2.0.1", "ocpp1.6"]
@@ -36,16 +36,6 @@ def client_context(certificate: bool = False) -> ssl.SSLContext:
     return context
 
 
-class Sockets:
-    name = "sockets"
-
-    def server(self, **options: Any) -> Any:
-        return WebSocketServer(**options)
-
-    def client(self, **options: Any) -> Any:
-        return WebSocketClient(**options)
-
-
 class Tls(Sockets):
     name = "tls"
 
@@ -54,19 +44,6 @@ class Tls(Sockets):
 
     def client(self, **options: Any) -> Any:
         return WebSocketClient(ssl_context=client_context(), **options)
-
-
-class Memory:
-    name = "memory"
-
-    def __init__(self) -> None:
-        self.network = MemoryNetwork()
-
-    def server(self, **options: Any) -> Any:
-        return self.network.server(**options)
-
-    def client(self, **options: Any) -> Any:
-        return self.network.client(**options)
 
 
 class Log:

@@ -14,7 +14,8 @@ from ocppj.ws.agenda import Agenda
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.keepalive import KeepAlive
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Memory, Sockets, Tls, open_files
+from tests.peers import Memory, Sockets
+from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Tls, open_files
 
 
 class Pair:
@@ -180,6 +181,8 @@ def test_what_cannot_be_is_refused(pair):
         pair.server(ping_interval=-1)
     with pytest.raises(ValueError):
         pair.client(ping_interval=-1)
+    with pytest.raises(UsageError, match="ping_interval is a number, not '60'"):
+        pair.client(ping_interval="60")
 
 
 # Subprotocols -------------------------------------------------------------------------------------------------------
@@ -280,12 +283,17 @@ def test_options_that_cannot_be(pair, name):
         if name != "close_timeout":
             with pytest.raises(ValueError, match=name):
                 make(**{name: 0})
+        for no_number in ("10", None, True):
+            with pytest.raises(UsageError, match=f"{name} is a number, not {no_number!r}"):
+                make(**{name: no_number})
 
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_a_server_for_nobody_cannot_be(pair, number):
     with pytest.raises(ValueError, match="max_connections"):
         pair.server(max_connections=number)
+    with pytest.raises(UsageError, match="idle_timeout is a number"):
+        pair.server(idle_timeout=str(number))
 
 
 def test_arguments_of_the_wrong_type(pair):

@@ -26,32 +26,13 @@ from tests.ws.support import (
     open_files,
     server_context,
 )
-from tests.ws.test_ws_safesocket import make_pair, read_exactly
+from tests.ws.test_ws_safesocket import make, make_pair, read_exactly, tls  # noqa: F401
 
 MUCH = b"x" * 1_000_000
 
 
 def flusher_threads():
     return [thread for thread in threading.enumerate() if thread.name == "ocppj-flusher"]
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "tls"])
-def tls(request):
-    return request.param
-
-
-@pytest.fixture
-def make(tls):
-    made = []
-
-    def make_(**options):
-        pair = make_pair(tls, **options)
-        made.extend(pair)
-        return pair
-
-    yield make_
-    for sock in made:
-        sock.close()
 
 
 SELECTORS = ["DefaultSelector", "PollSelector", "SelectSelector"]

@@ -253,7 +253,7 @@ def test_after_retrying_a_lost_connection_is_regained_as_ever(make, caplog):
         client.connect(server.url, "CP_1", OCPP, retry=True)
     server_log.channel().abort()
     log.connected.wait(2)
-    assert "CP_1: the connection was closed by us with 1006" in caplog.text
+    assert "CP_1: the connection was closed with 1006" in caplog.text
     assert "connecting again in 0.0 s" in caplog.text
 
 

@@ -84,6 +84,17 @@ def test_a_slow_handshake_is_cut(make, said):
         assert time.monotonic() - begun < seconds(5)
 
 
+def test_tls_that_comes_to_a_port_without_it_is_refused_at_once(make, caplog):
+    server, _ = make(handshake_timeout=seconds(60))
+    client = WebSocketClient(ssl_context=client_context(), handshake_timeout=seconds(60))
+    begun = time.monotonic()
+    with pytest.raises(TransportError, match=r"(?i)wrong.version.number|http.request"):
+        client.connect(server.url.replace("ws:", "wss:"), "CP_1", OCPP)
+    assert time.monotonic() - begun < seconds(10)
+    eventually(lambda: "refused with 400: TLS came where there is none" in caplog.text)
+    assert server.stats().refused == {"bad_request": 1}
+
+
 def test_a_slow_tls_handshake_is_cut(make):
     server, _ = make(handshake_timeout=seconds(0.2), ssl_context=server_context())
     with RawClient(server.url) as client:
@@ -104,6 +115,8 @@ def test_a_trickling_client_does_not_outlive_the_deadline(make):
 def test_options_that_cannot_be(option, value):
     with pytest.raises(ValueError, match=option):
         WebSocketServer(**{option: value})
+    with pytest.raises(UsageError, match=f"{option} is a number"):
+        WebSocketServer(**{option: str(value)})
     if option != "max_handshakes":
         with pytest.raises(ValueError, match=option):
             WebSocketClient(**{option: value})
