@@ -16,7 +16,7 @@ reads them itself:
 from __future__ import annotations
 
 import zlib
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, Opcode, ParseFailed, RsvBits
@@ -44,11 +44,13 @@ class Deflate(PerMessageDeflate):
         self._size = 0  # how many bytes it has so far
         self._wants_tail = False  # its last bytes have a rest to come: the tail
 
-    def frame_inbound_header(self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int) -> RsvBits:
-        """Take notice of a frame that begins; return the reserved bits that may be set in it."""
+    def frame_inbound_header(
+        self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int
+    ) -> Union[CloseReason, RsvBits]:
+        """Take notice of a frame that begins; return the reserved bits that may be set in it, or what is wrong."""
         self._control = opcode.iscontrol()
         if self._control or opcode is Opcode.CONTINUATION:
-            return RsvBits(False, False, False)
+            return CloseReason.PROTOCOL_ERROR if rsv.rsv1 else RsvBits(False, False, False)
         self._compressed, self._size, self._wants_tail = rsv.rsv1, 0, False
         return RsvBits(True, False, False)
 

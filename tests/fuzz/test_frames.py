@@ -252,6 +252,9 @@ class Ours:
             self._look()
         return True
 
+    def _their_words(self, reason: str) -> str:
+        return "error in extension" if reason.startswith("a message cannot be inflated") else reason
+
     def _shown(self, close: PeerClose) -> Event:
         return ("close",) if self._closed else ("close", close.code, close.reason)
 
