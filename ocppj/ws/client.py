@@ -3,9 +3,9 @@
 Theory of operation. We connect the TCP socket (all addresses, one deadline), do TLS, and hand websocket-client a
 `_Handshake` in place of a socket: it lets the library's request through and reads the whole head of the response
 itself, within a limit and the deadline. So redirects, error bodies and cookies never reach the library, and a refusal
-becomes `HandshakeRefused` at once. Header fields of ours, with their secrets, are added on the way out: the library,
-which can be told to log what it sends, never sees them. After the handshake the library reads and writes the
-`SafeSocket`.
+becomes `HandshakeRefused` at once. What may hold secrets, header fields of ours and the URL's query, is added on the
+way out: the library, which can be told to log what it sends, never sees it. After the handshake the library reads and
+writes the `SafeSocket`.
 
 Frames are read with the library's ``recv_frame``, which keeps what it has when a read finds nothing, and goes on from
 there the next time. `_Frames` replaces its buffer: it checks an announced length before the body is read. Pings,
@@ -165,8 +165,9 @@ def _utf8(data: "bytes | bytearray") -> str:
 class _Handshake:
     """What websocket-client takes for a socket while it shakes hands."""
 
-    def __init__(self, sock: SafeSocket, fields: Mapping[str, str], limit: int, deadline: float) -> None:
+    def __init__(self, sock: SafeSocket, query: str, fields: Mapping[str, str], limit: int, deadline: float) -> None:
         self._sock = sock
+        self._query = f"?{query}".encode() if query else b""
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
         self._limit = limit
         self._deadline = deadline
@@ -185,7 +186,9 @@ class _Handshake:
         line, end, rest = data.partition(b"\r\n")
         if not rest.endswith(b"\r\n\r\n"):
             raise TransportError("the library did not send its request at once")
-        self._sock.send(line + end + self._fields + rest)
+        method, _, after = line.partition(b" ")
+        target, _, version = after.rpartition(b" ")
+        self._sock.send(method + b" " + target + self._query + b" " + version + end + self._fields + rest)
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -297,9 +300,10 @@ class WebSocketClient(ClientCore):
         self, sock: SafeSocket, url: str, subprotocols: Tuple[str, ...], deadline: float
     ) -> Tuple[_ClientWire, str]:
         ws = websocket.WebSocket(skip_utf8_validation=True)
+        bare, _, query = url.partition("?")
         ws.connect(  # type: ignore[no-untyped-call]
-            url,
-            socket=_Handshake(sock, self._headers, self._max_header_size, deadline),
+            bare,
+            socket=_Handshake(sock, query, self._headers, self._max_header_size, deadline),
             header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)],
             suppress_origin=True,
             redirect_limit=0,

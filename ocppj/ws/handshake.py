@@ -57,7 +57,7 @@ class HandshakeRequest:
 
     identity: str
     path: str
-    query: str
+    query: str = field(repr=False)  # it may have a token
     headers: Mapping[str, str]
     remote_address: str
     subprotocols: Tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -49,8 +49,14 @@ class BadRequest(Exception):
         self.kind = kind or _KINDS.get(status, "bad_request")
 
 
+#: Fields whose values ``repr`` shows. Of all others (cookies, tokens, what programs and proxies add) it shows the name.
+_HARMLESS = {"connection", "content-length", "host", "origin", "retry-after", "server", "upgrade", "user-agent"} | {
+    f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "version")
+}
+
+
 class Headers(Mapping[str, str]):
-    """Header fields; names in any case. Repeated fields are joined with ", "."""
+    """Header fields; names in any case. Repeated fields are joined with ", ". ``repr`` shows no secrets."""
 
     def __init__(self, fields: Iterable[Tuple[str, str]] = ()) -> None:
         self._fields: Dict[str, str] = {}
@@ -68,8 +74,7 @@ class Headers(Mapping[str, str]):
         return len(self._fields)
 
     def __repr__(self) -> str:
-        hidden = {name: "..." if "authorization" in name else value for name, value in self._fields.items()}
-        return f"Headers({hidden})"
+        return f"Headers({ ({name: text if name in _HARMLESS else '...' for name, text in self._fields.items()}) })"
 
     def tokens(self, name: str) -> List[str]:
         """Return the parts of a comma-separated field."""
@@ -83,10 +88,10 @@ def split_tokens(value: str) -> List[str]:
 
 @dataclass(frozen=True)
 class RequestHead:
-    """A request line and its fields."""
+    """A request line and its fields. The target may have a token in its query, hence ``repr`` does not show it."""
 
     method: str
-    target: str
+    target: str = field(repr=False)
     version: str
     headers: Headers
 
