@@ -224,7 +224,7 @@ class WebSocketClient(ClientCore):
     together. ``reconnect`` regains a lost connection, after the delays of ``backoff`` (a `Backoff`, or what makes one),
     waited for on ``clock``, and not before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings;
     anything that comes within ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may
-    take to answer a Close, the rest of what is written before it included: with 0.75, the default, ``stop()`` is over
+    take to answer a Close, the rest of what is written before it included: with 0.5, the default, ``stop()`` is over
     within a second. What the system has taken by then it goes on sending. ``write_timeout`` is how long the peer may
     take for what is written. No proxies, redirects or cookies.
     ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile (see `ocppj.ws.security`).

@@ -25,8 +25,9 @@ __all__ = [
 _END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STRAY = re.compile(rb"\r(?!\n)|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
-# A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it.
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+# A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it. The
+# space before the value belongs to it here: where it might belong to either, a line of spaces is tried in all ways.
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # what http.client takes
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
@@ -158,7 +159,7 @@ def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
         field = _FIELD.fullmatch(line)
         if field is None or line.endswith((" ", "\t")):
             return None
-        fields.append((field.group(1), field.group(2)))
+        fields.append((field.group(1), field.group(2).lstrip(" \t")))
     return fields
 
 

@@ -218,7 +218,7 @@ class ClientCore(Handlers):
         max_message_size: int = 1024 * 1024,
         ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
-        close_timeout: float = 0.75,  # so that stop() takes less than a second, whatever the peer does
+        close_timeout: float = 0.5,  # so that stop() takes less than a second, whatever the peer does
         readers: ReadersOption = "per-connection",
     ) -> None:
         super().__init__()

@@ -224,7 +224,7 @@ class WebSocketServer(ListeningServer):
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:
-            self._send_away(wire, accepted)
+            self._send_away(run, handshake, wire, accepted)
             return False
         channel = self._make_channel(run, accepted, wire)
         channel.claim_reading()
@@ -234,10 +234,10 @@ class WebSocketServer(ListeningServer):
         channel.begin()
         return True
 
-    def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
+    def _send_away(self, run: Listening, handshake: Handshake, wire: _ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
         self._note_no_subprotocol(accepted)
         with suppress(OSError):
             wire.send_close(1002, "no common subprotocol")
             wire.sock.uncork()
-            self._linger(wire.sock)
+            self._linger(run, handshake, wire.sock)
