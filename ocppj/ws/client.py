@@ -41,6 +41,7 @@ from .wire import PeerClose, SocketWire, Take, Violation, Wire
 __all__ = ["WebSocketClient"]
 
 _ABNF = websocket.ABNF
+_REASON = 100  # characters of a server's reason that are worth telling: it may send thousands, at each attempt
 _CONTROL = (_ABNF.OPCODE_CLOSE, _ABNF.OPCODE_PING, _ABNF.OPCODE_PONG)
 
 
@@ -211,7 +212,8 @@ class _Handshake:
         if status != b"101":
             parts = [line.decode("iso-8859-1").partition(":") for line in lines[1:]]
             fields = Headers((name, text.strip()) for name, _, text in parts)
-            raise HandshakeRefused(int(status), reason.decode("iso-8859-1"), parse_retry_after(fields))
+            words = reason.decode("iso-8859-1")[:_REASON]
+            raise HandshakeRefused(int(status), words, parse_retry_after(fields))
         return b"\r\n".join(line for line in lines if not line.lower().startswith(b"set-cookie"))
 
 
@@ -316,7 +318,7 @@ class WebSocketClient(ClientCore):
         subprotocol = answer.get("sec-websocket-protocol")
         if subprotocol not in subprotocols:
             wire.send_close(1002, "no common subprotocol")
-            chosen = "none" if subprotocol is None else repr(subprotocol)
+            chosen = "none" if subprotocol is None else repr(subprotocol[:_REASON])
             raise SubprotocolError(f"the server chose {chosen} of {', '.join(subprotocols)}")
         return wire, subprotocol
 

@@ -118,9 +118,13 @@ class ListeningServer(ServerCore):
         if refusal_ is not None:
             secure = self._ssl_context is not None
             return b"" if secure else refusal(refusal_.status, refusal_.reason, refusal_.headers)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._ssl_context is not None:
-            raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._ssl_context is not None:
+                raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:  # gone already; some systems do not even take an option then
+            self.count_refusal("abandoned")
+            raise ConnectionAbortedError("the peer was gone when it was accepted") from error
         sock = SafeSocket(raw, write_timeout=self._write_timeout)
         try:
             self._start_greeting(run, sock, address)

@@ -17,6 +17,7 @@ from ..errors import UsageError
 __all__ = ["BadIdentity", "PathTemplate", "basic_password", "client_headers", "connection_url", "split_target"]
 
 _PLACEHOLDER = "{id}"
+_LONGEST = 255  # characters of an identity: 2.x allows 48, 1.6 does not say, and each log line has it
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_END = re.compile("[\r\n\0]")
@@ -41,8 +42,8 @@ class PathTemplate:
     def identity(self, target: str) -> Optional[str]:
         """Return the decoded identity of the request target, ``None`` when the path is not this one.
 
-        Raises `BadIdentity` when the path is right and the identity cannot be one: empty, not UTF-8, or with control
-        characters.
+        Raises `BadIdentity` when the path is right and the identity cannot be one: empty, very long, not UTF-8, or with
+        control characters.
         """
         path, _ = split_target(target)
         *segments, last = path.split("/")
@@ -54,6 +55,8 @@ class PathTemplate:
         identity = _decode(last)
         if not identity or _CONTROL.search(identity):
             raise BadIdentity("the identity is empty or has control characters")
+        if len(identity) > _LONGEST:
+            raise BadIdentity(f"the identity has more than {_LONGEST} characters")
         return identity
 
 

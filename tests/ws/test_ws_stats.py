@@ -4,6 +4,7 @@ import dataclasses
 import os
 import random
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
@@ -131,6 +132,20 @@ def test_those_that_go_during_the_handshake(make):
             assert client.at_end()
         eventually(lambda server=server: server.stats().refused)
         assert server.stats().refused == {"abandoned": 1}
+
+
+def test_one_that_is_gone_when_it_is_accepted(make, caplog):
+    context = server_context()
+    server, _ = make(ssl_context=context)
+
+    def wrap_socket(*_, **__):
+        raise ssl.SSLError("Closed before TLS handshake with data in recv buffer.")
+
+    context.wrap_socket = wrap_socket
+    with RawClient(server.url) as client:
+        assert client.at_end()
+    eventually(lambda: server.stats().refused == {"abandoned": 1})
+    assert caplog.records == []
 
 
 def test_duplicates(make):
