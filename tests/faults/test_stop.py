@@ -14,9 +14,10 @@ from ocppj.ws.backoff import Backoff
 from tests.faults.proxy import Proxy
 from tests.fixtures import HEARTBEAT, RESET
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import NO_WAIT, RawServer, client_context
+from tests.ws.support import NO_WAIT, RawServer, client_context, server_context
 
 LOOK_UP = socket.getaddrinfo
+LIMIT = seconds(1) + 0.5  # a second, and what a busy machine may take
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def stop_in_time(client):
     begun = time.monotonic()
     client.stop()
     took = time.monotonic() - begun
-    assert took < seconds(1), f"stop() took {took:.2f} s"
+    assert took < LIMIT, f"stop() took {took:.2f} s"
 
 
 class Running:
@@ -148,30 +149,37 @@ def mute(peer):
     peer.at_end()
 
 
-def test_a_peer_that_never_answers_the_close(stack):
+@pytest.fixture(params=["per-connection", "shared"])
+def readers(request):
+    return request.param
+
+
+def test_a_peer_that_never_answers_the_close(stack, readers):
     server = stack.enter_context(RawServer(mute))
-    client = make_client(stack).connect(server.url)
+    client = make_client(stack, readers=readers).connect(server.url)
     calling = Running(client.call, HEARTBEAT)
     eventually(lambda: server.buffer)
     stop_in_time(client)
     assert isinstance(calling.join(), Stopped)
 
 
-def test_a_network_that_passes_nothing_any_more(stack):
-    server = Server(profiles=v16.PROFILES)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_network_that_passes_nothing_any_more(stack, readers, tls):
+    server = Server(profiles=v16.PROFILES, ssl_context=server_context() if tls else None)
     stack.callback(server.stop)
     server.listen(path="/{id}", host="127.0.0.1")
     proxy = stack.enter_context(Proxy(int(server.url.rpartition(":")[2])))
-    client = make_client(stack).connect(proxy.url)
+    url = proxy.url.replace("ws://127.0.0.1", "wss://localhost") if tls else proxy.url
+    client = make_client(stack, readers=readers, ssl_context=client_context()).connect(url)
     proxy.freeze()
     stop_in_time(client)
 
 
-def test_a_peer_that_never_reads(stack, caplog):
+def test_a_peer_that_never_reads(stack, caplog, readers):
     gone = threading.Event()
     server = stack.enter_context(RawServer(lambda peer: (peer.answer(), gone.wait(seconds(20))), receive_buffer=4096))
     stack.callback(gone.set)
-    client = make_client(stack).connect(server.url)
+    client = make_client(stack, readers=readers).connect(server.url)
     huge = client.send_request(v16.DataTransferRequest("v", data="x" * 16_000_000))
     eventually(lambda: client._connection.channel._line.unsent)
     waiting = client.send_request(HEARTBEAT)
@@ -225,7 +233,7 @@ def test_from_a_handler_while_the_network_passes_nothing(stack):
 
     client.connect(proxy.url)
     server.send_request("CP_1", RESET)
-    assert took.wait(1)[0][0] < seconds(1)
+    assert took.wait(1)[0][0] < LIMIT
 
 
 def test_from_two_threads(stack):
@@ -234,7 +242,7 @@ def test_from_two_threads(stack):
     stoppers = [Running(client.stop) for _ in range(2)]
     for stopper in stoppers:
         assert stopper.join() is None
-        assert stopper.took < seconds(1)
+        assert stopper.took < LIMIT
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["by another", "by itself"])

@@ -157,7 +157,7 @@ def test_stop_in_any_phase(way, phase, mode, caplog):
         trap.wait(caplog)
     begun = time.monotonic()
     client.stop()
-    assert time.monotonic() - begun < seconds(1)
+    assert time.monotonic() - begun < seconds(1.5)  # one, and half of one that a busy machine may take
     error = attempt.join()
     if trap is not None and mode != "reconnect":
         assert isinstance(error, TransportError)
