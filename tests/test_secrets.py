@@ -1,4 +1,4 @@
-"""Passwords and keys reach no log, no repr() and no exception, whatever happens to a connection; traces included."""
+"""Passwords, keys and tokens reach no log, no repr() and no exception, whatever happens; traces included."""
 
 import base64
 import binascii
@@ -21,6 +21,15 @@ from tests.ws.support import NO_WAIT, PATH, RawClient, RawServer, frame, request
 
 KEY = bytes.fromhex("0001020304050607FFFFFFFFCCCCCCCCCCCCCCCC")  # of the 1.6 documents
 TEXT = "correct-hörse-battery"
+#: What else a program sends to be known by, and a proxy adds: in fields of each request, and in the URL's query.
+FIELDS = {
+    "Cookie": "session=COOKIE-0815",
+    "Proxy-Authorization": "Bearer PROXY-0815",
+    "X-Api-Key": "API-KEY-0815",
+    "X-Forwarded-Access-Token": "FORWARDED-0815",
+}
+QUERY = "?token=QUERY-0815"
+TOKEN = "0815"
 
 
 def forms(user: str, password: bytes) -> List[str]:
@@ -106,6 +115,7 @@ class Scene:
     def client(self, identity=None, credentials=None, **options):
         options.setdefault("basic_auth", (self.user, self.password) if credentials is None else credentials)
         options.setdefault("reconnect", False)
+        options["headers"] = {**FIELDS, **options.get("headers", {})}
         client = Client(identity or self.user, profiles=v16.PROFILES, **options)
         self.stack.callback(client.stop)
         self.everything.show(client, client._ws)
@@ -113,7 +123,7 @@ class Scene:
 
     def fails(self, server, *arguments, **options):
         url = server if isinstance(server, str) else server.url
-        self.everything.failing(lambda: self.client(*arguments, **options).connect(url))
+        self.everything.failing(lambda: self.client(*arguments, **options).connect(url + QUERY))
 
 
 def play_successes(scene):
@@ -121,11 +131,11 @@ def play_successes(scene):
         trust = {} if tls is None else {"ssl_context": client_tls_context(authority().path)}
         profile = 1 if tls is None else 2
         with scene.server(ssl_context=tls, security_profile=profile) as server:
-            client = scene.client(security_profile=profile, **trust).connect(server.url)
+            client = scene.client(security_profile=profile, **trust).connect(server.url + QUERY)
             scene.everything.failing(client.call, HEARTBEAT)
             client.stop()
     with scene.server() as server:
-        client = scene.client(reconnect=True, backoff=NO_WAIT).connect(server.url)
+        client = scene.client(reconnect=True, backoff=NO_WAIT).connect(server.url + QUERY)
         for _ in range(2):
             eventually(lambda: server.client_ids() and client.is_connected())
             server.disconnect(scene.user, 1001)
@@ -165,7 +175,7 @@ def play_refusals(scene):
         with scene.server(prepare=prepare) as server:
             scene.fails(server)
     with scene.server(duplicates="reject", max_connections=1) as server:
-        scene.client().connect(server.url)
+        scene.client().connect(server.url + QUERY)
         scene.fails(server)
         server.set_basic_auth_handler(lambda *_: True)
         scene.fails(server, "second", credentials=("second", scene.password))
@@ -176,12 +186,13 @@ def play_refusals(scene):
 def play_raw(scene, server):
     """Requests that no client of ours would send, with credentials."""
     secret = scene.user.encode() + b":" + (scene.password if isinstance(scene.password, bytes) else b"") + b"x"
-    fields = {"Authorization": "Basic " + base64.b64encode(secret).decode()}
-    good = request(f"/ocpp/{scene.user}", **fields)
+    fields = {"Authorization": "Basic " + base64.b64encode(secret).decode(), **FIELDS}
+    good = request(f"/ocpp/{scene.user}{QUERY}", **fields)
     for data in (
-        request(f"/ocpp/{scene.user}", Sec_WebSocket_Protocol="soap", **fields),
-        request("/ocpp/%zz", **fields),
-        request(f"/ocpp/{scene.user}", Upgrade="", **fields),
+        request(f"/ocpp/{scene.user}{QUERY}", Sec_WebSocket_Protocol="soap", **fields),
+        request(f"/ocpp/%zz{QUERY}", **fields),
+        request(f"http://user:{TOKEN}@host/ocpp/{scene.user}{QUERY}", Sec_WebSocket_Version="12", **fields),
+        request(f"/ocpp/{scene.user}{QUERY}", Upgrade="", **fields),
         good.replace(b"GET", b"POST"),
         good.replace(b"Authorization: ", b"Authorization "),
         good.replace(b"\r\nHost", b"\r\n folded\r\nHost"),
@@ -232,6 +243,16 @@ def play_misuse(scene):
         f"ws://[{quoted}",
     ):
         scene.fails(url)
+    for url in (
+        f"http://127.0.0.1/{QUERY}",
+        f"ws://127.0.0.1/{QUERY} not encoded",
+        f"ws://127.0.0.1/{QUERY}\ud800",
+        f"ws://127.0.0.1/{QUERY}#fragment",
+        f"ws://{user}:{password}@h\u2100st/ocpp",
+    ):
+        for profile in (None, 0, 1):
+            scene.fails(url, security_profile=profile, basic_auth=(user, scene.password) if profile == 1 else None)
+    fails(scene.client().connect, b"ws://127.0.0.1/" + QUERY.encode())
     for profile in (0, 1, 2, 3):
         scene.fails("ws://127.0.0.1:1", credentials=(password, user), security_profile=profile)
         scene.fails("wss://127.0.0.1:1", credentials=(password, user), security_profile=profile)
@@ -258,6 +279,7 @@ def test_no_secret_is_told(everything, stack, play, user, password):
     told = everything.text
     for form in forms(user, password if isinstance(password, bytes) else password.encode()):
         assert form.lower() not in told.lower()
+    assert TOKEN not in told
 
 
 def test_the_scenes_are_what_they_say(everything, stack):
@@ -274,6 +296,8 @@ def test_the_scenes_are_what_they_say(everything, stack):
 
 def test_a_leak_would_be_found(everything):
     logging.getLogger("ocppj").debug("%r", KEY)
+    logging.getLogger("ocppj").debug("%s", FIELDS)
+    assert everything.text.count(TOKEN) == len(FIELDS)
     assert any(form.lower() in everything.text.lower() for form in forms("AL1000", KEY))
     websocket._logging.dump("request header", "Authorization: Basic QUwxMDAwOgABAgMEBQYH/////8zMzMzMzMzM")
     assert base64.b64encode(b"AL1000:" + KEY).decode() in everything.text

@@ -281,6 +281,8 @@ class WireChannel:
             verdict = self._verdict
         assert verdict is not None
         self._line.reader_ident = threading.get_ident()
+        if self._line.unsent:
+            get_logger().warning("%s: what was left to be written to it is lost: %s", self.id, verdict)
         self._wire.release()
         try:
             self._owner.on_end(self, verdict)

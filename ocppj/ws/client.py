@@ -3,9 +3,9 @@
 Theory of operation. We connect the TCP socket (all addresses, one deadline), do TLS, and hand websocket-client a
 `_Handshake` in place of a socket: it lets the library's request through and reads the whole head of the response
 itself, within a limit and the deadline. So redirects, error bodies and cookies never reach the library, and a refusal
-becomes `HandshakeRefused` at once. Header fields of ours, with their secrets, are added on the way out: the library,
-which can be told to log what it sends, never sees them. After the handshake the library reads and writes the
-`SafeSocket`.
+becomes `HandshakeRefused` at once. What may hold secrets, header fields of ours and the URL's query, is added on the
+way out: the library, which can be told to log what it sends, never sees it. After the handshake the library reads and
+writes the `SafeSocket`.
 
 Frames are read with the library's ``recv_frame``, which keeps what it has when a read finds nothing, and goes on from
 there the next time. `_Frames` replaces its buffer: it checks an announced length before the body is read. Pings,
@@ -42,6 +42,7 @@ from .wire import PeerClose, SocketWire, Take, Violation, Wire
 __all__ = ["WebSocketClient"]
 
 _ABNF = websocket.ABNF
+_REASON = 100  # characters of a server's reason that are worth telling: it may send thousands, at each attempt
 _CONTROL = (_ABNF.OPCODE_CLOSE, _ABNF.OPCODE_PING, _ABNF.OPCODE_PONG)
 
 
@@ -166,8 +167,9 @@ def _utf8(data: "bytes | bytearray") -> str:
 class _Handshake:
     """What websocket-client takes for a socket while it shakes hands."""
 
-    def __init__(self, sock: SafeSocket, fields: Mapping[str, str], limit: int, deadline: float) -> None:
+    def __init__(self, sock: SafeSocket, query: str, fields: Mapping[str, str], limit: int, deadline: float) -> None:
         self._sock = sock
+        self._query = f"?{query}".encode() if query else b""
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
         self._limit = limit
         self._deadline = deadline
@@ -186,7 +188,9 @@ class _Handshake:
         line, end, rest = data.partition(b"\r\n")
         if not rest.endswith(b"\r\n\r\n"):
             raise TransportError("the library did not send its request at once")
-        self._sock.send(line + end + self._fields + rest)
+        method, _, after = line.partition(b" ")
+        target, _, version = after.rpartition(b" ")
+        self._sock.send(method + b" " + target + self._query + b" " + version + end + self._fields + rest)
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -209,7 +213,8 @@ class _Handshake:
         if status != b"101":
             parts = [line.decode("iso-8859-1").partition(":") for line in lines[1:]]
             fields = Headers((name, text.strip()) for name, _, text in parts)
-            raise HandshakeRefused(int(status), reason.decode("iso-8859-1"), parse_retry_after(fields))
+            words = reason.decode("iso-8859-1")[:_REASON]
+            raise HandshakeRefused(int(status), words, parse_retry_after(fields))
         return b"\r\n".join(line for line in lines if not line.lower().startswith(b"set-cookie"))
 
 
@@ -223,9 +228,11 @@ class WebSocketClient(ClientCore):
     ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP together. ``reconnect`` regains a lost
     connection, after the delays of ``backoff`` (a `Backoff`, or what makes one), waited for on ``clock``, and not
     before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
-    ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close,
-    ``write_timeout`` to take what is written. No proxies, redirects or cookies. ``security_profile`` 0 to 3 has
-    ``connect()`` refuse what does not make that profile (see `ocppj.ws.security`).
+    ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close, the
+    rest of what is written before it included: with 0.5, the default, ``stop()`` is over within a second. What the
+    system has taken by then it goes on sending. ``write_timeout`` is how long the peer may take for what is written. No
+    proxies, redirects or cookies. ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile
+    (see `ocppj.ws.security`).
     """
 
     def __init__(
@@ -312,9 +319,10 @@ class WebSocketClient(ClientCore):
         self, sock: SafeSocket, url: str, fields: Mapping[str, str], subprotocols: Tuple[str, ...], deadline: float
     ) -> Tuple[_ClientWire, str]:
         ws = websocket.WebSocket(skip_utf8_validation=True)
+        bare, _, query = url.partition("?")
         ws.connect(  # type: ignore[no-untyped-call]
-            url,
-            socket=_Handshake(sock, fields, self._max_header_size, deadline),
+            bare,
+            socket=_Handshake(sock, query, fields, self._max_header_size, deadline),
             header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)],
             suppress_origin=True,
             redirect_limit=0,
@@ -327,7 +335,7 @@ class WebSocketClient(ClientCore):
         subprotocol = answer.get("sec-websocket-protocol")
         if subprotocol not in subprotocols:
             wire.send_close(1002, "no common subprotocol")
-            chosen = "none" if subprotocol is None else repr(subprotocol)
+            chosen = "none" if subprotocol is None else repr(subprotocol[:_REASON])
             raise SubprotocolError(f"the server chose {chosen} of {', '.join(subprotocols)}")
         return wire, subprotocol
 

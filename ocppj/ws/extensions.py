@@ -1,17 +1,101 @@
-"""permessage-deflate as clients offer it (RFC 7692): what of it the WebSocket library can be given.
+"""permessage-deflate (RFC 7692): which offer of it the WebSocket library is given, and how messages are inflated.
 
 The library looks at all offers at once and trusts their parameters. So it gets one offer, the first that is well-formed
 and that zlib can do. An offer that is not is declined, as section 5.1 has it: the connection goes on without it.
+
+It writes compressed messages as they should be, and loses its way in reading some that peers may send. So `Deflate`
+reads them itself:
+
+* Control frames between the fragments of a message (section 6.1: they are not compressed). The library's takes one for
+  the end of the message.
+* A message that ends its deflate stream, with the bit BFINAL (section 7.2.3.4). The library's drops all after it.
+* An empty message of which nothing is left to send, as zlib makes them. The library's reads nonsense from there on.
+* Few bytes that stand for very many: no more is inflated than a message may have.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence
+import zlib
+from typing import Any, Dict, List, Optional, Sequence, Union
 
-__all__ = ["choose_deflate"]
+from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.frame_protocol import CloseReason, Opcode, ParseFailed, RsvBits
+
+__all__ = ["Deflate", "agree", "choose_deflate"]
 
 _FLAGS = ("client_no_context_takeover", "server_no_context_takeover")
 _BITS = ("client_max_window_bits", "server_max_window_bits")
+_PIECE = 256 * 1024  # bytes inflated at once
+_TAIL = b"\x00\x00\xff\xff"  # what senders leave out (section 7.2.1)
+
+
+class Deflate(PerMessageDeflate):
+    """The library's permessage-deflate on the server's side, with a reading of its own.
+
+    A message, inflated, has at most ``max_size`` bytes. What breaks the rules raises ``ParseFailed``.
+    """
+
+    def __init__(self, max_size: float) -> None:
+        super().__init__()
+        self._max_size = max_size
+        self._inflater: Any = None  # made for the first bytes of a stream
+        self._control = False  # the present frame is a control frame
+        self._compressed = False  # the present message is compressed
+        self._size = 0  # how many bytes it has so far
+        self._wants_tail = False  # its last bytes have a rest to come: the tail
+
+    def frame_inbound_header(
+        self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int
+    ) -> Union[CloseReason, RsvBits]:
+        """Take notice of a frame that begins; return the reserved bits that may be set in it, or what is wrong."""
+        self._control = opcode.iscontrol()
+        if self._control or opcode is Opcode.CONTINUATION:
+            return CloseReason.PROTOCOL_ERROR if rsv.rsv1 else RsvBits(False, False, False)
+        self._compressed, self._size, self._wants_tail = rsv.rsv1, 0, False
+        return RsvBits(True, False, False)
+
+    def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes:
+        """Return what these bytes of the present frame stand for."""
+        return self._inflate(data) if data and self._compressed and not self._control else data
+
+    def frame_inbound_complete(self, proto: Any, fin: bool) -> Optional[bytes]:
+        """Return what is left to be told of the message when the present frame was its last."""
+        if self._control or not (fin and self._compressed):
+            return None
+        self._compressed = False
+        rest = self._inflate(_TAIL) if self._wants_tail else None
+        if self.client_no_context_takeover:
+            self._inflater = None
+        return rest
+
+    def _inflate(self, data: bytes) -> bytes:
+        parts: List[bytes] = []
+        try:
+            while data:
+                if self._inflater is None:
+                    self._inflater = zlib.decompressobj(-self.client_max_window_bits)
+                parts.append(self._inflater.decompress(data, _PIECE))
+                self._count(len(parts[-1]))
+                data = self._inflater.unconsumed_tail
+                if self._inflater.eof:
+                    data, self._inflater = self._inflater.unused_data, None
+        except zlib.error as error:
+            raise ParseFailed(
+                f"a message cannot be inflated: {error}", CloseReason.INVALID_FRAME_PAYLOAD_DATA
+            ) from None
+        self._wants_tail = self._inflater is not None
+        return b"".join(parts)
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > self._max_size:
+            raise ParseFailed(f"a message has more than {self._max_size} bytes", CloseReason.MESSAGE_TOO_BIG)
+
+
+def agree(offer: Optional[str], max_size: float) -> List[Extension]:
+    """Return the extensions of a connection whose client was answered to this one ``offer``, of `choose_deflate`."""
+    deflate = Deflate(max_size)
+    return [deflate] if offer is not None and deflate.accept(offer) is not None else []
 
 
 def choose_deflate(offers: Sequence[str]) -> Optional[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -26,8 +26,9 @@ _END = b"\r\n\r\n"
 _TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
-# A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it.
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+# A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it. The
+# space before the value belongs to it here: where it might belong to either, a line of spaces is tried in all ways.
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # what http.client takes
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
@@ -50,8 +51,17 @@ class BadRequest(Exception):
         self.kind = kind or _KINDS.get(status, "bad_request")
 
 
+#: Fields whose values ``repr`` shows. Of all others (cookies, tokens, what programs and proxies add) it shows the name.
+_HARMLESS = {"connection", "content-length", "host", "origin", "retry-after", "server", "upgrade", "user-agent"} | {
+    f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "version")
+}
+
+
 class Headers(Mapping[str, str]):
-    """Header fields; names in any case. Repeated fields are joined with ", "; ``repeated`` has their names."""
+    """Header fields; names in any case. ``repr`` shows no secrets.
+
+    Repeated fields are joined with ", "; ``repeated`` has their names.
+    """
 
     def __init__(self, fields: Iterable[Tuple[str, str]] = ()) -> None:
         self._fields: Dict[str, str] = {}
@@ -73,8 +83,7 @@ class Headers(Mapping[str, str]):
         return len(self._fields)
 
     def __repr__(self) -> str:
-        hidden = {name: "..." if "authorization" in name else value for name, value in self._fields.items()}
-        return f"Headers({hidden})"
+        return f"Headers({ ({name: text if name in _HARMLESS else '...' for name, text in self._fields.items()}) })"
 
     def tokens(self, name: str) -> List[str]:
         """Return the parts of a comma-separated field."""
@@ -88,10 +97,10 @@ def split_tokens(value: str) -> List[str]:
 
 @dataclass(frozen=True)
 class RequestHead:
-    """A request line and its fields."""
+    """A request line and its fields. The target may have a token in its query, hence ``repr`` does not show it."""
 
     method: str
-    target: str
+    target: str = field(repr=False)
     version: str
     headers: Headers
 
@@ -161,7 +170,7 @@ def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
         field = _FIELD.fullmatch(line)
         if field is None or line.endswith((" ", "\t")):
             return None
-        fields.append((field.group(1), field.group(2)))
+        fields.append((field.group(1), field.group(2).lstrip(" \t")))
     return fields
 
 

@@ -220,7 +220,7 @@ class ClientCore(Handlers):
         max_message_size: int = 1024 * 1024,
         ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
-        close_timeout: float = 2.0,
+        close_timeout: float = 0.5,  # so that stop() takes less than a second, whatever the peer does
         readers: ReadersOption = "per-connection",
     ) -> None:
         super().__init__()
@@ -297,6 +297,7 @@ class ClientCore(Handlers):
     def stop(self, code: int = 1000, reason: str = "", timeout: float = 5.0) -> None:
         """Close the connection, or give up regaining it: see `base.Client.stop`. Waits at most ``timeout`` seconds.
 
+        A peer that does not answer our Close is waited for ``close_timeout`` seconds; then the connection is cut.
         May be called again, and by several threads at once. ``connect()`` may be used after it.
         """
         check_close_code(code)

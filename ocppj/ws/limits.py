@@ -21,8 +21,9 @@ interval of heartbeats: who was silent for longer, and cannot be pinged, is gone
 **Slow handshakes.** A peer that connects and says nothing, or a byte a second, occupies a thread (`greeters`) until
 ``handshake_timeout``. When ``max_handshakes`` are in progress, the newcomer is let in and the oldest handshake that
 waits for its peer is cut, of the address that has most of them; but one that has waited less than a second only if
-that address has more than twice as many as the newcomer's. If none is left to cut, the newcomer gets 503. Handshakes
-for which the peer has done its part (its request is there) are never cut.
+that address has more than twice as many as the newcomer's. If none is left to cut, the newcomer gets 503. A
+handshake for which the peer has done its part (its request is there) is never cut, until it is refused: a peer that has
+its answer, and does not hang up, gives way again.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from .safesocket import SafeSocket
 
 __all__ = ["Listening", "ListeningServer"]
 
+_LINGER = 1.0  # seconds that who was refused has to hang up
 _CUT = {
     "max_handshakes": "the handshake was cut for a newer one: too many wait for their peers",
     "stopping": "the handshake was cut: the server is stopping",
@@ -118,9 +119,13 @@ class ListeningServer(ServerCore):
         if refusal_ is not None:
             secure = self._ssl_context is not None
             return b"" if secure else refusal(refusal_.status, refusal_.reason, refusal_.headers)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._ssl_context is not None:
-            raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._ssl_context is not None:
+                raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:  # gone already; some systems do not even take an option then
+            self.count_refusal("abandoned")
+            raise ConnectionAbortedError("the peer was gone when it was accepted") from error
         sock = SafeSocket(raw, write_timeout=self._write_timeout)
         try:
             self._start_greeting(run, sock, address)
@@ -134,7 +139,7 @@ class ListeningServer(ServerCore):
         with run.lock:
             victim = run.handshakes.make_room(source, time.monotonic())
         if victim is not None:
-            victim.sock.shutdown()  # its own thread logs and counts it
+            victim.sock.shutdown()  # its own thread logs and counts it, unless it has done so already
 
     def _start_greeting(self, run: Listening, sock: SafeSocket, address: str) -> None:
         handshake = Handshake(sock, address)
@@ -182,18 +187,18 @@ class ListeningServer(ServerCore):
             served = self._handshake(run, handshake, sock)
         except BaseException as error:
             run.greeters.step_aside()  # what logs may take its time, and not everybody hangs up when he is told to
-            self._turn_away(handshake, sock, error)
+            self._turn_away(run, handshake, sock, error)
         finally:
             with run.lock:
                 run.handshakes.discard(handshake)
             if not served:
                 sock.close()
 
-    def _turn_away(self, handshake: Handshake, sock: SafeSocket, error: BaseException) -> None:
+    def _turn_away(self, run: Listening, handshake: Handshake, sock: SafeSocket, error: BaseException) -> None:
         """Count and log why a handshake came to nothing, and tell the peer if it can be told."""
         if isinstance(error, BadRequest):
             self._note_refusal(handshake.address, error)
-            self._refuse(sock, error)
+            self._refuse(run, handshake, sock, error)
         elif isinstance(error, (OSError, EOFError)):
             self._note_failure(handshake, error)
             if _reason(error) == "tls":
@@ -201,7 +206,7 @@ class ListeningServer(ServerCore):
         else:
             self.count_refusal("internal_error")
             get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
-            self._refuse(sock, BadRequest(500, "internal error"))
+            self._refuse(run, handshake, sock, BadRequest(500, "internal error"))
 
     def _handshake(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> bool:
         """Lead a connection to its channel; return whether it has one. Raises `BadRequest`, ``OSError``.
@@ -229,15 +234,21 @@ class ListeningServer(ServerCore):
         story = _CUT.get(reason) or f"the handshake failed: {error}"
         get_logger().warning("%s: %s", handshake.address, story)
 
-    def _refuse(self, sock: SafeSocket, error: BadRequest) -> None:
+    def _refuse(self, run: Listening, handshake: Handshake, sock: SafeSocket, error: BadRequest) -> None:
         """Answer with an HTTP error, as far as that is possible without waiting long."""
         with suppress(OSError):
             sock.uncork(discard=True)
             sock.send(refusal(error.status, error.reason, error.headers))
-            self._linger(sock)
+            self._linger(run, handshake, sock)
 
-    def _linger(self, sock: SafeSocket) -> None:
-        """Wait until the peer ends the connection, so that it surely reads our last words."""
+    def _linger(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> None:
+        """Wait until the peer ends the connection, so that it surely reads our last words.
+
+        Meanwhile this handshake gives way to others as one that waits for its request does: else who is refused and
+        does not hang up would keep them out.
+        """
+        with run.lock:
+            handshake.waiting_since = time.monotonic()
         deadline = self._linger_until()
         sock.settimeout(None)
         sock.end_writing()
@@ -246,7 +257,7 @@ class ListeningServer(ServerCore):
                 pass
 
     def _linger_until(self) -> float:
-        return time.monotonic() + min(self._close_timeout, 1.0)
+        return time.monotonic() + min(self._close_timeout, _LINGER)
 
 
 def _reason(error: Exception) -> str:

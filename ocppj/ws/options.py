@@ -45,4 +45,4 @@ def check_text(**arguments: Any) -> None:
     """Raise `UsageError` unless each of ``arguments`` is a text."""
     for name, value in arguments.items():
         if not isinstance(value, str):
-            raise UsageError(f"{name} is a text, not {value!r}")
+            raise UsageError(f"{name} is a text, not {type(value).__name__}")  # a URL may have a token

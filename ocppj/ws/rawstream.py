@@ -12,6 +12,7 @@ __all__ = ["RawStream"]
 
 _READ_SIZE = 32 * 1024
 _TLS_RECORD = 16 * 1024
+_LAST_READS = 256  # more than a system keeps unread: who still sends does so to hold us
 
 
 class RawStream:
@@ -113,5 +114,13 @@ class RawStream:
             socket.socket.shutdown(self._sock, how)
 
     def close(self) -> None:
-        """Close the file descriptor."""
+        """Close the file descriptor.
+
+        What has come unread is read first: else the system resets the connection, and drops what it has not sent yet
+        (RFC 1122 section 4.2.2.13).
+        """
+        with suppress(OSError, ValueError):  # of TLS the bytes as they came: nobody wants to know what they say
+            for _ in range(_LAST_READS):
+                if not socket.socket.recv(self._sock, _READ_SIZE):
+                    break
         self._sock.close()

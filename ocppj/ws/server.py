@@ -5,12 +5,10 @@ Theory of operation. ``ocppj-accept`` accepts; TLS and HTTP handshake of a conne
 kept back (`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So whoever sees the
 handshake succeed finds the server ready for him, and what the handler sends goes out after the 101.
 
-simple-websocket does the WebSocket handshake. From then on its wsproto connection is driven at the level of frames,
-the cheapest there is: ours reads, gives wsproto the bytes, and takes frames, or parts of them, out of it. Compressed
-ones are given in slices small enough that an inflated slice (at most about 4 MB) can be counted before the next is
-inflated. ``tests/ws/test_ws_pins.py`` holds what that uses of the two: the way from ``simple_websocket.Server`` to its
-`FrameProtocol`, and of that ``receive_bytes``, ``received_frames``, ``send_data``, ``ping``, ``pong``, ``close`` and
-``extensions``.
+simple-websocket does the WebSocket handshake. From then on wsproto, on which it stands, is driven at the level of
+frames, the cheapest there is: a `FrameProtocol` of ours, with what was agreed on compression (see `extensions`), is
+given the bytes, and frames, or parts of them, are taken out of it. ``tests/ws/test_ws_pins.py`` holds what that uses of
+wsproto: ``receive_bytes``, ``received_frames``, ``send_data``, ``ping``, ``pong`` and ``close``.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import TransportError
-from .extensions import choose_deflate
+from .extensions import agree, choose_deflate
 from .handshake import Accepted, websocket_headers
 from .httpwire import BadRequest, parse_request, read_head, split_tokens
 from .limits import Handshake
@@ -40,7 +38,7 @@ from .wire import PeerClose, SocketWire, Take, Violation
 __all__ = ["WebSocketServer"]
 
 
-_SLICE = 4096  # compressed bytes given to wsproto at once
+_EXTENSIONS = "Sec-WebSocket-Extensions"
 _TEXT = Opcode.TEXT
 
 
@@ -73,28 +71,20 @@ class _Protocol(simple_websocket.Server):  # type: ignore[misc]
 class _ServerWire(SocketWire):
     """A `wire.Wire` over wsproto. Making one puts the 101 response in line."""
 
-    __slots__ = ("_frames", "_inflates", "_max_size", "_parts", "_size")
+    __slots__ = ("_frames", "_max_size", "_parts", "_size")
 
     def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str], max_size: int) -> None:
         super().__init__(sock)
         self._max_size = max_size
-        self._frames: FrameProtocol = _Protocol(sock, fields, subprotocol).ws.connection._proto
-        self._inflates = bool(self._frames.extensions)
+        _Protocol(sock, fields, subprotocol)
+        self._frames = FrameProtocol(False, agree(fields.get(_EXTENSIONS), max_size))
         self._parts: Optional[StringIO] = None  # of a message that has not come as a whole: any number, empty ones too
         self._size = 0  # of these, in bytes
 
     def receive(self, take: Take) -> Optional[PeerClose]:
         """See `wire.Wire.receive`."""
         data = self.sock.read()
-        if data is None:
-            return None
-        if not self._inflates or len(data) <= _SLICE:
-            return self._parse(data, take)
-        for at in range(0, len(data), _SLICE):
-            close = self._parse(data[at : at + _SLICE], take)
-            if close is not None:
-                return close
-        return None
+        return None if data is None else self._parse(data, take)
 
     def _parse(self, data: bytes, take: Take) -> Optional[PeerClose]:
         """Deliver the messages that ``data`` completes; return the Close after them, if there is one."""
@@ -121,7 +111,7 @@ class _ServerWire(SocketWire):
     def _count(self, part: Any) -> int:
         """Return the size of a part of a message and those before it, in bytes. Raises `Violation` if that is too much.
 
-        What was compressed or cut off is counted as it comes, not when it is complete.
+        What was cut off is counted as it comes, not when it is complete.
         """
         size = self._size + len(part.encode("utf-8") if isinstance(part, str) else part)
         if size > self._max_size:
@@ -164,10 +154,9 @@ class _ServerWire(SocketWire):
 
 def _narrow_extensions(fields: Dict[str, str]) -> None:
     """Leave of the extensions offered the one that simple-websocket can be given, if there is one."""
-    name = "Sec-WebSocket-Extensions"
-    offer = choose_deflate(split_tokens(fields.pop(name, "")))
+    offer = choose_deflate(split_tokens(fields.pop(_EXTENSIONS, "")))
     if offer is not None:
-        fields[name] = offer
+        fields[_EXTENSIONS] = offer
 
 
 class WebSocketServer(ListeningServer):
@@ -238,7 +227,7 @@ class WebSocketServer(ListeningServer):
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:
-            self._send_away(wire, accepted)
+            self._send_away(run, handshake, wire, accepted)
             return False
         channel = self._make_channel(run, accepted, wire)
         channel.claim_reading()
@@ -254,10 +243,10 @@ class WebSocketServer(ListeningServer):
             sock.shutdown()  # at once, without an alert: OpenSSL forgets a session that ends like that
             raise ssl.SSLError(1, "a session is resumed, but the client's certificate is to be verified each time")
 
-    def _send_away(self, wire: _ServerWire, accepted: Accepted) -> None:
+    def _send_away(self, run: Listening, handshake: Handshake, wire: _ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
         self._note_no_subprotocol(accepted)
         with suppress(OSError):
             wire.send_close(1002, "no common subprotocol")
             wire.sock.uncork()
-            self._linger(wire.sock)
+            self._linger(run, handshake, wire.sock)

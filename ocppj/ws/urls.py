@@ -42,6 +42,7 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_END = re.compile("[\r\n\0]")
 #: What the handshake itself says, in lower case; so do all that begin with "sec-websocket-".
 _OURS = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
+_UNFIT = re.compile("[\x00-\x20\x7f]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -122,6 +123,8 @@ def connection_url(endpoint: str, client_id: str) -> str:
         raise UsageError("the endpoint URL is malformed; it is host, or host:port with a number up to 65535")
     if parts.fragment or "@" in (parts.netloc or endpoint):
         raise UsageError("an endpoint URL has neither a fragment nor credentials: give the latter as an option")
+    if _UNFIT.search(parts.path + parts.query) or not _encodes(endpoint):
+        raise UsageError("the endpoint URL has characters that cannot be sent: percent-encode them")
     fault = _fault(client_id)
     if fault is not None:
         raise UsageError(f"this identity cannot be used: it {fault}")

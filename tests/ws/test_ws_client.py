@@ -46,6 +46,20 @@ def answer(text):
     return script
 
 
+@pytest.mark.parametrize(
+    "script",
+    [answer(b"HTTP/1.1 503 " + b"x" * 15000 + b"\r\n\r\n"), lambda peer: peer.answer("y" * 15000) or peer.at_end()],
+    ids=["reason", "subprotocol"],
+)
+def test_a_server_cannot_fill_our_log(make, script, caplog):
+    with RawServer(script) as server:
+        client, _ = make()
+        with pytest.raises((HandshakeRefused, SubprotocolError)) as caught:
+            client.connect(server.url, "CP_1", OCPP16)
+    assert len(str(caught.value)) < 300
+    assert len(caplog.text) < 1000
+
+
 @pytest.mark.parametrize("status", [200, 301, 302, 307, 401, 404, 500, 503])
 def test_http_errors_and_redirects(make, status):
     """A large body that does not end is not read, and a redirect is not followed."""

@@ -321,7 +321,7 @@ def test_a_handler_that_blocks_delays_its_own_client_alone(make, handler):
 def test_one_who_is_refused_and_does_not_hang_up_delays_nobody(make):
     server, log = make()
     go = threading.Event()
-    server._linger = lambda sock: go.wait(seconds(10))
+    server._linger = lambda *_: go.wait(seconds(10))
     refused = [RawClient(server.url) for _ in range(5)]
     for client in refused:
         client.send(request("/nowhere/CP"))

@@ -1,6 +1,8 @@
 """The pure parts: URLs, credentials, HTTP, and whom a server lets in."""
 
 import base64
+import contextlib
+import time
 from concurrent.futures import Future
 from enum import Enum
 
@@ -21,6 +23,7 @@ from ocppj.ws.urls import (
     connection_url,
     split_target,
 )
+from tests.helpers import seconds
 from tests.ws.support import request
 
 TEMPLATE = PathTemplate("/ocpp/{id}")
@@ -54,6 +57,10 @@ def test_connection_urls(endpoint, identity, url):
         ("user:secret@csms/ocpp", "CP"),
         ("ws://user:secret@csm\u2100/", "CP"),
         ("ws://[secret", "CP"),
+        ("ws://csms/ocpp?token=secret one", "CP"),
+        ("ws://csms/ocpp two", "CP"),
+        ("ws://csms/ocpp?token=secret\x7f", "CP"),
+        ("ws://csms/ocpp?token=secret\ud800", "CP"),
     ],
 )
 def test_bad_connection_urls(endpoint, identity):
@@ -79,6 +86,7 @@ def test_other_paths(target):
         *["/ocpp/", "/ocpp/%", "/ocpp/%zz", "/ocpp/%FF", "/ocpp/%00", "/ocpp/a%0Ab", "/ocpp/\xe9", "/ocpp/%C1%83P"],
         *["/ocpp/.", "/ocpp/..", "/ocpp/%2E%2e", "/ocpp/" + "x" * 256, "/ocpp/%ED%A0%80"],
     ],
+    ids=lambda target: target[:20],
 )
 def test_bad_identities(target):
     with pytest.raises(BadIdentity):
@@ -285,6 +293,29 @@ def test_which_fields_are_read_the_short_way(line, plain):
     assert httpwire._plain_fields(many + b"\r\n") is None
     with pytest.raises(BadRequest):
         parse_request(b"GET /x HTTP/1.1\r\n" + many + b"\r\n")
+
+
+SLOW = [
+    b"X:" + b" " * 16000 + b"\1",
+    b"X:" + b"\t" * 16000 + b"\1",
+    b"X:" + b" \t" * 8000 + b"\x7f",
+    b" " * 16000 + b":",
+]
+
+
+@pytest.mark.parametrize("line", SLOW, ids=["spaces", "tabs", "both", "no name"])
+def test_no_line_takes_long_to_parse(line):
+    """A regular expression holds the interpreter: all connections would stand still meanwhile."""
+    begun = time.process_time()
+    with contextlib.suppress(BadRequest):
+        parse_request(b"GET /ocpp/CP HTTP/1.1\r\n" + line + b"\r\n\r\n")
+    assert time.process_time() - begun < seconds(0.5)
+
+
+@pytest.mark.parametrize(("text", "value"), [("a", "a"), ("  a", "a"), ("\t a b", "a b"), ("", ""), (" a ", "a")])
+def test_the_space_around_a_value_is_none_of_it(text, value):
+    head = parse_request(b"GET /ocpp/CP HTTP/1.1\r\nX:" + text.encode() + b"\r\n\r\n")
+    assert head.headers["x"].rstrip() == value
 
 
 @pytest.mark.parametrize(

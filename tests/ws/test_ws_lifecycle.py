@@ -138,7 +138,6 @@ def test_stop_in_any_phase(way, phase, mode, caplog):
     client = WebSocketClient(
         ssl_context=client_context(),
         handshake_timeout=seconds(60),
-        close_timeout=seconds(60),
         backoff=Backoff(1000, 0, 0) if phase == "back-off" else NO_WAIT,
     )
     log = Log(client)
@@ -158,7 +157,7 @@ def test_stop_in_any_phase(way, phase, mode, caplog):
         trap.wait(caplog)
     begun = time.monotonic()
     client.stop()
-    assert time.monotonic() - begun < seconds(10)
+    assert time.monotonic() - begun < seconds(1.5)  # one, and half of one that a busy machine may take
     error = attempt.join()
     if trap is not None and mode != "reconnect":
         assert isinstance(error, TransportError)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ocppj.errors import HandshakeRefused, TransportError
-from ocppj.ws import limits
+from ocppj.ws import limits, listening
 from ocppj.ws.httpwire import BadRequest
 from ocppj.ws.limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
 from ocppj.ws.server import WebSocketServer
@@ -368,6 +368,24 @@ def test_one_whose_request_is_there_never_gives_way(make, monkeypatch):
             assert status(late.upgrade()) == 503
         go.set()
         assert status(slow.read_head()) == 101
+
+
+@pytest.mark.parametrize("answer", ["404 ", "101 "])
+def test_one_who_is_refused_and_does_not_hang_up_gives_way(make, monkeypatch, answer):
+    monkeypatch.setattr(limits, "_PATIENCE", 0.0)
+    server, log = make(max_handshakes=2, close_timeout=seconds(20))
+    monkeypatch.setattr(listening, "_LINGER", seconds(20))
+    soap = {"Sec_WebSocket_Protocol": "soap"} if answer == "101 " else {}
+    with RawClient(server.url) as one, RawClient(server.url) as other:
+        for client in (one, other):
+            assert answer in client.upgrade("/ocpp/CP_0" if soap else "/nowhere", **soap)
+        eventually(lambda: sum(each.waiting_since is not None for each in list(server._run.handshakes)) == 2)
+        with RawClient(server.url) as good:
+            assert status(good.upgrade()) == 101
+        assert one.at_end()
+    reason = "no_subprotocol" if soap else "unknown_path"
+    assert server.stats().refused == {reason: 2}, "and counted once"
+    eventually(lambda: server.stats().handshakes == 0)
 
 
 def test_over_tls_those_beyond_a_limit_are_closed(make):

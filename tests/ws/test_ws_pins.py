@@ -8,6 +8,7 @@ import simple_websocket
 import websocket
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
+from ocppj.ws.extensions import agree
 from tests.ws.support import close_frame, frame, xor
 
 
@@ -55,9 +56,12 @@ def make(extensions=None):
     return server, head
 
 
-def frames_of(server, data):
+def make_protocol(offer=None):
+    return FrameProtocol(False, agree(offer, 10**6))
+
+
+def frames_of(protocol, data):
     """Return what is used of each frame, or part of one, that ``data`` completes."""
-    protocol = server.ws.connection._proto
     protocol.receive_bytes(data)
     return [(each.opcode, each.payload, each.message_finished) for each in protocol.received_frames()]
 
@@ -73,22 +77,28 @@ def test_it_answers_while_it_is_made_and_starts_only_our_thread():
     assert b"permessage-deflate" in make("permessage-deflate")[1]
 
 
-def test_the_frames_are_those_of_its_wsproto_connection():
-    server, _ = make()
-    assert isinstance(server.ws.connection._proto, FrameProtocol)
-    assert server.ws.connection._proto.extensions == []
-    extensions = make("permessage-deflate")[0].ws.connection._proto.extensions
-    assert [each.name for each in extensions] == ["permessage-deflate"]
+FLAGS = ["server_no_context_takeover", "client_no_context_takeover"]
+BITS = ["server_max_window_bits=9", "client_max_window_bits=10", "client_max_window_bits"]
+
+
+@pytest.mark.parametrize("parameter", ["", *FLAGS, *BITS])
+def test_what_it_agrees_to_is_what_we_agree_to(parameter):
+    offer = f"permessage-deflate; {parameter}".rstrip("; ")
+    (theirs,) = make(offer)[0].ws.connection._proto.extensions
+    (ours,) = make_protocol(offer).extensions
+    for name in (*FLAGS, "server_max_window_bits", "client_max_window_bits"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert make()[0].ws.connection._proto.extensions == make_protocol().extensions == []
 
 
 def test_messages_are_text_or_bytes_and_fragments_say_whether_they_are_the_last():
-    server, _ = make()
-    assert frames_of(server, frame(1, b"one") + frame(1, b"tw", fin=False)) == [
+    protocol = make_protocol()
+    assert frames_of(protocol, frame(1, b"one") + frame(1, b"tw", fin=False)) == [
         (Opcode.TEXT, "one", True),
         (Opcode.TEXT, "tw", False),
     ]
-    assert frames_of(server, frame(0, b"o", fin=False)) == [(Opcode.TEXT, "o", False)]
-    assert frames_of(server, frame(9, b"p") + frame(0, b"!") + frame(2, b"bytes") + frame(10)) == [
+    assert frames_of(protocol, frame(0, b"o", fin=False)) == [(Opcode.TEXT, "o", False)]
+    assert frames_of(protocol, frame(9, b"p") + frame(0, b"!") + frame(2, b"bytes") + frame(10)) == [
         (Opcode.PING, b"p", True),
         (Opcode.TEXT, "!", True),
         (Opcode.BINARY, b"bytes", True),
@@ -98,37 +108,36 @@ def test_messages_are_text_or_bytes_and_fragments_say_whether_they_are_the_last(
 
 
 def test_a_frame_is_given_out_as_far_as_it_came():
-    server, _ = make()
-    ((_, text, finished),) = frames_of(server, frame(1, b"x" * 1000)[:500])
+    protocol = make_protocol()
+    ((_, text, finished),) = frames_of(protocol, frame(1, b"x" * 1000)[:500])
     assert 400 < len(text) < 500
     assert not finished
-    ((opcode, text, finished),) = frames_of(server, frame(1, b"x" * 1000)[500:])
+    ((opcode, text, finished),) = frames_of(protocol, frame(1, b"x" * 1000)[500:])
     assert (opcode, len(text), finished) == (Opcode.TEXT, 508, True)
 
 
 def test_a_character_that_is_cut_is_kept_back():
-    server, _ = make()
+    protocol = make_protocol()
     data = frame(1, "é".encode())
-    assert frames_of(server, data[:-1]) == [(Opcode.TEXT, "", False)]
-    assert frames_of(server, data[-1:]) == [(Opcode.TEXT, "é", True)]
+    assert frames_of(protocol, data[:-1]) == [(Opcode.TEXT, "", False)]
+    assert frames_of(protocol, data[-1:]) == [(Opcode.TEXT, "é", True)]
 
 
 def test_closes_have_a_code_and_a_reason_and_nothing_comes_after():
-    server, _ = make()
-    assert frames_of(server, close_frame(4000, "why") + frame(1, b"late")) == [(Opcode.CLOSE, (4000, "why"), True)]
-    assert frames_of(server, frame(1, b"later")) == []
-    server, _ = make()
-    ((_, (code, reason), _),) = frames_of(server, frame(8))
+    protocol = make_protocol()
+    assert frames_of(protocol, close_frame(4000, "why") + frame(1, b"late")) == [(Opcode.CLOSE, (4000, "why"), True)]
+    assert frames_of(protocol, frame(1, b"later")) == []
+    protocol = make_protocol()
+    ((_, (code, reason), _),) = frames_of(protocol, frame(8))
     assert (int(code), reason) == (1005, "")
-    assert server.ws.connection._proto.close(code, reason) == frame(8, masked=False)
+    assert protocol.close(code, reason) == frame(8, masked=False)
 
 
 @pytest.mark.parametrize(
     ("data", "code"), [(frame(1, b"\xff"), 1007), (frame(3), 1002), (frame(1, masked=False), 1002)]
 )
 def test_violations_are_raised_after_the_frames_before_them(data, code):
-    server, _ = make()
-    protocol = server.ws.connection._proto
+    protocol = make_protocol()
     protocol.receive_bytes(frame(1, b"good") + data)
     frames = protocol.received_frames()
     assert next(frames).payload == "good"
@@ -136,28 +145,28 @@ def test_violations_are_raised_after_the_frames_before_them(data, code):
         next(frames)
     assert int(raised.value.code) == code
     assert str(raised.value)
-    assert frames_of(server, frame(1, b"late")) == []
+    assert frames_of(protocol, frame(1, b"late")) == []
 
 
 def test_what_is_compressed_comes_out_as_it_goes_in():
-    server, _ = make("permessage-deflate")
+    protocol = make_protocol("permessage-deflate")
     squeeze = zlib.compressobj(wbits=-15)
     data = frame(1, (squeeze.compress(b"x" * 10**6) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv1=True)
     size = 0
     for at in range(0, len(data), 100):
-        size += sum(len(text) for _, text, _ in frames_of(server, data[at : at + 100]))
+        size += sum(len(text) for _, text, _ in frames_of(protocol, data[at : at + 100]))
         assert size <= (at + 100) * 1100, "no more than what these bytes mean"
     assert size == 10**6
 
 
 def test_frames_to_send():
-    protocol = make()[0].ws.connection._proto
+    protocol = make_protocol()
     assert protocol.send_data("text") == frame(1, b"text", masked=False)
     assert protocol.send_data("é" * 40_000) == frame(1, "é".encode() * 40_000, masked=False)
     assert protocol.ping() == b"\x89\0"
     assert protocol.pong(b"p") == frame(10, b"p", masked=False)
     assert protocol.close(4001, "ours") == close_frame(4001, "ours", masked=False)
-    compressed = make("permessage-deflate")[0].ws.connection._proto
+    compressed = make_protocol("permessage-deflate")
     first, second = compressed.send_data("again and again"), compressed.send_data("again and again")
     assert first[0] == second[0] == 0xC1
     assert len(second) < len(first), "the order counts"

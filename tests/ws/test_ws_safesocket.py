@@ -332,6 +332,21 @@ def test_corked_bytes_may_be_dropped(make):
     assert read_exactly(far, 4) == b"sent"
 
 
+def test_what_was_written_arrives_though_what_came_was_not_read():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as far:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        far.settimeout(seconds(5))
+        far.connect(listener.getsockname())
+        near = SafeSocket(listener.accept()[0])
+        far.sendall(b"unread" * 1000)
+        assert near.wait_readable(time.monotonic() + seconds(5))
+        near.send(b"x" * 200_000)
+        assert not near.unsent
+        near.close()
+        assert sum(iter(lambda: len(far.recv(65536)), 0)) == 200_000
+
+
 def test_a_broken_peer_is_an_error_for_writers(make):
     near, far = make()
     far.close()

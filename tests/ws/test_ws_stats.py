@@ -2,8 +2,13 @@
 
 import dataclasses
 import json
+import os
+import random
 import socket
+import ssl
+import struct
 import threading
+from collections import Counter
 
 import pytest
 
@@ -16,7 +21,7 @@ from ocppj.ws.server import WebSocketServer
 from ocppj.ws.stats import Stats, Tally, judge_close
 from ocppj.ws.wire import Violation
 from tests.helpers import eventually, seconds
-from tests.ws.support import OCPP, PATH, RawClient, frame, request, server_context
+from tests.ws.support import OCPP, PATH, RawClient, close_frame, frame, request, server_context
 
 
 def test_a_snapshot_is_frozen_and_stays_as_it_was():
@@ -137,6 +142,20 @@ def test_those_that_go_during_the_handshake(make):
         assert server.stats().refused == {"abandoned": 1}
 
 
+def test_one_that_is_gone_when_it_is_accepted(make, caplog):
+    context = server_context()
+    server, _ = make(ssl_context=context)
+
+    def wrap_socket(*_, **__):
+        raise ssl.SSLError("Closed before TLS handshake with data in recv buffer.")
+
+    context.wrap_socket = wrap_socket
+    with RawClient(server.url) as client:
+        assert client.at_end()
+    eventually(lambda: server.stats().refused == {"abandoned": 1})
+    assert caplog.records == []
+
+
 def test_duplicates(make):
     server, _ = make(duplicates="reject")
     with RawClient(server.url) as one, RawClient(server.url) as other:
@@ -221,3 +240,111 @@ def test_before_listening_and_reasons_of_ones_own():
 def test_every_reason_is_documented():
     for reason in {reason for *_, reason in REFUSED} | {"abandoned", "duplicate", "stopping", "out_of_resources"}:
         assert f"\n{reason} " in stats_module.__doc__, reason
+
+
+class Visitor:
+    """Connections that end in every way, by chance; ``refused`` and ``accepted`` are what each should count as."""
+
+    def __init__(self, server, seed, identity):
+        self.server, self.chance, self.identity = server, random.Random(seed), identity
+        self.refused, self.accepted = Counter(), 0
+
+    def visit(self, times):
+        for _ in range(times):
+            with RawClient(self.server.url) as self.client:
+                self.chance.choice(self.WAYS)(self)
+
+    def turned_away(self):
+        data, reason = self.chance.choice(self.BAD)
+        self.client.send(data)
+        self.refused[reason] += 1
+        if self.chance.random() < 0.5:
+            self.client.sock.shutdown(socket.SHUT_WR)
+        self.client.at_end()
+        if self.chance.random() < 0.5:
+            self.reset()
+
+    def reset(self):
+        """Have the end of the connection be a reset."""
+        self.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def early(self):
+        self.client.send(request()[: self.chance.randrange(100)])
+        self.refused["abandoned"] += 1
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.client.at_end()
+
+    def come_in(self):
+        assert " 101 " in self.client.upgrade(f"/ocpp/{self.identity}")
+        self.accepted += 1
+        what = self.chance.choice(["close", "end", "reset", "again", "binary", "big", "kicked"])
+        if what == "reset":
+            self.reset()
+            return
+        if what == "close":
+            self.client.send(close_frame(1000))
+        elif what == "again":
+            before, self.client = self.client, RawClient(self.server.url)
+            with before, self.client:
+                self.come_in()
+            return
+        elif what == "binary":
+            self.client.send(frame(2, b"x"))
+            self.refused["protocol_error"] += 1
+        elif what == "big":
+            self.client.send(frame(1, b"x" * 2000))
+            self.refused["message_too_big"] += 1
+        elif what == "kicked":
+            self.server.get_channel(self.identity).close(1000)
+            self.client.read_close()
+            self.client.send(close_frame(1000))
+        elif what == "end":
+            self.client.sock.shutdown(socket.SHUT_WR)
+        self.client.at_end()
+
+    BAD = (
+        (request("/nowhere/X"), "unknown_path"),
+        (request("/ocpp/unknown"), "unknown_client"),
+        (request("/ocpp/CP", Origin="evil"), "origin"),
+        (request("/ocpp/CP", Upgrade=""), "bad_request"),
+        (request("/ocpp/CP", X="y" * 17000), "bad_request"),
+        (b"\0\r\n\r\n", "bad_request"),
+        (request("/ocpp/CP", Sec_WebSocket_Protocol="soap"), "no_subprotocol"),
+        (request("/ocpp/broken"), "internal_error"),
+    )
+    WAYS = (turned_away, turned_away, early, come_in, come_in)
+
+
+def check_client(asked):
+    if asked.identity == "broken":
+        raise RuntimeError("broken")
+    return asked.identity != "unknown"
+
+
+VISITS = int(os.environ.get("OCPPJ_STATS_VISITS", "600"))
+
+
+@pytest.mark.timeout(seconds(60 + VISITS // 20))
+@pytest.mark.parametrize("readers", ["per-connection", "shared"])
+def test_the_counts_are_what_happened_however_it_ended(make, readers):
+    server, log = make(max_message_size=1000, readers=readers, max_attempts_per_second=None)
+    server.set_check_client_handler(check_client)
+    server.set_check_origin_handler(lambda origin: origin is None)
+    visitors = [Visitor(server, number, f"CP_{number}") for number in range(8)]
+    threads = [threading.Thread(target=visitor.visit, args=(VISITS // 8,)) for visitor in visitors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: not server.stats().connections and not server.stats().handshakes)
+    refused = sum((visitor.refused for visitor in visitors), Counter())
+    stats = server.stats()
+    assert dict(stats.refused) == dict(refused)
+    assert stats.accepted == sum(visitor.accepted for visitor in visitors) == len(log.connected.calls)
+    assert stats.accepted == sum(stats.closed.values()) == len(log.disconnected.calls)
+    run = server._run
+    assert not run.places
+    assert not run.channels
+    assert not run.sources
+    assert not run.promises
+    assert not run.handshakes._by_source
