@@ -132,7 +132,7 @@ def test_a_client_without_profiles_or_id_is_refused(transport):
         {"timeout": "30"},
         {"timeout": float("nan")},
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 def test_options_of_another_kind_are_refused_by_name(options):
     ((name, value),) = options.items()
