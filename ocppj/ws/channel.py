@@ -327,6 +327,8 @@ class WireChannel:
             self._deaf = self._over = True
 
     def _take(self, text: str) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise TransportError("the peer still sends though the time to close is over")
         self._owner.on_message(self, text)
 
     def _decide(self, verdict: Close) -> bool:

@@ -212,6 +212,17 @@ def test_what_was_written_just_before_arrives(stack):
     assert server.ended == b""
 
 
+def test_a_peer_that_sends_more_than_can_be_read(stack, readers):
+    """What one read has found is taken message by message, and the time to close ends that too."""
+    server = stack.enter_context(RawServer(lambda peer: (peer.answer(), peer.send(b"\x81\x01x" * 5000), peer.at_end())))
+    client, pause, taken = make_client(stack, readers=readers, max_bad_messages=10_000), threading.Event(), Recorder()
+    client.add_observer(lambda frame: (taken(), pause.wait(0.005)))
+    client.connect(server.url)
+    taken.wait(1)
+    stop_in_time(client)
+    assert len(taken.calls) < 5000
+
+
 # From here and there ------------------------------------------------------------------------------------------------
 
 
