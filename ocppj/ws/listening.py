@@ -125,7 +125,8 @@ class ListeningServer(ServerCore):
                 raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         except OSError as error:  # gone already; some systems do not even take an option then
             self.count_refusal("abandoned")
-            raise ConnectionAbortedError("the peer was gone when it was accepted") from error
+            get_logger().warning("%s: gone when it was accepted: %s", address, error)
+            raise ConnectionAbortedError("gone when it was accepted") from error
         sock = SafeSocket(raw, write_timeout=self._write_timeout)
         try:
             self._start_greeting(run, sock, address)

@@ -46,6 +46,7 @@ R = TypeVar("R", bound="Run")
 
 _REPLACED = "replaced by a newer connection of the same identity"
 _REPLACED_GRACE = 0.5  # seconds a replaced connection has to answer our Close: often it is long dead
+_OFFERED = 100  # characters of what a client offers that are worth logging
 _HANDLER_GRACE = 10.0  # seconds its disconnected handler has
 
 
@@ -269,7 +270,7 @@ class ServerCore(Handlers):
         """Count and log a client that is let in only to be told that there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
-        offered = printable(", ".join(request.subprotocols)) or "nothing"
+        offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
         get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
 
     def _admit(

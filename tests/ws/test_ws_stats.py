@@ -153,7 +153,36 @@ def test_one_that_is_gone_when_it_is_accepted(make, caplog):
     with RawClient(server.url) as client:
         assert client.at_end()
     eventually(lambda: server.stats().refused == {"abandoned": 1})
-    assert caplog.records == []
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "gone when it was accepted: ('Closed before TLS handshake with data in recv buffer.',)"
+    ]
+
+
+HUGE = "y" * 15_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(f"/{HUGE}"),
+        request(f"/ocpp/{HUGE}"),
+        request(Sec_WebSocket_Protocol=HUGE),
+        request(Origin=HUGE),
+        request(Upgrade=HUGE),
+        request(Authorization="Basic " + HUGE),
+    ],
+    ids=["path", "identity", "subprotocol", "origin", "upgrade", "credentials"],
+)
+@pytest.mark.parametrize("set_up", [no_handlers, strict])
+def test_a_client_cannot_fill_our_log(make, caplog, set_up, data):
+    server, _ = make()
+    set_up(server)
+    with RawClient(server.url) as client:
+        client.send(data)
+        client.sock.shutdown(socket.SHUT_WR)
+        client.at_end()
+    eventually(lambda: not server.stats().handshakes)
+    assert all(len(record.getMessage()) < 400 for record in caplog.records)
 
 
 def test_duplicates(make):
