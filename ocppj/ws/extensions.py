@@ -70,15 +70,16 @@ class Deflate(PerMessageDeflate):
 
     def _inflate(self, data: bytes) -> bytes:
         parts: List[bytes] = []
+        more = True  # may come out though nothing is left to go in
         try:
-            while data:
+            while data or more:
                 if self._inflater is None:
                     self._inflater = zlib.decompressobj(-self.client_max_window_bits)
                 parts.append(self._inflater.decompress(data, _PIECE))
                 self._count(len(parts[-1]))
-                data = self._inflater.unconsumed_tail
+                data, more = self._inflater.unconsumed_tail, len(parts[-1]) == _PIECE
                 if self._inflater.eof:
-                    data, self._inflater = self._inflater.unused_data, None
+                    data, more, self._inflater = self._inflater.unused_data, False, None
         except zlib.error as error:
             raise ParseFailed(
                 f"a message cannot be inflated: {error}", CloseReason.INVALID_FRAME_PAYLOAD_DATA

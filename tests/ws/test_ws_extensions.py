@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from ocppj.ws.extensions import choose_deflate
+from ocppj.ws.extensions import _PIECE, choose_deflate
 from tests.helpers import eventually, seconds
 from tests.ws.support import RawClient, frame
 
@@ -309,8 +309,8 @@ def test_a_control_frame_cannot_be_compressed(make):
             assert log.close().code == 1002
 
 
-def finished(text):
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+def finished(text, level=9):
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -15)
     return deflate.compress(text.encode()) + deflate.flush()
 
 
@@ -328,6 +328,19 @@ def test_a_message_may_end_its_deflate_stream(make, offer, rest):
         client.send(frame(1, body[:5], fin=False, rsv1=True) + frame(0, body[5:]))
         client.send(frame(1, deflated(b"an ordinary one"), rsv1=True))
         assert log.wait_texts(6) == [*texts, "two streams", "an ordinary one"]
+
+
+def test_messages_about_as_large_as_what_is_inflated_at_once(make):
+    """zlib may have taken all bytes, and have some more to give: they are not those of the next message."""
+    server, log = make(max_message_size=10**6)
+    sizes = [step * _PIECE + off for step in (1, 2) for off in (-258, -1, 0, 1, 21, 50, 150, 258, 300)]
+    with RawClient(server.url) as client:
+        client.upgrade(Sec_WebSocket_Extensions=DEFLATE)
+        for size in sizes:
+            client.send(frame(1, finished("x" * size, level=1), rsv1=True) + frame(1, finished("between"), rsv1=True))
+        texts = log.wait_texts(2 * len(sizes))
+    assert [len(text) for text in texts[::2]] == sizes
+    assert set(texts[1::2]) == {"between"}
 
 
 @pytest.mark.parametrize("offer", TAKEOVER.values(), ids=TAKEOVER)
