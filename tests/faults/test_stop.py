@@ -257,8 +257,11 @@ def test_from_two_threads(stack):
 
 @pytest.mark.parametrize("inside", [False, True], ids=["by another", "by itself"])
 def test_while_the_reconnected_handler_calls(stack, inside):
+    connected = threading.Event()
+
     def script(peer):
         peer.answer()
+        assert connected.wait(seconds(10))
         peer.sock.close()
         peer.accept()
         mute(peer)
@@ -278,6 +281,7 @@ def test_while_the_reconnected_handler_calls(stack, inside):
             ended(error)
 
     client.connect(server.url)
+    connected.set()
     called.wait(1)
     if not inside:
         eventually(lambda: server.buffer)
