@@ -1,7 +1,6 @@
 """Durable queues: what outlives the process, who may open the file, and what a bad file or disk is met with."""
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -13,7 +12,6 @@ import threading
 import pytest
 
 from ocppj import (
-    Call,
     CallTimeout,
     Client,
     FIFOClientQueue,
@@ -31,29 +29,9 @@ from ocppj.durable import SQLiteQueue, SQLiteQueueMap
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
 from tests.peers import RawClient, RawServer, Sockets
+from tests.storing import bundle, decode, disk_full, ids, opened, run
 
 PAGE = 4096
-
-
-def bundle(message_id="1", version="1.6", filling="x" * 200):
-    call = Call(str(message_id), "DataTransfer", {"vendorId": filling})
-    return RequestBundle(call, call.to_json(), version)
-
-
-def decode(version, text):
-    _, message_id, action, payload = json.loads(text)
-    return Call(message_id, action, payload)
-
-
-def opened(kind, path, capacity=0):
-    queue = kind(path, capacity)
-    queue.set_decoder(decode)
-    queue.init()
-    return queue
-
-
-def ids(queue):
-    return [each.message_id for each in queue.bundles()]
 
 
 @pytest.fixture
@@ -216,9 +194,6 @@ def test_what_is_no_file_is_refused(kind, name):
         kind(name)
 
 
-# Reading requests again
-
-
 @pytest.mark.parametrize("kind", [SQLiteQueue, SQLiteQueueMap])
 def test_without_a_decoder_there_must_be_nothing_to_decode(kind, path):
     def push():
@@ -235,43 +210,6 @@ def test_without_a_decoder_there_must_be_nothing_to_decode(kind, path):
     fresh.set_decoder(decode)
     fresh.init()
     fresh.close()
-
-
-def refuse(version, text):
-    if '"bad"' in text:
-        raise UsageError("no profile has it")
-    return decode(version, text)
-
-
-def test_a_request_that_cannot_be_read_is_named_and_kept(queue, path):
-    for n in ("1", "bad", "3"):
-        queue.push(bundle(n))
-    queue.close()
-    queue.set_decoder(refuse)
-    with pytest.raises(QueueFailed, match=r"queue\.db: request 'bad' \(DataTransfer, OCPP 1\.6\).*no profile has it"):
-        queue.init()
-    again = opened(SQLiteQueue, path)  # the file was released
-    assert ids(again) == ["1", "bad", "3"]
-    again.close()
-
-
-def test_in_a_map_it_is_named_when_its_client_comes(queues):
-    queues.get_or_create("A").push(bundle("bad"))
-    queues.get_or_create("B").push(bundle("good"))
-    queues.set_decoder(refuse)
-    queues.init()
-    for _ in range(2):
-        with pytest.raises(QueueFailed, match="'bad'"):
-            queues.get_or_create("A")
-    assert ids(queues.get_or_create("B")) == ["good"]
-    queues.set_decoder(decode)
-    assert ids(queues.get_or_create("A")) == ["bad"]
-
-
-def test_a_row_that_is_no_call_is_named_too(queue):
-    queue.push(RequestBundle(bundle().call, "no json", ""))
-    with pytest.raises(QueueFailed, match=r"'1' \(no CALL, OCPP of no version\)"):
-        queue.init()
 
 
 # The map
@@ -371,27 +309,6 @@ def test_the_file_of_the_one_is_refused_by_the_other(tmp_path):
 # Threads
 
 
-def run(*targets):
-    """Run each target in a thread of its own, let them begin together, and raise what one of them raised."""
-    barrier, errors = threading.Barrier(len(targets)), []
-
-    def body(target):
-        try:
-            barrier.wait(seconds(10))
-            target()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=body, args=(target,), daemon=True) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(seconds(50))
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
-
-
 def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue):
     popped, removed, pause = [], [], threading.Event()
 
@@ -461,13 +378,13 @@ def test_two_threads_that_ask_for_a_client_get_the_same_queue(queues):
 
 
 def test_a_push_that_ends_after_discard_is_in_the_file_alone(queue, monkeypatch):
-    insert = queue._file.insert
+    insert = queue._file._insert
 
-    def late(*arguments):
+    def late(pushes):
         queue.discard()
-        return insert(*arguments)
+        return insert(pushes)
 
-    monkeypatch.setattr(queue._file, "insert", late)
+    monkeypatch.setattr(queue._file, "_insert", late)
     queue.push(bundle("1"))
     assert queue.is_empty()
     queue.init()
@@ -780,18 +697,6 @@ def test_a_wal_that_lost_its_end_leaves_what_was_before(crashed, tmp_path):
 
 
 # Disks that fail
-
-
-@contextlib.contextmanager
-def disk_full():
-    """Let every write to a file fail, as on a full disk."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_push_that_cannot_be_written_raises_and_is_not_in_the_queue(queue):
