@@ -91,7 +91,7 @@ class RequestFile:
 
     def __init__(self, path: PathLike) -> None:
         name = os.fspath(path)
-        if name in ("", ":memory:"):
+        if not isinstance(name, str) or name in ("", ":memory:") or "\0" in name:
             raise UsageError(f"a durable queue needs a file, not {name!r}")
         self.path = os.path.abspath(name)
         self._lock = threading.Lock()
@@ -328,7 +328,8 @@ def _reading(path: str, checking: bool = False) -> Iterator[None]:
             raise QueueFailed(f"{path} is in use by another process, or another queue of this one") from error
         failing = isinstance(error, sqlite3.OperationalError) and ("unable to open" in words or "I/O" in words)
         if failing or (not checking and isinstance(error, sqlite3.OperationalError)):
-            raise QueueFailed(f"{path} cannot be used as a request queue: {words}") from error
+            hint = "; is there room on the disk?" if "I/O" in words else ""
+            raise QueueFailed(f"{path} cannot be used as a request queue: {words}{hint}") from error
         raise damaged(path, words) from error
 
 

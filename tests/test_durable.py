@@ -187,7 +187,7 @@ def test_a_relative_path_means_the_directory_at_the_time(tmp_path, monkeypatch):
     assert (tmp_path / "q.db").exists()
 
 
-@pytest.mark.parametrize("name", ["", ":memory:"])
+@pytest.mark.parametrize("name", ["", ":memory:", "a\0b", b"q.db"])
 @pytest.mark.parametrize("kind", [SQLiteQueue, SQLiteQueueMap])
 def test_what_is_no_file_is_refused(kind, name):
     with pytest.raises(UsageError, match="needs a file"):
@@ -518,6 +518,35 @@ def test_a_forked_process_cannot_use_the_queue_of_its_parent(path):
     queue = opened(SQLiteQueue, path)
     assert ids(queue) == ["1", "3"]
     queue.close()
+
+
+# A file that is taken away
+
+
+def rename(path):
+    os.rename(path, f"{path}.bak")
+
+
+def replace(path):
+    shutil.copyfile(path, f"{path}.copy")
+    os.replace(f"{path}.copy", path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be taken away there")
+@pytest.mark.parametrize("end", ["", "-wal"])
+@pytest.mark.parametrize("take_away", [os.unlink, rename, replace])
+def test_nothing_is_taken_into_a_file_that_was_moved_or_deleted(queue, path, take_away, end, caplog):
+    """It would be written to a file without a name, and be lost with the process."""
+    queue.push(bundle("1"))
+    queue.push(bundle("2"))
+    take_away(f"{path}{end}")
+    with pytest.raises(QueueFailed, match=rf"request '3' could not be written: .*queue\.db{end} was moved or deleted"):
+        queue.push(bundle("3"))
+    assert queue.pop().message_id == "1"
+    assert "was moved or deleted" in caplog.text
+    with pytest.raises(QueueFailed, match="was moved or deleted"):
+        queue.list_set_aside()
+    assert ids(queue) == ["2"]
 
 
 # Files that are damaged, or none of ours
