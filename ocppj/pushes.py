@@ -1,12 +1,12 @@
 """Requests on their way into the file of a durable queue: those that meet share a sync (group commit).
 
-Who pushes puts its requests into the line and, if the file is free, takes it and writes all that stand in the line, in
-order, in one transaction. If the file is not free it waits, until it is woken: because its requests are written, or
+Who pushes puts its request into the line and, if the file is free, takes it and writes all that stand in the line, in
+order, in one transaction. If the file is not free it waits, until it is woken: because its request is written, or
 because the file has become free. For whoever releases the file, for whatever it was held, wakes the first in the line.
 So nobody waits for a file that is free, and while one thread syncs, the line for the next sync grows.
 
-If the transaction fails, each request has one of its own (`write_all`): only those that cannot be written are refused,
-each with its own error.
+If the transaction fails, each request has one of its own: only those that cannot be written are refused, each with its
+own error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Callable, Deque, List, Optional, Sequence, Tuple
 from .errors import OcppjError, QueueFailed
 from .queues import RequestBundle
 
-__all__ = ["Batch", "Line", "Push", "write_all"]
+__all__ = ["Line", "Push", "write_all"]
 
 #: Inserts requests in one transaction and ends them; if that fails, ends none and returns why.
 Write = Callable[[Sequence["Push"]], Optional[Exception]]
@@ -29,10 +29,11 @@ class Push:
     """A request on its way into the file. Its queue is asked and told by whoever writes it, with the file's lock held.
 
     ``admit()`` raises an `OcppjError` to refuse it. If it did not, ``settle(bundle, number)`` follows: with the number
-    it has in the file, or ``None`` when it could not be written. ``error`` says why it was not taken.
+    it has in the file, or ``None`` when it could not be written. ``error`` says why it was not taken. ``turn`` is set
+    when it has ``ended``, or when the file has become free.
     """
 
-    __slots__ = ("_admit", "_admitted", "_settle", "bundle", "ended", "error", "fields")
+    __slots__ = ("_admit", "_admitted", "_settle", "bundle", "ended", "error", "fields", "turn")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Push:
         self.bundle = bundle
         #: As they stand in the file.
         self.fields: Tuple[Optional[str], ...] = (client_id, bundle.message_id, bundle.version, bundle.data)
+        self.turn = threading.Event()
         self.ended = False
         self.error: Optional[OcppjError] = None
 
@@ -61,65 +63,54 @@ class Push:
 
     def end(self, number: Optional[int], error: Optional[OcppjError] = None) -> None:
         """Tell the queue, if it knows of the request, that it is written, or why not."""
-        self.ended, self.error = True, error
+        self.error = error
         if self._admitted:
+            self._admitted = False
             self._settle(self.bundle, number)
-
-
-class Batch:
-    """What one thread pushes. ``turn`` is set when it is written (``ended``), or when the file has become free."""
-
-    __slots__ = ("ended", "pushes", "turn")
-
-    def __init__(self, pushes: Sequence[Push]) -> None:
-        self.pushes = pushes
-        self.turn = threading.Event()
-        self.ended = False
+        self.ended = True  # last: its thread may look at any moment
 
 
 class Line:
-    """Batches that wait for the file. A batch stands in it until it is taken to be written, or given up."""
+    """Pushes that wait for the file. One stands in it until it is taken to be written, or given up."""
 
     def __init__(self) -> None:
-        self._batches: Deque[Batch] = deque()
+        self._pushes: Deque[Push] = deque()
 
-    def add(self, batch: Batch) -> None:
-        """Put ``batch`` at the end. Its thread tries to get the file after that."""
-        self._batches.append(batch)
+    def add(self, push: Push) -> None:
+        """Put ``push`` at the end. Its thread tries to get the file after that."""
+        self._pushes.append(push)
 
-    def take(self) -> List[Batch]:
+    def take(self) -> List[Push]:
         """Take all out. Called with the file's lock held."""
-        batches = []
+        pushes = []
         with contextlib.suppress(IndexError):
             while True:
-                batches.append(self._batches.popleft())
-        return batches
+                pushes.append(self._pushes.popleft())
+        return pushes
 
-    def give_up(self, batch: Batch) -> None:
-        """Take ``batch`` out, if it is there still: its thread was interrupted, and may have been the one woken."""
+    def give_up(self, push: Push) -> None:
+        """Take ``push`` out, if it is there still: its thread was interrupted, and may have been the one woken."""
         with contextlib.suppress(ValueError):
-            self._batches.remove(batch)
+            self._pushes.remove(push)
         self.wake()
 
     def wake(self) -> None:
         """Wake the first. Called by whoever has released the file's lock."""
         with contextlib.suppress(IndexError):
-            self._batches[0].turn.set()
+            self._pushes[0].turn.set()
 
 
-def write_all(batches: Sequence[Batch], write: Write, path: str) -> None:
-    """Write the requests of ``batches`` to the file ``path`` and wake their threads. Called with its lock held."""
+def write_all(pushes: Sequence[Push], write: Write, path: str) -> None:
+    """Write the requests to the file ``path`` and wake their threads. Called with its lock held."""
     try:
-        admitted = [push for batch in batches for push in batch.pushes if push.begin()]
+        admitted = [push for push in pushes if push.begin()]
         if admitted:
             _write(admitted, write, path)
     finally:
-        for batch in batches:
-            for push in batch.pushes:
-                if not push.ended:  # a KeyboardInterrupt
-                    push.end(None, _refusal(push, path, "the thread that was to write it was interrupted"))
-            batch.ended = True
-            batch.turn.set()
+        for push in pushes:
+            if not push.ended:  # a KeyboardInterrupt
+                push.end(None, _refusal(push, path, "the thread that was to write it was interrupted"))
+            push.turn.set()
 
 
 def _write(pushes: Sequence[Push], write: Write, path: str) -> None:

@@ -32,7 +32,7 @@ from urllib.parse import quote
 
 from .errors import NotRunning, QueueFailed, UsageError
 from .filecheck import APPLICATION, LAYOUT, check_database, check_wal, checksum, damaged, size
-from .pushes import Batch, Line, Push, write_all
+from .pushes import Line, Push, write_all
 from .settings import get_logger
 
 __all__ = ["AsideRow", "PathLike", "RequestFile", "Row"]
@@ -151,16 +151,17 @@ class RequestFile:
             query = f"SELECT count(*) FROM requests WHERE {condition}"
             return int(self._get_connection().execute(query).fetchone()[0])
 
-    def insert(self, pushes: Sequence[Push]) -> None:
-        """Write the requests, in order, and sync; then each has ``error``, or none. Waits for the disk.
+    def insert(self, push: Push) -> None:
+        """Write the request, after those that wait already, and sync; then it has ``error``, or none.
+
+        Waits for the disk.
 
         Raises `QueueFailed` in a forked process.
         """
         self._check_ours()
-        batch = Batch(pushes)
-        self._line.add(batch)
+        self._line.add(push)
         try:
-            while not batch.ended:
+            while not push.ended:
                 if self._lock.acquire(blocking=False):
                     try:
                         write_all(self._line.take(), self._insert, self.path)
@@ -168,10 +169,10 @@ class RequestFile:
                         self._lock.release()
                         self._sweep()
                 else:
-                    batch.turn.wait()
-                    batch.turn.clear()
+                    push.turn.wait()
+                    push.turn.clear()
         except BaseException:
-            self._line.give_up(batch)
+            self._line.give_up(push)
             raise
 
     def delete(self, seq: int) -> None:

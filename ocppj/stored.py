@@ -95,14 +95,10 @@ class StoredQueue(RequestQueue):
         Raises `QueueFull`, `QueueFailed` when it could not be written, and `NotRunning` before `init` and after
         `discard`; it has not been taken then.
         """
-        push = self.begin_push(bundle)
-        self._file.insert([push])
+        push = Push(self._client_id, bundle, self._admit, self._settle)
+        self._file.insert(push)
         if push.error is not None:
             raise push.error
-
-    def begin_push(self, bundle: RequestBundle) -> Push:
-        """Return what the file's `insert` needs to have ``bundle`` pushed, perhaps with those of other queues."""
-        return Push(self._client_id, bundle, self._admit, self._settle)
 
     def peek(self) -> Optional[RequestBundle]:
         """Return the head, or ``None``."""

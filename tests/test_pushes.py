@@ -7,7 +7,7 @@ import pytest
 
 from ocppj import NotRunning, QueueFailed, QueueFull, RequestBundle
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
-from ocppj.pushes import Batch, Line, Push
+from ocppj.pushes import Line, Push
 from tests.helpers import eventually, seconds
 from tests.storing import bundle, disk_full, ids, opened
 
@@ -58,7 +58,7 @@ def line_up(file, requests):
     threads = []
     for queue, one in requests:
         threads.append(Pushing(queue, one))
-        eventually(lambda: len(file._line._batches) == len(threads))
+        eventually(lambda: len(file._line._pushes) == len(threads))
     return threads
 
 
@@ -230,35 +230,46 @@ def test_who_is_interrupted_while_it_waits_passes_its_turn_on(queue, monkeypatch
             waiting.wait(seconds(20))
             raise KeyboardInterrupt
 
-    class InterruptedBatch(Batch):
+    class InterruptedPush(Push):
         __slots__ = ()
 
-        def __init__(self, pushes):
-            super().__init__(pushes)
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             self.turn = Interrupted()
 
     with queue._file.held():
-        monkeypatch.setattr("ocppj.sqlitefile.Batch", InterruptedBatch)
+        monkeypatch.setattr("ocppj.stored.Push", InterruptedPush)
         (first,) = line_up(queue._file, [(queue, bundle("interrupted"))])
-        monkeypatch.setattr("ocppj.sqlitefile.Batch", Batch)
+        monkeypatch.setattr("ocppj.stored.Push", Push)
         second = Pushing(queue, bundle("second"))
-        eventually(lambda: len(queue._file._line._batches) == 2)
+        eventually(lambda: len(queue._file._line._pushes) == 2)
     waiting.set()  # the file is free, and the first was woken
     assert isinstance(first.join(), KeyboardInterrupt)
     assert second.join() is None
     assert ids(queue) == ["second"]
 
 
-def test_a_batch_stands_in_the_line_until_it_is_taken_or_given_up():
-    line, batches = Line(), [Batch([]) for _ in range(3)]
+def test_a_push_stands_in_the_line_until_it_is_taken_or_given_up():
+    line, pushes = Line(), [Push(None, bundle(n), lambda: None, lambda *arguments: None) for n in range(3)]
     line.wake()
-    for each in batches:
+    for each in pushes:
         line.add(each)
-    line.give_up(batches[0])
-    assert [each.turn.is_set() for each in batches] == [False, True, False]
-    assert line.take() == batches[1:]
+    line.give_up(pushes[0])
+    assert [each.turn.is_set() for each in pushes] == [False, True, False]
+    assert line.take() == pushes[1:]
     assert line.take() == []
-    line.give_up(batches[1])
+    line.give_up(pushes[1])
+
+
+@pytest.mark.parametrize("error", [None, QueueFailed("no")])
+def test_a_push_has_ended_when_all_that_belongs_to_it_is_done(error):
+    """Its thread may be awake already, and looks at nothing else."""
+    seen = []
+    push = Push(None, bundle(), lambda: None, lambda *arguments: seen.append((push.ended, push.error, *arguments)))
+    assert push.begin()
+    push.end(None if error else 7, error)
+    assert seen == [(False, error, push.bundle, None if error else 7)]
+    assert push.ended
 
 
 def test_a_push_that_is_refused_is_never_settled():
