@@ -24,6 +24,7 @@ import threading
 from typing import Dict, List, Optional
 
 from .errors import UsageError
+from .filecheck import FIELDS
 from .queues import Decoder, RequestBundle, RequestQueue, ServerQueueMap
 from .settings import get_logger
 from .sqlitefile import PathLike, RequestFile
@@ -50,7 +51,7 @@ class SQLiteQueue(StoredQueue):
         """
         self._file.open()
         try:
-            if self._file.count("client_id IS NOT NULL"):
+            if any(self._file.count("client_id IS NOT NULL", table) for table in FIELDS):
                 raise UsageError(f"{self._file.path} holds the requests of a SQLiteQueueMap")
             super().init()
         except BaseException:
@@ -113,7 +114,7 @@ class SQLiteQueueMap(ServerQueueMap):
         self._forget_all()
         self._file.open()
         try:
-            if self._file.count("client_id IS NULL"):
+            if any(self._file.count("client_id IS NULL", table) for table in FIELDS):
                 raise UsageError(f"{self._file.path} holds the requests of a SQLiteQueue")
             if self._decode is None and self._file.count():
                 raise no_decoder(self._file)
@@ -147,10 +148,10 @@ class SQLiteQueueMap(ServerQueueMap):
             stored = StoredQueue(self._file, client_id, self._capacity)
             if self._decode is not None:
                 stored.set_decoder(self._decode)
-            refused = stored.revive()
+            found = stored.revive()
             with self._lock:
                 queue = self._queues.setdefault(client_id, stored)
-        stored.report(refused)
+        stored.report(*found)
         return queue
 
     def remove(self, client_id: str) -> None:

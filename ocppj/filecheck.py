@@ -17,7 +17,7 @@ __all__ = ["APPLICATION", "FIELDS", "LAYOUT", "check_database", "check_wal", "ch
 #: "OCPQ": what the header of our files says they are (``PRAGMA application_id``), and the layout of the tables.
 APPLICATION = 0x4F435051
 LAYOUT = 1
-#: The fields of a row that its checksum covers, by table. Files had no ``set_aside`` at first.
+#: The tables, each with the fields of a row that its checksum covers. Files had no ``set_aside`` at first.
 FIELDS = {
     "requests": ("client_id", "message_id", "version", "data"),
     "set_aside": ("client_id", "message_id", "version", "data", "reason", "time"),

@@ -145,18 +145,16 @@ class RequestFile:
             leaving = {each.seq for each in self._take_leaving()}
             return [row for row in rows if row.seq not in leaving]
 
-    def count(self, condition: str = "1") -> int:
-        """Return how many rows there are for which the SQL ``condition`` is true."""
+    def count(self, condition: str = "1", table: str = "requests") -> int:
+        """Return how many rows of ``table`` there are for which the SQL ``condition`` is true."""
         with self.held(), _reading(self.path):
-            query = f"SELECT count(*) FROM requests WHERE {condition}"
+            query = f"SELECT count(*) FROM {table} WHERE {condition}"
             return int(self._get_connection().execute(query).fetchone()[0])
 
     def insert(self, push: Push) -> None:
         """Write the request, after those that wait already, and sync; then it has ``error``, or none.
 
-        Waits for the disk.
-
-        Raises `QueueFailed` in a forked process.
+        Waits for the disk. Raises `QueueFailed` in a forked process.
         """
         self._check_ours()
         self._line.add(push)
@@ -244,8 +242,7 @@ class RequestFile:
                     self._lock.release()
         finally:
             self._line.wake()
-        if error is not None:
-            self._tell(error)
+        self._tell(error)
 
     def _write_leaving(self) -> Optional[Exception]:
         """Write what is leaving, and return why that failed: it is tried again next time. Called with the lock held."""
@@ -277,11 +274,11 @@ class RequestFile:
     def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
         """Commit what is done in the block, or nothing of it when it raises. Called with the lock held."""
         connection = self._get_connection()
-        if synchronous != self._synchronous:
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINTS[synchronous]}")
-            self._synchronous = synchronous
         try:
+            if synchronous != self._synchronous:
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINTS[synchronous]}")
+                self._synchronous = synchronous
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")

@@ -17,6 +17,10 @@ from .sqlitefile import RequestFile, Row
 __all__ = ["SetAside", "StoredQueue", "checked_capacity", "list_set_aside", "no_decoder", "take_aside"]
 
 
+#: Requests that were set aside, and why.
+Refused = List[Tuple[Row, str]]
+
+
 class SetAside(NamedTuple):
     """A request that was set aside, because it could not be read or was given up for good.
 
@@ -59,10 +63,10 @@ class StoredQueue(RequestQueue):
         A request that cannot be read is set aside. Raises `QueueFailed`, and `UsageError` when there are requests and
         no decoder.
         """
-        self.report(self.revive())
+        self.report(*self.revive())
 
-    def revive(self) -> List[Tuple[Row, str]]:
-        """Do as `init`, but leave it to `report` to log what was set aside, and why: return that."""
+    def revive(self) -> Tuple[int, Refused]:
+        """Do as `init`, but leave it to `report` to log that: return how many requests wait, and what was set aside."""
         self.discard()  # else what is pushed from here on would be missing in the mirror
         bundles, refused = [], []
         for row in self._file.rows(self._client_id):
@@ -78,12 +82,12 @@ class StoredQueue(RequestQueue):
             for seq, bundle in bundles:
                 self._add(seq, bundle)
             self._taking = True
-        if bundles:
-            get_logger().info("%s: %d requests%s wait since earlier", self._file.path, len(bundles), self._whose())
-        return refused
+        return len(bundles), refused
 
-    def report(self, refused: List[Tuple[Row, str]]) -> None:
-        """Log what was set aside, and why."""
+    def report(self, revived: int, refused: Refused) -> None:
+        """Log what `revive` returned."""
+        if revived:
+            get_logger().info("%s: %d requests%s wait since earlier", self._file.path, revived, self._whose())
         for row, reason in refused:
             what = f"{row.message_id!r}{self._whose()} ({_action(row.data)}, OCPP {row.version or 'of no version'})"
             words = "%s: request %s was set aside, and is not sent: %s"
@@ -128,7 +132,7 @@ class StoredQueue(RequestQueue):
             return None
         seq, bundle = taken
         self._file.set_aside(seq, reason)
-        self.report([(Row(seq, message_id, bundle.version, bundle.data), reason)])
+        self.report(0, [(Row(seq, message_id, bundle.version, bundle.data), reason)])
         return bundle
 
     def bundles(self) -> List[RequestBundle]:

@@ -98,6 +98,17 @@ def test_what_is_put_back_has_its_old_place_after_the_next_start(queue):
     assert ids(queue) == ["2", "3", "4", "5"], "and leaves as all others do"
 
 
+@pytest.mark.parametrize(("one", "other"), [(SQLiteQueue, SQLiteQueueMap), (SQLiteQueueMap, SQLiteQueue)])
+def test_the_file_of_the_one_is_refused_by_the_other_though_all_was_set_aside(path, one, other):
+    first = opened(one, path)
+    queue = first if one is SQLiteQueue else first.get_or_create("A")
+    queue.push(bundle(1))
+    queue.set_aside("1", "x")
+    first.close()
+    with pytest.raises(UsageError, match=f"requests of a {one.__name__}$"):
+        opened(other, path)
+
+
 def test_what_is_forgotten_is_gone(queue):
     for n in range(3):
         queue.push(bundle(n))
@@ -293,25 +304,26 @@ def test_in_a_map_it_keeps_nobody_away(queues, caplog):
     assert ids(queues.get_or_create("A")) == ["1", "bad", "3"]
 
 
-def test_a_handler_of_the_log_may_use_the_map(queues):
-    """The line is written when no lock is held any more."""
+def test_a_handler_of_the_log_may_use_the_map(queues, caplog):
+    """The lines are written when no lock is held any more."""
+    caplog.set_level(logging.INFO, "ocppj")
     queues.get_or_create("A").push(bundle("bad"))
+    queues.get_or_create("A").push(bundle("good"))
     queues.set_decoder(refuse)
     queues.init()
     seen = []
 
     class Handler(logging.Handler):
         def emit(self, record):
-            if record.levelno >= logging.ERROR:
-                run(lambda: seen.append((ids(queues.get_or_create("B")), queues.withdraw("C", "1"))))
+            run(lambda: seen.append((record.levelname, queues.get_or_create("B"), queues.withdraw("C", "1"))))
 
     handler = Handler()
     logging.getLogger("ocppj").addHandler(handler)
     try:
-        assert ids(queues.get_or_create("A")) == []
+        assert ids(queues.get_or_create("A")) == ["good"]
     finally:
         logging.getLogger("ocppj").removeHandler(handler)
-    assert seen == [([], None)]
+    assert seen == [("INFO", queues.get("B"), None), ("ERROR", queues.get("B"), None)]
 
 
 def test_a_request_that_is_given_up_and_cannot_be_read_stays(queues, caplog):
