@@ -394,6 +394,7 @@ def test_a_client_starts_though_it_has_lost_a_profile(path):
             for message_id in (sent[0], sent[2]):
                 assert raw.receive()[:3] == [2, message_id, "Heartbeat"]
                 raw.send([3, message_id, BEAT_WIRE])
+            eventually(queue.is_empty)
             (apart,) = queue.list_set_aside()
             assert (apart.message_id, apart.action) == (sent[1], "FirmwareStatusNotification")
             queue.put_back(sent[1])
