@@ -324,9 +324,9 @@ def _reading(path: str, checking: bool = False) -> Iterator[None]:
         words = str(error)
         if "locked" in words:
             raise QueueFailed(f"{path} is in use by another process, or another queue of this one") from error
-        failing = isinstance(error, sqlite3.OperationalError) and ("unable to open" in words or "I/O" in words)
-        if failing or (not checking and isinstance(error, sqlite3.OperationalError)):
-            hint = "; is there room on the disk?" if "I/O" in words else ""
+        failing = any(sign in words for sign in ("unable to open", "I/O", "readonly"))
+        if isinstance(error, sqlite3.OperationalError) and (failing or not checking):
+            hint = "; is there room on the disk, and may this process write there?" if failing else ""
             raise QueueFailed(f"{path} cannot be used as a request queue: {words}{hint}") from error
         raise damaged(path, words) from error
 

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -787,18 +788,44 @@ def test_a_file_that_cannot_be_made_is_a_clear_error(tmp_path):
     opened(SQLiteQueue, tmp_path / "full.db").close()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_may_not_be_written_is_a_clear_error(queue, path):
-    queue.push(bundle())
-    queue.close()
-    os.chmod(path.parent, 0o500)
+NOT_ALLOWED = """
+import os, sys
+from ocppj import Call, QueueFailed, RequestBundle
+from ocppj.durable import SQLiteQueue
+if os.geteuid() == 0:
+    os.seteuid(65534)  # root may write everywhere
+os.mkdir(sys.argv[1])
+path = os.path.join(sys.argv[1], "q.db")
+queue = SQLiteQueue(path)
+queue.set_decoder(lambda version, text: Call("1", "Heartbeat", {}))
+queue.init()
+queue.push(RequestBundle(Call("1", "Heartbeat", {}), "[]", "1.6"))
+queue.close()
+for name, mode in ((sys.argv[1], 0o500), (path, 0o400), (path, 0)):
+    before = os.stat(name).st_mode
+    os.chmod(name, mode)
     try:
-        with pytest.raises(QueueFailed, match=r"queue\.db"):
-            queue.init()
-    finally:
-        os.chmod(path.parent, 0o700)
-    queue.init()
-    assert ids(queue) == ["1"]
+        queue.init()
+    except QueueFailed as error:
+        print(type(error).__name__, error)
+    os.chmod(name, before)
+queue.init()
+print(len(queue))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no such permissions")
+def test_what_may_not_be_written_is_a_clear_error_and_no_damage():
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o777)
+        command = [sys.executable, "-c", NOT_ALLOWED, os.path.join(directory, "sub")]
+        result = subprocess.run(command, capture_output=True, timeout=seconds(50), check=True)
+    *refusals, last = result.stdout.decode().splitlines()
+    assert last == "1", "and nothing is lost"
+    assert len(refusals) == 3
+    for refusal in refusals:
+        assert refusal.startswith(f"QueueFailed {directory}/sub/q.db cannot be used as a request queue: ")
+        assert "may this process write there?" in refusal
 
 
 # In an endpoint
