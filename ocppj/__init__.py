@@ -65,7 +65,7 @@ from .ws.readers import SharedReaders
 from .ws.tls import client_tls_context, server_tls_context
 
 if TYPE_CHECKING:
-    from .durable import SQLiteQueue, SQLiteQueueMap
+    from .durable import SetAside, SQLiteQueue, SQLiteQueueMap
 
 __all__ = [
     "Backoff",
@@ -119,6 +119,7 @@ __all__ = [
     "ServerDispatcher",
     "ServerQueueMap",
     "ServerState",
+    "SetAside",
     "SharedReaders",
     "SignatureResult",
     "Signer",
@@ -154,7 +155,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """Import the durable queues when one is asked for: they need sqlite3, which a Python may lack."""
-    if name in ("SQLiteQueue", "SQLiteQueueMap"):
+    if name in ("SQLiteQueue", "SQLiteQueueMap", "SetAside"):
         from . import durable
 
         return getattr(durable, name)

@@ -4,6 +4,9 @@ What is promised. When ``push`` returns, the request is on disk, synced. Removin
 synced: it survives the death of the process; after a power cut the request may be back, and is then sent twice, but
 none is lost. So: at least once, in order. How the file keeps that: `ocppj.sqlitefile`.
 
+What can never be dealt with is not lost either, and keeps nothing else waiting: it is *set aside* in the file, with the
+reason, to be listed, put back or forgotten.
+
 How. The file holds the requests of one queue, or of all clients of a map. Each queue has a mirror in memory, from which
 it answers everything; the file is read by ``init`` and ``get_or_create`` alone. Two locks:
 
@@ -12,147 +15,25 @@ it answers everything; the file is read by ``init`` and ``get_or_create`` alone.
 * A queue's own lock guards its mirror, and is held for a moment. It may be taken while the file's is held, never the
   other way round.
 
-Dispatchers call ``pop`` and ``remove`` with a lock of theirs held, so these never wait for the file's lock.
+Dispatchers call ``pop``, ``remove`` and ``set_aside`` with a lock of theirs held, so these never wait for the file's.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
-from .errors import MessageError, NotRunning, OcppjError, QueueFailed, QueueFull, UsageError
-from .messages import parse_json_message
+from .errors import UsageError
+from .filecheck import FIELDS
 from .queues import Decoder, RequestBundle, RequestQueue, ServerQueueMap
 from .settings import get_logger
-from .sqlitefile import PathLike, RequestFile, Row
+from .sqlitefile import PathLike, RequestFile
+from .stored import SetAside, StoredQueue, checked_capacity, list_set_aside, no_decoder, take_aside
 
-__all__ = ["SQLiteQueue", "SQLiteQueueMap"]
-
-
-class _StoredQueue(RequestQueue):
-    """The requests of one client in ``file``, and their mirror in memory."""
-
-    durable = True
-
-    def __init__(self, file: RequestFile, client_id: Optional[str], capacity: int) -> None:
-        self._file = file
-        self._client_id = client_id
-        self._capacity = _checked(capacity)
-        self._decode: Optional[Decoder] = None
-        self._lock = threading.Lock()  # guards what is below; taken inside the file's lock, never around it
-        self._bundles: "OrderedDict[int, RequestBundle]" = OrderedDict()
-        self._numbers: Dict[str, List[int]] = {}  # by message id, which need not be unique here
-        self._taking = False
-
-    def set_decoder(self, decode: Decoder) -> None:
-        """Read the requests that an earlier process left with ``decode``."""
-        self._decode = decode
-
-    def init(self) -> None:
-        """Fill the mirror from the file, and take requests from now on.
-
-        Raises `QueueFailed` for a request that cannot be read, `UsageError` when there are requests and no decoder.
-        """
-        self.discard()  # else what is pushed from here on would be missing in the mirror
-        rows = self._file.rows(self._client_id)
-        if rows and self._decode is None:
-            raise _no_decoder(self._file)
-        bundles = [] if self._decode is None else [_decoded(self._file, row, self._decode) for row in rows]
-        with self._lock:
-            for seq, bundle in bundles:
-                self._add(seq, bundle)
-            self._taking = True
-        if bundles:
-            whose = "" if self._client_id is None else f" for {self._client_id}"
-            get_logger().info("%s: %d requests%s wait since earlier", self._file.path, len(bundles), whose)
-
-    def push(self, bundle: RequestBundle) -> None:
-        """Write ``bundle`` to disk and add it at the end. Waits for the disk; requests pushed at once come one by one.
-
-        Raises `QueueFull`, `QueueFailed` when it could not be written, and `NotRunning` before `init` and after
-        `discard`; it has not been taken then.
-        """
-        with self._file.held():
-            with self._lock:
-                if not self._taking:
-                    raise NotRunning(f"the queue in {self._file.path} is not open")
-                if self._full():
-                    raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
-            seq = self._file.insert(self._client_id, bundle)
-            with self._lock:
-                if self._taking:  # else it waits in the file for the next `init`
-                    self._add(seq, bundle)
-
-    def peek(self) -> Optional[RequestBundle]:
-        """Return the head, or ``None``."""
-        with self._lock:
-            return next(iter(self._bundles.values()), None)
-
-    def pop(self) -> Optional[RequestBundle]:
-        """Remove and return the head, or ``None``. A disk that fails is logged: the request may be sent again."""
-        with self._lock:
-            taken = self._take(next(iter(self._bundles), None))
-        return self._delete(taken)
-
-    def remove(self, message_id: str) -> Optional[RequestBundle]:
-        """Remove and return the request of that id, or ``None``. A disk that fails is logged, as in `pop`."""
-        with self._lock:
-            taken = self._take(next(iter(self._numbers.get(message_id, ())), None))
-        return self._delete(taken)
-
-    def bundles(self) -> List[RequestBundle]:
-        """Return what is in the queue, in order."""
-        with self._lock:
-            return list(self._bundles.values())
-
-    def discard(self) -> List[RequestBundle]:
-        """Forget the mirror, keep the rows, and take no more until `init`. Returns nothing."""
-        with self._lock:
-            self._taking = False
-            self._bundles.clear()
-            self._numbers.clear()
-        return []
-
-    def __len__(self) -> int:
-        """Return how many requests are in the queue."""
-        with self._lock:
-            return len(self._bundles)
-
-    def is_full(self) -> bool:
-        """Tell whether the queue holds ``capacity`` requests."""
-        with self._lock:
-            return self._full()
-
-    def is_empty(self) -> bool:
-        """Tell whether there is nothing in the queue."""
-        return len(self) == 0
-
-    def _full(self) -> bool:
-        return 0 < self._capacity <= len(self._bundles)
-
-    def _add(self, seq: int, bundle: RequestBundle) -> None:
-        self._bundles[seq] = bundle
-        self._numbers.setdefault(bundle.message_id, []).append(seq)
-
-    def _take(self, seq: Optional[int]) -> Optional[Tuple[int, RequestBundle]]:
-        if seq is None:
-            return None
-        bundle = self._bundles.pop(seq)
-        numbers = self._numbers[bundle.message_id]
-        numbers.remove(seq)
-        if not numbers:
-            del self._numbers[bundle.message_id]
-        return seq, bundle
-
-    def _delete(self, taken: Optional[Tuple[int, RequestBundle]]) -> Optional[RequestBundle]:
-        if taken is None:
-            return None
-        self._file.delete(taken[0])
-        return taken[1]
+__all__ = ["SQLiteQueue", "SQLiteQueueMap", "SetAside"]
 
 
-class SQLiteQueue(_StoredQueue):
+class SQLiteQueue(StoredQueue):
     """The requests of a client, in the SQLite file ``path``, which no one else may use. ``capacity`` 0 means no limit.
 
     See the head of this file for what is promised. Raises `UsageError` for a path that is no file's (":memory:").
@@ -164,12 +45,13 @@ class SQLiteQueue(_StoredQueue):
     def init(self) -> None:
         """Open the file, made if need be, and take up the requests in it.
 
-        Raises `QueueDamaged` for a damaged file, or one of another kind; `QueueFailed` when it cannot be opened, is in
-        use, or holds a request that cannot be read; `UsageError` when it holds requests and there is no decoder.
+        A request that cannot be read is set aside, and an ERROR is logged. Raises `QueueDamaged` for a damaged file, or
+        one of another kind; `QueueFailed` when it cannot be opened, or is in use; `UsageError` when it holds requests
+        and there is no decoder.
         """
         self._file.open()
         try:
-            if self._file.count("client_id IS NOT NULL"):
+            if any(self._file.count("client_id IS NOT NULL", table) for table in FIELDS):
                 raise UsageError(f"{self._file.path} holds the requests of a SQLiteQueueMap")
             super().init()
         except BaseException:
@@ -180,6 +62,26 @@ class SQLiteQueue(_StoredQueue):
         """Take no more, and release the file. The requests stay in it."""
         self.discard()
         self._file.close()
+
+    def list_set_aside(self) -> List[SetAside]:
+        """Return what was set aside, oldest first: what could not be read, or was given up for good.
+
+        As `put_back` and `forget`, it waits for the disk, may be called from any thread while the queue is open, and
+        raises `NotRunning` when it is not, and `QueueFailed`.
+        """
+        return list_set_aside(self._file)
+
+    def put_back(self, message_id: str) -> None:
+        """Have a request that was set aside sent after all, in its old place: with the next start, after `init`.
+
+        Until then it stays in the file. Raises `UsageError` when no request of that id was set aside; of several, the
+        oldest is put back.
+        """
+        take_aside(self._file, None, message_id, put_back=True)
+
+    def forget(self, message_id: str) -> None:
+        """Delete a request that was set aside. Raises as `put_back`."""
+        take_aside(self._file, None, message_id, put_back=False)
 
 
 class SQLiteQueueMap(ServerQueueMap):
@@ -192,7 +94,7 @@ class SQLiteQueueMap(ServerQueueMap):
 
     def __init__(self, path: PathLike, capacity: int = 0) -> None:
         self._file = RequestFile(path)
-        self._capacity = _checked(capacity)
+        self._capacity = checked_capacity(capacity)
         self._decode: Optional[Decoder] = None
         self._lock = threading.Lock()  # guards the queues
         # Held around that and the file's, so that no two threads revive the requests of one client. The decoder runs
@@ -212,10 +114,10 @@ class SQLiteQueueMap(ServerQueueMap):
         self._forget_all()
         self._file.open()
         try:
-            if self._file.count("client_id IS NULL"):
+            if any(self._file.count("client_id IS NULL", table) for table in FIELDS):
                 raise UsageError(f"{self._file.path} holds the requests of a SQLiteQueue")
             if self._decode is None and self._file.count():
-                raise _no_decoder(self._file)
+                raise no_decoder(self._file)
         except BaseException:
             self._file.close()
             raise
@@ -233,7 +135,8 @@ class SQLiteQueueMap(ServerQueueMap):
     def get_or_create(self, client_id: str) -> RequestQueue:
         """Return that client's queue; if it is not in memory, with the requests that the file has for the client.
 
-        Waits for the disk. Raises `QueueFailed` for a request that cannot be read, `NotRunning` before `init`.
+        A request that cannot be read is set aside, and an ERROR is logged. Waits for the disk. Raises `QueueFailed`,
+        and `NotRunning` before `init`.
         """
         queue = self.get(client_id)
         if queue is not None:  # though another's requests are being read from the disk
@@ -242,12 +145,14 @@ class SQLiteQueueMap(ServerQueueMap):
             queue = self.get(client_id)
             if queue is not None:
                 return queue
-            stored = _StoredQueue(self._file, client_id, self._capacity)
+            stored = StoredQueue(self._file, client_id, self._capacity)
             if self._decode is not None:
                 stored.set_decoder(self._decode)
-            stored.init()
+            found = stored.revive()
             with self._lock:
-                return self._queues.setdefault(client_id, stored)
+                queue = self._queues.setdefault(client_id, stored)
+        stored.report(*found)
+        return queue
 
     def remove(self, client_id: str) -> None:
         """Forget that client's queue, which takes no more; its requests stay in the file."""
@@ -269,15 +174,30 @@ class SQLiteQueueMap(ServerQueueMap):
             with self._reviving:  # else it would be revived from the file while it is deleted there
                 queue = self.get(client_id)
                 return self._take_stored(client_id, message_id) if queue is None else queue.remove(message_id)
-        except OcppjError as error:
+        except Exception as error:  # the decoder's among them
             get_logger().error("%s: request %r cannot be withdrawn: %s", self._file.path, message_id, error)
             return None
+
+    def list_set_aside(self) -> List[SetAside]:
+        """Return what was set aside, of all clients, oldest first; as `SQLiteQueue.list_set_aside`."""
+        return list_set_aside(self._file)
+
+    def put_back(self, client_id: str, message_id: str) -> None:
+        """Have a request that was set aside sent after all, in its old place: when the client connects the next time.
+
+        As `SQLiteQueue.put_back` otherwise.
+        """
+        take_aside(self._file, client_id, message_id, put_back=True)
+
+    def forget(self, client_id: str, message_id: str) -> None:
+        """Delete a request that was set aside. Raises as `put_back`."""
+        take_aside(self._file, client_id, message_id, put_back=False)
 
     def _take_stored(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
         row = next((row for row in self._file.rows(client_id) if row.message_id == message_id), None)
         if row is None or self._decode is None:
             return None
-        _, bundle = _decoded(self._file, row, self._decode)
+        bundle = RequestBundle(self._decode(row.version, row.data), row.data, row.version)
         self._file.delete(row.seq)
         return bundle
 
@@ -289,33 +209,7 @@ class SQLiteQueueMap(ServerQueueMap):
             _retire(queue)
 
 
-def _checked(capacity: int) -> int:
-    if capacity < 0:
-        raise ValueError("the capacity must not be negative; 0 means no limit")
-    return capacity
-
-
 def _retire(queue: Optional[RequestQueue]) -> None:
     """Let a queue that the map gave up take no more: what is pushed to it would be missing in its successor."""
-    if isinstance(queue, _StoredQueue):
+    if isinstance(queue, StoredQueue):
         queue.discard()
-
-
-def _no_decoder(file: RequestFile) -> UsageError:
-    return UsageError(f"{file.path} holds requests that cannot be read: set_decoder() comes first")
-
-
-def _decoded(file: RequestFile, row: Row, decode: Decoder) -> Tuple[int, RequestBundle]:
-    """Return the number and the request of ``row``. Raises `QueueFailed` when ``decode`` raises."""
-    try:
-        return row.seq, RequestBundle(decode(row.version, row.data), row.data, row.version)
-    except Exception as error:
-        what = f"request {row.message_id!r} ({_action(row.data)}, OCPP {row.version or 'of no version'})"
-        raise QueueFailed(f"{file.path}: {what} cannot be read: {error}") from error
-
-
-def _action(text: str) -> str:
-    try:
-        return str(parse_json_message(text)[2])
-    except (MessageError, IndexError):
-        return "no CALL"

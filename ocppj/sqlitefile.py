@@ -2,16 +2,18 @@
 
 Durability. The database is in WAL mode. A request is inserted with ``synchronous=FULL``: the commit is in the WAL, and
 synced, before `insert` returns. SQLite syncs the directory when it has made the WAL, which is after it made the
-database, so that both names are there too. Rows are deleted with ``synchronous=NORMAL``: written at once, but synced
-with the next insert or checkpoint.
+database, so that both names are there too. Rows leave the table with ``synchronous=NORMAL``: written at once, but
+synced with the next insert or checkpoint.
 
-Who waits. `insert` does. `delete` never does: it notes the row as doomed and deletes it if the file is free; else
-whoever has the file does, as soon as it is free. No checkpoint, which syncs, is made by a delete
+Who waits. `insert` does. `delete` and `set_aside` never do: they note the row as leaving and write that if the file is
+free; else whoever has the file does, as soon as it is free. No checkpoint, which syncs, is made by that
 (``wal_autocheckpoint``).
 
+Inserts that meet share a sync: `pushes` says how.
+
 One process has the file: SQLite's exclusive locking mode, whose lock the system releases when the process dies,
-however. Before the file is opened for writing it is looked at through a read-only connection. That one cannot
-checkpoint, so a damaged database, and the WAL beside it, stay as they are.
+however. Before the file is opened for writing it is looked at through a read-only connection (`filecheck`). That one
+cannot checkpoint, so a damaged database, and the WAL beside it, stay as they are.
 
 What cannot be told from a crash is a WAL that has lost its end: the requests are then as they were when what is left of
 it had been written.
@@ -22,24 +24,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import struct
 import threading
-import zlib
 from collections import deque
-from typing import Any, Deque, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from datetime import datetime, timezone
+from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 from urllib.parse import quote
 
-from .errors import NotRunning, QueueDamaged, QueueFailed, UsageError
-from .queues import RequestBundle
+from .errors import NotRunning, QueueFailed, UsageError
+from .filecheck import APPLICATION, LAYOUT, check_database, check_wal, checksum, damaged, size
+from .pushes import Line, Push, write_all
 from .settings import get_logger
 
-__all__ = ["PathLike", "RequestFile", "Row"]
+__all__ = ["AsideRow", "PathLike", "RequestFile", "Row"]
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-#: "OCPQ": what the header of our files says they are (``PRAGMA application_id``), and the layout of the tables.
-APPLICATION = 0x4F435051
-LAYOUT = 1
 #: ``client_id`` is NULL in the file of a `SQLiteQueue`. AUTOINCREMENT: no number is given twice, so order is age.
 SCHEMA = [
     """CREATE TABLE requests (
@@ -49,13 +48,14 @@ SCHEMA = [
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {LAYOUT}",
 ]
+#: Of requests that can never be dealt with; ``seq`` is what it was, ``time`` is in ISO 8601.
+SET_ASIDE = """CREATE TABLE IF NOT EXISTS set_aside (
+    seq INTEGER PRIMARY KEY, client_id TEXT, message_id TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL,
+    reason TEXT NOT NULL, time TEXT NOT NULL, crc INTEGER NOT NULL)"""
 #: How many pages the WAL may have before a commit of that kind moves them to the database; 0: it never does.
 CHECKPOINTS = {"FULL": 1000, "NORMAL": 0}
-#: How many bytes the smallest page, and so the smallest database, has.
-SMALLEST = 512
-#: Magic (its last bit: whether checksums are big-endian), version, page size, checkpoints, 2 salts, 2 checksums.
-WAL_HEADER = struct.Struct(">8I")
-WAL_MAGIC = 0x377F0682
+
+INSERT = "INSERT INTO requests (client_id, message_id, version, data, crc) VALUES (?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
@@ -67,24 +67,47 @@ class Row(NamedTuple):
     data: str
 
 
+class AsideRow(NamedTuple):
+    """A request as it stands in the file among those that were set aside."""
+
+    client_id: Optional[str]
+    message_id: str
+    version: str
+    data: str
+    reason: str
+    time: str
+
+
+class _Leaving(NamedTuple):
+    """A row that is to leave the table: deleted, or set aside for a reason, at a time in ISO 8601."""
+
+    seq: int
+    reason: Optional[str] = None
+    time: str = ""
+
+
 class RequestFile:
     """The SQLite file, open in one process: rows in order of age. One lock for everything."""
 
     def __init__(self, path: PathLike) -> None:
         name = os.fspath(path)
-        if name in ("", ":memory:"):
+        if not isinstance(name, str) or name in ("", ":memory:") or "\0" in name:
             raise UsageError(f"a durable queue needs a file, not {name!r}")
         self.path = os.path.abspath(name)
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
         self._process = 0  # the id of the one that opened it
+        self._opened: List[Tuple[str, os.stat_result]] = []  # the files, when they were opened
         self._synchronous = ""
-        self._doomed: Deque[int] = deque()  # rows to be deleted; appended by any thread, taken under the lock
-        self._deleting: List[int] = []  # rows taken from there, until they are deleted
+        # Added to by any thread, taken from under the lock:
+        self._line = Line()
+        self._leaving: Deque[_Leaving] = deque()
+        self._unwritten: List[_Leaving] = []  # taken from `_leaving`, until it is written
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; the methods below say when that is needed. What was doomed meanwhile is deleted after it."""
+        """Hold the lock. What was to leave meanwhile leaves after it. Raises `QueueFailed` in a forked process."""
+        self._check_ours()  # else it might wait for a thread that there is in the other process only
         try:
             with self._lock:
                 yield
@@ -100,6 +123,7 @@ class RequestFile:
                     _check(path)
                 with _reading(self.path):
                     self._connection = _take(path)
+                    self._opened = [(name, os.stat(name)) for name in (path, f"{path}-wal")]
                 self._process, self._synchronous = os.getpid(), ""
 
     def close(self) -> None:
@@ -107,101 +131,188 @@ class RequestFile:
         if self._forked():
             return  # to close it here would take the WAL away from the process that has the file
         with self.held():
-            error = self._delete_doomed()
+            error = self._write_leaving()
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
         self._tell(error)
 
     def rows(self, client_id: Optional[str]) -> List[Row]:
-        """Return the rows of that client, oldest first, but those that are doomed."""
+        """Return the rows of that client, oldest first, but those that are leaving."""
         with self.held(), _reading(self.path):
             query = "SELECT seq, message_id, version, data FROM requests WHERE client_id IS ? ORDER BY seq"
             rows = [Row(*row) for row in self._get_connection().execute(query, (client_id,))]
-            doomed = set(self._take_doomed())
-            return [row for row in rows if row.seq not in doomed]
+            leaving = {each.seq for each in self._take_leaving()}
+            return [row for row in rows if row.seq not in leaving]
 
-    def count(self, condition: str = "1") -> int:
-        """Return how many rows there are for which the SQL ``condition`` is true."""
+    def count(self, condition: str = "1", table: str = "requests") -> int:
+        """Return how many rows of ``table`` there are for which the SQL ``condition`` is true."""
         with self.held(), _reading(self.path):
-            query = f"SELECT count(*) FROM requests WHERE {condition}"
+            query = f"SELECT count(*) FROM {table} WHERE {condition}"
             return int(self._get_connection().execute(query).fetchone()[0])
 
-    def insert(self, client_id: Optional[str], bundle: RequestBundle) -> int:
-        """Write the request, sync, and return its number. Raises `QueueFailed`. Called with the lock `held`."""
-        fields = (client_id, bundle.message_id, bundle.version, bundle.data)
-        statement = "INSERT INTO requests (client_id, message_id, version, data, crc) VALUES (?, ?, ?, ?, ?)"
+    def insert(self, push: Push) -> None:
+        """Write the request, after those that wait already, and sync; then it has ``error``, or none.
+
+        Waits for the disk. Raises `QueueFailed` in a forked process.
+        """
+        self._check_ours()
+        self._line.add(push)
         try:
-            return self._commit("FULL", statement, [(*fields, _checksum(fields))])
-        except (sqlite3.Error, UnicodeError, OverflowError) as error:
-            raise QueueFailed(f"{self.path}: request {bundle.message_id!r} could not be written: {error}") from error
+            while not push.ended:
+                if self._lock.acquire(blocking=False):
+                    try:
+                        write_all(self._line.take(), self._insert, self.path)
+                    finally:
+                        self._lock.release()
+                        self._sweep()
+                else:
+                    push.turn.wait()
+                    push.turn.clear()
+        except BaseException:
+            self._line.give_up(push)
+            raise
 
     def delete(self, seq: int) -> None:
         """Delete the row of that number now, or as soon as the file is free. Never waits, never raises."""
-        self._doomed.append(seq)
+        self._leaving.append(_Leaving(seq))
         self._sweep()
 
-    def _sweep(self) -> None:
-        """Delete the doomed rows, unless another thread has the file: it comes here when it is done."""
-        error: Optional[Exception] = None
-        while (self._doomed or self._deleting) and error is None and self._lock.acquire(blocking=False):
-            try:
-                error = self._delete_doomed()
-            finally:
-                self._lock.release()
-        self._tell(error)
+    def set_aside(self, seq: int, reason: str) -> None:
+        """Move the row of that number to those that are set aside; as `delete`."""
+        text = reason.encode("utf-8", "backslashreplace").decode("utf-8")  # it may be the peer's
+        self._leaving.append(_Leaving(seq, text, datetime.now(timezone.utc).isoformat()))
+        self._sweep()
 
-    def _delete_doomed(self) -> Optional[Exception]:
-        """Delete what is doomed, and return why that failed: it is tried again next time. Called with the lock held."""
-        doomed = self._take_doomed()
-        if self._connection is not None and doomed:
-            try:
-                self._commit("NORMAL", "DELETE FROM requests WHERE seq = ?", [(seq,) for seq in doomed])
-            except (sqlite3.Error, QueueFailed) as error:
-                return error
-        self._deleting = []
+    def aside(self) -> List[AsideRow]:
+        """Return the rows that were set aside, oldest first. Raises `QueueFailed`."""
+        query = "SELECT client_id, message_id, version, data, reason, time FROM set_aside ORDER BY seq"
+        with self._settled(), _reading(self.path):
+            return [AsideRow(*row) for row in self._get_connection().execute(query)]
+
+    def take_aside(self, client_id: Optional[str], message_id: str, put_back: bool) -> bool:
+        """Delete the oldest such row of those set aside, and put it where it was or not; return whether there was one.
+
+        Waits for the disk. Raises `QueueFailed`.
+        """
+        query = "SELECT * FROM set_aside WHERE client_id IS ? AND message_id = ? ORDER BY seq LIMIT 1"
+        with self._settled(), _reading(self.path), self._transaction("FULL") as connection:
+            row = connection.execute(query, (client_id, message_id)).fetchone()
+            if row is None:
+                return False
+            seq, fields = row[0], row[1:5]
+            connection.execute("DELETE FROM set_aside WHERE seq = ?", (seq,))
+            if put_back:
+                values = (seq, *fields, checksum(fields))
+                connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", values)
+            return True
+
+    @contextlib.contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Hold the lock, with nothing left that is leaving. Raises `QueueFailed` when that cannot be written."""
+        with self.held():
+            error = self._write_leaving()
+            if error is not None:
+                raise QueueFailed(f"{self.path} cannot be written: {error}") from error
+            yield
+
+    def _insert(self, pushes: Sequence[Push]) -> Optional[Exception]:
+        """Insert in one transaction, and end, what can be; as `pushes.Write`. Called with the lock held."""
+        try:
+            with self._transaction("FULL") as connection:
+                rows = [(*push.fields, checksum(push.fields)) for push in pushes]
+                numbers = [connection.execute(INSERT, row).lastrowid for row in rows]
+        except Exception as error:
+            return error
+        for push, number in zip(pushes, numbers):
+            push.end(number)
         return None
 
-    def _take_doomed(self) -> List[int]:
-        """Return what is to be deleted; no iteration over what other threads append to."""
-        while self._doomed:
-            self._deleting.append(self._doomed.popleft())
-        return self._deleting
+    def _sweep(self) -> None:
+        """Write what is leaving, unless another thread has the file: it comes here when it is done, as all who had it.
+
+        Then the file is free: wake who waits for it.
+        """
+        error: Optional[Exception] = None
+        try:
+            while (self._leaving or self._unwritten) and error is None and self._lock.acquire(blocking=False):
+                try:
+                    error = self._write_leaving()
+                finally:
+                    self._lock.release()
+        finally:
+            self._line.wake()
+        self._tell(error)
+
+    def _write_leaving(self) -> Optional[Exception]:
+        """Write what is leaving, and return why that failed: it is tried again next time. Called with the lock held."""
+        leaving = self._take_leaving()
+        if self._connection is not None and leaving:
+            try:
+                with self._transaction("NORMAL") as connection:
+                    for each in leaving:
+                        if each.reason is not None:
+                            _copy_aside(connection, each)
+                        connection.execute("DELETE FROM requests WHERE seq = ?", (each.seq,))
+            except (sqlite3.Error, QueueFailed) as error:
+                return error
+        self._unwritten = []
+        return None
+
+    def _take_leaving(self) -> List[_Leaving]:
+        """Return what is to leave; no iteration over what other threads append to."""
+        while self._leaving:
+            self._unwritten.append(self._leaving.popleft())
+        return self._unwritten
 
     def _tell(self, error: Optional[Exception]) -> None:
         if error is not None:
-            words = "%s: could not delete requests that were dealt with, they may be sent again: %s"
+            words = "%s: could not delete or set aside requests that were dealt with, they may be sent again: %s"
             get_logger().error(words, self.path, error)
 
-    def _commit(self, synchronous: str, statement: str, rows: List[Tuple[Any, ...]]) -> int:
-        """Run ``statement`` for each of ``rows`` in a transaction; return the number of the last row inserted."""
+    @contextlib.contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
+        """Commit what is done in the block, or nothing of it when it raises. Called with the lock held."""
         connection = self._get_connection()
-        if synchronous != self._synchronous:
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINTS[synchronous]}")
-            self._synchronous = synchronous
-        last = 0
-        connection.execute("BEGIN IMMEDIATE")
         try:
-            for row in rows:
-                last = connection.execute(statement, row).lastrowid or 0
+            if synchronous != self._synchronous:
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINTS[synchronous]}")
+                self._synchronous = synchronous
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # after some errors SQLite has rolled back itself
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             raise
-        return last
 
     def _get_connection(self) -> sqlite3.Connection:
         if self._connection is None:
             raise NotRunning(f"{self.path} is not open: init() comes first")
+        self._check_ours()
+        for name, before in self._opened:
+            if _moved(name, before):
+                raise QueueFailed(f"{name} was moved or deleted while it was open: what is written would be lost")
+        return self._connection
+
+    def _check_ours(self) -> None:
         if self._forked():
             raise QueueFailed(f"{self.path} was opened by the process this one was forked from: it is not ours")
-        return self._connection
 
     def _forked(self) -> bool:
         return self._connection is not None and self._process != os.getpid()
+
+
+def _copy_aside(connection: sqlite3.Connection, leaving: _Leaving) -> None:
+    """Copy a row to those that are set aside."""
+    query = "SELECT client_id, message_id, version, data FROM requests WHERE seq = ?"
+    row = connection.execute(query, (leaving.seq,)).fetchone()
+    if row is not None:
+        fields = (*row, leaving.reason, leaving.time)
+        values = (leaving.seq, *fields, checksum(fields))
+        connection.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 @contextlib.contextmanager
@@ -213,22 +324,11 @@ def _reading(path: str, checking: bool = False) -> Iterator[None]:
         words = str(error)
         if "locked" in words:
             raise QueueFailed(f"{path} is in use by another process, or another queue of this one") from error
-        failing = isinstance(error, sqlite3.OperationalError) and ("unable to open" in words or "I/O" in words)
-        if failing or (not checking and isinstance(error, sqlite3.OperationalError)):
-            raise QueueFailed(f"{path} cannot be used as a request queue: {words}") from error
-        raise _damaged(path, words) from error
-
-
-def _damaged(path: str, why: str) -> QueueDamaged:
-    return QueueDamaged(f"{path} is damaged, or no request queue, and was left as it is: {why}")
-
-
-def _size(path: str) -> int:
-    """Return how many bytes the file has, 0 when there is none. Nothing is opened: to close it would end our locks."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
+        failing = any(sign in words for sign in ("unable to open", "I/O", "readonly"))
+        if isinstance(error, sqlite3.OperationalError) and (failing or not checking):
+            hint = "; is there room on the disk, and may this process write there?" if failing else ""
+            raise QueueFailed(f"{path} cannot be used as a request queue: {words}{hint}") from error
+        raise damaged(path, words) from error
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
@@ -239,62 +339,25 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
 
 def _check(path: str) -> None:
     """Raise `QueueDamaged` or a `sqlite3.Error` unless ``path`` is whole and ours, or an empty database."""
-    _check_wal(path)
-    size = _size(path)
-    if not size:
-        return
-    if size < SMALLEST:
-        raise _damaged(path, "it is too short for a database")  # SQLite would take one byte for nothing
-    with contextlib.closing(_connect(path, "ro")) as connection:
-        # Text is read as bytes: what is no UTF-8 is damage to be told, not an error in passing.
-        connection.text_factory = bytes
-        marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if marks == [0, 0] and not tables:
-            return  # a process died while it made the file
-        if marks[0] != APPLICATION:
-            raise _damaged(path, "it is the database of another program")
-        if marks[1] != LAYOUT:
-            raise _damaged(path, f"its layout is {marks[1]}, this version of ocppj knows {LAYOUT}")
-        found = [row[0] for row in connection.execute("PRAGMA quick_check")]
-        if found != [b"ok"]:
-            raise _damaged(path, b"; ".join(found[:3]).decode("utf-8", "replace"))
-        for seq, crc, *fields in connection.execute(
-            "SELECT seq, crc, client_id, message_id, version, data FROM requests"
-        ):
-            if crc != _checksum(fields):
-                raise _damaged(path, f"the checksum of row {seq} is wrong")
+    check_wal(path)
+    if size(path):
+        with contextlib.closing(_connect(path, "ro")) as connection:
+            check_database(path, connection)
 
 
-def _check_wal(path: str) -> None:
-    """Raise `QueueDamaged` for a WAL that SQLite would throw away without a word.
-
-    It does so when the database is empty, or the header of the WAL is none (SQLite file format, section 4.1). A crash
-    leaves neither: the database is made first, and the header is synced before a commit follows it.
-    """
-    size = _size(path + "-wal")
-    if size and not _size(path):
-        raise _damaged(path, "the database is empty or missing, but its WAL is not")
-    if size < WAL_HEADER.size:
-        return
-    with open(path + "-wal", "rb") as file:  # closing a WAL ends no locks: they are all on the database
-        header = file.read(WAL_HEADER.size)
-    words = WAL_HEADER.unpack(header)
-    if not any(words):
-        return
-    order = ">" if words[0] & 1 else "<"
-    first = second = 0
-    numbers = struct.unpack(f"{order}6I", header[:24])
-    for one, two in zip(numbers[::2], numbers[1::2]):
-        first = (first + one + second) & 0xFFFFFFFF
-        second = (second + two + first) & 0xFFFFFFFF
-    if words[0] & ~1 != WAL_MAGIC or words[6:] != (first, second):
-        raise _damaged(path, "the header of its WAL is wrong")
+def _moved(name: str, before: os.stat_result) -> bool:
+    """Tell whether ``name`` is the name of another file now, or of none."""
+    try:
+        return not os.path.samestat(os.stat(name), before)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # who gave up the right to look has the file all the same
 
 
 def _take(path: str) -> sqlite3.Connection:
     """Open the file for this process alone, made if need be."""
-    new = not _size(path)
+    new = not size(path)
     connection = _connect(path, "rwc")
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -308,6 +371,7 @@ def _take(path: str) -> sqlite3.Connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
             for statement in SCHEMA:
                 connection.execute(statement)
+        connection.execute(SET_ASIDE)
         connection.execute("COMMIT")
     except BaseException:
         connection.close()
@@ -315,12 +379,3 @@ def _take(path: str) -> sqlite3.Connection:
     with contextlib.suppress(OSError):
         os.unlink(path + "-shm")  # the read-only connection made it; with the exclusive lock nobody needs it
     return connection
-
-
-def _checksum(fields: Iterable[Union[str, bytes, None]]) -> int:
-    """Return the CRC-32 of the fields; SQLite's own checks do not cover the content of rows."""
-    crc = 0
-    for field in fields:
-        data = b"" if field is None else field if isinstance(field, bytes) else field.encode("utf-8")
-        crc = zlib.crc32(data + b"\0", crc)
-    return crc

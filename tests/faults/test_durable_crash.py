@@ -1,4 +1,4 @@
-"""Processes that are killed in the middle of pushing and popping: no request is lost, none changes its place.
+"""Processes that are killed in the middle of pushing, popping and setting aside: no request is lost, none moves.
 
 A process that has imported the library forks one victim after another; a victim says each operation after it returned,
 and is killed at some moment. What it said must be in the file, and at most the operation after that. The files are
@@ -30,24 +30,51 @@ pytestmark = [
 ]
 
 VICTIMS = """
-import json, os, sys
+import json, os, sys, threading
 from ocppj import Call, RequestBundle
 from ocppj.durable import SQLiteQueue
 
 def decode(version, text):
     return Call(*json.loads(text)[1:])
 
+def decode_some(version, text):
+    call = decode(version, text)
+    if int(call.unique_id) % 3:
+        raise ValueError("cannot be read")
+    return call
+
+def push(queue, number):
+    call = Call(str(number), "DataTransfer", {"vendorId": "x" * (number * 37 % 9000)})
+    queue.push(RequestBundle(call, call.to_json(), "1.6"))
+    os.write(1, b"+%d\\n" % number)
+
+def push_for_ever(queue, number):
+    while True:
+        push(queue, number)
+        number += 10
+
 def operate(path, mode, number):
     queue = SQLiteQueue(path)
-    queue.set_decoder(decode)
+    queue.set_decoder(decode_some if mode == "init" else decode)
+    if mode == "init":
+        os.write(1, b"+0\\n")
     queue.init()
     os.write(1, b"ready\\n")
+    if mode == "threads":
+        for n in range(9):
+            threading.Thread(target=push_for_ever, args=(queue, number + n), daemon=True).start()
+        push_for_ever(queue, number + 9)
+    while mode == "init":
+        threading.Event().wait(60)
     for operation in mode * 100_000:
         if operation == "+":
-            call = Call(str(number), "DataTransfer", {"vendorId": "x" * (number * 37 % 9000)})
-            queue.push(RequestBundle(call, call.to_json(), "1.6"))
-            os.write(1, b"+%d\\n" % number)
+            push(queue, number)
             number += 1
+        elif operation == "a":
+            head = queue.peek()
+            if head is not None:
+                queue.set_aside(head.message_id, "why not")
+            os.write(1, b"a%s\\n" % (head.message_id.encode() if head else b""))
         else:
             gone = queue.pop()
             os.write(1, b"-%s\\n" % (gone.message_id.encode() if gone else b""))
@@ -84,7 +111,7 @@ class Victims:
             assert line, "the maker of victims has ended"
             if line.isdigit():
                 victim = int(line)
-            elif line[0] in "+-":
+            elif line[0] in "+-a":
                 said.append(line)
             assert not line.startswith("dead"), "the victim died by itself"
         threading.Event().wait(delay)
@@ -94,7 +121,7 @@ class Victims:
             if line.startswith("dead"):
                 assert line == f"dead {int(signal.SIGKILL)}"
                 return said
-            if line[0] in "+-":
+            if line[0] in "+-a":
                 said.append(line)
 
 
@@ -105,57 +132,88 @@ def victims():
 
 
 def stored(path, directory):
-    """Return the numbers in the file, looked at in a copy."""
+    """Return the numbers in the file, those in the queue and those that were set aside, looked at in a copy."""
+    directory.mkdir()
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(f"{path}{end}", f"{directory / path.name}{end}")
     queue = SQLiteQueue(directory / path.name)
     queue.set_decoder(lambda version, text: Call(*json.loads(text)[1:]))
     queue.init()
-    found = queue.bundles()
+    found, aside = queue.bundles(), queue.list_set_aside()
     queue.close()
-    for each in found:  # whole, not just there
-        assert each.call.payload == {"vendorId": "x" * (int(each.message_id) * 37 % 9000)}
-    return [int(each.message_id) for each in found]
+    for each in [*found, *aside]:  # whole, not just there
+        assert json.loads(each.data)[3] == {"vendorId": "x" * (int(each.message_id) * 37 % 9000)}
+    return [int(each.message_id) for each in found], [int(each.message_id) for each in aside]
 
 
 def apply(said, before):
-    """Return what the queue holds after the operations ``said``."""
-    numbers = deque(before)
+    """Return what the queue holds, and what is set aside, after the operations ``said``."""
+    numbers, aside = deque(before[0]), list(before[1])
     for each in said:
         if each[0] == "+":
             numbers.append(int(each[1:]))
         else:
-            assert each[1:] == (str(numbers.popleft()) if numbers else "")
-    return list(numbers)
+            gone = [numbers.popleft()] if numbers else []
+            assert each[1:] == "".join(map(str, gone))
+            aside += gone if each[0] == "a" else []
+    return list(numbers), aside
 
 
-@pytest.mark.parametrize("mode", ["+", "++-", "+-", "-"])
+@pytest.mark.parametrize("mode", ["+", "++-", "+-", "-", "++a-a"])
 def test_killed_at_any_moment(victims, tmp_path, mode):
     chance = random.Random()
     rounds = ROUNDS if mode == "+" else ROUNDS // 2
-    before, number, path = [], 0, tmp_path / "none"
+    before, number, path = ([], []), 0, tmp_path / "none"
     for turn in range(rounds):
         if turn % 10 == 0:  # a new file, so that its making is hit too
-            path, before, number = tmp_path / f"{turn}.db", [], 0
+            path, before, number = tmp_path / f"{turn}.db", ([], []), 0
             if mode == "-":
                 fill = victims.run(path, "+", 0, 150, 0)
-                before = stored(path, copy_directory(tmp_path, turn, "fill"))
-                assert before[: len(fill)] == apply(fill, [])
+                before = stored(path, tmp_path / f"fill-{turn}")
+                assert before[0][: len(fill)] == apply(fill, ([], []))[0]
         operations = chance.choice([0, 0, 1, 2, chance.randrange(30)])
         said = victims.run(path, mode, number, operations, chance.uniform(0, 0.02 if operations else 0.004))
-        found = stored(path, copy_directory(tmp_path, turn, "seen"))
+        found = stored(path, tmp_path / f"seen-{turn}")
         sure = apply(said, before)
         pushed = [int(each[1:]) for each in said if each[0] == "+"]
         number = max(pushed, default=number - 1) + 1
         # The operation after the last one said was under way: it is done, or it is not.
-        under_way = apply([f"+{number}"], sure) if mode[len(said) % len(mode)] == "+" else sure[1:]
+        next_one = mode[len(said) % len(mode)]
+        head = number if next_one == "+" else sure[0][0] if sure[0] else ""
+        under_way = apply([f"{next_one}{head}"], sure)
         assert found in (sure, under_way), f"turn {turn}: said {said}, found {found}, from {before}"
         before = found
-        number = max([number - 1, *found]) + 1
+        number = max([number - 1, *found[0], *found[1]]) + 1
 
 
-def copy_directory(tmp_path, turn, what):
-    directory = tmp_path / f"{what}-{turn}"
-    directory.mkdir()
-    return directory
+def test_killed_while_many_threads_push(victims, tmp_path):
+    """They share syncs: what one of them was told is on disk is there, and the requests of each are in order."""
+    chance, said = random.Random(), []
+    for turn in range(ROUNDS // 2):
+        if turn % 10 == 0:
+            path, number, said = tmp_path / f"{turn}.db", 0, []
+        said += victims.run(path, "threads", number, chance.choice([0, 1, 20]), chance.uniform(0, 0.02))
+        found, _ = stored(path, tmp_path / f"seen-{turn}")
+        assert {int(each[1:]) for each in said} <= set(found)
+        assert len(set(found)) == len(found)
+        for thread in range(10):
+            own = [each for each in found if each % 10 == thread]
+            assert own == sorted(own)
+        number = (max(found, default=0) // 10 + 1) * 10
+
+
+def test_killed_while_what_cannot_be_read_is_set_aside(victims, tmp_path):
+    """Each request is in the queue or set aside, and never in both."""
+    chance, seen = random.Random(), set()
+    for turn in range(ROUNDS // 2):
+        path = tmp_path / f"{turn}.db"
+        victims.run(path, "+", 0, 60, 0)
+        before, _ = stored(path, tmp_path / f"fill-{turn}")
+        victims.run(path, "init", 0, 1, chance.uniform(0, 0.02))
+        found, aside = stored(path, tmp_path / f"seen-{turn}")
+        assert sorted([*found, *aside]) == before
+        assert found == sorted(found)
+        assert aside == [each for each in before if each % 3][: len(aside)]
+        seen.add(len(aside))
+    assert ROUNDS < 50 or len(seen) > 1, "it was killed always before, or always after"
