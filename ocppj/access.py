@@ -71,7 +71,8 @@ class _Passwords:
     def __init__(self, table: Mapping[str, Password]) -> None:
         for client_id, password in table.items():
             if not isinstance(client_id, str):
-                raise UsageError(f"passwords go by identities, which are texts, not {client_id!r}")
+                kind = type(client_id).__name__  # not itself: in a table the wrong way round it is a password
+                raise UsageError(f"passwords go by identities, which are texts, not by {kind}")
             try:
                 _as_bytes(password)
             except UsageError as error:

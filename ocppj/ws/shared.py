@@ -137,7 +137,6 @@ class _Part(Readers):
 
     def discard(self) -> None:
         """Begin to stop: discard the jobs not begun, and those to come."""
-        discarded = []
         with self._pool.crew.lock:
             self._stopping = True
             discarded = [(seat.name, seat.discard()) for seat in self._seats if seat.jobs]
