@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar, Union, o
 from .calls import CallFuture
 from .clock import Clock, SystemClock
 from .dispatcher import ClientDispatcher
-from .errors import ConnectionLost, ErrorCode, Stopped, TransportError, UsageError
+from .errors import ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .handlers import check_callable
 from .jsontext import MAX_DEPTH
 from .lanes import DEFAULT_TIMEOUT, DefaultClientDispatcher
@@ -40,7 +40,9 @@ class Client(Uplink):
     process). ``retries`` say which requests are sent again when the peer fails to process them (`TransactionRetries`).
     With ``resend`` a request whose answer was awaited when the connection was lost is sent again, with its id, when the
     connection is back (OCPP 2.1 Part 4 section 4.1.4 lets a retry keep its id); without it the answer is awaited anew.
-    The default is to resend what is in a durable queue.
+    The default is to resend what is in a durable queue. Either way a request is given up, with `ConnectionLost`, when
+    ``max_losses`` connections in a row were lost while its answer was awaited; a durable queue sets it aside. 0 means
+    no limit, ``None`` means 5, and no limit for a durable queue (see `DefaultClientDispatcher`).
 
     ``ws_client``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
     ``basic_auth``, ``headers``, ``ping_interval`` ...) are those of `ocppj.ws.client.WebSocketClient`.
@@ -70,6 +72,7 @@ class Client(Uplink):
         queue: Optional[RequestQueue] = None,
         retries: Optional[TransactionRetries] = None,
         resend: Optional[bool] = None,
+        max_losses: Optional[int] = None,
         state: Optional[PendingRequestState] = None,
         timeout: float = DEFAULT_TIMEOUT,
         reconnect: Optional[bool] = None,
@@ -108,9 +111,9 @@ class Client(Uplink):
         check_kind("queue", queue, RequestQueue)
         check_kind("retries", retries, TransactionRetries)
         if dispatcher is None:
-            dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend)
-        elif (queue, retries, resend) != (None, None, None):
-            raise UsageError("give the dispatcher its queue, retries and resend itself")
+            dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend, max_losses=max_losses)
+        elif (queue, retries, resend, max_losses) != (None, None, None, None):
+            raise UsageError("give the dispatcher its queue, retries, resend and max_losses itself")
         dispatcher.set_timeout(timeout)
         super().__init__(id, profiles, options, ws, dispatcher, state or PendingRequestState())
 
@@ -207,9 +210,15 @@ class Client(Uplink):
         May be called from any thread, and from handlers. Not from callbacks of futures, observers and the like, which
         run on the thread that reads the connection: there it raises `WouldDeadlock`.
         """
-        if self._started and self._connection is None:
+        connection = self._connection
+        if self._started and connection is None:
             raise ConnectionLost("there is no connection now")
-        return self._call(self.id, request, timeout, signed)
+        try:
+            return self._call(self.id, request, timeout, signed)
+        except NotRunning as error:
+            if connection is None or not self._has_lost(connection):
+                raise
+            raise ConnectionLost("the connection was lost, and is not regained") from error
 
     @overload
     def send_request(

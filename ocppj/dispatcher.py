@@ -54,8 +54,9 @@ class ClientDispatcher(ABC):
 
     @abstractmethod
     def pause(self) -> None:
-        """Send nothing, and let nothing time out, until `resume`. Requests may still be queued.
+        """Send nothing, and let nothing time out, until `resume`: the connection is lost. Requests may still be queued.
 
+        A request whose answer was awaited on too many connections in a row may be given up here.
         May come before `start`: then requests are queued only from the start on.
         """
 

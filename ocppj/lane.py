@@ -6,8 +6,8 @@ Whoever makes the next one ready writes it, on its own thread: the sender when n
 the request before. No request waits for a thread to wake up.
 
 What to do is decided under the lane's lock, and done after it is released: writes, callbacks and timers are never
-touched with the lock held. The lane's queue and pending state are plain tables whose methods call nothing; they are
-read and changed under the lock. To take the head for sending and to release it are the two decisions everything is
+touched with the lock held. The decisions are methods of `Turn`; the queue and the pending state are plain
+tables whose methods call nothing. To take the head for sending and to release it are the two decisions everything is
 made of; since a request can be released only by one thread, each ends once.
 
 A request that failed may be kept instead, as the head of the queue, to be sent again with its id:
@@ -22,26 +22,34 @@ One thread at a time writes. A request may be answered, canceled or timed out wh
 next is then sent by the thread that is writing, when it is done. So frames reach the wire in the order of the queue,
 and a network that answers within ``send`` does not make calls pile up on the stack. A write does not wait for a peer
 that does not read: it may be made by the timer's thread, which all other requests need.
+
+A callback that is told of a failed write may queue the request again, and fail again at once, if the connection is
+broken and nobody has taken note of it yet. So what a thread queues while it tells of failed writes only waits; it is
+sent when all are told: not deeper on the stack, but in another round. After some rounds in a row the lane stalls for
+some seconds, so that this holds no thread for ever: by then the lane is closed or paused, or the round is tried anew.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional
 
 from .errors import CallFailed, CallTimeout, ConnectionLost, ErrorCode, NotRunning
 from .queues import RequestBundle, RequestQueue
-from .retries import TransactionRetries
+from .retries import Streak, TransactionRetries
 from .settings import get_logger
 from .state import PendingRequestState
-from .timeouts import Deadline, Timeouts
+from .timeouts import Timeouts
+from .turn import Failure, Turn
 
 __all__ = ["Lane"]
 
 
 # Seconds after which a durable request that could not be written is tried again, if the connection is not lost first.
 _STALL = 5.0
+# Rounds of failed writes, told of and queued again, after which the same wait begins.
+_ROUNDS = 10
 
 #: Says why a request cannot go over the present connection, if so.
 Check = Callable[[RequestBundle], Optional[CallFailed]]
@@ -63,34 +71,27 @@ class Lane:
         retries: Optional[TransactionRetries] = None,
         resend: bool = False,
         paused: bool = False,
+        max_losses: int = 0,
+        losses: Optional[Streak] = None,
     ) -> None:
-        self._queue = queue
-        self._state = state
         self._timeouts = timeouts
         self._timeout = timeout
         self._write = write
         self._canceled = canceled
         self._check = check
-        self._retries = retries
         self._resend = resend
-        self._lock = threading.Lock()  # guards what is below, the queue and the state
-        self._pending: Optional[RequestBundle] = None
-        self._deadline: Optional[Deadline] = None
-        self._sending = False  # a thread is between taking a request and having written it
-        self._paused = paused
-        self._pauses = 0  # a deadline armed before the last pause means nothing any more
-        self._stalled = False  # a durable request could not be written; see _STALL
-        self._held: Optional[RequestBundle] = None  # failed, and waits to be sent again
-        self._failures: Tuple[str, int] = ("", 0)  # of the transaction-related request of that id
-        self._closed = False
+        self._queue = queue
+        self._lock = threading.Lock()  # guards the turn: that is the queue, the state, and what is known of them
+        self._turn = Turn(queue, state, retries, max_losses, losses)
+        self._turn.paused = paused
 
     def push(self, bundle: RequestBundle) -> None:
         """Queue ``bundle``, and send it if nothing is pending. Raises `NotRunning`, `QueueFull`."""
-        closed = self._closed  # which is looked at again
+        closed = self._turn.closed  # which is looked at again
         if not closed:
             self._queue.push(bundle)  # without the lock: a durable queue waits for the disk
             with self._lock:
-                closed, taken = self._closed, self._take()
+                closed, taken = self._turn.closed, self._turn.take()
             if taken is not None:
                 self._send_on(taken)
             if not closed or self._queue.remove(bundle.message_id) is None:
@@ -100,16 +101,16 @@ class Lane:
     def send_next(self) -> None:
         """Send the head of the queue, unless one is pending."""
         with self._lock:
-            bundle = self._take()
+            bundle = self._turn.take()
         if bundle is not None:
             self._send_on(bundle)
 
     def complete(self, message_id: str) -> bool:
         """Release the pending request, because its answer came, and send the next; return whether it was pending."""
         with self._lock:
-            pending = self._pending
+            pending = self._turn.pending
             if pending is not None and pending.message_id == message_id:
-                deadline, following = self._end(pending), self._take()
+                deadline, following = self._turn.end(pending), self._turn.take()
             else:
                 pending = None
         if pending is None:
@@ -130,39 +131,47 @@ class Lane:
 
     def cancel(self, message_id: str, error: CallFailed) -> bool:
         """Release the request of that id, sent or not, and go on; return whether there was one."""
-        bundle = self._release(message_id)
+        with self._lock:
+            bundle, deadline = self._turn.pending, None
+            if bundle is not None and self._turn.is_pending(message_id):
+                deadline = self._turn.end(bundle)
+            else:
+                bundle = self._turn.withdraw(message_id)
         if bundle is None:
-            with self._lock:
-                # The head may have become pending meanwhile: what is sent is not taken out of the queue here.
-                sent = self._pending is not None and self._pending.message_id == message_id
-                bundle = None if sent else self._queue.remove(message_id)
-                if self._held is not None and self._held.message_id == message_id:
-                    self._held = None
-            if sent:
-                return self.cancel(message_id, error)
-            if bundle is None:
-                return False
+            return False
+        if deadline is not None:
+            deadline.cancel()
         self._cancel(bundle, error)
         self.send_next()
         return True
 
     def pause(self) -> None:
-        """Send nothing, and let nothing time out, until `resume`."""
+        """Send nothing, and let nothing time out, until `resume`: the connection is lost.
+
+        The pending request is given up if that happened to it too often.
+        """
+        turn = self._turn
         with self._lock:
-            self._paused = True
-            self._pauses += 1
-            deadline, self._deadline = self._deadline, None
+            lost = not turn.paused and not turn.sending  # one that is being written: see `_send`
+            turn.paused = True
+            turn.pauses += 1
+            deadline = turn.disarm()
+            given_up = turn.lose() if lost else None
         if deadline is not None:
             deadline.cancel()
+        if given_up is not None:
+            bundle, error = given_up
+            get_logger().warning("request %r is given up: %s", bundle.message_id, error)
+            self._cancel(bundle, error)
 
     def resume(self) -> None:
         """Await the pending request's answer anew, or send it again, or send the next request."""
         with self._lock:
-            pending, deadline, pauses = self._pending, None, self._pauses
-            if pending is not None and self._paused and self._resend:
-                deadline = self._unsend(pending)
+            pending, deadline, pauses = self._turn.pending, None, self._turn.pauses
+            if pending is not None and self._turn.paused and self._resend:
+                deadline = self._turn.unsend(pending)
                 pending = None
-            self._paused = self._stalled = False
+            self._turn.paused = self._turn.stalled = False
         if deadline is not None:
             deadline.cancel()
         if pending is None:
@@ -177,16 +186,13 @@ class Lane:
     def is_paused(self) -> bool:
         """Tell whether requests are queued only."""
         with self._lock:
-            return self._paused
+            return self._turn.paused
 
     def close(self) -> List[RequestBundle]:
         """Refuse new requests, and return those that were discarded. A durable queue keeps what it has."""
         with self._lock:
-            self._closed = True
-            self._pending = self._held = None
-            deadline, self._deadline = self._deadline, None
-            self._state.clear()
-            discarded = self._queue.discard()
+            deadline = self._turn.disarm()
+            discarded = self._turn.close()
         if deadline is not None:
             deadline.cancel()
         return discarded
@@ -196,26 +202,13 @@ class Lane:
         for bundle in self.close():
             self._cancel(bundle, error(bundle.message_id))
 
-    def _take(self) -> Optional[RequestBundle]:
-        """Make the next request pending and return it, for `_send_on`; ``None`` if none may be sent now. Lock held."""
-        if self._pending is not None or self._sending or self._paused or self._stalled or self._closed:
-            return None
-        bundle = self._queue.peek() if self._held is None else self._queue.find(self._may_overtake)
-        if bundle is not None:
-            self._pending = bundle
-            self._sending = True
-            self._state.add(bundle.message_id, bundle.call.payload)
-        return bundle
-
-    def _may_overtake(self, bundle: RequestBundle) -> bool:
-        return self._retries is None or not self._retries.concerns(bundle.call)
-
     def _send_on(self, bundle: RequestBundle) -> None:
         """Send the request that was taken, and what is next by then; one that cannot be written gives way to the next.
 
         Without the lock.
         """
-        failed: List[Tuple[RequestBundle, CallFailed]] = []
+        failed: List[Failure] = []
+        rounds = 0
         following: Optional[RequestBundle] = bundle
         while following is not None:
             bundle = following
@@ -224,28 +217,65 @@ class Lane:
                 if failure is not None and self._release(bundle.message_id) is not None:
                     failed.append((bundle, failure))
             except BaseException:
-                with self._lock:
-                    self._sending = False
+                self._break_off(bundle)
+                self._tell(failed)
                 raise
             with self._lock:
-                self._sending = False
-                following = self._take() if self._pending is None else None
-        # Only now: a callback that queues a request again finds the lane free, and not itself on the stack.
-        for bundle, failure in failed:
-            self._cancel(bundle, failure)
+                self._turn.sending = False
+                following = self._turn.take() if self._turn.pending is None else None
+            if failed and following is None:  # only now: a callback that queues a request again finds the lane free
+                rounds += 1
+                following = self._tell_and_take(failed, rounds)
+                failed = []
+
+    def _break_off(self, bundle: RequestBundle) -> None:
+        """Take note that an exception such as KeyboardInterrupt came while ``bundle`` was being sent."""
+        with self._lock:
+            self._turn.sending = False
+            if self._turn.pending is bundle and self._turn.deadline is None and not self._turn.paused:
+                self._turn.unsend(bundle)  # not written yet; else it may have been, and its answer is awaited
+        self._timeouts.add(_STALL, self.send_next)  # for what waits: nobody else may come
+
+    def _tell(self, failed: List[Failure]) -> None:
+        """Tell of requests that could not be written. What the callbacks queue waits meanwhile: `Turn.take`."""
+        if not failed:
+            return
+        me = threading.get_ident()
+        rescue = self._timeouts.add(_STALL, self.send_next)  # should a callback wait for what it queued
+        self._turn.telling.add(me)
+        try:
+            for bundle, failure in failed:
+                self._cancel(bundle, failure)
+        finally:
+            self._turn.telling.discard(me)
+            rescue.cancel()
+
+    def _tell_and_take(self, failed: List[Failure], rounds: int) -> Optional[RequestBundle]:
+        """`_tell`, and take what is next by then; after some ``rounds`` of this, only in some seconds."""
+        pauses = self._turn.pauses
+        self._tell(failed)
+        with self._lock:
+            if rounds % _ROUNDS or self._queue.peek() is None:
+                return self._turn.take()
+        self._stall(pauses)
+        with self._lock:
+            return self._turn.take()
 
     def _send(self, bundle: RequestBundle) -> Optional[CallFailed]:
         """Write the request that was taken, if it is wanted still; return why it is to be canceled, if it is."""
-        pauses = self._pauses
+        pauses = self._turn.pauses
         try:
             unfit = self._check(bundle) if self._check is not None else None
             if unfit is None and self._arm(bundle, pauses):
                 self._write(bundle.data)
+                if pauses != self._turn.pauses:
+                    with self._lock:
+                        self._turn.losses.add(bundle.message_id)  # of the connection it was written on
             return unfit
         except Exception as error:
             if self._queue.durable:
                 get_logger().warning("request %r could not be written, and is kept: %s", bundle.message_id, error)
-                self._stall(bundle, pauses)
+                self._stall(pauses, bundle)
                 return None
             get_logger().warning("request %r could not be written: %s", bundle.message_id, error)
             words = f"the request could not be written: {error}"
@@ -253,30 +283,23 @@ class Lane:
             failure.__cause__ = error
             return failure
 
-    def _unsend(self, bundle: RequestBundle) -> Optional[Deadline]:
-        """Make ``bundle``, which is pending, wait in the queue again; return the deadline to cancel. Lock held."""
-        self._pending = None
-        self._state.delete(bundle.message_id)
-        deadline, self._deadline = self._deadline, None
-        return deadline
-
-    def _stall(self, bundle: RequestBundle, pauses: int) -> None:
-        """Put a request that could not be written back, and send nothing for some seconds.
+    def _stall(self, pauses: int, bundle: Optional[RequestBundle] = None) -> None:
+        """Send nothing for some seconds, and put ``bundle``, if it could not be written, back.
 
         Unless the lane was paused since ``pauses`` were counted: if it is no more, the connection is back already.
         """
         deadline = None
         with self._lock:
-            self._stalled = self._paused or pauses == self._pauses
-            if self._pending is bundle:
-                deadline = self._unsend(bundle)
+            self._turn.stalled = self._turn.paused or pauses == self._turn.pauses
+            if bundle is not None and self._turn.pending is bundle:
+                deadline = self._turn.unsend(bundle)
         if deadline is not None:
             deadline.cancel()
         self._timeouts.add(_STALL, self._end_stall)
 
     def _end_stall(self) -> None:
         with self._lock:
-            self._stalled = False
+            self._turn.stalled = False
         self.send_next()
 
     def _hold(self, message_id: str, reason: object, pauses: Optional[int] = None) -> bool:
@@ -284,18 +307,17 @@ class Lane:
 
         ``pauses`` is as in `_release`.
         """
+        turn = self._turn
         with self._lock:
-            bundle = self._pending
-            if bundle is None or self._retries is None or not self._is_pending(message_id, pauses):
+            bundle = turn.may_fail(message_id, pauses)
+            if bundle is None or turn.retries is None:
                 return False
-            if not self._retries.concerns(bundle.call):
-                return False
-            failures = self._failures[1] + 1 if self._failures[0] == message_id else 1
-            wait = self._retries.wait(failures)
-            self._failures = (message_id, failures)
+            turn.losses.clear()  # the link held, or the peer said no
+            failures = turn.failures.add(message_id)
+            wait = turn.retries.wait(failures)
             if wait is not None:
-                deadline = self._unsend(bundle)
-                self._held = bundle
+                deadline = turn.unsend(bundle)
+                turn.held = bundle
         if wait is None:
             get_logger().error("request %r failed %d times, and is given up: %s", message_id, failures, reason)
             return False
@@ -307,15 +329,9 @@ class Lane:
 
     def _end_hold(self, bundle: RequestBundle) -> None:
         with self._lock:
-            if self._held is bundle:
-                self._held = None
+            if self._turn.held is bundle:
+                self._turn.held = None
         self.send_next()
-
-    def _is_pending(self, message_id: str, pauses: Optional[int]) -> bool:
-        """Tell whether the request of that id is pending, and not paused since ``pauses`` were counted. Lock held."""
-        if self._pending is None or self._pending.message_id != message_id:
-            return False
-        return pauses is None or not (self._paused or pauses != self._pauses)
 
     def _release(self, message_id: str, pauses: Optional[int] = None) -> Optional[RequestBundle]:
         """Make the pending request of that id pending no more and return it, or ``None`` when it is another.
@@ -323,40 +339,19 @@ class Lane:
         With ``pauses``, only while the lane is not paused, and has not been since that number was read.
         """
         with self._lock:
-            bundle = self._pending
-            if bundle is None or not self._is_pending(message_id, pauses):
+            bundle = self._turn.pending
+            if bundle is None or not self._turn.is_pending(message_id, pauses):
                 return None
-            deadline = self._end(bundle)
+            deadline = self._turn.end(bundle)
         if deadline is not None:
             deadline.cancel()
         return bundle
 
-    def _end(self, bundle: RequestBundle) -> Optional[Deadline]:
-        """Take ``bundle``, which is pending, out of the queue; return the deadline to cancel. Lock held."""
-        deadline = self._unsend(bundle)
-        head = self._queue.peek()
-        if head is not None and head.message_id == bundle.message_id:
-            self._queue.pop()
-        else:
-            self._queue.remove(bundle.message_id)  # it overtook the head
-        return deadline
-
     def _arm(self, bundle: RequestBundle, pauses: int, sent: bool = False) -> bool:
-        """Set a deadline for ``bundle``, and tell whether it is wanted still.
-
-        ``pauses`` are those counted when it was decided to wait for its answer. A pause puts it back, to be sent after
-        it, unless it was ``sent``.
-        """
+        """Set a deadline for ``bundle``, and tell whether it is wanted still; see `Turn.arm`."""
         deadline = self._timeouts.add(self._timeout(), partial(self._timed_out, bundle, pauses))
         with self._lock:
-            wanted = self._pending is bundle
-            unwanted: Optional[Deadline] = deadline
-            if wanted and self._paused:
-                wanted = sent
-                if not sent:
-                    self._unsend(bundle)
-            elif wanted and self._pauses == pauses:
-                unwanted, self._deadline = self._deadline, deadline
+            wanted, unwanted = self._turn.arm(bundle, deadline, pauses, sent)
         if unwanted is not None:
             unwanted.cancel()
         return wanted

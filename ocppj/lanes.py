@@ -21,7 +21,7 @@ from .dispatcher import (
 from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, UnknownClient
 from .lane import Lane
 from .queues import Decoder, FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
-from .retries import TransactionRetries
+from .retries import Streak, TransactionRetries, loss_limit
 from .settings import get_logger
 from .state import PendingRequestState, ServerState
 from .timeouts import Timeouts
@@ -29,6 +29,11 @@ from .timeouts import Timeouts
 __all__ = ["DEFAULT_TIMEOUT", "DefaultClientDispatcher", "DefaultServerDispatcher"]
 
 DEFAULT_TIMEOUT = 30.0
+
+# What ``max_losses`` is unless it is given. In memory: some minutes, with the usual waits between connections, and the
+# caller is told. In a server's file: a charge point that crashes at a command has restarted as often.
+_MAX_LOSSES = 5
+_MAX_LOSSES_OF_STORED_COMMANDS = 20
 
 
 class _Dispatching:
@@ -79,6 +84,11 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
     ``retries`` say which requests are sent again when the peer fails to process them. With ``resend``, a request whose
     answer was awaited when the connection was lost is sent again, with its id, when the connection is back; without it
     the answer is awaited anew. The default is to resend what is in a durable queue.
+
+    A request is given up, with `ConnectionLost`, when ``max_losses`` connections in a row were lost while its answer
+    was awaited; a durable queue sets it aside. 0 means no limit. ``None`` means 5, and no limit in a durable queue:
+    money waits there, and the outage of a gateway that accepts messages and drops them would set one after the other
+    aside. Raises `UsageError` for what is no such number.
     """
 
     def __init__(
@@ -87,12 +97,14 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
         *,
         retries: Optional[TransactionRetries] = None,
         resend: Optional[bool] = None,
+        max_losses: Optional[int] = None,
     ) -> None:
         super().__init__()
         self._queue = FIFOClientQueue() if queue is None else queue
         self.durable = self._queue.durable
         self._retries = retries
         self._resend = self.durable if resend is None else resend
+        self._max_losses = loss_limit(max_losses, 0 if self.durable else _MAX_LOSSES)
         self._state = PendingRequestState()
         self._network: Optional[NetworkClient] = None
         self._on_canceled: Optional[ClientCanceled] = None
@@ -129,6 +141,7 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
                 retries=self._retries,
                 resend=self._resend,
                 paused=self._paused,
+                max_losses=self._max_losses,
             )
             self._running = True
         lane.send_next()  # a queue that outlives the process may hold requests already
@@ -203,12 +216,19 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
 
     The lanes, the queue map and the pending states are tables that change together, under the dispatcher's lock: else
     a client that comes while the one of its name goes would be given what is about to be forgotten.
+
+    A request in a durable map is given up, with `ConnectionLost`, and set aside, when ``max_losses`` connections of its
+    client in a row were lost while its answer was awaited: a command that crashes a charge point would else crash it
+    each time that it is back. 0 means no limit, ``None`` means 20. (Requests in memory end with their connection.) The
+    losses are counted in memory, from the start on. Raises `UsageError` for what is no such number.
     """
 
-    def __init__(self, queue_map: Optional[ServerQueueMap] = None) -> None:
+    def __init__(self, queue_map: Optional[ServerQueueMap] = None, *, max_losses: Optional[int] = None) -> None:
         super().__init__()
         self._queue_map = FIFOQueueMap() if queue_map is None else queue_map
         self.durable = self._queue_map.durable
+        self._max_losses = loss_limit(max_losses, _MAX_LOSSES_OF_STORED_COMMANDS)
+        self._losses: Dict[str, Streak] = {}  # of clients with requests in a durable map
         self._state = ServerState()
         self._network: Optional[NetworkServer] = None
         self._on_canceled: Optional[ServerCanceled] = None
@@ -230,6 +250,7 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
             for client_id in lanes:
                 self._forget(client_id)
             self._lanes.clear()
+            self._losses.clear()
             self._running = False
         for lane in lanes.values():
             lane.close()
@@ -255,10 +276,15 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
                 partial(network.send, client_id),
                 partial(self._canceled, client_id),
                 check=None if self._check is None else partial(self._check, client_id),
+                max_losses=self._max_losses,
+                losses=self._losses.setdefault(client_id, Streak()) if self.durable else None,
             )
         lane.send_next()  # a queue that outlives the connection may hold requests already
 
     def delete_client(self, client_id: str) -> None:
+        lost = self._lanes.get(client_id) if self.durable else None
+        if lost is not None:
+            lost.pause()  # which counts the loss, while the queue can still set a request aside
         with self._lock:
             lane = self._lanes.pop(client_id, None)
             if lane is not None:
@@ -314,6 +340,10 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         self._state = state
 
     def _forget(self, client_id: str) -> None:
+        if self.durable:
+            queue = self._queue_map.get(client_id)
+            if queue is None or queue.is_empty():
+                self._losses.pop(client_id, None)
         self._queue_map.remove(client_id)
         self._state.clear_client(client_id)
 

@@ -186,13 +186,13 @@ class Node(Answering):
             if self._calls.take(client_id, message_id) is not None:
                 call.fail(error)
             raise
-        if fragile and (call.connection is None or self._current(client_id) is not call.connection):
+        if call.unanswered:
+            # It ended before it was queued: nobody could withdraw it then.
+            self._withdraw(client_id, message_id, CallCanceled("the request had ended", message_id))
+        elif fragile and (call.connection is None or self._current(client_id) is not call.connection):
             # The connection was lost since it was looked at, perhaps before the call was there to be ended with it,
             # or there was none: then nothing would end the call until there is one again.
             self._fail(client_id, ConnectionLost("the connection was lost", message_id))
-        elif call.unanswered:
-            # It ended before it was queued: nobody could withdraw it then.
-            self._withdraw(client_id, message_id, CallCanceled("the request had ended", message_id))
 
     def _send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
         """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""

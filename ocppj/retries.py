@@ -1,9 +1,13 @@
-"""Which requests are sent again when the peer fails to process them, and after how long. Pure.
+"""Which requests are sent again, how often, and after how long. Pure.
 
 Transaction-related messages are: money hangs on them (OCPP 1.6 edition 2 section 3.7; OCPP 2.x Part 2, use case E13).
 They are sent again after a CALLERROR, and when no answer came in time, after an interval that grows with each failure;
 until then the other transaction-related messages wait behind the one that failed, in order, and all others overtake it.
-What a lost connection cuts short is no failure to process, and does not count.
+What a lost connection cuts short is no failure to process, and does not count as one.
+
+Lost connections have a count of their own, for every request: one at whose receipt the peer closes or crashes would
+else be sent again on each connection, for ever, and one whose answer is awaited anew would never end on a link that
+stays up for less than the timeout (`max_losses` of `Client` and `Server`).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import Optional
 from .errors import UsageError
 from .messages import Call
 
-__all__ = ["TransactionRetries"]
+__all__ = ["Streak", "TransactionRetries", "loss_limit"]
 
 _ALWAYS = ("StartTransaction", "StopTransaction", "TransactionEvent")
 
@@ -44,3 +48,32 @@ class TransactionRetries:
     def wait(self, failures: int) -> Optional[float]:
         """Return the seconds to wait after so many ``failures``, or ``None``: give the request up."""
         return None if failures >= self.message_attempts else failures * self.message_attempt_interval
+
+
+def loss_limit(max_losses: Optional[int], default: int) -> int:
+    """Return ``max_losses``, or ``default`` in place of ``None``. Raises `UsageError` for what is no such number."""
+    if max_losses is None:
+        return default
+    if isinstance(max_losses, bool) or not isinstance(max_losses, int) or max_losses < 0:
+        raise UsageError(f"max_losses is a whole number, 0 for no limit, or None, not {max_losses!r}")
+    return max_losses
+
+
+class Streak:
+    """How often in a row the same thing befell the same request. Not thread-safe: the lane's lock guards it."""
+
+    __slots__ = ("count", "message_id")
+
+    def __init__(self) -> None:
+        self.message_id = ""
+        self.count = 0
+
+    def add(self, message_id: str) -> int:
+        """Count once more for that request, from the start when it was another before; return how often it was."""
+        self.count = self.count + 1 if message_id == self.message_id else 1
+        self.message_id = message_id
+        return self.count
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.message_id, self.count = "", 0

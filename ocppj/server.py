@@ -63,6 +63,8 @@ class Server(Admitting, Downlinks):
 
     ``queues`` is where requests wait, a queue per client: in memory, at most 1,000 for a client, unless others are
     given (`SQLiteQueueMap` survives the process, and keeps the requests to a client that has disconnected).
+    What is kept is sent again over each connection of its client, until it has ended; it is given up, and set aside,
+    when ``max_losses`` of them in a row were lost while its answer was awaited. 0 means no limit, ``None`` means 20.
 
     ``ws_server``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
     ``ping_interval``, ``duplicates`` ...) are those of `ocppj.ws.server.WebSocketServer`. The other arguments are as in
@@ -80,6 +82,7 @@ class Server(Admitting, Downlinks):
         ws_server: Optional[WsServer] = None,
         dispatcher: Optional[ServerDispatcher] = None,
         queues: Optional[ServerQueueMap] = None,
+        max_losses: Optional[int] = None,
         state: Optional[ServerState] = None,
         timeout: float = DEFAULT_TIMEOUT,
         clock: Optional[Clock] = None,
@@ -115,9 +118,10 @@ class Server(Admitting, Downlinks):
         check_seconds("timeout", timeout)
         check_kind("queues", queues, ServerQueueMap)
         if dispatcher is None:
-            dispatcher = DefaultServerDispatcher(FIFOQueueMap(_MAX_QUEUED) if queues is None else queues)
-        elif queues is not None:
-            raise UsageError("give the dispatcher its queues itself")
+            queues = FIFOQueueMap(_MAX_QUEUED) if queues is None else queues
+            dispatcher = DefaultServerDispatcher(queues, max_losses=max_losses)
+        elif (queues, max_losses) != (None, None):
+            raise UsageError("give the dispatcher its queues and max_losses itself")
         dispatcher.set_timeout(timeout)
         super().__init__(profiles, options, ws_server, dispatcher, state or ServerState())
 

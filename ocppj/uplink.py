@@ -145,6 +145,11 @@ class Uplink(Running):
         for open_call in open_calls:
             open_call.fail(ConnectionLost(f"the connection was {close}", open_call.message_id))
 
+    def _has_lost(self, connection: Connection) -> bool:
+        """Tell whether ``connection`` has ended otherwise than by `stop`."""
+        with self._lock:
+            return self._connection is not connection and (self._started or self._end is not None)
+
     def _suspend(self, connection: Optional[Connection], reason: object) -> None:
         """Keep requests back until the connection is regained; those of `call` over it end now."""
         self._dispatcher.pause()

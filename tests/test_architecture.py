@@ -17,6 +17,7 @@ LAYERS = [
     {"datetimes", "payloads", "lenient", "jsontext", "messages", "dialect", "profile"},
     {"fast", "validation", "queues", "state", "timeouts", "jose", "signing", "retries"},
     {"durable", "stored", "sqlitefile", "pushes", "filecheck"},
+    {"turn"},
     {"lane", "catalogue"},
     {"endpoint", "signed_endpoint", "ordinary", "dispatcher"},
     {"lanes"},

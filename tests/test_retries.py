@@ -193,7 +193,7 @@ def test_stop_while_one_is_held_leaves_nothing(side):
 
 
 def test_a_lost_connection_is_no_failure_to_process():
-    side = Transactions(resend=True).start()
+    side = Transactions(resend=True, max_losses=0).start()
     side.send("t1")
     for _ in range(5):
         side.dispatcher.pause()
