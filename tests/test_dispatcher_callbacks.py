@@ -42,23 +42,6 @@ def test_the_callback_may_send_again(side):
     assert side.left() == NOTHING
 
 
-def test_sending_again_on_a_dead_network_needs_no_stack(side):
-    tries = {}
-
-    def again(message_id, error):
-        number, _, attempt = message_id.partition("/")
-        tries[number] = int(attempt or 0) + 1
-        if tries[number] < 3:
-            side.send(f"{number}/{tries[number]}")
-
-    side.on_canceled = again
-    side.send_all(*map(str, range(2_000)))
-    side.network.act = side.network.fail
-    side.complete("0")
-    assert tries == {str(n): 3 for n in range(1, 2_000)}
-    assert side.left() == NOTHING
-
-
 def test_the_callback_may_cancel_others(side):
     side.on_canceled = lambda message_id, error: side.cancel(str(int(message_id) + 2))
     side.send_all("1", "2", "3", "4", "5")

@@ -210,6 +210,36 @@ def test_an_interrupted_write_leaves_the_lane_usable(harness):
     assert harness.network.sent == ["1", "2"]
 
 
+def test_an_interrupted_write_leaves_nobody_untold(harness):
+    """Neither the one that failed before it, nor the one behind it."""
+    harness.lane.pause()
+    harness.push("1", "2")
+
+    def act(message_id):
+        if message_id == "1":
+            raise OSError("no route to host")
+        raise KeyboardInterrupt
+
+    harness.network.act = act
+    with pytest.raises(KeyboardInterrupt):
+        harness.lane.resume()
+    assert harness.canceled == ["1"]
+    assert harness.network.sent == ["1", "2"]
+
+
+def test_interrupted_before_it_was_written_it_is_sent_later(harness):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    harness.once(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        harness.push("1")
+    assert harness.network.sent == []
+    assert not harness.state.has(), "nothing would ever end it"
+    harness.timeouts.deadlines[-1]()
+    assert harness.network.sent == ["1"]
+
+
 def test_without_a_timer_a_request_fails_and_is_not_lost(harness):
     def fail():
         raise RuntimeError("can't start new thread")
