@@ -138,6 +138,63 @@ def test_a_call_ends_though_the_connection_went_after_it_was_looked_at(make, raw
     assert len(client._calls) == 0
 
 
+def outcome(client):
+    try:
+        return client.call(HEARTBEAT)
+    except Exception as error:
+        return error
+
+
+def test_a_call_lost_while_it_was_written_to_disk_is_not_logged_as_a_stored_one(make, raw_server, clock, caplog):
+    class Slow(Durable):
+        def push(self, bundle):
+            lose(raw_server, clock)
+            eventually(lambda: not client._calls)
+            super().push(bundle)
+
+    client, canceled = make(queue=Slow()), Recorder()
+    client.set_canceled_request_handler(canceled)
+    connect(client, raw_server)
+    assert isinstance(outcome(client), ConnectionLost)
+    assert len(client._dispatcher._queue) == 0
+    canceled.wait()
+    assert "given up" not in caplog.text
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Have ``act(client)`` run when a call has looked at the connection, and has not been queued."""
+
+    def put(client, act):
+        create_call = client.create_call
+
+        def later(*arguments, **options):
+            act()
+            eventually(lambda: not client._started and not client._dispatcher.is_running())
+            return create_call(*arguments, **options)
+
+        monkeypatch.setattr(client, "create_call", later)
+
+    return put
+
+
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_a_call_that_meets_the_end_of_a_connection_that_is_not_regained(make_client, raw_server, meanwhile, timeout):
+    client = connect(make_client(), raw_server)
+    meanwhile(client, lambda: raw_server.channel.abort())
+    with pytest.raises(ConnectionLost, match="not regained"):
+        client.call(HEARTBEAT, timeout)
+    with pytest.raises(NotRunning):  # which is what it finds when it begins
+        client.call(HEARTBEAT, timeout)
+
+
+def test_a_call_that_meets_stop_is_not_told_of_a_lost_connection(make_client, raw_server, meanwhile):
+    client = connect(make_client(), raw_server)
+    meanwhile(client, client.stop)
+    with pytest.raises(NotRunning):
+        client.call(HEARTBEAT)
+
+
 def test_a_transaction_message_that_is_refused_is_sent_again(make, raw_server, clock):
     errors, responses, canceled = Recorder(), Recorder(), Recorder()
     client = make(retries=TransactionRetries(message_attempts=3, message_attempt_interval=60))
@@ -307,6 +364,29 @@ def test_whoever_waits_for_a_request_is_told_and_the_log_is_not(make, raw_server
     clock.advance(client._dispatcher._timeout)
     assert isinstance(late.exception(seconds(10)), CallTimeout)
     assert "is given up" not in caplog.text
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_a_request_that_outlives_no_connection_ends_and_makes_way(make, raw_server, clock, resend):
+    client = connect(make(resend=resend, max_losses=2), raw_server)
+    canceled = Recorder()
+    client.set_canceled_request_handler(canceled)
+    future, behind = client.send_request(HEARTBEAT), client.send_request(HEARTBEAT)
+    frame = raw_server.receive()
+    lose(raw_server, clock)
+    regain(client, raw_server, clock)
+    if resend:
+        assert raw_server.receive() == frame
+    assert not future.done()
+    lose(raw_server, clock)
+    error = future.exception(seconds(10))
+    assert isinstance(error, ConnectionLost)
+    assert "2 connections in a row" in str(error)
+    assert [call[0] for call in canceled.wait()] == [future.message_id]
+    regain(client, raw_server, clock)
+    raw_server.send([3, raw_server.receive()[1], BEAT_WIRE])
+    assert behind.result(seconds(10)) == BEAT
+    assert len(canceled.calls) == 1
 
 
 def raw_server_transport(raw):
