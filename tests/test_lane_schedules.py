@@ -1,0 +1,244 @@
+"""A lane under random schedules of two or three threads that do everything at once, line by line.
+
+``OCPPJ_LANE_SCHEDULES`` says how many there are of each kind, ``OCPPJ_LANE_SEED`` where they begin.
+"""
+
+import os
+import random
+
+import pytest
+
+from ocppj import (
+    Call,
+    CallCanceled,
+    FIFOClientQueue,
+    ManualClock,
+    NotRunning,
+    OCPPError,
+    RequestBundle,
+    TransactionRetries,
+    TransportError,
+    lane,
+)
+from ocppj.lane import Lane
+from ocppj.timeouts import Timeouts
+from tests.dispatching import CheckedState
+from tests.helpers import seconds
+from tests.interleaving import Interleaving
+
+SCHEDULES = int(os.environ.get("OCPPJ_LANE_SCHEDULES", "150"))
+SEED = int(os.environ.get("OCPPJ_LANE_SEED", "0"))
+REFUSED = OCPPError("InternalError", "no")
+
+
+class Queue(FIFOClientQueue):
+    """Notes the order of the requests. A durable one keeps them when the lane is closed."""
+
+    def __init__(self, durable):
+        super().__init__()
+        self.durable = durable
+        self.came, self.aside = [], []
+
+    def push(self, bundle):
+        super().push(bundle)
+        self.came.append(bundle.message_id)
+
+    def set_aside(self, message_id, reason):
+        self.aside.append(message_id)
+        return self.remove(message_id)
+
+    def discard(self):
+        return [] if self.durable else super().discard()
+
+
+class World:
+    """One lane with what is around it, and what has become of each request."""
+
+    def __init__(self, seed, durable, resend, retries, max_losses):
+        self.rng = random.Random(seed)
+        self.retries = TransactionRetries(3, 60) if retries else None
+        self.durable, self.resend, self.max_losses = durable, resend, max_losses
+        self.clock = ManualClock()
+        self.timeouts = Timeouts(self.clock)
+        self.queue, self.state = Queue(durable), CheckedState()
+        self.written, self.ends, self.faults = [], {}, []
+        self.writing = self.number = 0
+        self.up, self.connection, self.carried = True, 0, {}  # the connections that each request was written on
+        self.closed = False
+        self.lane = Lane(
+            self.queue,
+            self.state,
+            self.timeouts,
+            lambda: 30.0,
+            self.write,
+            self.canceled,
+            retries=self.retries,
+            resend=resend,
+            max_losses=max_losses,
+        )
+
+    def check(self, right, fault):
+        if not right:
+            self.faults.append(fault)
+
+    # What the lane calls
+
+    def write(self, text):
+        self.writing += 1
+        self.check(self.writing == 1, "two are written at once")
+        self.written.append(text)
+        try:
+            dice = self.rng.random()
+            if dice < 0.1:
+                if dice < 0.05:
+                    self.lose()  # as `Uplink` does
+                raise TransportError("the cable is cut")
+            if dice < 0.15:
+                self.lose()
+            elif dice < 0.25:
+                self.answer(text)
+            elif dice < 0.3:
+                self.regain()
+        finally:
+            self.writing -= 1
+
+    def canceled(self, message_id, request, error):
+        self.end(message_id, error)
+        dice = self.rng.random()
+        if dice < 0.3:
+            self.push()
+        elif dice < 0.4:
+            self.cancel()
+        elif dice < 0.45:
+            self.lose()
+
+    def end(self, message_id, how):
+        self.ends.setdefault(message_id, []).append(how)
+
+    # What the threads do
+
+    def push(self):
+        if self.number < 40:
+            self.number += 1
+            message_id = ("t" if self.rng.random() < 0.5 else "h") + str(self.number)
+            action = "StopTransaction" if message_id[0] == "t" else "Heartbeat"
+            try:
+                self.lane.push(RequestBundle(Call(message_id, action, {}), message_id))
+            except NotRunning:
+                self.check(self.closed, "refused by an open lane")
+                self.end(message_id, "refused")
+
+    def some(self):
+        known = self.written if self.written and self.rng.random() < 0.8 else self.queue.came
+        return known[-1 - int(self.rng.random() ** 2 * len(known))] if known else "x"
+
+    def answer(self, message_id=None):
+        message_id = message_id or self.some()
+        if self.rng.random() < 0.2 and self.lane.retry(message_id, REFUSED):
+            return
+        if self.lane.complete(message_id):
+            self.end(message_id, "answered")
+
+    def cancel(self):
+        message_id = self.some()
+        self.lane.cancel(message_id, CallCanceled("unwanted", message_id))
+
+    def lose(self):
+        self.lane.pause()
+
+    def regain(self):
+        self.lane.resume()
+
+    def wait(self):
+        self.clock.advance(self.rng.choice((1, 5, 30, 60, 120)))
+
+    def close(self):
+        if self.rng.random() < 0.05:
+            self.closed = True
+            for bundle in self.lane.close():
+                self.end(bundle.message_id, "discarded")
+
+    def act(self):
+        acts = (self.push, self.answer, self.lose, self.regain, self.regain, self.cancel, self.wait, self.close)
+        for _ in range(8):
+            self.rng.choices(acts, (5, 5, 3, 2, 2, 1, 2, 1))[0]()
+
+    # What must hold
+
+    def finish(self):
+        """Have the link hold, the peer answer, and time pass, until all has ended."""
+        turn = self.lane._turn
+        self.check_rest()
+        self.rng = Calm()
+        self.lane.resume()
+        for _ in range(300):
+            if self.closed or not len(self.queue):
+                break
+            pending = turn.pending
+            if pending is not None:
+                self.answer(pending.message_id)
+            else:
+                self.check_rest()
+                self.clock.advance(5)
+        if not self.closed:
+            self.check(len(self.queue) == 0, f"these wait for ever: {self.queue.bundles()}")
+        self.clock.advance(1000)
+        self.check((self.state.has(), self.timeouts.pending()) == (False, 0), "something is left")
+
+    def check_rest(self):
+        """With no thread inside, a request is pending, or there is a reason why not."""
+        turn = self.lane._turn
+        self.check((turn.sending, turn.telling) == (False, set()), "a thread that has gone is still sending")
+        self.check(self.state.has() == (turn.pending is not None), "the state and the lane differ")
+        if turn.pending is not None:
+            self.check(turn.paused or turn.deadline is not None, "pending, and without a deadline")
+        elif not (turn.paused or turn.stalled or turn.closed):
+            waiting = [each for each in self.queue.bundles() if turn.held is None or each.message_id[0] == "h"]
+            self.check(not waiting, f"the lane is idle, and these wait: {waiting}")
+
+    def verdict(self):
+        self.check(self.state.twice == 0, "two were pending at once")
+        kept = [each.message_id for each in self.queue.bundles()] if self.durable else []
+        for message_id in self.queue.came:
+            count = len(self.ends.get(message_id, ())) + (message_id in kept)
+            self.check(count == 1, f"{message_id} ended {count} times: {self.ends.get(message_id)}")
+        places = {message_id: place for place, message_id in enumerate(self.queue.came)}
+        first = list(dict.fromkeys(self.written))
+        for kind in ("t", "h") if self.retries else ("th",):
+            order = [places[each] for each in first if each[0] in kind]
+            self.check(order == sorted(order), f"not in order: {first}")
+        if not (self.durable or self.resend or self.retries):
+            self.check(first == self.written, "one was written twice")
+        given_up = [each for each, ends in self.ends.items() if "in a row" in str(ends[0])]
+        self.check(self.max_losses > 0 or not given_up, "given up without a limit")
+        self.check(self.queue.aside == [each for each in self.queue.came if each in set(self.queue.aside)], "aside")
+        self.check(sorted(self.queue.aside) == sorted(given_up), "what is given up is set aside")
+        return self.faults
+
+
+class Calm:
+    """No faults from here on."""
+
+    def random(self):
+        return 1.0
+
+
+def play(seed, **options):
+    world = World(seed, **options)
+    rng = random.Random(seed + 1_000_000)
+    schedule = Interleaving(rng, lane.__file__, rng.choice((0.02, 0.1, 0.3)))
+    world.lane._lock = schedule.lock()
+    schedule.run(*[world.act] * rng.choice((2, 2, 3)))
+    world.finish()
+    return world.verdict()
+
+
+@pytest.mark.timeout(seconds(120))
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
+@pytest.mark.parametrize("resend", [False, True], ids=["once", "resend"])
+@pytest.mark.parametrize("retries", [False, True], ids=["plain", "retries"])
+@pytest.mark.parametrize("max_losses", [0, 2])
+def test_a_request_ends_once_in_order_and_none_is_forgotten(durable, resend, retries, max_losses):
+    for seed in range(SEED, SEED + SCHEDULES):
+        options = {"durable": durable, "resend": resend, "retries": retries, "max_losses": max_losses}
+        assert play(seed, **options) == [], f"OCPPJ_LANE_SEED={seed}, {options}"
