@@ -6,9 +6,9 @@
     lane._lock = schedule.lock()
     schedule.run(first, second)
 
-Theory of operation. Each thread has a baton (a lock), and runs while it has it. At each line of the watched file a trace
-function may hand the baton of another thread on and wait for its own. So a schedule is a matter of the seed, and the
-same each time. A thread may be stopped while it holds a lock: those that want it hand on until it is free. Locks of
+Theory of operation. Each thread has a baton (a lock), and runs while it has it. At each line of the watched file a
+trace function may hand the baton of another thread on and wait for its own. So a schedule is a matter of the seed, and
+the same each time. A thread may be stopped while it holds a lock: those that want it hand on until it is free. Locks of
 other modules are safe, for nobody is stopped while holding one: only lines of the watched file are.
 """
 
