@@ -182,12 +182,18 @@ class World:
         turn = self.lane._turn
         self.check_rest()
         self.rng = Calm()
-        self.lane.resume()
+        if turn.paused:
+            self.lane.resume()
+        first = True
         for _ in range(300):
             if self.closed or not len(self.queue):
                 break
             pending = turn.pending
-            if pending is not None:
+            if pending is not None and first:
+                first = False
+                self.clock.advance(30)
+                self.check(turn.pending is not pending, "it does not time out")
+            elif pending is not None:
                 self.answer(pending.message_id)
             else:
                 self.check_rest()
