@@ -154,7 +154,7 @@ class ManualClock:
         while True:
             with self._changed:
                 if not self._timers or self._timers[0][0] > target:
-                    self._elapsed = target
+                    self._elapsed = max(self._elapsed, target)  # another thread may have advanced further
                     self._changed.notify_all()
                     return
                 due, _, timer = heapq.heappop(self._timers)

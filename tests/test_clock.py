@@ -105,3 +105,11 @@ def test_a_real_callback_can_be_canceled_and_joins_itself_at_once():
     known.set()
     handles[0].join(seconds(10))
     assert ran == ["joined"]
+
+
+def test_time_never_goes_back():
+    """Whoever advances further meanwhile, another thread or a callback, has the last word."""
+    clock = ManualClock()
+    clock.call_later(1, lambda: clock.advance(100), "far")
+    clock.advance(10)
+    assert clock.monotonic() == 101
