@@ -240,14 +240,16 @@ class Lane:
         """Tell of requests that could not be written. What the callbacks queue waits meanwhile: `Turn.take`."""
         if not failed:
             return
-        me = threading.get_ident()
+        me = {threading.get_ident()}
         rescue = self._timeouts.add(_STALL, self.send_next)  # should a callback wait for what it queued
-        self._turn.telling.add(me)
+        with self._lock:
+            self._turn.telling |= me
         try:
             for bundle, failure in failed:
                 self._cancel(bundle, failure)
         finally:
-            self._turn.telling.discard(me)
+            with self._lock:
+                self._turn.telling -= me
             rescue.cancel()
 
     def _tell_and_take(self, failed: List[Failure], rounds: int) -> Optional[RequestBundle]:

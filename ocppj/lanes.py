@@ -284,7 +284,10 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
     def delete_client(self, client_id: str) -> None:
         lost = self._lanes.get(client_id) if self.durable else None
         if lost is not None:
-            lost.pause()  # which counts the loss, while the queue can still set a request aside
+            try:
+                lost.pause()  # which counts the loss, while the queue can still set a request aside
+            except Exception:  # from a queue of the program's own
+                get_logger().exception("client %r: a request cannot be set aside", client_id)
         with self._lock:
             lane = self._lanes.pop(client_id, None)
             if lane is not None:

@@ -6,7 +6,7 @@ It decides and does nothing: a `Lane` calls it with its lock held, and acts on t
 from __future__ import annotations
 
 import threading
-from typing import List, Optional, Set, Tuple
+from typing import FrozenSet, List, Optional, Tuple
 
 from .errors import CallFailed, ConnectionLost
 from .queues import RequestBundle, RequestQueue
@@ -62,7 +62,7 @@ class Turn:
         self.held: Optional[RequestBundle] = None  # failed, and waits to be sent again
         self.failures = Streak()  # of a transaction-related request
         self.losses = Streak() if losses is None else losses  # of connections, while its answer was awaited
-        self.telling: Set[int] = set()  # idents of threads that tell of failed writes; each adds and removes its own
+        self.telling: FrozenSet[int] = frozenset()  # idents of threads that tell of failed writes
         self.closed = False
 
     def take(self) -> Optional[RequestBundle]:

@@ -152,7 +152,7 @@ class Uplink(Running):
 
     def _suspend(self, connection: Optional[Connection], reason: object) -> None:
         """Keep requests back until the connection is regained; those of `call` over it end now."""
-        self._dispatcher.pause()
+        self._guarded(self._dispatcher.pause)  # a queue of the program's own may raise, and the rest must be done
         for client_id, message_id in self._calls.over(connection):
             self._fail(client_id, ConnectionLost(f"the connection was lost: {reason}", message_id))
         if self._connection is not None:  # regained meanwhile: whoever regained it may have resumed before the pause

@@ -369,6 +369,22 @@ def test_the_callback_may_delete_the_client_that_is_being_deleted():
     assert side.sent == ["1", "2"]
 
 
+def test_a_queue_that_cannot_set_aside_does_not_keep_the_client(caplog):
+    class Clinging(Durable):
+        def set_aside(self, message_id, reason):
+            raise OSError("disk full")
+
+    side = Fleet(max_losses=1)
+    side.queues.queues["CP"] = Clinging()
+    side.come()
+    side.send("1")
+    side.go()
+    assert "disk full" in caplog.text
+    assert side.canceled == []
+    side.come()
+    assert side.sent == ["1", "1"], "it is not lost"
+
+
 # Arguments
 
 

@@ -204,7 +204,7 @@ class World:
     def check_rest(self):
         """With no thread inside, a request is pending, or there is a reason why not."""
         turn = self.lane._turn
-        self.check((turn.sending, turn.telling) == (False, set()), "a thread that has gone is still sending")
+        self.check((turn.sending, len(turn.telling)) == (False, 0), "a thread that has gone is still sending")
         self.check(self.state.has() == (turn.pending is not None), "the state and the lane differ")
         if turn.pending is not None:
             self.check(turn.paused or turn.deadline is not None, "pending, and without a deadline")

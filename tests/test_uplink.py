@@ -411,6 +411,27 @@ def test_a_dispatcher_without_the_newer_methods_is_enough():
     assert ClientDispatcher.retry_request(object(), "1", OCPPError("GenericError")) is False
 
 
+def test_a_queue_that_cannot_set_aside_does_not_keep_calls_waiting(make, raw_server, clock, caplog):
+    class Clinging(Durable):
+        def set_aside(self, message_id, reason):
+            raise OSError("disk full")
+
+    client, ends = connect(make(queue=Clinging(), max_losses=1), raw_server), Recorder()
+    stored = client.send_request(HEARTBEAT)
+    frame = raw_server.receive()
+    thread = threading.Thread(target=lambda: ends(outcome(client)), daemon=True)
+    thread.start()
+    eventually(lambda: len(client._calls) == 2)
+    lose(raw_server, clock)
+    assert isinstance(ends.wait()[0][0], ConnectionLost)
+    thread.join(seconds(10))
+    assert "disk full" in caplog.text
+    regain(client, raw_server, clock)
+    assert raw_server.receive() == frame
+    raw_server.send([3, frame[1], BEAT_WIRE])
+    assert stored.result(seconds(10)) == BEAT
+
+
 # The first connection, tried until it is made
 
 
