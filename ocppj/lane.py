@@ -18,6 +18,11 @@ A request that failed may be kept instead, as the head of the queue, to be sent 
 * one that the peer failed to process, where `TransactionRetries` say so: after a while. It is *held* meanwhile: what
   is not transaction-related overtakes it, the rest waits behind it.
 
+None of this goes on for ever. The connections that are lost in a row while the same request waits for its answer are
+counted; one that was being written counts if the write succeeds. At the limit (`Streak`) the request is given up, and a
+durable queue sets it aside: what makes a peer crash is not sent to it without end. An answer or a timeout begins the
+count anew.
+
 One thread at a time writes. A request may be answered, canceled or timed out while it still is being written; the
 next is then sent by the thread that is writing, when it is done. So frames reach the wire in the order of the queue,
 and a network that answers within ``send`` does not make calls pile up on the stack. A write does not wait for a peer
@@ -58,6 +63,18 @@ Check = Callable[[RequestBundle], Optional[CallFailed]]
 class Lane:
     """One peer's requests: a queue, and at most one of them pending."""
 
+    __slots__ = (
+        "_canceled",
+        "_check",
+        "_lock",
+        "_queue",
+        "_resend",
+        "_timeout",
+        "_timeouts",
+        "_turn",
+        "_write",
+    )
+
     def __init__(
         self,
         queue: RequestQueue,
@@ -71,7 +88,6 @@ class Lane:
         retries: Optional[TransactionRetries] = None,
         resend: bool = False,
         paused: bool = False,
-        max_losses: int = 0,
         losses: Optional[Streak] = None,
     ) -> None:
         self._timeouts = timeouts
@@ -82,7 +98,7 @@ class Lane:
         self._resend = resend
         self._queue = queue
         self._lock = threading.Lock()  # guards the turn: that is the queue, the state, and what is known of them
-        self._turn = Turn(queue, state, retries, max_losses, losses)
+        self._turn = Turn(queue, state, retries, losses)
         self._turn.paused = paused
 
     def push(self, bundle: RequestBundle) -> None:
@@ -270,9 +286,10 @@ class Lane:
             unfit = self._check(bundle) if self._check is not None else None
             if unfit is None and self._arm(bundle, pauses):
                 self._write(bundle.data)
-                if pauses != self._turn.pauses:
+                losses = self._turn.losses
+                if losses is not None and pauses != self._turn.pauses:
                     with self._lock:
-                        self._turn.losses.add(bundle.message_id)  # of the connection it was written on
+                        losses.add(bundle.message_id)  # of the connection it was written on
             return unfit
         except Exception as error:
             if self._queue.durable:
@@ -312,9 +329,10 @@ class Lane:
         turn = self._turn
         with self._lock:
             bundle = turn.may_fail(message_id, pauses)
-            if bundle is None or turn.retries is None:
+            if bundle is None or turn.retries is None or turn.failures is None:
                 return False
-            turn.losses.clear()  # the link held, or the peer said no
+            if turn.losses is not None:
+                turn.losses.clear()  # the link held for so long
             failures = turn.failures.add(message_id)
             wait = turn.retries.wait(failures)
             if wait is not None:

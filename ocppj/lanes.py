@@ -141,7 +141,7 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
                 retries=self._retries,
                 resend=self._resend,
                 paused=self._paused,
-                max_losses=self._max_losses,
+                losses=Streak(self._max_losses),
             )
             self._running = True
         lane.send_next()  # a queue that outlives the process may hold requests already
@@ -276,8 +276,7 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
                 partial(network.send, client_id),
                 partial(self._canceled, client_id),
                 check=None if self._check is None else partial(self._check, client_id),
-                max_losses=self._max_losses,
-                losses=self._losses.setdefault(client_id, Streak()) if self.durable else None,
+                losses=self._losses.setdefault(client_id, Streak(self._max_losses)) if self.durable else None,
             )
         lane.send_next()  # a queue that outlives the connection may hold requests already
 

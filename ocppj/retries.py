@@ -60,19 +60,27 @@ def loss_limit(max_losses: Optional[int], default: int) -> int:
 
 
 class Streak:
-    """How often in a row the same thing befell the same request. Not thread-safe: the lane's lock guards it."""
+    """How often in a row the same thing befell the same request. Not thread-safe: the lane's lock guards it.
 
-    __slots__ = ("count", "message_id")
+    ``limit`` is how often it may; 0 means always.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("count", "limit", "message_id")
+
+    def __init__(self, limit: int = 0) -> None:
         self.message_id = ""
         self.count = 0
+        self.limit = limit
 
     def add(self, message_id: str) -> int:
         """Count once more for that request, from the start when it was another before; return how often it was."""
         self.count = self.count + 1 if message_id == self.message_id else 1
         self.message_id = message_id
         return self.count
+
+    def is_over(self) -> bool:
+        """Tell whether the limit is reached."""
+        return 0 < self.limit <= self.count
 
     def clear(self) -> None:
         """Begin anew."""

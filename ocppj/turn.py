@@ -29,7 +29,6 @@ class Turn:
         "failures",
         "held",
         "losses",
-        "max_losses",
         "paused",
         "pauses",
         "pending",
@@ -46,13 +45,11 @@ class Turn:
         queue: RequestQueue,
         state: PendingRequestState,
         retries: Optional[TransactionRetries] = None,
-        max_losses: int = 0,
         losses: Optional[Streak] = None,
     ) -> None:
         self.queue = queue
         self.state = state
         self.retries = retries
-        self.max_losses = max_losses  # 0: no limit
         self.pending: Optional[RequestBundle] = None
         self.deadline: Optional[Deadline] = None
         self.sending = False  # a thread is between taking a request and having written it
@@ -60,8 +57,8 @@ class Turn:
         self.pauses = 0  # a deadline armed before the last pause means nothing any more
         self.stalled = False  # nothing is sent for some seconds
         self.held: Optional[RequestBundle] = None  # failed, and waits to be sent again
-        self.failures = Streak()  # of a transaction-related request
-        self.losses = Streak() if losses is None else losses  # of connections, while its answer was awaited
+        self.failures = None if retries is None else Streak()  # of a transaction-related request
+        self.losses = losses  # of connections, while the pending request's answer was awaited; None: not counted
         self.telling: FrozenSet[int] = frozenset()  # idents of threads that tell of failed writes
         self.closed = False
 
@@ -96,7 +93,7 @@ class Turn:
     def end(self, bundle: RequestBundle) -> Optional[Deadline]:
         """Take ``bundle``, which is pending, out of the queue; return the deadline to cancel."""
         deadline = self.unsend(bundle)
-        if self.losses.count:
+        if self.losses is not None:
             self.losses.clear()
         head = self.queue.peek()
         if head is not None and head.message_id == bundle.message_id:
@@ -145,10 +142,10 @@ class Turn:
         Return it and why it is given up, if it is: then it has left the queue, which may have set it aside.
         """
         bundle = self.pending
-        if bundle is None:
+        if bundle is None or self.losses is None:
             return None
         losses = self.losses.add(bundle.message_id)
-        if not 0 < self.max_losses <= losses:
+        if not self.losses.is_over():
             return None
         words = f"{losses} connections in a row were lost while its answer was awaited"
         self.unsend(bundle)

@@ -20,6 +20,7 @@ from ocppj import (
     UsageError,
     v16,
 )
+from ocppj.retries import Streak
 from tests.dispatching import TIMEOUT, ClientSide, Side, bundle
 from tests.helpers import seconds
 from tests.test_lane import Harness
@@ -218,7 +219,7 @@ def test_an_answer_in_the_moment_of_the_last_loss_ends_it_once():
     """Two threads: the answer, and the loss that would be one too many."""
     for _ in range(300):
         harness = Harness()
-        harness.lane._turn.max_losses = 1
+        harness.lane._turn.losses = Streak(1)
         harness.push("1")
         start, completed = threading.Barrier(2), []
 

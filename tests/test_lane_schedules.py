@@ -21,6 +21,7 @@ from ocppj import (
     lane,
 )
 from ocppj.lane import Lane
+from ocppj.retries import Streak
 from ocppj.timeouts import Timeouts
 from tests.dispatching import CheckedState
 from tests.helpers import seconds
@@ -86,7 +87,7 @@ class World:
             self.canceled,
             retries=self.retries,
             resend=resend,
-            max_losses=max_losses,
+            losses=Streak(max_losses),
         )
         self.state.lane = self.lane
 

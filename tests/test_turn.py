@@ -24,7 +24,7 @@ def make(*message_ids, max_losses=0):
     queue = AsideQueue()
     for each in message_ids:
         queue.push(bundle(each))
-    return Turn(queue, PendingRequestState(), max_losses=max_losses)
+    return Turn(queue, PendingRequestState(), losses=Streak(max_losses))
 
 
 def take(turn):
