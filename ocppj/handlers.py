@@ -168,7 +168,8 @@ class Registering(OrdinaryMessages):
         """Call ``f(client_id, message_id, request, error)`` for each request that ends without a valid answer.
 
         ``error`` is a `CallFailed` with a ``code`` and a ``description``. It runs on the thread on which that is found
-        out, and must not block.
+        out, and must not block. It may queue the request again: on a connection that takes nothing it is then told of
+        that one, too, at once for some times, and every five seconds until the end of the connection is noticed.
         """
         self._handlers.canceled = self._adapted(handler, "message_id", "request", "error")
         return handler
