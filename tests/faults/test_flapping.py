@@ -135,7 +135,8 @@ class Crashing:
     """A charge point that is gone when it gets a poison command, and comes back, until it is stopped."""
 
     def __init__(self, url):
-        self.url, self.arrived, self.over = url, [], threading.Event()
+        self.url, self.arrived = url, []
+        self.begin, self.over = threading.Event(), threading.Event()  # begin to act on commands; end
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -143,7 +144,7 @@ class Crashing:
         while not self.over.is_set():
             with RawClient(Sockets(), self.url) as raw:
                 while not self.over.is_set() and not raw.closed.is_set():
-                    if raw.nothing_came():
+                    if raw.nothing_came() or not self.begin.is_set():
                         raw.closed.wait(0.005)
                         continue
                     _, message_id, _, payload = raw.receive()
@@ -164,13 +165,15 @@ def test_a_stored_command_that_crashes_a_charge_point_is_no_reboot_loop(tmp_path
     queues = SQLiteQueueMap(tmp_path / "commands.db")
     server = Server(profiles=v16.PROFILES, queues=queues, max_losses=max_losses, timeout=seconds(60))
     cleanup.append(server.stop)
-    canceled = Recorder()
+    canceled, there = Recorder(), Recorder()
     server.set_canceled_request_handler(canceled)
+    server.set_new_client_handler(there)
     server.listen(host="127.0.0.1")
     point = Crashing(server.url)
     cleanup.append(point.stop)
-    eventually(lambda: "CP_1" in server.client_ids())
+    there.wait()
     poison, behind = [server.send_request("CP_1", data(text)) for text in (POISON, "behind")]
+    point.begin.set()  # both are queued: a server takes no requests to a client that is away
     reboots = max_losses or 20
     assert f"{reboots} connections in a row" in lost(poison)
     assert behind.result(seconds(20)).status == "Accepted"
