@@ -71,8 +71,8 @@ class _Passwords:
     def __init__(self, table: Mapping[str, Password]) -> None:
         for client_id, password in table.items():
             if not isinstance(client_id, str):
-                kind = type(client_id).__name__  # not itself: in a table the wrong way round it is a password
-                raise UsageError(f"passwords go by identities, which are texts, not by {kind}")
+                # Of what type it is, and not what: in a table the wrong way round it is a password.
+                raise UsageError(f"passwords go by identities, which are texts, not by {type(client_id).__name__}")
             try:
                 _as_bytes(password)
             except UsageError as error:

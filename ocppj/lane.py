@@ -177,7 +177,8 @@ class Lane:
             deadline.cancel()
         if given_up is not None:
             bundle, error = given_up
-            get_logger().warning("request %r is given up: %s", bundle.message_id, error)
+            fate = "set aside" if self._queue.durable else "given up"
+            get_logger().error("request %r (%s) is %s: %s", bundle.message_id, bundle.call.action, fate, error)
             self._cancel(bundle, error)
 
     def resume(self) -> None:
@@ -339,11 +340,13 @@ class Lane:
                 deadline = turn.unsend(bundle)
                 turn.held = bundle
         if wait is None:
-            get_logger().error("request %r failed %d times, and is given up: %s", message_id, failures, reason)
+            words = "request %r (%s) failed %d times, and is given up: %s"
+            get_logger().error(words, message_id, bundle.call.action, failures, reason)
             return False
         if deadline is not None:
             deadline.cancel()
-        get_logger().warning("request %r failed, and is sent again in %g seconds: %s", message_id, wait, reason)
+        words = "request %r (%s) failed, and is sent again in %g seconds: %s"
+        get_logger().warning(words, message_id, bundle.call.action, wait, reason)
         self._timeouts.add(wait, partial(self._end_hold, bundle))
         return True
 

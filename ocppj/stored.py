@@ -124,16 +124,14 @@ class StoredQueue(RequestQueue):
     def set_aside(self, message_id: str, reason: str) -> Optional[RequestBundle]:
         """Take the request of that id out, keep it apart in the file, and return it; ``None`` when there is none.
 
-        Logs an ERROR. A disk that fails is logged, as in `pop`.
+        Who does this logs why, for a lock may be held here. A disk that fails is logged, as in `pop`.
         """
         with self._lock:
             taken = self._take(next(iter(self._numbers.get(message_id, ())), None))
         if taken is None:
             return None
-        seq, bundle = taken
-        self._file.set_aside(seq, reason)
-        self.report(0, [(Row(seq, message_id, bundle.version, bundle.data), reason)])
-        return bundle
+        self._file.set_aside(taken[0], reason)
+        return taken[1]
 
     def bundles(self) -> List[RequestBundle]:
         """Return what is in the queue, in order."""

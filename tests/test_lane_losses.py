@@ -59,7 +59,7 @@ def test_on_a_flapping_link_a_request_ends_and_the_next_has_its_turn(resend, cap
     [(message_id, error)] = side.canceled
     assert (message_id, type(error)) == ("1", ConnectionLost)
     assert "5 connections in a row were lost" in str(error)
-    assert "request '1' is given up: 5 connections" in caplog.text
+    assert "request '1' (Heartbeat) is given up: 5 connections" in caplog.text
     assert side.sent == ["1"] * (5 if resend else 1), "lost again, and not sent into the void"
     side.dispatcher.resume()
     assert side.sent[-1] == "2"
