@@ -1,6 +1,7 @@
 """One connection, seen from OCPP: its version, the CALLs of the peer that are not answered yet, its bad frames.
 
-Beside it what outlives a connection: the answers given, and what is still to be told of its end."""
+Beside it what outlives a connection: the answers given, and what is still to be told of its end.
+"""
 
 from __future__ import annotations
 
