@@ -144,7 +144,7 @@ class Uplink(Running):
 
     def _welcome_back(self) -> None:
         if self._started and self._reconnected_handler is not None:
-            self._reconnected_handler()
+            self._guarded(self._reconnected_handler)
 
     def _end_session(self, close: Close) -> None:
         """Take note that the connection has ended and will not be regained: after it a new session may begin."""
