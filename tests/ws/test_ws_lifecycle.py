@@ -319,6 +319,61 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     assert str(attempt.join()) == "stopped while connecting"
 
 
+class Outage(Backoff):
+    """A back-off that is not as it should be."""
+
+    def __init__(self, *waits):
+        super().__init__(0, 0)
+        self._waits = waits
+
+    def waits(self):
+        for wait in self._waits:
+            if wait is None:
+                raise ZeroDivisionError("a fault in the back-off")
+            yield wait
+
+
+@pytest.mark.parametrize("waits", [(5,), (5, None)], ids=["end", "end in an error"])
+def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog):
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    url, port = server.url, port_of(server)
+    client, log = make_client(clock=clock, backoff=Outage(*waits))
+    client.connect(url, "CP_1", OCPP)
+    server.stop()
+    for text, wait in (("again in 5.0 s", 5), ("cannot reconnect; trying anew in 10 s", 10), ("again in 5.0 s", 5)):
+        eventually(lambda text=text: text in caplog.text)
+        assert clock.wait_for_waiters(1)
+        caplog.clear()
+        if wait == 10:
+            make_server(port)
+        clock.advance(wait)
+    log.connected.wait(2)
+
+
+def test_stop_while_the_back_off_fails_and_fails(make, caplog):
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    client, log = make_client(clock=clock, backoff=Outage(None))
+    client.connect(server.url, "CP_1", OCPP)
+    server.stop()
+    for turn in (1, 2, 3):
+        eventually(lambda turn=turn: caplog.text.count("cannot reconnect; trying anew") == turn)
+        assert clock.wait_for_waiters(1)
+        clock.advance(10)
+    client.stop()
+    assert not threads("ocppj-reconnect")
+
+
+def test_waits_that_end_are_told_to_whoever_connects(make):
+    make_client, _ = make
+    client, _ = make_client(backoff=Outage(0))
+    with pytest.raises(UsageError, match="have no end"):
+        client.connect("ws://127.0.0.1:1", "CP_1", OCPP, retry=True)
+
+
 # Retry-After --------------------------------------------------------------------------------------------------------
 
 
