@@ -11,6 +11,7 @@ from ocppj.errors import HandshakeRefused, TransportError, UsageError
 from ocppj.ws import dialling, resolving
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
+from ocppj.ws.lifecycle import Attempt, Session
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
@@ -317,6 +318,48 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     eventually(lambda: client._session is not None and client._session.attempt is None)
     client.stop()
     assert str(attempt.join()) == "stopped while connecting"
+
+
+def test_what_is_cut_before_there_is_something_to_cut_ends_as_soon_as_there_is():
+    attempt, cut = Attempt(), Recorder()
+    attempt.can_be_cut_by(cut)
+    attempt.cut()
+    cut.wait(1)
+    attempt = Attempt()
+    attempt.cut()
+    with pytest.raises(TransportError, match="stopped while connecting"):
+        attempt.can_be_cut_by(cut)
+
+
+def test_a_session_that_is_over_begins_nothing(make):
+    """``stop()`` came between the wait and the attempt."""
+    make_client, _ = make
+    client, _ = make_client()
+    session = Session(client, "ws://127.0.0.1:1", "CP_1", OCPP)
+    session.stop(1000, "", seconds(1))
+    client.open_wire = Recorder()
+    with pytest.raises(TransportError, match="stopped while connecting"):
+        session.connect()
+    assert client.open_wire.calls == []
+
+
+def test_a_connection_that_was_made_while_it_was_stopped_is_given_up(make):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+    open_wire = client.open_wire
+
+    def open_and_stop(session, attempt):
+        opened = open_wire(session, attempt)
+        client.stop()
+        return opened
+
+    client.open_wire = open_and_stop
+    with pytest.raises(TransportError, match="stopped while connecting"):
+        client.connect(server.url, "CP_1", OCPP)
+    assert client.get_channel() is None
+    server_log.disconnected.wait(1)
+    assert log.connected.calls == []
 
 
 class Outage(Backoff):
