@@ -16,6 +16,7 @@ from ocppj import (
     NotRunning,
     Server,
     SharedReaders,
+    TransportError,
     UnknownClient,
     v16,
 )

@@ -362,6 +362,34 @@ def test_a_connection_that_was_made_while_it_was_stopped_is_given_up(make):
     assert log.connected.calls == []
 
 
+def test_the_end_of_a_connection_that_is_not_to_be_regained_may_begin_another(make):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client(reconnect=False)
+    client.connect(server.url, "CP_1", OCPP)
+    again = Recorder()
+    log.on_disconnected = lambda channel, close: again(client.connect(server.url, "CP_1", OCPP))
+    server_log.channel().abort()
+    again.wait(1)
+    log.connected.wait(2)
+    assert client.get_channel() is not None
+
+
+def test_reconnecting_may_be_switched_off_when_the_connection_is_lost(make, caplog):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+    client.connect(server.url, "CP_1", OCPP)
+    log.on_disconnected = lambda channel, close: setattr(client, "reconnect", False)
+    server_log.channel().abort()
+    log.disconnected.wait(1)
+    eventually(lambda: client._session.over)
+    client.reconnect = True
+    client.connect(server.url, "CP_1", OCPP)
+    assert "connecting again" not in caplog.text
+    assert len(log.connected.calls) == 2
+
+
 class Outage(Backoff):
     """A back-off that is not as it should be."""
 
