@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ocppj import ConnectionLost, FIFOQueueMap, QueueFull, Server, Stopped, UnknownClient, UsageError, v16
+from ocppj import ConnectionLost, FIFOQueueMap, QueueFull, Server, Stopped, UnknownClient, UsageError, v16, v201
 from ocppj.ws import registry
 from tests.fixtures import (  # noqa: F401
     BEAT,
@@ -17,6 +17,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.peers import RawClient
 from tests.test_retries import Durable
 
 
@@ -246,3 +247,42 @@ def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_on
     eventually(lambda: len(server._connections) == 1 and not server._leaving)
     assert server.client_ids() == ["CP_1"], "the late end of the first changes nothing"
     assert len(canceled.calls) == (0 if durable else 2)
+
+
+def test_who_is_back_is_told_of_after_his_leaving_though_a_handler_is_busy(make_server, raw_client, caplog):
+    server, told = make_server(), Recorder()
+    entered, go, seen = threading.Event(), threading.Event(), Recorder()
+
+    @server.on(v16.HeartbeatRequest)
+    def heartbeat(client_id, request):
+        entered.set()
+        assert go.wait(seconds(10))
+        return BEAT
+
+    server.set_new_client_handler(lambda client_id: told("new"))
+    server.set_disconnected_client_handler(lambda client_id: told("gone"))
+    server.add_observer(lambda frame: seen(frame.text) if "ClearCache" in frame.text else None)
+    first = join(server, raw_client)
+    first.send([2, "1", "Heartbeat", {}])
+    assert entered.wait(seconds(10))
+    leave(server, first)
+    second = join(server, raw_client)
+    second.send([2, "2", "ClearCache", {}])
+    seen.wait(1)
+    assert told.calls == [("new",)]
+    assert second.nothing_came(), "requests are handled after the new-client handler"
+    go.set()
+    assert told.wait(3) == [("new",), ("gone",), ("new",)]
+    assert second.receive()[:2] == [4, "2"]
+    assert "does not end" not in caplog.text, "it was waited for no longer than needed"
+    eventually(lambda: not server._leaving)
+
+
+def test_an_identity_that_the_version_does_not_allow_is_closed_and_never_told_of(transport, make_server, cleanup):
+    server, told = make_server(profiles=v201.PROFILES), Recorder()
+    server.set_new_client_handler(told)
+    raw = RawClient(transport, server.url, "CP:1", ["ocpp2.0.1"])
+    cleanup.append(raw.stop)
+    close = raw.wait_closed()
+    assert (close.code, close.reason, close.by_peer) == (1008, "the identity is not allowed", True)
+    assert (server.client_ids(), told.calls) == ([], [])
