@@ -138,19 +138,12 @@ def soak(seconds: float, clients: int, cuts_per_minute: float, seed: Optional[in
             breaker.join()
             fleet.check_idle()
             reporter.look()
-            wait_for_handlers(ledger)
+            ledger.settled()
             print(f"{ledger.begun} requests: {dict(ledger.kinds)}; faults: {dict(fleet.proxy.counts)}")
         del fleet, breaker, report
         wrong = wrong + ledger.violations()
     grown = growth(reporter.memory)
     return wrong + ([grown] if grown else [])
-
-
-def wait_for_handlers(ledger: Ledger) -> None:
-    """Give response handlers, which run on dispatcher threads, the time to be told of the last answers."""
-    deadline, pause = time.monotonic() + 10, threading.Event()
-    while ledger.violations() and time.monotonic() < deadline:
-        pause.wait(0.1)
 
 
 def left_behind(files: int) -> List[str]:

@@ -6,6 +6,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar, Union, o
 
 from .calls import CallFuture
 from .clock import Clock, SystemClock
+from .connection import Notices
 from .dispatcher import ClientDispatcher
 from .errors import ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .handlers import check_callable
@@ -138,6 +139,7 @@ class Client(Uplink):
         self._begin()
         self._end = None
         self._first = True
+        self._notices = Notices()
         try:
             self._dispatcher.open()
             if retry:
@@ -277,7 +279,7 @@ class Client(Uplink):
         return handler
 
     def set_reconnected_handler(self, handler: F) -> F:
-        """Call ``f()`` when a lost connection is regained."""
+        """Call ``f()`` when a lost connection is regained, after the disconnected handler has returned."""
         check_callable(handler, [])
         self._reconnected_handler = handler
         return handler

@@ -1,16 +1,20 @@
-"""One connection, seen from OCPP: its version, the CALLs of the peer that are not answered yet, its bad frames."""
+"""One connection, seen from OCPP: its version, the CALLs of the peer that are not answered yet, its bad frames.
+
+Beside it what outlives a connection: the answers given, and what is still to be told of its end.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from typing import Dict, Optional, Tuple
+from collections import OrderedDict, deque
+from functools import partial
+from typing import Callable, Deque, Dict, Optional, Set, Tuple
 
 from .dialect import Dialect
 from .messages import Call
 from .ws.base import Channel
 
-__all__ = ["AnswerMemory", "Connection"]
+__all__ = ["AnswerMemory", "Connection", "Notices"]
 
 
 class Connection:
@@ -92,3 +96,41 @@ class AnswerMemory:
             return None
         with self._lock:
             return self._answers.get((client_id, message_id))
+
+
+class Notices:
+    """What a program is told of a client's connections: one thing at a time, in the order in which it happened.
+
+    The threads that tell it are those that run the handlers of the connection concerned, each when it is free. When an
+    older notice is still to be told, because the thread for it is busy, that thread tells the newer one too, after it:
+    nobody waits. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._line: Deque[Callable[[], object]] = deque()
+        self._free: Set[Callable[[], object]] = set()  # those of the line that may be told
+        self._telling = False  # a thread is in `_tell`
+
+    def add(self, tell: Callable[[], object]) -> Callable[[], None]:
+        """Put ``tell``, which must not raise, in line; return what is to be called once it may be told."""
+        notice = partial(tell)  # which is like no other
+        with self._lock:
+            self._line.append(notice)
+        return partial(self._tell, notice)
+
+    def _tell(self, notice: Callable[[], object]) -> None:
+        """Let ``notice`` be told, and tell what may be, unless another thread does that already."""
+        with self._lock:
+            self._free.add(notice)
+            if self._telling:
+                return
+            self._telling = True
+        while True:
+            with self._lock:
+                if not self._line or self._line[0] not in self._free:
+                    self._telling = False
+                    return
+                following = self._line.popleft()
+                self._free.discard(following)
+            following()

@@ -72,9 +72,12 @@ class Downlinks(Running):
         with self._lock:
             if not self._started:
                 return
+            before = self._by_id.get(channel.id)
             self._connections[channel] = connection
             self._by_id[channel.id] = connection
             leaving = self._leaving.get(channel.id)
+        if before is not None:  # its reader is held up, and will say late that it has ended
+            self._end_requests(before, "replaced by a newer one")
         try:
             self._dispatcher.create_client(channel.id)
         except NotRunning:  # stop() came in between, and will close the channel
@@ -107,17 +110,20 @@ class Downlinks(Running):
             return
         self.log.info("%s: connection %s", channel.id, close)
         if current:  # not replaced by a newer connection of the same identity, whose requests these would be
-            if self._dispatcher.durable:  # else `delete_client` does that
-                for _, message_id in self._calls.over(connection):
-                    self._fail(channel.id, ConnectionLost(f"the connection was {close}", message_id))
-            self._dispatcher.delete_client(channel.id)
-            for open_call in self._calls.take_over(connection):
-                message_id = open_call.message_id
-                open_call.fail(ConnectionLost(f"the connection was {close}", message_id))
+            self._end_requests(connection, close)
         if self._disconnected_client_handler is None and self._new_client_handler is None:
             self._take_leave(connection)  # which calls nobody: not worth a thread
         else:
             self._submit(connection, self._take_leave, connection)
+
+    def _end_requests(self, connection: Connection, how: object) -> None:
+        """End the requests of a connection that has ended; those that a durable queue keeps go on later."""
+        if self._dispatcher.durable:  # else `delete_client` does that
+            for _, message_id in self._calls.over(connection):
+                self._fail(connection.client_id, ConnectionLost(f"the connection was {how}", message_id))
+        self._dispatcher.delete_client(connection.client_id)
+        for open_call in self._calls.take_over(connection):
+            open_call.fail(ConnectionLost(f"the connection was {how}", open_call.message_id))
 
     def _take_leave(self, connection: Connection) -> None:
         try:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, ContextManager, Iterable, Iterator, Optional, Sequence, Set
 
-from .connection import Connection
+from .connection import Connection, Notices
 from .dialect import Dialect
 from .dispatcher import ClientDispatcher
 from .endpoint import Pending
@@ -59,6 +59,7 @@ class Uplink(Running):
         self._connection: Optional[Connection] = None
         self._first = True  # the first connection of the session is still to be made
         self._end: Optional[Close] = None
+        self._notices = Notices()  # of the session
         self._connectors: Set[int] = set()  # idents of threads inside connect()
         self._settled = threading.Condition(self._lock)  # one has left it
         self._disconnected_handler: Optional[Callable[[Close], None]] = None
@@ -116,7 +117,7 @@ class Uplink(Running):
             if not self._started:  # stop() came between the look above and the start
                 self._dispatcher.stop()
         if not first and self._reconnected_handler is not None:
-            self._submit(connection, self._reconnected_handler)
+            self._announce(connection, self._welcome_back)
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         with self._lock:
@@ -130,7 +131,20 @@ class Uplink(Running):
         else:
             self._suspend(connection, close)
         if connection is not None and self._disconnected_handler is not None:
-            self._submit(connection, self._disconnected_handler, close)
+            self._announce(connection, self._disconnected_handler, close)
+
+    def _announce(self, connection: Connection, handler: Callable[..., object], *arguments: Any) -> None:
+        """Have ``handler`` called, on the thread of ``connection``, after those announced before."""
+        tell = self._notices.add(partial(self._guarded, handler, *arguments))
+        try:
+            self._submit(connection, tell)
+        except BaseException:  # no thread: it is this one that tells, for what is announced later comes after it
+            tell()
+            raise
+
+    def _welcome_back(self) -> None:
+        if self._started and self._reconnected_handler is not None:
+            self._guarded(self._reconnected_handler)
 
     def _end_session(self, close: Close) -> None:
         """Take note that the connection has ended and will not be regained: after it a new session may begin."""

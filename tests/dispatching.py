@@ -119,7 +119,7 @@ class ClientSide(Side):
         self.dispatcher.send_request(bundle(message_id))
 
     def complete(self, message_id):
-        self.dispatcher.complete_request(message_id)
+        return self.dispatcher.complete_request(message_id)
 
     def cancel(self, message_id):
         return self.dispatcher.cancel_request(message_id, CallCanceled("unwanted", message_id))
@@ -151,7 +151,7 @@ class ServerSide(Side):
         self.dispatcher.send_request("CP", bundle(message_id))
 
     def complete(self, message_id):
-        self.dispatcher.complete_request("CP", message_id)
+        return self.dispatcher.complete_request("CP", message_id)
 
     def cancel(self, message_id):
         return self.dispatcher.cancel_request("CP", message_id, CallCanceled("unwanted", message_id))

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from ocppj import Call
-from ocppj.connection import AnswerMemory, Connection
+from ocppj.connection import AnswerMemory, Connection, Notices
 from ocppj.dialect import V16
 
 
@@ -79,3 +79,29 @@ def test_no_memory():
     assert memory.get("A", "1") is None
     with pytest.raises(ValueError, match="negative"):
         AnswerMemory(-1)
+
+
+def test_notices_are_told_in_the_order_in_which_they_were_added():
+    notices, told = Notices(), []
+    first, second, third = (notices.add(lambda n=n: told.append(n)) for n in range(3))
+    second()
+    third()
+    assert told == []
+    first()
+    assert told == [0, 1, 2]
+    third()
+    assert told == [0, 1, 2], "once"
+
+
+def test_a_notice_that_may_be_told_while_another_is_told_comes_after_it():
+    notices, told = Notices(), []
+
+    def tell():
+        second()
+        told.append(1)
+
+    first, second = notices.add(tell), notices.add(lambda: told.append(2))
+    first()
+    assert told == [1, 2]
+    notices.add(lambda: told.append(3))()
+    assert told == [1, 2, 3], "the line is open again"

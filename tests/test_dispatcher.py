@@ -87,6 +87,18 @@ def test_one_is_pending_and_the_next_goes_when_it_is_completed(side):
     assert side.canceled == []
 
 
+def test_who_completes_is_told_whether_it_was_pending(side):
+    """Else handlers would be told of the answer to a request that was given up."""
+    side.send("1")
+    side.send("2")
+    assert side.complete("2") is False, "it waits in the queue"
+    assert side.complete("3") is False
+    assert side.sent == ["1"]
+    assert side.complete("1") is True
+    assert side.complete("1") is False
+    assert side.sent == ["1", "2"]
+
+
 def test_a_completed_request_does_not_time_out_later(side):
     side.send("1")
     side.complete("1")

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from ocppj import ConnectionLost, FIFOQueueMap, QueueFull, Server, Stopped, UnknownClient, UsageError, v16
+from ocppj import ConnectionLost, FIFOQueueMap, QueueFull, Server, Stopped, UnknownClient, UsageError, v16, v201
+from ocppj.ws import registry
 from tests.fixtures import (  # noqa: F401
     BEAT,
     RESET,
@@ -16,6 +17,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.peers import RawClient
 from tests.test_retries import Durable
 
 
@@ -202,3 +204,85 @@ def test_a_transport_that_counts_nothing_is_enough(make_server, raw_client, tran
         server.stats()
     with pytest.raises(UsageError, match="set_basic_auth_handler"):
         server.set_basic_auth_handler(lambda client_id, password: True)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_one(
+    make_server, raw_client, monkeypatch, queues, durable
+):
+    """An observer does not return, and the transport goes on without it: its requests end, and hold up no others."""
+    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
+    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
+    server = make_server(**({"queues": queues} if durable else {}))
+    canceled, entered, go = Recorder(), threading.Event(), threading.Event()
+    server.set_canceled_request_handler(lambda client_id, message_id, request, error: canceled(message_id))
+    first = join(server, raw_client)
+    futures = [server.send_request("CP_1", RESET) for _ in range(2)]
+    assert first.receive()[1] == futures[0].message_id
+
+    def observe(frame):
+        if frame.direction == "in" and not entered.is_set():
+            entered.set()
+            assert go.wait(seconds(10))
+
+    server.add_observer(observe)
+    first.send([2, "1", "Heartbeat", {}])
+    assert entered.wait(seconds(10))
+    try:
+        second = raw_client(server.url)
+        if durable:  # they are sent again, to who is there now
+            for future in futures:
+                second.send([3, second.receive()[1], {"status": "Accepted"}])
+                assert future.result(seconds(5)) == RESET_DONE
+            assert canceled.calls == []
+        else:
+            for future in futures:
+                assert isinstance(future.exception(seconds(5)), ConnectionLost)
+            assert canceled.wait(2) == [(future.message_id,) for future in futures]
+            future = server.send_request("CP_1", RESET)
+            second.send([3, second.receive()[1], {"status": "Accepted"}])
+            assert future.result(seconds(5)) == RESET_DONE
+    finally:
+        go.set()
+    eventually(lambda: len(server._connections) == 1 and not server._leaving)
+    assert server.client_ids() == ["CP_1"], "the late end of the first changes nothing"
+    assert len(canceled.calls) == (0 if durable else 2)
+
+
+def test_who_is_back_is_told_of_after_his_leaving_though_a_handler_is_busy(make_server, raw_client, caplog):
+    server, told = make_server(), Recorder()
+    entered, go, seen = threading.Event(), threading.Event(), Recorder()
+
+    @server.on(v16.HeartbeatRequest)
+    def heartbeat(client_id, request):
+        entered.set()
+        assert go.wait(seconds(10))
+        return BEAT
+
+    server.set_new_client_handler(lambda client_id: told("new"))
+    server.set_disconnected_client_handler(lambda client_id: told("gone"))
+    server.add_observer(lambda frame: seen(frame.text) if "ClearCache" in frame.text else None)
+    first = join(server, raw_client)
+    first.send([2, "1", "Heartbeat", {}])
+    assert entered.wait(seconds(10))
+    leave(server, first)
+    second = join(server, raw_client)
+    second.send([2, "2", "ClearCache", {}])
+    seen.wait(1)
+    assert told.calls == [("new",)]
+    assert second.nothing_came(), "requests are handled after the new-client handler"
+    go.set()
+    assert told.wait(3) == [("new",), ("gone",), ("new",)]
+    assert second.receive()[:2] == [4, "2"]
+    assert "does not end" not in caplog.text, "it was waited for no longer than needed"
+    eventually(lambda: not server._leaving)
+
+
+def test_an_identity_that_the_version_does_not_allow_is_closed_and_never_told_of(transport, make_server, cleanup):
+    server, told = make_server(profiles=v201.PROFILES), Recorder()
+    server.set_new_client_handler(told)
+    raw = RawClient(transport, server.url, "CP:1", ["ocpp2.0.1"])
+    cleanup.append(raw.stop)
+    close = raw.wait_closed()
+    assert (close.code, close.reason, close.by_peer) == (1008, "the identity is not allowed", True)
+    assert (server.client_ids(), told.calls) == ([], [])

@@ -116,6 +116,24 @@ def test_close_releases_the_file_and_leaves_one(queue, path):
     assert ids(queue) == ["1"]
 
 
+def test_nothing_stays_in_memory_of_what_has_gone(queue):
+    for number in range(5):
+        queue.push(bundle(str(number)))
+    queue.push(bundle("3"))  # an id twice
+    queue.pop()
+    queue.remove("2")
+    assert list(queue._numbers) == ["1", "3", "4"]
+    while queue.pop() is not None:
+        pass
+    assert (dict(queue._numbers), dict(queue._bundles)) == ({}, {})
+
+
+def test_a_closed_queue_shows_nothing(queue):
+    queue.push(bundle("1"))
+    queue.close()
+    assert (len(queue), queue.peek(), ids(queue)) == (0, None, [])
+
+
 def test_a_queue_takes_nothing_before_init(path):
     queue = SQLiteQueue(path)
     with pytest.raises(NotRunning, match=r"queue\.db"):

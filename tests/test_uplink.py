@@ -565,3 +565,53 @@ def test_a_request_that_has_ended_otherwise_is_not_taken_for_a_stored_one(make, 
     client = connect(make(), raw_server)
     client._on_canceled("CP_1", "1", HEARTBEAT, ConnectionLost("the cable is cut", "1"))
     assert "stored" not in caplog.text
+
+
+def test_the_end_of_a_connection_is_told_before_its_return_however_long_a_handler_takes(make, raw_server, clock):
+    """Two losses while a handler of the first connection is busy: told in order, and nobody waits for it."""
+    client, told, entered, go = make(), Recorder(), threading.Event(), threading.Event()
+
+    @client.on(v16.ResetRequest)
+    def reset(request):
+        entered.set()
+        assert go.wait(seconds(10))
+        return v16.ResetResponse(status="Accepted")
+
+    client.set_disconnected_handler(lambda close: told("lost"))
+    client.set_reconnected_handler(lambda: told("back"))
+    connect(client, raw_server)
+    raw_server.send([2, "1", "Reset", {"type": "Soft"}])
+    assert entered.wait(seconds(10))
+    for _ in range(2):
+        lose(raw_server, clock)
+        clock.advance(10)
+        raw_server.wait_connected()
+        eventually(client.is_connected)
+    assert raw_server.ask([2, "2", "ClearCache", {}])[:2] == [4, "2"], "the new connection is not held up"
+    assert told.calls == []
+    go.set()
+    assert told.wait(4) == [("lost",), ("back",), ("lost",), ("back",)]
+
+
+def test_a_return_is_not_told_after_stop(make, raw_server, clock):
+    client, told, entered, go = make(), Recorder(), threading.Event(), threading.Event()
+
+    def lost(close):
+        told("lost")
+        entered.set()
+        assert go.wait(seconds(10))
+
+    client.set_disconnected_handler(lost)
+    client.set_reconnected_handler(lambda: told("back"))
+    connect(client, raw_server)
+    lose(raw_server, clock)
+    assert entered.wait(seconds(10))
+    clock.advance(10)
+    raw_server.wait_connected()
+    assert raw_server.ask([2, "2", "ClearCache", {}])[:2] == [4, "2"], "what is told of the return is in line"
+    client._started = False  # as stop() does first; the rest of it would wait for the handler
+    go.set()
+    eventually(lambda: not client._notices._line)
+    client._started = True
+    client.stop()
+    assert told.wait(2)[:2] == [("lost",), ("lost",)]

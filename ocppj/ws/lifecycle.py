@@ -37,6 +37,7 @@ __all__ = ["Attempt", "ClientCore", "Session"]
 _HANDLER_GRACE = 10.0  # seconds that the disconnected handler of the session before has
 _LONGEST_RETRY_AFTER = 3600.0  # seconds of a server's Retry-After that are respected
 _NO_THREAD = 1.0  # seconds until the reconnect thread is tried to be started again
+_REPAIR = 10.0  # seconds until it tries anew when an attempt, or the back-off, failed as it never should
 _STOPPED = "stopped while connecting"
 
 
@@ -139,6 +140,7 @@ class Session:
                 problem = error
                 if not self.over:
                     self.core.attempt_failed(self.client_id, error)
+        raise UsageError("the waits of a back-off have no end")
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""
@@ -176,15 +178,18 @@ class Session:
             self.core.clock.wait(self.stopping, _NO_THREAD)
 
     def _regain(self, close: Close) -> None:
-        """Try until connected or stopped: the reconnect thread."""
-        try:
-            self.keep_trying(TransportError(f"the connection was {close}"))
-        except TransportError as stopped:
-            get_logger().info("%s: %s", self.client_id, stopped)
-        except BaseException:
-            get_logger().exception("%s: the connection is not regained", self.client_id)
-            with self.lock:
-                self.over = True
+        """Try until connected or stopped: the reconnect thread. Whatever is wrong, nobody else would try."""
+        while True:
+            try:
+                self.keep_trying(TransportError(f"the connection was {close}"))
+                return
+            except TransportError as stopped:
+                get_logger().info("%s: %s", self.client_id, stopped)
+                return
+            except BaseException:
+                get_logger().exception("%s: cannot reconnect; trying anew in %g s", self.client_id, _REPAIR)
+            if self.core.clock.wait(self.stopping, _REPAIR):
+                return
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
         """See `base.Client.stop`."""

@@ -10,25 +10,28 @@ import time
 
 import pytest
 
-from ocppj import Client, ConnectionLost, Server, v16
+from ocppj import Client, ConnectionLost, OCPPError, Server, SharedReaders, UnknownClient, v16
 from ocppj.ws.client import WebSocketClient
 from ocppj.ws.server import WebSocketServer
 from tests.fixtures import BEAT, HEARTBEAT, RESET
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import NO_WAIT
+from tests.ws.support import NO_WAIT, client_context, server_context
 
 PING_INTERVAL = 0.3
 PONG_TIMEOUT = 0.4
-SLACK = 6.0  # seconds that a busy machine may need beside these
+PAUSE = threading.Event()  # never set: its `wait` passes the time
+SLACK = 4.0  # seconds that a busy machine may need beside these
+BIG = v16.DataTransferRequest(vendor_id="V", data="x" * 200_000)  # more of it than a network takes that is not read
 
 
 class Relay:
     """Forwards TCP connections, until `freeze`; those that come later are forwarded again."""
 
-    def __init__(self, port):
-        self._target = port
+    def __init__(self, url):
+        scheme, _, address = url.partition("://")
+        self._target = int(address.rpartition(":")[2])
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._lock = threading.Lock()
@@ -86,15 +89,20 @@ class Relay:
 class Site:
     """A server and a client with a relay between them; only one side pings, so that it alone can find out."""
 
-    def __init__(self, pinging, pong_timeout=PONG_TIMEOUT):
+    def __init__(self, kind, pinging, pong_timeout=PONG_TIMEOUT):
+        secure, readers = kind
         pings = {"ping_interval": seconds(PING_INTERVAL), "pong_timeout": seconds(pong_timeout)}
         none = {"ping_interval": None}
-        self.ws_server = WebSocketServer(**(pings if pinging == "server" else none))
+        self.readers = SharedReaders() if readers == "shared" else None
+        server, client = dict(pings if pinging == "server" else none), dict(pings if pinging == "client" else none)
+        if secure:
+            server["ssl_context"], client["ssl_context"] = server_context(), client_context()
+        self.ws_server = WebSocketServer(readers=readers, **server)
         self.server = Server(profiles=v16.PROFILES, ws_server=self.ws_server, timeout=seconds(60))
         self.server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
         self.server.listen(host="127.0.0.1")
-        self.relay = Relay(self.ws_server.port)
-        self.ws_client = WebSocketClient(backoff=NO_WAIT, **(pings if pinging == "client" else none))
+        self.relay = Relay(self.ws_server.url)
+        self.ws_client = WebSocketClient(backoff=NO_WAIT, readers=self.readers or readers, **client)
         self.client = Client("CP_1", profiles=v16.PROFILES, ws_client=self.ws_client, timeout=seconds(60), resend=True)
         self.client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
         self.server_lost, self.client_lost, self.regained = Recorder(), Recorder(), Recorder()
@@ -113,14 +121,19 @@ class Site:
         self.client.stop()
         self.server.stop()
         self.relay.close()
+        if self.readers is not None:
+            self.readers.stop(seconds(5))
 
 
-@pytest.fixture
-def make_site():
+@pytest.fixture(
+    params=[(False, "per-connection"), (False, "shared"), (True, "per-connection"), (True, "shared")],
+    ids=["own", "shared", "tls-own", "tls-shared"],
+)
+def make_site(request):
     made = []
 
     def make(*arguments):
-        made.append(Site(*arguments))
+        made.append(Site(request.param, *arguments))
         return made[-1]
 
     yield make
@@ -189,6 +202,27 @@ def test_a_server_finds_out_and_its_requests_end(make_site):
         assert isinstance(future.exception(seconds(10)), ConnectionLost)
     eventually(lambda: site.server.client_ids() == [])
     assert site.client_lost.calls == []  # which does not ping, and cannot know
+
+
+@pytest.mark.parametrize("pinging", ["client", "server"])
+def test_it_is_found_out_in_time_while_there_is_much_to_write(make_site, pinging):
+    """The pings wait behind what the network does not take; ``write_timeout`` is far longer than they are."""
+    site = make_site(pinging)
+    lost = site.client_lost if pinging == "client" else site.server_lost
+    calls = [lambda: site.client.call(BIG), lambda: site.server.call("CP_1", BIG)]
+    call = calls[pinging == "server"]
+    begun = site.freeze()
+    results = []
+    while not lost.calls:
+        assert in_time(begun)
+        results.append(calling(call))
+        PAUSE.wait(0.02)
+    assert in_time(begun)
+    close = lost.wait(1)[0][0]
+    assert "silent" in str(close.error)
+    ends = [result() for result in results]
+    assert {type(end) for end in ends} <= {ConnectionLost, UnknownClient, OCPPError}, ends
+    assert isinstance(ends[0], ConnectionLost)
 
 
 def test_pings_that_are_answered_keep_a_quiet_connection(make_site):

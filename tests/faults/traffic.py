@@ -135,6 +135,12 @@ class Ledger:
             now = [line for number in range(first, self.begun - older_than) for line in self._judge(number)]
             return self._found + now
 
+    def settled(self) -> List[str]:
+        """Return the violations when handlers, who are told after a future has ended, had time to be told."""
+        with suppress(AssertionError):
+            eventually(lambda: not self.violations())
+        return self.violations()
+
     def _judge(self, number: int) -> Iterator[str]:
         """Yield what is wrong with one request. Lock held."""
         slot = number % self._capacity
@@ -151,6 +157,7 @@ class Ledger:
             "more than one answer was read": row["answered"] > 1 and not self.resend,
             "handlers were told of more than one end": told > 1,
             "it was answered, and no handler was told": how == "answered" and row["response"] != 1,
+            "it was written, and no handler was told how it ended": row["sent"] > 0 and told == 0 and how != "Stopped",
             "a handler was told of an answer, the future of none": how not in (None, "answered") and row["response"],
         }
         for fault, here in faults.items():
@@ -325,6 +332,7 @@ class Fleet:
             "states": server._state._clients,
             "places": run.places,
             "promises": run.promises,
+            "addresses": run.sources,
             "handshakes": run.handshakes,
             "seats of their own": run.readers._own._seats,
             "shared seats": run.readers._shared._seats,

@@ -40,6 +40,19 @@ def test_the_answer_is_sent_and_the_end_awaited(selector):
     assert (len(farewells), ours.fileno(), len(selector.get_map())) == (0, -1, 0)
 
 
+def test_nothing_waits_for_a_peer(selector):
+    """The accept thread does this: who waits here keeps all others out."""
+    farewells = Farewells(selector)
+    ours, theirs = pair_of_sockets()
+    ours.settimeout(seconds(5))  # so that a wait would end, and be seen
+    farewells.add(ours, ANSWER, now=10.0)
+    assert not ours.getblocking()
+    farewells.read(ours)  # nothing has come
+    assert ours in farewells
+    farewells.close()
+    theirs.close()
+
+
 def test_nobody_lingers_longer_than_a_second(selector):
     farewells = Farewells(selector)
     assert farewells.deadline() is None

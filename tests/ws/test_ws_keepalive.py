@@ -1,6 +1,6 @@
 import pytest
 
-from ocppj.ws.keepalive import KeepAlive, Verdict
+from ocppj.ws.keepalive import KeepAlive, PeerSilent, Verdict
 
 
 def test_no_pings():
@@ -99,3 +99,33 @@ def test_what_is_heard_after_a_ping_puts_the_end_off():
     assert keepalive.due == 105
     keepalive.heard(101)
     assert keepalive.due == 200
+
+
+def test_another_interval_does_not_forget_the_silence():
+    keepalive = KeepAlive(10, 15, 0)
+    assert keepalive.judge(10) is Verdict.PING
+    keepalive.interval = 5
+    assert keepalive.due == 15
+    assert keepalive.judge(15) is Verdict.PING
+    assert keepalive.judge(25) is Verdict.DEAD
+
+
+def test_an_interval_that_is_set_says_when_to_look():
+    keepalive = KeepAlive(None, 5, 0)
+    keepalive.interval = 10
+    assert keepalive.due == 10
+    keepalive.interval = None
+    assert keepalive.due is None
+
+
+def test_a_ping_of_somebody_else_puts_the_next_off():
+    keepalive = KeepAlive(10, 5, 0)
+    keepalive.pinged(7)
+    assert keepalive.due == 17
+    assert keepalive.judge(16) is Verdict.NOTHING
+    assert keepalive.judge(17) is Verdict.PING
+
+
+def test_who_is_given_up_is_told_why():
+    error = PeerSilent("no life", "ping_timeout")
+    assert (str(error), error.limit) == ("no life", "ping_timeout")

@@ -11,6 +11,7 @@ from ocppj.errors import HandshakeRefused, TransportError, UsageError
 from ocppj.ws import dialling, resolving
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
+from ocppj.ws.lifecycle import Attempt, Session
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
@@ -317,6 +318,131 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     eventually(lambda: client._session is not None and client._session.attempt is None)
     client.stop()
     assert str(attempt.join()) == "stopped while connecting"
+
+
+def test_what_is_cut_before_there_is_something_to_cut_ends_as_soon_as_there_is():
+    attempt, cut = Attempt(), Recorder()
+    attempt.can_be_cut_by(cut)
+    attempt.cut()
+    cut.wait(1)
+    attempt = Attempt()
+    attempt.cut()
+    with pytest.raises(TransportError, match="stopped while connecting"):
+        attempt.can_be_cut_by(cut)
+
+
+def test_a_session_that_is_over_begins_nothing(make):
+    """``stop()`` came between the wait and the attempt."""
+    make_client, _ = make
+    client, _ = make_client()
+    session = Session(client, "ws://127.0.0.1:1", "CP_1", OCPP)
+    session.stop(1000, "", seconds(1))
+    client.open_wire = Recorder()
+    with pytest.raises(TransportError, match="stopped while connecting"):
+        session.connect()
+    assert client.open_wire.calls == []
+
+
+def test_a_connection_that_was_made_while_it_was_stopped_is_given_up(make):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+    open_wire = client.open_wire
+
+    def open_and_stop(session, attempt):
+        opened = open_wire(session, attempt)
+        client.stop()
+        return opened
+
+    client.open_wire = open_and_stop
+    with pytest.raises(TransportError, match="stopped while connecting"):
+        client.connect(server.url, "CP_1", OCPP)
+    assert client.get_channel() is None
+    server_log.disconnected.wait(1)
+    assert log.connected.calls == []
+
+
+def test_the_end_of_a_connection_that_is_not_to_be_regained_may_begin_another(make):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client(reconnect=False)
+    client.connect(server.url, "CP_1", OCPP)
+    again = Recorder()
+    log.on_disconnected = lambda channel, close: again(client.connect(server.url, "CP_1", OCPP))
+    server_log.channel().abort()
+    again.wait(1)
+    log.connected.wait(2)
+    assert client.get_channel() is not None
+
+
+def test_reconnecting_may_be_switched_off_when_the_connection_is_lost(make, caplog):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+    client.connect(server.url, "CP_1", OCPP)
+    log.on_disconnected = lambda channel, close: setattr(client, "reconnect", False)
+    server_log.channel().abort()
+    log.disconnected.wait(1)
+    eventually(lambda: client._session.over)
+    client.reconnect = True
+    client.connect(server.url, "CP_1", OCPP)
+    assert "connecting again" not in caplog.text
+    assert len(log.connected.calls) == 2
+
+
+class Outage(Backoff):
+    """A back-off that is not as it should be."""
+
+    def __init__(self, *waits):
+        super().__init__(0, 0)
+        self._waits = waits
+
+    def waits(self):
+        for wait in self._waits:
+            if wait is None:
+                raise ZeroDivisionError("a fault in the back-off")
+            yield wait
+
+
+@pytest.mark.parametrize("waits", [(5,), (5, None)], ids=["end", "end in an error"])
+def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog):
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    url, port = server.url, port_of(server)
+    client, log = make_client(clock=clock, backoff=Outage(*waits))
+    client.connect(url, "CP_1", OCPP)
+    server.stop()
+    for text, wait in (("again in 5.0 s", 5), ("cannot reconnect; trying anew in 10 s", 10), ("again in 5.0 s", 5)):
+        eventually(lambda text=text: text in caplog.text)
+        assert clock.wait_for_waiters(1)
+        caplog.clear()
+        if wait == 10:
+            make_server(port)
+        clock.advance(wait)
+    log.connected.wait(2)
+
+
+def test_stop_while_the_back_off_fails_and_fails(make, caplog):
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    client, log = make_client(clock=clock, backoff=Outage(None))
+    client.connect(server.url, "CP_1", OCPP)
+    server.stop()
+    for turn in (1, 2, 3):
+        eventually(lambda turn=turn: caplog.text.count("cannot reconnect; trying anew") == turn)
+        assert clock.wait_for_waiters(1)
+        clock.advance(10)
+    client.stop()
+    assert not threads("ocppj-reconnect")
+
+
+def test_waits_that_end_are_told_to_whoever_connects(make):
+    make_client, _ = make
+    client, _ = make_client(backoff=Outage(0))
+    with pytest.raises(UsageError, match="have no end"):
+        client.connect("ws://127.0.0.1:1", "CP_1", OCPP, retry=True)
 
 
 # Retry-After --------------------------------------------------------------------------------------------------------

@@ -359,3 +359,10 @@ def test_options_that_make_no_sense():
         client_tls_context(password="x")
     with pytest.raises(UsageError, match="a path is wanted, not int"):
         client_tls_context(7)
+
+
+@pytest.mark.skipif(not hasattr(ssl, "OP_NO_RENEGOTIATION"), reason="OpenSSL without it")
+def test_nobody_renegotiates_or_compresses():
+    for context in (both_kinds(), client_tls_context()):
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+        assert context.options & ssl.OP_NO_COMPRESSION
