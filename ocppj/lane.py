@@ -14,7 +14,7 @@ A request that failed may be kept instead, as the head of the queue, to be sent 
 
 * one whose answer was awaited when the connection was lost, with ``resend``: when the connection is back. (Without it
   the answer is awaited anew: the peer may have the request, and answer on the new connection.);
-* one that could not be written, in a durable queue: when the connection is back, or a little later;
+* one that could not be written, in a durable queue or with ``resend``: when the connection is back, or a little later;
 * one that the peer failed to process, where `TransactionRetries` say so: after a while. It is *held* meanwhile: what
   is not transaction-related overtakes it, the rest waits behind it.
 
@@ -51,7 +51,7 @@ from .turn import Failure, Turn
 __all__ = ["Lane"]
 
 
-# Seconds after which a durable request that could not be written is tried again, if the connection is not lost first.
+# Seconds after which a request that could not be written, and is kept, is tried again, if the connection is not lost.
 _STALL = 5.0
 # Rounds of failed writes, told of and queued again, after which the same wait begins.
 _ROUNDS = 10
@@ -177,8 +177,9 @@ class Lane:
             deadline.cancel()
         if given_up is not None:
             bundle, error = given_up
-            fate = "set aside" if self._queue.durable else "given up"
-            get_logger().error("request %r (%s) is %s: %s", bundle.message_id, bundle.call.action, fate, error)
+            # Set aside, it waits for somebody to look at it; given up, its sender has been told.
+            tell, fate = (get_logger().error, "set aside") if self._queue.durable else (get_logger().warning, "given up")
+            tell("request %r (%s) is %s: %s", bundle.message_id, bundle.call.action, fate, error)
             self._cancel(bundle, error)
 
     def resume(self) -> None:
@@ -293,7 +294,7 @@ class Lane:
                         losses.add(bundle.message_id)  # of the connection it was written on
             return unfit
         except Exception as error:
-            if self._queue.durable:
+            if self._queue.durable or self._resend:
                 get_logger().warning("request %r could not be written, and is kept: %s", bundle.message_id, error)
                 self._stall(pauses, bundle)
                 return None

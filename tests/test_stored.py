@@ -58,7 +58,7 @@ def errors(caplog):
 # By the program
 
 
-def test_what_is_set_aside_is_out_of_the_queue_and_told_of(queue, path, caplog):
+def test_what_is_set_aside_is_out_of_the_queue_and_in_the_list(queue, caplog):
     for n in range(4):
         queue.push(bundle(n, "2.0.1"))
     head = queue.peek()
@@ -66,10 +66,7 @@ def test_what_is_set_aside_is_out_of_the_queue_and_told_of(queue, path, caplog):
     assert queue.set_aside("2", "no reason").message_id == "2"
     assert queue.set_aside("2", "again") is None
     assert ids(queue) == ["1", "3"]
-    assert errors(caplog) == [
-        f"{path}: request '0' (DataTransfer, OCPP 2.0.1) was set aside, and is not sent: it was lost 20 times",
-        f"{path}: request '2' (DataTransfer, OCPP 2.0.1) was set aside, and is not sent: no reason",
-    ]
+    assert errors(caplog) == []  # whoever sets it aside says why, when no lock is held
     queue.close()
     queue.init()
     assert ids(queue) == ["1", "3"]
@@ -131,11 +128,10 @@ def test_of_two_with_the_same_id_the_older_comes_first(queue):
     assert [each.call.payload["vendorId"] for each in queue.bundles()] == ["older", "newer"]
 
 
-def test_each_client_has_its_own_set_aside(queues, path, caplog):
+def test_each_client_has_its_own_set_aside(queues):
     for client in "AB":
         queues.get_or_create(client).push(bundle(1))
         queues.get_or_create(client).set_aside("1", f"of {client}")
-    assert "request '1' for A (DataTransfer, OCPP 1.6) was set aside" in errors(caplog)[0]
     assert [(each.client_id, each.message_id, each.reason) for each in queues.list_set_aside()] == [
         ("A", "1", "of A"),
         ("B", "1", "of B"),
@@ -192,12 +188,10 @@ def test_it_waits_for_nobody_who_has_the_file(queue):
 
 
 @pytest.mark.parametrize("reason", ["", "a\nb\0c\x1b[31m", "\ud800 lone", "ä😀" * 1000])
-def test_any_reason_will_do(queue, reason, caplog):
+def test_any_reason_will_do(queue, reason):
     queue.push(bundle(1))
     queue.set_aside("1", reason)
     assert queue.list_set_aside()[0].reason == reason.replace("\ud800", "\\ud800")
-    assert "\x1b" not in caplog.text
-    assert len(errors(caplog)[0].splitlines()) == 1
     queue.close()
     queue.init()
 
