@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar, Union, overload
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, TypeVar, Union, overload
 
 from .calls import CallFuture
 from .clock import Clock, SystemClock
@@ -120,33 +120,37 @@ class Client(Uplink):
 
     # Life cycle
 
-    def connect(self, url: str, *, retry: bool = False) -> "Client":
+    def connect(self, url: str, *, retry: bool = False, wait: bool = True) -> "Client":
         """Connect to ``url`` + "/" + the percent-encoded id, and return this client when connected.
 
         Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; it is tried
         once. With ``retry`` it is tried until it is made, with the waits of the transport's back-off in between, and
-        requests may be queued meanwhile. Raises `Stopped` when `stop` was called meanwhile, `UsageError` when the
-        client is started already or has no profiles, and `QueueFailed` when what a durable queue holds cannot be read.
+        requests may be queued meanwhile; without ``wait`` a thread does that, and this returns as soon as requests may
+        be queued. Raises `Stopped` when `stop` was called meanwhile, `UsageError` when the client is started already or
+        has no profiles, or not to wait without ``retry``; and `QueueFailed` when what a durable queue holds cannot be
+        read.
         """
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
                 raise UsageError(f"OCPP {dialect.version} does not allow the id {self.id!r}")
+        options: Dict[str, bool] = {} if wait else {"wait": False}
+        if retry:  # a transport of the program's own need not know of these
+            options["retry"] = True
         with self._connecting():
-            self._connect(url, retry)
+            self._connect(url, options)
         return self
 
-    def _connect(self, url: str, retry: bool) -> None:
+    def _connect(self, url: str, options: Mapping[str, bool]) -> None:
         self._begin()
         self._end = None
         self._first = True
         self._notices = Notices()
         try:
             self._dispatcher.open()
-            if retry:
+            if options.get("retry"):
                 self._dispatcher.pause()
                 self._dispatcher.start()
-            again: Any = {"retry": True} if retry else {}  # a transport of the program's own need not know of it
-            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **again)
+            self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **options)
         except BaseException as error:
             stopped = not self._started
             self.stop()

@@ -178,7 +178,8 @@ class Lane:
         if given_up is not None:
             bundle, error = given_up
             # Set aside, it waits for somebody to look at it; given up, its sender has been told.
-            tell, fate = (get_logger().error, "set aside") if self._queue.durable else (get_logger().warning, "given up")
+            log = get_logger()
+            tell, fate = (log.error, "set aside") if self._queue.durable else (log.warning, "given up")
             tell("request %r (%s) is %s: %s", bundle.message_id, bundle.call.action, fate, error)
             self._cancel(bundle, error)
 

@@ -296,8 +296,11 @@ def test_a_durable_request_that_cannot_be_written_is_kept_and_sent_later():
     assert side.sent == ["1", "1", "2"]
 
 
-def test_and_at_once_when_the_connection_is_back():
-    side = ClientSide(queue=Durable()).start()
+@pytest.mark.parametrize(
+    "make", [lambda: ClientSide(queue=Durable()), lambda: Transactions(resend=True)], ids=["durable", "resend"]
+)
+def test_and_at_once_when_the_connection_is_back(make):
+    side = make().start()
     side.network.act = side.network.fail
     side.send("1")
     side.dispatcher.pause()

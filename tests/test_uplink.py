@@ -457,6 +457,45 @@ def in_background(cleanup, function, *arguments, **options):
     return thread
 
 
+def test_without_waiting_requests_are_queued_from_the_first_moment(make, unborn, clock):
+    url, bear = unborn
+    client, reconnects = make(), Recorder()
+    client.set_reconnected_handler(reconnects)
+    assert client.connect(url, retry=True, wait=False) is client
+    early = client.send_request(HEARTBEAT)
+    assert not client.is_connected()
+    with pytest.raises(UsageError, match="started already"):
+        client.connect(url, retry=True, wait=False)
+    assert clock.wait_for_waiters(1, seconds(10))
+    raw = bear()
+    clock.advance(10)
+    raw.wait_connected()
+    frame = raw.receive()
+    raw.send([3, frame[1], BEAT_WIRE])
+    assert early.result(seconds(10)) == BEAT
+    assert reconnects.calls == [], "it is the first connection"
+
+
+def test_stop_ends_what_was_not_waited_for(make, unborn, clock):
+    url, bear = unborn
+    client = make()
+    client.connect(url, retry=True, wait=False)
+    early = client.send_request(HEARTBEAT)
+    client.stop()
+    assert isinstance(early.exception(0), Stopped)
+    client.connect(url, retry=True, wait=False)  # and another time
+    client.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ocppj-reconnect")]
+
+
+def test_without_waiting_there_must_be_retries(make):
+    client = make()
+    with pytest.raises(UsageError, match="retry=True"):
+        client.connect("ws://127.0.0.1:1", wait=False)
+    with pytest.raises(NotRunning):
+        client.send_request(HEARTBEAT)
+
+
 def test_start_with_retries_waits_for_a_server_and_queues_meanwhile(make, unborn, clock, cleanup):
     url, bear = unborn
     client, reconnects, disconnects = make(), Recorder(), Recorder()

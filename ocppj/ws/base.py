@@ -104,13 +104,16 @@ class Client(Protocol):
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
         """Set what is called when a channel has ended."""
 
-    def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
+    def connect(
+        self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
+    ) -> None:
         """Connect to ``url`` + "/" + the percent-encoded ``client_id``; return when connected.
 
         ``subprotocols`` are offered in that order. Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`)
         when the connection cannot be made; then nothing is left behind. With ``retry`` it is tried again until it is
         made, whatever the reason, with the waits that are kept when a lost one is regained; then `TransportError` is
-        raised only when another thread calls `stop`. Raises `UsageError` for what can never be.
+        raised only when another thread calls `stop`. With ``retry`` and without ``wait`` a thread does that, and this
+        returns at once. Raises `UsageError` for what can never be.
         """
 
     def send(self, text: str, wait: bool = True) -> None:

@@ -261,7 +261,9 @@ class WebSocketClient(ClientCore):
         self._write_timeout = write_timeout
         self._resolver = Resolver()
 
-    def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
+    def connect(
+        self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
+    ) -> None:
         """See `base.Client.connect`. Raises `UsageError` also when the options do not make the security profile."""
         check_text(url=url, client_id=client_id)
         connection_url(url, client_id)
@@ -270,7 +272,7 @@ class WebSocketClient(ClientCore):
         warning = exposed(self._security_profile, url, self._ssl_context, self._fields.has_credentials)
         if warning is not None:
             get_logger().warning("%s: %s", client_id, warning)
-        super().connect(url, client_id, subprotocols, retry)
+        super().connect(url, client_id, subprotocols, retry, wait)
 
     def _introduce(self, url: str, client_id: str) -> Dict[str, str]:
         """Return what is added to an upgrade request. Raises `UsageError`, and what `UpgradeFields.ask` raises."""

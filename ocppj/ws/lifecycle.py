@@ -5,8 +5,9 @@ It has at most one attempt to connect and one channel at a time; ``_Session.lock
 something (an attempt, a channel, the reconnect thread) asks under that lock whether the session is stopping; ``stop()``
 says so under it first and then ends what has begun. So nothing can begin behind its back.
 
-Whoever must have a connection (``connect(retry=True)`` on its caller's thread, the reconnect thread after a loss) gets
-it in `Session.keep_trying`: each attempt is made after a wait of the back-off, and not before the server's Retry-After.
+Whoever must have a connection gets it in `Session.keep_trying`: each attempt is made after a wait of the back-off, and
+not before the server's Retry-After. That is the caller of ``connect(retry=True)``, or the reconnect thread, after a
+loss and for ``connect(retry=True, wait=False)``.
 """
 
 from __future__ import annotations
@@ -116,12 +117,15 @@ class Session:
         finally:  # whatever happens, a channel that somebody knows of is read until it ends
             channel.begin()
 
-    def keep_trying(self, problem: BaseException) -> None:
-        """Connect, after waiting, because of ``problem``; try again until that succeeds.
+    def keep_trying(self, problem: Optional[BaseException] = None) -> None:
+        """Connect, and after a ``problem`` not before a wait; try again until that succeeds.
 
         Raises `TransportError` when stopped, and `UsageError` when it can never succeed.
         """
+        problem = problem or self._attempt()
         for wait in self.core.backoff.waits():
+            if problem is None:
+                return
             if isinstance(problem, HandshakeRefused) and problem.retry_after is not None:
                 wait = max(wait, min(problem.retry_after, _LONGEST_RETRY_AFTER))
             wait = min(wait, threading.TIMEOUT_MAX)
@@ -131,16 +135,21 @@ class Session:
                 get_logger().warning(text, self.client_id, problem, wait, exc_info=unforeseen)
             if self.core.clock.wait(self.stopping, wait):
                 raise TransportError(_STOPPED)
-            try:
-                self.connect()
-                return
-            except UsageError:
-                raise
-            except Exception as error:
-                problem = error
-                if not self.over:
-                    self.core.attempt_failed(self.client_id, error)
-        raise UsageError("the waits of a back-off have no end")
+            problem = self._attempt()
+        if problem is not None:
+            raise UsageError("the waits of a back-off have no end")
+
+    def _attempt(self) -> Optional[Exception]:
+        """Connect; return what kept it from succeeding, of which the handler has been told. Raises `UsageError`."""
+        try:
+            self.connect()
+        except UsageError:
+            raise
+        except Exception as error:
+            if not self.over:
+                self.core.attempt_failed(self.client_id, error)
+            return error
+        return None
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler; then regain the connection, or end the session."""
@@ -164,30 +173,41 @@ class Session:
                 self.over = self.over or not self.core.reconnect
                 if self.over:
                     return
-                name = f"ocppj-reconnect-{self.client_id}"
-                thread = threading.Thread(target=self._regain, args=(close,), name=name, daemon=True)
-                self.threads = [old for old in self.threads if old.ident is None or old.is_alive()]
-                self.threads.append(thread)
             try:
-                thread.start()
+                self.begin_trying(TransportError(f"the connection was {close}"))
                 return
             except RuntimeError as error:
-                with self.lock:
-                    self.threads.remove(thread)
                 get_logger().error("%s: cannot reconnect yet: %s", self.client_id, error)
             self.core.clock.wait(self.stopping, _NO_THREAD)
 
-    def _regain(self, close: Close) -> None:
+    def begin_trying(self, problem: Optional[BaseException] = None) -> None:
+        """Start the reconnect thread: `keep_trying`. Raises ``RuntimeError`` when there can be no more threads."""
+        name = f"ocppj-reconnect-{self.client_id}"
+        thread = threading.Thread(target=self._regain, args=(problem,), name=name, daemon=True)
+        with self.lock:
+            if self.over:
+                return
+            self.threads = [old for old in self.threads if old.ident is None or old.is_alive()]
+            self.threads.append(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            with self.lock:
+                self.threads.remove(thread)
+            raise
+
+    def _regain(self, problem: Optional[BaseException]) -> None:
         """Try until connected or stopped: the reconnect thread. Whatever is wrong, nobody else would try."""
         while True:
             try:
-                self.keep_trying(TransportError(f"the connection was {close}"))
+                self.keep_trying(problem)
                 return
             except TransportError as stopped:
                 get_logger().info("%s: %s", self.client_id, stopped)
                 return
-            except BaseException:
-                get_logger().exception("%s: cannot reconnect; trying anew in %g s", self.client_id, _REPAIR)
+            except BaseException as error:
+                get_logger().exception("%s: cannot connect; trying anew in %g s", self.client_id, _REPAIR)
+                problem = problem or error
             if self.core.clock.wait(self.stopping, _REPAIR):
                 return
 
@@ -260,8 +280,12 @@ class ClientCore(Handlers):
             except BaseException as failure:
                 report(client_id, "attempt failed", failure)
 
-    def connect(self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False) -> None:
+    def connect(
+        self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
+    ) -> None:
         """Connect: see `base.Client.connect`. Raises `UsageError` while connected or regaining the connection."""
+        if not (retry or wait):
+            raise UsageError("wait=False needs retry=True: nobody would hear that the connection could not be made")
         check_text(url=url, client_id=client_id)
         if isinstance(subprotocols, str) or not subprotocols:
             raise UsageError("subprotocols is a sequence of at least one name")
@@ -274,13 +298,12 @@ class ClientCore(Handlers):
         if before is not None and before.last is not None and not before.last.read_here:
             before.last.ended.wait(_HANDLER_GRACE)  # its disconnected comes before our connected
         try:
-            try:
+            if not retry:
                 session.connect()
-            except TransportError as error:
-                if not retry or session.over:
-                    raise
-                self.attempt_failed(client_id, error)
-                session.keep_trying(error)
+            elif wait:
+                session.keep_trying()
+            else:
+                session.begin_trying()
         except BaseException:
             with session.lock:
                 session.over = True

@@ -244,6 +244,48 @@ def test_the_first_connection_is_tried_until_it_is_made(make, caplog):
     assert all(story.startswith("CP_1: cannot connect to") for story in stories)
 
 
+def test_without_waiting_it_is_tried_by_a_thread(make):
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    url, port = server.url, port_of(server)
+    server.stop()
+    client, log = make_client(clock=clock, backoff=Backoff(10, 0, 0))
+    client.connect(url, "CP_1", OCPP, retry=True, wait=False)
+    assert client.get_channel() is None
+    assert clock.wait_for_waiters(1)
+    with pytest.raises(UsageError, match="already"):
+        client.connect(url, "CP_1", OCPP, retry=True, wait=False)
+    make_server(port)
+    clock.advance(10)
+    log.connected.wait(1)
+    client.stop()
+    assert not threads("ocppj-reconnect")
+
+
+def test_without_waiting_there_must_be_retries(make):
+    make_client, make_server = make
+    client, log = make_client()
+    with pytest.raises(UsageError, match="retry=True"):
+        client.connect("ws://127.0.0.1:1", "CP_1", OCPP, wait=False)
+
+
+def test_without_waiting_a_thread_that_cannot_be_started_is_told(make, monkeypatch):
+    make_client, make_server = make
+    server, server_log = make_server()
+    client, log = make_client()
+
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="new thread"):
+            client.connect(server.url, "CP_1", OCPP, retry=True, wait=False)
+    client.connect(server.url, "CP_1", OCPP, retry=True)  # nothing of it is left
+    log.connected.wait(1)
+
+
 def test_after_retrying_a_lost_connection_is_regained_as_ever(make, caplog):
     make_client, make_server = make
     server, server_log = make_server()
@@ -413,7 +455,7 @@ def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog
     client, log = make_client(clock=clock, backoff=Outage(*waits))
     client.connect(url, "CP_1", OCPP)
     server.stop()
-    for text, wait in (("again in 5.0 s", 5), ("cannot reconnect; trying anew in 10 s", 10), ("again in 5.0 s", 5)):
+    for text, wait in (("again in 5.0 s", 5), ("cannot connect; trying anew in 10 s", 10), ("again in 5.0 s", 5)):
         eventually(lambda text=text: text in caplog.text)
         assert clock.wait_for_waiters(1)
         caplog.clear()
@@ -431,7 +473,7 @@ def test_stop_while_the_back_off_fails_and_fails(make, caplog):
     client.connect(server.url, "CP_1", OCPP)
     server.stop()
     for turn in (1, 2, 3):
-        eventually(lambda turn=turn: caplog.text.count("cannot reconnect; trying anew") == turn)
+        eventually(lambda turn=turn: caplog.text.count("cannot connect; trying anew") == turn)
         assert clock.wait_for_waiters(1)
         clock.advance(10)
     client.stop()
