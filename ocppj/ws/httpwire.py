@@ -27,7 +27,7 @@ _TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
 # A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it. The
-# space before the value belongs to it here: where it might belong to either, a line of spaces is tried in all ways.
+# space around the value belongs to it here: where it might belong to either, a line of spaces is tried in all ways.
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # what http.client takes
 _SECONDS = re.compile(r"[0-9]{1,10}")
@@ -168,9 +168,9 @@ def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
     fields = []
     for line in lines[:-2]:
         field = _FIELD.fullmatch(line)
-        if field is None or line.endswith((" ", "\t")):
+        if field is None:
             return None
-        fields.append((field.group(1), field.group(2).lstrip(" \t")))
+        fields.append((field.group(1), field.group(2).strip(" \t")))
     return fields
 
 
@@ -182,7 +182,7 @@ def _any_fields(rest: bytes) -> List[Tuple[str, str]]:
         raise BadRequest(400, f"malformed header: {type(error).__name__}") from None
     if message.defects or message.get_payload():
         raise BadRequest(400, "malformed header")
-    return [(name, " ".join(str(value).split("\r\n"))) for name, value in message.items()]
+    return [(name, " ".join(str(value).split("\r\n")).strip(" \t")) for name, value in message.items()]
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> Optional[float]:
