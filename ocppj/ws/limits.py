@@ -155,7 +155,7 @@ class Handshakes:
     def __init__(self, most: Optional[int] = None) -> None:
         self._most = most
         self._count = 0
-        self._by_source: Dict[str, Dict[Handshake, None]] = {}  # the inner ones: from the oldest to the newest
+        self._by_source: Dict[str, Dict[Handshake, None]] = {}  # the inner ones: who waits longest comes first
 
     def __len__(self) -> int:
         return self._count
@@ -177,6 +177,14 @@ class Handshakes:
             self._count -= 1
             if not same:
                 del self._by_source[handshake.source]
+
+    def wait_again(self, handshake: Handshake, now: float) -> None:
+        """Take note that its thread waits for the peer again: of those that wait it is the newest."""
+        handshake.waiting_since = now
+        same = self._by_source.get(handshake.source, {})
+        if handshake in same:
+            del same[handshake]
+            same[handshake] = None
 
     def make_room(self, source: str, now: float) -> Optional[Handshake]:
         """Return the handshake that must be cut before one of ``source`` can begin, marked and forgotten already.

@@ -249,7 +249,7 @@ class ListeningServer(ServerCore):
         does not hang up would keep them out.
         """
         with run.lock:
-            handshake.waiting_since = time.monotonic()
+            run.handshakes.wait_again(handshake, time.monotonic())
         deadline = self._linger_until()
         sock.settimeout(None)
         sock.end_writing()

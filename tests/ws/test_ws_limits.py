@@ -142,6 +142,17 @@ def test_a_young_handshake_gives_way_only_to_an_address_that_has_few():
     assert table.make_room("192.0.2.1", 11.0) is many[1]
 
 
+def test_one_that_is_refused_and_lingers_hides_nobody_who_has_waited_longer():
+    table = Handshakes(3)
+    refused_, old, young = begun(table, 1.0, 2.0, 9.5)
+    refused_.waiting_since = None
+    table.wait_again(refused_, 9.7)
+    assert table.make_room("192.0.2.1", 10.0) is old
+    table.wait_again(old, 10.0)  # whose thread does not know yet that it was cut
+    assert list(table) == [young, refused_]
+    assert len(table) == 2
+
+
 def test_handshakes_without_a_limit_and_forgotten_twice():
     table = Handshakes()
     one, two = begun(table, 1.0, 2.0)
