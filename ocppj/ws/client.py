@@ -230,7 +230,8 @@ class WebSocketClient(ClientCore):
     before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
     ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close, the
     rest of what is written before it included: with 0.5, the default, ``stop()`` is over within a second. What the
-    system has taken by then it goes on sending. ``write_timeout`` is how long the peer may take for what is written. No
+    system has taken by then it goes on sending, until something comes from the peer: then it drops the rest.
+    ``write_timeout`` is how long the peer may take for what is written. No
     proxies, redirects or cookies. ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile
     (see `ocppj.ws.security`).
     """
@@ -267,8 +268,8 @@ class WebSocketClient(ClientCore):
         """See `base.Client.connect`. Raises `UsageError` also when the options do not make the security profile."""
         check_text(url=url, client_id=client_id)
         connection_url(url, client_id)
-        if self._fields.fixed:
-            self._introduce(url, client_id)
+        expected = client_id if self._security_profile in (1, 2) else None  # what a function would return, if asked
+        self._check_user(url, client_id, self._fields.user(expected))
         warning = exposed(self._security_profile, url, self._ssl_context, self._fields.has_credentials)
         if warning is not None:
             get_logger().warning("%s: %s", client_id, warning)
@@ -277,9 +278,13 @@ class WebSocketClient(ClientCore):
     def _introduce(self, url: str, client_id: str) -> Dict[str, str]:
         """Return what is added to an upgrade request. Raises `UsageError`, and what `UpgradeFields.ask` raises."""
         fields, user = self._fields.ask()
+        self._check_user(url, client_id, user)
+        return fields
+
+    def _check_user(self, url: str, client_id: str, user: Optional[str]) -> None:
+        """Raise `UsageError` when this is not the user of basic_auth that there should be, or the profile is not so."""
         check_user(user, client_id)
         check_client_profile(self._security_profile, url, client_id, self._ssl_context, user)
-        return fields
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
         """See `lifecycle.ClientCore.open_wire`."""

@@ -125,7 +125,7 @@ def connection_url(endpoint: str, client_id: str) -> str:
         raise UsageError("an endpoint URL has neither a fragment nor credentials: give the latter as an option")
     if _UNFIT.search(parts.path + parts.query) or not _encodes(endpoint):
         raise UsageError("the endpoint URL has characters that cannot be sent: percent-encode them")
-    fault = _fault(client_id)
+    fault = _fault(client_id) if _encodes(client_id) else "has characters that cannot be sent"
     if fault is not None:
         raise UsageError(f"this identity cannot be used: it {fault}")
     path = parts.path.rstrip("/") + "/" + quote(client_id, safe="")
@@ -140,13 +140,17 @@ class UpgradeFields:
     """
 
     def __init__(self, headers: HeadersOption, basic_auth: BasicAuthOption) -> None:
-        #: Whether they are the same each time.
-        self.fixed = not callable(headers) and not callable(basic_auth)
         now = client_headers(None if callable(headers) else headers, None if callable(basic_auth) else basic_auth)
         #: Whether there are credentials among them, as far as that is known.
         self.has_credentials = basic_auth is not None or "authorization" in map(str.lower, now)
         self._headers: HeadersOption = dict(headers) if isinstance(headers, Mapping) else headers
         self._basic_auth = basic_auth
+
+    def user(self, expected: Optional[str]) -> Optional[str]:
+        """Return the user of ``basic_auth``, ``None`` without it; ``expected`` when a function will say."""
+        if callable(self._basic_auth):
+            return expected
+        return self._basic_auth[0] if self._basic_auth is not None else None
 
     def ask(self) -> Tuple[Dict[str, str], Optional[str]]:
         """Return the fields of one request, and the user of ``basic_auth``. Functions are called, on this thread.

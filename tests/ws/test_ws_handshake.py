@@ -51,6 +51,7 @@ def test_connection_urls(endpoint, identity, url):
         ("ws://csms", "."),
         ("ws://csms", ".."),
         ("ws://csms", "x" * 256),
+        ("ws://csms", "secret\ud800"),
         ("ws://csms#x", "CP"),
         ("ws://user:secret@csms", "CP"),
         ("ws://user:secret", "CP"),
@@ -210,7 +211,8 @@ def test_fields_that_stay():
     given = {"X-A": "1"}
     fields = UpgradeFields(given, ("CP", "x"))
     given["X-A"] = "2"
-    assert fields.fixed
+    assert fields.user("else") == "CP"
+    assert UpgradeFields(given, None).user("else") is None
     assert fields.has_credentials
     assert fields.ask() == ({"X-A": "1", "Authorization": "Basic Q1A6eA=="}, "CP")
     assert UpgradeFields(None, None).ask() == ({}, None)
@@ -224,7 +226,7 @@ def test_fields_that_stay():
 def test_fields_that_change():
     passwords, tokens = [None, ("CP", "y"), ("CP", "x")], [{}, None, {"X-A": "1"}]
     fields = UpgradeFields(tokens.pop, passwords.pop)
-    assert not fields.fixed
+    assert fields.user("CP_2") == "CP_2"
     assert len(passwords) == len(tokens) == 3  # nobody has asked yet
     assert fields.ask() == ({"X-A": "1", "Authorization": "Basic Q1A6eA=="}, "CP")
     assert fields.ask() == ({"Authorization": "Basic Q1A6eQ=="}, "CP")

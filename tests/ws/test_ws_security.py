@@ -344,6 +344,24 @@ def test_headers_that_change(serve, ends):
     assert [request.headers["X-Token"] for (request,) in seen.calls] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("profile", "url", "client_id", "options", "story"),
+    [
+        (2, "ws://csms/", "CP_1", {"basic_auth": lambda: ("CP_1", "x")}, "over TLS"),
+        (2, "ws://csms/", "CP_1", {"basic_auth": ("CP_1", "x"), "headers": dict}, "over TLS"),
+        (1, "wss://csms/", "CP_1", {"basic_auth": lambda: ("CP_1", "x")}, "without TLS"),
+        (1, "ws://csms/", "CP_2", {"basic_auth": ("CP_1", "x"), "headers": dict}, "needs the identity"),
+        (1, "ws://csms/", "CP_1", {"headers": dict}, "needs basic_auth"),
+        (3, "wss://csms/", "CP_1", {"headers": dict}, "needs an ssl_context"),
+        (None, "ws://csms/", "CP_1", {"basic_auth": ("CP:1", "x"), "headers": dict}, "has a ':'"),
+    ],
+)
+def test_what_no_function_can_put_right_is_told_at_once(profile, url, client_id, options, story):
+    client = WebSocketClient(security_profile=profile, **options)
+    with pytest.raises(UsageError, match=story):  # not a failed attempt, after which it would be tried again for ever
+        client.connect(url, client_id, OCPP)
+
+
 def test_a_function_that_fails_is_asked_again(serve, ends, caplog):
     server = serve(1, {"CP_1": b"x"})
     log = Log(server)
