@@ -123,9 +123,9 @@ class Session:
         Raises `TransportError` when stopped, and `UsageError` when it can never succeed.
         """
         problem = problem or self._attempt()
+        if problem is None:
+            return
         for wait in self.core.backoff.waits():
-            if problem is None:
-                return
             if isinstance(problem, HandshakeRefused) and problem.retry_after is not None:
                 wait = max(wait, min(problem.retry_after, _LONGEST_RETRY_AFTER))
             wait = min(wait, threading.TIMEOUT_MAX)
@@ -136,8 +136,9 @@ class Session:
             if self.core.clock.wait(self.stopping, wait):
                 raise TransportError(_STOPPED)
             problem = self._attempt()
-        if problem is not None:
-            raise UsageError("the waits of a back-off have no end")
+            if problem is None:  # the next wait is not asked for: what that raises would have us connect again
+                return
+        raise UsageError("the waits of a back-off have no end")
 
     def _attempt(self) -> Optional[Exception]:
         """Connect; return what kept it from succeeding, of which the handler has been told. Raises `UsageError`."""

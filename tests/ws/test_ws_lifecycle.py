@@ -465,6 +465,24 @@ def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog
     log.connected.wait(2)
 
 
+def test_who_is_connected_asks_for_no_other_wait(make):
+    """What the back-off did then would look like an attempt that failed: each connection would put out the last."""
+    make_client, make_server = make
+    clock = ManualClock()
+    server, server_log = make_server()
+    client, log = make_client(clock=clock, backoff=Outage(5, None))
+    client.connect(server.url, "CP_1", OCPP, retry=True)
+    server_log.channel().abort()
+    assert clock.wait_for_waiters(1)
+    clock.advance(5)
+    log.connected.wait(2)
+    eventually(lambda: not threads("ocppj-reconnect"))
+    assert client.get_channel() is not None
+    client.stop()
+    unlucky, _ = make_client(backoff=Outage(None))
+    unlucky.connect(server.url, "CP_2", OCPP, retry=True)
+
+
 def test_stop_while_the_back_off_fails_and_fails(make, caplog):
     make_client, make_server = make
     clock = ManualClock()
