@@ -239,7 +239,7 @@ class WebSocketServer(ListeningServer):
 
     def _check_session(self, context: ssl.SSLContext, sock: SafeSocket) -> None:
         """Raise ``ssl.SSLError`` for a certificate that was not verified, since its session is one of before."""
-        if not may_resume(context) and sock.resumed:
+        if sock.resumed and sock.getpeercert() and not may_resume(context):
             sock.shutdown()  # at once, without an alert: OpenSSL forgets a session that ends like that
             raise ssl.SSLError(1, "a session is resumed, but the client's certificate is to be verified each time")
 

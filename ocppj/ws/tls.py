@@ -17,7 +17,8 @@ What they have that Python's own defaults lack, or have in some versions only:
 * No session is resumed where client certificates are verified. OpenSSL would not look at the certificate again; and as
   a session that is resumed is renewed, who was revoked, or has expired, could come back for ever. In TLS 1.3 that can
   be switched off. In TLS 1.2 it can for tickets only: the server cuts a connection that resumes a session by its
-  number, and forgets the session with that, so that the client's next attempt begins anew.
+  number, and forgets the session with that, so that the client's next attempt begins anew. A session without a
+  certificate, of a client that has a password, is let be: there was nothing to verify.
 
 Nobody is asked whether a certificate is revoked: Python's ssl cannot do OCSP. Revocation lists are looked at when they
 are given (A00.FR.705; 1.6: A00.FR.704).

@@ -684,6 +684,25 @@ def test_a_session_is_not_resumed_past_a_certificate(serve, version):
     assert set(server.stats().refused) == {"tls"}
 
 
+def test_a_session_without_a_certificate_is_resumed(serve):
+    """Of a charge point with a password, beside others with certificates: else each second attempt would fail."""
+    context = server_tls_context(server_file(), client_ca=authority().path)
+    server = serve(2, PASSWORDS, context)
+    station = ssl.create_default_context(cafile=authority().path)
+    station.maximum_version = ssl.TLSVersion.TLSv1_2
+    station.options |= ssl.OP_NO_TICKET
+    session = None
+    for head, answer, resumed in [(HEAD, b"101", False), (HEAD, b"101", True), (request(), b"401", True)]:
+        raw = socket.create_connection(("127.0.0.1", server.port), seconds(10))
+        with station.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
+            sock.sendall(head)
+            assert sock.recv(4096).split()[1] == answer  # a password is asked for each time
+            session = sock.session
+            assert sock.session_reused == resumed
+            with suppress(OSError):
+                sock.unwrap()
+
+
 def test_where_sessions_may_be_resumed():
     assert may_resume(plain_tls())
     assert may_resume(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority().path))
