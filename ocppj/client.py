@@ -141,7 +141,7 @@ class Client(Uplink):
         return self
 
     def _connect(self, url: str, options: Mapping[str, bool]) -> None:
-        self._begin()
+        session = self._begin()
         self._end = None
         self._first = True
         self._notices = Notices()
@@ -152,16 +152,21 @@ class Client(Uplink):
                 self._dispatcher.start()
             self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **options)
         except BaseException as error:
-            stopped = not self._started
-            self.stop()
+            stopped = self._is_stopped(session)
+            if session is self._session:  # not stopped so long ago that another has begun
+                self.stop()
             if stopped and isinstance(error, TransportError):
                 raise Stopped(f"client {self.id!r} was stopped while it connected") from error
             raise
-        with self._lock:
-            stopped = not self._started and self._end is None
-        if stopped:
-            self._ws.stop()
+        if self._is_stopped(session):
+            if session is self._session:
+                self._ws.stop()
             raise Stopped(f"client {self.id!r} was stopped while it connected")
+
+    def _is_stopped(self, session: object) -> bool:
+        """Tell whether `stop` was called since ``session`` began."""
+        with self._lock:
+            return session is not self._session or (not self._started and self._end is None)
 
     def start(self, url: str) -> None:
         """Connect, and block until `stop` or, with ``reconnect=False``, until the connection ends.

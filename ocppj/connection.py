@@ -29,6 +29,8 @@ class Connection:
         self.client_id = client_id
         self.channel = channel
         self.dialect = dialect
+        self.session: object = None  # in which a client made it
+        self.released = False  # a server's dispatcher has been told that it has ended
         self.left: Optional[threading.Event] = None  # made at the end of the connection; set after its last handler
         self._lock = threading.Lock()
         self._unanswered: Dict[str, Call] = {}

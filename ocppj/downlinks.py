@@ -72,11 +72,11 @@ class Downlinks(Running):
         with self._lock:
             if not self._started:
                 return
-            before = self._by_id.get(channel.id)
+            leaving = self._leaving.get(channel.id)
+            before = self._by_id.get(channel.id) or leaving
             self._connections[channel] = connection
             self._by_id[channel.id] = connection
-            leaving = self._leaving.get(channel.id)
-        if before is not None:  # its reader is held up, and will say late that it has ended
+        if before is not None and not before.released:  # its reader is held up, here or where its end is told
             self._end_requests(before, "replaced by a newer one")
         try:
             self._dispatcher.create_client(channel.id)
@@ -121,7 +121,10 @@ class Downlinks(Running):
         if self._dispatcher.durable:  # else `delete_client` does that
             for _, message_id in self._calls.over(connection):
                 self._fail(connection.client_id, ConnectionLost(f"the connection was {how}", message_id))
-        self._dispatcher.delete_client(connection.client_id)
+        with self._lock:
+            released, connection.released = connection.released, True
+        if not released:  # by a newer one, whose requests they are by now
+            self._dispatcher.delete_client(connection.client_id)
         for open_call in self._calls.take_over(connection):
             open_call.fail(ConnectionLost(f"the connection was {how}", open_call.message_id))
 

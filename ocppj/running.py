@@ -30,6 +30,7 @@ class Running(Node):
         super().__init__(profiles, options)
         self._lock = threading.Lock()  # guards what follows, and what `Client` and `Server` say
         self._started = False
+        self._session: object = None  # which one it is that has begun last
         self._stoppers = 0  # threads inside stop()
         self._ended = threading.Event()  # set when nothing is connected or listening, nor will be again
         self._ended.set()
@@ -63,8 +64,8 @@ class Running(Node):
         """Have the transport close every connection."""
         self._ws.stop()
 
-    def _begin(self) -> None:
-        """Begin a session. Raises `UsageError` when there are no profiles, or one has not ended."""
+    def _begin(self) -> object:
+        """Begin a session and return it. Raises `UsageError` when there are no profiles, or one has not ended."""
         if not self.profiles:
             raise UsageError(f"{self} has no profiles, hence no OCPP version to speak")
         with self._lock:
@@ -73,8 +74,10 @@ class Running(Node):
             if self._stoppers:
                 raise UsageError(f"{self} is being stopped")
             self._started = True
+            session = self._session = object()
             self._ended.clear()
         self._timeouts.start()
+        return session
 
     def __enter__(self: S) -> S:
         return self

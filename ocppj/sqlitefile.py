@@ -112,7 +112,7 @@ class RequestFile:
             with self._lock:
                 yield
         finally:
-            self._sweep()
+            self._tell(self._sweep())
 
     def open(self) -> None:
         """Check the file and take it, made if need be. Raises `QueueFailed`, `QueueDamaged`."""
@@ -165,7 +165,7 @@ class RequestFile:
                         write_all(self._line.take(), self._insert, self.path)
                     finally:
                         self._lock.release()
-                        self._sweep()
+                        self._tell(self._sweep())
                 else:
                     push.turn.wait()
                     push.turn.clear()
@@ -176,13 +176,13 @@ class RequestFile:
     def delete(self, seq: int) -> None:
         """Delete the row of that number now, or as soon as the file is free. Never waits, never raises."""
         self._leaving.append(_Leaving(seq))
-        self._sweep()
+        self._leave()
 
     def set_aside(self, seq: int, reason: str) -> None:
         """Move the row of that number to those that are set aside; as `delete`."""
         text = reason.encode("utf-8", "backslashreplace").decode("utf-8")  # it may be the peer's
         self._leaving.append(_Leaving(seq, text, datetime.now(timezone.utc).isoformat()))
-        self._sweep()
+        self._leave()
 
     def aside(self) -> List[AsideRow]:
         """Return the rows that were set aside, oldest first. Raises `QueueFailed`."""
@@ -228,10 +228,20 @@ class RequestFile:
             push.end(number)
         return None
 
-    def _sweep(self) -> None:
+    def _leave(self) -> None:
+        """Write what is leaving, if the file is free.
+
+        What goes wrong is logged by another thread: a dispatcher's lock may be held here, and a log handler may ask it.
+        """
+        error = self._sweep()
+        if error is not None:
+            with contextlib.suppress(RuntimeError):  # no thread: who has the file next tries again, and tells
+                threading.Thread(target=self._tell, args=(error,), name="ocppj-queue-log", daemon=True).start()
+
+    def _sweep(self) -> Optional[Exception]:
         """Write what is leaving, unless another thread has the file: it comes here when it is done, as all who had it.
 
-        Then the file is free: wake who waits for it.
+        Then the file is free: wake who waits for it. Return why it could not be written, if so.
         """
         error: Optional[Exception] = None
         try:
@@ -242,7 +252,7 @@ class RequestFile:
                     self._lock.release()
         finally:
             self._line.wake()
-        self._tell(error)
+        return error
 
     def _write_leaving(self) -> Optional[Exception]:
         """Write what is leaving, and return why that failed: it is tried again next time. Called with the lock held."""

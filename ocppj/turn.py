@@ -95,12 +95,17 @@ class Turn:
         deadline = self.unsend(bundle)
         if self.losses is not None:
             self.losses.clear()
-        head = self.queue.peek()
-        if head is not None and head.message_id == bundle.message_id:
-            self.queue.pop()
-        else:
+        if not self._pop(bundle):
             self.queue.remove(bundle.message_id)  # it overtook the head
         return deadline
+
+    def _pop(self, bundle: RequestBundle) -> bool:
+        """Take ``bundle`` out of the queue if it is the head; return whether it was."""
+        head = self.queue.peek()
+        if head is None or head.message_id != bundle.message_id:
+            return False
+        self.queue.pop()
+        return True
 
     def withdraw(self, message_id: str) -> Optional[RequestBundle]:
         """Take the request of that id, which is not pending, out of the queue and return it, if it is there."""
@@ -150,7 +155,8 @@ class Turn:
         words = f"{losses} connections in a row were lost while its answer was awaited"
         self.unsend(bundle)
         self.losses.clear()
-        self.queue.set_aside(bundle.message_id, words)
+        if self.queue.set_aside(bundle.message_id, words) is None:
+            self._pop(bundle)  # one of the program's own can remove nothing but its head
         return bundle, ConnectionLost(words, bundle.message_id)
 
     def close(self) -> List[RequestBundle]:

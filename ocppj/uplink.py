@@ -105,6 +105,7 @@ class Uplink(Running):
             return
         connection = Connection(self.id, channel, dialect)
         with self._lock:
+            connection.session = self._session
             self._connections[channel] = connection
             self._connection = connection
             started, first, self._first = self._started, self._first, False
@@ -124,14 +125,19 @@ class Uplink(Running):
             connection = self._connections.pop(channel, None)
             if self._connection is connection:
                 self._connection = None
-            final = not (self._started and self._ws.reconnect)
+            present = connection is None or connection.session is self._session
+            lost = present and self._started  # else stop() does the rest itself, and a new session may have begun
         self.log.info("%s: connection %s", self.id, close)
-        if final:
-            self._end_session(close)
-        else:
+        if lost and self._ws.reconnect:
             self._suspend(connection, close)
-        if connection is not None and self._disconnected_handler is not None:
+        elif lost:
+            self._end_session(close)
+        if connection is None or self._disconnected_handler is None:
+            return
+        if present:
             self._announce(connection, self._disconnected_handler, close)
+        else:
+            self._submit(connection, self._disconnected_handler, close)
 
     def _announce(self, connection: Connection, handler: Callable[..., object], *arguments: Any) -> None:
         """Have ``handler`` called, on the thread of ``connection``, after those announced before."""

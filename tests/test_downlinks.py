@@ -286,3 +286,42 @@ def test_an_identity_that_the_version_does_not_allow_is_closed_and_never_told_of
     close = raw.wait_closed()
     assert (close.code, close.reason, close.by_peer) == (1008, "the identity is not allowed", True)
     assert (server.client_ids(), told.calls) == ([], [])
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_connection_whose_end_is_told_slowly_takes_nothing_from_the_newer_one(
+    make_server, raw_client, monkeypatch, queues, durable
+):
+    """A canceled-request handler does not return, and the transport goes on without it."""
+    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
+    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
+    server = make_server(**({"queues": queues} if durable else {}))
+    entered, go, outcomes = threading.Event(), threading.Event(), Recorder()
+
+    @server.set_canceled_request_handler
+    def canceled(client_id, message_id, request, error):
+        entered.set()
+        assert go.wait(seconds(10))
+
+    def call():
+        try:
+            server.call("CP_1", RESET)
+        except ConnectionLost as error:
+            outcomes(error)
+
+    first = join(server, raw_client)
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    assert first.receive()[2] == "Reset"
+    first.stop()
+    assert entered.wait(seconds(10))
+    try:
+        second = join(server, raw_client)
+    finally:
+        go.set()
+    outcomes.wait()
+    thread.join(seconds(10))
+    eventually(lambda: not server._leaving)
+    future = server.send_request("CP_1", RESET)
+    second.send([3, second.receive()[1], {"status": "Accepted"}])
+    assert future.result(seconds(5)) == RESET_DONE

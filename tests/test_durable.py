@@ -27,6 +27,7 @@ from ocppj import (
 )
 from ocppj.clock import ManualClock
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
+from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
 from tests.peers import RawClient, RawServer, Sockets
@@ -573,7 +574,7 @@ def test_nothing_is_taken_into_a_file_that_was_moved_or_deleted(queue, path, tak
     with pytest.raises(QueueFailed, match=rf"request '3' could not be written: .*queue\.db{end} was moved or deleted"):
         queue.push(bundle("3"))
     assert queue.pop().message_id == "1"
-    assert "was moved or deleted" in caplog.text
+    eventually(lambda: "was moved or deleted" in caplog.text)
     with pytest.raises(QueueFailed, match="was moved or deleted"):
         queue.list_set_aside()
     assert ids(queue) == ["2"]
@@ -785,6 +786,30 @@ def test_a_pop_that_cannot_be_written_is_logged_and_done_later(queue, caplog):
     queue.init()
     assert ids(queue) == ["2"]
     assert queue._file.count() == 1  # deleted as soon as it could be
+
+
+def test_a_log_handler_may_ask_the_dispatcher_when_a_pop_cannot_be_written(tmp_path):
+    """The dispatcher pops with its lock held."""
+    queue, told = SQLiteQueue(tmp_path / "q.db"), Recorder()
+    queue.set_decoder(decode)
+    side = ClientSide(queue=queue).start()
+
+    class Asking(logging.Handler):
+        def emit(self, record):
+            told(side.dispatcher.is_paused(), record.getMessage())
+
+    asking = Asking(logging.ERROR)
+    side.send_all("1", "2")
+    logging.getLogger("ocppj").addHandler(asking)
+    try:
+        with disk_full():
+            run(lambda: side.complete("1"))
+            assert "may be sent again" in told.wait()[0][1]
+    finally:
+        logging.getLogger("ocppj").removeHandler(asking)
+    assert side.sent == ["1", "2"]
+    side.complete("2")
+    side.dispatcher.stop()
 
 
 def test_a_pop_that_was_never_written_is_sent_again(queue, caplog):

@@ -1,6 +1,7 @@
 """One request, and connection after connection that is lost while its answer is awaited: it is given up in the end."""
 
 import threading
+from collections import deque
 
 import pytest
 
@@ -14,6 +15,7 @@ from ocppj import (
     FIFOQueueMap,
     ManualClock,
     OCPPError,
+    RequestQueue,
     Server,
     ServerState,
     TransactionRetries,
@@ -410,3 +412,43 @@ def test_a_dispatcher_of_ones_own_is_given_its_limit_itself():
         Client("CP_1", profiles=v16.PROFILES, dispatcher=DefaultClientDispatcher(), max_losses=3)
     with pytest.raises(UsageError, match="max_losses itself"):
         Server(profiles=v16.PROFILES, dispatcher=DefaultServerDispatcher(), max_losses=3)
+
+
+class Plain(RequestQueue):
+    """A queue of the program's own with what it must have, and no more."""
+
+    def __init__(self):
+        self._bundles = deque()
+
+    def init(self):
+        self._bundles.clear()
+
+    def push(self, bundle):
+        self._bundles.append(bundle)
+
+    def peek(self):
+        return self._bundles[0] if self._bundles else None
+
+    def pop(self):
+        return self._bundles.popleft() if self._bundles else None
+
+    def __len__(self):
+        return len(self._bundles)
+
+    def is_full(self):
+        return False
+
+    def is_empty(self):
+        return not self._bundles
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_what_is_given_up_leaves_a_queue_that_can_only_pop(resend):
+    side = make(queue=Plain(), max_losses=2, resend=resend)
+    side.send_all("1", "2")
+    flap(side, 2)
+    assert side.canceled_ids == ["1"]
+    assert side.sent[-1] == "2"
+    side.complete("2")
+    assert side.canceled_ids == ["1"], "told once"
+    assert side.left() == (0, False, 0)

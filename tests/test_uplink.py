@@ -654,3 +654,66 @@ def test_a_return_is_not_told_after_stop(make, raw_server, clock):
     client._started = True
     client.stop()
     assert told.wait(2)[:2] == [("lost",), ("lost",)]
+
+
+@pytest.mark.parametrize("reconnect", [True, False])
+@pytest.mark.parametrize("retry", [True, False])
+def test_a_connection_that_ends_after_the_next_session_has_begun_changes_nothing_there(
+    make_client, raw_server, monkeypatch, reconnect, retry
+):
+    """A callback stops the client, and has not returned when another thread connects anew."""
+    client = connect(make_client(reconnect=reconnect), raw_server)
+    stopped, begun, closes = threading.Event(), threading.Event(), Recorder()
+    client.set_disconnected_handler(closes)
+
+    def stop(future):
+        client.stop()
+        stopped.set()
+        assert begun.wait(seconds(10))
+
+    connect_ws = client._ws.connect
+
+    def connect_later(*arguments, **options):
+        begun.set()  # the transport waits for the end of the connection before
+        connect_ws(*arguments, **options)
+
+    client.send_request(HEARTBEAT).add_done_callback(stop)
+    raw_server.send([3, raw_server.receive()[1], BEAT_WIRE])
+    assert stopped.wait(seconds(10))
+    monkeypatch.setattr(client._ws, "connect", connect_later)
+    client.connect(raw_server.url, retry=retry)
+    raw_server.wait_connected()
+    assert len(closes.wait()) == 1
+    future = client.send_request(HEARTBEAT)
+    raw_server.send([3, raw_server.receive()[1], BEAT_WIRE])
+    assert future.result(seconds(10)) == BEAT
+    client.stop()
+    assert len(closes.wait(2)) == 2
+
+
+def test_a_connect_that_was_stopped_and_returns_late_does_not_end_the_next_session(
+    make, unborn, raw_server, cleanup, monkeypatch
+):
+    client, ends, entered, go = make(), Recorder(), threading.Event(), threading.Event()
+    monkeypatch.setattr("ocppj.uplink._SETTLING", 0.01)
+
+    @client.set_attempt_failed_handler
+    def failed(error):
+        entered.set()
+        assert go.wait(seconds(10))
+
+    def connect_and_tell():
+        try:
+            client.connect(unborn[0], retry=True)
+        except Stopped as error:
+            ends(error)
+
+    in_background(cleanup, connect_and_tell)
+    assert entered.wait(seconds(10))
+    client.stop()
+    connect(client, raw_server)
+    go.set()
+    ends.wait()
+    future = client.send_request(HEARTBEAT)
+    raw_server.send([3, raw_server.receive()[1], BEAT_WIRE])
+    assert future.result(seconds(10)) == BEAT
