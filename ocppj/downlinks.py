@@ -78,16 +78,22 @@ class Downlinks(Running):
             self._by_id[channel.id] = connection
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             self._end_requests(before, "replaced by a newer one")
-        try:
-            self._dispatcher.create_client(channel.id)
-        except NotRunning:  # stop() came in between, and will close the channel
-            return
-        except OcppjError as error:
-            self.log.error("%s: its stored requests cannot be read: %s", channel.id, error)
-            channel.close(1011, "internal error")
+        if not self._take_requests(connection):
             return
         if self._new_client_handler is not None:  # else nobody waits for the connection before
             self._submit(connection, self._welcome, connection, leaving)
+
+    def _take_requests(self, connection: Connection) -> bool:
+        """Let requests to ``connection`` be sent; return whether they can be. If not, it is closed, or will be."""
+        try:
+            self._dispatcher.create_client(connection.client_id)
+            return True
+        except NotRunning:  # stop() came in between, and will close the channel
+            pass
+        except OcppjError as error:
+            self.log.error("%s: its stored requests cannot be read: %s", connection.client_id, error)
+            connection.channel.close(1011, "internal error")
+        return False
 
     def _welcome(self, connection: Connection, leaving: Optional[Connection]) -> None:
         """Call the new-client handler, after the disconnected-client handler of the connection before."""
@@ -125,6 +131,10 @@ class Downlinks(Running):
             released, connection.released = connection.released, True
         if not released:  # by a newer one, whose requests they are by now
             self._dispatcher.delete_client(connection.client_id)
+            with self._lock:
+                newer = self._by_id.get(connection.client_id)
+            if newer is not None and newer is not connection:  # it came meanwhile, and was deleted, too
+                self._take_requests(newer)
         for open_call in self._calls.take_over(connection):
             open_call.fail(ConnectionLost(f"the connection was {how}", open_call.message_id))
 

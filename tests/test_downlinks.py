@@ -325,3 +325,34 @@ def test_a_connection_whose_end_is_told_slowly_takes_nothing_from_the_newer_one(
     future = server.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_again(
+    make_server, raw_client, monkeypatch, queues, durable
+):
+    """It came when the end of the older one had begun to be told, and the dispatcher had not heard of it yet."""
+    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
+    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
+    server = make_server(**({"queues": queues} if durable else {}))
+    entered, go, deleted = threading.Event(), threading.Event(), threading.Event()
+    delete_client = server._dispatcher.delete_client
+
+    def delete_late(client_id):
+        entered.set()
+        assert go.wait(seconds(10))
+        delete_client(client_id)
+        deleted.set()
+
+    monkeypatch.setattr(server._dispatcher, "delete_client", delete_late)
+    join(server, raw_client).stop()
+    assert entered.wait(seconds(10))
+    try:
+        second = join(server, raw_client)
+    finally:
+        go.set()
+    assert deleted.wait(seconds(10))
+    eventually(lambda: not server._leaving)
+    future = server.send_request("CP_1", RESET)
+    second.send([3, second.receive()[1], {"status": "Accepted"}])
+    assert future.result(seconds(5)) == RESET_DONE
