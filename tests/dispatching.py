@@ -104,9 +104,9 @@ class Side:
 
 
 class ClientSide(Side):
-    def __init__(self, capacity=0, queue=None, clock=None):
+    def __init__(self, capacity=0, queue=None, clock=None, **options):
         self._queue = FIFOClientQueue(capacity) if queue is None else queue
-        super().__init__(DefaultClientDispatcher(self._queue), clock)
+        super().__init__(DefaultClientDispatcher(self._queue, **options), clock)
         self._state = CheckedState()
         self.dispatcher.set_pending_request_state(self._state)
         self.dispatcher.set_network_client(self.network)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from ocppj import Call, RequestBundle
+from ocppj.durable import SQLiteQueue, SQLiteQueueMap
 from tests.helpers import seconds
 
 
@@ -25,6 +26,25 @@ def opened(kind, path, capacity=0):
     queue.set_decoder(decode)
     queue.init()
     return queue
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def queue(path):
+    queue = opened(SQLiteQueue, path)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def queues(path):
+    queues = opened(SQLiteQueueMap, path)
+    yield queues
+    queues.close()
 
 
 def ids(queue):

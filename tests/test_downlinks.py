@@ -45,6 +45,19 @@ def queues():
     return DurableMap()
 
 
+@pytest.fixture(params=[False, True], ids=["memory", "durable"])
+def durable(request):
+    return request.param
+
+
+@pytest.fixture
+def hasty(make_server, queues, durable, monkeypatch):
+    """A server that hardly waits for what handlers of the connection before do."""
+    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
+    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
+    return make_server(**({"queues": queues} if durable else {}))
+
+
 @pytest.fixture
 def server(make_server, queues):
     return make_server(queues=queues)
@@ -206,18 +219,12 @@ def test_a_transport_that_counts_nothing_is_enough(make_server, raw_client, tran
         server.set_basic_auth_handler(lambda client_id, password: True)
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_one(
-    make_server, raw_client, monkeypatch, queues, durable
-):
+def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_one(hasty, raw_client, durable):
     """An observer does not return, and the transport goes on without it: its requests end, and hold up no others."""
-    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
-    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
-    server = make_server(**({"queues": queues} if durable else {}))
     canceled, entered, go = Recorder(), threading.Event(), threading.Event()
-    server.set_canceled_request_handler(lambda client_id, message_id, request, error: canceled(message_id))
-    first = join(server, raw_client)
-    futures = [server.send_request("CP_1", RESET) for _ in range(2)]
+    hasty.set_canceled_request_handler(lambda client_id, message_id, request, error: canceled(message_id))
+    first = join(hasty, raw_client)
+    futures = [hasty.send_request("CP_1", RESET) for _ in range(2)]
     assert first.receive()[1] == futures[0].message_id
 
     def observe(frame):
@@ -225,11 +232,11 @@ def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_on
             entered.set()
             assert go.wait(seconds(10))
 
-    server.add_observer(observe)
+    hasty.add_observer(observe)
     first.send([2, "1", "Heartbeat", {}])
     assert entered.wait(seconds(10))
     try:
-        second = raw_client(server.url)
+        second = raw_client(hasty.url)
         if durable:  # they are sent again, to who is there now
             for future in futures:
                 second.send([3, second.receive()[1], {"status": "Accepted"}])
@@ -239,13 +246,13 @@ def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_on
             for future in futures:
                 assert isinstance(future.exception(seconds(5)), ConnectionLost)
             assert canceled.wait(2) == [(future.message_id,) for future in futures]
-            future = server.send_request("CP_1", RESET)
+            future = hasty.send_request("CP_1", RESET)
             second.send([3, second.receive()[1], {"status": "Accepted"}])
             assert future.result(seconds(5)) == RESET_DONE
     finally:
         go.set()
-    eventually(lambda: len(server._connections) == 1 and not server._leaving)
-    assert server.client_ids() == ["CP_1"], "the late end of the first changes nothing"
+    eventually(lambda: len(hasty._connections) == 1 and not hasty._leaving)
+    assert hasty.client_ids() == ["CP_1"], "the late end of the first changes nothing"
     assert len(canceled.calls) == (0 if durable else 2)
 
 
@@ -288,55 +295,43 @@ def test_an_identity_that_the_version_does_not_allow_is_closed_and_never_told_of
     assert (server.client_ids(), told.calls) == ([], [])
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_a_connection_whose_end_is_told_slowly_takes_nothing_from_the_newer_one(
-    make_server, raw_client, monkeypatch, queues, durable
-):
+def test_a_connection_whose_end_is_told_slowly_takes_nothing_from_the_newer_one(hasty, raw_client):
     """A canceled-request handler does not return, and the transport goes on without it."""
-    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
-    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
-    server = make_server(**({"queues": queues} if durable else {}))
     entered, go, outcomes = threading.Event(), threading.Event(), Recorder()
 
-    @server.set_canceled_request_handler
+    @hasty.set_canceled_request_handler
     def canceled(client_id, message_id, request, error):
         entered.set()
         assert go.wait(seconds(10))
 
     def call():
         try:
-            server.call("CP_1", RESET)
+            hasty.call("CP_1", RESET)
         except ConnectionLost as error:
             outcomes(error)
 
-    first = join(server, raw_client)
+    first = join(hasty, raw_client)
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     assert first.receive()[2] == "Reset"
     first.stop()
     assert entered.wait(seconds(10))
     try:
-        second = join(server, raw_client)
+        second = join(hasty, raw_client)
     finally:
         go.set()
     outcomes.wait()
     thread.join(seconds(10))
-    eventually(lambda: not server._leaving)
-    future = server.send_request("CP_1", RESET)
+    eventually(lambda: not hasty._leaving)
+    future = hasty.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_again(
-    make_server, raw_client, monkeypatch, queues, durable
-):
+def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_again(hasty, raw_client, monkeypatch):
     """It came when the end of the older one had begun to be told, and the dispatcher had not heard of it yet."""
-    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
-    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
-    server = make_server(**({"queues": queues} if durable else {}))
     entered, go, deleted = threading.Event(), threading.Event(), threading.Event()
-    delete_client = server._dispatcher.delete_client
+    delete_client = hasty._dispatcher.delete_client
 
     def delete_late(client_id):
         entered.set()
@@ -344,15 +339,15 @@ def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_a
         delete_client(client_id)
         deleted.set()
 
-    monkeypatch.setattr(server._dispatcher, "delete_client", delete_late)
-    join(server, raw_client).stop()
+    monkeypatch.setattr(hasty._dispatcher, "delete_client", delete_late)
+    join(hasty, raw_client).stop()
     assert entered.wait(seconds(10))
     try:
-        second = join(server, raw_client)
+        second = join(hasty, raw_client)
     finally:
         go.set()
     assert deleted.wait(seconds(10))
-    eventually(lambda: not server._leaving)
-    future = server.send_request("CP_1", RESET)
+    eventually(lambda: not hasty._leaving)
+    future = hasty.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE

@@ -31,28 +31,19 @@ from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
 from tests.peers import RawClient, RawServer, Sockets
-from tests.storing import bundle, decode, disk_full, ids, opened, run
+from tests.storing import (  # noqa: F401
+    bundle,
+    decode,
+    disk_full,
+    ids,
+    opened,
+    path,
+    queue,
+    queues,
+    run,
+)
 
 PAGE = 4096
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "queue.db"
-
-
-@pytest.fixture
-def queue(path):
-    queue = opened(SQLiteQueue, path)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def queues(path):
-    queues = opened(SQLiteQueueMap, path)
-    yield queues
-    queues.close()
 
 
 def test_they_say_that_they_are_durable():
@@ -190,8 +181,8 @@ def test_what_the_file_cannot_hold_is_refused_and_harms_nothing(queue, data):
 
 @pytest.mark.parametrize("name", ["a b?c#d%20.db", "ü", "'quoted'"])
 def test_any_file_name_will_do_as_text_or_path(tmp_path, name):
-    for path in (tmp_path / name, str(tmp_path / name)):
-        queue = opened(SQLiteQueue, path)
+    for named in (tmp_path / name, str(tmp_path / name)):
+        queue = opened(SQLiteQueue, named)
         queue.push(bundle())
         queue.close()
     assert [each.name for each in tmp_path.iterdir()] == [name]

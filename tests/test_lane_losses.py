@@ -1,7 +1,6 @@
 """One request, and connection after connection that is lost while its answer is awaited: it is given up in the end."""
 
 import threading
-from collections import deque
 
 import pytest
 
@@ -15,7 +14,6 @@ from ocppj import (
     FIFOQueueMap,
     ManualClock,
     OCPPError,
-    RequestQueue,
     Server,
     ServerState,
     TransactionRetries,
@@ -26,6 +24,7 @@ from ocppj.retries import Streak
 from tests.dispatching import TIMEOUT, ClientSide, Side, bundle
 from tests.helpers import seconds
 from tests.test_lane import Harness
+from tests.test_queues import Head
 from tests.test_retries import Durable as Kept
 from tests.test_turn import AsideQueue
 
@@ -34,15 +33,8 @@ class Durable(Kept, AsideQueue):
     """Keeps its requests, and apart what is set aside."""
 
 
-def make(queue=None, retries=None, **options):
-    side = ClientSide(queue=queue)
-    side.dispatcher = DefaultClientDispatcher(side._queue, retries=retries, **options)
-    side.dispatcher.set_timeouts(side.timeouts)
-    side.dispatcher.set_timeout(TIMEOUT)
-    side.dispatcher.set_on_request_canceled(side._canceled)
-    side.dispatcher.set_pending_request_state(side._state)
-    side.dispatcher.set_network_client(side.network)
-    return side.start()
+def make(queue=None, **options):
+    return ClientSide(queue=queue, **options).start()
 
 
 def flap(side, times=1):
@@ -414,37 +406,9 @@ def test_a_dispatcher_of_ones_own_is_given_its_limit_itself():
         Server(profiles=v16.PROFILES, dispatcher=DefaultServerDispatcher(), max_losses=3)
 
 
-class Plain(RequestQueue):
-    """A queue of the program's own with what it must have, and no more."""
-
-    def __init__(self):
-        self._bundles = deque()
-
-    def init(self):
-        self._bundles.clear()
-
-    def push(self, bundle):
-        self._bundles.append(bundle)
-
-    def peek(self):
-        return self._bundles[0] if self._bundles else None
-
-    def pop(self):
-        return self._bundles.popleft() if self._bundles else None
-
-    def __len__(self):
-        return len(self._bundles)
-
-    def is_full(self):
-        return False
-
-    def is_empty(self):
-        return not self._bundles
-
-
 @pytest.mark.parametrize("resend", [False, True])
 def test_what_is_given_up_leaves_a_queue_that_can_only_pop(resend):
-    side = make(queue=Plain(), max_losses=2, resend=resend)
+    side = make(queue=Head(), max_losses=2, resend=resend)
     side.send_all("1", "2")
     flap(side, 2)
     assert side.canceled_ids == ["1"]

@@ -6,29 +6,18 @@ import threading
 import pytest
 
 from ocppj import NotRunning, QueueFailed, QueueFull, RequestBundle
-from ocppj.durable import SQLiteQueue, SQLiteQueueMap
+from ocppj.durable import SQLiteQueue
 from ocppj.pushes import Line, Push
 from tests.helpers import eventually, seconds
-from tests.storing import bundle, disk_full, ids, opened
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "queue.db"
-
-
-@pytest.fixture
-def queue(path):
-    queue = opened(SQLiteQueue, path)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def queues(path):
-    queues = opened(SQLiteQueueMap, path)
-    yield queues
-    queues.close()
+from tests.storing import (  # noqa: F401
+    bundle,
+    disk_full,
+    ids,
+    opened,
+    path,
+    queue,
+    queues,
+)
 
 
 class Pushing:
@@ -56,8 +45,8 @@ class Pushing:
 def line_up(file, requests):
     """Have a thread for each (queue, bundle) of ``requests`` wait for the file, in order; call with it held."""
     threads = []
-    for queue, one in requests:
-        threads.append(Pushing(queue, one))
+    for target, one in requests:
+        threads.append(Pushing(target, one))
         eventually(lambda: len(file._line._pushes) == len(threads))
     return threads
 

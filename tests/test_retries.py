@@ -68,14 +68,7 @@ class Transactions(ClientSide):
     """A client's dispatcher with retries; a request whose id begins with "t" is transaction-related."""
 
     def __init__(self, **options):
-        super().__init__()
-        retries = TransactionRetries(message_attempts=3, message_attempt_interval=60)
-        self.dispatcher = DefaultClientDispatcher(self._queue, retries=retries, **options)
-        self.dispatcher.set_timeouts(self.timeouts)
-        self.dispatcher.set_timeout(TIMEOUT)
-        self.dispatcher.set_on_request_canceled(self._canceled)
-        self.dispatcher.set_pending_request_state(self._state)
-        self.dispatcher.set_network_client(self.network)
+        super().__init__(retries=TransactionRetries(message_attempts=3, message_attempt_interval=60), **options)
 
     def send(self, message_id):
         action = "StopTransaction" if message_id.startswith("t") else "Heartbeat"

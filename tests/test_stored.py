@@ -12,29 +12,20 @@ from ocppj.durable import SQLiteQueue, SQLiteQueueMap
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import eventually, seconds
 from tests.peers import RawClient, RawServer, Sockets
-from tests.storing import bundle, decode, disk_full, ids, opened, run
+from tests.storing import (  # noqa: F401
+    bundle,
+    decode,
+    disk_full,
+    ids,
+    opened,
+    path,
+    queue,
+    queues,
+    run,
+)
 
 UPDATE = v16.UpdateFirmwareRequest(location="ftp://x", retrieve_date=datetime(2026, 1, 2, tzinfo=timezone.utc))
 FIRMWARE_STATUS = v16.FirmwareStatusNotificationRequest(status="Idle")
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "queue.db"
-
-
-@pytest.fixture
-def queue(path):
-    queue = opened(SQLiteQueue, path)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def queues(path):
-    queues = opened(SQLiteQueueMap, path)
-    yield queues
-    queues.close()
 
 
 def refuse(version, text):
