@@ -688,7 +688,7 @@ def test_a_session_without_a_certificate_is_resumed(serve):
     """Of a charge point with a password, beside others with certificates: else each second attempt would fail."""
     context = server_tls_context(server_file(), client_ca=authority().path)
     server = serve(2, PASSWORDS, context)
-    station = ssl.create_default_context(cafile=authority().path)
+    station = client_tls_context(authority().path)
     station.maximum_version = ssl.TLSVersion.TLSv1_2
     station.options |= ssl.OP_NO_TICKET
     session = None
