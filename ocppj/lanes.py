@@ -312,14 +312,19 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         return lane is not None and lane.complete(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        lane, bundle = self._lanes.get(client_id), None
-        if lane is None and self.durable and self.is_running():
-            bundle = self._queue_map.withdraw(client_id, message_id)  # else it would be sent when the client is back
-            lane = self._lanes.get(client_id)  # it may be back since, and the request pending
-        if lane is not None and lane.cancel(message_id, error):
-            return True
-        if bundle is None:
-            return False
+        while True:
+            lane, bundle = self._lanes.get(client_id), None
+            if lane is None and self.durable and self.is_running():
+                # Else it would be sent when the client is back.
+                bundle = self._queue_map.withdraw(client_id, message_id)
+                lane = self._lanes.get(client_id)  # it may be back since, and the request pending
+            if lane is not None and lane.cancel(message_id, error):
+                return True
+            if bundle is not None:
+                break
+            if lane is self._lanes.get(client_id):
+                return False
+            # The client left or came back just now: its stored requests were in no lane that was looked at.
         try:
             self._canceled(client_id, message_id, bundle.call.payload, error)
         except BaseException:

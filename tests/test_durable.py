@@ -27,6 +27,7 @@ from ocppj import (
 )
 from ocppj.clock import ManualClock
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
+from ocppj.lane import Lane
 from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
@@ -943,6 +944,25 @@ def test_a_client_that_comes_and_goes_while_requests_are_given_up_has_each_ended
         assert len(server._calls) == 0
     told = [call[1] for call in canceled.calls]
     assert sorted(told) == sorted(future.message_id for future in futures)
+
+
+def test_a_request_given_up_at_the_moment_its_client_leaves_is_not_sent_when_it_is_back(path, monkeypatch):
+    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
+    canceled, cancel = Recorder(), Lane.cancel
+    server.set_canceled_request_handler(canceled)
+
+    def cancel_late(lane, *arguments):
+        monkeypatch.setattr(Lane, "cancel", cancel)
+        server._dispatcher.delete_client("CP_1")
+        return cancel(lane, *arguments)
+
+    with server.listen(host="127.0.0.1", port=0), RawClient(Sockets(), server.url, "CP_1"):
+        eventually(lambda: server.client_ids() == ["CP_1"])
+        future = server.send_request("CP_1", RESET)
+        monkeypatch.setattr(Lane, "cancel", cancel_late)
+        assert future.cancel()
+        assert server._dispatcher._queue_map.get_or_create("CP_1").is_empty()
+    assert [call[1] for call in canceled.calls] == [future.message_id]
 
 
 def test_a_client_with_a_damaged_queue_does_not_start(path):
