@@ -41,9 +41,10 @@ class Client(Uplink):
     process). ``retries`` say which requests are sent again when the peer fails to process them (`TransactionRetries`).
     With ``resend`` a request whose answer was awaited when the connection was lost is sent again, with its id, when the
     connection is back (OCPP 2.1 Part 4 section 4.1.4 lets a retry keep its id); without it the answer is awaited anew.
-    The default is to resend what is in a durable queue. Either way a request is given up, with `ConnectionLost`, when
-    ``max_losses`` connections in a row were lost while its answer was awaited; a durable queue sets it aside. 0 means
-    no limit, ``None`` means 5, and no limit for a durable queue (see `DefaultClientDispatcher`).
+    One whose write failed is kept, too. The default is to resend what is in a durable queue. Either way a request is
+    given up, with `ConnectionLost`, when ``max_losses`` connections in a row were lost while its answer was awaited; a
+    durable queue sets it aside. 0 means no limit, ``None`` means 5, and no limit for a durable queue (see
+    `DefaultClientDispatcher`).
 
     ``ws_client``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
     ``basic_auth``, ``headers``, ``ping_interval`` ...) are those of `ocppj.ws.client.WebSocketClient`.
@@ -127,8 +128,8 @@ class Client(Uplink):
         once. With ``retry`` it is tried until it is made, with the waits of the transport's back-off in between, and
         requests may be queued meanwhile; without ``wait`` a thread does that, and this returns as soon as requests may
         be queued. Raises `Stopped` when `stop` was called meanwhile, `UsageError` when the client is started already or
-        has no profiles, or not to wait without ``retry``; and `QueueFailed` when what a durable queue holds cannot be
-        read.
+        has no profiles, or not to wait without ``retry``; and `QueueFailed` when the file of a durable queue cannot be
+        opened, or is damaged.
         """
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
@@ -249,7 +250,8 @@ class Client(Uplink):
         ``timeout`` is as in `call`. ``signed`` sends the signed form of an OCPP 2.x message; the future's ``signature``
         tells about the answer's. Raises `NotRunning` before the start and after the end, `ValidationError` and
         `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, `QueueFailed` from a durable queue,
-        `UsageError` without a signer. A failed write is not raised: the future fails.
+        `UsageError` without a signer. A failed write is not raised: the future fails, unless the request is
+        kept (``resend``, a durable queue).
         """
         return self._send_request(self.id, request, timeout, fragile=False, signed=signed)
 

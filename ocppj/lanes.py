@@ -83,7 +83,7 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
 
     ``retries`` say which requests are sent again when the peer fails to process them. With ``resend``, a request whose
     answer was awaited when the connection was lost is sent again, with its id, when the connection is back; without it
-    the answer is awaited anew. The default is to resend what is in a durable queue.
+    the answer is awaited anew. One whose write failed is kept, too. The default is to resend what a durable queue has.
 
     A request is given up, with `ConnectionLost`, when ``max_losses`` connections in a row were lost while its answer
     was awaited; a durable queue sets it aside. 0 means no limit. ``None`` means 5, and no limit in a durable queue:

@@ -94,7 +94,8 @@ class RequestQueue(ABC):
     def set_aside(self, message_id: str, reason: str) -> Optional[RequestBundle]:
         """Take the request of that id, which can never be dealt with, out and return it; ``None`` when it is not there.
 
-        A durable queue keeps it apart, with ``reason``, to be looked at. Returns at once, as `remove`.
+        A durable queue keeps it apart, with ``reason``, to be looked at. Returns at once, as `remove`; its caller logs
+        why.
         """
         return self.remove(message_id)
 
