@@ -1,0 +1,89 @@
+"""The public names and how they are called: what a program that uses the library depends on.
+
+``public_surface.txt`` lists them. A change of it is a change that users notice: it belongs in CHANGELOG.md.
+"""
+
+import enum
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any, Iterator
+
+import ocppj
+
+LIST = Path(__file__).with_name("public_surface.txt")
+#: The modules that documents and users name.
+MODULES = [
+    "clock",
+    "durable",
+    "errors",
+    "payloads",
+    "signing",
+    "v16",
+    "v201",
+    "v21",
+    "ws.backoff",
+    "ws.base",
+    "ws.client",
+    "ws.limits",
+    "ws.memory",
+    "ws.readers",
+    "ws.server",
+    "ws.stats",
+    "ws.tls",
+]
+
+
+def called(function: Any) -> str:
+    """Return the parameters of ``function`` with their defaults, without annotations."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return "(...)"
+    parameters = []
+    for parameter in signature.parameters.values():
+        default = parameter.default
+        if default is not parameter.empty and not isinstance(default, (str, int, float, tuple, type(None))):
+            parameter = parameter.replace(default=...)
+        parameters.append(parameter.replace(annotation=parameter.empty))
+    return str(signature.replace(parameters=parameters, return_annotation=signature.empty))
+
+
+def members(name: str, value: Any) -> Iterator[str]:
+    """Yield a line for each public thing that the class ``value`` or a base of ours has."""
+    if issubclass(value, enum.Enum):
+        yield from (f"{name}.{member}" for member in value.__members__)
+        return
+    for member in sorted(dir(value)):
+        owner = next((each for each in value.__mro__ if member in vars(each)), None)
+        if member.startswith("_") or owner is None or not owner.__module__.startswith("ocppj"):
+            continue
+        thing = inspect.getattr_static(value, member)
+        thing = getattr(thing, "__func__", thing)  # of class and static methods
+        if inspect.isfunction(thing):
+            yield f"{name}.{member}{called(thing)}"
+        else:
+            yield f"{name}.{member}"
+
+
+def surface() -> Iterator[str]:
+    for name in sorted(ocppj.__all__):
+        value = getattr(ocppj, name)
+        if not callable(value):
+            yield name
+        elif isinstance(value, type):
+            yield f"{name}{'' if issubclass(value, enum.Enum) else called(value)}"
+            yield from members(name, value)
+        else:
+            yield f"{name}{called(value)}"
+
+
+def test_names_and_signatures_are_those_listed() -> None:
+    expected = LIST.read_text("utf-8").splitlines()
+    assert list(surface()) == expected, f"write {LIST.name} anew if users are to notice this change"
+
+
+def test_modules_that_users_name_can_be_imported() -> None:
+    for name in MODULES:
+        module = importlib.import_module(f"ocppj.{name}")
+        assert all(hasattr(module, each) for each in getattr(module, "__all__", ()))
