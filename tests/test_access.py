@@ -1,11 +1,13 @@
 """Check handlers of `Server`, and passwords: keys, comparisons, tables."""
 
+import hashlib
+import hmac
+import secrets
 import threading
 from functools import partial
 
 import pytest
 
-import ocppj.access
 from ocppj import Client, HandshakeRefused, Server, UsageError, authorization_key, passwords_match, v16
 from tests.fixtures import cleanup, make_client, make_server, transport  # noqa: F401
 from tests.helpers import Recorder, seconds
@@ -31,6 +33,15 @@ def refused(make_client, server, identity="CP_1", **options):
     with pytest.raises(HandshakeRefused) as caught:
         make_client(server.url, identity, ws=options)
     return caught.value.status
+
+
+def check_of(passwords):
+    """Return the check that a server hands to its transport for a table of passwords."""
+    bare = Bare()
+    bare.set_basic_auth_handler = Recorder()
+    Server(profiles=v16.PROFILES, ws_server=bare).set_basic_auth_handler(passwords)
+    ((check,),) = bare.set_basic_auth_handler.calls
+    return check
 
 
 # Passwords -----------------------------------------------------------------------------------------------------------
@@ -69,7 +80,7 @@ def test_passwords_match(given, expected, same):
 
 def test_passwords_are_compared_in_constant_time(monkeypatch):
     lengths = []
-    monkeypatch.setattr(ocppj.access.hmac, "compare_digest", lambda a, b: lengths.append((len(a), len(b))) or False)
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: lengths.append((len(a), len(b))) or False)
     for given, expected in [(b"", "x"), (b"a" * 1000, "secret"), (b"secret", "secret")]:
         assert passwords_match(given, expected) is False  # nothing else decides
     assert lengths == [(32, 32)] * 3
@@ -112,14 +123,24 @@ def test_a_table_of_passwords(make_server, make_client):
 
 
 def test_an_unknown_identity_takes_a_comparison_too(monkeypatch):
-    passwords = ocppj.access._Passwords({"CP_1": "secret"})
+    """It is compared with a password of nobody, which cannot be guessed, and is another one in each table."""
+    drawn, token_bytes = [], secrets.token_bytes
+
+    def draw(count):
+        drawn.append(token_bytes(count))
+        return drawn[-1]
+
+    monkeypatch.setattr(secrets, "token_bytes", draw)
+    checks = [check_of({"CP_1": "secret"}), check_of({})]
     compared = Recorder(True)  # even if it were the right password of nobody
-    monkeypatch.setattr(ocppj.access, "passwords_match", compared)
-    assert passwords("CP_1", b"secret") is True
-    assert passwords("CP_2", b"secret") is False
-    assert [given for given, _ in compared.calls] == [b"secret", b"secret"]
-    nobodys = compared.calls[1][1]
-    assert len(nobodys) == 20 and nobodys != ocppj.access._Passwords({})._nobodys
+    monkeypatch.setattr(hmac, "compare_digest", compared)
+    assert checks[0]("CP_1", b"secret") is True
+    assert checks[0]("CP_2", b"secret") is False
+    assert checks[1]("CP_2", b"secret") is False
+    expected = [hashlib.sha256(password).digest() for password in (b"secret", *drawn)]
+    assert compared.calls == [(expected[0], each) for each in expected]
+    assert [len(nobodys) for nobodys in drawn] == [20, 20]
+    assert drawn[0] != drawn[1]
 
 
 @pytest.mark.parametrize("bad", [{"CP_1": ""}, {"CP_1": b""}, {"CP_1": None}, {"CP_1": ["s3cret"]}])
@@ -278,17 +299,15 @@ def test_the_transport_is_handed_a_function_and_asked_for_stats():
     bare = Bare()
     server = Server(profiles=v16.PROFILES, ws_server=bare)
     bare.stats = lambda: {"connections": 3}
-    bare.set_basic_auth_handler = Recorder()
     assert server.stats() == {"connections": 3}
-    server.set_basic_auth_handler({"CP_1": "secret"})
-    ((check,),) = bare.set_basic_auth_handler.calls
+    check = check_of({"CP_1": "secret"})
     assert (check("CP_1", b"secret"), check("CP_1", b"other"), check("CP_2", b"secret")) == (True, False, False)
 
 
 def test_a_table_may_change_while_it_is_asked():
     """What the docstring promises: looked at for each handshake, whatever other threads do to it."""
     table = {"CP_1": "secret"}
-    check = ocppj.access._Passwords(table)
+    check = check_of(table)
     done = threading.Event()
 
     def change():

@@ -20,6 +20,7 @@ from ocppj import (
     v201,
 )
 from ocppj.ws.backoff import Backoff
+from tests.between import BetweenClient
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -33,6 +34,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import dispatcher_of, queued
 from tests.peers import RawServer
 
 
@@ -99,7 +101,7 @@ def test_a_failed_connect_raises_and_leaves_nothing(make_client, raw_server):
 
 def test_a_refused_handshake_raises_its_status(make_client, make_server):
     server = make_server(listen=False)
-    server._ws.set_check_client_handler(lambda request: request.identity != "CP_1")
+    server.set_check_client_handler(lambda request: request.identity != "CP_1")
     server.listen(host="127.0.0.1")
     with pytest.raises(HandshakeRefused) as caught:
         make_client(server.url)
@@ -156,16 +158,25 @@ def test_failed_attempts_are_told(make_server, transport, cleanup):
     server.set_check_client_handler(lambda request: answers.pop())
     client = Client("CP_1", profiles=v16.PROFILES, ws_client=transport.client(backoff=Backoff(0, 0, 0)))
     cleanup.append(client.stop)
-    failed, client_ws = Recorder(), client._ws
+    failed = Recorder()
     assert client.set_attempt_failed_handler(failed) is failed
     client.connect(server.url, retry=True)
     assert [error.status for (error,) in failed.calls] == [404, 404]
     with pytest.raises(UsageError, match="error"):
         client.set_attempt_failed_handler(lambda: None)
-    client._ws = object()
-    with pytest.raises(UsageError, match="the transport object has no set_attempt_failed_handler"):
-        client.set_attempt_failed_handler(failed)
-    client._ws = client_ws
+
+
+def test_failed_attempts_are_not_told_by_a_transport_that_cannot():
+    class Bare:
+        """A transport that can do no more than it must."""
+
+        def __init__(self):
+            for name in ("connected", "message", "disconnected"):
+                setattr(self, f"set_{name}_handler", lambda handler: None)
+
+    client = Client("CP_1", profiles=v16.PROFILES, ws_client=Bare())
+    with pytest.raises(UsageError, match="the transport Bare has no set_attempt_failed_handler"):
+        client.set_attempt_failed_handler(Recorder())
 
 
 def test_start_blocks_until_stop(make_client, raw_server):
@@ -237,10 +248,13 @@ def test_without_reconnect_start_raises_when_the_connection_breaks(make_client, 
 
 
 def test_the_client_may_connect_again_after_its_connection_ended(make_client, raw_server):
-    client = make_client(raw_server.url)
+    client, closes = make_client(), Recorder()
+    client.set_disconnected_handler(closes)
+    client.connect(raw_server.url)
     raw_server.wait_connected()
     raw_server.channel.close()
-    eventually(lambda: not client.is_connected() and not client._started)
+    closes.wait()
+    assert not client.is_connected()
     client.connect(raw_server.url)
     raw_server.wait_connected()
     future = client.send_request(HEARTBEAT)
@@ -256,18 +270,18 @@ def clock():
     return ManualClock()
 
 
+def waits_for_ten_seconds(clock):
+    """Return the options of a transport that regains a lost connection after exactly 10 seconds of ``clock``."""
+    return {
+        "clock": clock,
+        "backoff": lambda: Backoff(retry_back_off_wait_minimum=10, retry_back_off_random_range=0),
+    }
+
+
 @pytest.fixture
 def reconnecting(make_client, raw_server, clock):
     """A client that regains its connection after exactly 10 seconds of the clock, and its peer."""
-    backoff = {"clock": clock, "make_backoff": None}
-    del backoff["make_backoff"]
-    client = make_client(
-        reconnect=True,
-        clock=clock,
-        timeout=30,
-        ws={"clock": clock, "backoff": lambda: Backoff(retry_back_off_wait_minimum=10, retry_back_off_random_range=0)},
-    )
-    return client
+    return make_client(reconnect=True, clock=clock, timeout=30, ws=waits_for_ten_seconds(clock))
 
 
 def lose(raw, clock):
@@ -308,7 +322,7 @@ def test_a_pending_request_is_awaited_anew_with_a_fresh_timeout(reconnecting, ra
     clock.advance(10)
     raw_server.wait_connected()
     eventually(client.is_connected)
-    eventually(lambda: not client._dispatcher.is_paused())
+    eventually(lambda: not dispatcher_of(client).is_paused())
     clock.advance(29)
     assert not future.done()
     assert raw_server.nothing_came(), "it is not sent a second time"
@@ -349,7 +363,7 @@ def test_a_call_ends_with_the_connection_even_if_that_will_be_regained(reconnect
     threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(client._dispatcher._queue) == 3)
+    eventually(lambda: queued(client) == 3)
     raw_server.receive()
     lose(raw_server, clock)
     for thread in threads:
@@ -383,25 +397,19 @@ def test_stop_while_waiting_to_reconnect(reconnecting, raw_server, clock):
     assert result() is None
 
 
-def test_one_failed_write_does_not_fail_the_requests_behind_it(reconnecting, raw_server, clock):
-    client = reconnecting
-    client.connect(raw_server.url)
+def test_one_failed_write_does_not_fail_the_requests_behind_it(make_client, transport, raw_server, clock):
+    ws = BetweenClient(transport.client(**waits_for_ten_seconds(clock)))
+    client = make_client(raw_server.url, reconnect=True, clock=clock, timeout=30, ws_client=ws)
     raw_server.wait_connected()
-    connection = client._connection
     first = client.send_request(HEARTBEAT)
     others = [client.send_request(HEARTBEAT) for _ in range(5)]
     frame = raw_server.receive()
-
-    class Broken:
-        def send(self, text, wait=True):
-            raise TransportError("broken")
-
-    real, connection.channel = connection.channel, Broken()
+    ws.channel.broken = TransportError("broken")
     raw_server.send([3, frame[1], BEAT_WIRE])
     assert first.result(seconds(10)) == BEAT
     assert isinstance(others[0].exception(seconds(10)), ConnectionLost)
-    connection.channel = real
-    assert client._dispatcher.is_paused()
+    ws.channel.broken = None
+    assert dispatcher_of(client).is_paused()
     assert not any(future.done() for future in others[1:])
     lose(raw_server, clock)
     clock.advance(10)
@@ -432,8 +440,37 @@ def test_connecting_again_inside_the_disconnected_handler(make_client, raw_serve
     assert back.wait(seconds(10))
     assert failures == []
     raw_server.wait_connected()
-    assert not client._ended.is_set()
     assert isinstance(client.send_request(HEARTBEAT, timeout=0.05).exception(seconds(10)), TimeoutError)
+
+
+def test_starting_again_inside_the_disconnected_handler(make_client, raw_server):
+    """The new session does not end with the one before: `start` goes on until `stop`."""
+    client, ends, again = make_client(), Recorder(), threading.Event()
+
+    @client.set_disconnected_handler
+    def gone(close):
+        if again.is_set():
+            return
+        again.set()
+        try:
+            client.start(raw_server.url)
+        except BaseException as error:
+            ends(error)
+        else:
+            ends(None)
+
+    first = start_in_thread(client, raw_server.url)
+    raw_server.wait_connected()
+    raw_server.channel.close()
+    raw_server.wait_connected()
+    eventually(client.is_connected)
+    future = client.send_request(HEARTBEAT)
+    answer(raw_server)
+    assert future.result(seconds(10)) == BEAT
+    assert ends.calls == []
+    client.stop()
+    assert ends.wait() == [(None,)]
+    assert first() is None
 
 
 def test_requests_of_another_version_than_the_regained_connections_are_not_sent(transport, cleanup, clock):
@@ -442,9 +479,7 @@ def test_requests_of_another_version_than_the_regained_connections_are_not_sent(
     client = Client(
         "CP_1",
         profiles=[*v201.PROFILES, *v16.PROFILES],
-        ws_client=transport.client(
-            clock=clock, backoff=lambda: Backoff(retry_back_off_wait_minimum=10, retry_back_off_random_range=0)
-        ),
+        ws_client=transport.client(**waits_for_ten_seconds(clock)),
         clock=clock,
     )
     cleanup.append(client.stop)

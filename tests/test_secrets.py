@@ -17,6 +17,7 @@ from ocppj.ws.server import WebSocketServer
 from tests.certificates import PASSWORD, authority, server_file
 from tests.fixtures import HEARTBEAT
 from tests.helpers import eventually, seconds
+from tests.inside.endpoints import transport_of
 from tests.ws.support import NO_WAIT, PATH, RawClient, RawServer, frame, request
 
 KEY = bytes.fromhex("0001020304050607FFFFFFFFCCCCCCCCCCCCCCCC")  # of the 1.6 documents
@@ -97,6 +98,18 @@ def stack():
         yield stack
 
 
+class ShowingServer(WebSocketServer):
+    """Shows the check of passwords that it is given, which holds them."""
+
+    def __init__(self, everything, **options):
+        super().__init__(**options)
+        self.everything = everything
+
+    def set_basic_auth_handler(self, handler):
+        self.everything.show(handler)
+        super().set_basic_auth_handler(handler)
+
+
 class Scene:
     """A server and what connects to it."""
 
@@ -104,12 +117,13 @@ class Scene:
         self.everything, self.stack, self.user, self.password = everything, stack, user, password
 
     def server(self, passwords=None, prepare=lambda server: None, **options):
-        server = Server(profiles=v16.PROFILES, **options)
+        ws = ShowingServer(self.everything, **options)
+        server = Server(profiles=v16.PROFILES, ws_server=ws)
         self.stack.callback(server.stop)
         server.set_basic_auth_handler({self.user: self.password} if passwords is None else passwords)
-        server._ws.set_check_client_handler(lambda request: self.everything.show(request, request.headers) or True)
+        server.set_check_client_handler(lambda request: self.everything.show(request, request.headers) or True)
         prepare(server)
-        self.everything.show(server, vars(server._ws._policy))
+        self.everything.show(server, ws)
         return server.listen(path=PATH, host="127.0.0.1")
 
     def client(self, identity=None, credentials=None, **options):
@@ -118,7 +132,7 @@ class Scene:
         options["headers"] = {**FIELDS, **options.get("headers", {})}
         client = Client(identity or self.user, profiles=v16.PROFILES, **options)
         self.stack.callback(client.stop)
-        self.everything.show(client, client._ws)
+        self.everything.show(client, transport_of(client))
         return client
 
     def fails(self, server, *arguments, **options):
@@ -162,7 +176,7 @@ def play_refusals(scene):
         scene.fails(server, basic_auth=None)
         scene.fails(server, headers={"Authorization": "Basic !"}, basic_auth=None)
         scene.fails(server.url.replace("/ocpp", "/nowhere"))
-        server._ws.set_check_client_handler(lambda request: False)
+        server.set_check_client_handler(lambda request: False)
         scene.fails(server)
         server.set_check_client_handler(broken)
         scene.fails(server)
@@ -299,7 +313,7 @@ def test_a_leak_would_be_found(everything):
     logging.getLogger("ocppj").debug("%s", FIELDS)
     assert everything.text.count(TOKEN) == len(FIELDS)
     assert any(form.lower() in everything.text.lower() for form in forms("AL1000", KEY))
-    websocket._logging.dump("request header", "Authorization: Basic QUwxMDAwOgABAgMEBQYH/////8zMzMzMzMzM")
+    websocket.dump("request header", "Authorization: Basic QUwxMDAwOgABAgMEBQYH/////8zMzMzMzMzM")
     assert base64.b64encode(b"AL1000:" + KEY).decode() in everything.text
 
 
@@ -307,4 +321,3 @@ def test_a_request_hides_its_password():
     shown = repr(HandshakeRequest("CP_1", "/CP_1", "", {}, "here", (), None, KEY))
     assert "password" not in shown
     assert "cccc" not in shown.lower()
-    assert WebSocketServer(security_profile=1)._policy.security_profile == 1

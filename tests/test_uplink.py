@@ -23,6 +23,7 @@ from ocppj import (
     v201,
 )
 from ocppj.ws.backoff import Backoff
+from tests.between import BetweenClient
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -33,9 +34,12 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import deadlines, dispatcher_of, is_pending, open_calls, queued
 from tests.peers import RawServer
 from tests.test_retries import START, Durable
 
+#: Seconds of the clock in which a request of `make`'s client is to be answered.
+TIMEOUT = 30
 STARTED_WIRE = {"idTagInfo": {"status": "Accepted"}, "transactionId": 7}
 
 
@@ -50,7 +54,7 @@ def make(make_client, clock):
 
     def make_one(**options):
         return make_client(
-            reconnect=True, clock=clock, timeout=30, ws={"clock": clock, "backoff": Backoff(10, 0)}, **options
+            reconnect=True, clock=clock, timeout=TIMEOUT, ws={"clock": clock, "backoff": Backoff(10, 0)}, **options
         )
 
     return make_one
@@ -71,12 +75,12 @@ def regain(client, raw, clock):
     clock.advance(10)
     raw.wait_connected()
     eventually(client.is_connected)
-    eventually(lambda: not client._dispatcher.is_paused())
+    eventually(lambda: not dispatcher_of(client).is_paused())
 
 
 def held(client):
     """Wait until a request waits to be sent again, its wait counted from now."""
-    eventually(lambda: not client._state.has() and client._timeouts.pending() == 1)
+    eventually(lambda: not is_pending(client) and deadlines(client) == 1)
 
 
 def test_with_resend_a_pending_request_is_sent_again_with_its_id(make, raw_server, clock):
@@ -114,17 +118,29 @@ def test_a_call_is_not_sent_again_for_it_ends_with_its_connection(make, raw_serv
     assert raw_server.receive()[1] == future.message_id
 
 
-def test_a_call_ends_though_the_connection_went_after_it_was_looked_at(make, raw_server, clock, monkeypatch):
-    client = connect(make(), raw_server)
-    create_call = client.create_call
+class Meanwhile:
+    """A generator of message ids. It calls ``act`` when a call has looked at the connection, and is not queued yet."""
 
-    def lost_meanwhile(*arguments, **options):
+    def __init__(self):
+        self.act = None
+        self.count = 0
+
+    def __call__(self):
+        if self.act is not None:
+            self.act()
+        self.count += 1
+        return str(self.count)
+
+
+def test_a_call_ends_though_the_connection_went_after_it_was_looked_at(make, raw_server, clock):
+    meanwhile, ends = Meanwhile(), Recorder()
+    client = connect(make(message_id_generator=meanwhile), raw_server)
+
+    def lose_it():
         lose(raw_server, clock)
         eventually(lambda: not client.is_connected())
-        return create_call(*arguments, **options)
 
-    monkeypatch.setattr(client, "create_call", lost_meanwhile)
-    ends = Recorder()
+    meanwhile.act = lose_it
 
     def call():
         try:
@@ -134,8 +150,8 @@ def test_a_call_ends_though_the_connection_went_after_it_was_looked_at(make, raw
 
     threading.Thread(target=call, daemon=True).start()
     assert isinstance(ends.wait()[0][0], ConnectionLost)
-    assert len(client._dispatcher._queue) == 0
-    assert len(client._calls) == 0
+    assert queued(client) == 0
+    assert open_calls(client) == 0
 
 
 def outcome(client):
@@ -149,48 +165,41 @@ def test_a_call_lost_while_it_was_written_to_disk_is_not_logged_as_a_stored_one(
     class Slow(Durable):
         def push(self, bundle):
             lose(raw_server, clock)
-            eventually(lambda: not client._calls)
+            eventually(lambda: open_calls(client) == 0)
             super().push(bundle)
 
-    client, canceled = make(queue=Slow()), Recorder()
+    queue, canceled = Slow(), Recorder()
+    client = make(queue=queue)
     client.set_canceled_request_handler(canceled)
     connect(client, raw_server)
     assert isinstance(outcome(client), ConnectionLost)
-    assert len(client._dispatcher._queue) == 0
+    assert len(queue) == 0
     canceled.wait()
     assert "given up" not in caplog.text
 
 
-@pytest.fixture
-def meanwhile(monkeypatch):
-    """Have ``act(client)`` run when a call has looked at the connection, and has not been queued."""
-
-    def put(client, act):
-        create_call = client.create_call
-
-        def later(*arguments, **options):
-            act()
-            eventually(lambda: not client._started and not client._dispatcher.is_running())
-            return create_call(*arguments, **options)
-
-        monkeypatch.setattr(client, "create_call", later)
-
-    return put
-
-
 @pytest.mark.parametrize("timeout", [None, 30])
-def test_a_call_that_meets_the_end_of_a_connection_that_is_not_regained(make_client, raw_server, meanwhile, timeout):
-    client = connect(make_client(), raw_server)
-    meanwhile(client, lambda: raw_server.channel.abort())
+def test_a_call_that_meets_the_end_of_a_connection_that_is_not_regained(make_client, raw_server, timeout):
+    meanwhile, closes = Meanwhile(), Recorder()
+    client = make_client(message_id_generator=meanwhile)
+    client.set_disconnected_handler(closes)
+    connect(client, raw_server)
+
+    def end():
+        raw_server.channel.abort()
+        closes.wait()  # it is told after the session has ended
+
+    meanwhile.act = end
     with pytest.raises(ConnectionLost, match="not regained"):
         client.call(HEARTBEAT, timeout)
     with pytest.raises(NotRunning):  # which is what it finds when it begins
         client.call(HEARTBEAT, timeout)
 
 
-def test_a_call_that_meets_stop_is_not_told_of_a_lost_connection(make_client, raw_server, meanwhile):
-    client = connect(make_client(), raw_server)
-    meanwhile(client, client.stop)
+def test_a_call_that_meets_stop_is_not_told_of_a_lost_connection(make_client, raw_server):
+    meanwhile = Meanwhile()
+    client = connect(make_client(message_id_generator=meanwhile), raw_server)
+    meanwhile.act = client.stop
     with pytest.raises(NotRunning):
         client.call(HEARTBEAT)
 
@@ -253,7 +262,7 @@ def test_a_call_with_a_timeout_waits_no_longer_for_retries(make, raw_server, clo
     future = client.send_request(START, timeout=20)
     frame = raw_server.receive()
     raw_server.send([4, frame[1], "InternalError", "not now", {}])
-    eventually(lambda: not client._state.has())
+    eventually(lambda: not is_pending(client))
     clock.advance(20)
     with pytest.raises(CallTimeout):
         future.result(seconds(10))
@@ -290,7 +299,7 @@ def test_a_queue_that_cannot_be_opened_is_told_before_anybody_is_connected_to(ma
         client.send_request(HEARTBEAT)
 
 
-def test_a_stored_request_of_another_version_than_the_connections_is_told_of(make, raw_server, caplog):
+def test_a_stored_request_of_another_version_than_the_connections_is_told_of(make, transport, raw_server, caplog):
     queue, canceled = Durable(), Recorder()
     client = make(queue=queue, profiles=[*v201.PROFILES, *v16.PROFILES])
     client.set_canceled_request_handler(canceled)
@@ -298,7 +307,7 @@ def test_a_stored_request_of_another_version_than_the_connections_is_told_of(mak
     client.send_request(HEARTBEAT)
     frame = raw_server.receive()
     client.stop()
-    later = RawServer(raw_server_transport(raw_server), ["ocpp2.0.1"])
+    later = RawServer(transport, ["ocpp2.0.1"])
     try:
         client.connect(later.url)
         [(message_id, request, error)] = canceled.wait()
@@ -329,7 +338,7 @@ def test_a_stored_request_that_is_refused_is_not_given_up_in_silence(make, raw_s
     eventually(lambda: "is given up" in caplog.text)
     assert frame[1] in caplog.text
     assert "not now" in caplog.text
-    assert len(client._dispatcher._queue) == 0
+    assert queued(client) == 0
 
 
 def test_a_stored_request_whose_answer_is_invalid_is_not_given_up_in_silence(make, raw_server, caplog):
@@ -341,13 +350,13 @@ def test_a_stored_request_whose_answer_is_invalid_is_not_given_up_in_silence(mak
     assert (message_id, request) == (frame[1], HEARTBEAT)
     assert isinstance(error, InvalidResponse)
     assert f"the stored request {message_id!r} has failed" in caplog.text
-    assert len(client._dispatcher._queue) == 0
+    assert queued(client) == 0
 
 
 def test_a_stored_request_that_nobody_answers_is_not_given_up_in_silence(make, raw_server, clock, caplog):
     client, frame = stored(make, raw_server)
-    eventually(lambda: client._timeouts.pending())
-    clock.advance(client._dispatcher._timeout)
+    eventually(lambda: deadlines(client))
+    clock.advance(TIMEOUT)
     eventually(lambda: "is given up" in caplog.text)
     assert frame[1] in caplog.text
 
@@ -360,8 +369,8 @@ def test_whoever_waits_for_a_request_is_told_and_the_log_is_not(make, raw_server
     assert canceled.cancel()
     late = client.send_request(HEARTBEAT)
     raw_server.receive_by_id(canceled.message_id, late.message_id)
-    eventually(lambda: client._timeouts.pending())
-    clock.advance(client._dispatcher._timeout)
+    eventually(lambda: deadlines(client))
+    clock.advance(TIMEOUT)
     assert isinstance(late.exception(seconds(10)), CallTimeout)
     assert "is given up" not in caplog.text
 
@@ -389,17 +398,6 @@ def test_a_request_that_outlives_no_connection_ends_and_makes_way(make, raw_serv
     assert len(canceled.calls) == 1
 
 
-def raw_server_transport(raw):
-    """Return a transport that makes servers like ``raw``."""
-
-    class Same:
-        def server(self):
-            network = getattr(raw.ws, "_network", None)
-            return type(raw.ws)() if network is None else network.server()
-
-    return Same()
-
-
 @pytest.mark.parametrize("option", [{"queue": FIFOClientQueue()}, {"retries": TransactionRetries()}, {"resend": False}])
 def test_a_dispatcher_of_ones_own_is_given_its_parts_itself(option):
     with pytest.raises(UsageError, match="dispatcher"):
@@ -421,7 +419,7 @@ def test_a_queue_that_cannot_set_aside_does_not_keep_calls_waiting(make, raw_ser
     frame = raw_server.receive()
     thread = threading.Thread(target=lambda: ends(outcome(client)), daemon=True)
     thread.start()
-    eventually(lambda: len(client._calls) == 2)
+    eventually(lambda: open_calls(client) == 2)
     lose(raw_server, clock)
     assert isinstance(ends.wait()[0][0], ConnectionLost)
     thread.join(seconds(10))
@@ -541,21 +539,17 @@ def test_stop_ends_start_with_retries_while_it_waits(make, unborn, clock, cleanu
         client.send_request(HEARTBEAT)
 
 
-def test_stop_that_comes_before_the_transport_has_begun_ends_start_with_retries(make, unborn, cleanup, monkeypatch):
-    client, stopped = make(), threading.Event()
-    connect_ws, stop_ws = client._ws.connect, client._ws.stop
+def test_stop_that_comes_before_the_transport_has_begun_ends_start_with_retries(
+    make, unborn, transport, cleanup, clock
+):
+    ws, stopped = BetweenClient(transport.client(clock=clock, backoff=Backoff(10, 0))), threading.Event()
+    client = make(ws_client=ws)
 
-    def stop(*arguments, **options):
-        stop_ws(*arguments, **options)
-        stopped.set()
-
-    def connect_late(*arguments, **options):
+    def stop_first():
         in_background(cleanup, client.stop)
         assert stopped.wait(seconds(10))
-        connect_ws(*arguments, **options)
 
-    monkeypatch.setattr(client._ws, "stop", stop)
-    monkeypatch.setattr(client._ws, "connect", connect_late)
+    ws.before_connect, ws.after_stop = stop_first, stopped.set
     starter = in_background(cleanup, client.start_with_retries, unborn[0])
     starter.join(seconds(5))
     assert not starter.is_alive()
@@ -601,8 +595,18 @@ def test_without_retry_the_first_connection_is_tried_once(make, unborn):
 
 def test_a_request_that_has_ended_otherwise_is_not_taken_for_a_stored_one(make, raw_server, caplog):
     """Its connection was lost while it was written: `call` has ended, and then the dispatcher tells of it too."""
-    client = connect(make(), raw_server)
-    client._on_canceled("CP_1", "1", HEARTBEAT, ConnectionLost("the cable is cut", "1"))
+
+    class Telling(DefaultClientDispatcher):
+        def set_on_request_canceled(self, callback):
+            self.tell = callback
+            super().set_on_request_canceled(callback)
+
+    dispatcher, canceled = Telling(), Recorder()
+    client = make(dispatcher=dispatcher)
+    client.set_canceled_request_handler(canceled)
+    connect(client, raw_server)
+    dispatcher.tell("1", HEARTBEAT, ConnectionLost("the cable is cut", "1"))
+    assert [call[:2] for call in canceled.calls] == [("1", HEARTBEAT)]
     assert "stored" not in caplog.text
 
 
@@ -632,15 +636,22 @@ def test_the_end_of_a_connection_is_told_before_its_return_however_long_a_handle
     assert told.wait(4) == [("lost",), ("back",), ("lost",), ("back",)]
 
 
-def test_a_return_is_not_told_after_stop(make, raw_server, clock):
-    client, told, entered, go = make(), Recorder(), threading.Event(), threading.Event()
+def test_a_return_is_not_told_after_stop(make, raw_server, clock, cleanup):
+    told, entered, go, stopping = Recorder(), threading.Event(), threading.Event(), threading.Event()
 
+    class Stoppable(DefaultClientDispatcher):
+        def stop(self):
+            stopping.set()  # stop() has begun; the rest of it waits for the handler
+            super().stop()
+
+    client = make(dispatcher=Stoppable())
+
+    @client.set_disconnected_handler
     def lost(close):
         told("lost")
         entered.set()
         assert go.wait(seconds(10))
 
-    client.set_disconnected_handler(lost)
     client.set_reconnected_handler(lambda: told("back"))
     connect(client, raw_server)
     lose(raw_server, clock)
@@ -648,21 +659,23 @@ def test_a_return_is_not_told_after_stop(make, raw_server, clock):
     clock.advance(10)
     raw_server.wait_connected()
     assert raw_server.ask([2, "2", "ClearCache", {}])[:2] == [4, "2"], "what is told of the return is in line"
-    client._started = False  # as stop() does first; the rest of it would wait for the handler
+    stopper = in_background(cleanup, client.stop)
+    assert stopping.wait(seconds(10))
     go.set()
-    eventually(lambda: not client._notices._line)
-    client._started = True
-    client.stop()
-    assert told.wait(2)[:2] == [("lost",), ("lost",)]
+    assert told.wait(2) == [("lost",), ("lost",)]
+    stopper.join(seconds(10))
+    assert not stopper.is_alive()
+    assert len(told.calls) == 2
 
 
 @pytest.mark.parametrize("reconnect", [True, False])
 @pytest.mark.parametrize("retry", [True, False])
 def test_a_connection_that_ends_after_the_next_session_has_begun_changes_nothing_there(
-    make_client, raw_server, monkeypatch, reconnect, retry
+    make_client, raw_server, transport, reconnect, retry
 ):
     """A callback stops the client, and has not returned when another thread connects anew."""
-    client = connect(make_client(reconnect=reconnect), raw_server)
+    ws = BetweenClient(transport.client())
+    client = connect(make_client(reconnect=reconnect, ws_client=ws), raw_server)
     stopped, begun, closes = threading.Event(), threading.Event(), Recorder()
     client.set_disconnected_handler(closes)
 
@@ -671,16 +684,10 @@ def test_a_connection_that_ends_after_the_next_session_has_begun_changes_nothing
         stopped.set()
         assert begun.wait(seconds(10))
 
-    connect_ws = client._ws.connect
-
-    def connect_later(*arguments, **options):
-        begun.set()  # the transport waits for the end of the connection before
-        connect_ws(*arguments, **options)
-
     client.send_request(HEARTBEAT).add_done_callback(stop)
     raw_server.send([3, raw_server.receive()[1], BEAT_WIRE])
     assert stopped.wait(seconds(10))
-    monkeypatch.setattr(client._ws, "connect", connect_later)
+    ws.before_connect = begun.set  # after it the transport waits for the end of the connection before
     client.connect(raw_server.url, retry=retry)
     raw_server.wait_connected()
     assert len(closes.wait()) == 1
@@ -691,11 +698,8 @@ def test_a_connection_that_ends_after_the_next_session_has_begun_changes_nothing
     assert len(closes.wait(2)) == 2
 
 
-def test_a_connect_that_was_stopped_and_returns_late_does_not_end_the_next_session(
-    make, unborn, raw_server, cleanup, monkeypatch
-):
+def test_a_connect_that_was_stopped_and_returns_late_does_not_end_the_next_session(make, unborn, raw_server, cleanup):
     client, ends, entered, go = make(), Recorder(), threading.Event(), threading.Event()
-    monkeypatch.setattr("ocppj.uplink._SETTLING", 0.01)
 
     @client.set_attempt_failed_handler
     def failed(error):
@@ -710,7 +714,7 @@ def test_a_connect_that_was_stopped_and_returns_late_does_not_end_the_next_sessi
 
     in_background(cleanup, connect_and_tell)
     assert entered.wait(seconds(10))
-    client.stop()
+    client.stop()  # it waits for connect() for a second
     connect(client, raw_server)
     go.set()
     ends.wait()
