@@ -310,7 +310,8 @@ class Fleet:
             # A canceled deadline leaves its table at once.
             eventually(lambda endpoint=endpoint: deadlines(endpoint) == 0)  # type: ignore[misc]
         for endpoint in (self.server, *self.clients):
-            assert unfinished(endpoint) == {}, endpoint
+            held = unfinished(endpoint)
+            assert not held, (endpoint, held)
         assert set(tables(self.server)["senders"]) <= {client.id for client in self.clients}
 
     def close(self) -> None:

@@ -46,7 +46,8 @@ def check_that_nothing_is_left(server: Any) -> None:
     """Check that ``server``, which listens still, holds nothing of any client, once the last has gone."""
     with suppress(AssertionError):
         eventually(lambda: not left_of_clients(server))
-    assert left_of_clients(server) == {}
+    left = left_of_clients(server)
+    assert not left, left
     assert server.client_ids() == []
 
 
