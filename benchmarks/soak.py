@@ -27,7 +27,8 @@ from typing import List, Optional, Tuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.faults.proxy import END, FREEZE, HALF, RESET, Faults
-from tests.faults.traffic import Fleet, Ledger, alive, errors_logged, run_threads
+from tests.faults.traffic import Fleet, Ledger, errors_logged, run_threads
+from tests.inside.faults import alive
 from tests.ws.support import open_files
 
 REPORT_EVERY = 10.0  # seconds

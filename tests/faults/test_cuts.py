@@ -14,8 +14,9 @@ import pytest
 from ocppj import Client, DefaultClientDispatcher, Server, TransportError, v16
 from ocppj.durable import SQLiteQueue
 from tests.faults.proxy import DUPLICATE, END, FREEZE, HALF, NO_FAULTS, RESET, Faults, Proxy, no_plan
-from tests.faults.traffic import Fleet, Ledger, alive, data, done, errors_logged, quick_backoff, run_threads
+from tests.faults.traffic import Fleet, Ledger, data, done, errors_logged, quick_backoff, run_threads
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.faults import alive
 from tests.ws.support import open_files
 
 CALLS = int(os.environ.get("OCPPJ_FAULT_CALLS", "20000"))

@@ -86,6 +86,18 @@ class Relay:
             sock.close()
 
 
+class Watched(WebSocketServer):
+    """Tells ``lost`` of the end of each connection, when all others have been told."""
+
+    def __init__(self, lost, **options):
+        super().__init__(**options)
+        self._lost = lost
+
+    def disconnected(self, channel, close):
+        super().disconnected(channel, close)
+        self._lost(close)
+
+
 class Site:
     """A server and a client with a relay between them; only one side pings, so that it alone can find out."""
 
@@ -97,7 +109,8 @@ class Site:
         server, client = dict(pings if pinging == "server" else none), dict(pings if pinging == "client" else none)
         if secure:
             server["ssl_context"], client["ssl_context"] = server_context(), client_context()
-        self.ws_server = WebSocketServer(readers=readers, **server)
+        self.server_lost, self.client_lost, self.regained = Recorder(), Recorder(), Recorder()
+        self.ws_server = Watched(self.server_lost, readers=readers, **server)
         self.server = Server(profiles=v16.PROFILES, ws_server=self.ws_server, timeout=seconds(60))
         self.server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
         self.server.listen(host="127.0.0.1")
@@ -105,9 +118,6 @@ class Site:
         self.ws_client = WebSocketClient(backoff=NO_WAIT, readers=self.readers or readers, **client)
         self.client = Client("CP_1", profiles=v16.PROFILES, ws_client=self.ws_client, timeout=seconds(60), resend=True)
         self.client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
-        self.server_lost, self.client_lost, self.regained = Recorder(), Recorder(), Recorder()
-        told = self.ws_server.disconnected
-        self.ws_server.disconnected = lambda channel, close: (told(channel, close), self.server_lost(close))
         self.client.set_disconnected_handler(self.client_lost)
         self.client.set_reconnected_handler(self.regained)
         self.client.connect(self.relay.url)

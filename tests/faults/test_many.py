@@ -1,7 +1,6 @@
 """Many at once: peers that never read, thousands of timeouts, thousands of calls. Nobody waits for anybody else."""
 
 import contextlib
-import socket
 import threading
 import time
 from concurrent.futures import wait
@@ -12,6 +11,7 @@ from ocppj import CallTimeout, ConnectionLost, Server, v16
 from tests.faults.crowd import Crowd, allow_files
 from tests.faults.traffic import data, errors_logged, run_threads
 from tests.helpers import eventually, seconds
+from tests.inside.faults import limit_send_buffers, unfinished
 from tests.ws.support import RawClient
 
 MANY = 2000
@@ -66,8 +66,7 @@ def test_peers_that_never_read_delay_nobody_else():
         server = stack.enter_context(
             Server(profiles=v16.PROFILES, timeout=seconds(0.5), write_timeout=seconds(5), compression=False)
         ).listen(host="127.0.0.1")
-        # What a listening socket is given, those that it accepts have too.
-        server._ws._run.listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        limit_send_buffers(server, 8192)
         good = stack.enter_context(Crowd(server.url, 50, "GOOD", answers=True))
         mute = stack.enter_context(Crowd(server.url, 1, "MUTE", answers=False))
         connected(server, good, mute)
@@ -131,8 +130,7 @@ def test_thousands_of_requests_time_out_at_once(server):
         assert calls.slowest < seconds(2)
         eventually(lambda: mute.calls == MANY)
         assert mute.lost == 0
-        assert len(server._calls) == 0
-        assert not server._state.has()
+        assert unfinished(server) == {}
         # and they are all served still
         assert server.send_request(mute.ids[-1], data("again"), 0.01).exception(seconds(5))
 
@@ -157,5 +155,4 @@ def test_thousands_of_clients_are_called_at_once(server):
         run_threads([lambda part=good.ids[n::50]: call(part) for n in range(50)], 60)
         print(f"call: {time.monotonic() - began:.2f} s")
         assert good.calls == 2 * MANY
-        assert len(server._calls) == 0
-        assert not server._state.has()
+        assert unfinished(server) == {}

@@ -24,6 +24,7 @@ from tests.faults.proxy import Proxy, no_plan
 from tests.faults.traffic import errors_logged, run_threads
 from tests.fixtures import BEAT, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.faults import check_that_nothing_is_left
 from tests.ws.support import client_context, open_files, server_context
 
 REPLACEMENTS = 100
@@ -109,7 +110,7 @@ class Station:
         for thread in self._threads:
             thread.join(seconds(20))
             assert not thread.is_alive(), "a call did not end"
-        eventually(lambda: not self.server._leaving)
+        check_that_nothing_is_left(self.server)
         assert self.told == ["new", "gone"] * (len(self.told) // 2)
         assert len(self.told) == 2 * self.server.stats().accepted
         for future in self.futures.values():
@@ -117,9 +118,6 @@ class Station:
             assert error is None or isinstance(error, CallFailed), error
         eventually(lambda: set(self.ends) >= set(self.futures))
         assert set(self.ends.values()) == {1}, "each request ends once"
-        assert not self.server._calls
-        assert not self.server._connections
-        assert not self.server._dispatcher._lanes
 
     def close(self):
         self._over.set()

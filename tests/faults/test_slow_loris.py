@@ -10,6 +10,7 @@ from ocppj import Client, Server, v16
 from ocppj.ws.server import WebSocketServer
 from tests.fixtures import BEAT, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import eventually, seconds
+from tests.inside.faults import waiting_since
 from tests.ws.support import client_context, open_files, server_context
 
 LORIS = 500
@@ -100,12 +101,6 @@ def visit(server, identity="CP_1", secure=False):
     return took
 
 
-def waiting(ws):
-    """Return since when the handshakes in progress wait for their peers."""
-    with ws._run.lock:
-        return [each.waiting_since for each in ws._run.handshakes if each.waiting_since is not None]
-
-
 @pytest.mark.timeout(seconds(120))
 def test_a_charge_point_connects_beside_them(begin, kind):
     server, ws, _ = begin()
@@ -122,7 +117,7 @@ def test_a_charge_point_connects_when_there_is_no_room_left(begin, kind):
     while len(took) < 3 or min(took) >= seconds(WITHIN):
         assert len(took) < TRIES, took
         eventually(lambda: ws.stats().handshakes == LORIS, 30)
-        eventually(lambda: min(waiting(ws)) < time.monotonic() - 1.1)
+        eventually(lambda: min(waiting_since(ws)) < time.monotonic() - 1.1)
         took.append(visit(server, f"CP_{len(took)}", kind[0]))
         eventually(lambda: ws.stats().refused == {"max_handshakes": len(took)})  # one loris for each
         lorises.add(1)
@@ -135,7 +130,7 @@ def test_far_more_of_them_than_there_is_room(begin, kind):
     eventually(lambda: ws.stats().refused.get("max_handshakes") == LORIS - 50, 30)
     eventually(lambda: ws.stats().handshakes == 50)
     assert sum(each.name.startswith("ocppj-handshake") for each in threading.enumerate()) < 100
-    eventually(lambda: min(waiting(ws)) < time.monotonic() - 1.1)
+    eventually(lambda: min(waiting_since(ws)) < time.monotonic() - 1.1)
     assert any(visit(server, f"CP_{number}", kind[0]) < seconds(3 * WITHIN) for number in range(TRIES))
 
 

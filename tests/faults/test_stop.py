@@ -9,7 +9,6 @@ import time
 import pytest
 
 from ocppj import Client, OcppjError, Server, Stopped, TransportError, v16
-from ocppj.ws import resolving
 from ocppj.ws.backoff import Backoff
 from tests.faults.proxy import Proxy
 from tests.fixtures import HEARTBEAT, RESET
@@ -76,7 +75,7 @@ def hanging_dns(stack, monkeypatch):
         assert end.wait(seconds(20))
         raise socket.gaierror("no answer")
 
-    monkeypatch.setattr(resolving.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     stack.callback(end.set)
     return "ws://nowhere.test:9000", lambda: asked.wait(1)
 
@@ -92,13 +91,12 @@ def hanging_syn(stack, monkeypatch):
     tried = Recorder()
     connect_ex = socket.socket.connect_ex
 
-    class Seen(socket.socket):
-        def connect_ex(self, address):
-            code = connect_ex(self, address)
-            tried()
-            return code
+    def seen(sock, address):
+        code = connect_ex(sock, address)
+        tried()
+        return code
 
-    monkeypatch.setattr("ocppj.ws.dialling.socket.socket", Seen)
+    monkeypatch.setattr(socket.socket, "connect_ex", seen)
     return f"ws://127.0.0.1:{listener.getsockname()[1]}", lambda: tried.wait(1)
 
 
@@ -181,7 +179,7 @@ def test_a_peer_that_never_reads(stack, caplog, readers):
     stack.callback(gone.set)
     client = make_client(stack, readers=readers).connect(server.url)
     huge = client.send_request(v16.DataTransferRequest("v", data="x" * 16_000_000))
-    eventually(lambda: client._connection.channel._line.unsent)
+    assert server.sock.recv(1, socket.MSG_PEEK), "it is being written"
     waiting = client.send_request(HEARTBEAT)
     stop_in_time(client)
     for future in (huge, waiting):

@@ -18,6 +18,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import eventually, seconds
+from tests.inside.faults import check_that_nothing_is_left, unfinished
 
 CONNECTIONS = 100
 CALLS = 100
@@ -112,14 +113,10 @@ def run_all(server, clients, calls):
     return outcomes
 
 
-def check_that_nothing_is_left(server, clients, ends):
+def check_that_each_ended_once(server, clients, ends):
     for endpoint in (server, *clients):
-        assert len(endpoint._calls) == 0
+        assert unfinished(endpoint) == {}, endpoint
     assert max(ends.counts.values()) == 1, "a request ended twice"
-    for client in clients:
-        assert len(client._dispatcher._queue) == 0
-        assert not client._state.has()
-    assert not server._state.has()
 
 
 @pytest.mark.timeout(seconds(300))  # six hundred threads on however few cores there are
@@ -141,7 +138,7 @@ def test_everybody_calls_everybody_and_every_call_is_answered(transport, make_se
     expected = 2 * CONNECTIONS * calls + CONNECTIONS * calls
     eventually(lambda: sum(ends.counts.values()) == expected)
     assert ends.how == {"response": expected}
-    check_that_nothing_is_left(server, clients, ends)
+    check_that_each_ended_once(server, clients, ends)
 
 
 def test_callbacks_that_wait_for_each_other_end_in_time(make_server, make_client):
@@ -159,7 +156,7 @@ def test_callbacks_that_wait_for_each_other_end_in_time(make_server, make_client
     for client in clients:
         assert client.call(HEARTBEAT, timeout=seconds(10)) == BEAT
         assert server.call(client.id, RESET, timeout=seconds(10)) == RESET_DONE
-    check_that_nothing_is_left(server, clients, ends)
+    check_that_each_ended_once(server, clients, ends)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
@@ -180,9 +177,6 @@ def test_connecting_and_disconnecting_leaves_nothing(make_server, make_client):
     threads = threading.active_count()
     for number in range(200):
         cycle(number)
-    eventually(lambda: server.client_ids() == [] and server._leaving == {})
+    check_that_nothing_is_left(server)
     eventually(lambda: threading.active_count() <= threads)
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= files)
-    assert server._connections == {}
-    assert server._dispatcher._lanes == {}
-    assert server._state._clients == {}

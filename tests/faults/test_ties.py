@@ -16,6 +16,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import open_calls
 
 
 class _GivesUp:
@@ -63,5 +64,5 @@ def test_handlers_are_told_of_one_end(side, answer):
     again.exception(seconds(10))
     canceled.wait(2)
     side.endpoint.stop()
-    eventually(lambda: len(side.endpoint._calls) == 0)
+    eventually(lambda: open_calls(side.endpoint) == 0)
     assert [len(each.calls) for each in (response, error, canceled)] == [0, 0, 2]

@@ -6,7 +6,6 @@ future ended, and how often a handler was told of its end. `Ledger.violations` s
 last ``capacity`` requests in arrays of a fixed size, so that hours of traffic take no more memory than seconds.
 """
 
-import gc
 import logging
 import threading
 import time
@@ -18,14 +17,13 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 from ocppj import Client, NotRunning, Server, TransportError, UnknownClient, v16
 from ocppj.handlers import Frame
-from ocppj.lane import Lane
 from ocppj.ws.backoff import Backoff
-from ocppj.ws.channel import WireChannel
-from ocppj.ws.safesocket import SafeSocket
 from tests.faults.proxy import Plan, Proxy
 from tests.helpers import eventually, seconds
+from tests.inside.endpoints import deadlines, open_calls, tables
+from tests.inside.faults import check_that_nothing_is_left, unfinished
 
-__all__ = ["Caller", "Fleet", "Ledger", "alive", "data", "errors_logged", "quick_backoff", "run_threads"]
+__all__ = ["Caller", "Fleet", "Ledger", "data", "errors_logged", "quick_backoff", "run_threads"]
 
 
 def quick_backoff() -> Backoff:
@@ -308,36 +306,19 @@ class Fleet:
     def check_idle(self) -> None:
         """Check, while everybody is connected still, that no table holds a request that has ended."""
         for endpoint in (self.server, *self.clients):
-            eventually(lambda endpoint=endpoint: len(endpoint._calls) == 0)  # type: ignore[misc]
+            eventually(lambda endpoint=endpoint: open_calls(endpoint) == 0)  # type: ignore[misc]
             # A canceled deadline leaves its table at once.
-            eventually(lambda endpoint=endpoint: endpoint._timeouts.pending() == 0)  # type: ignore[misc]
-        for client in self.clients:
-            assert len(client._dispatcher._queue) == 0, client.id
-            assert not client._state.has(), client.id
-        lanes = self.server._dispatcher._lanes
-        assert set(lanes) <= {client.id for client in self.clients}
-        assert all(len(lane._queue) == 0 for lane in list(lanes.values()))
-        assert not self.server._state.has()
+            eventually(lambda endpoint=endpoint: deadlines(endpoint) == 0)  # type: ignore[misc]
+        for endpoint in (self.server, *self.clients):
+            held = unfinished(endpoint)
+            assert not held, (endpoint, held)
+        assert set(tables(self.server)["senders"]) <= {client.id for client in self.clients}
 
     def close(self) -> None:
         """Stop everything, clients first, and check that the server's tables are empty."""
         for client in self.clients:
             client.stop()
-        server, run = self.server, self.server._ws._run
-        eventually(lambda: server.client_ids() == [] and not server._leaving and not run.channels)
-        tables = {
-            "connections": server._connections,
-            "lanes": server._dispatcher._lanes,
-            "queues": server._dispatcher._queue_map._queues,
-            "states": server._state._clients,
-            "places": run.places,
-            "promises": run.promises,
-            "addresses": run.sources,
-            "handshakes": run.handshakes,
-            "seats of their own": run.readers._own._seats,
-            "shared seats": run.readers._shared._seats,
-        }
-        eventually(lambda: not any(tables.values()))
+        check_that_nothing_is_left(self.server)
         self._stack.close()
 
     def __enter__(self) -> "Fleet":
@@ -369,13 +350,6 @@ def run_threads(targets: List[Callable[[], None]], timeout: float) -> None:
         assert not thread.is_alive(), f"a caller does not end: {errors}"
     if errors:
         raise errors[0]
-
-
-def alive() -> "Counter[str]":
-    """Count the objects that a connection is made of, after a collection."""
-    gc.collect()
-    kinds = (Lane, WireChannel, SafeSocket, Client, Server)
-    return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
 
 
 @contextmanager
