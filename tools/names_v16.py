@@ -1,7 +1,8 @@
 """Names for what the schemas of OCPP 1.6 leave nameless, and what else they do not say.
 
 Names are those of "OCPP 1.6 edition 2" sections 6 and 7 and of the "Security Whitepaper edition 3" section 6 (there
-without "Type" and "EnumType", and told apart where they would take the name of a type of OCPP 1.6 itself).
+without "Type" or "EnumType", for no enum of OCPP 1.6 itself has "Enum" in its name, and told apart where they would
+take the name of a type of OCPP 1.6 itself).
 """
 
 from __future__ import annotations
@@ -75,8 +76,19 @@ INLINE: Dict[str, str] = {
     "UnlockConnectorResponse.status": "UnlockStatus",
 }
 
-#: Definitions whose class is not simply their name without "Type" or "EnumType".
+#: Definitions whose class is not simply their name without "Type": the enums.
 DEFINITIONS: Dict[str, str] = {
+    "CertificateSignedStatusEnumType": "CertificateSignedStatus",
+    "CertificateUseEnumType": "CertificateUse",
+    "DeleteCertificateStatusEnumType": "DeleteCertificateStatus",
+    "GenericStatusEnumType": "GenericStatus",
+    "GetInstalledCertificateStatusEnumType": "GetInstalledCertificateStatus",
+    "HashAlgorithmEnumType": "HashAlgorithm",
+    "InstallCertificateStatusEnumType": "InstallCertificateStatus",
+    "LogStatusEnumType": "LogStatus",
+    "TriggerMessageStatusEnumType": "TriggerMessageStatus",
+    "UpdateFirmwareStatusEnumType": "UpdateFirmwareStatus",
+    "UploadLogStatusEnumType": "UploadLogStatus",
     # OCPP 1.6 sections 7.25 and 7.32 have types of these names, with fewer and other members.
     "FirmwareStatusEnumType": "SignedFirmwareStatus",
     "MessageTriggerEnumType": "ExtendedMessageTrigger",

@@ -1,8 +1,10 @@
 """Names for what the schemas of OCPP 2.0.1 do not say.
 
-A class is called as Part 2 calls the type, without "Type" (an object) or "EnumType" (an enum): `IdTokenType` is
-`IdToken`, `ResetEnumType` is `Reset`. An enum that would so take the name of an object keeps "Enum": `IdTokenEnumType`
-is `IdTokenEnum`, beside the object `IdToken`. The same holds for OCPP 2.1 (``names_v21.py``).
+A class is called as Part 2 calls the type, without "Type": `IdTokenType` is `IdToken`, `IdTokenEnumType` is
+`IdTokenEnum`, `ResetEnumType` is `ResetEnum`. An enum so never looks like a message or an object, and a name does not
+depend on what else there is. The rule has no exceptions and leads to no clash, here and in OCPP 2.1
+(``names_v21.py``); the generator refuses a name that is taken. One object has the name of an action, for Part 2 calls
+it so: `ClearChargingProfile`, beside the message `ClearChargingProfileRequest`.
 """
 
 from __future__ import annotations
@@ -23,11 +25,8 @@ __all__ = [
 #: Every type has a name of its own.
 INLINE: Dict[str, str] = {}
 
-#: Enums that would take the name of an object.
-DEFINITIONS: Dict[str, str] = {
-    "IdTokenEnumType": "IdTokenEnum",
-    "VPNEnumType": "VPNEnum",
-}
+#: The rule names every type.
+DEFINITIONS: Dict[str, str] = {}
 
 #: Every enum has the same members wherever it stands.
 WIDENED: Dict[str, str] = {}

@@ -18,12 +18,8 @@ __all__ = [
 #: Every type has a name of its own.
 INLINE: Dict[str, str] = {}
 
-#: Enums that would take the name of an object.
-DEFINITIONS: Dict[str, str] = {
-    "CertificateStatusEnumType": "CertificateStatusEnum",
-    "CostDimensionEnumType": "CostDimensionEnum",
-    "VPNEnumType": "VPNEnum",
-}
+#: The rule names every type.
+DEFINITIONS: Dict[str, str] = {}
 
 #: Every enum has the same members wherever it stands.
 WIDENED: Dict[str, str] = {}

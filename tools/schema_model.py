@@ -201,7 +201,7 @@ class _Reader:
         if name in self._names.DEFINITIONS:
             self._definitions_used[name] = None
             return str(self._names.DEFINITIONS[name])
-        return re.sub(r"(Enum)?Type$", "", name)
+        return re.sub("Type$", "", name)
 
     def _named(self, name: str, schema: Mapping[str, Any], place: str) -> str:
         """Take in the enum or object ``schema`` as class ``name``; return the annotation that names it."""

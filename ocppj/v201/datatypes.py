@@ -11,40 +11,40 @@ from typing import Any, Dict, List, Optional, Union
 
 from ..payloads import Payload, wire
 from .enums import (
-    APNAuthentication,
-    Attribute,
-    AuthorizationStatus,
-    ChargingLimitSource,
-    ChargingProfileKind,
-    ChargingProfilePurpose,
-    ChargingRateUnit,
-    ChargingState,
-    ClearMonitoringStatus,
-    CostKind,
-    Data,
-    EnergyTransferMode,
-    EventNotification,
-    EventTrigger,
-    GetCertificateIdUse,
-    GetVariableStatus,
-    HashAlgorithm,
+    APNAuthenticationEnum,
+    AttributeEnum,
+    AuthorizationStatusEnum,
+    ChargingLimitSourceEnum,
+    ChargingProfileKindEnum,
+    ChargingProfilePurposeEnum,
+    ChargingRateUnitEnum,
+    ChargingStateEnum,
+    ClearMonitoringStatusEnum,
+    CostKindEnum,
+    DataEnum,
+    EnergyTransferModeEnum,
+    EventNotificationEnum,
+    EventTriggerEnum,
+    GetCertificateIdUseEnum,
+    GetVariableStatusEnum,
+    HashAlgorithmEnum,
     IdTokenEnum,
-    Location,
-    Measurand,
-    MessageFormat,
-    MessagePriority,
-    MessageState,
-    Monitor,
-    Mutability,
-    OCPPInterface,
-    OCPPTransport,
-    OCPPVersion,
-    Phase,
-    ReadingContext,
-    Reason,
-    RecurrencyKind,
-    SetMonitoringStatus,
-    SetVariableStatus,
+    LocationEnum,
+    MeasurandEnum,
+    MessageFormatEnum,
+    MessagePriorityEnum,
+    MessageStateEnum,
+    MonitorEnum,
+    MutabilityEnum,
+    OCPPInterfaceEnum,
+    OCPPTransportEnum,
+    OCPPVersionEnum,
+    PhaseEnum,
+    ReadingContextEnum,
+    ReasonEnum,
+    RecurrencyKindEnum,
+    SetMonitoringStatusEnum,
+    SetVariableStatusEnum,
     VPNEnum,
 )
 
@@ -123,7 +123,7 @@ class APN(Payload):
     """Used in NetworkConnectionProfile.apn."""
 
     apn: str = field(metadata=wire("apn"))
-    apn_authentication: Union[APNAuthentication, str] = field(metadata=wire("apnAuthentication"))
+    apn_authentication: Union[APNAuthenticationEnum, str] = field(metadata=wire("apnAuthentication"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     apn_user_name: Optional[str] = field(default=None, metadata=wire("apnUserName"))
     apn_password: Optional[str] = field(default=None, metadata=wire("apnPassword"))
@@ -158,7 +158,7 @@ class CertificateHashData(Payload):
     CertificateHashDataChain.certificateHashData and CertificateHashDataChain.childCertificateHashData.
     """
 
-    hash_algorithm: Union[HashAlgorithm, str] = field(metadata=wire("hashAlgorithm"))
+    hash_algorithm: Union[HashAlgorithmEnum, str] = field(metadata=wire("hashAlgorithm"))
     issuer_name_hash: str = field(metadata=wire("issuerNameHash"))
     issuer_key_hash: str = field(metadata=wire("issuerKeyHash"))
     serial_number: str = field(metadata=wire("serialNumber"))
@@ -170,7 +170,7 @@ class CertificateHashDataChain(Payload):
     """Used in GetInstalledCertificateIdsResponse.certificateHashDataChain."""
 
     certificate_hash_data: CertificateHashData = field(metadata=wire("certificateHashData"))
-    certificate_type: Union[GetCertificateIdUse, str] = field(metadata=wire("certificateType"))
+    certificate_type: Union[GetCertificateIdUseEnum, str] = field(metadata=wire("certificateType"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     child_certificate_hash_data: Optional[List[CertificateHashData]] = field(
         default=None, metadata=wire("childCertificateHashData")
@@ -181,7 +181,7 @@ class CertificateHashDataChain(Payload):
 class ChargingLimit(Payload):
     """Used in NotifyChargingLimitRequest.chargingLimit."""
 
-    charging_limit_source: Union[ChargingLimitSource, str] = field(metadata=wire("chargingLimitSource"))
+    charging_limit_source: Union[ChargingLimitSourceEnum, str] = field(metadata=wire("chargingLimitSource"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     is_grid_critical: Optional[bool] = field(default=None, metadata=wire("isGridCritical"))
 
@@ -190,7 +190,7 @@ class ChargingLimit(Payload):
 class ChargingNeeds(Payload):
     """Used in NotifyEVChargingNeedsRequest.chargingNeeds."""
 
-    requested_energy_transfer: Union[EnergyTransferMode, str] = field(metadata=wire("requestedEnergyTransfer"))
+    requested_energy_transfer: Union[EnergyTransferModeEnum, str] = field(metadata=wire("requestedEnergyTransfer"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     ac_charging_parameters: Optional[ACChargingParameters] = field(default=None, metadata=wire("acChargingParameters"))
     dc_charging_parameters: Optional[DCChargingParameters] = field(default=None, metadata=wire("dcChargingParameters"))
@@ -207,11 +207,11 @@ class ChargingProfile(Payload):
 
     id: int = field(metadata=wire("id"))
     stack_level: int = field(metadata=wire("stackLevel"))
-    charging_profile_purpose: Union[ChargingProfilePurpose, str] = field(metadata=wire("chargingProfilePurpose"))
-    charging_profile_kind: Union[ChargingProfileKind, str] = field(metadata=wire("chargingProfileKind"))
+    charging_profile_purpose: Union[ChargingProfilePurposeEnum, str] = field(metadata=wire("chargingProfilePurpose"))
+    charging_profile_kind: Union[ChargingProfileKindEnum, str] = field(metadata=wire("chargingProfileKind"))
     charging_schedule: List[ChargingSchedule] = field(metadata=wire("chargingSchedule"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    recurrency_kind: Optional[Union[RecurrencyKind, str]] = field(default=None, metadata=wire("recurrencyKind"))
+    recurrency_kind: Optional[Union[RecurrencyKindEnum, str]] = field(default=None, metadata=wire("recurrencyKind"))
     valid_from: Optional[datetime] = field(default=None, metadata=wire("validFrom"))
     valid_to: Optional[datetime] = field(default=None, metadata=wire("validTo"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
@@ -222,12 +222,12 @@ class ChargingProfileCriterion(Payload):
     """Used in GetChargingProfilesRequest.chargingProfile."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    charging_profile_purpose: Optional[Union[ChargingProfilePurpose, str]] = field(
+    charging_profile_purpose: Optional[Union[ChargingProfilePurposeEnum, str]] = field(
         default=None, metadata=wire("chargingProfilePurpose")
     )
     stack_level: Optional[int] = field(default=None, metadata=wire("stackLevel"))
     charging_profile_id: Optional[List[int]] = field(default=None, metadata=wire("chargingProfileId"))
-    charging_limit_source: Optional[List[Union[ChargingLimitSource, str]]] = field(
+    charging_limit_source: Optional[List[Union[ChargingLimitSourceEnum, str]]] = field(
         default=None, metadata=wire("chargingLimitSource")
     )
 
@@ -241,7 +241,7 @@ class ChargingSchedule(Payload):
     """
 
     id: int = field(metadata=wire("id"))
-    charging_rate_unit: Union[ChargingRateUnit, str] = field(metadata=wire("chargingRateUnit"))
+    charging_rate_unit: Union[ChargingRateUnitEnum, str] = field(metadata=wire("chargingRateUnit"))
     charging_schedule_period: List[ChargingSchedulePeriod] = field(metadata=wire("chargingSchedulePeriod"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     start_schedule: Optional[datetime] = field(default=None, metadata=wire("startSchedule"))
@@ -279,7 +279,7 @@ class ClearChargingProfile(Payload):
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))
-    charging_profile_purpose: Optional[Union[ChargingProfilePurpose, str]] = field(
+    charging_profile_purpose: Optional[Union[ChargingProfilePurposeEnum, str]] = field(
         default=None, metadata=wire("chargingProfilePurpose")
     )
     stack_level: Optional[int] = field(default=None, metadata=wire("stackLevel"))
@@ -289,7 +289,7 @@ class ClearChargingProfile(Payload):
 class ClearMonitoringResult(Payload):
     """Used in ClearVariableMonitoringResponse.clearMonitoringResult."""
 
-    status: Union[ClearMonitoringStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearMonitoringStatusEnum, str] = field(metadata=wire("status"))
     id: int = field(metadata=wire("id"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -327,7 +327,7 @@ class CompositeSchedule(Payload):
     evse_id: int = field(metadata=wire("evseId"))
     duration: int = field(metadata=wire("duration"))
     schedule_start: datetime = field(metadata=wire("scheduleStart"))
-    charging_rate_unit: Union[ChargingRateUnit, str] = field(metadata=wire("chargingRateUnit"))
+    charging_rate_unit: Union[ChargingRateUnitEnum, str] = field(metadata=wire("chargingRateUnit"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -344,7 +344,7 @@ class ConsumptionCost(Payload):
 class Cost(Payload):
     """Used in ConsumptionCost.cost."""
 
-    cost_kind: Union[CostKind, str] = field(metadata=wire("costKind"))
+    cost_kind: Union[CostKindEnum, str] = field(metadata=wire("costKind"))
     amount: int = field(metadata=wire("amount"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     amount_multiplier: Optional[int] = field(default=None, metadata=wire("amountMultiplier"))
@@ -391,10 +391,10 @@ class EventData(Payload):
 
     event_id: int = field(metadata=wire("eventId"))
     timestamp: datetime = field(metadata=wire("timestamp"))
-    trigger: Union[EventTrigger, str] = field(metadata=wire("trigger"))
+    trigger: Union[EventTriggerEnum, str] = field(metadata=wire("trigger"))
     actual_value: str = field(metadata=wire("actualValue"))
     component: Component = field(metadata=wire("component"))
-    event_notification_type: Union[EventNotification, str] = field(metadata=wire("eventNotificationType"))
+    event_notification_type: Union[EventNotificationEnum, str] = field(metadata=wire("eventNotificationType"))
     variable: Variable = field(metadata=wire("variable"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     cause: Optional[int] = field(default=None, metadata=wire("cause"))
@@ -424,19 +424,19 @@ class GetVariableData(Payload):
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
 
 
 @dataclass(repr=False, eq=False)
 class GetVariableResult(Payload):
     """Used in GetVariablesResponse.getVariableResult."""
 
-    attribute_status: Union[GetVariableStatus, str] = field(metadata=wire("attributeStatus"))
+    attribute_status: Union[GetVariableStatusEnum, str] = field(metadata=wire("attributeStatus"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     attribute_status_info: Optional[StatusInfo] = field(default=None, metadata=wire("attributeStatusInfo"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
     attribute_value: Optional[str] = field(default=None, metadata=wire("attributeValue"))
 
 
@@ -459,7 +459,7 @@ class IdToken(Payload):
 class IdTokenInfo(Payload):
     """Used in AuthorizeResponse.idTokenInfo, AuthorizationData.idTokenInfo and TransactionEventResponse.idTokenInfo."""
 
-    status: Union[AuthorizationStatus, str] = field(metadata=wire("status"))
+    status: Union[AuthorizationStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     cache_expiry_date_time: Optional[datetime] = field(default=None, metadata=wire("cacheExpiryDateTime"))
     charging_priority: Optional[int] = field(default=None, metadata=wire("chargingPriority"))
@@ -484,7 +484,7 @@ class LogParameters(Payload):
 class MessageContent(Payload):
     """Used in IdTokenInfo.personalMessage, MessageInfo.message and TransactionEventResponse.updatedPersonalMessage."""
 
-    format: Union[MessageFormat, str] = field(metadata=wire("format"))
+    format: Union[MessageFormatEnum, str] = field(metadata=wire("format"))
     content: str = field(metadata=wire("content"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     language: Optional[str] = field(default=None, metadata=wire("language"))
@@ -495,11 +495,11 @@ class MessageInfo(Payload):
     """Used in NotifyDisplayMessagesRequest.messageInfo and SetDisplayMessageRequest.message."""
 
     id: int = field(metadata=wire("id"))
-    priority: Union[MessagePriority, str] = field(metadata=wire("priority"))
+    priority: Union[MessagePriorityEnum, str] = field(metadata=wire("priority"))
     message: MessageContent = field(metadata=wire("message"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     display: Optional[Component] = field(default=None, metadata=wire("display"))
-    state: Optional[Union[MessageState, str]] = field(default=None, metadata=wire("state"))
+    state: Optional[Union[MessageStateEnum, str]] = field(default=None, metadata=wire("state"))
     start_date_time: Optional[datetime] = field(default=None, metadata=wire("startDateTime"))
     end_date_time: Optional[datetime] = field(default=None, metadata=wire("endDateTime"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
@@ -537,12 +537,12 @@ class MonitoringData(Payload):
 class NetworkConnectionProfile(Payload):
     """Used in SetNetworkProfileRequest.connectionData."""
 
-    ocpp_version: Union[OCPPVersion, str] = field(metadata=wire("ocppVersion"))
-    ocpp_transport: Union[OCPPTransport, str] = field(metadata=wire("ocppTransport"))
+    ocpp_version: Union[OCPPVersionEnum, str] = field(metadata=wire("ocppVersion"))
+    ocpp_transport: Union[OCPPTransportEnum, str] = field(metadata=wire("ocppTransport"))
     ocpp_csms_url: str = field(metadata=wire("ocppCsmsUrl"))
     message_timeout: int = field(metadata=wire("messageTimeout"))
     security_profile: int = field(metadata=wire("securityProfile"))
-    ocpp_interface: Union[OCPPInterface, str] = field(metadata=wire("ocppInterface"))
+    ocpp_interface: Union[OCPPInterfaceEnum, str] = field(metadata=wire("ocppInterface"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     apn: Optional[APN] = field(default=None, metadata=wire("apn"))
     vpn: Optional[VPN] = field(default=None, metadata=wire("vpn"))
@@ -552,7 +552,7 @@ class NetworkConnectionProfile(Payload):
 class OCSPRequestData(Payload):
     """Used in AuthorizeRequest.iso15118CertificateHashData and GetCertificateStatusRequest.ocspRequestData."""
 
-    hash_algorithm: Union[HashAlgorithm, str] = field(metadata=wire("hashAlgorithm"))
+    hash_algorithm: Union[HashAlgorithmEnum, str] = field(metadata=wire("hashAlgorithm"))
     issuer_name_hash: str = field(metadata=wire("issuerNameHash"))
     issuer_key_hash: str = field(metadata=wire("issuerKeyHash"))
     serial_number: str = field(metadata=wire("serialNumber"))
@@ -609,10 +609,10 @@ class SampledValue(Payload):
 
     value: float = field(metadata=wire("value"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    context: Optional[Union[ReadingContext, str]] = field(default=None, metadata=wire("context"))
-    measurand: Optional[Union[Measurand, str]] = field(default=None, metadata=wire("measurand"))
-    phase: Optional[Union[Phase, str]] = field(default=None, metadata=wire("phase"))
-    location: Optional[Union[Location, str]] = field(default=None, metadata=wire("location"))
+    context: Optional[Union[ReadingContextEnum, str]] = field(default=None, metadata=wire("context"))
+    measurand: Optional[Union[MeasurandEnum, str]] = field(default=None, metadata=wire("measurand"))
+    phase: Optional[Union[PhaseEnum, str]] = field(default=None, metadata=wire("phase"))
+    location: Optional[Union[LocationEnum, str]] = field(default=None, metadata=wire("location"))
     signed_meter_value: Optional[SignedMeterValue] = field(default=None, metadata=wire("signedMeterValue"))
     unit_of_measure: Optional[UnitOfMeasure] = field(default=None, metadata=wire("unitOfMeasure"))
 
@@ -622,7 +622,7 @@ class SetMonitoringData(Payload):
     """Used in SetVariableMonitoringRequest.setMonitoringData."""
 
     value: float = field(metadata=wire("value"))
-    type: Union[Monitor, str] = field(metadata=wire("type"))
+    type: Union[MonitorEnum, str] = field(metadata=wire("type"))
     severity: int = field(metadata=wire("severity"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
@@ -635,8 +635,8 @@ class SetMonitoringData(Payload):
 class SetMonitoringResult(Payload):
     """Used in SetVariableMonitoringResponse.setMonitoringResult."""
 
-    status: Union[SetMonitoringStatus, str] = field(metadata=wire("status"))
-    type: Union[Monitor, str] = field(metadata=wire("type"))
+    status: Union[SetMonitoringStatusEnum, str] = field(metadata=wire("status"))
+    type: Union[MonitorEnum, str] = field(metadata=wire("type"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     severity: int = field(metadata=wire("severity"))
@@ -653,18 +653,18 @@ class SetVariableData(Payload):
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
 
 
 @dataclass(repr=False, eq=False)
 class SetVariableResult(Payload):
     """Used in SetVariablesResponse.setVariableResult."""
 
-    attribute_status: Union[SetVariableStatus, str] = field(metadata=wire("attributeStatus"))
+    attribute_status: Union[SetVariableStatusEnum, str] = field(metadata=wire("attributeStatus"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
     attribute_status_info: Optional[StatusInfo] = field(default=None, metadata=wire("attributeStatusInfo"))
 
 
@@ -694,9 +694,9 @@ class Transaction(Payload):
 
     transaction_id: str = field(metadata=wire("transactionId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    charging_state: Optional[Union[ChargingState, str]] = field(default=None, metadata=wire("chargingState"))
+    charging_state: Optional[Union[ChargingStateEnum, str]] = field(default=None, metadata=wire("chargingState"))
     time_spent_charging: Optional[int] = field(default=None, metadata=wire("timeSpentCharging"))
-    stopped_reason: Optional[Union[Reason, str]] = field(default=None, metadata=wire("stoppedReason"))
+    stopped_reason: Optional[Union[ReasonEnum, str]] = field(default=None, metadata=wire("stoppedReason"))
     remote_start_id: Optional[int] = field(default=None, metadata=wire("remoteStartId"))
 
 
@@ -741,9 +741,9 @@ class VariableAttribute(Payload):
     """Used in ReportData.variableAttribute."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("type"))
+    type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("type"))
     value: Optional[str] = field(default=None, metadata=wire("value"))
-    mutability: Optional[Union[Mutability, str]] = field(default=None, metadata=wire("mutability"))
+    mutability: Optional[Union[MutabilityEnum, str]] = field(default=None, metadata=wire("mutability"))
     persistent: Optional[bool] = field(default=None, metadata=wire("persistent"))
     constant: Optional[bool] = field(default=None, metadata=wire("constant"))
 
@@ -752,7 +752,7 @@ class VariableAttribute(Payload):
 class VariableCharacteristics(Payload):
     """Used in ReportData.variableCharacteristics."""
 
-    data_type: Union[Data, str] = field(metadata=wire("dataType"))
+    data_type: Union[DataEnum, str] = field(metadata=wire("dataType"))
     supports_monitoring: bool = field(metadata=wire("supportsMonitoring"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     unit: Optional[str] = field(default=None, metadata=wire("unit"))
@@ -768,6 +768,6 @@ class VariableMonitoring(Payload):
     id: int = field(metadata=wire("id"))
     transaction: bool = field(metadata=wire("transaction"))
     value: float = field(metadata=wire("value"))
-    type: Union[Monitor, str] = field(metadata=wire("type"))
+    type: Union[MonitorEnum, str] = field(metadata=wire("type"))
     severity: int = field(metadata=wire("severity"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))

@@ -8,98 +8,98 @@ from __future__ import annotations
 from ..payloads import TextEnum
 
 __all__ = [
-    "APNAuthentication",
-    "Attribute",
-    "AuthorizationStatus",
-    "AuthorizeCertificateStatus",
-    "BootReason",
-    "CancelReservationStatus",
-    "CertificateAction",
-    "CertificateSignedStatus",
-    "CertificateSigningUse",
-    "ChangeAvailabilityStatus",
-    "ChargingLimitSource",
-    "ChargingProfileKind",
-    "ChargingProfilePurpose",
-    "ChargingProfileStatus",
-    "ChargingRateUnit",
-    "ChargingState",
-    "ClearCacheStatus",
-    "ClearChargingProfileStatus",
-    "ClearMessageStatus",
-    "ClearMonitoringStatus",
-    "ComponentCriterion",
-    "Connector",
-    "ConnectorStatus",
-    "CostKind",
-    "CustomerInformationStatus",
-    "Data",
-    "DataTransferStatus",
-    "DeleteCertificateStatus",
-    "DisplayMessageStatus",
-    "EnergyTransferMode",
-    "EventNotification",
-    "EventTrigger",
-    "FirmwareStatus",
-    "GenericDeviceModelStatus",
-    "GenericStatus",
-    "GetCertificateIdUse",
-    "GetCertificateStatus",
-    "GetChargingProfileStatus",
-    "GetDisplayMessagesStatus",
-    "GetInstalledCertificateStatus",
-    "GetVariableStatus",
-    "HashAlgorithm",
+    "APNAuthenticationEnum",
+    "AttributeEnum",
+    "AuthorizationStatusEnum",
+    "AuthorizeCertificateStatusEnum",
+    "BootReasonEnum",
+    "CancelReservationStatusEnum",
+    "CertificateActionEnum",
+    "CertificateSignedStatusEnum",
+    "CertificateSigningUseEnum",
+    "ChangeAvailabilityStatusEnum",
+    "ChargingLimitSourceEnum",
+    "ChargingProfileKindEnum",
+    "ChargingProfilePurposeEnum",
+    "ChargingProfileStatusEnum",
+    "ChargingRateUnitEnum",
+    "ChargingStateEnum",
+    "ClearCacheStatusEnum",
+    "ClearChargingProfileStatusEnum",
+    "ClearMessageStatusEnum",
+    "ClearMonitoringStatusEnum",
+    "ComponentCriterionEnum",
+    "ConnectorEnum",
+    "ConnectorStatusEnum",
+    "CostKindEnum",
+    "CustomerInformationStatusEnum",
+    "DataEnum",
+    "DataTransferStatusEnum",
+    "DeleteCertificateStatusEnum",
+    "DisplayMessageStatusEnum",
+    "EnergyTransferModeEnum",
+    "EventNotificationEnum",
+    "EventTriggerEnum",
+    "FirmwareStatusEnum",
+    "GenericDeviceModelStatusEnum",
+    "GenericStatusEnum",
+    "GetCertificateIdUseEnum",
+    "GetCertificateStatusEnum",
+    "GetChargingProfileStatusEnum",
+    "GetDisplayMessagesStatusEnum",
+    "GetInstalledCertificateStatusEnum",
+    "GetVariableStatusEnum",
+    "HashAlgorithmEnum",
     "IdTokenEnum",
-    "InstallCertificateStatus",
-    "InstallCertificateUse",
-    "Iso15118EVCertificateStatus",
-    "Location",
-    "Log",
-    "LogStatus",
-    "Measurand",
-    "MessageFormat",
-    "MessagePriority",
-    "MessageState",
-    "MessageTrigger",
-    "Monitor",
-    "MonitoringBase",
-    "MonitoringCriterion",
-    "Mutability",
-    "NotifyEVChargingNeedsStatus",
-    "OCPPInterface",
-    "OCPPTransport",
-    "OCPPVersion",
-    "OperationalStatus",
-    "Phase",
-    "PublishFirmwareStatus",
-    "ReadingContext",
-    "Reason",
-    "RecurrencyKind",
-    "RegistrationStatus",
-    "ReportBase",
-    "RequestStartStopStatus",
-    "ReservationUpdateStatus",
-    "ReserveNowStatus",
-    "Reset",
-    "ResetStatus",
-    "SendLocalListStatus",
-    "SetMonitoringStatus",
-    "SetNetworkProfileStatus",
-    "SetVariableStatus",
-    "TransactionEvent",
-    "TriggerMessageStatus",
-    "TriggerReason",
-    "UnlockStatus",
-    "UnpublishFirmwareStatus",
-    "Update",
-    "UpdateFirmwareStatus",
-    "UploadLogStatus",
+    "InstallCertificateStatusEnum",
+    "InstallCertificateUseEnum",
+    "Iso15118EVCertificateStatusEnum",
+    "LocationEnum",
+    "LogEnum",
+    "LogStatusEnum",
+    "MeasurandEnum",
+    "MessageFormatEnum",
+    "MessagePriorityEnum",
+    "MessageStateEnum",
+    "MessageTriggerEnum",
+    "MonitorEnum",
+    "MonitoringBaseEnum",
+    "MonitoringCriterionEnum",
+    "MutabilityEnum",
+    "NotifyEVChargingNeedsStatusEnum",
+    "OCPPInterfaceEnum",
+    "OCPPTransportEnum",
+    "OCPPVersionEnum",
+    "OperationalStatusEnum",
+    "PhaseEnum",
+    "PublishFirmwareStatusEnum",
+    "ReadingContextEnum",
+    "ReasonEnum",
+    "RecurrencyKindEnum",
+    "RegistrationStatusEnum",
+    "ReportBaseEnum",
+    "RequestStartStopStatusEnum",
+    "ReservationUpdateStatusEnum",
+    "ReserveNowStatusEnum",
+    "ResetEnum",
+    "ResetStatusEnum",
+    "SendLocalListStatusEnum",
+    "SetMonitoringStatusEnum",
+    "SetNetworkProfileStatusEnum",
+    "SetVariableStatusEnum",
+    "TransactionEventEnum",
+    "TriggerMessageStatusEnum",
+    "TriggerReasonEnum",
+    "UnlockStatusEnum",
+    "UnpublishFirmwareStatusEnum",
+    "UpdateEnum",
+    "UpdateFirmwareStatusEnum",
+    "UploadLogStatusEnum",
     "VPNEnum",
 ]
 
 
-class APNAuthentication(TextEnum):
+class APNAuthenticationEnum(TextEnum):
     """Used in APN.apnAuthentication."""
 
     CHAP = "CHAP"
@@ -108,7 +108,7 @@ class APNAuthentication(TextEnum):
     AUTO = "AUTO"
 
 
-class Attribute(TextEnum):
+class AttributeEnum(TextEnum):
     """Used in these places.
 
     GetVariableData.attributeType, GetVariableResult.attributeType, VariableAttribute.type,
@@ -121,7 +121,7 @@ class Attribute(TextEnum):
     MAX_SET = "MaxSet"
 
 
-class AuthorizationStatus(TextEnum):
+class AuthorizationStatusEnum(TextEnum):
     """Used in IdTokenInfo.status."""
 
     ACCEPTED = "Accepted"
@@ -136,7 +136,7 @@ class AuthorizationStatus(TextEnum):
     UNKNOWN = "Unknown"
 
 
-class AuthorizeCertificateStatus(TextEnum):
+class AuthorizeCertificateStatusEnum(TextEnum):
     """Used in AuthorizeResponse.certificateStatus."""
 
     ACCEPTED = "Accepted"
@@ -148,7 +148,7 @@ class AuthorizeCertificateStatus(TextEnum):
     CONTRACT_CANCELLED = "ContractCancelled"
 
 
-class BootReason(TextEnum):
+class BootReasonEnum(TextEnum):
     """Used in BootNotificationRequest.reason."""
 
     APPLICATION_RESET = "ApplicationReset"
@@ -162,35 +162,35 @@ class BootReason(TextEnum):
     WATCHDOG = "Watchdog"
 
 
-class CancelReservationStatus(TextEnum):
+class CancelReservationStatusEnum(TextEnum):
     """Used in CancelReservationResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class CertificateAction(TextEnum):
+class CertificateActionEnum(TextEnum):
     """Used in Get15118EVCertificateRequest.action."""
 
     INSTALL = "Install"
     UPDATE = "Update"
 
 
-class CertificateSignedStatus(TextEnum):
+class CertificateSignedStatusEnum(TextEnum):
     """Used in CertificateSignedResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class CertificateSigningUse(TextEnum):
+class CertificateSigningUseEnum(TextEnum):
     """Used in CertificateSignedRequest.certificateType and SignCertificateRequest.certificateType."""
 
     CHARGING_STATION_CERTIFICATE = "ChargingStationCertificate"
     V2G_CERTIFICATE = "V2GCertificate"
 
 
-class ChangeAvailabilityStatus(TextEnum):
+class ChangeAvailabilityStatusEnum(TextEnum):
     """Used in ChangeAvailabilityResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -198,7 +198,7 @@ class ChangeAvailabilityStatus(TextEnum):
     SCHEDULED = "Scheduled"
 
 
-class ChargingLimitSource(TextEnum):
+class ChargingLimitSourceEnum(TextEnum):
     """Used in these places.
 
     ClearedChargingLimitRequest.chargingLimitSource, ChargingProfileCriterion.chargingLimitSource,
@@ -211,7 +211,7 @@ class ChargingLimitSource(TextEnum):
     CSO = "CSO"
 
 
-class ChargingProfileKind(TextEnum):
+class ChargingProfileKindEnum(TextEnum):
     """Used in ChargingProfile.chargingProfileKind."""
 
     ABSOLUTE = "Absolute"
@@ -219,7 +219,7 @@ class ChargingProfileKind(TextEnum):
     RELATIVE = "Relative"
 
 
-class ChargingProfilePurpose(TextEnum):
+class ChargingProfilePurposeEnum(TextEnum):
     """Used in these places.
 
     ClearChargingProfile.chargingProfilePurpose, ChargingProfileCriterion.chargingProfilePurpose and
@@ -232,14 +232,14 @@ class ChargingProfilePurpose(TextEnum):
     TX_PROFILE = "TxProfile"
 
 
-class ChargingProfileStatus(TextEnum):
+class ChargingProfileStatusEnum(TextEnum):
     """Used in SetChargingProfileResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class ChargingRateUnit(TextEnum):
+class ChargingRateUnitEnum(TextEnum):
     """Used in these places.
 
     GetCompositeScheduleRequest.chargingRateUnit, CompositeSchedule.chargingRateUnit and
@@ -250,7 +250,7 @@ class ChargingRateUnit(TextEnum):
     A = "A"
 
 
-class ChargingState(TextEnum):
+class ChargingStateEnum(TextEnum):
     """Used in Transaction.chargingState."""
 
     CHARGING = "Charging"
@@ -260,28 +260,28 @@ class ChargingState(TextEnum):
     IDLE = "Idle"
 
 
-class ClearCacheStatus(TextEnum):
+class ClearCacheStatusEnum(TextEnum):
     """Used in ClearCacheResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class ClearChargingProfileStatus(TextEnum):
+class ClearChargingProfileStatusEnum(TextEnum):
     """Used in ClearChargingProfileResponse.status."""
 
     ACCEPTED = "Accepted"
     UNKNOWN = "Unknown"
 
 
-class ClearMessageStatus(TextEnum):
+class ClearMessageStatusEnum(TextEnum):
     """Used in ClearDisplayMessageResponse.status."""
 
     ACCEPTED = "Accepted"
     UNKNOWN = "Unknown"
 
 
-class ClearMonitoringStatus(TextEnum):
+class ClearMonitoringStatusEnum(TextEnum):
     """Used in ClearMonitoringResult.status."""
 
     ACCEPTED = "Accepted"
@@ -289,7 +289,7 @@ class ClearMonitoringStatus(TextEnum):
     NOT_FOUND = "NotFound"
 
 
-class ComponentCriterion(TextEnum):
+class ComponentCriterionEnum(TextEnum):
     """Used in GetReportRequest.componentCriteria."""
 
     ACTIVE = "Active"
@@ -298,7 +298,7 @@ class ComponentCriterion(TextEnum):
     PROBLEM = "Problem"
 
 
-class Connector(TextEnum):
+class ConnectorEnum(TextEnum):
     """Used in ReserveNowRequest.connectorType."""
 
     C_CCS1 = "cCCS1"
@@ -325,7 +325,7 @@ class Connector(TextEnum):
     UNKNOWN = "Unknown"
 
 
-class ConnectorStatus(TextEnum):
+class ConnectorStatusEnum(TextEnum):
     """Used in StatusNotificationRequest.connectorStatus."""
 
     AVAILABLE = "Available"
@@ -335,7 +335,7 @@ class ConnectorStatus(TextEnum):
     FAULTED = "Faulted"
 
 
-class CostKind(TextEnum):
+class CostKindEnum(TextEnum):
     """Used in Cost.costKind."""
 
     CARBON_DIOXIDE_EMISSION = "CarbonDioxideEmission"
@@ -343,7 +343,7 @@ class CostKind(TextEnum):
     RENEWABLE_GENERATION_PERCENTAGE = "RenewableGenerationPercentage"
 
 
-class CustomerInformationStatus(TextEnum):
+class CustomerInformationStatusEnum(TextEnum):
     """Used in CustomerInformationResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -351,7 +351,7 @@ class CustomerInformationStatus(TextEnum):
     INVALID = "Invalid"
 
 
-class Data(TextEnum):
+class DataEnum(TextEnum):
     """Used in VariableCharacteristics.dataType."""
 
     STRING = "string"
@@ -364,7 +364,7 @@ class Data(TextEnum):
     MEMBER_LIST = "MemberList"
 
 
-class DataTransferStatus(TextEnum):
+class DataTransferStatusEnum(TextEnum):
     """Used in DataTransferResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -373,7 +373,7 @@ class DataTransferStatus(TextEnum):
     UNKNOWN_VENDOR_ID = "UnknownVendorId"
 
 
-class DeleteCertificateStatus(TextEnum):
+class DeleteCertificateStatusEnum(TextEnum):
     """Used in DeleteCertificateResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -381,7 +381,7 @@ class DeleteCertificateStatus(TextEnum):
     NOT_FOUND = "NotFound"
 
 
-class DisplayMessageStatus(TextEnum):
+class DisplayMessageStatusEnum(TextEnum):
     """Used in SetDisplayMessageResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -392,7 +392,7 @@ class DisplayMessageStatus(TextEnum):
     UNKNOWN_TRANSACTION = "UnknownTransaction"
 
 
-class EnergyTransferMode(TextEnum):
+class EnergyTransferModeEnum(TextEnum):
     """Used in ChargingNeeds.requestedEnergyTransfer."""
 
     DC = "DC"
@@ -401,7 +401,7 @@ class EnergyTransferMode(TextEnum):
     AC_THREE_PHASE = "AC_three_phase"
 
 
-class EventNotification(TextEnum):
+class EventNotificationEnum(TextEnum):
     """Used in EventData.eventNotificationType."""
 
     HARD_WIRED_NOTIFICATION = "HardWiredNotification"
@@ -410,7 +410,7 @@ class EventNotification(TextEnum):
     CUSTOM_MONITOR = "CustomMonitor"
 
 
-class EventTrigger(TextEnum):
+class EventTriggerEnum(TextEnum):
     """Used in EventData.trigger."""
 
     ALERTING = "Alerting"
@@ -418,7 +418,7 @@ class EventTrigger(TextEnum):
     PERIODIC = "Periodic"
 
 
-class FirmwareStatus(TextEnum):
+class FirmwareStatusEnum(TextEnum):
     """Used in FirmwareStatusNotificationRequest.status."""
 
     DOWNLOADED = "Downloaded"
@@ -437,7 +437,7 @@ class FirmwareStatus(TextEnum):
     SIGNATURE_VERIFIED = "SignatureVerified"
 
 
-class GenericDeviceModelStatus(TextEnum):
+class GenericDeviceModelStatusEnum(TextEnum):
     """Used in these places.
 
     GetBaseReportResponse.status, GetMonitoringReportResponse.status, GetReportResponse.status and
@@ -450,7 +450,7 @@ class GenericDeviceModelStatus(TextEnum):
     EMPTY_RESULT_SET = "EmptyResultSet"
 
 
-class GenericStatus(TextEnum):
+class GenericStatusEnum(TextEnum):
     """Used in these places.
 
     GetCompositeScheduleResponse.status, NotifyEVChargingScheduleResponse.status, PublishFirmwareResponse.status,
@@ -461,7 +461,7 @@ class GenericStatus(TextEnum):
     REJECTED = "Rejected"
 
 
-class GetCertificateIdUse(TextEnum):
+class GetCertificateIdUseEnum(TextEnum):
     """Used in GetInstalledCertificateIdsRequest.certificateType and CertificateHashDataChain.certificateType."""
 
     V2G_ROOT_CERTIFICATE = "V2GRootCertificate"
@@ -471,35 +471,35 @@ class GetCertificateIdUse(TextEnum):
     MANUFACTURER_ROOT_CERTIFICATE = "ManufacturerRootCertificate"
 
 
-class GetCertificateStatus(TextEnum):
+class GetCertificateStatusEnum(TextEnum):
     """Used in GetCertificateStatusResponse.status."""
 
     ACCEPTED = "Accepted"
     FAILED = "Failed"
 
 
-class GetChargingProfileStatus(TextEnum):
+class GetChargingProfileStatusEnum(TextEnum):
     """Used in GetChargingProfilesResponse.status."""
 
     ACCEPTED = "Accepted"
     NO_PROFILES = "NoProfiles"
 
 
-class GetDisplayMessagesStatus(TextEnum):
+class GetDisplayMessagesStatusEnum(TextEnum):
     """Used in GetDisplayMessagesResponse.status."""
 
     ACCEPTED = "Accepted"
     UNKNOWN = "Unknown"
 
 
-class GetInstalledCertificateStatus(TextEnum):
+class GetInstalledCertificateStatusEnum(TextEnum):
     """Used in GetInstalledCertificateIdsResponse.status."""
 
     ACCEPTED = "Accepted"
     NOT_FOUND = "NotFound"
 
 
-class GetVariableStatus(TextEnum):
+class GetVariableStatusEnum(TextEnum):
     """Used in GetVariableResult.attributeStatus."""
 
     ACCEPTED = "Accepted"
@@ -509,7 +509,7 @@ class GetVariableStatus(TextEnum):
     NOT_SUPPORTED_ATTRIBUTE_TYPE = "NotSupportedAttributeType"
 
 
-class HashAlgorithm(TextEnum):
+class HashAlgorithmEnum(TextEnum):
     """Used in OCSPRequestData.hashAlgorithm and CertificateHashData.hashAlgorithm."""
 
     SHA256 = "SHA256"
@@ -530,7 +530,7 @@ class IdTokenEnum(TextEnum):
     NO_AUTHORIZATION = "NoAuthorization"
 
 
-class InstallCertificateStatus(TextEnum):
+class InstallCertificateStatusEnum(TextEnum):
     """Used in InstallCertificateResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -538,7 +538,7 @@ class InstallCertificateStatus(TextEnum):
     FAILED = "Failed"
 
 
-class InstallCertificateUse(TextEnum):
+class InstallCertificateUseEnum(TextEnum):
     """Used in InstallCertificateRequest.certificateType."""
 
     V2G_ROOT_CERTIFICATE = "V2GRootCertificate"
@@ -547,14 +547,14 @@ class InstallCertificateUse(TextEnum):
     MANUFACTURER_ROOT_CERTIFICATE = "ManufacturerRootCertificate"
 
 
-class Iso15118EVCertificateStatus(TextEnum):
+class Iso15118EVCertificateStatusEnum(TextEnum):
     """Used in Get15118EVCertificateResponse.status."""
 
     ACCEPTED = "Accepted"
     FAILED = "Failed"
 
 
-class Location(TextEnum):
+class LocationEnum(TextEnum):
     """Used in SampledValue.location."""
 
     BODY = "Body"
@@ -564,14 +564,14 @@ class Location(TextEnum):
     OUTLET = "Outlet"
 
 
-class Log(TextEnum):
+class LogEnum(TextEnum):
     """Used in GetLogRequest.logType."""
 
     DIAGNOSTICS_LOG = "DiagnosticsLog"
     SECURITY_LOG = "SecurityLog"
 
 
-class LogStatus(TextEnum):
+class LogStatusEnum(TextEnum):
     """Used in GetLogResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -579,7 +579,7 @@ class LogStatus(TextEnum):
     ACCEPTED_CANCELED = "AcceptedCanceled"
 
 
-class Measurand(TextEnum):
+class MeasurandEnum(TextEnum):
     """Used in SampledValue.measurand."""
 
     CURRENT_EXPORT = "Current.Export"
@@ -609,7 +609,7 @@ class Measurand(TextEnum):
     VOLTAGE = "Voltage"
 
 
-class MessageFormat(TextEnum):
+class MessageFormatEnum(TextEnum):
     """Used in MessageContent.format."""
 
     ASCII = "ASCII"
@@ -618,7 +618,7 @@ class MessageFormat(TextEnum):
     UTF8 = "UTF8"
 
 
-class MessagePriority(TextEnum):
+class MessagePriorityEnum(TextEnum):
     """Used in GetDisplayMessagesRequest.priority and MessageInfo.priority."""
 
     ALWAYS_FRONT = "AlwaysFront"
@@ -626,7 +626,7 @@ class MessagePriority(TextEnum):
     NORMAL_CYCLE = "NormalCycle"
 
 
-class MessageState(TextEnum):
+class MessageStateEnum(TextEnum):
     """Used in GetDisplayMessagesRequest.state and MessageInfo.state."""
 
     CHARGING = "Charging"
@@ -635,7 +635,7 @@ class MessageState(TextEnum):
     UNAVAILABLE = "Unavailable"
 
 
-class MessageTrigger(TextEnum):
+class MessageTriggerEnum(TextEnum):
     """Used in TriggerMessageRequest.requestedMessage."""
 
     BOOT_NOTIFICATION = "BootNotification"
@@ -651,7 +651,7 @@ class MessageTrigger(TextEnum):
     PUBLISH_FIRMWARE_STATUS_NOTIFICATION = "PublishFirmwareStatusNotification"
 
 
-class Monitor(TextEnum):
+class MonitorEnum(TextEnum):
     """Used in VariableMonitoring.type, SetMonitoringData.type and SetMonitoringResult.type."""
 
     UPPER_THRESHOLD = "UpperThreshold"
@@ -661,7 +661,7 @@ class Monitor(TextEnum):
     PERIODIC_CLOCK_ALIGNED = "PeriodicClockAligned"
 
 
-class MonitoringBase(TextEnum):
+class MonitoringBaseEnum(TextEnum):
     """Used in SetMonitoringBaseRequest.monitoringBase."""
 
     ALL = "All"
@@ -669,7 +669,7 @@ class MonitoringBase(TextEnum):
     HARD_WIRED_ONLY = "HardWiredOnly"
 
 
-class MonitoringCriterion(TextEnum):
+class MonitoringCriterionEnum(TextEnum):
     """Used in GetMonitoringReportRequest.monitoringCriteria."""
 
     THRESHOLD_MONITORING = "ThresholdMonitoring"
@@ -677,7 +677,7 @@ class MonitoringCriterion(TextEnum):
     PERIODIC_MONITORING = "PeriodicMonitoring"
 
 
-class Mutability(TextEnum):
+class MutabilityEnum(TextEnum):
     """Used in VariableAttribute.mutability."""
 
     READ_ONLY = "ReadOnly"
@@ -685,7 +685,7 @@ class Mutability(TextEnum):
     READ_WRITE = "ReadWrite"
 
 
-class NotifyEVChargingNeedsStatus(TextEnum):
+class NotifyEVChargingNeedsStatusEnum(TextEnum):
     """Used in NotifyEVChargingNeedsResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -693,7 +693,7 @@ class NotifyEVChargingNeedsStatus(TextEnum):
     PROCESSING = "Processing"
 
 
-class OCPPInterface(TextEnum):
+class OCPPInterfaceEnum(TextEnum):
     """Used in NetworkConnectionProfile.ocppInterface."""
 
     WIRED0 = "Wired0"
@@ -706,14 +706,14 @@ class OCPPInterface(TextEnum):
     WIRELESS3 = "Wireless3"
 
 
-class OCPPTransport(TextEnum):
+class OCPPTransportEnum(TextEnum):
     """Used in NetworkConnectionProfile.ocppTransport."""
 
     JSON = "JSON"
     SOAP = "SOAP"
 
 
-class OCPPVersion(TextEnum):
+class OCPPVersionEnum(TextEnum):
     """Used in NetworkConnectionProfile.ocppVersion."""
 
     OCPP12 = "OCPP12"
@@ -722,14 +722,14 @@ class OCPPVersion(TextEnum):
     OCPP20 = "OCPP20"
 
 
-class OperationalStatus(TextEnum):
+class OperationalStatusEnum(TextEnum):
     """Used in ChangeAvailabilityRequest.operationalStatus."""
 
     INOPERATIVE = "Inoperative"
     OPERATIVE = "Operative"
 
 
-class Phase(TextEnum):
+class PhaseEnum(TextEnum):
     """Used in SampledValue.phase."""
 
     L1 = "L1"
@@ -744,7 +744,7 @@ class Phase(TextEnum):
     L3_L1 = "L3-L1"
 
 
-class PublishFirmwareStatus(TextEnum):
+class PublishFirmwareStatusEnum(TextEnum):
     """Used in PublishFirmwareStatusNotificationRequest.status."""
 
     IDLE = "Idle"
@@ -759,7 +759,7 @@ class PublishFirmwareStatus(TextEnum):
     PUBLISH_FAILED = "PublishFailed"
 
 
-class ReadingContext(TextEnum):
+class ReadingContextEnum(TextEnum):
     """Used in SampledValue.context."""
 
     INTERRUPTION_BEGIN = "Interruption.Begin"
@@ -772,7 +772,7 @@ class ReadingContext(TextEnum):
     TRIGGER = "Trigger"
 
 
-class Reason(TextEnum):
+class ReasonEnum(TextEnum):
     """Used in Transaction.stoppedReason."""
 
     DE_AUTHORIZED = "DeAuthorized"
@@ -796,14 +796,14 @@ class Reason(TextEnum):
     TIMEOUT = "Timeout"
 
 
-class RecurrencyKind(TextEnum):
+class RecurrencyKindEnum(TextEnum):
     """Used in ChargingProfile.recurrencyKind."""
 
     DAILY = "Daily"
     WEEKLY = "Weekly"
 
 
-class RegistrationStatus(TextEnum):
+class RegistrationStatusEnum(TextEnum):
     """Used in BootNotificationResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -811,7 +811,7 @@ class RegistrationStatus(TextEnum):
     REJECTED = "Rejected"
 
 
-class ReportBase(TextEnum):
+class ReportBaseEnum(TextEnum):
     """Used in GetBaseReportRequest.reportBase."""
 
     CONFIGURATION_INVENTORY = "ConfigurationInventory"
@@ -819,21 +819,21 @@ class ReportBase(TextEnum):
     SUMMARY_INVENTORY = "SummaryInventory"
 
 
-class RequestStartStopStatus(TextEnum):
+class RequestStartStopStatusEnum(TextEnum):
     """Used in RequestStartTransactionResponse.status and RequestStopTransactionResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class ReservationUpdateStatus(TextEnum):
+class ReservationUpdateStatusEnum(TextEnum):
     """Used in ReservationStatusUpdateRequest.reservationUpdateStatus."""
 
     EXPIRED = "Expired"
     REMOVED = "Removed"
 
 
-class ReserveNowStatus(TextEnum):
+class ReserveNowStatusEnum(TextEnum):
     """Used in ReserveNowResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -843,14 +843,14 @@ class ReserveNowStatus(TextEnum):
     UNAVAILABLE = "Unavailable"
 
 
-class Reset(TextEnum):
+class ResetEnum(TextEnum):
     """Used in ResetRequest.type."""
 
     IMMEDIATE = "Immediate"
     ON_IDLE = "OnIdle"
 
 
-class ResetStatus(TextEnum):
+class ResetStatusEnum(TextEnum):
     """Used in ResetResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -858,7 +858,7 @@ class ResetStatus(TextEnum):
     SCHEDULED = "Scheduled"
 
 
-class SendLocalListStatus(TextEnum):
+class SendLocalListStatusEnum(TextEnum):
     """Used in SendLocalListResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -866,7 +866,7 @@ class SendLocalListStatus(TextEnum):
     VERSION_MISMATCH = "VersionMismatch"
 
 
-class SetMonitoringStatus(TextEnum):
+class SetMonitoringStatusEnum(TextEnum):
     """Used in SetMonitoringResult.status."""
 
     ACCEPTED = "Accepted"
@@ -877,7 +877,7 @@ class SetMonitoringStatus(TextEnum):
     DUPLICATE = "Duplicate"
 
 
-class SetNetworkProfileStatus(TextEnum):
+class SetNetworkProfileStatusEnum(TextEnum):
     """Used in SetNetworkProfileResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -885,7 +885,7 @@ class SetNetworkProfileStatus(TextEnum):
     FAILED = "Failed"
 
 
-class SetVariableStatus(TextEnum):
+class SetVariableStatusEnum(TextEnum):
     """Used in SetVariableResult.attributeStatus."""
 
     ACCEPTED = "Accepted"
@@ -896,7 +896,7 @@ class SetVariableStatus(TextEnum):
     REBOOT_REQUIRED = "RebootRequired"
 
 
-class TransactionEvent(TextEnum):
+class TransactionEventEnum(TextEnum):
     """Used in TransactionEventRequest.eventType."""
 
     ENDED = "Ended"
@@ -904,7 +904,7 @@ class TransactionEvent(TextEnum):
     UPDATED = "Updated"
 
 
-class TriggerMessageStatus(TextEnum):
+class TriggerMessageStatusEnum(TextEnum):
     """Used in TriggerMessageResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -912,7 +912,7 @@ class TriggerMessageStatus(TextEnum):
     NOT_IMPLEMENTED = "NotImplemented"
 
 
-class TriggerReason(TextEnum):
+class TriggerReasonEnum(TextEnum):
     """Used in TransactionEventRequest.triggerReason."""
 
     AUTHORIZED = "Authorized"
@@ -938,7 +938,7 @@ class TriggerReason(TextEnum):
     RESET_COMMAND = "ResetCommand"
 
 
-class UnlockStatus(TextEnum):
+class UnlockStatusEnum(TextEnum):
     """Used in UnlockConnectorResponse.status."""
 
     UNLOCKED = "Unlocked"
@@ -947,7 +947,7 @@ class UnlockStatus(TextEnum):
     UNKNOWN_CONNECTOR = "UnknownConnector"
 
 
-class UnpublishFirmwareStatus(TextEnum):
+class UnpublishFirmwareStatusEnum(TextEnum):
     """Used in UnpublishFirmwareResponse.status."""
 
     DOWNLOAD_ONGOING = "DownloadOngoing"
@@ -955,14 +955,14 @@ class UnpublishFirmwareStatus(TextEnum):
     UNPUBLISHED = "Unpublished"
 
 
-class Update(TextEnum):
+class UpdateEnum(TextEnum):
     """Used in SendLocalListRequest.updateType."""
 
     DIFFERENTIAL = "Differential"
     FULL = "Full"
 
 
-class UpdateFirmwareStatus(TextEnum):
+class UpdateFirmwareStatusEnum(TextEnum):
     """Used in UpdateFirmwareResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -972,7 +972,7 @@ class UpdateFirmwareStatus(TextEnum):
     REVOKED_CERTIFICATE = "RevokedCertificate"
 
 
-class UploadLogStatus(TextEnum):
+class UploadLogStatusEnum(TextEnum):
     """Used in LogStatusNotificationRequest.status."""
 
     BAD_MESSAGE = "BadMessage"

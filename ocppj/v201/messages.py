@@ -48,64 +48,64 @@ from .datatypes import (
     Transaction,
 )
 from .enums import (
-    AuthorizeCertificateStatus,
-    BootReason,
-    CancelReservationStatus,
-    CertificateAction,
-    CertificateSignedStatus,
-    CertificateSigningUse,
-    ChangeAvailabilityStatus,
-    ChargingLimitSource,
-    ChargingProfileStatus,
-    ChargingRateUnit,
-    ClearCacheStatus,
-    ClearChargingProfileStatus,
-    ClearMessageStatus,
-    ComponentCriterion,
-    Connector,
-    ConnectorStatus,
-    CustomerInformationStatus,
-    DataTransferStatus,
-    DeleteCertificateStatus,
-    DisplayMessageStatus,
-    FirmwareStatus,
-    GenericDeviceModelStatus,
-    GenericStatus,
-    GetCertificateIdUse,
-    GetCertificateStatus,
-    GetChargingProfileStatus,
-    GetDisplayMessagesStatus,
-    GetInstalledCertificateStatus,
-    InstallCertificateStatus,
-    InstallCertificateUse,
-    Iso15118EVCertificateStatus,
-    Log,
-    LogStatus,
-    MessagePriority,
-    MessageState,
-    MessageTrigger,
-    MonitoringBase,
-    MonitoringCriterion,
-    NotifyEVChargingNeedsStatus,
-    OperationalStatus,
-    PublishFirmwareStatus,
-    RegistrationStatus,
-    ReportBase,
-    RequestStartStopStatus,
-    ReservationUpdateStatus,
-    ReserveNowStatus,
-    Reset,
-    ResetStatus,
-    SendLocalListStatus,
-    SetNetworkProfileStatus,
-    TransactionEvent,
-    TriggerMessageStatus,
-    TriggerReason,
-    UnlockStatus,
-    UnpublishFirmwareStatus,
-    Update,
-    UpdateFirmwareStatus,
-    UploadLogStatus,
+    AuthorizeCertificateStatusEnum,
+    BootReasonEnum,
+    CancelReservationStatusEnum,
+    CertificateActionEnum,
+    CertificateSignedStatusEnum,
+    CertificateSigningUseEnum,
+    ChangeAvailabilityStatusEnum,
+    ChargingLimitSourceEnum,
+    ChargingProfileStatusEnum,
+    ChargingRateUnitEnum,
+    ClearCacheStatusEnum,
+    ClearChargingProfileStatusEnum,
+    ClearMessageStatusEnum,
+    ComponentCriterionEnum,
+    ConnectorEnum,
+    ConnectorStatusEnum,
+    CustomerInformationStatusEnum,
+    DataTransferStatusEnum,
+    DeleteCertificateStatusEnum,
+    DisplayMessageStatusEnum,
+    FirmwareStatusEnum,
+    GenericDeviceModelStatusEnum,
+    GenericStatusEnum,
+    GetCertificateIdUseEnum,
+    GetCertificateStatusEnum,
+    GetChargingProfileStatusEnum,
+    GetDisplayMessagesStatusEnum,
+    GetInstalledCertificateStatusEnum,
+    InstallCertificateStatusEnum,
+    InstallCertificateUseEnum,
+    Iso15118EVCertificateStatusEnum,
+    LogEnum,
+    LogStatusEnum,
+    MessagePriorityEnum,
+    MessageStateEnum,
+    MessageTriggerEnum,
+    MonitoringBaseEnum,
+    MonitoringCriterionEnum,
+    NotifyEVChargingNeedsStatusEnum,
+    OperationalStatusEnum,
+    PublishFirmwareStatusEnum,
+    RegistrationStatusEnum,
+    ReportBaseEnum,
+    RequestStartStopStatusEnum,
+    ReservationUpdateStatusEnum,
+    ReserveNowStatusEnum,
+    ResetEnum,
+    ResetStatusEnum,
+    SendLocalListStatusEnum,
+    SetNetworkProfileStatusEnum,
+    TransactionEventEnum,
+    TriggerMessageStatusEnum,
+    TriggerReasonEnum,
+    UnlockStatusEnum,
+    UnpublishFirmwareStatusEnum,
+    UpdateEnum,
+    UpdateFirmwareStatusEnum,
+    UploadLogStatusEnum,
 )
 
 __all__ = [
@@ -258,7 +258,7 @@ class AuthorizeResponse(Payload):
 
     id_token_info: IdTokenInfo = field(metadata=wire("idTokenInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    certificate_status: Optional[Union[AuthorizeCertificateStatus, str]] = field(
+    certificate_status: Optional[Union[AuthorizeCertificateStatusEnum, str]] = field(
         default=None, metadata=wire("certificateStatus")
     )
 
@@ -268,7 +268,7 @@ class BootNotificationRequest(Request["BootNotificationResponse"]):
     """BootNotification, sent by the charging station."""
 
     charging_station: ChargingStation = field(metadata=wire("chargingStation"))
-    reason: Union[BootReason, str] = field(metadata=wire("reason"))
+    reason: Union[BootReasonEnum, str] = field(metadata=wire("reason"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -278,7 +278,7 @@ class BootNotificationResponse(Payload):
 
     current_time: datetime = field(metadata=wire("currentTime"))
     interval: int = field(metadata=wire("interval"))
-    status: Union[RegistrationStatus, str] = field(metadata=wire("status"))
+    status: Union[RegistrationStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -295,7 +295,7 @@ class CancelReservationRequest(Request["CancelReservationResponse"]):
 class CancelReservationResponse(Payload):
     """The answer to CancelReservation."""
 
-    status: Union[CancelReservationStatus, str] = field(metadata=wire("status"))
+    status: Union[CancelReservationStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -306,7 +306,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
 
     certificate_chain: str = field(metadata=wire("certificateChain"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    certificate_type: Optional[Union[CertificateSigningUse, str]] = field(
+    certificate_type: Optional[Union[CertificateSigningUseEnum, str]] = field(
         default=None, metadata=wire("certificateType")
     )
 
@@ -315,7 +315,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
 class CertificateSignedResponse(Payload):
     """The answer to CertificateSigned."""
 
-    status: Union[CertificateSignedStatus, str] = field(metadata=wire("status"))
+    status: Union[CertificateSignedStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -324,7 +324,7 @@ class CertificateSignedResponse(Payload):
 class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
     """ChangeAvailability, sent by the CSMS."""
 
-    operational_status: Union[OperationalStatus, str] = field(metadata=wire("operationalStatus"))
+    operational_status: Union[OperationalStatusEnum, str] = field(metadata=wire("operationalStatus"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     evse: Optional[EVSE] = field(default=None, metadata=wire("evse"))
 
@@ -333,7 +333,7 @@ class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
 class ChangeAvailabilityResponse(Payload):
     """The answer to ChangeAvailability."""
 
-    status: Union[ChangeAvailabilityStatus, str] = field(metadata=wire("status"))
+    status: Union[ChangeAvailabilityStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -349,7 +349,7 @@ class ClearCacheRequest(Request["ClearCacheResponse"]):
 class ClearCacheResponse(Payload):
     """The answer to ClearCache."""
 
-    status: Union[ClearCacheStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearCacheStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -369,7 +369,7 @@ class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
 class ClearChargingProfileResponse(Payload):
     """The answer to ClearChargingProfile."""
 
-    status: Union[ClearChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -386,7 +386,7 @@ class ClearDisplayMessageRequest(Request["ClearDisplayMessageResponse"]):
 class ClearDisplayMessageResponse(Payload):
     """The answer to ClearDisplayMessage."""
 
-    status: Union[ClearMessageStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearMessageStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -411,7 +411,7 @@ class ClearVariableMonitoringResponse(Payload):
 class ClearedChargingLimitRequest(Request["ClearedChargingLimitResponse"]):
     """ClearedChargingLimit, sent by the charging station."""
 
-    charging_limit_source: Union[ChargingLimitSource, str] = field(metadata=wire("chargingLimitSource"))
+    charging_limit_source: Union[ChargingLimitSourceEnum, str] = field(metadata=wire("chargingLimitSource"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))
 
@@ -456,7 +456,7 @@ class CustomerInformationRequest(Request["CustomerInformationResponse"]):
 class CustomerInformationResponse(Payload):
     """The answer to CustomerInformation."""
 
-    status: Union[CustomerInformationStatus, str] = field(metadata=wire("status"))
+    status: Union[CustomerInformationStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -475,7 +475,7 @@ class DataTransferRequest(Request["DataTransferResponse"]):
 class DataTransferResponse(Payload):
     """The answer to DataTransfer."""
 
-    status: Union[DataTransferStatus, str] = field(metadata=wire("status"))
+    status: Union[DataTransferStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     data: Any = field(default=None, metadata=wire("data"))
@@ -493,7 +493,7 @@ class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
 class DeleteCertificateResponse(Payload):
     """The answer to DeleteCertificate."""
 
-    status: Union[DeleteCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[DeleteCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -502,7 +502,7 @@ class DeleteCertificateResponse(Payload):
 class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationResponse"]):
     """FirmwareStatusNotification, sent by the charging station."""
 
-    status: Union[FirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[FirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
 
@@ -519,7 +519,7 @@ class Get15118EVCertificateRequest(Request["Get15118EVCertificateResponse"]):
     """Get15118EVCertificate, sent by the charging station."""
 
     iso15118_schema_version: str = field(metadata=wire("iso15118SchemaVersion"))
-    action: Union[CertificateAction, str] = field(metadata=wire("action"))
+    action: Union[CertificateActionEnum, str] = field(metadata=wire("action"))
     exi_request: str = field(metadata=wire("exiRequest"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -528,7 +528,7 @@ class Get15118EVCertificateRequest(Request["Get15118EVCertificateResponse"]):
 class Get15118EVCertificateResponse(Payload):
     """The answer to Get15118EVCertificate."""
 
-    status: Union[Iso15118EVCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[Iso15118EVCertificateStatusEnum, str] = field(metadata=wire("status"))
     exi_response: str = field(metadata=wire("exiResponse"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -539,7 +539,7 @@ class GetBaseReportRequest(Request["GetBaseReportResponse"]):
     """GetBaseReport, sent by the CSMS."""
 
     request_id: int = field(metadata=wire("requestId"))
-    report_base: Union[ReportBase, str] = field(metadata=wire("reportBase"))
+    report_base: Union[ReportBaseEnum, str] = field(metadata=wire("reportBase"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -547,7 +547,7 @@ class GetBaseReportRequest(Request["GetBaseReportResponse"]):
 class GetBaseReportResponse(Payload):
     """The answer to GetBaseReport."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -564,7 +564,7 @@ class GetCertificateStatusRequest(Request["GetCertificateStatusResponse"]):
 class GetCertificateStatusResponse(Payload):
     """The answer to GetCertificateStatus."""
 
-    status: Union[GetCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[GetCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     ocsp_result: Optional[str] = field(default=None, metadata=wire("ocspResult"))
@@ -584,7 +584,7 @@ class GetChargingProfilesRequest(Request["GetChargingProfilesResponse"]):
 class GetChargingProfilesResponse(Payload):
     """The answer to GetChargingProfiles."""
 
-    status: Union[GetChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[GetChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -596,14 +596,16 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
     duration: int = field(metadata=wire("duration"))
     evse_id: int = field(metadata=wire("evseId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    charging_rate_unit: Optional[Union[ChargingRateUnit, str]] = field(default=None, metadata=wire("chargingRateUnit"))
+    charging_rate_unit: Optional[Union[ChargingRateUnitEnum, str]] = field(
+        default=None, metadata=wire("chargingRateUnit")
+    )
 
 
 @dataclass(repr=False, eq=False)
 class GetCompositeScheduleResponse(Payload):
     """The answer to GetCompositeSchedule."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     schedule: Optional[CompositeSchedule] = field(default=None, metadata=wire("schedule"))
@@ -616,15 +618,15 @@ class GetDisplayMessagesRequest(Request["GetDisplayMessagesResponse"]):
     request_id: int = field(metadata=wire("requestId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     id: Optional[List[int]] = field(default=None, metadata=wire("id"))
-    priority: Optional[Union[MessagePriority, str]] = field(default=None, metadata=wire("priority"))
-    state: Optional[Union[MessageState, str]] = field(default=None, metadata=wire("state"))
+    priority: Optional[Union[MessagePriorityEnum, str]] = field(default=None, metadata=wire("priority"))
+    state: Optional[Union[MessageStateEnum, str]] = field(default=None, metadata=wire("state"))
 
 
 @dataclass(repr=False, eq=False)
 class GetDisplayMessagesResponse(Payload):
     """The answer to GetDisplayMessages."""
 
-    status: Union[GetDisplayMessagesStatus, str] = field(metadata=wire("status"))
+    status: Union[GetDisplayMessagesStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -634,7 +636,7 @@ class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsRespo
     """GetInstalledCertificateIds, sent by the CSMS."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    certificate_type: Optional[List[Union[GetCertificateIdUse, str]]] = field(
+    certificate_type: Optional[List[Union[GetCertificateIdUseEnum, str]]] = field(
         default=None, metadata=wire("certificateType")
     )
 
@@ -643,7 +645,7 @@ class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsRespo
 class GetInstalledCertificateIdsResponse(Payload):
     """The answer to GetInstalledCertificateIds."""
 
-    status: Union[GetInstalledCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[GetInstalledCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     certificate_hash_data_chain: Optional[List[CertificateHashDataChain]] = field(
@@ -671,7 +673,7 @@ class GetLogRequest(Request["GetLogResponse"]):
     """GetLog, sent by the CSMS."""
 
     log: LogParameters = field(metadata=wire("log"))
-    log_type: Union[Log, str] = field(metadata=wire("logType"))
+    log_type: Union[LogEnum, str] = field(metadata=wire("logType"))
     request_id: int = field(metadata=wire("requestId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     retries: Optional[int] = field(default=None, metadata=wire("retries"))
@@ -682,7 +684,7 @@ class GetLogRequest(Request["GetLogResponse"]):
 class GetLogResponse(Payload):
     """The answer to GetLog."""
 
-    status: Union[LogStatus, str] = field(metadata=wire("status"))
+    status: Union[LogStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     filename: Optional[str] = field(default=None, metadata=wire("filename"))
@@ -695,7 +697,7 @@ class GetMonitoringReportRequest(Request["GetMonitoringReportResponse"]):
     request_id: int = field(metadata=wire("requestId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     component_variable: Optional[List[ComponentVariable]] = field(default=None, metadata=wire("componentVariable"))
-    monitoring_criteria: Optional[List[Union[MonitoringCriterion, str]]] = field(
+    monitoring_criteria: Optional[List[Union[MonitoringCriterionEnum, str]]] = field(
         default=None, metadata=wire("monitoringCriteria")
     )
 
@@ -704,7 +706,7 @@ class GetMonitoringReportRequest(Request["GetMonitoringReportResponse"]):
 class GetMonitoringReportResponse(Payload):
     """The answer to GetMonitoringReport."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -716,7 +718,7 @@ class GetReportRequest(Request["GetReportResponse"]):
     request_id: int = field(metadata=wire("requestId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     component_variable: Optional[List[ComponentVariable]] = field(default=None, metadata=wire("componentVariable"))
-    component_criteria: Optional[List[Union[ComponentCriterion, str]]] = field(
+    component_criteria: Optional[List[Union[ComponentCriterionEnum, str]]] = field(
         default=None, metadata=wire("componentCriteria")
     )
 
@@ -725,7 +727,7 @@ class GetReportRequest(Request["GetReportResponse"]):
 class GetReportResponse(Payload):
     """The answer to GetReport."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -782,7 +784,7 @@ class HeartbeatResponse(Payload):
 class InstallCertificateRequest(Request["InstallCertificateResponse"]):
     """InstallCertificate, sent by the CSMS."""
 
-    certificate_type: Union[InstallCertificateUse, str] = field(metadata=wire("certificateType"))
+    certificate_type: Union[InstallCertificateUseEnum, str] = field(metadata=wire("certificateType"))
     certificate: str = field(metadata=wire("certificate"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -791,7 +793,7 @@ class InstallCertificateRequest(Request["InstallCertificateResponse"]):
 class InstallCertificateResponse(Payload):
     """The answer to InstallCertificate."""
 
-    status: Union[InstallCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[InstallCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -800,7 +802,7 @@ class InstallCertificateResponse(Payload):
 class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
     """LogStatusNotification, sent by the charging station."""
 
-    status: Union[UploadLogStatus, str] = field(metadata=wire("status"))
+    status: Union[UploadLogStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
 
@@ -895,7 +897,7 @@ class NotifyEVChargingNeedsRequest(Request["NotifyEVChargingNeedsResponse"]):
 class NotifyEVChargingNeedsResponse(Payload):
     """The answer to NotifyEVChargingNeeds."""
 
-    status: Union[NotifyEVChargingNeedsStatus, str] = field(metadata=wire("status"))
+    status: Union[NotifyEVChargingNeedsStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -914,7 +916,7 @@ class NotifyEVChargingScheduleRequest(Request["NotifyEVChargingScheduleResponse"
 class NotifyEVChargingScheduleResponse(Payload):
     """The answer to NotifyEVChargingSchedule."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -991,7 +993,7 @@ class PublishFirmwareRequest(Request["PublishFirmwareResponse"]):
 class PublishFirmwareResponse(Payload):
     """The answer to PublishFirmware."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1000,7 +1002,7 @@ class PublishFirmwareResponse(Payload):
 class PublishFirmwareStatusNotificationRequest(Request["PublishFirmwareStatusNotificationResponse"]):
     """PublishFirmwareStatusNotification, sent by the charging station."""
 
-    status: Union[PublishFirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[PublishFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     location: Optional[List[str]] = field(default=None, metadata=wire("location"))
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
@@ -1018,7 +1020,7 @@ class ReportChargingProfilesRequest(Request["ReportChargingProfilesResponse"]):
     """ReportChargingProfiles, sent by the charging station."""
 
     request_id: int = field(metadata=wire("requestId"))
-    charging_limit_source: Union[ChargingLimitSource, str] = field(metadata=wire("chargingLimitSource"))
+    charging_limit_source: Union[ChargingLimitSourceEnum, str] = field(metadata=wire("chargingLimitSource"))
     charging_profile: List[ChargingProfile] = field(metadata=wire("chargingProfile"))
     evse_id: int = field(metadata=wire("evseId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1048,7 +1050,7 @@ class RequestStartTransactionRequest(Request["RequestStartTransactionResponse"])
 class RequestStartTransactionResponse(Payload):
     """The answer to RequestStartTransaction."""
 
-    status: Union[RequestStartStopStatus, str] = field(metadata=wire("status"))
+    status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
@@ -1066,7 +1068,7 @@ class RequestStopTransactionRequest(Request["RequestStopTransactionResponse"]):
 class RequestStopTransactionResponse(Payload):
     """The answer to RequestStopTransaction."""
 
-    status: Union[RequestStartStopStatus, str] = field(metadata=wire("status"))
+    status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1076,7 +1078,7 @@ class ReservationStatusUpdateRequest(Request["ReservationStatusUpdateResponse"])
     """ReservationStatusUpdate, sent by the charging station."""
 
     reservation_id: int = field(metadata=wire("reservationId"))
-    reservation_update_status: Union[ReservationUpdateStatus, str] = field(metadata=wire("reservationUpdateStatus"))
+    reservation_update_status: Union[ReservationUpdateStatusEnum, str] = field(metadata=wire("reservationUpdateStatus"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1095,7 +1097,7 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
     expiry_date_time: datetime = field(metadata=wire("expiryDateTime"))
     id_token: IdToken = field(metadata=wire("idToken"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    connector_type: Optional[Union[Connector, str]] = field(default=None, metadata=wire("connectorType"))
+    connector_type: Optional[Union[ConnectorEnum, str]] = field(default=None, metadata=wire("connectorType"))
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))
     group_id_token: Optional[IdToken] = field(default=None, metadata=wire("groupIdToken"))
 
@@ -1104,7 +1106,7 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
 class ReserveNowResponse(Payload):
     """The answer to ReserveNow."""
 
-    status: Union[ReserveNowStatus, str] = field(metadata=wire("status"))
+    status: Union[ReserveNowStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1113,7 +1115,7 @@ class ReserveNowResponse(Payload):
 class ResetRequest(Request["ResetResponse"]):
     """Reset, sent by the CSMS."""
 
-    type: Union[Reset, str] = field(metadata=wire("type"))
+    type: Union[ResetEnum, str] = field(metadata=wire("type"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))
 
@@ -1122,7 +1124,7 @@ class ResetRequest(Request["ResetResponse"]):
 class ResetResponse(Payload):
     """The answer to Reset."""
 
-    status: Union[ResetStatus, str] = field(metadata=wire("status"))
+    status: Union[ResetStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1149,7 +1151,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
     """SendLocalList, sent by the CSMS."""
 
     version_number: int = field(metadata=wire("versionNumber"))
-    update_type: Union[Update, str] = field(metadata=wire("updateType"))
+    update_type: Union[UpdateEnum, str] = field(metadata=wire("updateType"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     local_authorization_list: Optional[List[AuthorizationData]] = field(
         default=None, metadata=wire("localAuthorizationList")
@@ -1160,7 +1162,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
 class SendLocalListResponse(Payload):
     """The answer to SendLocalList."""
 
-    status: Union[SendLocalListStatus, str] = field(metadata=wire("status"))
+    status: Union[SendLocalListStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1178,7 +1180,7 @@ class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
 class SetChargingProfileResponse(Payload):
     """The answer to SetChargingProfile."""
 
-    status: Union[ChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1195,7 +1197,7 @@ class SetDisplayMessageRequest(Request["SetDisplayMessageResponse"]):
 class SetDisplayMessageResponse(Payload):
     """The answer to SetDisplayMessage."""
 
-    status: Union[DisplayMessageStatus, str] = field(metadata=wire("status"))
+    status: Union[DisplayMessageStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1204,7 +1206,7 @@ class SetDisplayMessageResponse(Payload):
 class SetMonitoringBaseRequest(Request["SetMonitoringBaseResponse"]):
     """SetMonitoringBase, sent by the CSMS."""
 
-    monitoring_base: Union[MonitoringBase, str] = field(metadata=wire("monitoringBase"))
+    monitoring_base: Union[MonitoringBaseEnum, str] = field(metadata=wire("monitoringBase"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1212,7 +1214,7 @@ class SetMonitoringBaseRequest(Request["SetMonitoringBaseResponse"]):
 class SetMonitoringBaseResponse(Payload):
     """The answer to SetMonitoringBase."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1229,7 +1231,7 @@ class SetMonitoringLevelRequest(Request["SetMonitoringLevelResponse"]):
 class SetMonitoringLevelResponse(Payload):
     """The answer to SetMonitoringLevel."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1247,7 +1249,7 @@ class SetNetworkProfileRequest(Request["SetNetworkProfileResponse"]):
 class SetNetworkProfileResponse(Payload):
     """The answer to SetNetworkProfile."""
 
-    status: Union[SetNetworkProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[SetNetworkProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1290,7 +1292,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
 
     csr: str = field(metadata=wire("csr"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
-    certificate_type: Optional[Union[CertificateSigningUse, str]] = field(
+    certificate_type: Optional[Union[CertificateSigningUseEnum, str]] = field(
         default=None, metadata=wire("certificateType")
     )
 
@@ -1299,7 +1301,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
 class SignCertificateResponse(Payload):
     """The answer to SignCertificate."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1309,7 +1311,7 @@ class StatusNotificationRequest(Request["StatusNotificationResponse"]):
     """StatusNotification, sent by the charging station."""
 
     timestamp: datetime = field(metadata=wire("timestamp"))
-    connector_status: Union[ConnectorStatus, str] = field(metadata=wire("connectorStatus"))
+    connector_status: Union[ConnectorStatusEnum, str] = field(metadata=wire("connectorStatus"))
     evse_id: int = field(metadata=wire("evseId"))
     connector_id: int = field(metadata=wire("connectorId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1326,9 +1328,9 @@ class StatusNotificationResponse(Payload):
 class TransactionEventRequest(Request["TransactionEventResponse"]):
     """TransactionEvent, sent by the charging station."""
 
-    event_type: Union[TransactionEvent, str] = field(metadata=wire("eventType"))
+    event_type: Union[TransactionEventEnum, str] = field(metadata=wire("eventType"))
     timestamp: datetime = field(metadata=wire("timestamp"))
-    trigger_reason: Union[TriggerReason, str] = field(metadata=wire("triggerReason"))
+    trigger_reason: Union[TriggerReasonEnum, str] = field(metadata=wire("triggerReason"))
     seq_no: int = field(metadata=wire("seqNo"))
     transaction_info: Transaction = field(metadata=wire("transactionInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1356,7 +1358,7 @@ class TransactionEventResponse(Payload):
 class TriggerMessageRequest(Request["TriggerMessageResponse"]):
     """TriggerMessage, sent by the CSMS."""
 
-    requested_message: Union[MessageTrigger, str] = field(metadata=wire("requestedMessage"))
+    requested_message: Union[MessageTriggerEnum, str] = field(metadata=wire("requestedMessage"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     evse: Optional[EVSE] = field(default=None, metadata=wire("evse"))
 
@@ -1365,7 +1367,7 @@ class TriggerMessageRequest(Request["TriggerMessageResponse"]):
 class TriggerMessageResponse(Payload):
     """The answer to TriggerMessage."""
 
-    status: Union[TriggerMessageStatus, str] = field(metadata=wire("status"))
+    status: Union[TriggerMessageStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1383,7 +1385,7 @@ class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
 class UnlockConnectorResponse(Payload):
     """The answer to UnlockConnector."""
 
-    status: Union[UnlockStatus, str] = field(metadata=wire("status"))
+    status: Union[UnlockStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
 
@@ -1400,7 +1402,7 @@ class UnpublishFirmwareRequest(Request["UnpublishFirmwareResponse"]):
 class UnpublishFirmwareResponse(Payload):
     """The answer to UnpublishFirmware."""
 
-    status: Union[UnpublishFirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[UnpublishFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1419,6 +1421,6 @@ class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
 class UpdateFirmwareResponse(Payload):
     """The answer to UpdateFirmware."""
 
-    status: Union[UpdateFirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[UpdateFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))

@@ -11,53 +11,53 @@ from typing import Any, Dict, List, Optional, Union
 
 from ..payloads import Payload, wire
 from .enums import (
-    APNAuthentication,
-    Attribute,
-    AuthorizationStatus,
+    APNAuthenticationEnum,
+    AttributeEnum,
+    AuthorizationStatusEnum,
     CertificateStatusEnum,
-    CertificateStatusSource,
-    ChargingProfileKind,
-    ChargingProfilePurpose,
-    ChargingRateUnit,
-    ChargingState,
-    ClearMonitoringStatus,
-    ControlMode,
+    CertificateStatusSourceEnum,
+    ChargingProfileKindEnum,
+    ChargingProfilePurposeEnum,
+    ChargingRateUnitEnum,
+    ChargingStateEnum,
+    ClearMonitoringStatusEnum,
+    ControlModeEnum,
     CostDimensionEnum,
-    CostKind,
-    Data,
-    DayOfWeek,
-    DERControl,
-    DERUnit,
-    EnergyTransferMode,
-    EventNotification,
-    EventTrigger,
-    EvseKind,
-    GetCertificateIdUse,
-    GetVariableStatus,
-    HashAlgorithm,
-    IslandingDetection,
-    Location,
-    Measurand,
-    MessageFormat,
-    MessagePriority,
-    MessageState,
-    MobilityNeedsMode,
-    Monitor,
-    Mutability,
-    OCPPInterface,
-    OCPPTransport,
-    OCPPVersion,
-    OperationMode,
-    Phase,
-    PowerDuringCessation,
-    ReadingContext,
-    Reason,
-    RecurrencyKind,
-    SetMonitoringStatus,
-    SetVariableStatus,
-    TariffClearStatus,
-    TariffCost,
-    TariffKind,
+    CostKindEnum,
+    DataEnum,
+    DayOfWeekEnum,
+    DERControlEnum,
+    DERUnitEnum,
+    EnergyTransferModeEnum,
+    EventNotificationEnum,
+    EventTriggerEnum,
+    EvseKindEnum,
+    GetCertificateIdUseEnum,
+    GetVariableStatusEnum,
+    HashAlgorithmEnum,
+    IslandingDetectionEnum,
+    LocationEnum,
+    MeasurandEnum,
+    MessageFormatEnum,
+    MessagePriorityEnum,
+    MessageStateEnum,
+    MobilityNeedsModeEnum,
+    MonitorEnum,
+    MutabilityEnum,
+    OCPPInterfaceEnum,
+    OCPPTransportEnum,
+    OCPPVersionEnum,
+    OperationModeEnum,
+    PhaseEnum,
+    PowerDuringCessationEnum,
+    ReadingContextEnum,
+    ReasonEnum,
+    RecurrencyKindEnum,
+    SetMonitoringStatusEnum,
+    SetVariableStatusEnum,
+    TariffClearStatusEnum,
+    TariffCostEnum,
+    TariffKindEnum,
     VPNEnum,
 )
 
@@ -203,7 +203,7 @@ class APN(Payload):
     """Used in NetworkConnectionProfile.apn."""
 
     apn: str = field(metadata=wire("apn"))
-    apn_authentication: Union[APNAuthentication, str] = field(metadata=wire("apnAuthentication"))
+    apn_authentication: Union[APNAuthenticationEnum, str] = field(metadata=wire("apnAuthentication"))
     apn_user_name: Optional[str] = field(default=None, metadata=wire("apnUserName"))
     apn_password: Optional[str] = field(default=None, metadata=wire("apnPassword"))
     sim_pin: Optional[int] = field(default=None, metadata=wire("simPin"))
@@ -296,7 +296,7 @@ class CertificateHashData(Payload):
     SignCertificateRequest.hashRootCertificate.
     """
 
-    hash_algorithm: Union[HashAlgorithm, str] = field(metadata=wire("hashAlgorithm"))
+    hash_algorithm: Union[HashAlgorithmEnum, str] = field(metadata=wire("hashAlgorithm"))
     issuer_name_hash: str = field(metadata=wire("issuerNameHash"))
     issuer_key_hash: str = field(metadata=wire("issuerKeyHash"))
     serial_number: str = field(metadata=wire("serialNumber"))
@@ -308,7 +308,7 @@ class CertificateHashDataChain(Payload):
     """Used in GetInstalledCertificateIdsResponse.certificateHashDataChain."""
 
     certificate_hash_data: CertificateHashData = field(metadata=wire("certificateHashData"))
-    certificate_type: Union[GetCertificateIdUse, str] = field(metadata=wire("certificateType"))
+    certificate_type: Union[GetCertificateIdUseEnum, str] = field(metadata=wire("certificateType"))
     child_certificate_hash_data: Optional[List[CertificateHashData]] = field(
         default=None, metadata=wire("childCertificateHashData")
     )
@@ -320,7 +320,7 @@ class CertificateStatus(Payload):
     """Used in GetCertificateChainStatusResponse.certificateStatus."""
 
     certificate_hash_data: CertificateHashData = field(metadata=wire("certificateHashData"))
-    source: Union[CertificateStatusSource, str] = field(metadata=wire("source"))
+    source: Union[CertificateStatusSourceEnum, str] = field(metadata=wire("source"))
     status: Union[CertificateStatusEnum, str] = field(metadata=wire("status"))
     next_update: datetime = field(metadata=wire("nextUpdate"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -331,7 +331,7 @@ class CertificateStatusRequestInfo(Payload):
     """Used in GetCertificateChainStatusRequest.certificateStatusRequests."""
 
     certificate_hash_data: CertificateHashData = field(metadata=wire("certificateHashData"))
-    source: Union[CertificateStatusSource, str] = field(metadata=wire("source"))
+    source: Union[CertificateStatusSourceEnum, str] = field(metadata=wire("source"))
     urls: List[str] = field(metadata=wire("urls"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -350,7 +350,7 @@ class ChargingLimit(Payload):
 class ChargingNeeds(Payload):
     """Used in NotifyEVChargingNeedsRequest.chargingNeeds."""
 
-    requested_energy_transfer: Union[EnergyTransferMode, str] = field(metadata=wire("requestedEnergyTransfer"))
+    requested_energy_transfer: Union[EnergyTransferModeEnum, str] = field(metadata=wire("requestedEnergyTransfer"))
     ac_charging_parameters: Optional[ACChargingParameters] = field(default=None, metadata=wire("acChargingParameters"))
     der_charging_parameters: Optional[DERChargingParameters] = field(
         default=None, metadata=wire("derChargingParameters")
@@ -360,11 +360,11 @@ class ChargingNeeds(Payload):
     v2x_charging_parameters: Optional[V2XChargingParameters] = field(
         default=None, metadata=wire("v2xChargingParameters")
     )
-    available_energy_transfer: Optional[List[Union[EnergyTransferMode, str]]] = field(
+    available_energy_transfer: Optional[List[Union[EnergyTransferModeEnum, str]]] = field(
         default=None, metadata=wire("availableEnergyTransfer")
     )
-    control_mode: Optional[Union[ControlMode, str]] = field(default=None, metadata=wire("controlMode"))
-    mobility_needs_mode: Optional[Union[MobilityNeedsMode, str]] = field(
+    control_mode: Optional[Union[ControlModeEnum, str]] = field(default=None, metadata=wire("controlMode"))
+    mobility_needs_mode: Optional[Union[MobilityNeedsModeEnum, str]] = field(
         default=None, metadata=wire("mobilityNeedsMode")
     )
     departure_time: Optional[datetime] = field(default=None, metadata=wire("departureTime"))
@@ -391,10 +391,10 @@ class ChargingProfile(Payload):
 
     id: int = field(metadata=wire("id"))
     stack_level: int = field(metadata=wire("stackLevel"))
-    charging_profile_purpose: Union[ChargingProfilePurpose, str] = field(metadata=wire("chargingProfilePurpose"))
-    charging_profile_kind: Union[ChargingProfileKind, str] = field(metadata=wire("chargingProfileKind"))
+    charging_profile_purpose: Union[ChargingProfilePurposeEnum, str] = field(metadata=wire("chargingProfilePurpose"))
+    charging_profile_kind: Union[ChargingProfileKindEnum, str] = field(metadata=wire("chargingProfileKind"))
     charging_schedule: List[ChargingSchedule] = field(metadata=wire("chargingSchedule"))
-    recurrency_kind: Optional[Union[RecurrencyKind, str]] = field(default=None, metadata=wire("recurrencyKind"))
+    recurrency_kind: Optional[Union[RecurrencyKindEnum, str]] = field(default=None, metadata=wire("recurrencyKind"))
     valid_from: Optional[datetime] = field(default=None, metadata=wire("validFrom"))
     valid_to: Optional[datetime] = field(default=None, metadata=wire("validTo"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
@@ -410,7 +410,7 @@ class ChargingProfile(Payload):
 class ChargingProfileCriterion(Payload):
     """Used in GetChargingProfilesRequest.chargingProfile."""
 
-    charging_profile_purpose: Optional[Union[ChargingProfilePurpose, str]] = field(
+    charging_profile_purpose: Optional[Union[ChargingProfilePurposeEnum, str]] = field(
         default=None, metadata=wire("chargingProfilePurpose")
     )
     stack_level: Optional[int] = field(default=None, metadata=wire("stackLevel"))
@@ -428,7 +428,7 @@ class ChargingSchedule(Payload):
     """
 
     id: int = field(metadata=wire("id"))
-    charging_rate_unit: Union[ChargingRateUnit, str] = field(metadata=wire("chargingRateUnit"))
+    charging_rate_unit: Union[ChargingRateUnitEnum, str] = field(metadata=wire("chargingRateUnit"))
     charging_schedule_period: List[ChargingSchedulePeriod] = field(metadata=wire("chargingSchedulePeriod"))
     limit_at_soc: Optional[LimitAtSoC] = field(default=None, metadata=wire("limitAtSoC"))
     start_schedule: Optional[datetime] = field(default=None, metadata=wire("startSchedule"))
@@ -469,7 +469,7 @@ class ChargingSchedulePeriod(Payload):
     preconditioning_request: Optional[bool] = field(default=None, metadata=wire("preconditioningRequest"))
     evse_sleep: Optional[bool] = field(default=None, metadata=wire("evseSleep"))
     v2x_baseline: Optional[float] = field(default=None, metadata=wire("v2xBaseline"))
-    operation_mode: Optional[Union[OperationMode, str]] = field(default=None, metadata=wire("operationMode"))
+    operation_mode: Optional[Union[OperationModeEnum, str]] = field(default=None, metadata=wire("operationMode"))
     v2x_freq_watt_curve: Optional[List[V2XFreqWattPoint]] = field(default=None, metadata=wire("v2xFreqWattCurve"))
     v2x_signal_watt_curve: Optional[List[V2XSignalWattPoint]] = field(default=None, metadata=wire("v2xSignalWattCurve"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -511,7 +511,7 @@ class ClearChargingProfile(Payload):
     """Used in ClearChargingProfileRequest.chargingProfileCriteria."""
 
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))
-    charging_profile_purpose: Optional[Union[ChargingProfilePurpose, str]] = field(
+    charging_profile_purpose: Optional[Union[ChargingProfilePurposeEnum, str]] = field(
         default=None, metadata=wire("chargingProfilePurpose")
     )
     stack_level: Optional[int] = field(default=None, metadata=wire("stackLevel"))
@@ -522,7 +522,7 @@ class ClearChargingProfile(Payload):
 class ClearMonitoringResult(Payload):
     """Used in ClearVariableMonitoringResponse.clearMonitoringResult."""
 
-    status: Union[ClearMonitoringStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearMonitoringStatusEnum, str] = field(metadata=wire("status"))
     id: int = field(metadata=wire("id"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -532,7 +532,7 @@ class ClearMonitoringResult(Payload):
 class ClearTariffsResult(Payload):
     """Used in ClearTariffsResponse.clearTariffsResult."""
 
-    status: Union[TariffClearStatus, str] = field(metadata=wire("status"))
+    status: Union[TariffClearStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     tariff_id: Optional[str] = field(default=None, metadata=wire("tariffId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -569,7 +569,7 @@ class CompositeSchedule(Payload):
     evse_id: int = field(metadata=wire("evseId"))
     duration: int = field(metadata=wire("duration"))
     schedule_start: datetime = field(metadata=wire("scheduleStart"))
-    charging_rate_unit: Union[ChargingRateUnit, str] = field(metadata=wire("chargingRateUnit"))
+    charging_rate_unit: Union[ChargingRateUnitEnum, str] = field(metadata=wire("chargingRateUnit"))
     charging_schedule_period: List[ChargingSchedulePeriod] = field(metadata=wire("chargingSchedulePeriod"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -600,7 +600,7 @@ class ConsumptionCost(Payload):
 class Cost(Payload):
     """Used in ConsumptionCost.cost."""
 
-    cost_kind: Union[CostKind, str] = field(metadata=wire("costKind"))
+    cost_kind: Union[CostKindEnum, str] = field(metadata=wire("costKind"))
     amount: int = field(metadata=wire("amount"))
     amount_multiplier: Optional[int] = field(default=None, metadata=wire("amountMultiplier"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -654,7 +654,7 @@ class DCChargingParameters(Payload):
 class DERChargingParameters(Payload):
     """Used in ChargingNeeds.derChargingParameters."""
 
-    ev_supported_der_control: Optional[List[Union[DERControl, str]]] = field(
+    ev_supported_der_control: Optional[List[Union[DERControlEnum, str]]] = field(
         default=None, metadata=wire("evSupportedDERControl")
     )
     ev_over_excited_max_discharge_power: Optional[float] = field(
@@ -705,7 +705,7 @@ class DERChargingParameters(Payload):
     ev_inverter_serial_number: Optional[str] = field(default=None, metadata=wire("evInverterSerialNumber"))
     ev_inverter_sw_version: Optional[str] = field(default=None, metadata=wire("evInverterSwVersion"))
     ev_inverter_hw_version: Optional[str] = field(default=None, metadata=wire("evInverterHwVersion"))
-    ev_islanding_detection_method: Optional[List[Union[IslandingDetection, str]]] = field(
+    ev_islanding_detection_method: Optional[List[Union[IslandingDetectionEnum, str]]] = field(
         default=None, metadata=wire("evIslandingDetectionMethod")
     )
     ev_islanding_trip_time: Optional[float] = field(default=None, metadata=wire("evIslandingTripTime"))
@@ -726,7 +726,7 @@ class DERCurve(Payload):
 
     curve_data: List[DERCurvePoints] = field(metadata=wire("curveData"))
     priority: int = field(metadata=wire("priority"))
-    y_unit: Union[DERUnit, str] = field(metadata=wire("yUnit"))
+    y_unit: Union[DERUnitEnum, str] = field(metadata=wire("yUnit"))
     hysteresis: Optional[Hysteresis] = field(default=None, metadata=wire("hysteresis"))
     reactive_power_params: Optional[ReactivePowerParams] = field(default=None, metadata=wire("reactivePowerParams"))
     voltage_params: Optional[VoltageParams] = field(default=None, metadata=wire("voltageParams"))
@@ -742,7 +742,7 @@ class DERCurveGet(Payload):
 
     curve: DERCurve = field(metadata=wire("curve"))
     id: str = field(metadata=wire("id"))
-    curve_type: Union[DERControl, str] = field(metadata=wire("curveType"))
+    curve_type: Union[DERControlEnum, str] = field(metadata=wire("curveType"))
     is_default: bool = field(metadata=wire("isDefault"))
     is_superseded: bool = field(metadata=wire("isSuperseded"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -859,10 +859,10 @@ class EventData(Payload):
 
     event_id: int = field(metadata=wire("eventId"))
     timestamp: datetime = field(metadata=wire("timestamp"))
-    trigger: Union[EventTrigger, str] = field(metadata=wire("trigger"))
+    trigger: Union[EventTriggerEnum, str] = field(metadata=wire("trigger"))
     actual_value: str = field(metadata=wire("actualValue"))
     component: Component = field(metadata=wire("component"))
-    event_notification_type: Union[EventNotification, str] = field(metadata=wire("eventNotificationType"))
+    event_notification_type: Union[EventNotificationEnum, str] = field(metadata=wire("eventNotificationType"))
     variable: Variable = field(metadata=wire("variable"))
     cause: Optional[int] = field(default=None, metadata=wire("cause"))
     tech_code: Optional[str] = field(default=None, metadata=wire("techCode"))
@@ -915,7 +915,7 @@ class FixedVar(Payload):
 
     priority: int = field(metadata=wire("priority"))
     setpoint: float = field(metadata=wire("setpoint"))
-    unit: Union[DERUnit, str] = field(metadata=wire("unit"))
+    unit: Union[DERUnitEnum, str] = field(metadata=wire("unit"))
     start_time: Optional[datetime] = field(default=None, metadata=wire("startTime"))
     duration: Optional[float] = field(default=None, metadata=wire("duration"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -964,7 +964,7 @@ class GetVariableData(Payload):
 
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -972,11 +972,11 @@ class GetVariableData(Payload):
 class GetVariableResult(Payload):
     """Used in GetVariablesResponse.getVariableResult."""
 
-    attribute_status: Union[GetVariableStatus, str] = field(metadata=wire("attributeStatus"))
+    attribute_status: Union[GetVariableStatusEnum, str] = field(metadata=wire("attributeStatus"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     attribute_status_info: Optional[StatusInfo] = field(default=None, metadata=wire("attributeStatusInfo"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
     attribute_value: Optional[str] = field(default=None, metadata=wire("attributeValue"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1031,7 +1031,7 @@ class IdToken(Payload):
 class IdTokenInfo(Payload):
     """Used in AuthorizeResponse.idTokenInfo, AuthorizationData.idTokenInfo and TransactionEventResponse.idTokenInfo."""
 
-    status: Union[AuthorizationStatus, str] = field(metadata=wire("status"))
+    status: Union[AuthorizationStatusEnum, str] = field(metadata=wire("status"))
     cache_expiry_date_time: Optional[datetime] = field(default=None, metadata=wire("cacheExpiryDateTime"))
     charging_priority: Optional[int] = field(default=None, metadata=wire("chargingPriority"))
     group_id_token: Optional[IdToken] = field(default=None, metadata=wire("groupIdToken"))
@@ -1092,7 +1092,7 @@ class MessageContent(Payload):
     TransactionEventResponse.updatedPersonalMessage and TransactionEventResponse.updatedPersonalMessageExtra.
     """
 
-    format: Union[MessageFormat, str] = field(metadata=wire("format"))
+    format: Union[MessageFormatEnum, str] = field(metadata=wire("format"))
     content: str = field(metadata=wire("content"))
     language: Optional[str] = field(default=None, metadata=wire("language"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1103,10 +1103,10 @@ class MessageInfo(Payload):
     """Used in NotifyDisplayMessagesRequest.messageInfo and SetDisplayMessageRequest.message."""
 
     id: int = field(metadata=wire("id"))
-    priority: Union[MessagePriority, str] = field(metadata=wire("priority"))
+    priority: Union[MessagePriorityEnum, str] = field(metadata=wire("priority"))
     message: MessageContent = field(metadata=wire("message"))
     display: Optional[Component] = field(default=None, metadata=wire("display"))
-    state: Optional[Union[MessageState, str]] = field(default=None, metadata=wire("state"))
+    state: Optional[Union[MessageStateEnum, str]] = field(default=None, metadata=wire("state"))
     start_date_time: Optional[datetime] = field(default=None, metadata=wire("startDateTime"))
     end_date_time: Optional[datetime] = field(default=None, metadata=wire("endDateTime"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
@@ -1146,13 +1146,13 @@ class MonitoringData(Payload):
 class NetworkConnectionProfile(Payload):
     """Used in SetNetworkProfileRequest.connectionData."""
 
-    ocpp_interface: Union[OCPPInterface, str] = field(metadata=wire("ocppInterface"))
-    ocpp_transport: Union[OCPPTransport, str] = field(metadata=wire("ocppTransport"))
+    ocpp_interface: Union[OCPPInterfaceEnum, str] = field(metadata=wire("ocppInterface"))
+    ocpp_transport: Union[OCPPTransportEnum, str] = field(metadata=wire("ocppTransport"))
     message_timeout: int = field(metadata=wire("messageTimeout"))
     ocpp_csms_url: str = field(metadata=wire("ocppCsmsUrl"))
     security_profile: int = field(metadata=wire("securityProfile"))
     apn: Optional[APN] = field(default=None, metadata=wire("apn"))
-    ocpp_version: Optional[Union[OCPPVersion, str]] = field(default=None, metadata=wire("ocppVersion"))
+    ocpp_version: Optional[Union[OCPPVersionEnum, str]] = field(default=None, metadata=wire("ocppVersion"))
     identity: Optional[str] = field(default=None, metadata=wire("identity"))
     basic_auth_password: Optional[str] = field(default=None, metadata=wire("basicAuthPassword"))
     vpn: Optional[VPN] = field(default=None, metadata=wire("vpn"))
@@ -1163,7 +1163,7 @@ class NetworkConnectionProfile(Payload):
 class OCSPRequestData(Payload):
     """Used in AuthorizeRequest.iso15118CertificateHashData and GetCertificateStatusRequest.ocspRequestData."""
 
-    hash_algorithm: Union[HashAlgorithm, str] = field(metadata=wire("hashAlgorithm"))
+    hash_algorithm: Union[HashAlgorithmEnum, str] = field(metadata=wire("hashAlgorithm"))
     issuer_name_hash: str = field(metadata=wire("issuerNameHash"))
     issuer_key_hash: str = field(metadata=wire("issuerKeyHash"))
     serial_number: str = field(metadata=wire("serialNumber"))
@@ -1333,10 +1333,10 @@ class SampledValue(Payload):
     """Used in MeterValue.sampledValue."""
 
     value: float = field(metadata=wire("value"))
-    measurand: Optional[Union[Measurand, str]] = field(default=None, metadata=wire("measurand"))
-    context: Optional[Union[ReadingContext, str]] = field(default=None, metadata=wire("context"))
-    phase: Optional[Union[Phase, str]] = field(default=None, metadata=wire("phase"))
-    location: Optional[Union[Location, str]] = field(default=None, metadata=wire("location"))
+    measurand: Optional[Union[MeasurandEnum, str]] = field(default=None, metadata=wire("measurand"))
+    context: Optional[Union[ReadingContextEnum, str]] = field(default=None, metadata=wire("context"))
+    phase: Optional[Union[PhaseEnum, str]] = field(default=None, metadata=wire("phase"))
+    location: Optional[Union[LocationEnum, str]] = field(default=None, metadata=wire("location"))
     signed_meter_value: Optional[SignedMeterValue] = field(default=None, metadata=wire("signedMeterValue"))
     unit_of_measure: Optional[UnitOfMeasure] = field(default=None, metadata=wire("unitOfMeasure"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1347,7 +1347,7 @@ class SetMonitoringData(Payload):
     """Used in SetVariableMonitoringRequest.setMonitoringData."""
 
     value: float = field(metadata=wire("value"))
-    type: Union[Monitor, str] = field(metadata=wire("type"))
+    type: Union[MonitorEnum, str] = field(metadata=wire("type"))
     severity: int = field(metadata=wire("severity"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
@@ -1363,8 +1363,8 @@ class SetMonitoringData(Payload):
 class SetMonitoringResult(Payload):
     """Used in SetVariableMonitoringResponse.setMonitoringResult."""
 
-    status: Union[SetMonitoringStatus, str] = field(metadata=wire("status"))
-    type: Union[Monitor, str] = field(metadata=wire("type"))
+    status: Union[SetMonitoringStatusEnum, str] = field(metadata=wire("status"))
+    type: Union[MonitorEnum, str] = field(metadata=wire("type"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
     severity: int = field(metadata=wire("severity"))
@@ -1380,7 +1380,7 @@ class SetVariableData(Payload):
     attribute_value: str = field(metadata=wire("attributeValue"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1388,10 +1388,10 @@ class SetVariableData(Payload):
 class SetVariableResult(Payload):
     """Used in SetVariablesResponse.setVariableResult."""
 
-    attribute_status: Union[SetVariableStatus, str] = field(metadata=wire("attributeStatus"))
+    attribute_status: Union[SetVariableStatusEnum, str] = field(metadata=wire("attributeStatus"))
     component: Component = field(metadata=wire("component"))
     variable: Variable = field(metadata=wire("variable"))
-    attribute_type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("attributeType"))
+    attribute_type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("attributeType"))
     attribute_status_info: Optional[StatusInfo] = field(default=None, metadata=wire("attributeStatusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1449,7 +1449,7 @@ class TariffAssignment(Payload):
     """Used in GetTariffsResponse.tariffAssignments."""
 
     tariff_id: str = field(metadata=wire("tariffId"))
-    tariff_kind: Union[TariffKind, str] = field(metadata=wire("tariffKind"))
+    tariff_kind: Union[TariffKindEnum, str] = field(metadata=wire("tariffKind"))
     valid_from: Optional[datetime] = field(default=None, metadata=wire("validFrom"))
     evse_ids: Optional[List[int]] = field(default=None, metadata=wire("evseIds"))
     id_tokens: Optional[List[str]] = field(default=None, metadata=wire("idTokens"))
@@ -1462,10 +1462,10 @@ class TariffConditions(Payload):
 
     start_time_of_day: Optional[str] = field(default=None, metadata=wire("startTimeOfDay"))
     end_time_of_day: Optional[str] = field(default=None, metadata=wire("endTimeOfDay"))
-    day_of_week: Optional[List[Union[DayOfWeek, str]]] = field(default=None, metadata=wire("dayOfWeek"))
+    day_of_week: Optional[List[Union[DayOfWeekEnum, str]]] = field(default=None, metadata=wire("dayOfWeek"))
     valid_from_date: Optional[str] = field(default=None, metadata=wire("validFromDate"))
     valid_to_date: Optional[str] = field(default=None, metadata=wire("validToDate"))
-    evse_kind: Optional[Union[EvseKind, str]] = field(default=None, metadata=wire("evseKind"))
+    evse_kind: Optional[Union[EvseKindEnum, str]] = field(default=None, metadata=wire("evseKind"))
     min_energy: Optional[float] = field(default=None, metadata=wire("minEnergy"))
     max_energy: Optional[float] = field(default=None, metadata=wire("maxEnergy"))
     min_current: Optional[float] = field(default=None, metadata=wire("minCurrent"))
@@ -1487,10 +1487,10 @@ class TariffConditionsFixed(Payload):
 
     start_time_of_day: Optional[str] = field(default=None, metadata=wire("startTimeOfDay"))
     end_time_of_day: Optional[str] = field(default=None, metadata=wire("endTimeOfDay"))
-    day_of_week: Optional[List[Union[DayOfWeek, str]]] = field(default=None, metadata=wire("dayOfWeek"))
+    day_of_week: Optional[List[Union[DayOfWeekEnum, str]]] = field(default=None, metadata=wire("dayOfWeek"))
     valid_from_date: Optional[str] = field(default=None, metadata=wire("validFromDate"))
     valid_to_date: Optional[str] = field(default=None, metadata=wire("validToDate"))
-    evse_kind: Optional[Union[EvseKind, str]] = field(default=None, metadata=wire("evseKind"))
+    evse_kind: Optional[Union[EvseKindEnum, str]] = field(default=None, metadata=wire("evseKind"))
     payment_brand: Optional[str] = field(default=None, metadata=wire("paymentBrand"))
     payment_recognition: Optional[str] = field(default=None, metadata=wire("paymentRecognition"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1580,7 +1580,7 @@ class TotalCost(Payload):
     """Used in CostDetails.totalCost."""
 
     currency: str = field(metadata=wire("currency"))
-    type_of_cost: Union[TariffCost, str] = field(metadata=wire("typeOfCost"))
+    type_of_cost: Union[TariffCostEnum, str] = field(metadata=wire("typeOfCost"))
     total: TotalPrice = field(metadata=wire("total"))
     fixed: Optional[Price] = field(default=None, metadata=wire("fixed"))
     energy: Optional[Price] = field(default=None, metadata=wire("energy"))
@@ -1616,11 +1616,11 @@ class Transaction(Payload):
     """Used in TransactionEventRequest.transactionInfo."""
 
     transaction_id: str = field(metadata=wire("transactionId"))
-    charging_state: Optional[Union[ChargingState, str]] = field(default=None, metadata=wire("chargingState"))
+    charging_state: Optional[Union[ChargingStateEnum, str]] = field(default=None, metadata=wire("chargingState"))
     time_spent_charging: Optional[int] = field(default=None, metadata=wire("timeSpentCharging"))
-    stopped_reason: Optional[Union[Reason, str]] = field(default=None, metadata=wire("stoppedReason"))
+    stopped_reason: Optional[Union[ReasonEnum, str]] = field(default=None, metadata=wire("stoppedReason"))
     remote_start_id: Optional[int] = field(default=None, metadata=wire("remoteStartId"))
-    operation_mode: Optional[Union[OperationMode, str]] = field(default=None, metadata=wire("operationMode"))
+    operation_mode: Optional[Union[OperationModeEnum, str]] = field(default=None, metadata=wire("operationMode"))
     tariff_id: Optional[str] = field(default=None, metadata=wire("tariffId"))
     transaction_limit: Optional[TransactionLimit] = field(default=None, metadata=wire("transactionLimit"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1726,9 +1726,9 @@ class Variable(Payload):
 class VariableAttribute(Payload):
     """Used in ReportData.variableAttribute."""
 
-    type: Optional[Union[Attribute, str]] = field(default=None, metadata=wire("type"))
+    type: Optional[Union[AttributeEnum, str]] = field(default=None, metadata=wire("type"))
     value: Optional[str] = field(default=None, metadata=wire("value"))
-    mutability: Optional[Union[Mutability, str]] = field(default=None, metadata=wire("mutability"))
+    mutability: Optional[Union[MutabilityEnum, str]] = field(default=None, metadata=wire("mutability"))
     persistent: Optional[bool] = field(default=None, metadata=wire("persistent"))
     constant: Optional[bool] = field(default=None, metadata=wire("constant"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1738,7 +1738,7 @@ class VariableAttribute(Payload):
 class VariableCharacteristics(Payload):
     """Used in ReportData.variableCharacteristics."""
 
-    data_type: Union[Data, str] = field(metadata=wire("dataType"))
+    data_type: Union[DataEnum, str] = field(metadata=wire("dataType"))
     supports_monitoring: bool = field(metadata=wire("supportsMonitoring"))
     unit: Optional[str] = field(default=None, metadata=wire("unit"))
     min_limit: Optional[float] = field(default=None, metadata=wire("minLimit"))
@@ -1755,9 +1755,9 @@ class VariableMonitoring(Payload):
     id: int = field(metadata=wire("id"))
     transaction: bool = field(metadata=wire("transaction"))
     value: float = field(metadata=wire("value"))
-    type: Union[Monitor, str] = field(metadata=wire("type"))
+    type: Union[MonitorEnum, str] = field(metadata=wire("type"))
     severity: int = field(metadata=wire("severity"))
-    event_notification_type: Union[EventNotification, str] = field(metadata=wire("eventNotificationType"))
+    event_notification_type: Union[EventNotificationEnum, str] = field(metadata=wire("eventNotificationType"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1767,7 +1767,7 @@ class VoltageParams(Payload):
 
     hv10_min_mean_value: Optional[float] = field(default=None, metadata=wire("hv10MinMeanValue"))
     hv10_min_mean_trip_delay: Optional[float] = field(default=None, metadata=wire("hv10MinMeanTripDelay"))
-    power_during_cessation: Optional[Union[PowerDuringCessation, str]] = field(
+    power_during_cessation: Optional[Union[PowerDuringCessationEnum, str]] = field(
         default=None, metadata=wire("powerDuringCessation")
     )
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))

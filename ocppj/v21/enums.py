@@ -8,120 +8,120 @@ from __future__ import annotations
 from ..payloads import TextEnum
 
 __all__ = [
-    "APNAuthentication",
-    "Attribute",
-    "AuthorizationStatus",
-    "AuthorizeCertificateStatus",
-    "BatterySwapEvent",
-    "BootReason",
-    "CancelReservationStatus",
-    "CertificateAction",
-    "CertificateSignedStatus",
-    "CertificateSigningUse",
+    "APNAuthenticationEnum",
+    "AttributeEnum",
+    "AuthorizationStatusEnum",
+    "AuthorizeCertificateStatusEnum",
+    "BatterySwapEventEnum",
+    "BootReasonEnum",
+    "CancelReservationStatusEnum",
+    "CertificateActionEnum",
+    "CertificateSignedStatusEnum",
+    "CertificateSigningUseEnum",
     "CertificateStatusEnum",
-    "CertificateStatusSource",
-    "ChangeAvailabilityStatus",
-    "ChargingProfileKind",
-    "ChargingProfilePurpose",
-    "ChargingProfileStatus",
-    "ChargingRateUnit",
-    "ChargingState",
-    "ClearCacheStatus",
-    "ClearChargingProfileStatus",
-    "ClearMessageStatus",
-    "ClearMonitoringStatus",
-    "ComponentCriterion",
-    "ConnectorStatus",
-    "ControlMode",
+    "CertificateStatusSourceEnum",
+    "ChangeAvailabilityStatusEnum",
+    "ChargingProfileKindEnum",
+    "ChargingProfilePurposeEnum",
+    "ChargingProfileStatusEnum",
+    "ChargingRateUnitEnum",
+    "ChargingStateEnum",
+    "ClearCacheStatusEnum",
+    "ClearChargingProfileStatusEnum",
+    "ClearMessageStatusEnum",
+    "ClearMonitoringStatusEnum",
+    "ComponentCriterionEnum",
+    "ConnectorStatusEnum",
+    "ControlModeEnum",
     "CostDimensionEnum",
-    "CostKind",
-    "CustomerInformationStatus",
-    "DERControl",
-    "DERControlStatus",
-    "DERUnit",
-    "Data",
-    "DataTransferStatus",
-    "DayOfWeek",
-    "DeleteCertificateStatus",
-    "DisplayMessageStatus",
-    "EnergyTransferMode",
-    "EventNotification",
-    "EventTrigger",
-    "EvseKind",
-    "FirmwareStatus",
-    "GenericDeviceModelStatus",
-    "GenericStatus",
-    "GetCertificateIdUse",
-    "GetCertificateStatus",
-    "GetChargingProfileStatus",
-    "GetDisplayMessagesStatus",
-    "GetInstalledCertificateStatus",
-    "GetVariableStatus",
-    "GridEventFault",
-    "HashAlgorithm",
-    "InstallCertificateStatus",
-    "InstallCertificateUse",
-    "IslandingDetection",
-    "Iso15118EVCertificateStatus",
-    "Location",
-    "Log",
-    "LogStatus",
-    "Measurand",
-    "MessageFormat",
-    "MessagePriority",
-    "MessageState",
-    "MessageTrigger",
-    "MobilityNeedsMode",
-    "Monitor",
-    "MonitoringBase",
-    "MonitoringCriterion",
-    "Mutability",
-    "NotifyAllowedEnergyTransferStatus",
-    "NotifyEVChargingNeedsStatus",
-    "OCPPInterface",
-    "OCPPTransport",
-    "OCPPVersion",
-    "OperationMode",
-    "OperationalStatus",
-    "PaymentStatus",
-    "Phase",
-    "PowerDuringCessation",
-    "PreconditioningStatus",
-    "PriorityChargingStatus",
-    "PublishFirmwareStatus",
-    "ReadingContext",
-    "Reason",
-    "RecurrencyKind",
-    "RegistrationStatus",
-    "ReportBase",
-    "RequestStartStopStatus",
-    "ReservationUpdateStatus",
-    "ReserveNowStatus",
-    "Reset",
-    "ResetStatus",
-    "SendLocalListStatus",
-    "SetMonitoringStatus",
-    "SetNetworkProfileStatus",
-    "SetVariableStatus",
-    "TariffChangeStatus",
-    "TariffClearStatus",
-    "TariffCost",
-    "TariffGetStatus",
-    "TariffKind",
-    "TariffSetStatus",
-    "TransactionEvent",
-    "TriggerMessageStatus",
-    "TriggerReason",
-    "UnlockStatus",
-    "UnpublishFirmwareStatus",
-    "Update",
-    "UpdateFirmwareStatus",
-    "UploadLogStatus",
+    "CostKindEnum",
+    "CustomerInformationStatusEnum",
+    "DERControlEnum",
+    "DERControlStatusEnum",
+    "DERUnitEnum",
+    "DataEnum",
+    "DataTransferStatusEnum",
+    "DayOfWeekEnum",
+    "DeleteCertificateStatusEnum",
+    "DisplayMessageStatusEnum",
+    "EnergyTransferModeEnum",
+    "EventNotificationEnum",
+    "EventTriggerEnum",
+    "EvseKindEnum",
+    "FirmwareStatusEnum",
+    "GenericDeviceModelStatusEnum",
+    "GenericStatusEnum",
+    "GetCertificateIdUseEnum",
+    "GetCertificateStatusEnum",
+    "GetChargingProfileStatusEnum",
+    "GetDisplayMessagesStatusEnum",
+    "GetInstalledCertificateStatusEnum",
+    "GetVariableStatusEnum",
+    "GridEventFaultEnum",
+    "HashAlgorithmEnum",
+    "InstallCertificateStatusEnum",
+    "InstallCertificateUseEnum",
+    "IslandingDetectionEnum",
+    "Iso15118EVCertificateStatusEnum",
+    "LocationEnum",
+    "LogEnum",
+    "LogStatusEnum",
+    "MeasurandEnum",
+    "MessageFormatEnum",
+    "MessagePriorityEnum",
+    "MessageStateEnum",
+    "MessageTriggerEnum",
+    "MobilityNeedsModeEnum",
+    "MonitorEnum",
+    "MonitoringBaseEnum",
+    "MonitoringCriterionEnum",
+    "MutabilityEnum",
+    "NotifyAllowedEnergyTransferStatusEnum",
+    "NotifyEVChargingNeedsStatusEnum",
+    "OCPPInterfaceEnum",
+    "OCPPTransportEnum",
+    "OCPPVersionEnum",
+    "OperationModeEnum",
+    "OperationalStatusEnum",
+    "PaymentStatusEnum",
+    "PhaseEnum",
+    "PowerDuringCessationEnum",
+    "PreconditioningStatusEnum",
+    "PriorityChargingStatusEnum",
+    "PublishFirmwareStatusEnum",
+    "ReadingContextEnum",
+    "ReasonEnum",
+    "RecurrencyKindEnum",
+    "RegistrationStatusEnum",
+    "ReportBaseEnum",
+    "RequestStartStopStatusEnum",
+    "ReservationUpdateStatusEnum",
+    "ReserveNowStatusEnum",
+    "ResetEnum",
+    "ResetStatusEnum",
+    "SendLocalListStatusEnum",
+    "SetMonitoringStatusEnum",
+    "SetNetworkProfileStatusEnum",
+    "SetVariableStatusEnum",
+    "TariffChangeStatusEnum",
+    "TariffClearStatusEnum",
+    "TariffCostEnum",
+    "TariffGetStatusEnum",
+    "TariffKindEnum",
+    "TariffSetStatusEnum",
+    "TransactionEventEnum",
+    "TriggerMessageStatusEnum",
+    "TriggerReasonEnum",
+    "UnlockStatusEnum",
+    "UnpublishFirmwareStatusEnum",
+    "UpdateEnum",
+    "UpdateFirmwareStatusEnum",
+    "UploadLogStatusEnum",
     "VPNEnum",
 ]
 
 
-class APNAuthentication(TextEnum):
+class APNAuthenticationEnum(TextEnum):
     """Used in APN.apnAuthentication."""
 
     PAP = "PAP"
@@ -130,7 +130,7 @@ class APNAuthentication(TextEnum):
     AUTO = "AUTO"
 
 
-class Attribute(TextEnum):
+class AttributeEnum(TextEnum):
     """Used in these places.
 
     GetVariableData.attributeType, GetVariableResult.attributeType, VariableAttribute.type,
@@ -143,7 +143,7 @@ class Attribute(TextEnum):
     MAX_SET = "MaxSet"
 
 
-class AuthorizationStatus(TextEnum):
+class AuthorizationStatusEnum(TextEnum):
     """Used in IdTokenInfo.status."""
 
     ACCEPTED = "Accepted"
@@ -158,7 +158,7 @@ class AuthorizationStatus(TextEnum):
     UNKNOWN = "Unknown"
 
 
-class AuthorizeCertificateStatus(TextEnum):
+class AuthorizeCertificateStatusEnum(TextEnum):
     """Used in AuthorizeResponse.certificateStatus."""
 
     ACCEPTED = "Accepted"
@@ -170,7 +170,7 @@ class AuthorizeCertificateStatus(TextEnum):
     CONTRACT_CANCELLED = "ContractCancelled"
 
 
-class BatterySwapEvent(TextEnum):
+class BatterySwapEventEnum(TextEnum):
     """Used in BatterySwapRequest.eventType."""
 
     BATTERY_IN = "BatteryIn"
@@ -178,7 +178,7 @@ class BatterySwapEvent(TextEnum):
     BATTERY_OUT_TIMEOUT = "BatteryOutTimeout"
 
 
-class BootReason(TextEnum):
+class BootReasonEnum(TextEnum):
     """Used in BootNotificationRequest.reason."""
 
     APPLICATION_RESET = "ApplicationReset"
@@ -192,28 +192,28 @@ class BootReason(TextEnum):
     WATCHDOG = "Watchdog"
 
 
-class CancelReservationStatus(TextEnum):
+class CancelReservationStatusEnum(TextEnum):
     """Used in CancelReservationResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class CertificateAction(TextEnum):
+class CertificateActionEnum(TextEnum):
     """Used in Get15118EVCertificateRequest.action."""
 
     INSTALL = "Install"
     UPDATE = "Update"
 
 
-class CertificateSignedStatus(TextEnum):
+class CertificateSignedStatusEnum(TextEnum):
     """Used in CertificateSignedResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class CertificateSigningUse(TextEnum):
+class CertificateSigningUseEnum(TextEnum):
     """Used in CertificateSignedRequest.certificateType and SignCertificateRequest.certificateType."""
 
     CHARGING_STATION_CERTIFICATE = "ChargingStationCertificate"
@@ -230,14 +230,14 @@ class CertificateStatusEnum(TextEnum):
     FAILED = "Failed"
 
 
-class CertificateStatusSource(TextEnum):
+class CertificateStatusSourceEnum(TextEnum):
     """Used in CertificateStatusRequestInfo.source and CertificateStatus.source."""
 
     CRL = "CRL"
     OCSP = "OCSP"
 
 
-class ChangeAvailabilityStatus(TextEnum):
+class ChangeAvailabilityStatusEnum(TextEnum):
     """Used in ChangeAvailabilityResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -245,7 +245,7 @@ class ChangeAvailabilityStatus(TextEnum):
     SCHEDULED = "Scheduled"
 
 
-class ChargingProfileKind(TextEnum):
+class ChargingProfileKindEnum(TextEnum):
     """Used in ChargingProfile.chargingProfileKind."""
 
     ABSOLUTE = "Absolute"
@@ -254,7 +254,7 @@ class ChargingProfileKind(TextEnum):
     DYNAMIC = "Dynamic"
 
 
-class ChargingProfilePurpose(TextEnum):
+class ChargingProfilePurposeEnum(TextEnum):
     """Used in these places.
 
     ClearChargingProfile.chargingProfilePurpose, ChargingProfileCriterion.chargingProfilePurpose and
@@ -269,7 +269,7 @@ class ChargingProfilePurpose(TextEnum):
     LOCAL_GENERATION = "LocalGeneration"
 
 
-class ChargingProfileStatus(TextEnum):
+class ChargingProfileStatusEnum(TextEnum):
     """Used in these places.
 
     PullDynamicScheduleUpdateResponse.status, SetChargingProfileResponse.status and
@@ -280,7 +280,7 @@ class ChargingProfileStatus(TextEnum):
     REJECTED = "Rejected"
 
 
-class ChargingRateUnit(TextEnum):
+class ChargingRateUnitEnum(TextEnum):
     """Used in these places.
 
     GetCompositeScheduleRequest.chargingRateUnit, CompositeSchedule.chargingRateUnit and
@@ -291,7 +291,7 @@ class ChargingRateUnit(TextEnum):
     A = "A"
 
 
-class ChargingState(TextEnum):
+class ChargingStateEnum(TextEnum):
     """Used in Transaction.chargingState."""
 
     EV_CONNECTED = "EVConnected"
@@ -301,21 +301,21 @@ class ChargingState(TextEnum):
     IDLE = "Idle"
 
 
-class ClearCacheStatus(TextEnum):
+class ClearCacheStatusEnum(TextEnum):
     """Used in ClearCacheResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class ClearChargingProfileStatus(TextEnum):
+class ClearChargingProfileStatusEnum(TextEnum):
     """Used in ClearChargingProfileResponse.status."""
 
     ACCEPTED = "Accepted"
     UNKNOWN = "Unknown"
 
 
-class ClearMessageStatus(TextEnum):
+class ClearMessageStatusEnum(TextEnum):
     """Used in ClearDisplayMessageResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -323,7 +323,7 @@ class ClearMessageStatus(TextEnum):
     REJECTED = "Rejected"
 
 
-class ClearMonitoringStatus(TextEnum):
+class ClearMonitoringStatusEnum(TextEnum):
     """Used in ClearMonitoringResult.status."""
 
     ACCEPTED = "Accepted"
@@ -331,7 +331,7 @@ class ClearMonitoringStatus(TextEnum):
     NOT_FOUND = "NotFound"
 
 
-class ComponentCriterion(TextEnum):
+class ComponentCriterionEnum(TextEnum):
     """Used in GetReportRequest.componentCriteria."""
 
     ACTIVE = "Active"
@@ -340,7 +340,7 @@ class ComponentCriterion(TextEnum):
     PROBLEM = "Problem"
 
 
-class ConnectorStatus(TextEnum):
+class ConnectorStatusEnum(TextEnum):
     """Used in StatusNotificationRequest.connectorStatus."""
 
     AVAILABLE = "Available"
@@ -350,7 +350,7 @@ class ConnectorStatus(TextEnum):
     FAULTED = "Faulted"
 
 
-class ControlMode(TextEnum):
+class ControlModeEnum(TextEnum):
     """Used in ChargingNeeds.controlMode."""
 
     SCHEDULED_CONTROL = "ScheduledControl"
@@ -369,7 +369,7 @@ class CostDimensionEnum(TextEnum):
     CHARGING_TIME = "ChargingTime"
 
 
-class CostKind(TextEnum):
+class CostKindEnum(TextEnum):
     """Used in Cost.costKind."""
 
     CARBON_DIOXIDE_EMISSION = "CarbonDioxideEmission"
@@ -377,7 +377,7 @@ class CostKind(TextEnum):
     RENEWABLE_GENERATION_PERCENTAGE = "RenewableGenerationPercentage"
 
 
-class CustomerInformationStatus(TextEnum):
+class CustomerInformationStatusEnum(TextEnum):
     """Used in CustomerInformationResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -385,7 +385,7 @@ class CustomerInformationStatus(TextEnum):
     INVALID = "Invalid"
 
 
-class DERControl(TextEnum):
+class DERControlEnum(TextEnum):
     """Used in these places.
 
     ClearDERControlRequest.controlType, GetDERControlRequest.controlType, NotifyDERAlarmRequest.controlType,
@@ -416,7 +416,7 @@ class DERControl(TextEnum):
     WATT_VAR = "WattVar"
 
 
-class DERControlStatus(TextEnum):
+class DERControlStatusEnum(TextEnum):
     """Used in ClearDERControlResponse.status, GetDERControlResponse.status and SetDERControlResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -425,7 +425,7 @@ class DERControlStatus(TextEnum):
     NOT_FOUND = "NotFound"
 
 
-class DERUnit(TextEnum):
+class DERUnitEnum(TextEnum):
     """Used in DERCurve.yUnit and FixedVar.unit."""
 
     NOT_APPLICABLE = "Not_Applicable"
@@ -436,7 +436,7 @@ class DERUnit(TextEnum):
     PCT_EFFECTIVE_V = "PctEffectiveV"
 
 
-class Data(TextEnum):
+class DataEnum(TextEnum):
     """Used in VariableCharacteristics.dataType."""
 
     STRING = "string"
@@ -449,7 +449,7 @@ class Data(TextEnum):
     MEMBER_LIST = "MemberList"
 
 
-class DataTransferStatus(TextEnum):
+class DataTransferStatusEnum(TextEnum):
     """Used in DataTransferResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -458,7 +458,7 @@ class DataTransferStatus(TextEnum):
     UNKNOWN_VENDOR_ID = "UnknownVendorId"
 
 
-class DayOfWeek(TextEnum):
+class DayOfWeekEnum(TextEnum):
     """Used in TariffConditions.dayOfWeek and TariffConditionsFixed.dayOfWeek."""
 
     MONDAY = "Monday"
@@ -470,7 +470,7 @@ class DayOfWeek(TextEnum):
     SUNDAY = "Sunday"
 
 
-class DeleteCertificateStatus(TextEnum):
+class DeleteCertificateStatusEnum(TextEnum):
     """Used in DeleteCertificateResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -478,7 +478,7 @@ class DeleteCertificateStatus(TextEnum):
     NOT_FOUND = "NotFound"
 
 
-class DisplayMessageStatus(TextEnum):
+class DisplayMessageStatusEnum(TextEnum):
     """Used in SetDisplayMessageResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -490,7 +490,7 @@ class DisplayMessageStatus(TextEnum):
     LANGUAGE_NOT_SUPPORTED = "LanguageNotSupported"
 
 
-class EnergyTransferMode(TextEnum):
+class EnergyTransferModeEnum(TextEnum):
     """Used in these places.
 
     AuthorizeResponse.allowedEnergyTransfer, NotifyAllowedEnergyTransferRequest.allowedEnergyTransfer,
@@ -510,7 +510,7 @@ class EnergyTransferMode(TextEnum):
     WPT = "WPT"
 
 
-class EventNotification(TextEnum):
+class EventNotificationEnum(TextEnum):
     """Used in EventData.eventNotificationType and VariableMonitoring.eventNotificationType."""
 
     HARD_WIRED_NOTIFICATION = "HardWiredNotification"
@@ -519,7 +519,7 @@ class EventNotification(TextEnum):
     CUSTOM_MONITOR = "CustomMonitor"
 
 
-class EventTrigger(TextEnum):
+class EventTriggerEnum(TextEnum):
     """Used in EventData.trigger."""
 
     ALERTING = "Alerting"
@@ -527,14 +527,14 @@ class EventTrigger(TextEnum):
     PERIODIC = "Periodic"
 
 
-class EvseKind(TextEnum):
+class EvseKindEnum(TextEnum):
     """Used in TariffConditions.evseKind and TariffConditionsFixed.evseKind."""
 
     AC = "AC"
     DC = "DC"
 
 
-class FirmwareStatus(TextEnum):
+class FirmwareStatusEnum(TextEnum):
     """Used in FirmwareStatusNotificationRequest.status."""
 
     DOWNLOADED = "Downloaded"
@@ -553,7 +553,7 @@ class FirmwareStatus(TextEnum):
     SIGNATURE_VERIFIED = "SignatureVerified"
 
 
-class GenericDeviceModelStatus(TextEnum):
+class GenericDeviceModelStatusEnum(TextEnum):
     """Used in these places.
 
     GetBaseReportResponse.status, GetMonitoringReportResponse.status, GetReportResponse.status and
@@ -566,7 +566,7 @@ class GenericDeviceModelStatus(TextEnum):
     EMPTY_RESULT_SET = "EmptyResultSet"
 
 
-class GenericStatus(TextEnum):
+class GenericStatusEnum(TextEnum):
     """Used in these places.
 
     AFRRSignalResponse.status, AdjustPeriodicEventStreamResponse.status, GetCompositeScheduleResponse.status,
@@ -579,7 +579,7 @@ class GenericStatus(TextEnum):
     REJECTED = "Rejected"
 
 
-class GetCertificateIdUse(TextEnum):
+class GetCertificateIdUseEnum(TextEnum):
     """Used in GetInstalledCertificateIdsRequest.certificateType and CertificateHashDataChain.certificateType."""
 
     V2G_ROOT_CERTIFICATE = "V2GRootCertificate"
@@ -590,35 +590,35 @@ class GetCertificateIdUse(TextEnum):
     OEM_ROOT_CERTIFICATE = "OEMRootCertificate"
 
 
-class GetCertificateStatus(TextEnum):
+class GetCertificateStatusEnum(TextEnum):
     """Used in GetCertificateStatusResponse.status."""
 
     ACCEPTED = "Accepted"
     FAILED = "Failed"
 
 
-class GetChargingProfileStatus(TextEnum):
+class GetChargingProfileStatusEnum(TextEnum):
     """Used in GetChargingProfilesResponse.status."""
 
     ACCEPTED = "Accepted"
     NO_PROFILES = "NoProfiles"
 
 
-class GetDisplayMessagesStatus(TextEnum):
+class GetDisplayMessagesStatusEnum(TextEnum):
     """Used in GetDisplayMessagesResponse.status."""
 
     ACCEPTED = "Accepted"
     UNKNOWN = "Unknown"
 
 
-class GetInstalledCertificateStatus(TextEnum):
+class GetInstalledCertificateStatusEnum(TextEnum):
     """Used in GetInstalledCertificateIdsResponse.status."""
 
     ACCEPTED = "Accepted"
     NOT_FOUND = "NotFound"
 
 
-class GetVariableStatus(TextEnum):
+class GetVariableStatusEnum(TextEnum):
     """Used in GetVariableResult.attributeStatus."""
 
     ACCEPTED = "Accepted"
@@ -628,7 +628,7 @@ class GetVariableStatus(TextEnum):
     NOT_SUPPORTED_ATTRIBUTE_TYPE = "NotSupportedAttributeType"
 
 
-class GridEventFault(TextEnum):
+class GridEventFaultEnum(TextEnum):
     """Used in NotifyDERAlarmRequest.gridEventFault."""
 
     CURRENT_IMBALANCE = "CurrentImbalance"
@@ -644,7 +644,7 @@ class GridEventFault(TextEnum):
     VOLTAGE_IMBALANCE = "VoltageImbalance"
 
 
-class HashAlgorithm(TextEnum):
+class HashAlgorithmEnum(TextEnum):
     """Used in OCSPRequestData.hashAlgorithm and CertificateHashData.hashAlgorithm."""
 
     SHA256 = "SHA256"
@@ -652,7 +652,7 @@ class HashAlgorithm(TextEnum):
     SHA512 = "SHA512"
 
 
-class InstallCertificateStatus(TextEnum):
+class InstallCertificateStatusEnum(TextEnum):
     """Used in InstallCertificateResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -660,7 +660,7 @@ class InstallCertificateStatus(TextEnum):
     FAILED = "Failed"
 
 
-class InstallCertificateUse(TextEnum):
+class InstallCertificateUseEnum(TextEnum):
     """Used in InstallCertificateRequest.certificateType."""
 
     V2G_ROOT_CERTIFICATE = "V2GRootCertificate"
@@ -670,7 +670,7 @@ class InstallCertificateUse(TextEnum):
     OEM_ROOT_CERTIFICATE = "OEMRootCertificate"
 
 
-class IslandingDetection(TextEnum):
+class IslandingDetectionEnum(TextEnum):
     """Used in DERChargingParameters.evIslandingDetectionMethod."""
 
     NO_ANTI_ISLANDING_SUPPORT = "NoAntiIslandingSupport"
@@ -690,14 +690,14 @@ class IslandingDetection(TextEnum):
     OTHER_ACTIVE = "OtherActive"
 
 
-class Iso15118EVCertificateStatus(TextEnum):
+class Iso15118EVCertificateStatusEnum(TextEnum):
     """Used in Get15118EVCertificateResponse.status."""
 
     ACCEPTED = "Accepted"
     FAILED = "Failed"
 
 
-class Location(TextEnum):
+class LocationEnum(TextEnum):
     """Used in SampledValue.location."""
 
     BODY = "Body"
@@ -708,7 +708,7 @@ class Location(TextEnum):
     UPSTREAM = "Upstream"
 
 
-class Log(TextEnum):
+class LogEnum(TextEnum):
     """Used in GetLogRequest.logType."""
 
     DIAGNOSTICS_LOG = "DiagnosticsLog"
@@ -716,7 +716,7 @@ class Log(TextEnum):
     DATA_COLLECTOR_LOG = "DataCollectorLog"
 
 
-class LogStatus(TextEnum):
+class LogStatusEnum(TextEnum):
     """Used in GetLogResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -724,7 +724,7 @@ class LogStatus(TextEnum):
     ACCEPTED_CANCELED = "AcceptedCanceled"
 
 
-class Measurand(TextEnum):
+class MeasurandEnum(TextEnum):
     """Used in SampledValue.measurand."""
 
     CURRENT_EXPORT = "Current.Export"
@@ -785,7 +785,7 @@ class Measurand(TextEnum):
     VOLTAGE_MAXIMUM = "Voltage.Maximum"
 
 
-class MessageFormat(TextEnum):
+class MessageFormatEnum(TextEnum):
     """Used in MessageContent.format."""
 
     ASCII = "ASCII"
@@ -795,7 +795,7 @@ class MessageFormat(TextEnum):
     QRCODE = "QRCODE"
 
 
-class MessagePriority(TextEnum):
+class MessagePriorityEnum(TextEnum):
     """Used in GetDisplayMessagesRequest.priority and MessageInfo.priority."""
 
     ALWAYS_FRONT = "AlwaysFront"
@@ -803,7 +803,7 @@ class MessagePriority(TextEnum):
     NORMAL_CYCLE = "NormalCycle"
 
 
-class MessageState(TextEnum):
+class MessageStateEnum(TextEnum):
     """Used in GetDisplayMessagesRequest.state and MessageInfo.state."""
 
     CHARGING = "Charging"
@@ -814,7 +814,7 @@ class MessageState(TextEnum):
     DISCHARGING = "Discharging"
 
 
-class MessageTrigger(TextEnum):
+class MessageTriggerEnum(TextEnum):
     """Used in TriggerMessageRequest.requestedMessage."""
 
     BOOT_NOTIFICATION = "BootNotification"
@@ -832,14 +832,14 @@ class MessageTrigger(TextEnum):
     CUSTOM_TRIGGER = "CustomTrigger"
 
 
-class MobilityNeedsMode(TextEnum):
+class MobilityNeedsModeEnum(TextEnum):
     """Used in ChargingNeeds.mobilityNeedsMode."""
 
     EVCC = "EVCC"
     EVCC_SECC = "EVCC_SECC"
 
 
-class Monitor(TextEnum):
+class MonitorEnum(TextEnum):
     """Used in VariableMonitoring.type, SetMonitoringData.type and SetMonitoringResult.type."""
 
     UPPER_THRESHOLD = "UpperThreshold"
@@ -851,7 +851,7 @@ class Monitor(TextEnum):
     TARGET_DELTA_RELATIVE = "TargetDeltaRelative"
 
 
-class MonitoringBase(TextEnum):
+class MonitoringBaseEnum(TextEnum):
     """Used in SetMonitoringBaseRequest.monitoringBase."""
 
     ALL = "All"
@@ -859,7 +859,7 @@ class MonitoringBase(TextEnum):
     HARD_WIRED_ONLY = "HardWiredOnly"
 
 
-class MonitoringCriterion(TextEnum):
+class MonitoringCriterionEnum(TextEnum):
     """Used in GetMonitoringReportRequest.monitoringCriteria."""
 
     THRESHOLD_MONITORING = "ThresholdMonitoring"
@@ -867,7 +867,7 @@ class MonitoringCriterion(TextEnum):
     PERIODIC_MONITORING = "PeriodicMonitoring"
 
 
-class Mutability(TextEnum):
+class MutabilityEnum(TextEnum):
     """Used in VariableAttribute.mutability."""
 
     READ_ONLY = "ReadOnly"
@@ -875,14 +875,14 @@ class Mutability(TextEnum):
     READ_WRITE = "ReadWrite"
 
 
-class NotifyAllowedEnergyTransferStatus(TextEnum):
+class NotifyAllowedEnergyTransferStatusEnum(TextEnum):
     """Used in NotifyAllowedEnergyTransferResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class NotifyEVChargingNeedsStatus(TextEnum):
+class NotifyEVChargingNeedsStatusEnum(TextEnum):
     """Used in NotifyEVChargingNeedsResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -891,7 +891,7 @@ class NotifyEVChargingNeedsStatus(TextEnum):
     NO_CHARGING_PROFILE = "NoChargingProfile"
 
 
-class OCPPInterface(TextEnum):
+class OCPPInterfaceEnum(TextEnum):
     """Used in NetworkConnectionProfile.ocppInterface."""
 
     WIRED0 = "Wired0"
@@ -905,14 +905,14 @@ class OCPPInterface(TextEnum):
     ANY = "Any"
 
 
-class OCPPTransport(TextEnum):
+class OCPPTransportEnum(TextEnum):
     """Used in NetworkConnectionProfile.ocppTransport."""
 
     SOAP = "SOAP"
     JSON = "JSON"
 
 
-class OCPPVersion(TextEnum):
+class OCPPVersionEnum(TextEnum):
     """Used in NetworkConnectionProfile.ocppVersion."""
 
     OCPP12 = "OCPP12"
@@ -923,7 +923,7 @@ class OCPPVersion(TextEnum):
     OCPP21 = "OCPP21"
 
 
-class OperationMode(TextEnum):
+class OperationModeEnum(TextEnum):
     """Used in ChargingSchedulePeriod.operationMode and Transaction.operationMode."""
 
     IDLE = "Idle"
@@ -936,14 +936,14 @@ class OperationMode(TextEnum):
     LOCAL_LOAD_BALANCING = "LocalLoadBalancing"
 
 
-class OperationalStatus(TextEnum):
+class OperationalStatusEnum(TextEnum):
     """Used in ChangeAvailabilityRequest.operationalStatus."""
 
     INOPERATIVE = "Inoperative"
     OPERATIVE = "Operative"
 
 
-class PaymentStatus(TextEnum):
+class PaymentStatusEnum(TextEnum):
     """Used in NotifySettlementRequest.status."""
 
     SETTLED = "Settled"
@@ -952,7 +952,7 @@ class PaymentStatus(TextEnum):
     FAILED = "Failed"
 
 
-class Phase(TextEnum):
+class PhaseEnum(TextEnum):
     """Used in SampledValue.phase."""
 
     L1 = "L1"
@@ -967,14 +967,14 @@ class Phase(TextEnum):
     L3_L1 = "L3-L1"
 
 
-class PowerDuringCessation(TextEnum):
+class PowerDuringCessationEnum(TextEnum):
     """Used in VoltageParams.powerDuringCessation."""
 
     ACTIVE = "Active"
     REACTIVE = "Reactive"
 
 
-class PreconditioningStatus(TextEnum):
+class PreconditioningStatusEnum(TextEnum):
     """Used in TransactionEventRequest.preconditioningStatus."""
 
     UNKNOWN = "Unknown"
@@ -983,7 +983,7 @@ class PreconditioningStatus(TextEnum):
     PRECONDITIONING = "Preconditioning"
 
 
-class PriorityChargingStatus(TextEnum):
+class PriorityChargingStatusEnum(TextEnum):
     """Used in UsePriorityChargingResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -991,7 +991,7 @@ class PriorityChargingStatus(TextEnum):
     NO_PROFILE = "NoProfile"
 
 
-class PublishFirmwareStatus(TextEnum):
+class PublishFirmwareStatusEnum(TextEnum):
     """Used in PublishFirmwareStatusNotificationRequest.status."""
 
     IDLE = "Idle"
@@ -1006,7 +1006,7 @@ class PublishFirmwareStatus(TextEnum):
     PUBLISH_FAILED = "PublishFailed"
 
 
-class ReadingContext(TextEnum):
+class ReadingContextEnum(TextEnum):
     """Used in SampledValue.context."""
 
     INTERRUPTION_BEGIN = "Interruption.Begin"
@@ -1019,7 +1019,7 @@ class ReadingContext(TextEnum):
     TRIGGER = "Trigger"
 
 
-class Reason(TextEnum):
+class ReasonEnum(TextEnum):
     """Used in Transaction.stoppedReason."""
 
     DE_AUTHORIZED = "DeAuthorized"
@@ -1044,14 +1044,14 @@ class Reason(TextEnum):
     REQ_ENERGY_TRANSFER_REJECTED = "ReqEnergyTransferRejected"
 
 
-class RecurrencyKind(TextEnum):
+class RecurrencyKindEnum(TextEnum):
     """Used in ChargingProfile.recurrencyKind."""
 
     DAILY = "Daily"
     WEEKLY = "Weekly"
 
 
-class RegistrationStatus(TextEnum):
+class RegistrationStatusEnum(TextEnum):
     """Used in BootNotificationResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1059,7 +1059,7 @@ class RegistrationStatus(TextEnum):
     REJECTED = "Rejected"
 
 
-class ReportBase(TextEnum):
+class ReportBaseEnum(TextEnum):
     """Used in GetBaseReportRequest.reportBase."""
 
     CONFIGURATION_INVENTORY = "ConfigurationInventory"
@@ -1067,14 +1067,14 @@ class ReportBase(TextEnum):
     SUMMARY_INVENTORY = "SummaryInventory"
 
 
-class RequestStartStopStatus(TextEnum):
+class RequestStartStopStatusEnum(TextEnum):
     """Used in RequestStartTransactionResponse.status and RequestStopTransactionResponse.status."""
 
     ACCEPTED = "Accepted"
     REJECTED = "Rejected"
 
 
-class ReservationUpdateStatus(TextEnum):
+class ReservationUpdateStatusEnum(TextEnum):
     """Used in ReservationStatusUpdateRequest.reservationUpdateStatus."""
 
     EXPIRED = "Expired"
@@ -1082,7 +1082,7 @@ class ReservationUpdateStatus(TextEnum):
     NO_TRANSACTION = "NoTransaction"
 
 
-class ReserveNowStatus(TextEnum):
+class ReserveNowStatusEnum(TextEnum):
     """Used in ReserveNowResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1092,7 +1092,7 @@ class ReserveNowStatus(TextEnum):
     UNAVAILABLE = "Unavailable"
 
 
-class Reset(TextEnum):
+class ResetEnum(TextEnum):
     """Used in ResetRequest.type."""
 
     IMMEDIATE = "Immediate"
@@ -1100,7 +1100,7 @@ class Reset(TextEnum):
     IMMEDIATE_AND_RESUME = "ImmediateAndResume"
 
 
-class ResetStatus(TextEnum):
+class ResetStatusEnum(TextEnum):
     """Used in ResetResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1108,7 +1108,7 @@ class ResetStatus(TextEnum):
     SCHEDULED = "Scheduled"
 
 
-class SendLocalListStatus(TextEnum):
+class SendLocalListStatusEnum(TextEnum):
     """Used in SendLocalListResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1116,7 +1116,7 @@ class SendLocalListStatus(TextEnum):
     VERSION_MISMATCH = "VersionMismatch"
 
 
-class SetMonitoringStatus(TextEnum):
+class SetMonitoringStatusEnum(TextEnum):
     """Used in SetMonitoringResult.status."""
 
     ACCEPTED = "Accepted"
@@ -1127,7 +1127,7 @@ class SetMonitoringStatus(TextEnum):
     DUPLICATE = "Duplicate"
 
 
-class SetNetworkProfileStatus(TextEnum):
+class SetNetworkProfileStatusEnum(TextEnum):
     """Used in SetNetworkProfileResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1135,7 +1135,7 @@ class SetNetworkProfileStatus(TextEnum):
     FAILED = "Failed"
 
 
-class SetVariableStatus(TextEnum):
+class SetVariableStatusEnum(TextEnum):
     """Used in SetVariableResult.attributeStatus."""
 
     ACCEPTED = "Accepted"
@@ -1146,7 +1146,7 @@ class SetVariableStatus(TextEnum):
     REBOOT_REQUIRED = "RebootRequired"
 
 
-class TariffChangeStatus(TextEnum):
+class TariffChangeStatusEnum(TextEnum):
     """Used in ChangeTransactionTariffResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1157,7 +1157,7 @@ class TariffChangeStatus(TextEnum):
     NO_CURRENCY_CHANGE = "NoCurrencyChange"
 
 
-class TariffClearStatus(TextEnum):
+class TariffClearStatusEnum(TextEnum):
     """Used in ClearTariffsResult.status."""
 
     ACCEPTED = "Accepted"
@@ -1165,7 +1165,7 @@ class TariffClearStatus(TextEnum):
     NO_TARIFF = "NoTariff"
 
 
-class TariffCost(TextEnum):
+class TariffCostEnum(TextEnum):
     """Used in TotalCost.typeOfCost."""
 
     NORMAL_COST = "NormalCost"
@@ -1173,7 +1173,7 @@ class TariffCost(TextEnum):
     MAX_COST = "MaxCost"
 
 
-class TariffGetStatus(TextEnum):
+class TariffGetStatusEnum(TextEnum):
     """Used in GetTariffsResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1181,14 +1181,14 @@ class TariffGetStatus(TextEnum):
     NO_TARIFF = "NoTariff"
 
 
-class TariffKind(TextEnum):
+class TariffKindEnum(TextEnum):
     """Used in TariffAssignment.tariffKind."""
 
     DEFAULT_TARIFF = "DefaultTariff"
     DRIVER_TARIFF = "DriverTariff"
 
 
-class TariffSetStatus(TextEnum):
+class TariffSetStatusEnum(TextEnum):
     """Used in SetDefaultTariffResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1198,7 +1198,7 @@ class TariffSetStatus(TextEnum):
     DUPLICATE_TARIFF_ID = "DuplicateTariffId"
 
 
-class TransactionEvent(TextEnum):
+class TransactionEventEnum(TextEnum):
     """Used in TransactionEventRequest.eventType."""
 
     ENDED = "Ended"
@@ -1206,7 +1206,7 @@ class TransactionEvent(TextEnum):
     UPDATED = "Updated"
 
 
-class TriggerMessageStatus(TextEnum):
+class TriggerMessageStatusEnum(TextEnum):
     """Used in TriggerMessageResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1214,7 +1214,7 @@ class TriggerMessageStatus(TextEnum):
     NOT_IMPLEMENTED = "NotImplemented"
 
 
-class TriggerReason(TextEnum):
+class TriggerReasonEnum(TextEnum):
     """Used in TransactionEventRequest.triggerReason."""
 
     ABNORMAL_CONDITION = "AbnormalCondition"
@@ -1248,7 +1248,7 @@ class TriggerReason(TextEnum):
     UNLOCK_COMMAND = "UnlockCommand"
 
 
-class UnlockStatus(TextEnum):
+class UnlockStatusEnum(TextEnum):
     """Used in UnlockConnectorResponse.status."""
 
     UNLOCKED = "Unlocked"
@@ -1257,7 +1257,7 @@ class UnlockStatus(TextEnum):
     UNKNOWN_CONNECTOR = "UnknownConnector"
 
 
-class UnpublishFirmwareStatus(TextEnum):
+class UnpublishFirmwareStatusEnum(TextEnum):
     """Used in UnpublishFirmwareResponse.status."""
 
     DOWNLOAD_ONGOING = "DownloadOngoing"
@@ -1265,14 +1265,14 @@ class UnpublishFirmwareStatus(TextEnum):
     UNPUBLISHED = "Unpublished"
 
 
-class Update(TextEnum):
+class UpdateEnum(TextEnum):
     """Used in SendLocalListRequest.updateType."""
 
     DIFFERENTIAL = "Differential"
     FULL = "Full"
 
 
-class UpdateFirmwareStatus(TextEnum):
+class UpdateFirmwareStatusEnum(TextEnum):
     """Used in UpdateFirmwareResponse.status."""
 
     ACCEPTED = "Accepted"
@@ -1282,7 +1282,7 @@ class UpdateFirmwareStatus(TextEnum):
     REVOKED_CERTIFICATE = "RevokedCertificate"
 
 
-class UploadLogStatus(TextEnum):
+class UploadLogStatusEnum(TextEnum):
     """Used in LogStatusNotificationRequest.status."""
 
     BAD_MESSAGE = "BadMessage"

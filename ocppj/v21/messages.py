@@ -75,74 +75,74 @@ from .datatypes import (
     TransactionLimit,
 )
 from .enums import (
-    AuthorizeCertificateStatus,
-    BatterySwapEvent,
-    BootReason,
-    CancelReservationStatus,
-    CertificateAction,
-    CertificateSignedStatus,
-    CertificateSigningUse,
-    ChangeAvailabilityStatus,
-    ChargingProfileStatus,
-    ChargingRateUnit,
-    ClearCacheStatus,
-    ClearChargingProfileStatus,
-    ClearMessageStatus,
-    ComponentCriterion,
-    ConnectorStatus,
-    CustomerInformationStatus,
-    DataTransferStatus,
-    DeleteCertificateStatus,
-    DERControl,
-    DERControlStatus,
-    DisplayMessageStatus,
-    EnergyTransferMode,
-    FirmwareStatus,
-    GenericDeviceModelStatus,
-    GenericStatus,
-    GetCertificateIdUse,
-    GetCertificateStatus,
-    GetChargingProfileStatus,
-    GetDisplayMessagesStatus,
-    GetInstalledCertificateStatus,
-    GridEventFault,
-    InstallCertificateStatus,
-    InstallCertificateUse,
-    Iso15118EVCertificateStatus,
-    Log,
-    LogStatus,
-    MessagePriority,
-    MessageState,
-    MessageTrigger,
-    MonitoringBase,
-    MonitoringCriterion,
-    NotifyAllowedEnergyTransferStatus,
-    NotifyEVChargingNeedsStatus,
-    OperationalStatus,
-    PaymentStatus,
-    PreconditioningStatus,
-    PriorityChargingStatus,
-    PublishFirmwareStatus,
-    RegistrationStatus,
-    ReportBase,
-    RequestStartStopStatus,
-    ReservationUpdateStatus,
-    ReserveNowStatus,
-    Reset,
-    ResetStatus,
-    SendLocalListStatus,
-    SetNetworkProfileStatus,
-    TariffChangeStatus,
-    TariffGetStatus,
-    TariffSetStatus,
-    TransactionEvent,
-    TriggerMessageStatus,
-    TriggerReason,
-    UnlockStatus,
-    UnpublishFirmwareStatus,
-    Update,
-    UpdateFirmwareStatus,
-    UploadLogStatus,
+    AuthorizeCertificateStatusEnum,
+    BatterySwapEventEnum,
+    BootReasonEnum,
+    CancelReservationStatusEnum,
+    CertificateActionEnum,
+    CertificateSignedStatusEnum,
+    CertificateSigningUseEnum,
+    ChangeAvailabilityStatusEnum,
+    ChargingProfileStatusEnum,
+    ChargingRateUnitEnum,
+    ClearCacheStatusEnum,
+    ClearChargingProfileStatusEnum,
+    ClearMessageStatusEnum,
+    ComponentCriterionEnum,
+    ConnectorStatusEnum,
+    CustomerInformationStatusEnum,
+    DataTransferStatusEnum,
+    DeleteCertificateStatusEnum,
+    DERControlEnum,
+    DERControlStatusEnum,
+    DisplayMessageStatusEnum,
+    EnergyTransferModeEnum,
+    FirmwareStatusEnum,
+    GenericDeviceModelStatusEnum,
+    GenericStatusEnum,
+    GetCertificateIdUseEnum,
+    GetCertificateStatusEnum,
+    GetChargingProfileStatusEnum,
+    GetDisplayMessagesStatusEnum,
+    GetInstalledCertificateStatusEnum,
+    GridEventFaultEnum,
+    InstallCertificateStatusEnum,
+    InstallCertificateUseEnum,
+    Iso15118EVCertificateStatusEnum,
+    LogEnum,
+    LogStatusEnum,
+    MessagePriorityEnum,
+    MessageStateEnum,
+    MessageTriggerEnum,
+    MonitoringBaseEnum,
+    MonitoringCriterionEnum,
+    NotifyAllowedEnergyTransferStatusEnum,
+    NotifyEVChargingNeedsStatusEnum,
+    OperationalStatusEnum,
+    PaymentStatusEnum,
+    PreconditioningStatusEnum,
+    PriorityChargingStatusEnum,
+    PublishFirmwareStatusEnum,
+    RegistrationStatusEnum,
+    ReportBaseEnum,
+    RequestStartStopStatusEnum,
+    ReservationUpdateStatusEnum,
+    ReserveNowStatusEnum,
+    ResetEnum,
+    ResetStatusEnum,
+    SendLocalListStatusEnum,
+    SetNetworkProfileStatusEnum,
+    TariffChangeStatusEnum,
+    TariffGetStatusEnum,
+    TariffSetStatusEnum,
+    TransactionEventEnum,
+    TriggerMessageStatusEnum,
+    TriggerReasonEnum,
+    UnlockStatusEnum,
+    UnpublishFirmwareStatusEnum,
+    UpdateEnum,
+    UpdateFirmwareStatusEnum,
+    UploadLogStatusEnum,
 )
 
 __all__ = [
@@ -343,7 +343,7 @@ class AFRRSignalRequest(Request["AFRRSignalResponse"]):
 class AFRRSignalResponse(Payload):
     """The answer to AFRRSignal."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -361,7 +361,7 @@ class AdjustPeriodicEventStreamRequest(Request["AdjustPeriodicEventStreamRespons
 class AdjustPeriodicEventStreamResponse(Payload):
     """The answer to AdjustPeriodicEventStream."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -383,10 +383,10 @@ class AuthorizeResponse(Payload):
     """The answer to Authorize."""
 
     id_token_info: IdTokenInfo = field(metadata=wire("idTokenInfo"))
-    certificate_status: Optional[Union[AuthorizeCertificateStatus, str]] = field(
+    certificate_status: Optional[Union[AuthorizeCertificateStatusEnum, str]] = field(
         default=None, metadata=wire("certificateStatus")
     )
-    allowed_energy_transfer: Optional[List[Union[EnergyTransferMode, str]]] = field(
+    allowed_energy_transfer: Optional[List[Union[EnergyTransferModeEnum, str]]] = field(
         default=None, metadata=wire("allowedEnergyTransfer")
     )
     tariff: Optional[Tariff] = field(default=None, metadata=wire("tariff"))
@@ -398,7 +398,7 @@ class BatterySwapRequest(Request["BatterySwapResponse"]):
     """BatterySwap, sent by the charging station."""
 
     battery_data: List[BatteryData] = field(metadata=wire("batteryData"))
-    event_type: Union[BatterySwapEvent, str] = field(metadata=wire("eventType"))
+    event_type: Union[BatterySwapEventEnum, str] = field(metadata=wire("eventType"))
     id_token: IdToken = field(metadata=wire("idToken"))
     request_id: int = field(metadata=wire("requestId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -416,7 +416,7 @@ class BootNotificationRequest(Request["BootNotificationResponse"]):
     """BootNotification, sent by the charging station."""
 
     charging_station: ChargingStation = field(metadata=wire("chargingStation"))
-    reason: Union[BootReason, str] = field(metadata=wire("reason"))
+    reason: Union[BootReasonEnum, str] = field(metadata=wire("reason"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -426,7 +426,7 @@ class BootNotificationResponse(Payload):
 
     current_time: datetime = field(metadata=wire("currentTime"))
     interval: int = field(metadata=wire("interval"))
-    status: Union[RegistrationStatus, str] = field(metadata=wire("status"))
+    status: Union[RegistrationStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -443,7 +443,7 @@ class CancelReservationRequest(Request["CancelReservationResponse"]):
 class CancelReservationResponse(Payload):
     """The answer to CancelReservation."""
 
-    status: Union[CancelReservationStatus, str] = field(metadata=wire("status"))
+    status: Union[CancelReservationStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -453,7 +453,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
     """CertificateSigned, sent by the CSMS."""
 
     certificate_chain: str = field(metadata=wire("certificateChain"))
-    certificate_type: Optional[Union[CertificateSigningUse, str]] = field(
+    certificate_type: Optional[Union[CertificateSigningUseEnum, str]] = field(
         default=None, metadata=wire("certificateType")
     )
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
@@ -464,7 +464,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
 class CertificateSignedResponse(Payload):
     """The answer to CertificateSigned."""
 
-    status: Union[CertificateSignedStatus, str] = field(metadata=wire("status"))
+    status: Union[CertificateSignedStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -473,7 +473,7 @@ class CertificateSignedResponse(Payload):
 class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
     """ChangeAvailability, sent by the CSMS."""
 
-    operational_status: Union[OperationalStatus, str] = field(metadata=wire("operationalStatus"))
+    operational_status: Union[OperationalStatusEnum, str] = field(metadata=wire("operationalStatus"))
     evse: Optional[EVSE] = field(default=None, metadata=wire("evse"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -482,7 +482,7 @@ class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
 class ChangeAvailabilityResponse(Payload):
     """The answer to ChangeAvailability."""
 
-    status: Union[ChangeAvailabilityStatus, str] = field(metadata=wire("status"))
+    status: Union[ChangeAvailabilityStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -500,7 +500,7 @@ class ChangeTransactionTariffRequest(Request["ChangeTransactionTariffResponse"])
 class ChangeTransactionTariffResponse(Payload):
     """The answer to ChangeTransactionTariff."""
 
-    status: Union[TariffChangeStatus, str] = field(metadata=wire("status"))
+    status: Union[TariffChangeStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -516,7 +516,7 @@ class ClearCacheRequest(Request["ClearCacheResponse"]):
 class ClearCacheResponse(Payload):
     """The answer to ClearCache."""
 
-    status: Union[ClearCacheStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearCacheStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -536,7 +536,7 @@ class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
 class ClearChargingProfileResponse(Payload):
     """The answer to ClearChargingProfile."""
 
-    status: Union[ClearChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -546,7 +546,7 @@ class ClearDERControlRequest(Request["ClearDERControlResponse"]):
     """ClearDERControl, sent by the CSMS."""
 
     is_default: bool = field(metadata=wire("isDefault"))
-    control_type: Optional[Union[DERControl, str]] = field(default=None, metadata=wire("controlType"))
+    control_type: Optional[Union[DERControlEnum, str]] = field(default=None, metadata=wire("controlType"))
     control_id: Optional[str] = field(default=None, metadata=wire("controlId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -555,7 +555,7 @@ class ClearDERControlRequest(Request["ClearDERControlResponse"]):
 class ClearDERControlResponse(Payload):
     """The answer to ClearDERControl."""
 
-    status: Union[DERControlStatus, str] = field(metadata=wire("status"))
+    status: Union[DERControlStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -572,7 +572,7 @@ class ClearDisplayMessageRequest(Request["ClearDisplayMessageResponse"]):
 class ClearDisplayMessageResponse(Payload):
     """The answer to ClearDisplayMessage."""
 
-    status: Union[ClearMessageStatus, str] = field(metadata=wire("status"))
+    status: Union[ClearMessageStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -674,7 +674,7 @@ class CustomerInformationRequest(Request["CustomerInformationResponse"]):
 class CustomerInformationResponse(Payload):
     """The answer to CustomerInformation."""
 
-    status: Union[CustomerInformationStatus, str] = field(metadata=wire("status"))
+    status: Union[CustomerInformationStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -693,7 +693,7 @@ class DataTransferRequest(Request["DataTransferResponse"]):
 class DataTransferResponse(Payload):
     """The answer to DataTransfer."""
 
-    status: Union[DataTransferStatus, str] = field(metadata=wire("status"))
+    status: Union[DataTransferStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     data: Any = field(default=None, metadata=wire("data"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -711,7 +711,7 @@ class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
 class DeleteCertificateResponse(Payload):
     """The answer to DeleteCertificate."""
 
-    status: Union[DeleteCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[DeleteCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -720,7 +720,7 @@ class DeleteCertificateResponse(Payload):
 class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationResponse"]):
     """FirmwareStatusNotification, sent by the charging station."""
 
-    status: Union[FirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[FirmwareStatusEnum, str] = field(metadata=wire("status"))
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -738,7 +738,7 @@ class Get15118EVCertificateRequest(Request["Get15118EVCertificateResponse"]):
     """Get15118EVCertificate, sent by the charging station."""
 
     iso15118_schema_version: str = field(metadata=wire("iso15118SchemaVersion"))
-    action: Union[CertificateAction, str] = field(metadata=wire("action"))
+    action: Union[CertificateActionEnum, str] = field(metadata=wire("action"))
     exi_request: str = field(metadata=wire("exiRequest"))
     maximum_contract_certificate_chains: Optional[int] = field(
         default=None, metadata=wire("maximumContractCertificateChains")
@@ -751,7 +751,7 @@ class Get15118EVCertificateRequest(Request["Get15118EVCertificateResponse"]):
 class Get15118EVCertificateResponse(Payload):
     """The answer to Get15118EVCertificate."""
 
-    status: Union[Iso15118EVCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[Iso15118EVCertificateStatusEnum, str] = field(metadata=wire("status"))
     exi_response: str = field(metadata=wire("exiResponse"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     remaining_contracts: Optional[int] = field(default=None, metadata=wire("remainingContracts"))
@@ -763,7 +763,7 @@ class GetBaseReportRequest(Request["GetBaseReportResponse"]):
     """GetBaseReport, sent by the CSMS."""
 
     request_id: int = field(metadata=wire("requestId"))
-    report_base: Union[ReportBase, str] = field(metadata=wire("reportBase"))
+    report_base: Union[ReportBaseEnum, str] = field(metadata=wire("reportBase"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -771,7 +771,7 @@ class GetBaseReportRequest(Request["GetBaseReportResponse"]):
 class GetBaseReportResponse(Payload):
     """The answer to GetBaseReport."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -804,7 +804,7 @@ class GetCertificateStatusRequest(Request["GetCertificateStatusResponse"]):
 class GetCertificateStatusResponse(Payload):
     """The answer to GetCertificateStatus."""
 
-    status: Union[GetCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[GetCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     ocsp_result: Optional[str] = field(default=None, metadata=wire("ocspResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -824,7 +824,7 @@ class GetChargingProfilesRequest(Request["GetChargingProfilesResponse"]):
 class GetChargingProfilesResponse(Payload):
     """The answer to GetChargingProfiles."""
 
-    status: Union[GetChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[GetChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -835,7 +835,9 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
 
     duration: int = field(metadata=wire("duration"))
     evse_id: int = field(metadata=wire("evseId"))
-    charging_rate_unit: Optional[Union[ChargingRateUnit, str]] = field(default=None, metadata=wire("chargingRateUnit"))
+    charging_rate_unit: Optional[Union[ChargingRateUnitEnum, str]] = field(
+        default=None, metadata=wire("chargingRateUnit")
+    )
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -843,7 +845,7 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
 class GetCompositeScheduleResponse(Payload):
     """The answer to GetCompositeSchedule."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     schedule: Optional[CompositeSchedule] = field(default=None, metadata=wire("schedule"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -855,7 +857,7 @@ class GetDERControlRequest(Request["GetDERControlResponse"]):
 
     request_id: int = field(metadata=wire("requestId"))
     is_default: Optional[bool] = field(default=None, metadata=wire("isDefault"))
-    control_type: Optional[Union[DERControl, str]] = field(default=None, metadata=wire("controlType"))
+    control_type: Optional[Union[DERControlEnum, str]] = field(default=None, metadata=wire("controlType"))
     control_id: Optional[str] = field(default=None, metadata=wire("controlId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -864,7 +866,7 @@ class GetDERControlRequest(Request["GetDERControlResponse"]):
 class GetDERControlResponse(Payload):
     """The answer to GetDERControl."""
 
-    status: Union[DERControlStatus, str] = field(metadata=wire("status"))
+    status: Union[DERControlStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -875,8 +877,8 @@ class GetDisplayMessagesRequest(Request["GetDisplayMessagesResponse"]):
 
     request_id: int = field(metadata=wire("requestId"))
     id: Optional[List[int]] = field(default=None, metadata=wire("id"))
-    priority: Optional[Union[MessagePriority, str]] = field(default=None, metadata=wire("priority"))
-    state: Optional[Union[MessageState, str]] = field(default=None, metadata=wire("state"))
+    priority: Optional[Union[MessagePriorityEnum, str]] = field(default=None, metadata=wire("priority"))
+    state: Optional[Union[MessageStateEnum, str]] = field(default=None, metadata=wire("state"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -884,7 +886,7 @@ class GetDisplayMessagesRequest(Request["GetDisplayMessagesResponse"]):
 class GetDisplayMessagesResponse(Payload):
     """The answer to GetDisplayMessages."""
 
-    status: Union[GetDisplayMessagesStatus, str] = field(metadata=wire("status"))
+    status: Union[GetDisplayMessagesStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -893,7 +895,7 @@ class GetDisplayMessagesResponse(Payload):
 class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsResponse"]):
     """GetInstalledCertificateIds, sent by the CSMS."""
 
-    certificate_type: Optional[List[Union[GetCertificateIdUse, str]]] = field(
+    certificate_type: Optional[List[Union[GetCertificateIdUseEnum, str]]] = field(
         default=None, metadata=wire("certificateType")
     )
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -903,7 +905,7 @@ class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsRespo
 class GetInstalledCertificateIdsResponse(Payload):
     """The answer to GetInstalledCertificateIds."""
 
-    status: Union[GetInstalledCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[GetInstalledCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     certificate_hash_data_chain: Optional[List[CertificateHashDataChain]] = field(
         default=None, metadata=wire("certificateHashDataChain")
@@ -931,7 +933,7 @@ class GetLogRequest(Request["GetLogResponse"]):
     """GetLog, sent by the CSMS."""
 
     log: LogParameters = field(metadata=wire("log"))
-    log_type: Union[Log, str] = field(metadata=wire("logType"))
+    log_type: Union[LogEnum, str] = field(metadata=wire("logType"))
     request_id: int = field(metadata=wire("requestId"))
     retries: Optional[int] = field(default=None, metadata=wire("retries"))
     retry_interval: Optional[int] = field(default=None, metadata=wire("retryInterval"))
@@ -942,7 +944,7 @@ class GetLogRequest(Request["GetLogResponse"]):
 class GetLogResponse(Payload):
     """The answer to GetLog."""
 
-    status: Union[LogStatus, str] = field(metadata=wire("status"))
+    status: Union[LogStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     filename: Optional[str] = field(default=None, metadata=wire("filename"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -954,7 +956,7 @@ class GetMonitoringReportRequest(Request["GetMonitoringReportResponse"]):
 
     request_id: int = field(metadata=wire("requestId"))
     component_variable: Optional[List[ComponentVariable]] = field(default=None, metadata=wire("componentVariable"))
-    monitoring_criteria: Optional[List[Union[MonitoringCriterion, str]]] = field(
+    monitoring_criteria: Optional[List[Union[MonitoringCriterionEnum, str]]] = field(
         default=None, metadata=wire("monitoringCriteria")
     )
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -964,7 +966,7 @@ class GetMonitoringReportRequest(Request["GetMonitoringReportResponse"]):
 class GetMonitoringReportResponse(Payload):
     """The answer to GetMonitoringReport."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -990,7 +992,7 @@ class GetReportRequest(Request["GetReportResponse"]):
 
     request_id: int = field(metadata=wire("requestId"))
     component_variable: Optional[List[ComponentVariable]] = field(default=None, metadata=wire("componentVariable"))
-    component_criteria: Optional[List[Union[ComponentCriterion, str]]] = field(
+    component_criteria: Optional[List[Union[ComponentCriterionEnum, str]]] = field(
         default=None, metadata=wire("componentCriteria")
     )
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1000,7 +1002,7 @@ class GetReportRequest(Request["GetReportResponse"]):
 class GetReportResponse(Payload):
     """The answer to GetReport."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1017,7 +1019,7 @@ class GetTariffsRequest(Request["GetTariffsResponse"]):
 class GetTariffsResponse(Payload):
     """The answer to GetTariffs."""
 
-    status: Union[TariffGetStatus, str] = field(metadata=wire("status"))
+    status: Union[TariffGetStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     tariff_assignments: Optional[List[TariffAssignment]] = field(default=None, metadata=wire("tariffAssignments"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1075,7 +1077,7 @@ class HeartbeatResponse(Payload):
 class InstallCertificateRequest(Request["InstallCertificateResponse"]):
     """InstallCertificate, sent by the CSMS."""
 
-    certificate_type: Union[InstallCertificateUse, str] = field(metadata=wire("certificateType"))
+    certificate_type: Union[InstallCertificateUseEnum, str] = field(metadata=wire("certificateType"))
     certificate: str = field(metadata=wire("certificate"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1084,7 +1086,7 @@ class InstallCertificateRequest(Request["InstallCertificateResponse"]):
 class InstallCertificateResponse(Payload):
     """The answer to InstallCertificate."""
 
-    status: Union[InstallCertificateStatus, str] = field(metadata=wire("status"))
+    status: Union[InstallCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1093,7 +1095,7 @@ class InstallCertificateResponse(Payload):
 class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
     """LogStatusNotification, sent by the charging station."""
 
-    status: Union[UploadLogStatus, str] = field(metadata=wire("status"))
+    status: Union[UploadLogStatusEnum, str] = field(metadata=wire("status"))
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1127,7 +1129,7 @@ class NotifyAllowedEnergyTransferRequest(Request["NotifyAllowedEnergyTransferRes
     """NotifyAllowedEnergyTransfer, sent by the CSMS."""
 
     transaction_id: str = field(metadata=wire("transactionId"))
-    allowed_energy_transfer: List[Union[EnergyTransferMode, str]] = field(metadata=wire("allowedEnergyTransfer"))
+    allowed_energy_transfer: List[Union[EnergyTransferModeEnum, str]] = field(metadata=wire("allowedEnergyTransfer"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1135,7 +1137,7 @@ class NotifyAllowedEnergyTransferRequest(Request["NotifyAllowedEnergyTransferRes
 class NotifyAllowedEnergyTransferResponse(Payload):
     """The answer to NotifyAllowedEnergyTransfer."""
 
-    status: Union[NotifyAllowedEnergyTransferStatus, str] = field(metadata=wire("status"))
+    status: Union[NotifyAllowedEnergyTransferStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1180,9 +1182,9 @@ class NotifyCustomerInformationResponse(Payload):
 class NotifyDERAlarmRequest(Request["NotifyDERAlarmResponse"]):
     """NotifyDERAlarm, sent by the charging station."""
 
-    control_type: Union[DERControl, str] = field(metadata=wire("controlType"))
+    control_type: Union[DERControlEnum, str] = field(metadata=wire("controlType"))
     timestamp: datetime = field(metadata=wire("timestamp"))
-    grid_event_fault: Optional[Union[GridEventFault, str]] = field(default=None, metadata=wire("gridEventFault"))
+    grid_event_fault: Optional[Union[GridEventFaultEnum, str]] = field(default=None, metadata=wire("gridEventFault"))
     alarm_ended: Optional[bool] = field(default=None, metadata=wire("alarmEnded"))
     extra_info: Optional[str] = field(default=None, metadata=wire("extraInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1245,7 +1247,7 @@ class NotifyEVChargingNeedsRequest(Request["NotifyEVChargingNeedsResponse"]):
 class NotifyEVChargingNeedsResponse(Payload):
     """The answer to NotifyEVChargingNeeds."""
 
-    status: Union[NotifyEVChargingNeedsStatus, str] = field(metadata=wire("status"))
+    status: Union[NotifyEVChargingNeedsStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1266,7 +1268,7 @@ class NotifyEVChargingScheduleRequest(Request["NotifyEVChargingScheduleResponse"
 class NotifyEVChargingScheduleResponse(Payload):
     """The answer to NotifyEVChargingSchedule."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1359,7 +1361,7 @@ class NotifySettlementRequest(Request["NotifySettlementResponse"]):
     """NotifySettlement, sent by the charging station."""
 
     psp_ref: str = field(metadata=wire("pspRef"))
-    status: Union[PaymentStatus, str] = field(metadata=wire("status"))
+    status: Union[PaymentStatusEnum, str] = field(metadata=wire("status"))
     settlement_amount: float = field(metadata=wire("settlementAmount"))
     settlement_time: datetime = field(metadata=wire("settlementTime"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
@@ -1408,7 +1410,7 @@ class OpenPeriodicEventStreamRequest(Request["OpenPeriodicEventStreamResponse"])
 class OpenPeriodicEventStreamResponse(Payload):
     """The answer to OpenPeriodicEventStream."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1429,7 +1431,7 @@ class PublishFirmwareRequest(Request["PublishFirmwareResponse"]):
 class PublishFirmwareResponse(Payload):
     """The answer to PublishFirmware."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1438,7 +1440,7 @@ class PublishFirmwareResponse(Payload):
 class PublishFirmwareStatusNotificationRequest(Request["PublishFirmwareStatusNotificationResponse"]):
     """PublishFirmwareStatusNotification, sent by the charging station."""
 
-    status: Union[PublishFirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[PublishFirmwareStatusEnum, str] = field(metadata=wire("status"))
     location: Optional[List[str]] = field(default=None, metadata=wire("location"))
     request_id: Optional[int] = field(default=None, metadata=wire("requestId"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1464,7 +1466,7 @@ class PullDynamicScheduleUpdateRequest(Request["PullDynamicScheduleUpdateRespons
 class PullDynamicScheduleUpdateResponse(Payload):
     """The answer to PullDynamicScheduleUpdate."""
 
-    status: Union[ChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     schedule_update: Optional[ChargingScheduleUpdate] = field(default=None, metadata=wire("scheduleUpdate"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1526,7 +1528,7 @@ class RequestBatterySwapRequest(Request["RequestBatterySwapResponse"]):
 class RequestBatterySwapResponse(Payload):
     """The answer to RequestBatterySwap."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1547,7 +1549,7 @@ class RequestStartTransactionRequest(Request["RequestStartTransactionResponse"])
 class RequestStartTransactionResponse(Payload):
     """The answer to RequestStartTransaction."""
 
-    status: Union[RequestStartStopStatus, str] = field(metadata=wire("status"))
+    status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     transaction_id: Optional[str] = field(default=None, metadata=wire("transactionId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1565,7 +1567,7 @@ class RequestStopTransactionRequest(Request["RequestStopTransactionResponse"]):
 class RequestStopTransactionResponse(Payload):
     """The answer to RequestStopTransaction."""
 
-    status: Union[RequestStartStopStatus, str] = field(metadata=wire("status"))
+    status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1575,7 +1577,7 @@ class ReservationStatusUpdateRequest(Request["ReservationStatusUpdateResponse"])
     """ReservationStatusUpdate, sent by the charging station."""
 
     reservation_id: int = field(metadata=wire("reservationId"))
-    reservation_update_status: Union[ReservationUpdateStatus, str] = field(metadata=wire("reservationUpdateStatus"))
+    reservation_update_status: Union[ReservationUpdateStatusEnum, str] = field(metadata=wire("reservationUpdateStatus"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1603,7 +1605,7 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
 class ReserveNowResponse(Payload):
     """The answer to ReserveNow."""
 
-    status: Union[ReserveNowStatus, str] = field(metadata=wire("status"))
+    status: Union[ReserveNowStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1612,7 +1614,7 @@ class ReserveNowResponse(Payload):
 class ResetRequest(Request["ResetResponse"]):
     """Reset, sent by the CSMS."""
 
-    type: Union[Reset, str] = field(metadata=wire("type"))
+    type: Union[ResetEnum, str] = field(metadata=wire("type"))
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1621,7 +1623,7 @@ class ResetRequest(Request["ResetResponse"]):
 class ResetResponse(Payload):
     """The answer to Reset."""
 
-    status: Union[ResetStatus, str] = field(metadata=wire("status"))
+    status: Union[ResetStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1648,7 +1650,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
     """SendLocalList, sent by the CSMS."""
 
     version_number: int = field(metadata=wire("versionNumber"))
-    update_type: Union[Update, str] = field(metadata=wire("updateType"))
+    update_type: Union[UpdateEnum, str] = field(metadata=wire("updateType"))
     local_authorization_list: Optional[List[AuthorizationData]] = field(
         default=None, metadata=wire("localAuthorizationList")
     )
@@ -1659,7 +1661,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
 class SendLocalListResponse(Payload):
     """The answer to SendLocalList."""
 
-    status: Union[SendLocalListStatus, str] = field(metadata=wire("status"))
+    status: Union[SendLocalListStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1677,7 +1679,7 @@ class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
 class SetChargingProfileResponse(Payload):
     """The answer to SetChargingProfile."""
 
-    status: Union[ChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1688,7 +1690,7 @@ class SetDERControlRequest(Request["SetDERControlResponse"]):
 
     is_default: bool = field(metadata=wire("isDefault"))
     control_id: str = field(metadata=wire("controlId"))
-    control_type: Union[DERControl, str] = field(metadata=wire("controlType"))
+    control_type: Union[DERControlEnum, str] = field(metadata=wire("controlType"))
     curve: Optional[DERCurve] = field(default=None, metadata=wire("curve"))
     enter_service: Optional[EnterService] = field(default=None, metadata=wire("enterService"))
     fixed_pf_absorb: Optional[FixedPF] = field(default=None, metadata=wire("fixedPFAbsorb"))
@@ -1704,7 +1706,7 @@ class SetDERControlRequest(Request["SetDERControlResponse"]):
 class SetDERControlResponse(Payload):
     """The answer to SetDERControl."""
 
-    status: Union[DERControlStatus, str] = field(metadata=wire("status"))
+    status: Union[DERControlStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     superseded_ids: Optional[List[str]] = field(default=None, metadata=wire("supersededIds"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1723,7 +1725,7 @@ class SetDefaultTariffRequest(Request["SetDefaultTariffResponse"]):
 class SetDefaultTariffResponse(Payload):
     """The answer to SetDefaultTariff."""
 
-    status: Union[TariffSetStatus, str] = field(metadata=wire("status"))
+    status: Union[TariffSetStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1740,7 +1742,7 @@ class SetDisplayMessageRequest(Request["SetDisplayMessageResponse"]):
 class SetDisplayMessageResponse(Payload):
     """The answer to SetDisplayMessage."""
 
-    status: Union[DisplayMessageStatus, str] = field(metadata=wire("status"))
+    status: Union[DisplayMessageStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1749,7 +1751,7 @@ class SetDisplayMessageResponse(Payload):
 class SetMonitoringBaseRequest(Request["SetMonitoringBaseResponse"]):
     """SetMonitoringBase, sent by the CSMS."""
 
-    monitoring_base: Union[MonitoringBase, str] = field(metadata=wire("monitoringBase"))
+    monitoring_base: Union[MonitoringBaseEnum, str] = field(metadata=wire("monitoringBase"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1757,7 +1759,7 @@ class SetMonitoringBaseRequest(Request["SetMonitoringBaseResponse"]):
 class SetMonitoringBaseResponse(Payload):
     """The answer to SetMonitoringBase."""
 
-    status: Union[GenericDeviceModelStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1774,7 +1776,7 @@ class SetMonitoringLevelRequest(Request["SetMonitoringLevelResponse"]):
 class SetMonitoringLevelResponse(Payload):
     """The answer to SetMonitoringLevel."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1792,7 +1794,7 @@ class SetNetworkProfileRequest(Request["SetNetworkProfileResponse"]):
 class SetNetworkProfileResponse(Payload):
     """The answer to SetNetworkProfile."""
 
-    status: Union[SetNetworkProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[SetNetworkProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1834,7 +1836,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
     """SignCertificate, sent by the charging station."""
 
     csr: str = field(metadata=wire("csr"))
-    certificate_type: Optional[Union[CertificateSigningUse, str]] = field(
+    certificate_type: Optional[Union[CertificateSigningUseEnum, str]] = field(
         default=None, metadata=wire("certificateType")
     )
     hash_root_certificate: Optional[CertificateHashData] = field(default=None, metadata=wire("hashRootCertificate"))
@@ -1846,7 +1848,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
 class SignCertificateResponse(Payload):
     """The answer to SignCertificate."""
 
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1856,7 +1858,7 @@ class StatusNotificationRequest(Request["StatusNotificationResponse"]):
     """StatusNotification, sent by the charging station."""
 
     timestamp: datetime = field(metadata=wire("timestamp"))
-    connector_status: Union[ConnectorStatus, str] = field(metadata=wire("connectorStatus"))
+    connector_status: Union[ConnectorStatusEnum, str] = field(metadata=wire("connectorStatus"))
     evse_id: int = field(metadata=wire("evseId"))
     connector_id: int = field(metadata=wire("connectorId"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1873,9 +1875,9 @@ class StatusNotificationResponse(Payload):
 class TransactionEventRequest(Request["TransactionEventResponse"]):
     """TransactionEvent, sent by the charging station."""
 
-    event_type: Union[TransactionEvent, str] = field(metadata=wire("eventType"))
+    event_type: Union[TransactionEventEnum, str] = field(metadata=wire("eventType"))
     timestamp: datetime = field(metadata=wire("timestamp"))
-    trigger_reason: Union[TriggerReason, str] = field(metadata=wire("triggerReason"))
+    trigger_reason: Union[TriggerReasonEnum, str] = field(metadata=wire("triggerReason"))
     seq_no: int = field(metadata=wire("seqNo"))
     transaction_info: Transaction = field(metadata=wire("transactionInfo"))
     cost_details: Optional[CostDetails] = field(default=None, metadata=wire("costDetails"))
@@ -1884,7 +1886,7 @@ class TransactionEventRequest(Request["TransactionEventResponse"]):
     number_of_phases_used: Optional[int] = field(default=None, metadata=wire("numberOfPhasesUsed"))
     cable_max_current: Optional[int] = field(default=None, metadata=wire("cableMaxCurrent"))
     reservation_id: Optional[int] = field(default=None, metadata=wire("reservationId"))
-    preconditioning_status: Optional[Union[PreconditioningStatus, str]] = field(
+    preconditioning_status: Optional[Union[PreconditioningStatusEnum, str]] = field(
         default=None, metadata=wire("preconditioningStatus")
     )
     evse_sleep: Optional[bool] = field(default=None, metadata=wire("evseSleep"))
@@ -1912,7 +1914,7 @@ class TransactionEventResponse(Payload):
 class TriggerMessageRequest(Request["TriggerMessageResponse"]):
     """TriggerMessage, sent by the CSMS."""
 
-    requested_message: Union[MessageTrigger, str] = field(metadata=wire("requestedMessage"))
+    requested_message: Union[MessageTriggerEnum, str] = field(metadata=wire("requestedMessage"))
     evse: Optional[EVSE] = field(default=None, metadata=wire("evse"))
     custom_trigger: Optional[str] = field(default=None, metadata=wire("customTrigger"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1922,7 +1924,7 @@ class TriggerMessageRequest(Request["TriggerMessageResponse"]):
 class TriggerMessageResponse(Payload):
     """The answer to TriggerMessage."""
 
-    status: Union[TriggerMessageStatus, str] = field(metadata=wire("status"))
+    status: Union[TriggerMessageStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1940,7 +1942,7 @@ class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
 class UnlockConnectorResponse(Payload):
     """The answer to UnlockConnector."""
 
-    status: Union[UnlockStatus, str] = field(metadata=wire("status"))
+    status: Union[UnlockStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1957,7 +1959,7 @@ class UnpublishFirmwareRequest(Request["UnpublishFirmwareResponse"]):
 class UnpublishFirmwareResponse(Payload):
     """The answer to UnpublishFirmware."""
 
-    status: Union[UnpublishFirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[UnpublishFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
 
@@ -1974,7 +1976,7 @@ class UpdateDynamicScheduleRequest(Request["UpdateDynamicScheduleResponse"]):
 class UpdateDynamicScheduleResponse(Payload):
     """The answer to UpdateDynamicSchedule."""
 
-    status: Union[ChargingProfileStatus, str] = field(metadata=wire("status"))
+    status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1994,7 +1996,7 @@ class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
 class UpdateFirmwareResponse(Payload):
     """The answer to UpdateFirmware."""
 
-    status: Union[UpdateFirmwareStatus, str] = field(metadata=wire("status"))
+    status: Union[UpdateFirmwareStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -2012,7 +2014,7 @@ class UsePriorityChargingRequest(Request["UsePriorityChargingResponse"]):
 class UsePriorityChargingResponse(Payload):
     """The answer to UsePriorityCharging."""
 
-    status: Union[PriorityChargingStatus, str] = field(metadata=wire("status"))
+    status: Union[PriorityChargingStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -2031,7 +2033,7 @@ class VatNumberValidationResponse(Payload):
     """The answer to VatNumberValidation."""
 
     vat_number: str = field(metadata=wire("vatNumber"))
-    status: Union[GenericStatus, str] = field(metadata=wire("status"))
+    status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     company: Optional[Address] = field(default=None, metadata=wire("company"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
     evse_id: Optional[int] = field(default=None, metadata=wire("evseId"))

@@ -1,8 +1,12 @@
-"""OCPP 2.0.1 and 2.1: what their messages are called, ``customData``, and the message without answer."""
+"""OCPP 2.0.1 and 2.1: what their types are called, ``customData``, and the message without answer."""
 
+import json
+import re
+from importlib import import_module
 from types import ModuleType
 
 import pytest
+from strategies import ROOT
 
 from ocppj import Endpoint, v21, v201
 
@@ -46,9 +50,28 @@ def test_the_profiles_are_the_functional_blocks() -> None:
 
 
 @both
-def test_an_object_loses_type_and_an_enum_enum_type(package: ModuleType) -> None:
+def test_a_class_is_called_as_its_definition_without_type(package: ModuleType) -> None:
+    objects, enums = set(), set()
+    for path in (ROOT / "ocppj" / package.__name__.rsplit(".", 1)[-1] / "schemas").glob("*.json"):
+        for name, definition in json.loads(path.read_text("utf-8")).get("definitions", {}).items():
+            (enums if "enum" in definition else objects).add(re.sub("Type$", "", name))
+    assert sorted(import_module(f"{package.__name__}.datatypes").__all__) == sorted(objects)
+    assert sorted(import_module(f"{package.__name__}.enums").__all__) == sorted(enums)
+
+
+@both
+def test_no_enum_is_called_as_a_message_without_request_or_response(package: ModuleType) -> None:
+    messages = {
+        re.sub("(Request|Response)$", "", name) for name in import_module(f"{package.__name__}.messages").__all__
+    }
+    assert "Reset" in messages
+    assert messages.isdisjoint(import_module(f"{package.__name__}.enums").__all__)
+
+
+@both
+def test_an_enum_keeps_enum(package: ModuleType) -> None:
     assert package.ResetRequest(type="OnIdle").to_wire() == {"type": "OnIdle"}
-    assert package.Reset.ON_IDLE.value == "OnIdle"
+    assert package.ResetEnum.ON_IDLE.value == "OnIdle"
     assert package.EVSE(id=1).to_wire() == {"id": 1}
     assert package.VPNEnum.IKEV2.value == "IKEv2"
     assert (
@@ -56,7 +79,7 @@ def test_an_object_loses_type_and_an_enum_enum_type(package: ModuleType) -> None
     )
 
 
-def test_an_enum_that_would_take_an_objects_name_keeps_enum() -> None:
+def test_an_enum_beside_an_object() -> None:
     token = v201.IdToken(id_token="x", type=v201.IdTokenEnum.EMAID)
     assert token.to_wire() == {"idToken": "x", "type": "eMAID"}
     assert v21.IdToken(id_token="x", type="eMAID").to_wire() == {"idToken": "x", "type": "eMAID"}
@@ -67,9 +90,9 @@ def test_an_enum_that_would_take_an_objects_name_keeps_enum() -> None:
 def test_names_that_no_rule_makes() -> None:
     tariff = v201.SalesTariff(id=1, sales_tariff_entry=[], num_e_price_levels=3)
     assert tariff.to_wire()["numEPriceLevels"] == 3
-    assert v201.Connector.C_CCS1.value == "cCCS1"
-    assert v201.Connector.S_309_1P_16A.value == "s309-1P-16A"
-    assert v201.Connector.OTHER_1PH_MAX_16A.value == "Other1PhMax16A"
+    assert v201.ConnectorEnum.C_CCS1.value == "cCCS1"
+    assert v201.ConnectorEnum.S_309_1P_16A.value == "s309-1P-16A"
+    assert v201.ConnectorEnum.OTHER_1PH_MAX_16A.value == "Other1PhMax16A"
     profile = v201.NetworkConnectionProfile.from_wire(
         {
             "ocppVersion": "OCPP20",
@@ -81,8 +104,8 @@ def test_names_that_no_rule_makes() -> None:
         }
     )
     assert profile.ocpp_csms_url == "wss://example.com"
-    assert v21.InstallCertificateUse.V2G_ROOT_CERTIFICATE.value == "V2GRootCertificate"
-    assert v21.MessageTrigger.SIGN_V2G20_CERTIFICATE.value == "SignV2G20Certificate"
+    assert v21.InstallCertificateUseEnum.V2G_ROOT_CERTIFICATE.value == "V2GRootCertificate"
+    assert v21.MessageTriggerEnum.SIGN_V2G20_CERTIFICATE.value == "SignV2G20Certificate"
 
 
 @both
