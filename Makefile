@@ -11,6 +11,7 @@ else
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 endif
 ARGS ?=
+PROCESSES ?= auto
 OCPP ?= 1.6
 
 RUN := $(VENV)/bin/python
@@ -32,8 +33,11 @@ demo: $(VENV)/.ready-run
 
 environment: $(VENV)/.ready-test
 
+# On all processors at first, then the tests that need the machine to themselves. 5: no test was selected.
 test: $(VENV)/.ready-test
-	$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n $(PROCESSES) -m "not alone" $(ARGS); crowd=$$?; \
+	$(RUN) -m pytest -m alone $(ARGS); alone=$$?; \
+	case "$$crowd $$alone" in "0 0"|"0 5"|"5 0") ;; *) exit 1 ;; esac
 
 bench: $(VENV)/.ready-bench
 	$(RUN) benchmarks/run_all.py $(ARGS)

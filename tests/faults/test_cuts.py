@@ -132,6 +132,7 @@ def answered(call):
         return False
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(seconds(60))
 def test_frozen_connections_are_given_up_and_regained():
     """In the midst of traffic nothing passes any more, and nothing is closed: pings find it out, on both sides."""

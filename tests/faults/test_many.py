@@ -14,6 +14,8 @@ from tests.helpers import eventually, seconds
 from tests.inside.faults import limit_send_buffers, unfinished
 from tests.ws.support import RawClient
 
+pytestmark = pytest.mark.alone
+
 MANY = 2000
 
 

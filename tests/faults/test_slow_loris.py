@@ -13,6 +13,8 @@ from tests.helpers import eventually, seconds
 from tests.inside.faults import waiting_since
 from tests.ws.support import client_context, open_files, server_context
 
+pytestmark = pytest.mark.alone
+
 LORIS = 500
 WITHIN = 1.0  # seconds for a charge point to connect, and to call
 TRIES = 10  # of which one must be that quick: the machine may have other things to do

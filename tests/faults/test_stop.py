@@ -15,6 +15,8 @@ from tests.fixtures import HEARTBEAT, RESET
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import NO_WAIT, RawServer, client_context, server_context
 
+pytestmark = pytest.mark.alone
+
 LOOK_UP = socket.getaddrinfo
 LIMIT = seconds(1) + 0.5  # a second, and what a busy machine may take
 

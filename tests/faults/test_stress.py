@@ -119,6 +119,7 @@ def check_that_each_ended_once(server, clients, ends):
     assert max(ends.counts.values()) == 1, "a request ended twice"
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(seconds(300))  # six hundred threads on however few cores there are
 def test_everybody_calls_everybody_and_every_call_is_answered(transport, make_server, make_client):
     """On even connections the server's handlers call back, on odd ones the clients'."""

@@ -20,6 +20,8 @@ from tests.certificates import authority, server_file
 from tests.conftest import our_threads
 from tests.helpers import eventually, seconds
 
+pytestmark = pytest.mark.alone
+
 SECONDS = float(os.environ.get("OCPPJ_TLS_HAMMER_SECONDS", "5"))
 CONNECTIONS = 200  # half of them TLS 1.2
 SENDERS = 10  # threads on each side

@@ -128,6 +128,7 @@ CASES = [(phase, mode) for phase in PHASES for mode in MODES]
 CASES.remove(("back-off", "connect"))  # there is none
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("phase", "mode"), CASES)
 def test_stop_in_any_phase(way, phase, mode, caplog):
     tls = phase == "tls"

@@ -506,6 +506,7 @@ def test_many_clients_that_come_and_go_at_once(make):
     assert len(log.connected.calls) == 100
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("deaf", [False, True])
 def test_stop_with_many_connections_is_bounded(make, deaf):
     server, log = make(close_timeout=seconds(0.5))
