@@ -36,6 +36,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import connection, connections
 
 
 def beat(*arguments):
@@ -241,16 +242,26 @@ def test_with_validation_off_an_invalid_response_is_sent(make_side):
     assert side.raw.receive()[2]["status"] == "Maybe"
 
 
-def test_an_answer_that_cannot_be_written_raises_with_its_id(make_side):
-    side = make_side().connect()
-    connection = next(iter(side.endpoint._connections.values()))
-    connection.channel.close(1000)
-    with pytest.raises(TransportError) as caught:
-        side.endpoint._answer_later(connection, "1", BEAT)
-    assert caught.value.message_id == "1"
-    with pytest.raises(TransportError) as caught:
-        side.endpoint._answer_with_error(connection, "2", ErrorCode.GENERIC_ERROR, "", None)
-    assert caught.value.message_id == "2"
+def test_an_answer_that_cannot_be_written_raises_with_its_id(side):
+    """We have closed the connection, and its end is not known yet: the thread that takes note of it is in the hook."""
+    raised = Recorder()
+
+    @side.endpoint.set_invalid_message_hook
+    def hook(*arguments):
+        connection(side.endpoint).channel.close(1000)
+        for answer in (
+            lambda: side.send_response("1", BEAT),
+            lambda: side.send_error("2", ErrorCode.GENERIC_ERROR),
+        ):
+            try:
+                answer()
+            except TransportError as error:
+                raised(error.message_id)
+
+    side.raw.send("rubbish")
+    assert raised.wait(2) == [("1",), ("2",)]
+    side.raw.wait_closed()
+    assert side.raw.nothing_came()
 
 
 # The wire rules (OCPP-J 1.6 sections 4.1 and 4.2)
@@ -484,7 +495,7 @@ def test_calls_of_a_peer_that_left_are_still_handled(side):
 
     for n in range(3):
         side.raw.send([2, str(n), "Heartbeat", {}])
-    eventually(lambda: [c.unanswered() for c in side.endpoint._connections.values()] == [3])
+    eventually(lambda: [each.unanswered() for each in connections(side.endpoint)] == [3])
     side.raw.stop()
     release.set()
     assert handled.wait(3) == [("0",), ("1",), ("2",)]

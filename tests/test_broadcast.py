@@ -1,10 +1,15 @@
 """One request to every client."""
 
+from dataclasses import dataclass, field
+
 import pytest
 
 from ocppj import (
+    Feature,
     FIFOQueueMap,
     NotRunning,
+    Payload,
+    Profile,
     QueueFull,
     UnknownClient,
     UnsupportedFeature,
@@ -12,7 +17,9 @@ from ocppj import (
     ValidationError,
     v16,
     v201,
+    wire,
 )
+from ocppj.dialect import V16, V201
 from tests.fixtures import (  # noqa: F401
     RESET,
     RESET_DONE,
@@ -61,21 +68,51 @@ def test_a_client_of_another_version_gets_nothing(fleet, make_client):
     assert newer.is_connected()
 
 
-def test_it_is_encoded_once_for_each_version(fleet, make_client, monkeypatch):
-    request = v16.DataTransferRequest(vendor_id="V")
-    for number in range(2):
-        make_client(identity=f"CP_201_{number}", profiles=v201.PROFILES).connect(fleet.url)
+@dataclass
+class LampRequest(Payload):
+    """A vendor's request that counts how often it is written."""
+
+    colour: str = field(metadata=wire("colour"))
+    written = 0
+
+    def to_wire(self):
+        self.written += 1
+        return super().to_wire()
+
+
+@dataclass
+class LampResponse(Payload):
+    pass
+
+
+LAMP = Feature("Lamp", LampRequest, LampResponse)
+LAMPS = [Profile("Lamps", V16, LAMP), Profile("Lamps", V201, LAMP)]
+
+
+def test_it_is_encoded_once_for_each_version(make_server, make_client):
+    server = make_server(profiles=[*v16.PROFILES, *v201.PROFILES, *LAMPS])
+    versions = {f"CP_{number}": (v16 if number % 2 else v201) for number in range(8)}
+    for client_id, version in versions.items():
+        client = make_client(identity=client_id, profiles=[*version.PROFILES, *LAMPS])
+        client.on(LampRequest)(lambda request: LampResponse())
+        client.connect(server.url)
+    eventually(lambda: len(server.client_ids()) == 8)
+    assert {server.version_of(client_id) for client_id in versions} == {"1.6", "2.0.1"}
+    request = LampRequest("red")
+    futures = server.broadcast(request)
+    assert request.written == 2
+    assert [futures[client_id].result(seconds(10)) for client_id in versions] == [LampResponse()] * 8
+    assert len({future.message_id for future in futures.values()}) == 8
+
+
+def test_what_a_version_does_not_have_fails_the_futures_of_its_clients_alone(fleet, make_client):
+    newer = ["CP_201_0", "CP_201_1"]
+    for client_id in newer:
+        make_client(identity=client_id, profiles=v201.PROFILES).connect(fleet.url)
     eventually(lambda: len(fleet.client_ids()) == 22)
-    made, create_call = [], fleet.create_call
-
-    def counted(request, dialect, **options):
-        made.append(dialect.version)
-        return create_call(request, dialect, **options)
-
-    monkeypatch.setattr(fleet, "create_call", counted)
-    futures = fleet.broadcast(request)
-    assert sorted(made) == ["1.6", "2.0.1", "2.0.1"], "what a version does not have is found out each time"
-    assert sum(isinstance(future.exception(seconds(10)), UnsupportedFeature) for future in futures.values()) == 2
+    futures = fleet.broadcast(v16.DataTransferRequest(vendor_id="V"))
+    for client_id in newer:
+        assert isinstance(futures.pop(client_id).exception(seconds(10)), UnsupportedFeature)
     assert len({future.message_id for future in futures.values() if future.message_id}) == 20
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from ocppj import CallFuture, CallTimeout, OCPPError, Server, Stopped, v16
 from ocppj.calls import AwaitedCall, OpenCall, OpenCalls
-from ocppj.ws.memory import MemoryNetwork
 from tests.helpers import Recorder, seconds
+from tests.peers import Memory, RawClient
 
 
 def make(message_id="1", connection=None, withdraw=lambda message_id: None):
@@ -273,10 +273,9 @@ def test_what_a_callback_raises_harms_neither_who_ends_the_call_nor_other_callba
 
 
 def test_a_callback_that_raises_does_not_keep_stop_from_ending_the_other_calls():
-    server = Server(profiles=v16.PROFILES, ws_server=MemoryNetwork().server())
-    futures = [CallFuture(str(n), lambda message_id: None) for n in range(3)]
-    futures[0].add_done_callback(lambda future: sys.exit(3))
-    for future in futures:
-        server._calls.add("CP_1", OpenCall(None, future))
-    server.stop()
-    assert all(isinstance(future.exception(0), Stopped) for future in futures)
+    memory = Memory()
+    with Server(profiles=v16.PROFILES, ws_server=memory.server()).listen() as server, RawClient(memory, server.url):
+        futures = [server.send_request("CP_1", v16.HeartbeatRequest()) for _ in range(3)]
+        futures[0].add_done_callback(lambda future: sys.exit(3))
+        server.stop()
+        assert all(isinstance(future.exception(0), Stopped) for future in futures)

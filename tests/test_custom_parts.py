@@ -49,6 +49,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import eventually, seconds
+from tests.inside.endpoints import open_calls
 
 # Queues
 
@@ -152,7 +153,7 @@ def test_a_queue_that_fails_is_heard(make_client, raw_server):
     client = make_client(raw_server.url, dispatcher=DefaultClientDispatcher(Broken()))
     with pytest.raises(OSError, match="disk"):
         client.send_request(HEARTBEAT)
-    assert len(client._calls) == 0
+    assert open_calls(client) == 0
 
 
 class Unclosable(FIFOClientQueue):
@@ -177,7 +178,8 @@ def test_a_queue_that_cannot_be_closed_does_not_keep_a_client_from_stopping(make
 
 
 def test_a_queue_that_cannot_be_closed_does_not_keep_a_session_from_ending(make_client, raw_server, caplog):
-    client = make_client(queue=Unclosable(), reconnect=False)
+    dispatcher = DefaultClientDispatcher(Unclosable())
+    client = make_client(dispatcher=dispatcher, reconnect=False)
     ended = threading.Event()
 
     def start():
@@ -187,7 +189,7 @@ def test_a_queue_that_cannot_be_closed_does_not_keep_a_session_from_ending(make_
 
     threading.Thread(target=start, daemon=True).start()
     raw_server.wait_connected()
-    eventually(client._dispatcher.is_running)
+    eventually(dispatcher.is_running)
     future = client.send_request(HEARTBEAT)
     raw_server.channel.close()
     assert isinstance(future.exception(seconds(10)), ConnectionLost)
@@ -196,7 +198,8 @@ def test_a_queue_that_cannot_be_closed_does_not_keep_a_session_from_ending(make_
 
 
 def test_queues_that_cannot_be_closed_do_not_keep_a_server_from_stopping(make_server, raw_client):
-    server = make_server(queues=UnclosableMap())
+    queues = UnclosableMap()
+    server = make_server(queues=queues)
     raw = raw_client(server.url)
     eventually(server.client_ids)
     future = server.send_request("CP_1", RESET)
@@ -204,7 +207,7 @@ def test_queues_that_cannot_be_closed_do_not_keep_a_server_from_stopping(make_se
         server.stop()
     assert isinstance(future.exception(0), Stopped)
     raw.wait_closed()
-    server._dispatcher._queue_map.close = lambda: None  # for the tidying up
+    queues.close = lambda: None  # for the tidying up
 
 
 # Dispatchers

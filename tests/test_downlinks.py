@@ -4,8 +4,18 @@ import threading
 
 import pytest
 
-from ocppj import ConnectionLost, FIFOQueueMap, QueueFull, Server, Stopped, UnknownClient, UsageError, v16, v201
-from ocppj.ws import registry
+from ocppj import (
+    ConnectionLost,
+    DefaultServerDispatcher,
+    FIFOQueueMap,
+    QueueFull,
+    Server,
+    Stopped,
+    UnknownClient,
+    UsageError,
+    v16,
+    v201,
+)
 from tests.fixtures import (  # noqa: F401
     BEAT,
     RESET,
@@ -17,6 +27,8 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import connections, leaving
+from tests.inside.transports import run_of
 from tests.peers import RawClient
 from tests.test_retries import Durable
 
@@ -51,11 +63,26 @@ def durable(request):
 
 
 @pytest.fixture
-def hasty(make_server, queues, durable, monkeypatch):
-    """A server that hardly waits for what handlers of the connection before do."""
-    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.05)
-    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.05)
-    return make_server(**({"queues": queues} if durable else {}))
+def own_queues(queues, durable):
+    return queues if durable else FIFOQueueMap()
+
+
+@pytest.fixture
+def make_hasty(make_server, transport):
+    """Make a server that hardly waits for what handlers of the connection before do."""
+
+    def make(**options):
+        ws = transport.server()
+        server = make_server(ws_server=ws, **options)
+        run_of(ws).replaced_grace = run_of(ws).handler_grace = 0.05
+        return server
+
+    return make
+
+
+@pytest.fixture
+def hasty(make_hasty, own_queues):
+    return make_hasty(queues=own_queues)
 
 
 @pytest.fixture
@@ -251,7 +278,7 @@ def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_on
             assert future.result(seconds(5)) == RESET_DONE
     finally:
         go.set()
-    eventually(lambda: len(hasty._connections) == 1 and not hasty._leaving)
+    eventually(lambda: len(connections(hasty)) == 1 and not leaving(hasty))
     assert hasty.client_ids() == ["CP_1"], "the late end of the first changes nothing"
     assert len(canceled.calls) == (0 if durable else 2)
 
@@ -282,7 +309,7 @@ def test_who_is_back_is_told_of_after_his_leaving_though_a_handler_is_busy(make_
     assert told.wait(3) == [("new",), ("gone",), ("new",)]
     assert second.receive()[:2] == [4, "2"]
     assert "does not end" not in caplog.text, "it was waited for no longer than needed"
-    eventually(lambda: not server._leaving)
+    eventually(lambda: not leaving(server))
 
 
 def test_an_identity_that_the_version_does_not_allow_is_closed_and_never_told_of(transport, make_server, cleanup):
@@ -322,32 +349,40 @@ def test_a_connection_whose_end_is_told_slowly_takes_nothing_from_the_newer_one(
         go.set()
     outcomes.wait()
     thread.join(seconds(10))
-    eventually(lambda: not hasty._leaving)
+    eventually(lambda: not leaving(hasty))
     future = hasty.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE
 
 
-def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_again(hasty, raw_client, monkeypatch):
+class LateToDelete(DefaultServerDispatcher):
+    """Deletes a client when the test lets it."""
+
+    def __init__(self, queues):
+        super().__init__(queues)
+        self.entered, self.go, self.deleted = threading.Event(), threading.Event(), threading.Event()
+
+    def delete_client(self, client_id):
+        self.entered.set()
+        assert self.go.wait(seconds(10))
+        super().delete_client(client_id)
+        self.deleted.set()
+
+
+def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_again(
+    make_hasty, raw_client, own_queues
+):
     """It came when the end of the older one had begun to be told, and the dispatcher had not heard of it yet."""
-    entered, go, deleted = threading.Event(), threading.Event(), threading.Event()
-    delete_client = hasty._dispatcher.delete_client
-
-    def delete_late(client_id):
-        entered.set()
-        assert go.wait(seconds(10))
-        delete_client(client_id)
-        deleted.set()
-
-    monkeypatch.setattr(hasty._dispatcher, "delete_client", delete_late)
-    join(hasty, raw_client).stop()
-    assert entered.wait(seconds(10))
+    dispatcher = LateToDelete(own_queues)
+    server = make_hasty(dispatcher=dispatcher)
+    join(server, raw_client).stop()
+    assert dispatcher.entered.wait(seconds(10))
     try:
-        second = join(hasty, raw_client)
+        second = join(server, raw_client)
     finally:
-        go.set()
-    assert deleted.wait(seconds(10))
-    eventually(lambda: not hasty._leaving)
-    future = hasty.send_request("CP_1", RESET)
+        dispatcher.go.set()
+    assert dispatcher.deleted.wait(seconds(10))
+    eventually(lambda: not leaving(server))
+    future = server.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE

@@ -11,6 +11,8 @@ from ocppj import (
     ConnectionLost,
     EncodingError,
     ErrorCode,
+    FIFOClientQueue,
+    FIFOQueueMap,
     InvalidResponse,
     ManualClock,
     NotRunning,
@@ -24,9 +26,7 @@ from ocppj import (
     WouldDeadlock,
     v16,
 )
-from ocppj.calls import AwaitedCall
 from ocppj.payloads import Payload
-from ocppj.queues import FIFOClientQueue
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -38,6 +38,8 @@ from tests.fixtures import (  # noqa: F401
     NOW,
     RESET,
     RESET_DONE,
+    ClientSide,
+    ServerSide,
     cleanup,
     make_client,
     make_server,
@@ -48,6 +50,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import deadlines, open_calls, queued
 
 
 def call_in_thread(side, request, **options):
@@ -71,10 +74,44 @@ def call_in_thread(side, request, **options):
     return result
 
 
-def queued(side):
-    """Return how many requests are in the queue, the one under way included."""
-    dispatcher = side.endpoint._dispatcher
-    return len(dispatcher._queue if hasattr(dispatcher, "_queue") else dispatcher._queue_map.get("CP_1"))
+class OwnQueue(FIFOClientQueue):
+    """Does what a test wants as well, when a request is put in or taken out."""
+
+    def __init__(self):
+        super().__init__()
+        self.before_push = self.before_pop = lambda: None
+
+    def push(self, bundle):
+        self.before_push()
+        super().push(bundle)
+
+    def pop(self):
+        self.before_pop()
+        return super().pop()
+
+
+class OneQueue(FIFOQueueMap):
+    """Gives every client the same queue."""
+
+    def __init__(self, queue):
+        super().__init__()
+        self.queue = queue
+
+    def get_or_create(self, client_id):
+        self.add(client_id, self.queue)
+        return self.queue
+
+
+@pytest.fixture(params=["client", "server"])
+def make_side_with(request, make_client, make_server, raw_client, raw_server):
+    """Make a side whose requests wait in the queue that is given."""
+
+    def make(queue, **options):
+        if request.param == "client":
+            return ClientSide(make_client, raw_server, queue=queue, **options)
+        return ServerSide(make_server, raw_client, queues=OneQueue(queue), **options)
+
+    return make
 
 
 # Sending requests
@@ -211,7 +248,7 @@ def test_a_full_queue_raises(make_side):
     for _ in range(2):
         side.raw.send([3, side.raw.receive()[1], BEAT_WIRE])
     assert first.result(seconds(10)) == second.result(seconds(10)) == BEAT
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
 
 
 def test_no_answer_is_a_timeout_and_the_queue_moves_on(make_side):
@@ -240,26 +277,33 @@ def test_no_answer_is_a_timeout_and_the_queue_moves_on(make_side):
     assert second.result(seconds(10)) == BEAT
 
 
-def is_armed_for(timeouts, due):
-    """Tell whether the timer will fire at ``due``, though it was armed for a later time before."""
-    alarm = timeouts._alarm
-    return alarm is not None and alarm.due <= due and alarm.handle is not None
+class WatchedClock(ManualClock):
+    """Tells which timers it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.delays = []
+
+    def call_later(self, delay, callback, name):
+        timer = super().call_later(delay, callback, name)
+        self.delays.append(delay)
+        return timer
 
 
 def test_the_timeout_of_a_call_counts_from_the_call(make_side):
-    clock = ManualClock()
+    clock = WatchedClock()
     side = make_side(clock=clock, timeout=30).connect()
     side.send_request(BOOT)
     side.raw.receive()
     result = call_in_thread(side, HEARTBEAT, timeout=5)
-    eventually(lambda: len(side.endpoint._calls) == 2)
-    eventually(lambda: is_armed_for(side.endpoint._timeouts, clock.monotonic() + 5))
+    eventually(lambda: open_calls(side.endpoint) == 2)
+    eventually(lambda: 5 in clock.delays and clock.timers() == 1)  # in place of the one for the first request
     clock.advance(5.1)
     assert isinstance(result(), CallTimeout)
-    assert len(side.endpoint._calls) == 1
+    assert open_calls(side.endpoint) == 1
     clock.advance(30)
     assert side.raw.nothing_came(), "a request that was given up is not sent later"
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
 
 
 def test_cancelling_a_future_withdraws_the_request(side):
@@ -278,7 +322,7 @@ def test_cancelling_a_future_withdraws_the_request(side):
     assert not third.cancel()
     assert {call[-3] for call in canceled.calls} == {first.message_id, second.message_id}
     assert all(isinstance(call[-1], CallCanceled) for call in canceled.calls)
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
 
 
 def test_an_answer_that_breaks_its_schema_ends_the_call_with_an_error(side):
@@ -347,16 +391,35 @@ def test_a_response_handler_may_call(side):
     assert eventually(lambda: second[1:]) == [BEAT]
 
 
-def test_an_interrupted_call_leaves_nothing_behind(side, monkeypatch):
-    def interrupted(call):
+class Interrupted:
+    """The context of a thread that waits for a message, and is interrupted."""
+
+    def __enter__(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AwaitedCall, "wait", interrupted)
+    def __exit__(self, *error):
+        """Is never called."""
+
+
+def interrupting(make):
+    """Return a maker of transports as ``make`` makes them, but nobody can wait for a message there."""
+
+    def made(**options):
+        ws = make(**options)
+        ws.waiting = Interrupted
+        return ws
+
+    return made
+
+
+def test_an_interrupted_call_leaves_nothing_behind(transport, make_side):
+    transport.client, transport.server = interrupting(transport.client), interrupting(transport.server)
+    side = make_side().connect()
     with pytest.raises(KeyboardInterrupt):
         side.call(BOOT, timeout=60)
-    assert len(side.endpoint._calls) == 0
-    assert queued(side) == 0
-    assert side.endpoint._timeouts.pending() == 0
+    assert open_calls(side.endpoint) == 0
+    assert queued(side.endpoint) == 0
+    assert deadlines(side.endpoint) == 0
 
 
 @pytest.mark.parametrize(
@@ -367,26 +430,31 @@ def test_an_interrupted_call_leaves_nothing_behind(side, monkeypatch):
         (lambda id: [4, id, "GenericError", "", {}], OCPPError),
     ],
 )
-def test_a_queue_that_fails_when_the_answer_comes_leaves_no_call_waiting(side, monkeypatch, answer, end):
+def test_a_queue_that_fails_when_the_answer_comes_leaves_no_call_waiting(make_side_with, answer, end):
+    queue = OwnQueue()
+    side = make_side_with(queue).connect()
     future = side.send_request(HEARTBEAT)
     message_id = side.raw.receive()[1]
+    failed = threading.Event()
 
-    def fail(queue):
+    def fail():
+        failed.set()
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(FIFOClientQueue, "pop", fail)
+    queue.before_pop = fail
     side.raw.send(answer(message_id))
     try:
         assert isinstance(future.exception(seconds(10)), end)
+        assert failed.is_set()
     finally:
-        monkeypatch.undo()
+        queue.before_pop = lambda: None
 
 
 def test_a_call_that_was_answered_leaves_no_deadline_behind(side):
     result = call_in_thread(side, BOOT, timeout=60)
     side.raw.send([3, side.raw.receive()[1], BOOTED_WIRE])
     assert result() == BOOTED
-    assert side.endpoint._timeouts.pending() == 0
+    assert deadlines(side.endpoint) == 0
 
 
 def test_call_on_the_reading_thread_is_refused_instead_of_hanging(side):
@@ -442,12 +510,12 @@ def test_stop_ends_every_waiting_call(side):
     side.endpoint.set_canceled_request_handler(canceled)
     results = [call_in_thread(side, HEARTBEAT) for _ in range(5)]
     future = side.send_request(HEARTBEAT)
-    eventually(lambda: queued(side) == 6)
+    eventually(lambda: queued(side.endpoint) == 6)
     side.endpoint.stop()
     assert all(isinstance(result(), Stopped) for result in results)
     assert isinstance(future.exception(0), Stopped)
     assert canceled.calls == []
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
 
 
 def test_stop_inside_a_handler(side):
@@ -467,12 +535,12 @@ def test_stop_inside_a_handler(side):
 def test_a_lost_connection_ends_calls(side):
     result = call_in_thread(side, HEARTBEAT)
     future = side.send_request(HEARTBEAT)
-    eventually(lambda: queued(side) == 2)  # a call that begins after the end is told that nothing runs
+    eventually(lambda: queued(side.endpoint) == 2)  # a call that begins after the end is told that nothing runs
     side.raw.receive()
     side.raw.stop()
     assert isinstance(result(), ConnectionLost)
     assert isinstance(future.exception(seconds(10)), ConnectionLost)
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
     with pytest.raises((NotRunning, ConnectionLost, UnknownClient)):
         side.call(HEARTBEAT)
 
@@ -639,28 +707,22 @@ def test_without_time_nothing_is_sent(side, timeout):
     for attempt in (side.call, side.send_request):
         with pytest.raises(CallTimeout, match="nothing was sent"):
             attempt(HEARTBEAT, timeout=timeout)
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
     future = side.send_request(BOOT)
     assert side.raw.receive()[2] == "BootNotification"
     assert not future.done()
 
 
-def test_a_call_that_ended_before_it_was_queued_is_not_sent_later(make_side):
+def test_a_call_that_ended_before_it_was_queued_is_not_sent_later(make_side_with):
     """The time ran out between the call's being noted and its being queued."""
-    clock = ManualClock()
-    side = make_side(clock=clock).connect()
+    clock, queue = ManualClock(), OwnQueue()
+    side = make_side_with(queue, clock=clock).connect()
     pending = side.send_request(HEARTBEAT)
     side.raw.receive()
-    dispatch = side.endpoint._dispatch
-
-    def late(*arguments):
-        clock.advance(1)
-        dispatch(*arguments)
-
-    side.endpoint._dispatch = late
+    queue.before_push = lambda: clock.advance(1)
     with pytest.raises(CallTimeout):
         side.call(BOOT, timeout=0.5)
-    side.endpoint._dispatch = dispatch
+    queue.before_push = lambda: None
     side.raw.send([3, pending.message_id, BEAT_WIRE])
     assert pending.result(seconds(10)) == BEAT
     future = side.send_request(RESET)
@@ -671,7 +733,7 @@ def test_a_call_that_ended_before_it_was_queued_is_not_sent_later(make_side):
 def test_a_timeout_that_is_no_number_is_refused_and_leaves_nothing(side, timeout):
     with pytest.raises(UsageError, match="timeout"):
         side.call(HEARTBEAT, timeout=timeout)
-    assert len(side.endpoint._calls) == 0
+    assert open_calls(side.endpoint) == 0
 
 
 @pytest.mark.parametrize("wrong", [v16.HeartbeatRequest, {}, "Heartbeat", None])
@@ -692,7 +754,7 @@ def test_starting_while_another_thread_still_stops_is_refused(side):
     assert entered.wait(seconds(10))
     thread = threading.Thread(target=side.endpoint.stop)
     thread.start()
-    eventually(lambda: side.endpoint._stoppers)
+    side.raw.wait_closed()  # and yet stop() waits for the handler
     with pytest.raises(UsageError, match="stopped"):
         side.connect()
     release.set()

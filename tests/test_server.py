@@ -34,9 +34,18 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import open_calls, tables
 
 
-def test_start_blocks_until_stop(make_server):
+def listens(server):
+    """Return the URL of a server that listens, or ``None``."""
+    try:
+        return server.url
+    except UsageError:
+        return None
+
+
+def test_start_blocks_until_stop(make_server, make_client):
     server = make_server(listen=False)
     ended = threading.Event()
 
@@ -46,7 +55,7 @@ def test_start_blocks_until_stop(make_server):
 
     thread = threading.Thread(target=run)
     thread.start()
-    eventually(lambda: server._started)
+    make_client(eventually(lambda: listens(server)))
     assert not ended.wait(0.05)
     server.stop()
     assert ended.wait(seconds(10))
@@ -270,7 +279,7 @@ def test_many_requests_timing_out_at_once_freeze_nothing(make_server, raw_client
         clock.advance(31)
     canceled.wait(200)
     assert all(future.done() for future in futures)
-    assert len(server._calls) == 0
+    assert open_calls(server) == 0
     future = server.send_request("CP_7", HEARTBEAT)
     for _ in range(3):
         clients[7].receive()
@@ -285,31 +294,33 @@ def test_stop_with_many_clients_leaves_nothing(make_server, make_client):
     for client in clients:
         eventually(lambda client=client: not client.is_connected())
     assert server.client_ids() == []
-    assert server._state._clients == {}
+    assert not any(tables(server).values()), tables(server)
     server.listen(host="127.0.0.1")
     make_client(server.url, "CP_1b")
 
 
-def test_stop_while_it_begins_to_listen(make_server):
-    server = make_server(listen=False)
-    listen = server._ws.listen
+def test_stop_while_it_begins_to_listen(make_server, transport):
+    ws = transport.server()
+    server = make_server(listen=False, ws_server=ws)
+    listen = ws.listen
 
     def slow(*arguments):
         listen(*arguments)
         server.stop()
 
-    server._ws.listen = slow
+    ws.listen = slow
     with pytest.raises(Stopped):
         server.listen(host="127.0.0.1")
-    server._ws.listen = listen
+    ws.listen = listen
     server.listen(host="127.0.0.1")
 
 
-def test_pings_can_be_switched_per_client(make_server, make_client):
-    server = make_server()
+def test_pings_can_be_switched_per_client(make_server, make_client, transport):
+    ws = transport.server()
+    server = make_server(ws_server=ws)
     make_client(server.url)
     eventually(server.client_ids)
-    channel = server._by_id["CP_1"].channel
+    channel = ws.get_channel("CP_1")
     assert channel.ping_interval == 60
     server.set_ping_interval("CP_1", None)
     assert not channel.ping_interval
@@ -319,7 +330,7 @@ def test_pings_can_be_switched_per_client(make_server, make_client):
         server.set_ping_interval("nobody", 1)
 
 
-def test_a_logger_of_ones_own_hears_the_transport_too(make_server, make_client):
+def test_a_logger_of_ones_own_hears_the_transport_too(make_server, make_client, transport):
     class Logger:
         def __init__(self):
             self.lines = []
@@ -333,9 +344,9 @@ def test_a_logger_of_ones_own_hears_the_transport_too(make_server, make_client):
     before = get_logger()
     set_logger(logger)
     try:
-        server = make_server(listen=False)
-        server._ws.set_check_client_handler(lambda request: False)
-        server.listen(host="127.0.0.1")
+        ws = transport.server()
+        ws.set_check_client_handler(lambda request: False)
+        server = make_server(ws_server=ws)
         with pytest.raises(TransportError, match="404"):
             make_client(server.url, "Stranger")
     finally:
