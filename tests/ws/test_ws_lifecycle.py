@@ -3,18 +3,19 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from ocppj.clock import ManualClock
 from ocppj.errors import HandshakeRefused, TransportError, UsageError
-from ocppj.ws import dialling, resolving
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
 from ocppj.ws.lifecycle import Attempt, Session
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.transports import attempt_of, session_of
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, RawServer, client_context, server_context
 
 REAL = socket.getaddrinfo
@@ -55,14 +56,15 @@ class Way:
         self.address = None
         self.asked, self.dialling = Recorder(), Recorder()
         self.end = threading.Event()
-        real_connect = dialling._connect
+        real_connect = socket.socket.connect_ex
 
-        def connect(sock, address, *arguments):
+        def connect_ex(sock, address):
+            code = real_connect(sock, address)
             self.dialling(address)
-            real_connect(sock, address, *arguments)
+            return code
 
-        monkeypatch.setattr(resolving.socket, "getaddrinfo", self.look_up)
-        monkeypatch.setattr(dialling, "_connect", connect)
+        monkeypatch.setattr(socket, "getaddrinfo", self.look_up)
+        monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
 
     def look_up(self, host, port, *arguments, **options):
         if host != "localhost":
@@ -90,7 +92,8 @@ class Trap:
             for _ in range(4):  # fill its queue: the next connection gets no answer
                 self.socks.append(socket.socket())
                 self.socks[-1].setblocking(False)
-                self.socks[-1].connect_ex(self.address)
+                with suppress(BlockingIOError):
+                    self.socks[-1].connect(self.address)
         elif phase == "back-off":
             self.address = ("127.0.0.1", 1)
         elif phase != "resolving":
@@ -357,7 +360,7 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     make_client, _ = make
     client, _ = make_client(backoff=Backoff(1e300, 0, 5))
     attempt = Connecting(client, "ws://127.0.0.1:1", retry=True)
-    eventually(lambda: client._session is not None and client._session.attempt is None)
+    eventually(lambda: session_of(client) is not None and attempt_of(client) is None)
     client.stop()
     assert str(attempt.join()) == "stopped while connecting"
 
@@ -425,7 +428,7 @@ def test_reconnecting_may_be_switched_off_when_the_connection_is_lost(make, capl
     log.on_disconnected = lambda channel, close: setattr(client, "reconnect", False)
     server_log.channel().abort()
     log.disconnected.wait(1)
-    eventually(lambda: client._session.over)
+    eventually(lambda: session_of(client).over)
     client.reconnect = True
     client.connect(server.url, "CP_1", OCPP)
     assert "connecting again" not in caplog.text
