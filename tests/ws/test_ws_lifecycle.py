@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import pytest
 
-from ocppj.clock import ManualClock
+from ocppj.clock import ManualClock, SystemClock
 from ocppj.errors import HandshakeRefused, TransportError, UsageError
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.lifecycle import Attempt, Session
-from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.lifecycle import Attempt, ClientCore, Session
+from ocppj.ws.memory import MemoryClient, MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.transports import attempt_of, session_of
@@ -183,10 +183,14 @@ def test_the_handshake_deadline_covers_looking_up(way):
 
 
 def test_a_slow_resolver_holds_one_thread_however_often_a_client_tries(way):
-    client = WebSocketClient(handshake_timeout=0.02, backoff=NO_WAIT)
     tries = Recorder()
-    session_waits = client.clock.wait
-    client.clock.wait = lambda event, wait: (tries(), session_waits(event, wait))[1]
+
+    class Counting(SystemClock):
+        def wait(self, event, timeout):
+            tries()
+            return super().wait(event, timeout)
+
+    client = WebSocketClient(handshake_timeout=0.02, backoff=NO_WAIT, clock=Counting())
     attempt = Connecting(client, "ws://localhost:9/ocpp", retry=True)
     tries.wait(10)
     assert threads("ocppj-resolve") == ["ocppj-resolve-localhost"]
@@ -199,12 +203,18 @@ def test_a_slow_resolver_holds_one_thread_however_often_a_client_tries(way):
 
 @pytest.fixture(params=["sockets", "memory"])
 def make(request):
-    """Return a function that makes (client, log), and one that makes a server which listens where it is told."""
+    """Return a function that makes (client, log), and one that makes a server which listens where it is told.
+
+    What the first is given are classes that change the client's.
+    """
     network, made = MemoryNetwork(), []
 
-    def client(**options):
+    def client(*kinds, **options):
         options.setdefault("backoff", NO_WAIT)
-        client = network.client(**options) if request.param == "memory" else WebSocketClient(**options)
+        if request.param == "memory":
+            client = type("Client", (*kinds, MemoryClient), {})(network, **options)
+        else:
+            client = type("Client", (*kinds, WebSocketClient), {})(**options)
         made.append(client)
         return client, Log(client)
 
@@ -327,18 +337,22 @@ def test_what_can_never_be_is_not_tried_again(make):
             client.connect(url, "CP_1", OCPP, retry=True)
 
 
-def test_a_usage_error_of_an_attempt_ends_the_trying(make):
-    make_client, _ = make
-    client, _ = make_client()
-    outcomes = [TransportError("no"), ZeroDivisionError("unforeseen"), UsageError("never")]
+class Failing(ClientCore):
+    """A client whose attempts to connect fail as they are told to."""
 
-    def open_wire(session, attempt):
-        raise outcomes.pop(0)
+    def __init__(self, *problems):
+        super().__init__(backoff=NO_WAIT)
+        self.problems = list(problems)
 
-    client.open_wire = open_wire
+    def open_wire(self, session, attempt):
+        raise self.problems.pop(0)
+
+
+def test_a_usage_error_of_an_attempt_ends_the_trying():
+    client = Failing(TransportError("no"), ZeroDivisionError("unforeseen"), UsageError("never"), UsageError("again"))
     with pytest.raises(UsageError, match="never"):
         client.connect("ws://127.0.0.1:1", "CP_1", OCPP, retry=True)
-    assert outcomes == []
+    assert len(client.problems) == 1
 
 
 def test_stop_between_attempts_and_connect_again(make):
@@ -376,30 +390,29 @@ def test_what_is_cut_before_there_is_something_to_cut_ends_as_soon_as_there_is()
         attempt.can_be_cut_by(cut)
 
 
-def test_a_session_that_is_over_begins_nothing(make):
+def test_a_session_that_is_over_begins_nothing():
     """``stop()`` came between the wait and the attempt."""
-    make_client, _ = make
-    client, _ = make_client()
+    client = Failing(TransportError("tried"))
     session = Session(client, "ws://127.0.0.1:1", "CP_1", OCPP)
     session.stop(1000, "", seconds(1))
-    client.open_wire = Recorder()
     with pytest.raises(TransportError, match="stopped while connecting"):
         session.connect()
-    assert client.open_wire.calls == []
+    assert len(client.problems) == 1
+
+
+class StoppedInTime:
+    """A client that is stopped when it has just connected."""
+
+    def open_wire(self, session, attempt):
+        opened = super().open_wire(session, attempt)
+        self.stop()
+        return opened
 
 
 def test_a_connection_that_was_made_while_it_was_stopped_is_given_up(make):
     make_client, make_server = make
     server, server_log = make_server()
-    client, log = make_client()
-    open_wire = client.open_wire
-
-    def open_and_stop(session, attempt):
-        opened = open_wire(session, attempt)
-        client.stop()
-        return opened
-
-    client.open_wire = open_and_stop
+    client, log = make_client(StoppedInTime)
     with pytest.raises(TransportError, match="stopped while connecting"):
         client.connect(server.url, "CP_1", OCPP)
     assert client.get_channel() is None

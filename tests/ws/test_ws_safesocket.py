@@ -1,3 +1,4 @@
+import os
 import socket
 import ssl
 import threading
@@ -398,7 +399,8 @@ def test_a_tls_handshake_that_fails():
 
 def test_a_ragged_end_of_tls_is_an_end():
     near, far = make_pair(True)
-    far.shutdown()  # of the connection below TLS, which says nothing
+    with socket.socket(fileno=os.dup(far.fileno())) as below:  # TLS says nothing
+        below.shutdown(socket.SHUT_RDWR)
     assert near.recv(1) == b""
     near.close()
     far.close()
