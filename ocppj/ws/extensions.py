@@ -21,11 +21,11 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, Opcode, ParseFailed, RsvBits
 
-__all__ = ["Deflate", "agree", "choose_deflate"]
+__all__ = ["PIECE", "Deflate", "agree", "choose_deflate"]
 
 _FLAGS = ("client_no_context_takeover", "server_no_context_takeover")
 _BITS = ("client_max_window_bits", "server_max_window_bits")
-_PIECE = 256 * 1024  # bytes inflated at once
+PIECE = 256 * 1024  # bytes inflated at once
 _TAIL = b"\x00\x00\xff\xff"  # what senders leave out (section 7.2.1)
 
 
@@ -75,9 +75,9 @@ class Deflate(PerMessageDeflate):
             while data or more:
                 if self._inflater is None:
                     self._inflater = zlib.decompressobj(-self.client_max_window_bits)
-                parts.append(self._inflater.decompress(data, _PIECE))
+                parts.append(self._inflater.decompress(data, PIECE))
                 self._count(len(parts[-1]))
-                data, more = self._inflater.unconsumed_tail, len(parts[-1]) == _PIECE
+                data, more = self._inflater.unconsumed_tail, len(parts[-1]) == PIECE
                 if self._inflater.eof:
                     data, more, self._inflater = self._inflater.unused_data, False, None
         except zlib.error as error:

@@ -14,16 +14,17 @@ from typing import Dict, Optional
 __all__ = ["Farewells"]
 
 _LINGER = 1.0  # seconds a peer has to end the connection
-_MOST = 256  # of them at once: then the oldest is closed
+_MOST = 256  # of them at once
 _READ = 65536  # bytes read at once
 _READS = 8  # so often; what then still comes is no request
 
 
 class Farewells:
-    """The sockets that linger in ``selector``. For one thread."""
+    """The sockets that linger in ``selector``, ``most`` at once: then the oldest is closed. For one thread."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    def __init__(self, selector: selectors.BaseSelector, most: int = _MOST) -> None:
         self._selector = selector
+        self._most = most
         self._until: Dict[socket.socket, float] = {}  # in this order
         self._reads: Dict[socket.socket, int] = {}  # how often each has been read
 
@@ -48,7 +49,7 @@ class Farewells:
             sock.close()
             return
         self._until[sock] = now + _LINGER
-        if len(self._until) > _MOST:
+        if len(self._until) > self._most:
             self._close(next(iter(self._until)))
 
     def read(self, sock: socket.socket) -> None:

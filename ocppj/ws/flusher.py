@@ -57,10 +57,18 @@ class Outlet(Protocol):
 
 
 class Flusher:
-    """Writes until nothing is left. ``start`` starts its thread, and may raise ``RuntimeError``."""
+    """Writes until nothing is left. ``start`` starts its thread, and may raise ``RuntimeError``.
 
-    def __init__(self, start: Callable[[threading.Thread], None]) -> None:
+    ``selector`` makes the selector that its thread waits with.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[threading.Thread], None],
+        selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector,
+    ) -> None:
         self._start = start
+        self._selector = selector
         self._lock = threading.Lock()  # guards the fields below
         self._asked: Set[Outlet] = set()
         self._rounds: Optional[_Rounds] = None  # the thread's, while there is one
@@ -77,7 +85,7 @@ class Flusher:
                 return
             rounds = self._rounds
             if rounds is None:
-                rounds = self._rounds = _Rounds()
+                rounds = self._rounds = _Rounds(self._selector)
                 thread = threading.Thread(target=self._run, args=(rounds,), name="ocppj-flusher", daemon=True)
             if thread is None and not self._asked:  # else it is awake, or about to be
                 rounds.wake()
@@ -133,12 +141,12 @@ class _Held:
 class _Rounds:
     """What one thread of a flusher does. `wake` is for any thread, while the flusher's lock is held."""
 
-    def __init__(self) -> None:
+    def __init__(self, selector: Callable[[], selectors.BaseSelector]) -> None:
         self._near, self._far = socket.socketpair()
         self._near.setblocking(False)
         self._far.setblocking(False)
         try:
-            self._selector = selectors.DefaultSelector()
+            self._selector = selector()
         except BaseException:
             self._near.close()
             self._far.close()

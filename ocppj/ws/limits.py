@@ -35,9 +35,18 @@ from typing import Dict, Iterator, Optional, Protocol, Tuple
 from .httpwire import BadRequest
 from .options import check_limits
 
-__all__ = ["AttemptLimit", "ConnectionLimits", "Cuttable", "Handshake", "Handshakes", "TokenBucket", "source_of"]
+__all__ = [
+    "PATIENCE",
+    "AttemptLimit",
+    "ConnectionLimits",
+    "Cuttable",
+    "Handshake",
+    "Handshakes",
+    "TokenBucket",
+    "source_of",
+]
 
-_PATIENCE = 1.0  # seconds that a handshake may wait for its peer before it gives way
+PATIENCE = 1.0  # seconds that a handshake may wait for its peer before it gives way
 _RETRY = (1, 10)  # seconds after which those who came too many at once shall come back: not all at once again
 _RETRY_FULL = 60  # seconds after which another place may be free
 _REPORT = 1.0  # seconds between two log lines about attempts
@@ -150,10 +159,14 @@ class Handshake:
 
 
 class Handshakes:
-    """Those in progress, at most ``most``. Not locked: its owner does that."""
+    """Those in progress, at most ``most``. Not locked: its owner does that.
 
-    def __init__(self, most: Optional[int] = None) -> None:
+    ``patience`` is how many seconds one may wait for its peer before it gives way.
+    """
+
+    def __init__(self, most: Optional[int] = None, patience: float = PATIENCE) -> None:
         self._most = most
+        self._patience = patience
         self._count = 0
         self._by_source: Dict[str, Dict[Handshake, None]] = {}  # the inner ones: who waits longest comes first
 
@@ -205,7 +218,7 @@ class Handshakes:
         own = len(self._by_source.get(source, ())) + 1
         best: Optional[Tuple[int, float, Handshake]] = None  # (how many its address has, how long it waits, it)
         for same in self._by_source.values():
-            patience = 0.0 if len(same) > 2 * own else _PATIENCE
+            patience = 0.0 if len(same) > 2 * own else self._patience
             oldest = next((each for each in same if each.waiting_since is not None), None)
             if oldest is None or oldest.waiting_since is None:
                 continue

@@ -21,7 +21,7 @@ from ..errors import TransportError, UsageError
 from ..settings import get_logger
 from .greeters import Greeters
 from .httpwire import BadRequest, refusal
-from .limits import Handshake, Handshakes, source_of
+from .limits import PATIENCE, Handshake, Handshakes, source_of
 from .listener import Listener
 from .options import check_limits, check_port, check_positive
 from .readers import join_all
@@ -48,7 +48,10 @@ class Listening(Run):
 
 
 class ListeningServer(ServerCore):
-    """A `base.Server` on a TCP port, but for the handshake of one connection, which subclasses give."""
+    """A `base.Server` on a TCP port, but for the handshake of one connection, which subclasses give.
+
+    ``patience`` is that of its `Handshakes`; ``linger`` is how many seconds who was refused has to hang up.
+    """
 
     def __init__(
         self,
@@ -56,12 +59,16 @@ class ListeningServer(ServerCore):
         ssl_context: Optional[ssl.SSLContext],
         write_timeout: float,
         max_handshakes: Optional[int],
+        patience: float = PATIENCE,
+        linger: float = _LINGER,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         check_positive(write_timeout=write_timeout)
         check_limits(max_handshakes=max_handshakes)
         self._max_handshakes = max_handshakes
+        self._patience = patience
+        self._longest_linger = linger
         self._ssl_context = ssl_context
         self._write_timeout = write_timeout
 
@@ -69,7 +76,7 @@ class ListeningServer(ServerCore):
         """Listen, and return: see `base.Server.listen`. Raises `UsageError` when it listens already."""
         check_port(port)
         run = self._open_run(path, subprotocols, Listening)
-        run.handshakes = Handshakes(self._max_handshakes)  # none can have begun: there is no listener
+        run.handshakes = Handshakes(self._max_handshakes, self._patience)  # none can have begun: there is no listener
         try:
             listener = Listener(host, port, lambda raw, address: self._welcome(run, raw, address))
             run.url = self._make_url(run, host, listener.port)
@@ -258,7 +265,7 @@ class ListeningServer(ServerCore):
                 pass
 
     def _linger_until(self) -> float:
-        return time.monotonic() + min(self._close_timeout, _LINGER)
+        return time.monotonic() + min(self._close_timeout, self._longest_linger)
 
 
 def _reason(error: Exception) -> str:

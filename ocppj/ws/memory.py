@@ -267,7 +267,7 @@ class MemoryServer(ServerCore):
             if accepted.effective is None:
                 self._note_no_subprotocol(accepted)
                 return near, accepted.subprotocol
-            channel = self._make_channel(run, accepted, far)
+            channel = self.make_channel(run, accepted, far)
             channel.claim_reading()
             self._enter(run, channel)
         except BadRequest as error:

@@ -98,7 +98,7 @@ class Run:
 class ServerCore(Handlers):
     """A `base.Server` without its way of listening.
 
-    Subclasses call `_admit`, `_make_channel`, `_enter`, `Handlers.connected` and `WireChannel.begin`, in
+    Subclasses call `_admit`, `make_channel`, `_enter`, `Handlers.connected` and `WireChannel.begin`, in
     that order.
     """
 
@@ -288,7 +288,8 @@ class ServerCore(Handlers):
             self._check_vacancy(run, accepted.request.identity, remote_address)
         return replace(accepted, ticket=ticket)
 
-    def _make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
+    def make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
+        """Return the channel of a client that is let in, which has no place yet."""
         assert accepted.effective is not None
         channel = WireChannel(
             wire,

@@ -24,6 +24,10 @@ _LOOK = 0.05  # seconds between looks at whether to give up
 Addresses = List[Tuple[Any, Any, int, str, Any]]
 
 
+def _ask(host: str, port: int) -> Addresses:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
 class _LookUp:
     """One call of ``getaddrinfo``, on a thread of its own."""
 
@@ -36,7 +40,7 @@ class _LookUp:
 
     def _run(self) -> None:
         try:
-            self.addresses = _ask(*self._place)
+            self.addresses = self._resolver.ask(*self._place)
         except BaseException as error:
             self.error = error
         finally:
@@ -44,9 +48,10 @@ class _LookUp:
 
 
 class Resolver:
-    """Looks names up. Safe to use from any thread."""
+    """Looks names up. Safe to use from any thread. ``ask`` is called with a host and a port, and may take its time."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[str, int], Addresses] = _ask) -> None:
+        self.ask = ask
         self._lock = threading.Lock()
         self._pending: Dict[Tuple[str, int], _LookUp] = {}
 
@@ -57,7 +62,7 @@ class Resolver:
         `TransportError` when the host is not known, or not in time.
         """
         if _is_address(host):
-            return _ask(host, port)
+            return self.ask(host, port)
         look_up = self._begin(host, port)
         while look_up.thread.is_alive():
             check()
@@ -87,10 +92,6 @@ class Resolver:
                 raise TransportError(f"cannot look {host} up: {error}") from error
             self._pending[host, port] = look_up
             return look_up
-
-
-def _ask(host: str, port: int) -> Addresses:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _is_address(host: str) -> bool:

@@ -19,7 +19,7 @@ import simple_websocket
 
 from ocppj.ws.channel import cut_reason
 from ocppj.ws.safesocket import SafeSocket
-from ocppj.ws.server import _Protocol, _ServerWire
+from ocppj.ws.server import ServerWire, _Protocol
 from ocppj.ws.wire import PeerClose, Violation
 from tests.ws.support import frame
 
@@ -220,7 +220,7 @@ class Ours:
         for sock in (near, self._far):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._sock = SafeSocket(near)
-        self._wire = _ServerWire(self._sock, fields, "ocpp1.6", LIMIT)
+        self._wire = ServerWire(self._sock, fields, "ocpp1.6", LIMIT)
         self._far.recv(65536)
         self._far.setblocking(False)
         self._closed = False

@@ -9,6 +9,7 @@ import pytest
 from ocppj.errors import HandshakeRefused, OcppjError, SubprotocolError, TransportError, UsageError
 from ocppj.ws.client import WebSocketClient
 from tests.helpers import eventually, seconds
+from tests.inside.transports import attempt_of
 from tests.ws.support import NO_WAIT, Log, RawServer, close_frame, frame
 
 OCPP16 = ["ocpp1.6"]
@@ -215,7 +216,7 @@ def test_stop_while_connecting(make, phase):
             filler.connect_ex(listener.getsockname())
             fillers.append(filler)
         thread, errors = connecting(client, url)
-        eventually(lambda: client._session is not None and client._session.attempt is not None)
+        eventually(lambda: attempt_of(client) is not None)
     else:
         server = RawServer(lambda peer: peer.at_end())
         thread, errors = connecting(client, server.url.replace("ws:", "wss:" if phase == "tls" else "ws:"))

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from ocppj.ws.extensions import _PIECE, choose_deflate
+from ocppj.ws.extensions import PIECE, choose_deflate
 from tests.helpers import eventually, seconds
 from tests.ws.support import RawClient, frame
 
@@ -282,7 +282,7 @@ def test_a_compressed_message_with_pings_between_may_be_cut_at_every_byte(make, 
     with RawClient(server.url) as client:
         client.upgrade(Sec_WebSocket_Extensions=DEFLATE + offer)
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        received = log.channel()._line
+        received = log.channel().outlet
         size, at = 1, 0
         while at < size:
             texts.append(f"{len(texts)} \u2713 {at * at}")
@@ -333,7 +333,7 @@ def test_a_message_may_end_its_deflate_stream(make, offer, rest):
 def test_messages_about_as_large_as_what_is_inflated_at_once(make):
     """zlib may have taken all bytes, and have some more to give: they are not those of the next message."""
     server, log = make(max_message_size=10**6)
-    sizes = [step * _PIECE + off for step in (1, 2) for off in (-258, -1, 0, 1, 21, 50, 150, 258, 300)]
+    sizes = [step * PIECE + off for step in (1, 2) for off in (-258, -1, 0, 1, 21, 50, 150, 258, 300)]
     with RawClient(server.url) as client:
         client.upgrade(Sec_WebSocket_Extensions=DEFLATE)
         for size in sizes:

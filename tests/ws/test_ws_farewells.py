@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from ocppj.ws import farewells as farewells_module
 from ocppj.ws.farewells import Farewells
 from ocppj.ws.listener import Listener
 from tests.helpers import Recorder, eventually, seconds
@@ -82,9 +81,8 @@ def test_one_that_never_stops_talking_is_closed(selector):
     theirs.close()
 
 
-def test_there_are_never_many(selector, monkeypatch):
-    monkeypatch.setattr(farewells_module, "_MOST", 2)
-    farewells = Farewells(selector)
+def test_there_are_never_many(selector):
+    farewells = Farewells(selector, most=2)
     pairs = [pair_of_sockets() for _ in range(3)]
     for ours, _ in pairs:
         farewells.add(ours, ANSWER, now=0.0)

@@ -11,11 +11,11 @@ from contextlib import suppress
 import pytest
 
 from ocppj.errors import TransportError, WriteTimeout
-from ocppj.ws import flusher as flusher_module
 from ocppj.ws.client import WebSocketClient
 from ocppj.ws.flusher import Flusher, Rest
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.sockets import waiters
 from tests.ws.support import (
     OCPP,
     PATH,
@@ -23,6 +23,7 @@ from tests.ws.support import (
     RawClient,
     RawServer,
     client_context,
+    frame,
     open_files,
     server_context,
 )
@@ -39,9 +40,13 @@ SELECTORS = ["DefaultSelector", "PollSelector", "SelectSelector"]
 
 
 @pytest.fixture(params=[name for name in SELECTORS if hasattr(selectors, name)])
-def flusher(request, monkeypatch):
-    monkeypatch.setattr(flusher_module.selectors, "DefaultSelector", getattr(selectors, request.param))
-    flusher = Flusher(threading.Thread.start)
+def selector(request):
+    return getattr(selectors, request.param)
+
+
+@pytest.fixture
+def flusher(selector):
+    flusher = Flusher(threading.Thread.start, selector)
     yield flusher
     flusher.stop()
     eventually(lambda: not flusher_threads())
@@ -132,7 +137,7 @@ def test_the_flusher_writes_in_order_and_ends(make, flusher):
     data = b"".join(pieces)
     assert read_exactly(far, len(data)) == data
     eventually(lambda: not flusher_threads())
-    assert near._waiters == 0
+    assert waiters(near) == 0
     near.send(MUCH)
     assert near.leave()
     flusher.add(near)
@@ -169,15 +174,15 @@ def test_the_flusher_breaks_a_socket_whose_peer_does_not_read_and_wakes_its_read
     assert read_exactly(patient, len(MUCH)) == MUCH
 
 
-def test_a_socket_that_is_closed_is_let_go(make, flusher):
+def test_a_socket_that_is_closed_is_let_go(make, flusher, selector):
     files = open_files()
     # select() does not tell that a Unix socket was shut down, as it does of TCP: it is let go when its time has come.
-    slow = selectors.DefaultSelector is getattr(selectors, "SelectSelector", None)
+    slow = selector is selectors.SelectSelector
     near, _ = make(write_timeout=seconds(0.5 if slow else 60))
     near.send(MUCH)
     near.leave()
     flusher.add(near)
-    eventually(lambda: near._waiters == 1)
+    eventually(lambda: waiters(near) == 1)
     near.close()
     eventually(lambda: near.fileno() == -1)
     eventually(lambda: not flusher_threads())
@@ -191,10 +196,10 @@ def test_stop_lets_all_go_and_add_does_nothing_after_it(make, flusher):
     near.send(MUCH)
     near.leave()
     flusher.add(near)
-    eventually(lambda: near._waiters == 1)
+    eventually(lambda: waiters(near) == 1)
     flusher.stop()
     eventually(lambda: not flusher_threads())
-    assert near._waiters == 0
+    assert waiters(near) == 0
     assert near.fileno() >= 0
     flusher.add(near)
     assert flusher_threads() == []
@@ -352,10 +357,10 @@ def test_a_close_reaches_a_peer_that_begins_to_read_again(stalled):
 def test_somebody_writes_a_control_frame_behind_what_others_put_in_line(stalled, control):
     server, log, peer = stalled()
     channel = log.channel()
-    wire = channel._wire
+    sock = channel.outlet
     for _ in range(10):
-        with wire.sock.lock:  # as a thread does that has not come to wait for it
-            wire.sock.put(wire._text_frame(TEXT))
+        with sock.lock:  # as a thread does that has not come to wait for it
+            sock.put(frame(1, TEXT.encode(), masked=False))
     assert not flusher_threads()
     if control == "close":
         channel.close(1001)
@@ -396,7 +401,7 @@ def test_without_a_thread_for_the_rest_the_connection_is_cut(stalled, monkeypatc
     if lacking == "threads":
         monkeypatch.setattr(threading.Thread, "start", fail)
     else:
-        monkeypatch.setattr(flusher_module.socket, "socketpair", no_pair)
+        monkeypatch.setattr(socket, "socketpair", no_pair)
     with pytest.raises(TransportError, match="can't start new thread|too many open files"):
         for _ in range(10):
             channel.send(TEXT, wait=False)

@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import http.client
+import sys
 import time
 from concurrent.futures import Future
 from enum import Enum
@@ -11,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocppj.errors import TransportError, UsageError
-from ocppj.ws import httpwire
 from ocppj.ws.handshake import HandshakePolicy, choose_subprotocol, websocket_headers
 from ocppj.ws.httpwire import BadRequest, Headers, parse_request, refusal
 from ocppj.ws.urls import (
@@ -269,11 +270,36 @@ PIECES = [
 @settings(max_examples=500)
 @given(st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(b"".join), max_size=4))
 def test_the_short_way_to_read_fields_finds_what_the_long_way_does(lines):
-    rest = b"".join(line + b"\r\n" for line in lines) + b"\r\n"
-    rest = rest[: rest.index(b"\r\n\r\n") + 4] if b"\r\n\r\n" in rest else rest
-    plain = httpwire._plain_fields(rest)
-    if plain is not None:
-        assert Headers(plain) == Headers(httpwire._any_fields(rest))
+    """A folded field has all fields of its head read the long way."""
+    head = b"GET /x HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+    head = head[: head.index(b"\r\n\r\n") + 2]
+    short, read = reading(head + b"\r\n")
+    if short:
+        short, otherwise = reading(head + b"Z-Folded: a\r\n b\r\n\r\n")
+        assert not short
+        assert {**read, "z-folded": otherwise["Z-Folded"]} == dict(otherwise)
+
+
+def reading(head):
+    """Parse ``head``; return whether that was the short way, which leaves http.client alone, and the fields.
+
+    Of a head that is refused there are none, and nothing is the short way.
+    """
+    long = []
+
+    def look(frame, event, argument):
+        if event == "call" and frame.f_code is http.client.parse_headers.__code__:
+            long.append(frame)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        fields = parse_request(head).headers
+    except BadRequest:
+        return False, None
+    finally:
+        sys.setprofile(before)
+    return not long, fields
 
 
 @pytest.mark.parametrize(
@@ -290,11 +316,14 @@ def test_the_short_way_to_read_fields_finds_what_the_long_way_does(lines):
     ],
 )
 def test_which_fields_are_read_the_short_way(line, plain):
-    assert (httpwire._plain_fields(line + b"\r\n\r\n") is not None) == plain
-    many = b"".join(b"A%d: b\r\n" % number for number in range(101))
-    assert httpwire._plain_fields(many + b"\r\n") is None
-    with pytest.raises(BadRequest):
-        parse_request(b"GET /x HTTP/1.1\r\n" + many + b"\r\n")
+    assert reading(b"GET /x HTTP/1.1\r\n" + line + b"\r\n\r\n")[0] == plain
+
+
+def test_there_are_not_too_many_fields():
+    for count, refused in [(50, False), (101, True)]:
+        many = b"".join(b"A%d: b\r\n" % number for number in range(count))
+        short, fields = reading(b"GET /x HTTP/1.1\r\n" + many + b"\r\n")
+        assert (short, fields is None) == (not refused, refused)
 
 
 SLOW = [

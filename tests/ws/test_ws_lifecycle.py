@@ -3,18 +3,19 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
-from ocppj.clock import ManualClock
+from ocppj.clock import ManualClock, SystemClock
 from ocppj.errors import HandshakeRefused, TransportError, UsageError
-from ocppj.ws import dialling, resolving
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.lifecycle import Attempt, Session
-from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.lifecycle import Attempt, ClientCore, Session
+from ocppj.ws.memory import MemoryClient, MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.transports import attempt_of, session_of
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, RawServer, client_context, server_context
 
 REAL = socket.getaddrinfo
@@ -55,14 +56,15 @@ class Way:
         self.address = None
         self.asked, self.dialling = Recorder(), Recorder()
         self.end = threading.Event()
-        real_connect = dialling._connect
+        real_connect = socket.socket.connect_ex
 
-        def connect(sock, address, *arguments):
+        def connect_ex(sock, address):
+            code = real_connect(sock, address)
             self.dialling(address)
-            real_connect(sock, address, *arguments)
+            return code
 
-        monkeypatch.setattr(resolving.socket, "getaddrinfo", self.look_up)
-        monkeypatch.setattr(dialling, "_connect", connect)
+        monkeypatch.setattr(socket, "getaddrinfo", self.look_up)
+        monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
 
     def look_up(self, host, port, *arguments, **options):
         if host != "localhost":
@@ -90,7 +92,8 @@ class Trap:
             for _ in range(4):  # fill its queue: the next connection gets no answer
                 self.socks.append(socket.socket())
                 self.socks[-1].setblocking(False)
-                self.socks[-1].connect_ex(self.address)
+                with suppress(BlockingIOError):
+                    self.socks[-1].connect(self.address)
         elif phase == "back-off":
             self.address = ("127.0.0.1", 1)
         elif phase != "resolving":
@@ -181,10 +184,14 @@ def test_the_handshake_deadline_covers_looking_up(way):
 
 
 def test_a_slow_resolver_holds_one_thread_however_often_a_client_tries(way):
-    client = WebSocketClient(handshake_timeout=0.02, backoff=NO_WAIT)
     tries = Recorder()
-    session_waits = client.clock.wait
-    client.clock.wait = lambda event, wait: (tries(), session_waits(event, wait))[1]
+
+    class Counting(SystemClock):
+        def wait(self, event, timeout):
+            tries()
+            return super().wait(event, timeout)
+
+    client = WebSocketClient(handshake_timeout=0.02, backoff=NO_WAIT, clock=Counting())
     attempt = Connecting(client, "ws://localhost:9/ocpp", retry=True)
     tries.wait(10)
     assert threads("ocppj-resolve") == ["ocppj-resolve-localhost"]
@@ -197,12 +204,18 @@ def test_a_slow_resolver_holds_one_thread_however_often_a_client_tries(way):
 
 @pytest.fixture(params=["sockets", "memory"])
 def make(request):
-    """Return a function that makes (client, log), and one that makes a server which listens where it is told."""
+    """Return a function that makes (client, log), and one that makes a server which listens where it is told.
+
+    What the first is given are classes that change the client's.
+    """
     network, made = MemoryNetwork(), []
 
-    def client(**options):
+    def client(*kinds, **options):
         options.setdefault("backoff", NO_WAIT)
-        client = network.client(**options) if request.param == "memory" else WebSocketClient(**options)
+        if request.param == "memory":
+            client = type("Client", (*kinds, MemoryClient), {})(network, **options)
+        else:
+            client = type("Client", (*kinds, WebSocketClient), {})(**options)
         made.append(client)
         return client, Log(client)
 
@@ -325,18 +338,22 @@ def test_what_can_never_be_is_not_tried_again(make):
             client.connect(url, "CP_1", OCPP, retry=True)
 
 
-def test_a_usage_error_of_an_attempt_ends_the_trying(make):
-    make_client, _ = make
-    client, _ = make_client()
-    outcomes = [TransportError("no"), ZeroDivisionError("unforeseen"), UsageError("never")]
+class Failing(ClientCore):
+    """A client whose attempts to connect fail as they are told to."""
 
-    def open_wire(session, attempt):
-        raise outcomes.pop(0)
+    def __init__(self, *problems):
+        super().__init__(backoff=NO_WAIT)
+        self.problems = list(problems)
 
-    client.open_wire = open_wire
+    def open_wire(self, session, attempt):
+        raise self.problems.pop(0)
+
+
+def test_a_usage_error_of_an_attempt_ends_the_trying():
+    client = Failing(TransportError("no"), ZeroDivisionError("unforeseen"), UsageError("never"), UsageError("again"))
     with pytest.raises(UsageError, match="never"):
         client.connect("ws://127.0.0.1:1", "CP_1", OCPP, retry=True)
-    assert outcomes == []
+    assert len(client.problems) == 1
 
 
 def test_stop_between_attempts_and_connect_again(make):
@@ -358,7 +375,7 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     make_client, _ = make
     client, _ = make_client(backoff=Backoff(1e300, 0, 5))
     attempt = Connecting(client, "ws://127.0.0.1:1", retry=True)
-    eventually(lambda: client._session is not None and client._session.attempt is None)
+    eventually(lambda: session_of(client) is not None and attempt_of(client) is None)
     client.stop()
     assert str(attempt.join()) == "stopped while connecting"
 
@@ -374,30 +391,29 @@ def test_what_is_cut_before_there_is_something_to_cut_ends_as_soon_as_there_is()
         attempt.can_be_cut_by(cut)
 
 
-def test_a_session_that_is_over_begins_nothing(make):
+def test_a_session_that_is_over_begins_nothing():
     """``stop()`` came between the wait and the attempt."""
-    make_client, _ = make
-    client, _ = make_client()
+    client = Failing(TransportError("tried"))
     session = Session(client, "ws://127.0.0.1:1", "CP_1", OCPP)
     session.stop(1000, "", seconds(1))
-    client.open_wire = Recorder()
     with pytest.raises(TransportError, match="stopped while connecting"):
         session.connect()
-    assert client.open_wire.calls == []
+    assert len(client.problems) == 1
+
+
+class StoppedInTime:
+    """A client that is stopped when it has just connected."""
+
+    def open_wire(self, session, attempt):
+        opened = super().open_wire(session, attempt)
+        self.stop()
+        return opened
 
 
 def test_a_connection_that_was_made_while_it_was_stopped_is_given_up(make):
     make_client, make_server = make
     server, server_log = make_server()
-    client, log = make_client()
-    open_wire = client.open_wire
-
-    def open_and_stop(session, attempt):
-        opened = open_wire(session, attempt)
-        client.stop()
-        return opened
-
-    client.open_wire = open_and_stop
+    client, log = make_client(StoppedInTime)
     with pytest.raises(TransportError, match="stopped while connecting"):
         client.connect(server.url, "CP_1", OCPP)
     assert client.get_channel() is None
@@ -426,7 +442,7 @@ def test_reconnecting_may_be_switched_off_when_the_connection_is_lost(make, capl
     log.on_disconnected = lambda channel, close: setattr(client, "reconnect", False)
     server_log.channel().abort()
     log.disconnected.wait(1)
-    eventually(lambda: client._session.over)
+    eventually(lambda: session_of(client).over)
     client.reconnect = True
     client.connect(server.url, "CP_1", OCPP)
     assert "connecting again" not in caplog.text

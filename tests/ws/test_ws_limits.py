@@ -6,12 +6,15 @@ import time
 import pytest
 
 from ocppj.errors import HandshakeRefused, TransportError
-from ocppj.ws import limits, listening
 from ocppj.ws.httpwire import BadRequest
 from ocppj.ws.limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
+from ocppj.ws.memory import MemoryServer
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.support import OCPP, PATH, RawClient, close_frame, frame, open_files, request, server_context
+from tests.inside.sockets import limits_of
+from tests.inside.transports import waiting_handshakes
+from tests.peers import Memory, Sockets
+from tests.ws.support import OCPP, PATH, RawClient, Tls, close_frame, frame, open_files, request, server_context
 from tests.ws.test_contract import pair, readers, refused  # noqa: F401
 
 
@@ -179,10 +182,10 @@ def test_limits_that_cannot_be(pair, option):
 
 
 def test_the_defaults_let_eight_thousand_of_one_address_in():
-    server = WebSocketServer()
-    server._limits.check(7_999, 7_999)
+    connections, attempts = limits_of(WebSocketServer())
+    connections.check(7_999, 7_999)
     now = time.monotonic()
-    assert all(server._attempts.take(now + number / 2000) is None for number in range(8000))
+    assert all(attempts.take(now + number / 2000) is None for number in range(8000))
 
 
 def test_connections_of_one_address(pair):
@@ -202,11 +205,50 @@ def test_connections_of_one_address(pair):
     assert stats.closed == {"by_peer": 1, "by_us": 1}
 
 
+CROWD = 12
+
+
+class Together:
+    """A server whose clients all pass the first look at the limits before one comes to the look that counts."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.together = threading.Barrier(CROWD)
+
+    def make_channel(self, *arguments):  # comes between the two
+        self.together.wait(seconds(10))
+        return super().make_channel(*arguments)
+
+
+class ServerTogether(Together, WebSocketServer):
+    pass
+
+
+class MemoryServerTogether(Together, MemoryServer):
+    pass
+
+
+class SocketsTogether(Sockets):
+    def server(self, **options):
+        return ServerTogether(**options)
+
+
+class TlsTogether(Tls):
+    def server(self, **options):
+        return ServerTogether(ssl_context=server_context(), **options)
+
+
+class MemoryTogether(Memory):
+    def server(self, **options):
+        return MemoryServerTogether(self.network, **options)
+
+
+TOGETHER = [SocketsTogether, TlsTogether, MemoryTogether]
+
+
+@pytest.mark.parametrize("pair", TOGETHER, indirect=True, ids=lambda transport: transport.name)
 def test_a_full_server_is_never_fuller_however_many_come_at_once(pair):
     server, log = pair.server(max_connections=3)
-    together = threading.Barrier(12)
-    make_channel = server._make_channel  # comes after the first look at the limits, and before what counts
-    server._make_channel = lambda *a: make_channel(*a) if together.wait(seconds(10)) >= 0 else None
     outcomes = Recorder()
 
     def connect(number):
@@ -216,12 +258,12 @@ def test_a_full_server_is_never_fuller_however_many_come_at_once(pair):
         except TransportError as error:
             outcomes(error.status)
 
-    threads = [threading.Thread(target=connect, args=(number,)) for number in range(12)]
+    threads = [threading.Thread(target=connect, args=(number,)) for number in range(CROWD)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(seconds(20))
-    assert sorted(map(str, (each for (each,) in outcomes.wait(12)))) == ["503"] * 9 + ["connected"] * 3
+    assert sorted(map(str, (each for (each,) in outcomes.wait(CROWD)))) == ["503"] * 9 + ["connected"] * 3
     assert server.stats().connections == 3
     assert server.stats().refused == {"max_connections": 9}
 
@@ -336,9 +378,8 @@ def test_refusing_does_not_keep_the_server_from_stopping(make):
         client.sock.close()
 
 
-def test_too_many_handshakes_are_refused_with_503(make, monkeypatch, caplog):
-    monkeypatch.setattr(limits, "_PATIENCE", seconds(1000))
-    server, log = make(max_handshakes=2)
+def test_too_many_handshakes_are_refused_with_503(make, caplog):
+    server, log = make(max_handshakes=2, patience=seconds(1000))
     slow = [RawClient(server.url) for _ in range(2)]
     eventually(lambda: server.stats().handshakes == 2)
     with RawClient(server.url) as client:
@@ -354,11 +395,10 @@ def test_too_many_handshakes_are_refused_with_503(make, monkeypatch, caplog):
         client.sock.close()
 
 
-def test_a_silent_handshake_gives_way_and_is_told_of(make, monkeypatch, caplog):
-    monkeypatch.setattr(limits, "_PATIENCE", 0.0)
-    server, log = make(max_handshakes=2)
+def test_a_silent_handshake_gives_way_and_is_told_of(make, caplog):
+    server, log = make(max_handshakes=2, patience=0.0)
     with RawClient(server.url) as oldest, RawClient(server.url) as older:
-        eventually(lambda: sum(each.waiting_since is not None for each in list(server._run.handshakes)) == 2)
+        eventually(lambda: waiting_handshakes(server) == 2)
         with RawClient(server.url) as good:
             assert status(good.upgrade()) == 101
             assert oldest.at_end()
@@ -367,9 +407,8 @@ def test_a_silent_handshake_gives_way_and_is_told_of(make, monkeypatch, caplog):
     assert server.stats().refused == {"max_handshakes": 1}
 
 
-def test_one_whose_request_is_there_never_gives_way(make, monkeypatch):
-    monkeypatch.setattr(limits, "_PATIENCE", 0.0)
-    server, log = make(max_handshakes=1)
+def test_one_whose_request_is_there_never_gives_way(make):
+    server, log = make(max_handshakes=1, patience=0.0)
     asked, go = threading.Event(), threading.Event()
     server.set_check_client_handler(lambda request: asked.set() or go.wait(seconds(10)))
     with RawClient(server.url) as slow:
@@ -382,15 +421,13 @@ def test_one_whose_request_is_there_never_gives_way(make, monkeypatch):
 
 
 @pytest.mark.parametrize("answer", ["404 ", "101 "])
-def test_one_who_is_refused_and_does_not_hang_up_gives_way(make, monkeypatch, answer):
-    monkeypatch.setattr(limits, "_PATIENCE", 0.0)
-    server, log = make(max_handshakes=2, close_timeout=seconds(20))
-    monkeypatch.setattr(listening, "_LINGER", seconds(20))
+def test_one_who_is_refused_and_does_not_hang_up_gives_way(make, answer):
+    server, log = make(max_handshakes=2, close_timeout=seconds(20), patience=0.0, linger=seconds(20))
     soap = {"Sec_WebSocket_Protocol": "soap"} if answer == "101 " else {}
     with RawClient(server.url) as one, RawClient(server.url) as other:
         for client in (one, other):
             assert answer in client.upgrade("/ocpp/CP_0" if soap else "/nowhere", **soap)
-        eventually(lambda: sum(each.waiting_since is not None for each in list(server._run.handshakes)) == 2)
+        eventually(lambda: waiting_handshakes(server) == 2)
         with RawClient(server.url) as good:
             assert status(good.upgrade()) == 101
         assert one.at_end()

@@ -1,6 +1,10 @@
 """What we use of simple-websocket and websocket-client that their documents do not promise."""
 
-import inspect
+import base64
+import contextlib
+import hashlib
+import re
+import socket
 import zlib
 
 import pytest
@@ -9,6 +13,7 @@ import websocket
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from ocppj.ws.extensions import agree
+from ocppj.ws.safesocket import SafeSocket
 from tests.ws.support import close_frame, frame, xor
 
 
@@ -81,14 +86,29 @@ FLAGS = ["server_no_context_takeover", "client_no_context_takeover"]
 BITS = ["server_max_window_bits=9", "client_max_window_bits=10", "client_max_window_bits"]
 
 
+def told_of_deflate(head):
+    """Return the parameters of the extension that the client is told of; ``None``: of none."""
+    fields = [line.partition(": ") for line in head.decode().split("\r\n")]
+    answers = [value for name, _, value in fields if name.lower() == "sec-websocket-extensions"]
+    if not answers:
+        return None
+    (answer,) = answers
+    name, *parameters = [part.strip() for part in answer.split(";")]
+    assert name == "permessage-deflate"
+    return {key: value for key, _, value in (parameter.partition("=") for parameter in parameters)}
+
+
 @pytest.mark.parametrize("parameter", ["", *FLAGS, *BITS])
 def test_what_it_agrees_to_is_what_we_agree_to(parameter):
     offer = f"permessage-deflate; {parameter}".rstrip("; ")
-    (theirs,) = make(offer)[0].ws.connection._proto.extensions
+    told = told_of_deflate(make(offer)[1])
     (ours,) = make_protocol(offer).extensions
-    for name in (*FLAGS, "server_max_window_bits", "client_max_window_bits"):
-        assert getattr(ours, name) == getattr(theirs, name), name
-    assert make()[0].ws.connection._proto.extensions == make_protocol().extensions == []
+    for name in FLAGS:
+        assert getattr(ours, name) == (name in told), name
+    for name in ("server_max_window_bits", "client_max_window_bits"):
+        assert getattr(ours, name) == int(told.get(name) or 15), name
+    assert told_of_deflate(make()[1]) is None
+    assert make_protocol().extensions == []
 
 
 def test_messages_are_text_or_bytes_and_fragments_say_whether_they_are_the_last():
@@ -233,8 +253,78 @@ def test_websocket_client_makes_whole_masked_frames():
     assert first[2:6] != second[2:6]
 
 
+class Answering:
+    """What websocket-client is given in place of a socket: answers its request with what ``respond`` makes of it."""
+
+    def __init__(self, respond):
+        self.respond = respond
+        self.sent, self.answer = [], b""
+
+    def gettimeout(self):
+        return 0
+
+    def settimeout(self, timeout):
+        pass
+
+    def send(self, data):
+        self.sent.append(data)
+        self.answer = self.respond(data)
+        return len(data)
+
+    def recv(self, size):
+        data, self.answer = self.answer[:size], self.answer[size:]
+        return data
+
+    def close(self):
+        pass
+
+
+def connect(respond):
+    """Connect as our client does; return what is asked of the library after it, and the request."""
+    ws, sock = websocket.WebSocket(skip_utf8_validation=True), Answering(respond)
+    ws.connect(
+        "ws://nowhere.test:1/ocpp/CP_1",
+        socket=sock,
+        header=["Sec-WebSocket-Protocol: ocpp2.1, ocpp1.6"],
+        suppress_origin=True,
+        redirect_limit=0,
+    )
+    (request,) = sock.sent  # at once, and on the socket that it was given
+    return ws, request
+
+
+def upgraded(request):
+    (key,) = re.findall(rb"Sec-WebSocket-Key: (\S+)\r\n", request)
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Protocol: ocpp1.6\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
 def test_options_of_connect():
-    source = inspect.getsource(websocket.WebSocket.connect) + inspect.getsource(websocket._handshake)
-    source = source.replace("'", '"')
-    for option in ("socket", "redirect_limit", "suppress_origin", "header"):
-        assert f'"{option}"' in source
+    ws, request = connect(upgraded)
+    head = request.decode().split("\r\n")
+    assert head[0] == "GET /ocpp/CP_1 HTTP/1.1"
+    assert head[-2:] == ["", ""]
+    assert "Sec-WebSocket-Protocol: ocpp2.1, ocpp1.6" in head
+    assert "origin:" not in request.decode().lower()
+    assert ws.getheaders()["sec-websocket-protocol"] == "ocpp1.6"
+
+
+def test_redirects_are_not_followed():
+    def respond(request):
+        return b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/other\r\n\r\n"
+
+    with contextlib.suppress(websocket.WebSocketException):  # which some versions raise
+        connect(respond)  # to follow would be refused: nobody listens there
+
+
+def test_websocket_client_closes_a_socket_of_ours():
+    """It looks at an attribute of Python's own sockets first, and leaves what has none open."""
+    near, far = socket.socketpair()
+    ws = websocket.WebSocket()
+    ws.sock = sock = SafeSocket(near)
+    ws.shutdown()
+    assert sock.fileno() == -1
+    far.close()

@@ -7,6 +7,7 @@ from ocppj.ws.client import WebSocketClient
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually
+from tests.inside.transports import run_of, session_of
 from tests.ws.support import OCPP, PATH, Log
 
 
@@ -36,7 +37,7 @@ def make(request):
 def test_nothing_is_kept_of_those_who_have_gone(make):
     make_server, make_client = make
     server, log = make_server(duplicates="replace")
-    run = server._run
+    run = run_of(server)
     for identity in ("CP_1", "CP_1", "CP_2"):
         make_client().connect(server.url, identity, OCPP)
     eventually(lambda: len(run.channels) == 2)
@@ -53,7 +54,7 @@ def test_who_stops_is_forgotten(make):
     server, _ = make_server()
     client = make_client()
     client.connect(server.url, "CP_1", OCPP)
-    session, run = client._session, server._run
+    session, run = session_of(client), run_of(server)
     client.stop()
     server.stop()
     assert session.stoppers == run.stoppers == set()

@@ -1,3 +1,4 @@
+import os
 import socket
 import ssl
 import threading
@@ -8,7 +9,8 @@ import pytest
 from ocppj.errors import TransportError, WriteTimeout
 from ocppj.ws.outbox import Outbox
 from ocppj.ws.safesocket import SafeSocket
-from tests.helpers import eventually, seconds
+from tests.helpers import Recorder, eventually, seconds
+from tests.inside.sockets import waiters
 from tests.ws.support import client_context, open_files, server_context
 
 
@@ -21,13 +23,17 @@ def plain_pair(small):
     return near, far
 
 
-def make_pair(tls, small=True, **options):
+def make_pair(tls, small=True, kind=None, **options):
+    """Return both ends of a connection; ``kind`` is the class of the first one's socket."""
     near, far = plain_pair(small)
     if not tls:
+        near = near if kind is None else kind(fileno=near.detach())
         return SafeSocket(near, **options), SafeSocket(far, **options)
     for sock in (near, far):
         sock.setblocking(False)
-    server = server_context().wrap_socket(near, server_side=True, do_handshake_on_connect=False)
+    context = server_context()
+    context.sslsocket_class = kind or ssl.SSLSocket
+    server = context.wrap_socket(near, server_side=True, do_handshake_on_connect=False)
     client = client_context().wrap_socket(far, server_hostname="localhost", do_handshake_on_connect=False)
     pair = SafeSocket(server, **options), SafeSocket(client, **options)
     thread = threading.Thread(target=pair[0].handshake, args=(time.monotonic() + seconds(10),))
@@ -95,7 +101,6 @@ def test_the_end(make):
     far.sendall(b"last words")
     far.close()
     far.close()
-    assert far._closed
     assert far.fileno() == -1
     assert read_exactly(near, 10) == b"last words"
     assert near.recv(1) == b""
@@ -122,7 +127,7 @@ def test_ending_wakes_a_reader_and_a_writer(make, how):
     threads = [threading.Thread(target=read), threading.Thread(target=write)]
     for thread in threads:
         thread.start()
-    eventually(lambda: near.wants_write and near._waiters == 2)
+    eventually(lambda: near.wants_write and waiters(near) == 2)
     getattr(near, how)()
     for thread in threads:
         thread.join(seconds(10))
@@ -132,18 +137,34 @@ def test_ending_wakes_a_reader_and_a_writer(make, how):
     assert near.fileno() == -1
 
 
-def test_the_descriptor_stays_while_somebody_waits(make):
-    near, _ = make()
+def telling(base):
+    """Return a class of sockets that tell which threads close them."""
+
+    class Telling(base):
+        closed = Recorder()
+
+        def close(self):
+            self.closed(threading.current_thread())
+            super().close()
+
+    return Telling
+
+
+def test_the_descriptor_is_closed_by_the_last_who_waits(make, tls):
+    """The number could mean another connection before a thread that waits on it has left."""
+    kind = telling(ssl.SSLSocket if tls else socket.socket)
+    near, _ = make(kind=kind)
     thread = threading.Thread(target=near.recv, args=(1,))
     thread.start()
-    eventually(lambda: near._waiters == 1)
-    with near.lock:  # nobody can leave yet
-        near._closed = True
-    assert near.fileno() >= 0
-    near._closed = False
+    eventually(lambda: waiters(near) == 1)
     near.close()
+    assert kind.closed.wait(1) == [(thread,)]
     thread.join(seconds(10))
+    assert not thread.is_alive()
     assert near.fileno() == -1
+    other, _ = make(kind=kind)
+    other.close()  # nobody waits
+    assert kind.closed.calls == [(thread,), (threading.current_thread(),)]
 
 
 def test_eight_writers_and_their_frames_stay_whole(make):
@@ -313,7 +334,7 @@ def test_corked_bytes_wait(make):
     other = threading.Thread(target=near.sendall, args=(b"second",))
     other.start()
     far.settimeout(0)
-    eventually(lambda: near._waiters == 1)
+    eventually(lambda: waiters(near) == 1)
     with pytest.raises(BlockingIOError):
         far.recv(1)
     near.uncork()
@@ -378,7 +399,8 @@ def test_a_tls_handshake_that_fails():
 
 def test_a_ragged_end_of_tls_is_an_end():
     near, far = make_pair(True)
-    socket.socket.shutdown(far._raw._sock, socket.SHUT_RDWR)
+    with socket.socket(fileno=os.dup(far.fileno())) as below:  # TLS says nothing
+        below.shutdown(socket.SHUT_RDWR)
     assert near.recv(1) == b""
     near.close()
     far.close()

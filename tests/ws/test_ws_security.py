@@ -731,12 +731,12 @@ def test_a_client_is_told_what_is_wrong_with_its_certificate(serve, version, mak
 
 def test_a_client_that_tries_again_hears_why_it_must(serve, ends):
     """Part 2 A00.FR.310, A00.FR.413: a wrong certificate is to become a security event, also while regaining."""
-    server = serve(2, PASSWORDS, plain_tls())
+    context = plain_tls()
+    server = serve(2, PASSWORDS, context)
     log = Log(server)
     right, wrong = [
         authority().both("localhost", dns=("localhost",), ip="127.0.0.1", kind="EC", expired=e) for e in (0, 1)
     ]
-    context = server._ssl_context
     context.load_cert_chain(wrong)
     station = client_tls_context(authority().path)
     station.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")

@@ -21,6 +21,8 @@ from ocppj.ws.server import WebSocketServer
 from ocppj.ws.stats import Stats, Tally, judge_close
 from ocppj.ws.wire import Violation
 from tests.helpers import eventually, seconds
+from tests.inside.sockets import sources_of
+from tests.inside.transports import run_of
 from tests.ws.support import OCPP, PATH, RawClient, close_frame, frame, request, server_context
 
 
@@ -371,9 +373,9 @@ def test_the_counts_are_what_happened_however_it_ended(make, readers):
     assert dict(stats.refused) == dict(refused)
     assert stats.accepted == sum(visitor.accepted for visitor in visitors) == len(log.connected.calls)
     assert stats.accepted == sum(stats.closed.values()) == len(log.disconnected.calls)
-    run = server._run
+    run = run_of(server)
     assert not run.places
     assert not run.channels
     assert not run.sources
     assert not run.promises
-    assert not run.handshakes._by_source
+    assert sources_of(run.handshakes) == 0

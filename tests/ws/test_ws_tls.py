@@ -2,15 +2,17 @@
 
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from ocppj import UsageError, client_tls_context, server_tls_context
-from ocppj.ws.tls import CIPHERS, _load_certificate
+from ocppj.ws.tls import CIPHERS
 from tests.certificates import PASSWORD, authority, server_file, stranger
-from tests.helpers import Recorder, seconds
+from tests.helpers import seconds
 
 OF_THE_DOCUMENTS = [
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -94,13 +96,38 @@ def test_the_system_s_authorities_are_the_default(monkeypatch):
     shake(both_kinds(), client_tls_context())
 
 
-def test_nobody_is_asked_for_a_password():
+def tells_password(act):
+    """Run ``act``, of the files that are its arguments, where there is no terminal and the password is typed in."""
+    files = [str(path) for path in authority().pair("localhost", password=PASSWORD)]
+    code = f"import ssl, sys, ocppj\nchain, key = sys.argv[1:]\n{act}"
+    return subprocess.run(
+        [sys.executable, "-c", code, *files],
+        input=f"{PASSWORD}\n" * 3,
+        capture_output=True,
+        text=True,
+        timeout=seconds(30),
+        start_new_session=True,  # without a terminal OpenSSL asks on the standard streams
+    )
+
+
+CONTEXTS = {
+    "server": "ocppj.server_tls_context([(chain, key)])",
+    "client": "ocppj.client_tls_context(certificate=chain, key=key)",
+}
+
+
+@pytest.mark.parametrize("act", CONTEXTS.values(), ids=CONTEXTS)
+def test_nobody_is_asked_for_a_password(act):
     """OpenSSL itself would ask on the terminal, and block."""
-    context = Recorder()
-    context.load_cert_chain = context
-    _load_certificate(context, "chain", "key", None)
-    ((chain, key, password),) = context.calls
-    assert (chain, key, password()) == ("chain", "key", b"")
+    told = tells_password(act)
+    assert "UsageError: cannot load the certificate" in told.stderr
+    assert "pass phrase" not in told.stderr + told.stdout
+
+
+def test_openssl_itself_would_ask_for_a_password():
+    """Else the test before this one shows nothing."""
+    told = tells_password("ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)")
+    assert (told.returncode, "pass phrase" in told.stderr + told.stdout) == (0, True)
 
 
 def test_tls_1_3_is_preferred():
