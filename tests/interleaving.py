@@ -3,7 +3,7 @@
 ::
 
     schedule = Interleaving(random.Random(7), watched=lane.__file__, often=0.3)
-    lane._lock = schedule.lock()
+    lane = Lane(..., lock=schedule.lock())
     schedule.run(first, second)
 
 Theory of operation. Each thread has a baton (a lock), and runs while it has it. At each line of the watched file a
