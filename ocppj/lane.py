@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, ContextManager, List, Optional
 
 from .errors import CallFailed, CallTimeout, ConnectionLost, ErrorCode, NotRunning
 from .queues import RequestBundle, RequestQueue
@@ -89,6 +89,7 @@ class Lane:
         resend: bool = False,
         paused: bool = False,
         losses: Optional[Streak] = None,
+        lock: Optional[ContextManager[object]] = None,
     ) -> None:
         self._timeouts = timeouts
         self._timeout = timeout
@@ -97,7 +98,7 @@ class Lane:
         self._check = check
         self._resend = resend
         self._queue = queue
-        self._lock = threading.Lock()  # guards the turn: that is the queue, the state, and what is known of them
+        self._lock = lock or threading.Lock()  # guards the turn: the queue, the state, and what is known of them
         self._turn = Turn(queue, state, retries, losses)
         self._turn.paused = paused
 

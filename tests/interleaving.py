@@ -3,7 +3,7 @@
 ::
 
     schedule = Interleaving(random.Random(7), watched=lane.__file__, often=0.3)
-    lane._lock = schedule.lock()
+    lane = Lane(..., lock=schedule.lock())
     schedule.run(first, second)
 
 Theory of operation. Each thread has a baton (a lock), and runs while it has it. At each line of the watched file a
@@ -12,14 +12,36 @@ the same each time. A thread may be stopped while it holds a lock: those that wa
 other modules are safe, for nobody is stopped while holding one: only lines of the watched file are.
 """
 
+import contextlib
 import random
 import sys
 import threading
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from tests.helpers import seconds
 
-__all__ = ["Interleaving"]
+__all__ = ["Interleaving", "at_call"]
+
+
+@contextlib.contextmanager
+def at_call(function: Any, act: Callable[[], object]) -> Iterator[List[bool]]:
+    """Run ``act`` once in the block, when this thread calls ``function``, before its first line.
+
+    So another thread may come in between, and the test says where. The list has ``True`` when that was so.
+    """
+    met: List[bool] = []
+
+    def trace(frame: Any, event: str, argument: Any) -> None:
+        if frame.f_code is function.__code__ and not met:
+            met.append(True)
+            act()
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield met
+    finally:
+        sys.settrace(before)
 
 
 class _Lock:

@@ -1,13 +1,16 @@
-"""What tests of durable queues share: requests, queues that are ready for use, threads, and a full disk."""
+"""What tests of durable queues share: requests, queues that are ready for use, threads, and disks of all kinds."""
 
 import contextlib
 import json
+import sqlite3
 import threading
 
 import pytest
 
 from ocppj import Call, RequestBundle
 from ocppj.durable import SQLiteQueue, SQLiteQueueMap
+from ocppj.sqlitefile import RequestFile
+from ocppj.stored import StoredQueue
 from tests.helpers import seconds
 
 
@@ -28,9 +31,76 @@ def opened(kind, path, capacity=0):
     return queue
 
 
+def queue_in(file, client_id=None, capacity=0):
+    """Return a queue of the requests in ``file``; as one of a `SQLiteQueueMap`, if it is a client's."""
+    queue = StoredQueue(file, client_id, capacity)
+    queue.set_decoder(decode)
+    queue.init()
+    return queue
+
+
+class Disk:
+    """What SQLite is told, on each connection that is made from now on."""
+
+    def __init__(self):
+        self.told = []
+        self.connections = []
+        self._once = []
+
+    def once(self, statement, act):
+        """Run ``act`` when SQLite is told ``statement``, or what begins so, for the next time; just before it does so.
+
+        The file is held then, as long as ``act`` takes.
+        """
+        self._once.append((statement, act))
+
+    def tell(self, statement):
+        self.told.append(statement)
+        due = [each for each in self._once if statement.startswith(each[0])]
+        self._once = [each for each in self._once if each not in due]
+        for _, act in due:
+            act()
+
+    def pragma(self, name):
+        """Return what is set on the connection that was made last."""
+        return self.connections[-1].execute(f"PRAGMA {name}").fetchone()[0]
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    disk, connect = Disk(), sqlite3.connect
+
+    class Told(sqlite3.Connection):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            disk.connections.append(self)
+
+        def execute(self, statement, *parameters):
+            disk.tell(statement)
+            return super().execute(statement, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *arguments, **options: connect(*arguments, factory=Told, **options))
+    return disk
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def file(disk, path):
+    """The file alone: the part of a durable queue that tests of it hold, and look into."""
+    file = RequestFile(path)
+    file.open()
+    yield file
+    file.close()
+
+
+@pytest.fixture
+def stored(file):
+    """The queue of a client in ``file``."""
+    return queue_in(file)
 
 
 @pytest.fixture

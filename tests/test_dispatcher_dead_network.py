@@ -1,6 +1,6 @@
 """A network that takes nothing, and callbacks that queue again what it did not take: flat, and never a busy loop."""
 
-import sys
+import inspect
 import threading
 from contextlib import suppress
 
@@ -31,7 +31,7 @@ def test_sending_again_on_a_dead_network_needs_no_stack(side):
 
 
 def depth():
-    frame, count = sys._getframe(), 0
+    frame, count = inspect.currentframe(), 0
     while frame is not None:
         frame, count = frame.f_back, count + 1
     return count

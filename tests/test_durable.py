@@ -1,6 +1,7 @@
 """Durable queues: what outlives the process, who may open the file, and what a bad file or disk is met with."""
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import pytest
 
 from ocppj import (
     CallTimeout,
     Client,
+    DefaultServerDispatcher,
     FIFOClientQueue,
     NotRunning,
     QueueDamaged,
@@ -31,17 +34,22 @@ from ocppj.lane import Lane
 from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import open_calls, queued
+from tests.interleaving import at_call
 from tests.peers import RawClient, RawServer, Sockets
 from tests.storing import (  # noqa: F401
     bundle,
     decode,
+    disk,
     disk_full,
+    file,
     ids,
     opened,
     path,
     queue,
     queues,
     run,
+    stored,
 )
 
 PAGE = 4096
@@ -109,16 +117,30 @@ def test_close_releases_the_file_and_leaves_one(queue, path):
     assert ids(queue) == ["1"]
 
 
+def texts_in(one):
+    """Return all texts that are in memory because of ``one``, but for what programs are made of."""
+    seen, left = {}, [one]
+    while left:
+        each = left.pop()
+        if id(each) not in seen and not isinstance(each, (type, ModuleType, FunctionType, BuiltinFunctionType)):
+            seen[id(each)] = each
+            left += gc.get_referents(each)
+            left += list(each) if isinstance(each, dict) else []  # the collector leaves such keys out
+    return {each for each in seen.values() if isinstance(each, str)}
+
+
 def test_nothing_stays_in_memory_of_what_has_gone(queue):
-    for number in range(5):
-        queue.push(bundle(str(number)))
-    queue.push(bundle("3"))  # an id twice
+    numbers = ["n0", "n1", "n2", "n3", "n4"]
+    for number in [*numbers, "n3"]:  # an id twice
+        queue.push(bundle(number))
+    assert texts_in(queue).issuperset(numbers)
     queue.pop()
-    queue.remove("2")
-    assert list(queue._numbers) == ["1", "3", "4"]
+    queue.remove("n2")
+    queue.remove("n3")
+    assert texts_in(queue).intersection(numbers) == {"n1", "n3", "n4"}
     while queue.pop() is not None:
         pass
-    assert (dict(queue._numbers), dict(queue._bundles)) == ({}, {})
+    assert texts_in(queue).isdisjoint(numbers)
 
 
 def test_a_closed_queue_shows_nothing(queue):
@@ -321,16 +343,16 @@ def test_the_file_of_the_one_is_refused_by_the_other(tmp_path):
 # Threads
 
 
-def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue):
+def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(file, stored):
     popped, removed, pause = [], [], threading.Event()
 
     def push(name):
         for n in range(40):
-            queue.push(bundle(f"{name}-{n}"))
+            stored.push(bundle(f"{name}-{n}"))
 
     def pop():
         while len(popped) < 100:
-            taken = queue.pop()
+            taken = stored.pop()
             if taken is not None:
                 popped.append(taken.message_id)
             else:
@@ -338,7 +360,7 @@ def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue
 
     def remove():
         while len(removed) < 20:
-            taken = queue.remove(f"3-{len(removed)}")
+            taken = stored.remove(f"3-{len(removed)}")
             if taken is not None:
                 removed.append(taken.message_id)
             elif f"3-{len(removed)}" in popped:
@@ -347,15 +369,15 @@ def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(queue
                 pause.wait(0.001)
 
     run(*[lambda name=name: push(name) for name in range(4)], pop, remove)
-    left = ids(queue)
+    left = ids(stored)
     assert len(left) + len(popped) + len([each for each in removed if each]) == 160
     assert len({*left, *popped, *removed} - {""}) == 160
     for name in "0124":  # 3 has holes
         numbers = [int(each.split("-")[1]) for each in popped + left if each.startswith(name)]
         assert numbers == sorted(numbers)
-    assert queue._file.count() == len(left)
-    queue.init()
-    assert ids(queue) == left
+    assert file.count() == len(left)
+    stored.init()
+    assert ids(stored) == left
 
 
 def test_clients_that_come_and_go_while_others_send_lose_nothing(queues):
@@ -389,14 +411,8 @@ def test_two_threads_that_ask_for_a_client_get_the_same_queue(queues):
         assert len(got[0]) == 1
 
 
-def test_a_push_that_ends_after_discard_is_in_the_file_alone(queue, monkeypatch):
-    insert = queue._file._insert
-
-    def late(pushes):
-        queue.discard()
-        return insert(pushes)
-
-    monkeypatch.setattr(queue._file, "_insert", late)
+def test_a_push_that_ends_after_discard_is_in_the_file_alone(disk, queue):
+    disk.once("COMMIT", queue.discard)
     queue.push(bundle("1"))
     assert queue.is_empty()
     queue.init()
@@ -421,24 +437,23 @@ def test_nothing_is_taken_while_init_reads_what_there_is(queue):
     assert queue.remove("1") is None
 
 
-def test_pop_and_remove_wait_for_nobody_who_has_the_file(queue):
+def test_pop_and_remove_wait_for_nobody_who_has_the_file(file, stored):
     for n in range(3):
-        queue.push(bundle(n))
-    with queue._file.held():  # as a push does, as long as the disk takes
-        run(lambda: queue.pop(), lambda: queue.remove("2"))
-        assert ids(queue) == ["1"]
-        assert queue.peek().message_id == "1"
-    assert queue._file.count() == 1  # deleted when the file was released
-    queue.init()
-    assert ids(queue) == ["1"]
+        stored.push(bundle(n))
+    with file.held():  # as a push does, as long as the disk takes
+        run(lambda: stored.pop(), lambda: stored.remove("2"))
+        assert ids(stored) == ["1"]
+        assert stored.peek().message_id == "1"
+    assert file.count() == 1  # deleted when the file was released
+    stored.init()
+    assert ids(stored) == ["1"]
 
 
-def test_a_push_is_synced_and_a_pop_neither_syncs_nor_checkpoints(queue):
+def test_a_push_is_synced_and_a_pop_neither_syncs_nor_checkpoints(disk, queue):
     """No test can cut the power: this one looks at what SQLite was told."""
 
     def told():
-        names = ("journal_mode", "synchronous", "wal_autocheckpoint")
-        return [queue._file._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+        return [disk.pragma(name) for name in ("journal_mode", "synchronous", "wal_autocheckpoint")]
 
     queue.push(bundle())
     assert told() == ["wal", 2, 1000]
@@ -499,21 +514,26 @@ def test_a_second_queue_of_this_process_is_refused_too(queue, path, kind):
 
 
 FORK = """
-import os, sys, threading
+import os, sqlite3, sys, threading
 from ocppj import Call, QueueFailed, RequestBundle
 from ocppj.durable import SQLiteQueue
 def bundle(message_id):
     call = Call(message_id, "Heartbeat", {})
     return RequestBundle(call, call.to_json(), "1.6")
+held, go_on, slow = threading.Event(), threading.Event(), []
+class Connection(sqlite3.Connection):
+    def execute(self, statement, *parameters):
+        if statement == "COMMIT" and threading.current_thread() in slow:
+            held.set()
+            go_on.wait()
+        return super().execute(statement, *parameters)
+connect = sqlite3.connect
+sqlite3.connect = lambda *arguments, **options: connect(*arguments, factory=Connection, **options)
 queue = SQLiteQueue(sys.argv[1])
 queue.init()
 queue.push(bundle("1"))
-held, go_on = threading.Event(), threading.Event()
-def hold():
-    with queue._file.held():  # as a push of another thread does
-        held.set()
-        go_on.wait()
-thread = threading.Thread(target=hold)
+thread = threading.Thread(target=queue.push, args=(bundle("slow"),))  # it has the file as long as the disk takes
+slow.append(thread)
 thread.start()
 held.wait()
 child = os.fork()
@@ -539,7 +559,7 @@ def test_a_forked_process_cannot_use_the_queue_of_its_parent(path):
     result = subprocess.run([sys.executable, "-c", FORK, path], capture_output=True, timeout=seconds(50), check=True)
     assert result.stdout.count(b"was opened by the process this one was forked from") == 4
     queue = opened(SQLiteQueue, path)
-    assert ids(queue) == ["1", "3"]
+    assert ids(queue) == ["1", "slow", "3"]
     queue.close()
 
 
@@ -588,7 +608,7 @@ def clean(tmp_path):
 
 
 @pytest.fixture
-def crashed(queue, tmp_path):
+def crashed(queue, path, tmp_path):
     """A database of 30 requests and a WAL with 10 more, as a process leaves them that is killed."""
     for n in range(30):
         queue.push(bundle(n, filling="x" * 800))
@@ -599,7 +619,7 @@ def crashed(queue, tmp_path):
     copy = tmp_path / "copy" / "queue.db"
     copy.parent.mkdir()
     for end in ("", "-wal"):
-        shutil.copyfile(f"{queue._file.path}{end}", f"{copy}{end}")
+        shutil.copyfile(f"{path}{end}", f"{copy}{end}")
     return copy
 
 
@@ -764,20 +784,20 @@ def test_a_push_that_cannot_be_written_raises_and_is_not_in_the_queue(queue):
     assert ids(queue) == ["1", "3"]
 
 
-def test_a_pop_that_cannot_be_written_is_logged_and_done_later(queue, caplog):
+def test_a_pop_that_cannot_be_written_is_logged_and_done_later(file, stored, caplog):
     for n in range(3):
-        queue.push(bundle(n))
+        stored.push(bundle(n))
     with disk_full(), caplog.at_level(logging.ERROR):
-        assert queue.pop().message_id == "0"
-        assert queue.remove("1").message_id == "1"
-        queue.init()  # reads the file, in which they still are
-        assert ids(queue) == ["2"]
-        assert queue._file.count() == 3
+        assert stored.pop().message_id == "0"
+        assert stored.remove("1").message_id == "1"
+        stored.init()  # reads the file, in which they still are
+        assert ids(stored) == ["2"]
+        assert file.count() == 3
     assert [record.message for record in caplog.records if "may be sent again" in record.message]
     assert "queue.db" in caplog.text
-    queue.init()
-    assert ids(queue) == ["2"]
-    assert queue._file.count() == 1  # deleted as soon as it could be
+    stored.init()
+    assert ids(stored) == ["2"]
+    assert file.count() == 1  # deleted as soon as it could be
 
 
 def test_a_log_handler_may_ask_the_dispatcher_when_a_pop_cannot_be_written(tmp_path):
@@ -877,7 +897,7 @@ def test_a_client_sends_what_an_earlier_process_could_not(path):
             for message_id in sent:
                 assert raw.receive()[:3] == [2, message_id, "Heartbeat"]
                 raw.send([3, message_id, BEAT_WIRE])
-            eventually(lambda: len(client._dispatcher._queue) == 0)
+            eventually(lambda: queued(client) == 0)
     queue = opened(SQLiteQueue, path)
     assert queue.is_empty()
     queue.close()
@@ -893,7 +913,7 @@ def test_a_server_sends_it_when_the_client_is_back(path):
             assert raw.receive()[:3] == [2, message_id, "Reset"]
             if turn:
                 raw.send([3, message_id, {"status": "Accepted"}])
-                eventually(lambda server=server: server._dispatcher._queue_map.get("CP_1").is_empty())
+                eventually(lambda server=server: queued(server) == 0)
     queues = opened(SQLiteQueueMap, path)
     assert queues.get_or_create("CP_1").is_empty()
     queues.close()
@@ -926,7 +946,8 @@ def test_what_is_given_up_while_the_client_is_away_is_never_sent(path):
 
 def test_a_client_that_comes_and_goes_while_requests_are_given_up_has_each_ended_once(path):
     """Whatever meets what: a request is canceled once, or answered, and nothing is left."""
-    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
+    queues = SQLiteQueueMap(path)
+    server = Server(profiles=v16.PROFILES, queues=queues)
     canceled = Recorder()
     server.set_canceled_request_handler(canceled)
     futures = []
@@ -940,28 +961,25 @@ def test_a_client_that_comes_and_goes_while_requests_are_given_up_has_each_ended
             given_up.join(seconds(10))
         assert all(future.cancelled() for future in futures)
         eventually(lambda: server.client_ids() == [])
-        assert server._dispatcher._queue_map.get_or_create("CP_1").is_empty()
-        assert len(server._calls) == 0
+        assert queues.get_or_create("CP_1").is_empty()
+        assert open_calls(server) == 0
     told = [call[1] for call in canceled.calls]
     assert sorted(told) == sorted(future.message_id for future in futures)
 
 
-def test_a_request_given_up_at_the_moment_its_client_leaves_is_not_sent_when_it_is_back(path, monkeypatch):
-    server = Server(profiles=v16.PROFILES, queues=SQLiteQueueMap(path))
-    canceled, cancel = Recorder(), Lane.cancel
+def test_a_request_given_up_at_the_moment_its_client_leaves_is_not_sent_when_it_is_back(path):
+    queues = SQLiteQueueMap(path)
+    dispatcher = DefaultServerDispatcher(queues)
+    server = Server(profiles=v16.PROFILES, dispatcher=dispatcher)
+    canceled = Recorder()
     server.set_canceled_request_handler(canceled)
-
-    def cancel_late(lane, *arguments):
-        monkeypatch.setattr(Lane, "cancel", cancel)
-        server._dispatcher.delete_client("CP_1")
-        return cancel(lane, *arguments)
-
     with server.listen(host="127.0.0.1", port=0), RawClient(Sockets(), server.url, "CP_1"):
         eventually(lambda: server.client_ids() == ["CP_1"])
         future = server.send_request("CP_1", RESET)
-        monkeypatch.setattr(Lane, "cancel", cancel_late)
-        assert future.cancel()
-        assert server._dispatcher._queue_map.get_or_create("CP_1").is_empty()
+        with at_call(Lane.cancel, lambda: dispatcher.delete_client("CP_1")) as met:  # the lane was found already
+            assert future.cancel()
+        assert met == [True]
+        assert queues.get_or_create("CP_1").is_empty()
     assert [call[1] for call in canceled.calls] == [future.message_id]
 
 

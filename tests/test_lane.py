@@ -27,10 +27,11 @@ class HeldTimeouts:
 
 
 class Harness:
-    def __init__(self, queue=None):
+    def __init__(self, queue=None, **options):
         self.timeouts, self.network, self.state, self.canceled = HeldTimeouts(), Network(), CheckedState(), []
         self.queue = FIFOClientQueue() if queue is None else queue
-        self.lane = Lane(self.queue, self.state, self.timeouts, lambda: 30.0, self.network.send, self._canceled)
+        around = self.queue, self.state, self.timeouts, lambda: 30.0, self.network.send, self._canceled
+        self.lane = Lane(*around, **options)
 
     def _canceled(self, message_id, request, error):
         self.canceled.append(message_id)

@@ -23,6 +23,7 @@ from ocppj import (
 from ocppj.retries import Streak
 from tests.dispatching import TIMEOUT, ClientSide, Side, bundle
 from tests.helpers import seconds
+from tests.inside.storage import clients_with_losses
 from tests.test_lane import Harness
 from tests.test_queues import Head
 from tests.test_retries import Durable as Kept
@@ -212,8 +213,7 @@ def test_the_callback_may_stop_what_is_being_paused():
 def test_an_answer_in_the_moment_of_the_last_loss_ends_it_once():
     """Two threads: the answer, and the loss that would be one too many."""
     for _ in range(300):
-        harness = Harness()
-        harness.lane._turn.losses = Streak(1)
+        harness = Harness(losses=Streak(1))
         harness.push("1")
         start, completed = threading.Barrier(2), []
 
@@ -296,12 +296,12 @@ def test_each_client_has_a_count_of_its_own_and_what_has_ended_leaves_none():
     assert side.canceled == []
     side.dispatcher.complete_request("A", "to A")
     side.go("A")
-    assert set(side.dispatcher._losses) == {"B"}
+    assert clients_with_losses(side.dispatcher) == {"B"}
     side.go("B")
     side.come("B")
     side.go("B")
     assert side.canceled_ids == ["to B"]
-    assert side.dispatcher._losses == {}
+    assert clients_with_losses(side.dispatcher) == set()
 
 
 def test_an_answer_begins_a_clients_count_anew():
@@ -349,7 +349,7 @@ def test_what_is_in_memory_ends_with_its_connection_as_ever():
     assert {message_id: str(error) for message_id, error in side.canceled} == dict.fromkeys(
         ("1", "2"), "client 'CP' has disconnected"
     )
-    assert side.dispatcher._losses == {}
+    assert clients_with_losses(side.dispatcher) == set()
 
 
 def test_the_callback_may_delete_the_client_that_is_being_deleted():

@@ -25,6 +25,7 @@ from ocppj.retries import Streak
 from ocppj.timeouts import Timeouts
 from tests.dispatching import CheckedState
 from tests.helpers import seconds
+from tests.inside.storage import turn_of
 from tests.interleaving import Interleaving
 
 SCHEDULES = int(os.environ.get("OCPPJ_LANE_SCHEDULES", "150"))
@@ -58,7 +59,7 @@ class State(CheckedState):
     """Looks, with the lane's lock held, at each request that is taken."""
 
     def add(self, message_id, request):
-        held = self.lane._turn.held
+        held = turn_of(self.lane).held
         self.twice += held is not None and message_id[0] == "t"
         super().add(message_id, request)
 
@@ -66,7 +67,7 @@ class State(CheckedState):
 class World:
     """One lane with what is around it, and what has become of each request."""
 
-    def __init__(self, seed, durable, resend, retries, max_losses):
+    def __init__(self, seed, schedule, durable, resend, retries, max_losses):
         self.rng = random.Random(seed)
         self.retries = TransactionRetries(3, 60) if retries else None
         self.durable, self.resend, self.max_losses = durable, resend, max_losses
@@ -88,6 +89,7 @@ class World:
             retries=self.retries,
             resend=resend,
             losses=Streak(max_losses),
+            lock=schedule.lock(),
         )
         self.state.lane = self.lane
 
@@ -178,7 +180,7 @@ class World:
 
     def finish(self):
         """Have the link hold, the peer answer, and time pass, until all has ended."""
-        turn = self.lane._turn
+        turn = turn_of(self.lane)
         self.check_rest()
         self.rng = Calm()
         if turn.paused:
@@ -204,7 +206,7 @@ class World:
 
     def check_rest(self):
         """With no thread inside, a request is pending, or there is a reason why not."""
-        turn = self.lane._turn
+        turn = turn_of(self.lane)
         self.check((turn.sending, len(turn.telling)) == (False, 0), "a thread that has gone is still sending")
         self.check(self.state.has() == (turn.pending is not None), "the state and the lane differ")
         if turn.pending is not None:
@@ -243,10 +245,9 @@ class Calm:
 
 
 def play(seed, **options):
-    world = World(seed, **options)
     rng = random.Random(seed + 1_000_000)
     schedule = Interleaving(rng, lane.__file__, rng.choice((0.02, 0.1, 0.3)))
-    world.lane._lock = schedule.lock()
+    world = World(seed, schedule, **options)
     schedule.run(*[world.act] * rng.choice((2, 2, 3)))
     world.finish()
     return world.verdict()

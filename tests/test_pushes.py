@@ -6,32 +6,35 @@ import threading
 import pytest
 
 from ocppj import NotRunning, QueueFailed, QueueFull, RequestBundle
-from ocppj.durable import SQLiteQueue
 from ocppj.pushes import Line, Push
 from tests.helpers import eventually, seconds
+from tests.inside.storage import file_of, waiting
 from tests.storing import (  # noqa: F401
     bundle,
+    disk,
     disk_full,
+    file,
     ids,
-    opened,
     path,
     queue,
+    queue_in,
     queues,
+    stored,
 )
 
 
 class Pushing:
     """A thread that pushes, and what came of it."""
 
-    def __init__(self, queue, bundle):
+    def __init__(self, push, what):
         self.error = None
-        self._queue, self._bundle = queue, bundle
+        self._push, self._what = push, what
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
         try:
-            self._queue.push(self._bundle)
+            self._push(self._what)
         except BaseException as error:
             self.error = error
 
@@ -44,198 +47,177 @@ class Pushing:
 
 def line_up(file, requests):
     """Have a thread for each (queue, bundle) of ``requests`` wait for the file, in order; call with it held."""
-    threads = []
+    threads, before = [], waiting(file)
     for target, one in requests:
-        threads.append(Pushing(target, one))
-        eventually(lambda: len(file._line._pushes) == len(threads))
+        threads.append(Pushing(target.push, one))
+        eventually(lambda: waiting(file) == before + len(threads))
     return threads
 
 
-@contextlib.contextmanager
-def commits(file):
-    """Count them."""
-    seen = []
-    file._connection.set_trace_callback(lambda statement: seen.append(statement) if statement == "COMMIT" else None)
-    try:
-        yield seen
-    finally:
-        file._connection.set_trace_callback(None)
+def nothing_to_do(*arguments):
+    pass
 
 
-def test_those_that_wait_are_written_with_one_sync_in_order(queues):
-    file, queue = queues._file, [queues.get_or_create(client) for client in "ABC"]
-    with commits(file) as seen:
-        with file.held():
-            threads = line_up(file, [(queue[n % 3], bundle(n)) for n in range(12)])
-            assert all(each.is_empty() for each in queue)
-        assert [each.join() for each in threads] == [None] * 12
-    assert len(seen) == 1
-    assert [ids(each) for each in queue] == [[str(n) for n in range(12) if n % 3 == each] for each in range(3)]
-    queues.init()
-    assert ids(queues.get_or_create("B")) == ["1", "4", "7", "10"]
-    assert [row.message_id for row in queues._file.rows("C")] == ["2", "5", "8", "11"]
-
-
-def test_the_line_grows_while_one_syncs(queue, monkeypatch):
-    """And who pushes alone waits for nobody."""
-    file, sizes, insert = queue._file, [], queue._file._insert
-    threads = []
-
-    def slow(pushes):
-        if not sizes:
-            threads.extend(line_up(file, [(queue, bundle(n)) for n in range(1, 6)]))
-        sizes.append(len(pushes))
-        return insert(pushes)
-
-    monkeypatch.setattr(file, "_insert", slow)
-    queue.push(bundle(0))
-    assert [each.join() for each in threads] == [None] * 5
-    assert sizes == [1, 5]
-    assert ids(queue) == [str(n) for n in range(6)]
-
-
-def test_nobody_is_told_before_it_is_on_disk(queue, monkeypatch):
-    file, insert, seen = queue._file, queue._file._insert, []
-
-    def looking(pushes):
-        seen.append((len(queue), queue.peek(), [each.ended for each in pushes]))
-        return insert(pushes)
-
-    monkeypatch.setattr(file, "_insert", looking)
+def test_those_that_wait_are_written_with_one_sync_in_order(disk, file):
+    queue = [queue_in(file, client) for client in "ABC"]
     with file.held():
-        threads = line_up(file, [(queue, bundle(n)) for n in range(3)])
-    assert [each.join() for each in threads] == [None] * 3
-    assert seen == [(0, None, [False] * 3)]
+        threads = line_up(file, [(queue[n % 3], bundle(n)) for n in range(12)])
+        assert all(each.is_empty() for each in queue)
+        disk.told.clear()
+    assert [each.join() for each in threads] == [None] * 12
+    assert disk.told.count("COMMIT") == 1
+    assert [ids(each) for each in queue] == [[str(n) for n in range(12) if n % 3 == each] for each in range(3)]
+    assert ids(queue_in(file, "B")) == ["1", "4", "7", "10"]
+    assert [row.message_id for row in file.rows("C")] == ["2", "5", "8", "11"]
 
 
-def test_a_bad_one_is_refused_alone(queue):
+def test_the_line_grows_while_one_syncs(disk, file, stored):
+    """And who pushes alone waits for nobody."""
+    threads = []
+    disk.once("COMMIT", lambda: threads.extend(line_up(file, [(stored, bundle(n)) for n in range(1, 6)])))
+    disk.told.clear()
+    stored.push(bundle(0))
+    assert [each.join() for each in threads] == [None] * 5
+    wrote = [each.split()[0] for each in disk.told]
+    assert [each for each in wrote if each in ("INSERT", "COMMIT")] == ["INSERT", "COMMIT", *["INSERT"] * 5, "COMMIT"]
+    assert ids(stored) == [str(n) for n in range(6)]
+
+
+def test_nobody_is_told_before_it_is_on_disk(disk, file, stored):
+    settled, seen = [], []
+    pushes = [Push(None, bundle(n), nothing_to_do, lambda one, number: settled.append(number)) for n in range(3)]
+    disk.once("COMMIT", lambda: seen.append((len(stored), stored.peek(), [each.ended for each in pushes], [*settled])))
+    with file.held():
+        threads = line_up(file, [(stored, bundle("in a queue"))])
+        threads += [Pushing(file.insert, each) for each in pushes]
+        eventually(lambda: waiting(file) == 4)
+    assert [each.join() for each in threads] == [None] * 4
+    assert seen == [(0, None, [False] * 3, [])]
+    assert (ids(stored), sorted(settled)) == (["in a queue"], [2, 3, 4])
+    assert [(each.ended, each.error) for each in pushes] == [(True, None)] * 3
+
+
+def test_a_bad_one_is_refused_alone(file, stored):
     bad = [RequestBundle(bundle("surrogate").call, "\ud800", "1.6"), RequestBundle(bundle("nothing").call, None, "1.6")]
-    with queue._file.held():
+    with file.held():
         requests = [bundle(0), bad[0], bundle(1), bad[1], bundle(2)]
-        threads = line_up(queue._file, [(queue, each) for each in requests])
+        threads = line_up(file, [(stored, each) for each in requests])
     errors = [each.join() for each in threads]
     assert [type(each) for each in errors] == [type(None), QueueFailed, type(None), QueueFailed, type(None)]
     assert "queue.db: request 'surrogate' could not be written: 'utf-8' codec" in str(errors[1])
     assert "queue.db: request 'nothing' could not be written: NOT NULL" in str(errors[3])
-    assert ids(queue) == ["0", "1", "2"]
-    queue.init()
-    assert ids(queue) == ["0", "1", "2"]
+    assert ids(stored) == ["0", "1", "2"]
+    stored.init()
+    assert ids(stored) == ["0", "1", "2"]
 
 
-def test_the_capacity_counts_those_that_are_written_together(path):
-    queue = opened(SQLiteQueue, path, 3)
+def test_the_capacity_counts_those_that_are_written_together(file):
+    queue = queue_in(file, capacity=3)
     queue.push(bundle("first"))
-    with queue._file.held():
-        threads = line_up(queue._file, [(queue, bundle(n)) for n in range(5)])
+    with file.held():
+        threads = line_up(file, [(queue, bundle(n)) for n in range(5)])
     assert [type(each.join()) for each in threads] == [type(None)] * 2 + [QueueFull] * 3
     assert ids(queue) == ["first", "0", "1"]
     queue.pop()
     queue.push(bundle("again"))
     assert queue.is_full()
-    queue.close()
 
 
-def test_a_refused_write_gives_its_room_back(path):
-    queue = opened(SQLiteQueue, path, 2)
+def test_a_refused_write_gives_its_room_back(file):
+    queue = queue_in(file, capacity=2)
     for _ in range(3):
         with pytest.raises(QueueFailed):
             queue.push(RequestBundle(bundle().call, "\ud800", "1.6"))
-    with queue._file.held():
-        threads = line_up(queue._file, [(queue, RequestBundle(bundle(0).call, None, "")), (queue, bundle(1))])
+    with file.held():
+        threads = line_up(file, [(queue, RequestBundle(bundle(0).call, None, "")), (queue, bundle(1))])
     assert [type(each.join()) for each in threads] == [QueueFailed, type(None)]
     assert not queue.is_full()
     queue.push(bundle(2))
     assert ids(queue) == ["1", "2"]
-    queue.close()
 
 
-def test_on_a_full_disk_each_has_its_own_error_and_nothing_is_taken(queue):
+def test_on_a_full_disk_each_has_its_own_error_and_nothing_is_taken(file, stored):
     with disk_full():
-        with queue._file.held():
-            threads = line_up(queue._file, [(queue, bundle(n)) for n in range(4)])
+        with file.held():
+            threads = line_up(file, [(stored, bundle(n)) for n in range(4)])
         errors = [each.join() for each in threads]
     for n, error in enumerate(errors):
         assert isinstance(error, QueueFailed)
         assert f"request '{n}' could not be written" in str(error)
-    assert queue.is_empty()
-    queue.push(bundle("later"))
-    queue.init()
-    assert ids(queue) == ["later"]
+    assert stored.is_empty()
+    stored.push(bundle("later"))
+    stored.init()
+    assert ids(stored) == ["later"]
 
 
 @pytest.mark.parametrize("end", ["close", "discard"])
 def test_who_waits_when_the_queue_is_closed_is_told(queue, end):
-    with queue._file.held():
-        threads = line_up(queue._file, [(queue, bundle(n)) for n in range(4)])
+    queue.push(bundle("first"))
+    with file_of(queue).held():
+        threads = line_up(file_of(queue), [(queue, bundle(n)) for n in range(4)])
         closing = threading.Thread(target=getattr(queue, end), daemon=True)
         closing.start()
-        eventually(lambda: not queue._taking)
+        eventually(queue.is_empty)
     assert [type(each.join()) for each in threads] == [NotRunning] * 4
     closing.join(seconds(20))
     queue.init()
-    assert queue.is_empty()
+    assert ids(queue) == ["first"]
 
 
-@pytest.mark.parametrize("use", [lambda queue: queue.pop(), lambda queue: queue._file.rows(None)])
-def test_whoever_releases_the_file_wakes_who_waits(queue, use, monkeypatch):
+@pytest.mark.parametrize(
+    ("statement", "use"),
+    [
+        ("DELETE", lambda file, queue: queue.pop()),
+        ("SELECT", lambda file, queue: file.rows(None)),
+        ("SELECT", lambda file, queue: file.aside()),
+    ],
+    ids=["pop", "rows", "aside"],
+)
+def test_whoever_releases_the_file_wakes_who_waits(disk, file, stored, statement, use):
     """Not only who pushes has the file."""
-    file, threads = queue._file, []
-    queue.push(bundle("first"))
-    take = file._take_leaving
-
-    def taken():
-        if not threads:
-            threads.extend(line_up(file, [(queue, bundle("second"))]))
-        return take()
-
-    monkeypatch.setattr(file, "_take_leaving", taken)
-    use(queue)
+    threads = []
+    stored.push(bundle("first"))
+    disk.once(statement, lambda: threads.extend(line_up(file, [(stored, bundle("second"))])))
+    use(file, stored)
     assert [each.join() for each in threads] == [None]
 
 
-def test_a_writer_that_is_interrupted_leaves_nobody_waiting(queue, monkeypatch):
+def test_a_writer_that_is_interrupted_leaves_nobody_waiting(disk, file, stored):
     """As by Ctrl-C, which the main thread may get anywhere."""
-    file, insert, threads = queue._file, queue._file._insert, []
 
-    def interrupted(pushes):
-        monkeypatch.setattr(file, "_insert", insert)
+    def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(file, "_insert", interrupted)
+    disk.once("INSERT", interrupt)
     with file.held():
-        threads = line_up(file, [(queue, bundle(n)) for n in range(3)])
+        threads = line_up(file, [(stored, bundle(n)) for n in range(3)])
     errors = [each.join() for each in threads]
     assert sorted(type(each).__name__ for each in errors) == ["KeyboardInterrupt", "QueueFailed", "QueueFailed"]
     assert "was interrupted" in str(next(each for each in errors if isinstance(each, QueueFailed)))
-    queue.push(bundle("after"))
-    assert ids(queue) == ["after"]
+    stored.push(bundle("after"))
+    assert ids(stored) == ["after"]
 
 
-def test_who_is_interrupted_while_it_waits_passes_its_turn_on(queue, monkeypatch):
-    waiting = threading.Event()
+def test_who_is_interrupted_while_it_waits_passes_its_turn_on(file, stored):
+    free = threading.Event()
 
     class Interrupted(threading.Event):
         def wait(self, timeout=None):
-            waiting.wait(seconds(20))
+            free.wait(seconds(20))
             raise KeyboardInterrupt
 
-    class InterruptedPush(Push):
-        __slots__ = ()
-
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.turn = Interrupted()
-
-    with queue._file.held():
-        monkeypatch.setattr("ocppj.stored.Push", InterruptedPush)
-        (first,) = line_up(queue._file, [(queue, bundle("interrupted"))])
-        monkeypatch.setattr("ocppj.stored.Push", Push)
-        second = Pushing(queue, bundle("second"))
-        eventually(lambda: len(queue._file._line._pushes) == 2)
-    waiting.set()  # the file is free, and the first was woken
+    push = Push(None, bundle("interrupted"), nothing_to_do, nothing_to_do)
+    push.turn = Interrupted()
+    with file.held():
+        first = Pushing(file.insert, push)
+        eventually(lambda: waiting(file) == 1)
+        (second,) = line_up(file, [(stored, bundle("second"))])
+    free.set()  # the file is, and the first was woken
     assert isinstance(first.join(), KeyboardInterrupt)
     assert second.join() is None
-    assert ids(queue) == ["second"]
+    assert ids(stored) == ["second"]
+    stored.init()
+    assert ids(stored) == ["second"]
 
 
 def test_a_push_stands_in_the_line_until_it_is_taken_or_given_up():

@@ -5,7 +5,6 @@ import pytest
 from ocppj import (
     Call,
     CallTimeout,
-    DefaultClientDispatcher,
     FIFOClientQueue,
     ManualClock,
     OCPPError,
@@ -200,19 +199,8 @@ def test_a_lost_connection_is_no_failure_to_process():
 # Resending what was pending when the connection was lost
 
 
-def make_resending(**options):
-    side = ClientSide(**options)
-    side.dispatcher = DefaultClientDispatcher(side._queue, resend=True)
-    side.dispatcher.set_timeouts(side.timeouts)
-    side.dispatcher.set_timeout(TIMEOUT)
-    side.dispatcher.set_on_request_canceled(side._canceled)
-    side.dispatcher.set_pending_request_state(side._state)
-    side.dispatcher.set_network_client(side.network)
-    return side.start()
-
-
 def test_a_pending_request_is_sent_again_after_a_pause_with_a_fresh_timeout():
-    side = make_resending()
+    side = ClientSide(resend=True).start()
     side.send_all("1", "2")
     side.clock.advance(TIMEOUT - 1)
     side.dispatcher.pause()
@@ -229,7 +217,7 @@ def test_a_pending_request_is_sent_again_after_a_pause_with_a_fresh_timeout():
 
 
 def test_resume_without_a_pause_sends_nothing_twice():
-    side = make_resending()
+    side = ClientSide(resend=True).start()
     side.send("1")
     side.dispatcher.resume()
     assert side.sent == ["1"]

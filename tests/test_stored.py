@@ -15,13 +15,16 @@ from tests.peers import RawClient, RawServer, Sockets
 from tests.storing import (  # noqa: F401
     bundle,
     decode,
+    disk,
     disk_full,
+    file,
     ids,
     opened,
     path,
     queue,
     queues,
     run,
+    stored,
 )
 
 UPDATE = v16.UpdateFirmwareRequest(location="ftp://x", retrieve_date=datetime(2026, 1, 2, tzinfo=timezone.utc))
@@ -168,14 +171,14 @@ def test_what_is_not_open_has_nothing_to_show(kind, path):
             queue.close()
 
 
-def test_it_waits_for_nobody_who_has_the_file(queue):
+def test_it_waits_for_nobody_who_has_the_file(file, stored):
     for n in range(3):
-        queue.push(bundle(n))
-    with queue._file.held():  # as a push does, as long as the disk takes
-        run(lambda: queue.set_aside("1", "why"))
-        assert ids(queue) == ["0", "2"]
-    assert aside(queue) == ["1"], "moved when the file was released"
-    assert queue._file.count() == 2
+        stored.push(bundle(n))
+    with file.held():  # as a push does, as long as the disk takes
+        run(lambda: stored.set_aside("1", "why"))
+        assert ids(stored) == ["0", "2"]
+    assert [(each.message_id, each.reason) for each in file.aside()] == [("1", "why")], "moved when it was released"
+    assert file.count() == 2
 
 
 @pytest.mark.parametrize("reason", ["", "a\nb\0c\x1b[31m", "\ud800 lone", "ä😀" * 1000])
@@ -317,7 +320,8 @@ def test_a_request_that_is_given_up_and_cannot_be_read_stays(queues, caplog):
     queues.set_decoder(refuse)
     assert queues.withdraw("A", "bad") is None
     assert "'bad' cannot be withdrawn: no profile has it" in caplog.text
-    assert queues._file.count() == 1
+    queues.set_decoder(decode)
+    assert ids(queues.get_or_create("A")) == ["bad"]
 
 
 # The file
@@ -337,29 +341,26 @@ def test_a_file_of_before_is_given_the_table(queue, path):
     assert (ids(queue), aside(queue)) == (["2"], ["1"])
 
 
-@pytest.mark.parametrize("wrong", ["vendorId", "the reason", "2026", "1.6"])
-def test_a_wrong_byte_in_what_was_set_aside_is_damage(queue, path, wrong, monkeypatch):
-    monkeypatch.setattr("ocppj.sqlitefile.datetime", Fixed)
+@pytest.mark.parametrize("wrong", ["data", "reason", "time", "version"])
+def test_a_wrong_byte_in_what_was_set_aside_is_damage(queue, path, wrong):
     for n in range(3):
         queue.push(bundle(n))
         queue.set_aside(str(n), "the reason")
+    apart = queue.list_set_aside()[1]
     queue.close()
     data = path.read_bytes()
-    where = data.index(wrong.encode(), data.index(b"the reason") - 400)
+    row = data.index(f"{apart.version}{apart.data}{apart.reason}{apart.time.isoformat()}".encode())
+    lengths = {each: len(getattr(apart, each)) for each in ("version", "data", "reason")}
+    fields = ["version", "data", "reason", "time"]
+    where = row + sum(lengths[each] for each in fields[: fields.index(wrong)])
     with open(path, "r+b") as file:
         file.seek(where)
         file.write(b"X")
-    with pytest.raises(QueueDamaged, match=r"the checksum of row \d of set_aside is wrong"):
+    with pytest.raises(QueueDamaged, match=r"the checksum of row 2 of set_aside is wrong"):
         queue.init()
     path.write_bytes(data)
     queue.init()
     assert aside(queue) == ["0", "1", "2"]
-
-
-class Fixed:
-    @staticmethod
-    def now(zone):
-        return datetime(2026, 1, 2, tzinfo=zone)
 
 
 # In an endpoint
