@@ -22,8 +22,8 @@ from samples import METER_VALUES  # noqa: E402
 from subjects import has_fast  # noqa: E402
 
 from ocppj import Endpoint, Feature, PendingRequestState, parse_json_message, v16  # noqa: E402
-from ocppj.jsontext import encode  # noqa: E402
-from ocppj.validation import check_payload, use_accelerators  # noqa: E402
+from ocppj.payloads.jsontext import encode  # noqa: E402
+from ocppj.rpc.validation import check_payload, use_accelerators  # noqa: E402
 
 try:
     import ocpp.messages as ocpp_messages

@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .access import authorization_key, passwords_match
-from .calls import CallFuture
 from .client import Client
 from .clock import Clock, ManualClock, SystemClock
-from .dialect import Dialect, is_error_code_valid
-from .dispatcher import ClientDispatcher, ServerDispatcher
-from .endpoint import Endpoint
+from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
+from .dispatch.futures import CallFuture
+from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
+from .dispatch.pending import PendingRequestState, ServerState
+from .dispatch.queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
+from .dispatch.retries import TransactionRetries
 from .errors import (
     CallCanceled,
     CallFailed,
@@ -36,9 +37,13 @@ from .errors import (
     WouldDeadlock,
     WriteTimeout,
 )
-from .handlers import Frame
-from .lanes import DefaultClientDispatcher, DefaultServerDispatcher
-from .messages import (
+from .exchange.handlers import Frame
+from .exchange.passwords import authorization_key, passwords_match
+from .payloads.model import Payload, Request, TextEnum, wire
+from .rpc.dialect import Dialect, is_error_code_valid
+from .rpc.endpoint import Endpoint
+from .rpc.features import Feature, Profile
+from .rpc.messages import (
     Call,
     CallError,
     CallResult,
@@ -50,22 +55,17 @@ from .messages import (
     parse_json_message,
     parse_raw_json_message,
 )
-from .payloads import Payload, Request, TextEnum, wire
-from .profile import Feature, Profile
-from .queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
-from .retries import TransactionRetries
+from .rpc.signing import Signer, Verifier
 from .server import Server
 from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
-from .signing import Signer, Verifier
-from .state import PendingRequestState, ServerState
 from .ws.backoff import Backoff
 from .ws.base import Close
-from .ws.handshake import HandshakeRequest
-from .ws.readers import SharedReaders
+from .ws.handshake.policy import HandshakeRequest
+from .ws.readers.per_connection import SharedReaders
 from .ws.tls import client_tls_context, server_tls_context
 
 if TYPE_CHECKING:
-    from .durable import SetAside, SQLiteQueue, SQLiteQueueMap
+    from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap
 
 __all__ = [
     "Backoff",
@@ -156,7 +156,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Import the durable queues when one is asked for: they need sqlite3, which a Python may lack."""
     if name in ("SQLiteQueue", "SQLiteQueueMap", "SetAside"):
-        from . import durable
+        from .storage import sqlite_queues as durable
 
         return getattr(durable, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

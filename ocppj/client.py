@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, TypeVar, Union, overload
 
-from .calls import CallFuture
 from .clock import Clock, SystemClock
-from .connection import Notices
-from .dispatcher import ClientDispatcher
+from .dispatch.dispatchers import DEFAULT_TIMEOUT, DefaultClientDispatcher
+from .dispatch.futures import CallFuture
+from .dispatch.interfaces import ClientDispatcher
+from .dispatch.pending import PendingRequestState
+from .dispatch.queues import RequestQueue
+from .dispatch.retries import TransactionRetries
 from .errors import ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
-from .handlers import check_callable
-from .jsontext import MAX_DEPTH
-from .lanes import DEFAULT_TIMEOUT, DefaultClientDispatcher
-from .options import Options, check_kind, check_seconds
-from .payloads import Payload, Request
-from .profile import Profile
-from .queues import RequestQueue
-from .retries import TransactionRetries
+from .exchange.connection import Notices
+from .exchange.handlers import check_callable
+from .exchange.options import Options, check_kind, check_seconds
+from .payloads.jsontext import MAX_DEPTH
+from .payloads.model import Payload, Request
+from .rpc.features import Profile
+from .rpc.signing import Signer, Verifier
 from .settings import LoggerLike, ValidationSetting
-from .signing import Signer, Verifier
-from .state import PendingRequestState
 from .uplink import Uplink
 from .ws.base import Client as WsClient
 from .ws.client import WebSocketClient
@@ -281,7 +281,7 @@ class Client(Uplink):
         """Answer the CALL ``message_id`` with an error. Raises `UsageError` for an unknown code, `TransportError`."""
         self._answer_with_error(self._connection_of(self.id), message_id, code, description, details)
 
-    # Handlers of a client's own; the others are `ocppj.handlers.Registering`'s
+    # Handlers of a client's own; the others are `ocppj.exchange.handlers.Registering`'s
 
     def set_disconnected_handler(self, handler: F) -> F:
         """Call ``f(close)`` when a connection has ended; `ocppj.ws.base.Close` says how."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, ContextManager, Dict, Iterable, Optional, Sequence
 
-from .connection import Connection
-from .dialect import Dialect
-from .dispatcher import ServerDispatcher
-from .endpoint import Pending
+from .dispatch.interfaces import ServerDispatcher
+from .dispatch.pending import ServerState
+from .dispatch.queues import RequestBundle
 from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, OcppjError, QueueFull, UnknownClient
-from .options import Options
-from .profile import Profile
-from .queues import RequestBundle
-from .running import Running
-from .state import ServerState
+from .exchange.connection import Connection
+from .exchange.lifecycle import Running
+from .exchange.options import Options
+from .rpc.dialect import Dialect
+from .rpc.endpoint import Pending
+from .rpc.features import Profile
 from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
 

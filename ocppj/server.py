@@ -15,11 +15,12 @@ from typing import (
     overload,
 )
 
-from .access import Admitting
-from .calls import CallFuture
 from .clock import Clock, SystemClock
-from .dialect import Dialect
-from .dispatcher import ServerDispatcher
+from .dispatch.dispatchers import DEFAULT_TIMEOUT, DefaultServerDispatcher
+from .dispatch.futures import CallFuture
+from .dispatch.interfaces import ServerDispatcher
+from .dispatch.pending import ServerState
+from .dispatch.queues import FIFOQueueMap, ServerQueueMap
 from .downlinks import Downlinks
 from .errors import (
     ConnectionLost,
@@ -32,17 +33,16 @@ from .errors import (
     UnsupportedFeature,
     UsageError,
 )
-from .handlers import check_callable
-from .jsontext import MAX_DEPTH
-from .lanes import DEFAULT_TIMEOUT, DefaultServerDispatcher
-from .messages import Call
-from .options import Options, check_kind, check_seconds
-from .payloads import Payload, Request
-from .profile import Profile
-from .queues import FIFOQueueMap, ServerQueueMap
+from .exchange.handlers import check_callable
+from .exchange.options import Options, check_kind, check_seconds
+from .exchange.passwords import Admitting
+from .payloads.jsontext import MAX_DEPTH
+from .payloads.model import Payload, Request
+from .rpc.dialect import Dialect
+from .rpc.features import Profile
+from .rpc.messages import Call
+from .rpc.signing import Signer, Verifier
 from .settings import LoggerLike, ValidationSetting
-from .signing import Signer, Verifier
-from .state import ServerState
 from .ws.base import Server as WsServer
 from .ws.server import WebSocketServer
 
@@ -303,7 +303,7 @@ class Server(Admitting, Downlinks):
         """
         self._answer_with_error(self._connection_of(client_id), message_id, code, description, details)
 
-    # Handlers of a server's own; the others are `ocppj.handlers.Registering`'s
+    # Handlers of a server's own; the others are `ocppj.exchange.handlers.Registering`'s
 
     def set_new_client_handler(self, handler: F) -> F:
         """Call ``f(client_id)`` when a client has connected, before its first request is handled."""

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, ContextManager, Iterable, Iterator, Optional, Sequence, Set
 
-from .connection import Connection, Notices
-from .dialect import Dialect
-from .dispatcher import ClientDispatcher
-from .endpoint import Pending
+from .dispatch.interfaces import ClientDispatcher
+from .dispatch.pending import PendingRequestState
+from .dispatch.queues import RequestBundle
 from .errors import CallFailed, ConnectionLost, NotRunning, OCPPError, TransportError, UsageError
-from .options import Options
-from .profile import Profile
-from .queues import RequestBundle
-from .running import Running
-from .state import PendingRequestState
+from .exchange.connection import Connection, Notices
+from .exchange.lifecycle import Running
+from .exchange.options import Options
+from .rpc.dialect import Dialect
+from .rpc.endpoint import Pending
+from .rpc.features import Profile
 from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
 

@@ -17,7 +17,7 @@ from ocppj import (
     ServerState,
     TransportError,
 )
-from ocppj.timeouts import Timeouts
+from ocppj.dispatch.timeouts import Timeouts
 
 TIMEOUT = 30.0
 

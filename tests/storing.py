@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from ocppj import Call, RequestBundle
-from ocppj.durable import SQLiteQueue, SQLiteQueueMap
-from ocppj.sqlitefile import RequestFile
-from ocppj.stored import StoredQueue
+from ocppj.storage.database import RequestFile
+from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
+from ocppj.storage.stored_queue import StoredQueue
 from tests.helpers import seconds
 
 

@@ -9,8 +9,15 @@ import sys
 
 import pytest
 
-from ocppj import Client, DefaultClientDispatcher, FIFOClientQueue, Server, jsontext, v16
-from ocppj.fast import quick_verdict
+from ocppj import (
+    Client,
+    DefaultClientDispatcher,
+    FIFOClientQueue,
+    Server,
+    v16,
+)
+from ocppj.payloads import jsontext
+from ocppj.rpc.accelerated import quick_verdict
 from tests.fixtures import BEAT, HEARTBEAT, RESET
 
 FEW, MANY = 2, 500

@@ -34,7 +34,7 @@ from ocppj import (
     v16,
     wire,
 )
-from ocppj.dialect import V16
+from ocppj.rpc.dialect import V16
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,

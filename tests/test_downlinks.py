@@ -16,6 +16,7 @@ from ocppj import (
     v16,
     v201,
 )
+from tests.dispatch.test_retries import Durable
 from tests.fixtures import (  # noqa: F401
     BEAT,
     RESET,
@@ -30,7 +31,6 @@ from tests.helpers import Recorder, eventually, seconds
 from tests.inside.endpoints import connections, leaving
 from tests.inside.transports import run_of
 from tests.peers import RawClient
-from tests.test_retries import Durable
 
 
 class DurableMap(FIFOQueueMap):

@@ -12,7 +12,7 @@ import websocket
 
 from ocppj import Client, OcppjError, Server, client_tls_context, server_tls_context, v16
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.handshake import HandshakeRequest
+from ocppj.ws.handshake.policy import HandshakeRequest
 from ocppj.ws.server import WebSocketServer
 from tests.certificates import PASSWORD, authority, server_file
 from tests.fixtures import HEARTBEAT

@@ -24,6 +24,7 @@ from ocppj import (
 )
 from ocppj.ws.backoff import Backoff
 from tests.between import BetweenClient
+from tests.dispatch.test_retries import START, Durable
 from tests.fixtures import (  # noqa: F401
     BEAT,
     BEAT_WIRE,
@@ -36,7 +37,6 @@ from tests.fixtures import (  # noqa: F401
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.endpoints import deadlines, dispatcher_of, is_pending, open_calls, queued
 from tests.peers import RawServer
-from tests.test_retries import START, Durable
 
 #: Seconds of the clock in which a request of `make`'s client is to be answered.
 TIMEOUT = 30

@@ -186,8 +186,8 @@ def write_profiles(version: Version, model: Model) -> str:
     constants = {name: snake_case(name).upper() for name in profiles}
     imports = [
         "from typing import Tuple\n",
-        _import("..dialect", [version.dialect]),
-        _import("..profile", ["Feature", "Profile"]),
+        _import("..rpc.dialect", [version.dialect]),
+        _import("..rpc.features", ["Feature", "Profile"]),
     ]
     docstring = f"The profiles of OCPP {version.version}: which action belongs to which."
     parts = [_header(docstring, imports, [*constants.values(), "PROFILES"])]
@@ -243,7 +243,7 @@ def write_package(version: Version, model: Model) -> str:
     ]
     imports = [
         "from typing import TYPE_CHECKING\n",
-        f"from ..dialect import {version.dialect} as DIALECT",
+        f"from ..rpc.dialect import {version.dialect} as DIALECT",
         _import(".profiles", profiles),
         "\nif TYPE_CHECKING:",
         textwrap.indent("\n".join(types), "    "),

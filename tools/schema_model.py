@@ -23,7 +23,7 @@ class GenerateError(ValueError):
 
 @dataclass(frozen=True)
 class Version:
-    """One OCPP version: the package it is written to, its constant in `ocppj.dialect`, and its names."""
+    """One OCPP version: the package it is written to, its constant in `ocppj.rpc.dialect`, and its names."""
 
     version: str
     package: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..dialect import V16 as DIALECT
+from ..rpc.dialect import V16 as DIALECT
 from .profiles import (
     CORE,
     FIRMWARE_MANAGEMENT,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..dialect import V201 as DIALECT
+from ..rpc.dialect import V201 as DIALECT
 from .profiles import (
     AUTHORIZATION,
     AVAILABILITY,

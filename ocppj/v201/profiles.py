@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from ..dialect import V201
-from ..profile import Feature, Profile
+from ..rpc.dialect import V201
+from ..rpc.features import Feature, Profile
 
 __all__ = [
     "AUTHORIZATION",

@@ -126,7 +126,7 @@ class Client(Protocol):
         """
 
     def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message (see ``ws/readers.py``)."""
+        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`)."""
         return nullcontext()
 
 
@@ -166,5 +166,5 @@ class Server(Protocol):
         """
 
     def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message (see ``ws/readers.py``)."""
+        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`)."""
         return nullcontext()

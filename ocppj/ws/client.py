@@ -28,16 +28,16 @@ import websocket
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ..settings import get_logger
-from .dialling import dial
-from .httpwire import BadRequest, Headers, parse_retry_after, read_head
-from .lifecycle import Attempt, ClientCore, Session
-from .options import check_positive, check_text
-from .resolving import Resolver
-from .safesocket import SafeSocket
-from .security import check_client_profile, check_context, check_profile, check_user, exposed
+from .checks import check_positive, check_text
+from .connecting.dial import dial
+from .connecting.dns import Resolver
+from .connecting.session import Attempt, ClientCore, Session
+from .connection.wire import PeerClose, SocketWire, Take, Violation, Wire
+from .handshake.http import BadRequest, Headers, parse_retry_after, read_head
+from .handshake.security_profiles import check_client_profile, check_context, check_profile, check_user, exposed
+from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
+from .stream.stream import SafeSocket
 from .tls import client_tls_context
-from .urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
-from .wire import PeerClose, SocketWire, Take, Violation, Wire
 
 __all__ = ["WebSocketClient"]
 
@@ -233,7 +233,7 @@ class WebSocketClient(ClientCore):
     system has taken by then it goes on sending, until something comes from the peer: then it drops the rest.
     ``write_timeout`` is how long the peer may take for what is written. No
     proxies, redirects or cookies. ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile
-    (see `ocppj.ws.security`).
+    (see `ocppj.ws.handshake.security_profiles`).
     """
 
     def __init__(

@@ -32,8 +32,8 @@ import ipaddress
 import random
 from typing import Dict, Iterator, Optional, Protocol, Tuple
 
-from .httpwire import BadRequest
-from .options import check_limits
+from .checks import check_limits
+from .handshake.http import BadRequest
 
 __all__ = [
     "PATIENCE",

@@ -22,13 +22,13 @@ from typing import Any, Callable, Deque, Dict, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
-from .httpwire import BadRequest, Headers, parse_retry_after
-from .lifecycle import Attempt, ClientCore, Session
-from .options import check_port
-from .polling import remaining
-from .registry import Run, ServerCore
-from .urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
-from .wire import PeerClose, Take, Violation, Wire
+from .checks import check_port
+from .connecting.session import Attempt, ClientCore, Session
+from .connection.wire import PeerClose, Take, Violation, Wire
+from .handshake.http import BadRequest, Headers, parse_retry_after
+from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
+from .serving.registry import Run, ServerCore
+from .stream.waiting import remaining
 
 __all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
 

@@ -24,16 +24,16 @@ import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import TransportError
-from .extensions import agree, choose_deflate
-from .handshake import Accepted, websocket_headers
-from .httpwire import BadRequest, parse_request, read_head, split_tokens
+from .checks import check_positive
+from .connection.deflate import agree, choose_deflate
+from .connection.wire import PeerClose, SocketWire, Take, Violation
+from .handshake.http import BadRequest, parse_request, read_head, split_tokens
+from .handshake.policy import Accepted, websocket_headers
+from .handshake.security_profiles import check_context, check_profile, check_server_profile
 from .limits import Handshake
-from .listening import Listening, ListeningServer
-from .options import check_positive
-from .safesocket import SafeSocket
-from .security import check_context, check_profile, check_server_profile
+from .serving.handshakes import Listening, ListeningServer
+from .stream.stream import SafeSocket
 from .tls import may_resume
-from .wire import PeerClose, SocketWire, Take, Violation
 
 __all__ = ["ServerWire", "WebSocketServer"]
 
@@ -173,7 +173,7 @@ class WebSocketServer(ListeningServer):
     for each of up to 64 connections, shared ones for all of more), "per-connection", "shared", a `Readers` object, or
     what makes one for each ``listen()``.
     ``security_profile`` 0 to 3 has ``listen()`` refuse options that do not make that profile (see
-    `ocppj.ws.security`), and lets nobody in who has not what it demands.
+    `ocppj.ws.handshake.security_profiles`), and lets nobody in who has not what it demands.
 
     The limits are in `ocppj.ws.limits`, with their defaults and what happens to those beyond: ``max_connections``,
     ``max_connections_per_address``, ``max_attempts_per_second``, ``max_handshakes`` (each is a thread),

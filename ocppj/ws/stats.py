@@ -46,8 +46,8 @@ from typing import Counter as CounterType
 from typing import Mapping, Optional, Tuple
 
 from .base import Close
-from .keepalive import PeerSilent
-from .wire import Violation
+from .connection.keepalive import PeerSilent
+from .connection.wire import Violation
 
 __all__ = ["Stats", "Tally", "judge_close"]
 

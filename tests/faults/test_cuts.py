@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from ocppj import Client, DefaultClientDispatcher, Server, TransportError, v16
-from ocppj.durable import SQLiteQueue
+from ocppj.storage.sqlite_queues import SQLiteQueue
 from tests.faults.proxy import DUPLICATE, END, FREEZE, HALF, NO_FAULTS, RESET, Faults, Proxy, no_plan
 from tests.faults.traffic import Fleet, Ledger, data, done, errors_logged, quick_backoff, run_threads
 from tests.helpers import Recorder, eventually, seconds

@@ -19,7 +19,7 @@ from collections import deque
 import pytest
 
 from ocppj import Call
-from ocppj.durable import SQLiteQueue
+from ocppj.storage.sqlite_queues import SQLiteQueue
 from tests.helpers import seconds
 
 ROUNDS = int(os.environ.get("OCPPJ_CRASH_ROUNDS", "50"))

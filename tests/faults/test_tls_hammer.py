@@ -1,7 +1,7 @@
 """Hundreds of TLS connections, both versions, written to and read by many threads at once: each call is answered.
 
 One thread in ``recv`` and one in ``send`` of the same TLS connection can crash an interpreter, or corrupt what is
-read; `ocppj.ws.safesocket` is there against it. Here every connection is written to by the sender's thread, by the
+read; `ocppj.ws.stream.stream` is there against it. Here every connection is written to by the sender's thread, by the
 handler's and by the one that reads, all the time and both ways. ``OCPPJ_TLS_HAMMER_SECONDS`` says for how long.
 """
 

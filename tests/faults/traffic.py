@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 from ocppj import Client, NotRunning, Server, TransportError, UnknownClient, v16
-from ocppj.handlers import Frame
+from ocppj.exchange.handlers import Frame
 from ocppj.ws.backoff import Backoff
 from tests.faults.proxy import Plan, Proxy
 from tests.helpers import eventually, seconds

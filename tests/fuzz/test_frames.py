@@ -2,7 +2,7 @@
 
 The wire drives wsproto by frames; simple-websocket drives its connection object, and keeps messages, states and the
 answers to pings and Closes itself. Both get the same bytes in the same pieces, and must tell the same events and write
-the same bytes. Of compressed messages simple-websocket reads some wrong (see `ocppj.ws.extensions`): streams with those
+the same bytes. Of compressed messages simple-websocket reads some wrong (see `deflate`): streams with those
 are made together with what they mean. ``OCPPJ_FUZZ_SEED`` chooses other streams than those of every run.
 """
 
@@ -17,10 +17,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import pytest
 import simple_websocket
 
-from ocppj.ws.channel import cut_reason
-from ocppj.ws.safesocket import SafeSocket
+from ocppj.ws.connection.channel import cut_reason
+from ocppj.ws.connection.wire import PeerClose, Violation
 from ocppj.ws.server import ServerWire, _Protocol
-from ocppj.ws.wire import PeerClose, Violation
+from ocppj.ws.stream.stream import SafeSocket
 from tests.ws.support import frame
 
 SEED = int(os.environ.get("OCPPJ_FUZZ_SEED", "20260102"))

@@ -18,7 +18,7 @@ from ocppj import (
     PendingRequestState,
     v16,
 )
-from ocppj.messages import MAX_DESCRIPTION, parse_raw_json_message
+from ocppj.rpc.messages import MAX_DESCRIPTION, parse_raw_json_message
 
 ENDPOINT = Endpoint(v16.PROFILES, validate=True)
 UNCHECKED = Endpoint(v16.PROFILES, validate=False)

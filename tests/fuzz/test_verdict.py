@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 
 from ocppj import Feature, ValidationError, v16
-from ocppj.fast import plain_schema, quick_verdict
-from ocppj.validation import (
+from ocppj.rpc.accelerated import plain_schema, quick_verdict
+from ocppj.rpc.validation import (
     _extended,
     _formats,
     _is_date_time_text,

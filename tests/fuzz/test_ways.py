@@ -22,12 +22,12 @@ from ocppj import (
     v21,
     v201,
 )
-from ocppj.dialect import DIALECTS, Dialect
-from ocppj.lenient import read_leniently
-from ocppj.messages import parse_json_message, write_json
-from ocppj.ordinary import OrdinaryMessages
-from ocppj.profile import Feature
-from ocppj.validation import use_accelerators
+from ocppj.payloads.lenient import read_leniently
+from ocppj.rpc.dialect import DIALECTS, Dialect
+from ocppj.rpc.features import Feature
+from ocppj.rpc.messages import parse_json_message, write_json
+from ocppj.rpc.ordinary import OrdinaryMessages
+from ocppj.rpc.validation import use_accelerators
 from tests.fuzz.mutations import mutated, samples
 from tests.versions.strategies import ROOT, load
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import Any, Dict, List
 
 from ocppj import Client, Server
-from ocppj.lane import Lane
-from ocppj.ws.channel import WireChannel
-from ocppj.ws.safesocket import SafeSocket
-from ocppj.ws.strategy import AutoReaders
+from ocppj.dispatch.request_sender import Lane
+from ocppj.ws.connection.channel import WireChannel
+from ocppj.ws.readers.choice import AutoReaders
+from ocppj.ws.stream.stream import SafeSocket
 from tests.helpers import eventually
 from tests.inside.endpoints import deadlines, is_pending, open_calls, queued, tables, transport_of
 from tests.inside.transports import run_of

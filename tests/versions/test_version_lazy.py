@@ -71,7 +71,7 @@ def test_an_action_may_be_taken_over_into_another_version(version: Version) -> N
         import sys
         from ocppj import Endpoint, Feature, Profile
         from ocppj import vXY as version
-        from ocppj.dialect import DIALECTS
+        from ocppj.rpc.dialect import DIALECTS
 
         other = DIALECTS[DIALECTS.index(version.DIALECT) - 1]
         mixed = Profile("Mixed", other, Feature.bundled(version.DIALECT, "Heartbeat"), Feature.bundled(other, "Reset"))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from strategies import full_payload, payload_meaning, payloads
 from versions import VERSIONS, Version, each_message, each_version
 
-from ocppj.payloads import Payload, TextEnum
+from ocppj.payloads.model import Payload, TextEnum
 
 
 @each_message

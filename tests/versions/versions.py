@@ -10,8 +10,8 @@ import pytest
 from strategies import ROOT
 
 from ocppj import v16, v21, v201
-from ocppj.payloads import Payload, TextEnum
-from ocppj.profile import Feature
+from ocppj.payloads.model import Payload, TextEnum
+from ocppj.rpc.features import Feature
 
 
 @dataclass(frozen=True)

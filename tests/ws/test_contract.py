@@ -9,10 +9,10 @@ import pytest
 
 from ocppj.clock import ManualClock
 from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
-from ocppj.ws import registry
-from ocppj.ws.agenda import Agenda
 from ocppj.ws.backoff import Backoff
-from ocppj.ws.keepalive import KeepAlive
+from ocppj.ws.connection.keepalive import KeepAlive
+from ocppj.ws.readers.scheduler import Agenda
+from ocppj.ws.serving import registry
 from tests.helpers import Recorder, eventually, seconds
 from tests.peers import Memory, Sockets
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Tls, open_files

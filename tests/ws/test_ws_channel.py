@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 
 import ocppj
-from ocppj.ws.channel import WireChannel, cut_reason
-from ocppj.ws.safesocket import SafeSocket
+from ocppj.ws.connection.channel import WireChannel, cut_reason
 from ocppj.ws.server import ServerWire
+from ocppj.ws.stream.stream import SafeSocket
 from tests.helpers import Recorder, seconds
 from tests.ws.support import close_frame, frame
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from ocppj.ws.farewells import Farewells
-from ocppj.ws.listener import Listener
+from ocppj.ws.serving.acceptor import Listener
+from ocppj.ws.serving.farewells import Farewells
 from tests.helpers import Recorder, eventually, seconds
 
 ANSWER = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"

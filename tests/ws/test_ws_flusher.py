@@ -12,7 +12,7 @@ import pytest
 
 from ocppj.errors import TransportError, WriteTimeout
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.flusher import Flusher, Rest
+from ocppj.ws.readers.flusher import Flusher, Rest
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.sockets import waiters
@@ -27,7 +27,7 @@ from tests.ws.support import (
     open_files,
     server_context,
 )
-from tests.ws.test_ws_safesocket import make, make_pair, read_exactly, tls  # noqa: F401
+from tests.ws.test_ws_stream import make, make_pair, read_exactly, tls  # noqa: F401
 
 MUCH = b"x" * 1_000_000
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ocppj.ws.keepalive import KeepAlive, PeerSilent, Verdict
+from ocppj.ws.connection.keepalive import KeepAlive, PeerSilent, Verdict
 
 
 def test_no_pings():

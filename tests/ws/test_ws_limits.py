@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ocppj.errors import HandshakeRefused, TransportError
-from ocppj.ws.httpwire import BadRequest
+from ocppj.ws.handshake.http import BadRequest
 from ocppj.ws.limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
 from ocppj.ws.memory import MemoryServer
 from ocppj.ws.server import WebSocketServer

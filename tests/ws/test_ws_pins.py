@@ -12,8 +12,8 @@ import simple_websocket
 import websocket
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-from ocppj.ws.extensions import agree
-from ocppj.ws.safesocket import SafeSocket
+from ocppj.ws.connection.deflate import agree
+from ocppj.ws.stream.stream import SafeSocket
 from tests.ws.support import close_frame, frame, xor
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ocppj.ws.poller import READ, WRITE, Poller
+from ocppj.ws.readers.poller import READ, WRITE, Poller
 from tests.helpers import seconds
 
 NAMES = ["EpollSelector", "KqueueSelector", "DevpollSelector", "PollSelector", "SelectSelector"]

@@ -10,9 +10,9 @@ import pytest
 
 from ocppj import Client, Server, v16
 from ocppj.errors import UsageError
-from ocppj.ws import crew
 from ocppj.ws.memory import MemoryNetwork
-from ocppj.ws.readers import SharedReaders
+from ocppj.ws.readers import workers as crew
+from ocppj.ws.readers.per_connection import SharedReaders
 from tests.helpers import Recorder, eventually, seconds
 from tests.ws.schedule import World
 from tests.ws.sources import FakeSource, PairSource

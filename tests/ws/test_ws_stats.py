@@ -15,11 +15,11 @@ import pytest
 from ocppj.errors import TransportError
 from ocppj.ws import stats as stats_module
 from ocppj.ws.base import Close
-from ocppj.ws.keepalive import PeerSilent
+from ocppj.ws.connection.keepalive import PeerSilent
+from ocppj.ws.connection.wire import Violation
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from ocppj.ws.stats import Stats, Tally, judge_close
-from ocppj.ws.wire import Violation
 from tests.helpers import eventually, seconds
 from tests.inside.sockets import sources_of
 from tests.inside.transports import run_of

@@ -1,0 +1,1 @@
+"""What is sent when: queues, dispatchers, timeouts and retries."""

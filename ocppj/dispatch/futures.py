@@ -1,0 +1,226 @@
+"""The requests that wait for their end, and the futures that carry it.
+
+Whoever takes a call out of `OpenCalls` ends it, and nobody else does: an answer, a timeout, a cancellation, a lost
+connection and ``stop()`` may all come at once, and the call ends once.
+
+An `OpenCall` ends a future, which may be waited for by anybody, canceled, and called back from. In ``call()`` one
+thread waits and nobody else knows: for it an `AwaitedCall` is enough, which costs a tenth of a future.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
+
+from ..errors import CallFailed
+from ..payloads.model import Payload
+from ..rpc.messages import SignatureResult
+from ..settings import get_logger
+from .timeouts import Deadline
+
+R = TypeVar("R")
+
+__all__ = ["AwaitedCall", "CallFuture", "OpenCall", "OpenCalls"]
+
+
+class CallFuture(Future[R]):
+    """The end of one request: its typed response, or the error it failed with.
+
+    ``message_id`` is the id of the CALL. ``signature`` tells about the signature of the response: ``None`` before there
+    is one, and when it is not signed.
+
+    ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
+    Callbacks added with ``add_done_callback`` run on the thread that reads the connection: they must not block, and
+    ``call()`` there raises `WouldDeadlock`. What they raise is logged and changes nothing.
+    """
+
+    def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
+        super().__init__()
+        self.message_id = message_id
+        self.signature: Optional[SignatureResult] = None
+        self._withdraw = withdraw
+
+    def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
+        """Call ``fn(future)`` when the request has ended, at once if it has."""
+
+        def guarded(future: Any) -> None:
+            try:
+                fn(future)
+            except BaseException:  # sys.exit() and pytest.fail() too: whoever ends this call has others to end
+                get_logger().exception("a callback of the future of request %r failed", self.message_id)
+
+        super().add_done_callback(guarded)
+
+    def cancel(self) -> bool:
+        """Give the request up; return whether it had not ended yet."""
+        if not super().cancel():
+            return False
+        self._withdraw(self.message_id)
+        return True
+
+
+class _Call:
+    """One request that has not ended.
+
+    ``connection`` is the one it ends with, even if that will be regained; ``None`` for a request that outlives its
+    connection. `answer`, `fail` and `give_up` are for whoever took it out of `OpenCalls`.
+    """
+
+    __slots__ = ("_deadline", "connection", "ended", "message_id", "request", "unanswered")
+
+    def __init__(self, request: Payload, message_id: str, connection: Optional[object]) -> None:
+        self.request = request
+        self.message_id = message_id
+        self.connection = connection
+        self.unanswered = False  # it has failed, and not because the peer said so
+        self.ended = False
+        self._deadline: Optional[Deadline] = None
+
+    def expire_by(self, deadline: Deadline) -> None:
+        """Cancel ``deadline`` when the call ends."""
+        self._deadline = deadline
+        if self.ended:  # before there was a deadline to be seen by who ended it
+            deadline.cancel()
+
+    def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
+        """End the call with ``response``."""
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        """End the call with ``error``."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """End the call, whose caller has no interest in it any more."""
+        self._end()
+
+    def _end(self) -> None:
+        self.ended = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+
+class OpenCall(_Call):
+    """A call that ends a future."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, request: Payload, future: CallFuture[Any], connection: Optional[object] = None) -> None:
+        super().__init__(request, future.message_id, connection)
+        self.future = future
+
+    def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
+        """End the call with ``response``."""
+        self._end()
+        self.future.signature = signature
+        try:
+            self.future.set_result(response)
+        except InvalidStateError:  # it was canceled, and who canceled it did not find it among the open calls
+            self.future.set_running_or_notify_cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """End the call with ``error``."""
+        self.unanswered = isinstance(error, CallFailed)
+        self._end()
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            self.future.set_running_or_notify_cancel()
+
+    def give_up(self) -> None:
+        """End the call, whose future was canceled."""
+        self._end()
+        self.future.set_running_or_notify_cancel()
+
+
+class AwaitedCall(_Call):
+    """A call whose end one thread waits for.
+
+    It waits for a lock that is released once, by whoever ends the call: the cheapest wake-up there is.
+    """
+
+    __slots__ = ("_came", "_error", "_response")
+
+    def __init__(self, request: Payload, message_id: str, connection: Optional[object] = None) -> None:
+        super().__init__(request, message_id, connection)
+        self._response: Optional[Payload] = None
+        self._error: Optional[BaseException] = None
+        self._came = threading.Lock()
+        self._came.acquire()
+
+    def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
+        """End the call with ``response``."""
+        self._response = response
+        self._end()
+        self._came.release()
+
+    def fail(self, error: BaseException) -> None:
+        """End the call with ``error``."""
+        self._error = error
+        self.unanswered = isinstance(error, CallFailed)
+        self._end()
+        self._came.release()
+
+    def wait(self) -> Optional[Payload]:
+        """Wait for the end; return the response, or raise the error. To be called once."""
+        self._came.acquire()
+        error, self._error = self._error, None
+        if error is None:
+            return self._response
+        try:
+            raise error
+        finally:
+            del error  # as this call does above: its traceback holds the frames that hold them
+
+
+class OpenCalls:
+    """The open calls of one endpoint, by client and message id. Thread-safe; calls nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Dict[str, Dict[str, _Call]] = {}
+
+    def __len__(self) -> int:
+        """Return how many calls are open."""
+        with self._lock:
+            return sum(map(len, self._calls.values()))
+
+    def add(self, client_id: str, call: _Call) -> bool:
+        """Add ``call``; return false, and add nothing, when one of its id is open for that client already."""
+        with self._lock:
+            calls = self._calls.setdefault(client_id, {})
+            return calls.setdefault(call.message_id, call) is call
+
+    def take(self, client_id: str, message_id: str) -> Optional[_Call]:
+        """Remove and return that call, or ``None`` when it is not open (any more)."""
+        with self._lock:
+            calls = self._calls.get(client_id)
+            if calls is None:
+                return None
+            call = calls.pop(message_id, None)
+            if not calls:
+                del self._calls[client_id]
+            return call
+
+    def take_over(self, connection: object) -> List[_Call]:
+        """Remove and return all calls that end with ``connection``."""
+        taken = (self.take(client_id, message_id) for client_id, message_id in self.over(connection))
+        return [call for call in taken if call is not None]
+
+    def take_all(self) -> List[_Call]:
+        """Remove and return all calls."""
+        with self._lock:
+            calls = [call for each in self._calls.values() for call in each.values()]
+            self._calls.clear()
+            return calls
+
+    def over(self, connection: Optional[object]) -> List[Tuple[str, str]]:
+        """Return (client id, message id) of the calls that end with ``connection``."""
+        with self._lock:
+            return [
+                (client_id, message_id)
+                for client_id, calls in self._calls.items()
+                for message_id, call in calls.items()
+                if call.connection is not None and call.connection is connection
+            ]

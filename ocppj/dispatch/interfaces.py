@@ -1,0 +1,198 @@
+"""`ClientDispatcher` and `ServerDispatcher`: what a dispatcher promises. The defaults are in `dispatchers`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Callable, Optional, Protocol
+
+from ..errors import CallFailed, OCPPError
+from .pending import PendingRequestState, ServerState
+from .queues import Decoder, RequestBundle
+from .timeouts import Timeouts
+
+__all__ = ["ClientDispatcher", "NetworkClient", "NetworkServer", "ServerDispatcher"]
+
+ClientCanceled = Callable[[str, Any, CallFailed], None]
+ServerCanceled = Callable[[str, str, Any, CallFailed], None]
+
+
+class NetworkClient(Protocol):
+    """Where a client's dispatcher writes."""
+
+    def send(self, text: str) -> None:
+        """Write one frame. Raises `TransportError`."""
+
+
+class NetworkServer(Protocol):
+    """Where a server's dispatcher writes."""
+
+    def send(self, client_id: str, text: str) -> None:
+        """Write one frame to that client. Raises `TransportError`."""
+
+
+class ClientDispatcher(ABC):
+    """Sends a client's requests, one at a time. Every method may be called from any thread, callbacks included."""
+
+    #: Whether requests outlive the process.
+    durable: bool = False
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to take requests."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Clear the queue and the pending request, without calling the canceled callback, and refuse new ones."""
+
+    @abstractmethod
+    def is_running(self) -> bool:
+        """Tell whether requests are taken."""
+
+    @abstractmethod
+    def is_paused(self) -> bool:
+        """Tell whether requests are queued only."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Send nothing, and let nothing time out, until `resume`: the connection is lost. Requests may still be queued.
+
+        A request whose answer was awaited on too many connections in a row may be given up here.
+        May come before `start`: then requests are queued only from the start on.
+        """
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Go on: await the pending request's answer anew with a fresh timeout, or send the next request."""
+
+    @abstractmethod
+    def set_timeout(self, timeout: float) -> None:
+        """Give each request that is sent from now on ``timeout`` seconds to be answered."""
+
+    @abstractmethod
+    def send_request(self, bundle: RequestBundle) -> None:
+        """Queue ``bundle``, and send it if nothing is pending. Raises `NotRunning`, `QueueFull`.
+
+        A failed write is not raised: it cancels the request with InternalError.
+        """
+
+    @abstractmethod
+    def complete_request(self, message_id: str) -> Optional[bool]:
+        """Release the pending request, because its answer came, and send the next.
+
+        An id that is not the pending one is logged and changes nothing; false is returned then: the request has ended
+        in another way, and who ended it has told the handlers. ``None`` is taken for true.
+        """
+
+    @abstractmethod
+    def set_on_request_canceled(self, callback: ClientCanceled) -> None:
+        """Call ``callback(message id, request, error)`` for each request that ends without an answer."""
+
+    @abstractmethod
+    def set_network_client(self, network: NetworkClient) -> None:
+        """Write to ``network``."""
+
+    @abstractmethod
+    def set_pending_request_state(self, state: PendingRequestState) -> None:
+        """Keep what is pending in ``state``."""
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Use the endpoint's timer. Called before `start`; a dispatcher with timers of its own may ignore it."""
+
+    def cancel_request(self, message_id: str, error: CallFailed) -> bool:
+        """Release the request of that id, sent or not, call the canceled callback with ``error``, and go on.
+
+        Return whether there was one. A dispatcher that cannot do this returns false; the request then takes its
+        course, and its answer is ignored.
+        """
+        return False
+
+    def retry_request(self, message_id: str, error: OCPPError) -> bool:
+        """Keep the pending request, which was answered with ``error``, if it is to be sent again; return whether it is.
+
+        If not, nothing has changed: `complete_request` follows. The default sends nothing again.
+        """
+        return False
+
+    def open(self) -> None:
+        """Make ready for `start`, before a connection is made. Raises what keeps requests from being taken.
+
+        So a queue on disk that cannot be read is found before anybody hears of this client. `stop` undoes it.
+        """
+
+    def set_decoder(self, decode: Decoder) -> None:
+        """Have stored requests decoded by ``decode``. Called before `open`; one that stores none may ignore it."""
+
+    def set_request_check(self, check: Callable[[RequestBundle], Optional[CallFailed]]) -> None:
+        """Ask ``check`` before a request is written; what it returns cancels it. Called before `start`.
+
+        It says why a request cannot go over the present connection: one that was made for another OCPP version.
+        """
+
+
+class ServerDispatcher(ABC):
+    """Sends a server's requests, one at a time per client. Every method may be called from any thread."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to take requests."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Clear all queues and pending requests, without calling the canceled callback, and refuse new ones."""
+
+    @abstractmethod
+    def is_running(self) -> bool:
+        """Tell whether requests are taken."""
+
+    @abstractmethod
+    def set_timeout(self, timeout: float) -> None:
+        """Give each request that is sent from now on ``timeout`` seconds to be answered."""
+
+    @abstractmethod
+    def send_request(self, client_id: str, bundle: RequestBundle) -> None:
+        """Queue ``bundle`` for that client, and send it if nothing is pending there.
+
+        Raises `NotRunning`, `UnknownClient`, `QueueFull`. A failed write cancels the request with InternalError.
+        """
+
+    @abstractmethod
+    def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
+        """Release that client's pending request, because its answer came, and send the next.
+
+        Returns what `ClientDispatcher.complete_request` does.
+        """
+
+    @abstractmethod
+    def delete_client(self, client_id: str) -> None:
+        """Discard that client's requests, calling the canceled callback for each, and refuse new ones."""
+
+    @abstractmethod
+    def set_on_request_canceled(self, callback: ServerCanceled) -> None:
+        """Call ``callback(client id, message id, request, error)`` for each request that ends without an answer."""
+
+    @abstractmethod
+    def set_network_server(self, network: NetworkServer) -> None:
+        """Write to ``network``."""
+
+    @abstractmethod
+    def set_pending_request_state(self, state: ServerState) -> None:
+        """Keep what is pending in ``state``."""
+
+    def create_client(self, client_id: str) -> None:
+        """Take requests for that client from now on. Called when it has connected."""
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Use the endpoint's timer. Called before `start`; a dispatcher with timers of its own may ignore it."""
+
+    #: Whether the requests to a client that has disconnected are kept, and sent when it is back.
+    durable: bool = False
+
+    def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        """Release that request, sent or not; as `ClientDispatcher.cancel_request`."""
+        return False
+
+    def set_decoder(self, decode: Decoder) -> None:
+        """Have stored requests decoded by ``decode``. Called before `start`; one that stores none may ignore it."""
+
+    def set_request_check(self, check: Callable[[str, RequestBundle], Optional[CallFailed]]) -> None:
+        """Ask ``check(client id, request)`` before it is written; as `ClientDispatcher.set_request_check`."""

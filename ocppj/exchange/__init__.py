@@ -1,0 +1,1 @@
+"""What a client and a server do alike with one peer."""

@@ -1,0 +1,1 @@
+"""What a frame means: messages, OCPP versions, features, validation and signatures."""

@@ -1,0 +1,160 @@
+"""Everything that differs by OCPP version, in one table per version."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module, resources
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Type, Union
+
+from ..errors import ErrorCode, parse_error_code
+from .messages import MessageType
+
+__all__ = ["DIALECTS", "V16", "V21", "V201", "Dialect", "is_error_code_valid"]
+
+_SCHEMA = ".json"
+#: The modules of a version's package that hold its types; each imports those before it.
+_ENUMS, _DATATYPES, _MESSAGES = "enums", "datatypes", "messages"
+
+
+@dataclass(frozen=True, eq=False)
+class Dialect:
+    """One OCPP version's way of saying things.
+
+    ``spellings`` maps each `ErrorCode` that the version has to its text on the wire. ``unreadable_id`` is the id
+    under which a frame without a readable id is answered, ``None`` where such a frame gets no answer.
+    ``repeated_id_code`` answers a CALL whose id is being handled already. ``signed_messages`` says whether each action
+    has a signed form (2.x Part 4 chapter 7).
+    """
+
+    version: str
+    subprotocol: str
+    package: str
+    message_types: FrozenSet[MessageType]
+    spellings: Mapping[ErrorCode, str]
+    repeated_id_code: ErrorCode
+    unreadable_id: Optional[str] = None
+    max_identity: Optional[int] = None
+    signed_messages: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Dialect OCPP {self.version}>"
+
+    def allows_identity(self, identity: str) -> bool:
+        """Tell whether a charge point may be called so: in 2.x at most 48 characters, and no colon."""
+        return self.max_identity is None or (len(identity) <= self.max_identity and ":" not in identity)
+
+    def spell(self, code: Union[ErrorCode, str]) -> str:
+        """Return ``code`` as this version writes it; a code the version lacks becomes its nearest, GenericError."""
+        if isinstance(code, ErrorCode):
+            return self.spellings.get(code, self.spellings[ErrorCode.GENERIC_ERROR])
+        return code
+
+    @property
+    def actions(self) -> FrozenSet[str]:
+        """The names of all actions that the version's catalogue has, registered or not."""
+        return _actions(self.package)
+
+    def load_schema(self, name: str) -> Dict[str, Any]:
+        """Return the bundled JSON schema ``name`` (such as ``"BootNotificationRequest"``), read from the package."""
+        text = resources.files(self.package).joinpath("schemas").joinpath(name + ".json").read_text("utf-8")
+        schema: Dict[str, Any] = json.loads(text)
+        return schema
+
+    def load_type(self, name: str) -> Type[Any]:
+        """Return the message, data type or enum ``name`` of the version, importing what is needed of its package.
+
+        Raises `AttributeError` when there is none.
+        """
+        for module in (_ENUMS, _DATATYPES, _MESSAGES):
+            found = getattr(import_module(f"{self.package}.{module}"), name, None)
+            if isinstance(found, type) and found.__module__.startswith(self.package):
+                return found
+        raise AttributeError(f"OCPP {self.version} has no type {name!r}")
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the messages have been imported: before, there is no object of their types."""
+        return f"{self.package}.{_MESSAGES}" in sys.modules
+
+
+@lru_cache(maxsize=None)
+def _actions(package: str) -> FrozenSet[str]:
+    files = (entry.name for entry in resources.files(package).joinpath("schemas").iterdir())
+    names = [name[: -len(_SCHEMA)] for name in files if name.endswith(_SCHEMA)]
+    # AuthorizeRequest is the request of Authorize; a message of SEND is named after its action alone.
+    return frozenset(re.sub("Request$", "", name) for name in names if not name.endswith("Response"))
+
+
+_COMMON_CODES = (
+    ErrorCode.NOT_IMPLEMENTED,
+    ErrorCode.NOT_SUPPORTED,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.PROTOCOL_ERROR,
+    ErrorCode.SECURITY_ERROR,
+    ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
+    ErrorCode.TYPE_CONSTRAINT_VIOLATION,
+    ErrorCode.GENERIC_ERROR,
+)
+
+#: OCPP-J 1.6: error codes of section 4.2.3, misspelt for good by its errata 5.1 and 5.2.
+V16 = Dialect(
+    version="1.6",
+    subprotocol="ocpp1.6",
+    package="ocppj.v16",
+    message_types=frozenset({MessageType.CALL, MessageType.CALL_RESULT, MessageType.CALL_ERROR}),
+    spellings={
+        **{code: code.value for code in _COMMON_CODES},
+        ErrorCode.FORMAT_VIOLATION: "FormationViolation",
+        ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION: "OccurenceConstraintViolation",
+    },
+    repeated_id_code=ErrorCode.PROTOCOL_ERROR,
+)
+
+_CODES_OF_2 = {
+    code: code.value
+    for code in (
+        *_COMMON_CODES,
+        ErrorCode.FORMAT_VIOLATION,
+        ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
+        ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
+        ErrorCode.RPC_FRAMEWORK_ERROR,
+    )
+}
+
+#: OCPP 2.0.1 Part 4: section 4.2.3 for the id "-1", 4.3 for the error codes; Part 2 has the length of an identity.
+V201 = Dialect(
+    version="2.0.1",
+    subprotocol="ocpp2.0.1",
+    package="ocppj.v201",
+    message_types=V16.message_types,
+    spellings=_CODES_OF_2,
+    repeated_id_code=ErrorCode.RPC_FRAMEWORK_ERROR,
+    unreadable_id="-1",
+    max_identity=48,
+    signed_messages=True,
+)
+
+#: OCPP 2.1 Part 4 adds two message types (sections 4.2.3 and 4.2.4).
+V21 = replace(
+    V201,
+    version="2.1",
+    subprotocol="ocpp2.1",
+    package="ocppj.v21",
+    message_types=V201.message_types | {MessageType.CALL_RESULT_ERROR, MessageType.SEND},
+)
+
+#: Every version this library speaks.
+DIALECTS = (V16, V201, V21)
+
+
+def is_error_code_valid(code: Union[ErrorCode, str], dialect: Optional[Dialect] = None) -> bool:
+    """Tell whether ``code`` is an error code: of ``dialect`` in its own spelling, or of any version without one."""
+    if dialect is None:
+        return isinstance(parse_error_code(code), ErrorCode)
+    if isinstance(code, ErrorCode):
+        return code in dialect.spellings
+    return code in dialect.spellings.values()

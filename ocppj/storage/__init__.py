@@ -1,0 +1,1 @@
+"""Requests that outlive the process."""

@@ -1,0 +1,1 @@
+"""How a client connects: addresses, names, sessions."""

@@ -1,0 +1,1 @@
+"""One WebSocket connection: its frames, its channel and its pings."""

@@ -1,0 +1,137 @@
+"""When to ping, and when to give a silent or idle peer up. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Optional
+
+from ...errors import TransportError
+from ..checks import check_not_negative
+from ..stream.waiting import earliest
+
+__all__ = ["KeepAlive", "PeerSilent", "Verdict", "check_interval"]
+
+
+class Verdict(Enum):
+    """What `KeepAlive.judge` wants."""
+
+    NOTHING = "nothing"
+    PING = "ping"
+    DEAD = "dead"
+    IDLE = "idle"
+
+
+class PeerSilent(TransportError):
+    """The peer was given up. ``limit`` says for what: "ping_timeout" or "idle_timeout"."""
+
+    def __init__(self, description: str, limit: str) -> None:
+        super().__init__(description)
+        self.limit = limit
+
+
+def check_interval(interval: Optional[float]) -> Optional[float]:
+    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` if it is negative, `UsageError` if no number."""
+    if interval is not None:
+        check_not_negative(ping_interval=interval)
+    return interval or None
+
+
+class KeepAlive:
+    """The pings of one connection, and its idleness.
+
+    A ping is due every ``interval`` seconds (``None`` or 0: never). Whatever comes from the peer within
+    ``pong_timeout`` seconds after a ping counts as life, not only a pong. A peer from which nothing came for
+    ``idle_timeout`` seconds (``None``: any time) is idle, pings or not.
+
+    ``due`` does not move with each message, so that whoever keeps deadlines in order has little to do: that of
+    idleness is put off by `judge` when it has come too early. It may be read, and ``interval`` set, by any thread; the
+    rest is for the reading one.
+    """
+
+    __slots__ = (
+        "_heard_at",
+        "_idle_timeout",
+        "_interval",
+        "_last_ping",
+        "_look_at",
+        "_pong_timeout",
+        "_silent_since",
+        "due",
+    )
+
+    def __init__(
+        self, interval: Optional[float], pong_timeout: float, now: float, idle_timeout: Optional[float] = None
+    ) -> None:
+        self._idle_timeout = idle_timeout
+        self._heard_at = now
+        self._look_at = None if idle_timeout is None else now + idle_timeout  # whether the peer is idle
+        self._interval = check_interval(interval)
+        self._pong_timeout = pong_timeout
+        self._last_ping = now
+        self._silent_since: Optional[float] = None  # the time of a ping after which nothing was heard
+        #: When `judge` must be asked next; ``None``: never.
+        self.due: Optional[float] = None
+        self._set_due()
+
+    @property
+    def interval(self) -> Optional[float]:
+        """Seconds between pings; ``None`` for no pings. May be set; takes effect at the connection's next step."""
+        return self._interval
+
+    @interval.setter
+    def interval(self, interval: Optional[float]) -> None:
+        self._interval = check_interval(interval)
+        if self._interval is None:
+            self._silent_since = None
+        self._set_due()
+
+    def pinged(self, now: float) -> None:
+        """Take notice of a ping that was not `judge`'s wish: the next is due ``interval`` seconds after it."""
+        self._last_ping = now
+        self._set_due()
+
+    def heard(self, now: float) -> None:
+        """Take notice that something came from the peer."""
+        self._heard_at = now
+        if self._silent_since is not None:
+            self._silent_since = None
+            self._set_due()
+
+    def judge(self, now: float) -> Verdict:
+        """Say what is due; after PING the caller sends one."""
+        verdict = self._judge(now)
+        self._set_due()
+        return verdict
+
+    def _set_due(self) -> None:
+        while True:
+            interval, silent_since = self._interval, self._silent_since
+            due = self._look_at
+            if interval is not None:
+                due = earliest(due, self._last_ping + interval)
+                if silent_since is not None:
+                    due = earliest(due, silent_since + self._pong_timeout)
+            self.due = due
+            if self._interval is interval:  # else another thread has set it, and perhaps set `due` before this one
+                return
+
+    def _judge(self, now: float) -> Verdict:
+        interval, silent_since = self._interval, self._silent_since
+        if self._is_idle(now):
+            return Verdict.IDLE
+        if interval is None:
+            return Verdict.NOTHING
+        if silent_since is not None and now >= silent_since + self._pong_timeout:
+            return Verdict.DEAD
+        if now < self._last_ping + interval:
+            return Verdict.NOTHING
+        self._last_ping = now
+        if silent_since is None:
+            self._silent_since = now
+        return Verdict.PING
+
+    def _is_idle(self, now: float) -> bool:
+        if self._idle_timeout is None or self._look_at is None or now < self._look_at:
+            return False
+        self._look_at = self._heard_at + self._idle_timeout
+        return now >= self._look_at

@@ -1,0 +1,1 @@
+"""How a client is let in: HTTP, URLs, credentials and checks."""

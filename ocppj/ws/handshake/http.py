@@ -1,0 +1,208 @@
+"""The HTTP of the opening handshake: reading a head within limits, parsing a request, writing a refusal."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from ..stream.stream import SafeSocket
+
+__all__ = [
+    "BadRequest",
+    "Headers",
+    "RequestHead",
+    "parse_request",
+    "parse_retry_after",
+    "read_head",
+    "refusal",
+    "split_tokens",
+]
+
+_END = b"\r\n\r\n"
+_TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
+_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
+_STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
+# A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it. The
+# space around the value belongs to it here: where it might belong to either, a line of spaces is tried in all ways.
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_MOST_FIELDS = 100  # what http.client takes
+_SECONDS = re.compile(r"[0-9]{1,10}")
+
+
+#: What a status means unless the refusal says so itself.
+_KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "duplicate", 500: "internal_error"}
+
+
+class BadRequest(Exception):
+    """A request that is answered with an HTTP error: ``status``, and headers that go with it.
+
+    ``kind`` is the reason as it is counted (see `ocppj.ws.stats`); it follows from the status if it is not given.
+    """
+
+    def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = (), kind: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = tuple(headers)
+        self.kind = kind or _KINDS.get(status, "bad_request")
+
+
+#: Fields whose values ``repr`` shows. Of all others (cookies, tokens, what programs and proxies add) it shows the name.
+_HARMLESS = {"connection", "content-length", "host", "origin", "retry-after", "server", "upgrade", "user-agent"} | {
+    f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "version")
+}
+
+
+class Headers(Mapping[str, str]):
+    """Header fields; names in any case. ``repr`` shows no secrets.
+
+    Repeated fields are joined with ", "; ``repeated`` has their names.
+    """
+
+    def __init__(self, fields: Iterable[Tuple[str, str]] = ()) -> None:
+        self._fields: Dict[str, str] = {}
+        self.repeated: Set[str] = set()  # in lower case
+        for name, value in fields:
+            key = name.lower()
+            if key in self._fields:
+                self.repeated.add(key)
+                value = f"{self._fields[key]}, {value}"
+            self._fields[key] = value
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({ ({name: text if name in _HARMLESS else '...' for name, text in self._fields.items()}) })"
+
+    def tokens(self, name: str) -> List[str]:
+        """Return the parts of a comma-separated field."""
+        return split_tokens(self._fields.get(name.lower(), ""))
+
+
+def split_tokens(value: str) -> List[str]:
+    """Return the parts of a comma-separated field."""
+    return [part for part in map(str.strip, value.split(",")) if part]
+
+
+@dataclass(frozen=True)
+class RequestHead:
+    """A request line and its fields. The target may have a token in its query, hence ``repr`` does not show it."""
+
+    method: str
+    target: str = field(repr=False)
+    version: str
+    headers: Headers
+
+
+def read_head(
+    sock: SafeSocket, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None
+) -> bytes:
+    """Read to the empty line that ends a head, and leave what follows it in the socket.
+
+    ``before_waiting`` is called when not all of it is there yet.
+
+    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) at once when TLS comes instead: that peer waits for an
+    answer to what it began. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends before,
+    ``OSError``.
+    """
+    data = bytearray()
+    while True:
+        try:
+            sock.settimeout(None if before_waiting is None else 0)
+            chunk = sock.recv(4096, deadline)
+        except BlockingIOError:
+            assert before_waiting is not None
+            before_waiting()
+            before_waiting = None
+            continue
+        if not chunk:
+            raise EOFError("the peer ended the connection during the handshake")
+        if not data and chunk.startswith(_TLS):
+            raise BadRequest(400, "TLS came where there is none: a wss:// URL for a ws:// port?")
+        start = max(0, len(data) - len(_END) + 1)
+        data += chunk
+        end = data.find(_END, start)
+        if end >= 0:
+            end += len(_END)
+            sock.unread(bytes(data[end:]))
+            del data[end:]
+        if len(data) > limit:
+            raise BadRequest(431, "the header is too large")
+        if end >= 0:
+            return bytes(data)
+
+
+def parse_request(head: bytes) -> RequestHead:
+    """Parse what `read_head` read. Raises `BadRequest` (400)."""
+    if _STRAY.search(head):  # some parsers end a line there, some do not: a field could be hidden from a proxy
+        raise BadRequest(400, "malformed header")
+    line, _, rest = head.partition(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(line.decode("iso-8859-1"))
+    if match is None:
+        raise BadRequest(400, "malformed request line")
+    fields = _plain_fields(rest)
+    if fields is None:
+        fields = _any_fields(rest)
+    return RequestHead(match.group(1), match.group(2), match.group(3), Headers(fields))
+
+
+def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
+    """Return the fields of a head in which all are of the common form; ``None`` when one is not.
+
+    ``http.client`` makes a mail message of them, which takes half as long as all the rest of a handshake.
+    """
+    lines = rest.decode("iso-8859-1").split("\r\n")
+    if len(lines) > _MOST_FIELDS or len(rest) > 65536 or lines[-2:] != ["", ""]:
+        return None
+    fields = []
+    for line in lines[:-2]:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return None
+        fields.append((field.group(1), field.group(2).strip(" \t")))
+    return fields
+
+
+def _any_fields(rest: bytes) -> List[Tuple[str, str]]:
+    """Return the fields of a head: folded ones, and other oddities. Raises `BadRequest` (400)."""
+    try:
+        message = http.client.parse_headers(io.BytesIO(rest))
+    except http.client.HTTPException as error:
+        raise BadRequest(400, f"malformed header: {type(error).__name__}") from None
+    if message.defects or message.get_payload():
+        raise BadRequest(400, "malformed header")
+    return [(name, " ".join(str(value).split("\r\n")).strip(" \t")) for name, value in message.items()]
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> Optional[float]:
+    """Return the seconds of a ``Retry-After``; ``None`` without one, or when it is a date (RFC 9110 section 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    return float(text) if _SECONDS.fullmatch(text) else None
+
+
+def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> bytes:
+    """Return the bytes of an HTTP response that refuses the upgrade and ends the connection."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Refused"
+    body = (reason + "\n").encode("utf-8")
+    fields = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+        *headers,
+    ]
+    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("iso-8859-1") + body

@@ -1,0 +1,122 @@
+"""Security profiles: do the options of a server or client make the profile that it is meant to have? Pure.
+
+=======  ==========================================  =========================================
+profile  server                                      client
+=======  ==========================================  =========================================
+0        no TLS, no Basic authentication             ``ws``, no ``basic_auth``
+1        no TLS, a Basic authentication handler      ``ws``, ``basic_auth`` with the identity
+2        TLS, a Basic authentication handler         ``wss``, ``basic_auth`` with the identity
+3        TLS that requires a client certificate      ``wss``, an ``ssl_context`` for it
+=======  ==========================================  =========================================
+
+1.6 security whitepaper section 2; Part 2 chapter A, A00 (profile 0 is how OCPP is spoken without any of them). A
+server behind a proxy that ends TLS cannot see what the proxy does: it has no ``security_profile`` here. Whether a
+client's context has a certificate cannot be read back from it. No error repeats the user of ``basic_auth``: someone may
+have given user and password in the wrong order.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+from ...errors import UsageError
+
+__all__ = [
+    "check_client_profile",
+    "check_context",
+    "check_profile",
+    "check_server_profile",
+    "check_user",
+    "exposed",
+]
+
+
+def check_profile(profile: Any) -> None:
+    """Raise `UsageError` unless ``profile`` is one, or ``None``."""
+    if profile is not None and (isinstance(profile, bool) or profile not in (0, 1, 2, 3)):
+        raise UsageError(f"a security_profile is 0, 1, 2, 3 or None, not {profile!r}")
+
+
+def check_context(context: Any, of_the_other_side: int) -> None:
+    """Raise `UsageError` unless ``context`` is one for this side, or ``None``: else each handshake would fail."""
+    if context is None:
+        return
+    if not isinstance(context, ssl.SSLContext):
+        raise UsageError(f"an ssl_context is an ssl.SSLContext, not {type(context).__name__}")
+    if context.protocol == of_the_other_side:
+        other, this = ("server", "client") if of_the_other_side == ssl.PROTOCOL_TLS_SERVER else ("client", "server")
+        raise UsageError(f"the ssl_context of a {this} was made for a {other}")
+
+
+def exposed(
+    profile: Optional[int], url: str, context: Optional[ssl.SSLContext], has_credentials: bool
+) -> Optional[str]:
+    """Return what a client should be warned of that connects without TLS, and nobody said that this is meant."""
+    parts = urlsplit(url)
+    if profile is not None or parts.scheme != "ws" or _is_here(parts.hostname or ""):
+        return None
+    if has_credentials:  # A00.FR.206
+        return "credentials are sent in the clear, for the URL is ws://; security_profile=1 says that this is meant"
+    return "the ssl_context is not used, for the URL is ws://" if context is not None else None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_server_profile(profile: Optional[int], context: Optional[ssl.SSLContext], checks_credentials: bool) -> None:
+    """Raise `UsageError` naming what a server lacks of its ``profile``, or has too much."""
+    if profile is None:
+        return
+    _check_tls(profile, context is not None, "an ssl_context")
+    if profile == 0 and checks_credentials:
+        _wrong(profile, "has no Basic authentication, but a handler for it is set")
+    if profile in (1, 2) and not checks_credentials:
+        _wrong(profile, "needs a handler: set_basic_auth_handler()")
+    if profile == 3 and context is not None and context.verify_mode != ssl.CERT_REQUIRED:
+        _wrong(profile, "needs an ssl_context that requires client certificates (verify_mode CERT_REQUIRED)")
+
+
+def check_client_profile(
+    profile: Optional[int], url: str, client_id: str, context: Optional[ssl.SSLContext], user: Optional[str]
+) -> None:
+    """Raise `UsageError` naming what a client lacks of its ``profile``, or has too much."""
+    if profile is None:
+        return
+    _check_tls(profile, urlsplit(url).scheme == "wss", "a wss:// URL")
+    if profile == 0 and user is not None:
+        _wrong(profile, "has no Basic authentication, but basic_auth is given")
+    if profile in (1, 2) and user is None:
+        _wrong(profile, "needs basic_auth=(identity, password)")
+    if profile in (1, 2) and user != client_id:  # A00.FR.204, A00.FR.303
+        _wrong(profile, f"needs the identity {client_id!r} as the user of basic_auth")
+    if profile == 3 and context is None:
+        _wrong(profile, "needs an ssl_context with a client certificate")
+    if profile >= 2 and context is not None and not (context.verify_mode and context.check_hostname):  # A00.FR.307 ff.
+        _wrong(profile, "needs an ssl_context that checks the server's certificate and its name")
+
+
+def check_user(user: Optional[str], client_id: str) -> None:
+    """Raise `UsageError` for a user name with ":" which no server can tell from the password (RFC 7617 section 2).
+
+    That of the identity can be told: it is in the URL, and in OCPP 1.6 may be a MAC address.
+    """
+    if user is not None and ":" in user and user != client_id:
+        raise UsageError("the user of basic_auth has a ':', and is not the identity")
+
+
+def _check_tls(profile: int, tls: bool, what: str) -> None:
+    if profile >= 2 and not tls:
+        _wrong(profile, f"is over TLS: it needs {what}")
+    if profile < 2 and tls:
+        _wrong(profile, f"is without TLS, but there is {what}")
+
+
+def _wrong(profile: int, story: str) -> None:
+    raise UsageError(f"security profile {profile} {story}")

@@ -1,0 +1,297 @@
+"""One peer's lane, with the other thread put between any two lines."""
+
+import threading
+
+import pytest
+
+from ocppj import CallCanceled, FIFOClientQueue, NotRunning
+from ocppj.dispatch.request_sender import Lane
+from tests.dispatching import CheckedState, Network, bundle
+from tests.helpers import eventually, seconds
+
+
+class HeldTimeouts:
+    """Deadlines that run out when the test says so, canceled or not: a timer may have begun before it is canceled."""
+
+    def __init__(self):
+        self.deadlines = []
+        self.act = lambda: None
+
+    def add(self, duration, callback):
+        self.deadlines.append(callback)
+        self.act()
+        return self
+
+    def cancel(self):
+        pass
+
+
+class Harness:
+    def __init__(self, queue=None, **options):
+        self.timeouts, self.network, self.state, self.canceled = HeldTimeouts(), Network(), CheckedState(), []
+        self.queue = FIFOClientQueue() if queue is None else queue
+        around = self.queue, self.state, self.timeouts, lambda: 30.0, self.network.send, self._canceled
+        self.lane = Lane(*around, **options)
+
+    def _canceled(self, message_id, request, error):
+        self.canceled.append(message_id)
+
+    def push(self, *message_ids):
+        for each in message_ids:
+            self.lane.push(bundle(each))
+
+    def cancel(self, message_id):
+        return self.lane.cancel(message_id, CallCanceled("unwanted", message_id))
+
+    def once(self, act):
+        """Run ``act`` between the taking of the next request and its writing."""
+
+        def run():
+            self.timeouts.act = lambda: None
+            act()
+
+        self.timeouts.act = run
+
+
+@pytest.fixture
+def harness():
+    return Harness()
+
+
+@pytest.fixture
+def blocked(harness):
+    """A harness whose network blocks on "1" until ``release`` is set, and the thread that writes it."""
+    harness.release, harness.writing = threading.Event(), threading.Event()
+
+    def block(message_id):
+        if message_id == "1":
+            harness.writing.set()
+            harness.release.wait(seconds(30))
+
+    harness.network.act = block
+    harness.writer = threading.Thread(target=harness.push, args=("1",), daemon=True)
+    harness.writer.start()
+    assert harness.writing.wait(seconds(10))
+    yield harness
+    harness.release.set()
+    harness.writer.join(seconds(10))
+    assert harness.network.overlaps == 0
+    assert harness.state.twice == 0
+
+
+def test_canceled_between_taking_and_writing_is_not_written(harness):
+    harness.once(lambda: harness.cancel("1"))
+    harness.push("1", "2")
+    assert harness.network.sent == ["2"]
+    assert harness.canceled == ["1"]
+
+
+def test_timed_out_between_taking_and_writing_is_not_written(harness):
+    harness.once(lambda: harness.timeouts.deadlines[0]())
+    harness.push("1", "2")
+    assert harness.network.sent == ["2"]
+    assert harness.canceled == ["1"]
+
+
+def test_paused_between_taking_and_writing_is_kept_for_later(harness):
+    harness.once(harness.lane.pause)
+    harness.push("1", "2")
+    assert harness.network.sent == []
+    assert not harness.state.has()
+    assert len(harness.queue) == 2
+    harness.lane.resume()
+    assert harness.network.sent == ["1"]
+    assert harness.state.get("1") is not None
+    harness.timeouts.deadlines[-1]()
+    assert harness.canceled == ["1"]
+
+
+def test_paused_and_resumed_between_taking_and_writing_is_written_once(harness):
+    harness.once(lambda: (harness.lane.pause(), harness.lane.resume()))
+    harness.push("1")
+    assert harness.network.sent == ["1"]
+    for deadline in harness.timeouts.deadlines:
+        deadline()
+    assert harness.canceled == ["1"], "the deadline of the resume counts"
+
+
+def test_paused_again_while_it_resumes_is_not_written_twice(harness):
+    """What was sent before the first pause is on the wire, whatever comes while its answer is awaited anew."""
+    harness.push("1")
+    harness.lane.pause()
+    harness.once(harness.lane.pause)
+    harness.lane.resume()
+    assert harness.lane.is_paused()
+    harness.lane.resume()
+    assert harness.network.sent == ["1"]
+    assert harness.lane.complete("1")
+
+
+def test_closed_between_taking_and_writing_is_not_written(harness):
+    discarded = []
+    harness.once(lambda: discarded.extend(harness.lane.close()))
+    harness.push("1")
+    assert harness.network.sent == []
+    assert [each.message_id for each in discarded] == ["1"]
+    with pytest.raises(NotRunning):
+        harness.push("2")
+    assert len(harness.queue) == 0
+
+
+def test_a_timeout_that_had_begun_before_a_pause_means_nothing(harness):
+    harness.push("1")
+    stale = harness.timeouts.deadlines[0]
+    harness.lane.pause()
+    stale()
+    harness.lane.resume()
+    stale()
+    assert harness.canceled == []
+    harness.timeouts.deadlines[1]()
+    assert harness.canceled == ["1"]
+
+
+def test_a_timeout_that_had_begun_before_the_answer_means_nothing(harness):
+    harness.push("1", "2")
+    harness.lane.complete("1")
+    harness.timeouts.deadlines[0]()
+    assert harness.canceled == []
+    assert harness.network.sent == ["1", "2"]
+
+
+def test_what_is_canceled_while_it_is_written_is_followed_in_order(blocked):
+    blocked.push("2", "3")
+    assert blocked.cancel("1")
+    assert blocked.canceled == ["1"], "whoever waits is told at once"
+    assert blocked.network.sent == ["1"], "the next waits until the wire is free"
+    blocked.release.set()
+    eventually(lambda: blocked.network.sent == ["1", "2"])
+
+
+def test_what_times_out_while_it_is_written_is_told_at_once_and_holds_up_nobody(blocked):
+    blocked.timeouts.deadlines[0]()
+    assert blocked.canceled == ["1"]
+    blocked.push("2")
+    blocked.lane.pause()
+    blocked.lane.resume()
+    assert blocked.network.sent == ["1"]
+    blocked.release.set()
+    eventually(lambda: blocked.network.sent == ["1", "2"])
+
+
+def test_what_is_answered_before_its_write_returns_is_followed_by_the_writer(blocked):
+    blocked.push("2")
+    blocked.lane.complete("1")
+    assert blocked.network.sent == ["1"]
+    blocked.release.set()
+    eventually(lambda: blocked.network.sent == ["1", "2"])
+    assert blocked.canceled == []
+
+
+def test_closed_while_it_is_written(blocked):
+    blocked.push("2")
+    assert [each.message_id for each in blocked.lane.close()] == ["1", "2"]
+    blocked.release.set()
+    blocked.writer.join(seconds(10))
+    assert not blocked.writer.is_alive()
+    assert blocked.network.sent == ["1"]
+
+
+def test_an_interrupted_write_leaves_the_lane_usable(harness):
+    def interrupt(message_id):
+        raise KeyboardInterrupt
+
+    harness.network.act = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        harness.push("1")
+    harness.network.act = lambda message_id: None
+    harness.push("2")
+    assert harness.network.sent == ["1"], "it may have been written: its answer is awaited"
+    harness.timeouts.deadlines[0]()
+    assert harness.canceled == ["1"]
+    assert harness.network.sent == ["1", "2"]
+
+
+def test_an_interrupted_write_leaves_nobody_untold(harness):
+    """Neither the one that failed before it, nor the one behind it."""
+    harness.lane.pause()
+    harness.push("1", "2")
+
+    def act(message_id):
+        if message_id == "1":
+            raise OSError("no route to host")
+        raise KeyboardInterrupt
+
+    harness.network.act = act
+    with pytest.raises(KeyboardInterrupt):
+        harness.lane.resume()
+    assert harness.canceled == ["1"]
+    assert harness.network.sent == ["1", "2"]
+
+
+def test_interrupted_before_it_was_written_it_is_sent_later(harness):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    harness.once(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        harness.push("1")
+    assert harness.network.sent == []
+    assert not harness.state.has(), "nothing would ever end it"
+    harness.timeouts.deadlines[-1]()
+    assert harness.network.sent == ["1"]
+
+
+def test_without_a_timer_a_request_fails_and_is_not_lost(harness):
+    def fail():
+        raise RuntimeError("can't start new thread")
+
+    harness.once(fail)
+    harness.push("1", "2")
+    assert harness.canceled == ["1"]
+    assert harness.network.sent == ["2"]
+
+
+def test_a_queue_that_fails_once_does_not_block_the_lane():
+    class Moody(FIFOClientQueue):
+        mood = 0
+
+        def peek(self):
+            self.mood += 1
+            if self.mood == 1:
+                raise OSError("disk full")
+            return super().peek()
+
+    harness = Harness(Moody())
+    with pytest.raises(OSError, match="disk full"):
+        harness.push("1")
+    harness.push("2")
+    assert harness.network.sent == ["1"]
+
+
+def test_a_queue_that_cannot_let_go_of_what_was_not_written_does_not_block_the_lane():
+    class Clinging(FIFOClientQueue):
+        def pop(self):
+            raise OSError("disk full")
+
+    harness = Harness(Clinging())
+
+    def fail(message_id):
+        harness.network.act = lambda message_id: None
+        raise OSError("no route to host")
+
+    harness.network.act = fail
+    with pytest.raises(OSError, match="disk full"):
+        harness.push("1")
+    harness.push("2")
+    assert harness.network.sent == ["1", "1"]
+
+
+def test_a_network_that_answers_within_send_needs_no_stack(harness):
+    harness.lane.pause()
+    ids = [str(n) for n in range(5_000)]
+    harness.push(*ids)
+    harness.network.act = harness.lane.complete
+    harness.lane.resume()
+    assert harness.network.sent == ids
+    assert harness.network.overlaps == 0
+    assert (len(harness.queue), harness.state.has(), harness.canceled) == (0, False, [])

@@ -1,0 +1,107 @@
+"""One connection as OCPP sees it, and the memory of answers."""
+
+import threading
+
+import pytest
+
+from ocppj import Call
+from ocppj.exchange.connection import AnswerMemory, Connection, Notices
+from ocppj.rpc.dialect import V16
+
+
+@pytest.fixture
+def connection():
+    return Connection("CP_1", None, V16)
+
+
+def test_a_call_is_unanswered_from_begin_to_finish(connection):
+    call = Call("1", "Heartbeat", {})
+    assert connection.begin(call)
+    assert connection.unanswered() == 1
+    assert connection.finish("1") is call
+    assert not connection.finish_call(call)
+    assert connection.finish("1") is None
+    assert connection.unanswered() == 0
+
+
+def test_an_id_that_is_being_handled_is_refused_until_it_is_answered(connection):
+    first, second = Call("1", "Heartbeat", {}), Call("1", "Heartbeat", {})
+    assert connection.begin(first)
+    assert not connection.begin(second)
+    assert not connection.finish_call(second), "equal, but another one"
+    assert connection.finish_call(first)
+    assert not connection.finish_call(first)
+    assert connection.begin(second)
+
+
+def test_bad_frames_are_counted_in_a_row(connection):
+    assert [connection.count_bad() for _ in range(3)] == [1, 2, 3]
+    connection.count_good()
+    assert connection.count_bad() == 1
+
+
+def test_of_many_threads_one_begins(connection):
+    barrier, begun = threading.Barrier(8), []
+
+    def begin():
+        barrier.wait(10)
+        begun.append(connection.begin(Call("1", "Heartbeat", {})))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(begun) == [False] * 7 + [True]
+
+
+def test_answers_are_remembered_by_client_and_id():
+    memory = AnswerMemory(10)
+    memory.put("A", "1", "of A")
+    memory.put("B", "1", "of B")
+    assert (memory.get("A", "1"), memory.get("B", "1"), memory.get("A", "2")) == ("of A", "of B", None)
+    memory.put("A", "1", "anew")
+    assert memory.get("A", "1") == "anew"
+
+
+def test_the_memory_is_bounded_and_forgets_the_oldest():
+    memory = AnswerMemory(2)
+    memory.put("A", "1", "1")
+    memory.put("A", "2", "2")
+    memory.put("A", "1", "1")
+    memory.put("A", "3", "3")
+    assert [memory.get("A", each) for each in "123"] == ["1", None, "3"]
+
+
+def test_no_memory():
+    memory = AnswerMemory(0)
+    memory.put("A", "1", "1")
+    assert memory.get("A", "1") is None
+    with pytest.raises(ValueError, match="negative"):
+        AnswerMemory(-1)
+
+
+def test_notices_are_told_in_the_order_in_which_they_were_added():
+    notices, told = Notices(), []
+    first, second, third = (notices.add(lambda n=n: told.append(n)) for n in range(3))
+    second()
+    third()
+    assert told == []
+    first()
+    assert told == [0, 1, 2]
+    third()
+    assert told == [0, 1, 2], "once"
+
+
+def test_a_notice_that_may_be_told_while_another_is_told_comes_after_it():
+    notices, told = Notices(), []
+
+    def tell():
+        second()
+        told.append(1)
+
+    first, second = notices.add(tell), notices.add(lambda: told.append(2))
+    first()
+    assert told == [1, 2]
+    notices.add(lambda: told.append(3))()
+    assert told == [1, 2, 3], "the line is open again"

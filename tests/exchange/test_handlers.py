@@ -1,0 +1,153 @@
+"""What a program registers."""
+
+import dataclasses
+
+import pytest
+
+from ocppj import Endpoint, Frame, UnsupportedFeature, UsageError, v16
+from ocppj.exchange.handlers import Handlers, Registering
+
+RESET = v16.ResetRequest(type="Soft")
+
+
+class ServerLike(Registering):
+    def __init__(self):
+        Endpoint.__init__(self, v16.PROFILES)
+        self._handlers = self.handlers = Handlers()
+
+    def _adapt(self, handler):
+        return handler
+
+    def _parameters(self, *names):
+        return ("client_id", *names)
+
+
+class ClientLike(ServerLike):
+    def _adapt(self, handler):
+        return lambda client_id, *arguments: handler(*arguments)
+
+    def _parameters(self, *names):
+        return names
+
+
+def echo(*arguments):
+    return arguments
+
+
+SIDES = pytest.mark.parametrize(("side", "first"), [(ServerLike, ("CP",)), (ClientLike, ())])
+
+
+@SIDES
+def test_on_handles_one_type_and_the_request_handler_the_rest(side, first):
+    endpoint = side()
+    assert endpoint.handlers.for_request(RESET) is None
+    assert endpoint.set_request_handler(echo) is echo
+    assert endpoint.on(v16.ResetRequest)(echo) is echo
+    handlers = endpoint.handlers
+    assert handlers.for_request(RESET)("CP", RESET, "1", "Reset") == (*first, RESET)
+    clear = v16.ClearCacheRequest()
+    assert handlers.for_request(clear)("CP", clear, "1", "ClearCache") == (*first, clear, "1", "ClearCache")
+
+
+@SIDES
+def test_on_can_be_given_the_id(side, first):
+    endpoint = side()
+    endpoint.on(v16.ResetRequest, pass_id=True)(echo)
+    assert endpoint.handlers.for_request(RESET)("CP", RESET, "1", "Reset") == (*first, RESET, "1")
+
+
+def test_a_later_registration_replaces_an_earlier_one():
+    endpoint = ServerLike()
+    endpoint.on(v16.ResetRequest)(lambda *arguments: "old")
+    endpoint.on(v16.ResetRequest)(lambda *arguments: "new")
+    assert endpoint.handlers.for_request(RESET)("CP", RESET, "1", "Reset") == "new"
+
+
+@SIDES
+def test_after_keeps_all(side, first):
+    endpoint = side()
+    assert endpoint.after(v16.ResetRequest)(echo) is echo
+    endpoint.after(v16.ResetRequest)(echo)
+    assert [each("CP", RESET) for each in endpoint.handlers.after[v16.ResetRequest]] == [(*first, RESET)] * 2
+
+
+@pytest.mark.parametrize("register", ["on", "after"])
+def test_a_type_that_no_profile_has_is_refused_at_once(register):
+    with pytest.raises(UnsupportedFeature, match="ResetResponse"):
+        getattr(ServerLike(), register)(v16.ResetResponse)
+
+
+@pytest.mark.parametrize("register", ["on", "after"])
+@pytest.mark.parametrize("wrong", [str, "Reset", RESET, None])
+def test_what_is_no_message_type_is_refused_at_once(register, wrong):
+    with pytest.raises(UsageError, match="message type"):
+        getattr(ServerLike(), register)(wrong)
+
+
+SETTERS = [
+    "set_request_handler",
+    "set_response_handler",
+    "set_error_handler",
+    "set_result_error_handler",
+    "set_canceled_request_handler",
+    "set_invalid_message_hook",
+    "set_ignored_message_handler",
+    "add_observer",
+]
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+@pytest.mark.parametrize("wrong", [None, "f", 5])
+def test_what_is_no_function_is_refused_at_once(setter, wrong):
+    with pytest.raises(UsageError, match="function"):
+        getattr(ServerLike(), setter)(wrong)
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+def test_a_function_of_the_wrong_shape_is_refused_and_told_the_right_one(setter):
+    def too_few():
+        """Take nothing."""
+
+    with pytest.raises(UsageError, match="too_few.*to be called as f\\("):
+        getattr(ServerLike(), setter)(too_few)
+
+
+def test_a_handler_written_for_the_other_side_is_refused():
+    with pytest.raises(UsageError, match=r"f\(request\)"):
+        ClientLike().on(v16.ResetRequest)(lambda client_id, request: None)
+    with pytest.raises(UsageError, match=r"f\(client_id, request, message_id\)"):
+        ServerLike().on(v16.ResetRequest, pass_id=True)(lambda client_id, request: None)
+
+
+@SIDES
+@pytest.mark.parametrize(
+    ("setter", "name"),
+    [
+        ("set_response_handler", "response"),
+        ("set_error_handler", "error"),
+        ("set_canceled_request_handler", "canceled"),
+        ("set_invalid_message_hook", "invalid_message"),
+        ("set_ignored_message_handler", "ignored_message"),
+    ],
+)
+def test_every_setter_returns_the_function_and_adapts_it(side, first, setter, name):
+    endpoint = side()
+    assert getattr(endpoint, setter)(echo) is echo
+    assert getattr(endpoint.handlers, name)("CP", "x", "y") == (*first, "x", "y")
+
+
+def test_observers_add_up_and_frames_do_not_change():
+    endpoint, observers = ServerLike(), [print, echo]
+    assert [endpoint.add_observer(each) for each in observers] == observers
+    assert endpoint.handlers.observers == tuple(observers)
+    frame = Frame("in", "CP", "1.6", None, "[]")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        frame.text = ""
+
+
+def test_two_endpoints_share_no_handlers():
+    one, other = ServerLike(), ServerLike()
+    one.on(v16.ResetRequest)(echo)
+    one.after(v16.ResetRequest)(echo)
+    assert other.handlers.for_request(RESET) is None
+    assert not other.handlers.after

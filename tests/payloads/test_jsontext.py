@@ -1,0 +1,216 @@
+"""JSON text: with ``orjson`` and without, the same values, the same text, the same refusals."""
+
+import dataclasses
+import enum
+import json
+import math
+import random
+import re
+import time
+import uuid
+from collections import OrderedDict
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any, Callable, Iterator, Tuple
+
+import pytest
+
+from ocppj.payloads import jsontext
+from tests.helpers import seconds
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    yield
+    jsontext.use_orjson(True)
+
+
+def outcome(function: Callable[[Any], Any], value: Any) -> Tuple[str, Any]:
+    try:
+        return "value", function(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        return "error", type(error)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal, types and the sign of zero included."""
+    return repr(one) == repr(other)
+
+
+def both(function: Callable[[Any], Any], value: Any) -> Tuple[Tuple[str, Any], Tuple[str, Any]]:
+    """Return what comes of it with ``orjson`` and without."""
+    jsontext.use_orjson(True)
+    fast = outcome(function, value)
+    jsontext.use_orjson(False)
+    return fast, outcome(function, value)
+
+
+TEXTS = [
+    "1e400 -1e400 1e-400 1.7976931348623159e308 5e-324 -0 -0.0 0e1 1E2 1e23 9007199254740993.0 21.4 1.0",
+    "9223372036854775807 9223372036854775808 18446744073709551615 18446744073709551616 -9223372036854775809",
+    "123456789012345678901234567890 1234567890123456789.5 0.1234567890123456789 1" + "0" * 5000,
+    'NaN Infinity -Infinity 1. .5 01 +1 tru null {"a":1,"a":2} "\\ud800" "\\ud83d\\ude00" "\\u0000" "\t" "\x7f" "\\x"',
+    '"\u2028" "\ud800" [1,] [1]x \ufeff[1] \x0b[1] \xa0[1] {1:2} {"a"} [] {} "1234567890123456789012345"',
+]
+
+
+@pytest.mark.parametrize("text", ["", *(each for line in TEXTS for each in line.split(" ")), " [1] ", "[1] x"])
+@pytest.mark.parametrize("frame", ["{}", '[2,"1","A",{{"b":{}}}]'])
+def test_reading_is_the_same(text: str, frame: str) -> None:
+    fast, slow = both(jsontext.decode, frame.format(text))
+    assert fast[0] == slow[0]
+    assert same(fast[1], slow[1])
+
+
+@pytest.mark.parametrize("depth", [10, 399, 401, 900, 1020, 1024, 1025, 5000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_depth_is_the_same(depth: int, opening: str, closing: str) -> None:
+    fast, slow = both(jsontext.decode, opening * depth + "1" + closing * depth)
+    assert fast[0] == slow[0]
+
+
+def test_many_spoilt_texts_are_read_alike() -> None:
+    chance = random.Random(7)
+    frame = json.dumps(
+        [2, "id-1", "MeterValues", {"a": [{"t": "2026-01-02T03:04:05Z", "v": [21.4, -7, 1e3, True, "ü"]}]}]
+    )
+    read = 0
+    for _ in range(5000):
+        letters = list(frame)
+        for _ in range(chance.choice([1, 1, 2, 3])):
+            letters[chance.randrange(len(letters))] = chance.choice('09eE.-+"\\[]{},: nft\u00fc\ud800\x00')
+        fast, slow = both(jsontext.decode, "".join(letters))
+        assert fast[0] == slow[0] and same(fast[1], slow[1]), "".join(letters)
+        read += fast[0] == "value"
+    assert 500 < read < 4500
+
+
+def look(text: str) -> int:
+    """Return how deep ``text`` is, character by character, until a bracket closes nothing."""
+    level = deepest = 0
+    for part in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
+        level += (part in "[{") - (part in "]}")
+        deepest = max(deepest, level)
+        if level < 0:
+            break
+    return deepest
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ("1", 0),
+        ("[]", 1),
+        ('[2,"1","A",{}]', 2),
+        ("[[],[[]],{}]", 3),
+        ('["[[[[[[[["]', 1),
+        ('["a","","]]","[[",["}"]]', 2),
+        (r'["\"",["\\"],"\""]', 2),
+        (r'["\"[[[["]', 1),
+        (r'["\\",[[1]],"\\"]', 3),
+        (r'["\\\"[[[["]', 1),
+        (r'{"[":{"\"]":[1]}}', 3),
+        ('["\ud800[[[\u20ac"]', 1),
+        ("[[[", 3),
+        ('[[["[[[[[', 3),
+        ("]]][[[[", 0),
+    ],
+)
+def test_how_deep_a_text_is(text: str, depth: int) -> None:
+    assert [jsontext.is_deeper(text, limit) for limit in range(6)] == [depth > limit for limit in range(6)]
+
+
+def test_many_random_texts_are_as_deep_as_a_slow_look_says() -> None:
+    chance = random.Random(3)
+    seen = set()
+    for _ in range(20_000):
+        tokens = [
+            chance.choice(["[", "[", "]", "]", "{", "}", ",", "1", "STRING"]) for _ in range(chance.randrange(20))
+        ]
+        strings = ["".join(chance.choices('[]{}"\\a', k=chance.randrange(6))) for _ in tokens]
+        text = "".join(json.dumps(string) if token == "STRING" else token for token, string in zip(tokens, strings))
+        depth = look(text)
+        seen.add(depth)
+        for limit in range(6):
+            assert jsontext.is_deeper(text, limit) == (depth > limit), text
+    assert seen >= {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("depth", [1, 5, 31, 32, 33, 401, 100_000])
+def test_the_limit_is_the_same_and_comes_before_reading(depth: int) -> None:
+    text = "[" * depth + "1" + "]" * depth
+    fast, slow = both(lambda text: jsontext.decode(text, 32), text)
+    assert fast == slow
+    assert (fast[0] == "value") == (depth <= 32)
+    if depth > 32:
+        assert fast[1] is jsontext.NestedTooDeeply
+        with pytest.raises(jsontext.NestedTooDeeply, match="32"):
+            jsontext.decode("[" * depth + "no JSON", 32)
+
+
+def test_brackets_side_by_side_are_not_deep() -> None:
+    assert len(jsontext.decode("[" + ",".join(['{"a":["[[[[["]}'] * 1000) + "]", 3)) == 1000
+    assert jsontext.decode('"' + "[" * 1000 + '"', 0) == "[" * 1000
+
+
+@pytest.mark.parametrize("text", ["[" * 10**6, "]" * 10**6, "[]" * 500_000, '"[' * 500_000, "[" * 31 + "[]" * 400_000])
+def test_looking_takes_no_longer_than_reading_would(text: str) -> None:
+    begun = time.process_time()
+    jsontext.is_deeper(text, 32)
+    assert time.process_time() - begun < seconds(2)
+
+
+class Plain(enum.Enum):
+    A = "a"
+
+
+class Text(str):
+    pass
+
+
+class Real(float):
+    pass
+
+
+@dataclasses.dataclass
+class Data:
+    a: int = 1
+
+
+CYCLE: Any = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *[math.nan, math.inf, -math.inf, None, "null", {"null": 1}, {1: 2}, {None: 1}, {True: 1}, {1.5: 1}, {(1,): 1}],
+        *["\ud800", "\U0001f600", "ü\u2028\x00\x7f", 2**63, 2**64, -(2**63) - 1, 10**30, 1e16, 1e-7, -0.0, 21.4, 100.0],
+        *[Plain.A, {"a": Plain.A}, {Plain.A: 1}, uuid.UUID(int=1), Text("x"), {Text("k"): 1}, Real(1.5), (1, (2,))],
+        *[OrderedDict(b=1, a=2), datetime.now(timezone.utc), b"x", Decimal(1), Data(), object(), {1, 2}, CYCLE],
+    ],
+    ids=ascii,
+)
+def test_writing_is_the_same(value: Any) -> None:
+    fast, slow = both(jsontext.encode, [4, "1", value])
+    assert fast[0] == slow[0]
+    if fast[0] == "value":
+        assert same(json.loads(fast[1]), json.loads(slow[1]))
+        fast[1].encode("utf-8")
+
+
+@pytest.mark.parametrize("depth", [10, 250, 256, 800, 100_000])
+def test_what_is_deep_is_written_alike(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    fast, slow = both(jsontext.encode, value)
+    assert fast[0] == slow[0]
+
+
+def test_orjson_is_used_where_it_is_installed() -> None:
+    pytest.importorskip("orjson", reason="the extra fast is not installed")
+    jsontext.use_orjson(True)
+    assert jsontext._loads is not None and jsontext._dumps is not None
+    jsontext.use_orjson(False)
+    assert jsontext._loads is None and jsontext._dumps is None

@@ -1,0 +1,88 @@
+"""`ocppj.rpc.accelerated`: which date-times are judged without Python. (Its verdicts: tests/fuzz/test_verdict.py.)"""
+
+import random
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from ocppj.payloads.datetimes import format_datetime, parse_datetime
+from ocppj.rpc.accelerated import USUAL_DATE_TIME, quick_verdict
+
+DATED = {"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}}
+
+
+def is_usual(text):
+    return re.fullmatch(USUAL_DATE_TIME, text) is not None
+
+
+def is_right(text):
+    try:
+        parse_datetime(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_no_day_is_usual_that_does_not_exist():
+    unusual = 0
+    for year in range(1900, 2150):
+        for month in range(14):
+            for day in range(33):
+                text = f"{year}-{month:02}-{day:02}T00:00:00Z"
+                if is_usual(text):
+                    assert is_right(text), text
+                else:
+                    unusual += is_right(text) and 1970 <= year < 2100
+    assert unusual == 32, "February 29 alone is left to the function"
+
+
+def test_what_is_written_here_is_usual():
+    chance, start = random.Random(1), datetime(1970, 1, 1, tzinfo=timezone.utc)
+    for _ in range(3000):
+        moment = start + timedelta(milliseconds=chance.randrange(130 * 365 * 86_400_000))
+        assert is_usual(format_datetime(moment)) or (moment.month, moment.day) == (2, 29)
+
+
+def test_what_is_usual_is_right():
+    chance, usual = random.Random(2), 0
+    whole = ["2026-12-31T23:59:59.999Z", "1999-10-30T19:00:09+05:45", "2000-01-01T00:00:00-23:59"]
+    for _ in range(30_000):
+        text = list(chance.choice(whole))
+        for _ in range(chance.randrange(4)):
+            text[chance.randrange(len(text))] = chance.choice("0123456789:-+.TZtz \n٢")
+        if is_usual("".join(text)):
+            usual += 1
+            assert is_right("".join(text)), text
+    assert usual > 5_000
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("2026-01-02T03:04:05Z", False),
+        ("2026-01-02T03:04:05.678Z", False),
+        ("2026-01-31T23:59:59.1234567890+14:00", False),
+        ("2024-02-29T00:00:00Z", True),
+        ("2016-12-31T23:59:60Z", True),
+        ("2026-01-02t03:04:05z", True),
+        ("2150-01-01T00:00:00Z", True),
+        ("2026-01-02T03:04:05Z\n", True),
+        ("x2026-01-02T03:04:05Z", True),
+        ("2026-01-02T03:04:05", True),
+        ("", True),
+    ],
+)
+def test_the_function_is_asked_about_the_rest(text, asked):
+    pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed")
+    questions = []
+    for verdict in True, False:
+        questions.clear()
+
+        def answer(moment, verdict=verdict):
+            questions.append(moment)
+            return verdict
+
+        assert quick_verdict(DATED, answer, bool)({"at": text}) is (verdict if asked else True)
+        assert questions == [text] * asked
+    assert quick_verdict(DATED, answer, bool)({"at": 1}) is False, "its type is judged all the same"

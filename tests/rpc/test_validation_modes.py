@@ -1,0 +1,326 @@
+"""How strictly payloads are checked: `Validation`, and what each mode does with a payload that breaks its schema."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Dict, List, Optional, Union
+
+import pytest
+
+from ocppj import (
+    Client,
+    EncodingError,
+    Endpoint,
+    ErrorCode,
+    MessageError,
+    OCPPError,
+    Payload,
+    PendingRequestState,
+    Server,
+    UsageError,
+    Validation,
+    ValidationError,
+    set_message_validation,
+    v16,
+    wire,
+)
+from ocppj.payloads.lenient import read_leniently
+from ocppj.ws.memory import MemoryNetwork
+from tests.helpers import Recorder
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+METER = {"connectorId": 1, "meterValue": [{"timestamp": "2026-01-02T03:04:05", "sampledValue": [{"value": "1"}]}]}
+LONG = v16.BootNotificationRequest(charge_point_vendor="V" * 21, charge_point_model="M")
+
+
+def read(endpoint: Endpoint, action: str, payload, **options):
+    return endpoint.parse_message([2, "1", action, payload], PendingRequestState(), **options).payload
+
+
+# The setting
+
+
+@pytest.mark.parametrize("incoming", [True, False])
+def test_strict_is_the_default(incoming):
+    assert Validation().mode("Heartbeat", incoming) == "strict"
+    assert Endpoint()._mode(v16.PROFILES[0].get_feature("Heartbeat"), incoming) == "strict"
+
+
+@pytest.mark.parametrize(
+    ("setting", "incoming", "outgoing"),
+    [
+        (True, "strict", "strict"),
+        (False, "off", "off"),
+        ("strict", "strict", "strict"),
+        ("warn", "warn", "warn"),
+        ("off", "off", "off"),
+        (Validation(incoming="warn"), "warn", "strict"),
+        (Validation(outgoing="off"), "strict", "off"),
+    ],
+)
+def test_what_a_setting_stands_for(setting, incoming, outgoing):
+    validation = Validation.of(setting)
+    assert (validation.mode("Reset", True), validation.mode("Reset", False)) == (incoming, outgoing)
+
+
+def test_an_action_has_a_mode_for_both_directions_or_for_each():
+    validation = Validation("strict", "warn", {"MeterValues": "off", "Reset": Validation(incoming="warn")})
+    assert [validation.mode("MeterValues", way) for way in (True, False)] == ["off", "off"]
+    assert [validation.mode("Reset", way) for way in (True, False)] == ["warn", "strict"]
+    assert [validation.mode("Heartbeat", way) for way in (True, False)] == ["strict", "warn"]
+
+
+@pytest.mark.parametrize("bad", ["lax", "", "Strict", None, 1, ["warn"], object])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda mode: Validation(incoming=mode),
+        lambda mode: Validation(outgoing=mode),
+        lambda mode: Validation(actions={"Reset": mode}),
+        Validation.of,
+        set_message_validation,
+        lambda mode: Endpoint().set_message_validation(mode or ""),
+        lambda mode: Endpoint(validate=mode or ""),
+        lambda mode: Client("CP_1", validate=mode or ""),
+        lambda mode: Server(validate=mode or ""),
+    ],
+)
+def test_a_mode_that_there_is_not_is_named(build, bad):
+    with pytest.raises(UsageError, match="must be one of 'strict', 'warn', 'off', not ") as caught:
+        build(bad)
+    assert repr(bad or "") in str(caught.value) or repr(bad) in str(caught.value)
+
+
+def test_actions_are_a_mapping_without_actions_of_their_own():
+    with pytest.raises(UsageError, match="no list"):
+        Validation(actions=["Reset"])
+    with pytest.raises(UsageError, match=r"actions\['Reset'\] is of one action"):
+        Validation(actions={"Reset": Validation(actions={"Reset": "off"})})
+
+
+def test_it_cannot_be_changed_from_outside():
+    actions = {"Reset": "off"}
+    validation = Validation(actions=actions)
+    actions["Reset"] = "strict"
+    assert validation.mode("Reset", True) == "off"
+    assert validation == Validation(actions={"Reset": "off"}) != Validation()
+    assert len({validation, Validation(actions={"Reset": "off"})}) == 1
+    with pytest.raises(AttributeError):
+        validation.incoming = "off"
+
+
+# What is received
+
+
+@pytest.mark.parametrize("setting", ["warn", "off", False, Validation(incoming="warn"), Validation(incoming="off")])
+def test_a_received_payload_is_read_as_far_as_it_goes(setting):
+    endpoint = Endpoint(v16.PROFILES, validate=setting)
+    values = read(endpoint, "MeterValues", {**METER, "transactionId": "seven", "foo": 1})
+    assert values.meter_value[0].timestamp == AT
+    assert (values.connector_id, values.transaction_id) == (1, "seven")
+    assert read(endpoint, "MeterValues", {}) == v16.MeterValuesRequest(None, None)
+    pending = PendingRequestState()
+    pending.add("1", v16.HeartbeatRequest())
+    answer = endpoint.parse_message([3, "1", {"currentTime": "soon"}], pending).payload
+    assert answer == v16.HeartbeatResponse("soon")
+
+
+@pytest.mark.parametrize(
+    "setting", [None, True, "strict", Validation(outgoing="off"), Validation(actions={"X": "off"})]
+)
+def test_strict_refuses_and_takes_no_date_without_a_zone(setting):
+    with pytest.raises(MessageError, match="with a zone") as caught:
+        read(Endpoint(v16.PROFILES, validate=setting), "MeterValues", METER)
+    assert caught.value.code is ErrorCode.TYPE_CONSTRAINT_VIOLATION
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "off"])
+@pytest.mark.parametrize("payload", [[], "x", 7, [{}]])
+def test_what_is_no_object_is_refused_in_every_mode(mode, payload):
+    with pytest.raises(MessageError) as caught:
+        read(Endpoint(v16.PROFILES, validate=mode), "Reset", payload)
+    assert caught.value.code is ErrorCode.FORMAT_VIOLATION
+
+
+def test_one_action_may_be_spared():
+    endpoint = Endpoint(v16.PROFILES, validate=Validation(actions={"MeterValues": Validation(incoming="warn")}))
+    assert read(endpoint, "MeterValues", METER).meter_value[0].timestamp == AT
+    with pytest.raises(MessageError):
+        read(endpoint, "Reset", {})
+    with pytest.raises(ValidationError):
+        endpoint.create_call(v16.MeterValuesRequest(connector_id="1", meter_value=[]))
+
+
+def test_warn_logs_who_what_and_where(caplog):
+    endpoint = Endpoint(v16.PROFILES, validate="warn")
+    with caplog.at_level(logging.DEBUG, "ocppj"):
+        read(endpoint, "MeterValues", METER, client_id="CP_7")
+        read(endpoint, "Reset", {"type": "Soft"}, client_id="CP_7")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    message = record.getMessage()
+    for part in ("CP_7", "request of MeterValues", "meterValue[0].timestamp", "TypeConstraintViolation"):
+        assert part in message
+
+
+def test_off_is_silent(caplog):
+    with caplog.at_level(logging.DEBUG, "ocppj"):
+        read(Endpoint(v16.PROFILES, validate="off"), "MeterValues", {**METER, "foo": 1})
+    assert not caplog.records
+
+
+def test_a_long_or_broken_name_does_not_fill_the_log(caplog):
+    with caplog.at_level(logging.WARNING, "ocppj"):
+        read(Endpoint(v16.PROFILES, validate="warn"), "Reset", {"type": "Soft", "\n" + "x" * 10_000: 1})
+    assert len(caplog.records[0].getMessage()) < 800
+    assert "\n" not in caplog.records[0].getMessage()
+
+
+# What is sent
+
+
+def test_warn_sends_and_logs_off_just_sends(caplog):
+    with pytest.raises(ValidationError):
+        Endpoint(v16.PROFILES, validate=Validation(incoming="off")).create_call(LONG)
+    with caplog.at_level(logging.DEBUG, "ocppj"):
+        call = Endpoint(v16.PROFILES, validate=Validation(outgoing="off")).create_call(LONG)
+        assert not caplog.records
+        again = Endpoint(v16.PROFILES, validate=Validation(outgoing="warn")).create_call(LONG, client_id="CP_7")
+    assert json.loads(call.to_json())[3] == json.loads(again.to_json())[3] == LONG.to_wire()
+    message = caplog.records[0].getMessage()
+    for part in ("CP_7", "sent", "request of BootNotification", "chargePointVendor", "PropertyConstraintViolation"):
+        assert part in message
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "off"])
+def test_a_date_without_a_zone_is_never_sent(mode):
+    naive = v16.HeartbeatResponse(datetime(2026, 1, 1))  # noqa: DTZ001
+    with pytest.raises(EncodingError, match="zone"):
+        Endpoint(v16.PROFILES, validate=mode).create_call_result(naive, "1")
+
+
+# Both sides of a connection
+
+
+@pytest.fixture
+def pair():
+    started = []
+
+    def make(server_validates, client_validates):
+        network = MemoryNetwork()
+        server = Server(profiles=v16.PROFILES, ws_server=network.server(), validate=server_validates)
+        client = Client("CP_1", profiles=v16.PROFILES, ws_client=network.client(), validate=client_validates)
+        started.extend([client, server])
+        server.listen()
+        return server, client.connect(server.url)
+
+    yield make
+    for each in started:
+        each.stop()
+
+
+def test_a_server_that_warns_serves_what_a_strict_one_refuses(pair, caplog):
+    lax = Validation(actions={"BootNotification": "off"})
+    server, client = pair("warn", lax)
+    seen = Recorder(v16.BootNotificationResponse(current_time=AT, interval=1, status="Accepted"))
+    server.on(v16.BootNotificationRequest)(seen)
+    with caplog.at_level(logging.WARNING, "ocppj"):
+        assert client.call(LONG).status == "Accepted"
+    assert seen.calls[0][1] == LONG
+    (record,) = caplog.records
+    assert record.getMessage().startswith("CP_1: received an invalid request of BootNotification")
+    strict_server, other = pair("strict", lax)
+    strict_server.on(v16.BootNotificationRequest)(seen)
+    with pytest.raises(OCPPError, match="chargePointVendor") as caught:
+        other.call(LONG)
+    assert caught.value.code is ErrorCode.PROPERTY_CONSTRAINT_VIOLATION
+
+
+def test_an_invalid_response_is_read_by_a_client_that_warns(pair, caplog):
+    server, client = pair(Validation(outgoing="warn"), "warn")
+    server.on(v16.HeartbeatRequest)(lambda client_id, request: v16.HeartbeatResponse(current_time="soon"))
+    with caplog.at_level(logging.WARNING, "ocppj"):
+        assert client.call(v16.HeartbeatRequest()).current_time == "soon"
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.split(" and went on")[0] for message in messages] == [
+        "CP_1: sent an invalid response of Heartbeat,",
+        "CP_1: received an invalid response of Heartbeat,",
+    ]
+
+
+# Integers given as 1.0
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "off"])
+@pytest.mark.parametrize(
+    ("action", "payload", "attribute"),
+    [
+        ("UnlockConnector", {"connectorId": 1.0}, "connector_id"),  # its schema is draft-04, where 1.0 is no integer
+        ("GetLog", {"logType": "SecurityLog", "requestId": 1.0, "log": {"remoteLocation": "x"}}, "request_id"),
+    ],
+)
+def test_1_point_0_is_an_integer_in_every_schema_and_is_read_as_one(mode, action, payload, attribute):
+    value = getattr(read(Endpoint(v16.PROFILES, validate=mode), action, payload), attribute)
+    assert (value, type(value)) == (1, int)
+
+
+@pytest.mark.parametrize("value", [1.5, "1", True, 1e-9])
+def test_1_point_5_is_none(value):
+    with pytest.raises(MessageError, match="must be integer") as caught:
+        read(Endpoint(v16.PROFILES), "UnlockConnector", {"connectorId": value})
+    assert caught.value.code is ErrorCode.TYPE_CONSTRAINT_VIOLATION
+    kept = read(Endpoint(v16.PROFILES, validate="off"), "UnlockConnector", {"connectorId": value}).connector_id
+    assert (kept, type(kept)) == (value, type(value))
+
+
+@dataclass
+class Numbers(Payload):
+    whole: List[int] = field(default_factory=list, metadata=wire("whole"))
+    either: Union[int, float, None] = field(default=None, metadata=wire("either"))
+    dated: Union[int, datetime, None] = field(default=None, metadata=wire("dated"))
+
+
+def test_what_may_be_a_float_stays_one():
+    numbers = Numbers.from_wire({"whole": [1.0, 2, 3.5], "either": 1.0, "dated": "2026-01-02T03:04:05Z"})
+    assert [type(each) for each in (*numbers.whole, numbers.either)] == [int, int, float, float]
+    assert numbers.dated == AT
+
+
+# Reading leniently
+
+
+@dataclass(frozen=True)
+class Inner(Payload):
+    at: datetime = field(metadata=wire("at"))
+    name: Optional[str] = field(default=None, metadata=wire("name"))
+
+
+@dataclass
+class Outer(Payload):
+    first: Inner = field(metadata=wire("first"))
+    many: List[Inner] = field(metadata=wire("many"))
+    times: Optional[List[datetime]] = field(default=None, metadata=wire("times"))
+    extras: Dict[str, int] = field(default_factory=lambda: {"a": 1}, metadata=wire("extras"))
+
+
+ZONED = "2026-01-02T03:04:05Z"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, Outer(None, None)),
+        ({"first": None, "many": []}, Outer(None, [])),
+        ({"first": {}, "many": [{}, {"at": ZONED}]}, Outer(Inner(None), [Inner(None), Inner(AT)])),
+        ({"first": {"at": ZONED[:-1]}, "many": {}}, Outer(Inner(AT), {})),
+        ({"first": {"at": 7, "name": []}, "many": "abc"}, Outer(Inner(7, []), "abc")),
+        ({"first": [1], "many": [1, None, {"at": "x"}]}, Outer([1], [1, None, Inner("x")])),
+        ({"first": "x", "many": [], "times": [ZONED[:-1], "x", ZONED]}, Outer("x", [], [AT, "x", AT])),
+        ({"first": None, "many": [], "extras": 5, "unknown": 1}, Outer(None, [], None, 5)),
+    ],
+)
+def test_reading_leniently(data, expected):
+    before = json.dumps(data)
+    assert read_leniently(Outer, data) == expected
+    assert json.dumps(data) == before

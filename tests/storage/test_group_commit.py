@@ -1,0 +1,290 @@
+"""Pushes that meet share a sync: who writes, who waits, and what becomes of each when one fails."""
+
+import contextlib
+import threading
+
+import pytest
+
+from ocppj import NotRunning, QueueFailed, QueueFull, RequestBundle
+from ocppj.storage.group_commit import Line, Push
+from tests.helpers import eventually, seconds
+from tests.inside.storage import file_of, waiting
+from tests.storing import (  # noqa: F401
+    bundle,
+    disk,
+    disk_full,
+    file,
+    ids,
+    path,
+    queue,
+    queue_in,
+    queues,
+    stored,
+)
+
+
+class Pushing:
+    """A thread that pushes, and what came of it."""
+
+    def __init__(self, push, what):
+        self.error = None
+        self._push, self._what = push, what
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            self._push(self._what)
+        except BaseException as error:
+            self.error = error
+
+    def join(self):
+        """Return what was raised."""
+        self._thread.join(seconds(20))
+        assert not self._thread.is_alive(), "it waits for ever"
+        return self.error
+
+
+def line_up(file, requests):
+    """Have a thread for each (queue, bundle) of ``requests`` wait for the file, in order; call with it held."""
+    threads, before = [], waiting(file)
+    for target, one in requests:
+        threads.append(Pushing(target.push, one))
+        eventually(lambda: waiting(file) == before + len(threads))
+    return threads
+
+
+def nothing_to_do(*arguments):
+    pass
+
+
+def test_those_that_wait_are_written_with_one_sync_in_order(disk, file):
+    queue = [queue_in(file, client) for client in "ABC"]
+    with file.held():
+        threads = line_up(file, [(queue[n % 3], bundle(n)) for n in range(12)])
+        assert all(each.is_empty() for each in queue)
+        disk.told.clear()
+    assert [each.join() for each in threads] == [None] * 12
+    assert disk.told.count("COMMIT") == 1
+    assert [ids(each) for each in queue] == [[str(n) for n in range(12) if n % 3 == each] for each in range(3)]
+    assert ids(queue_in(file, "B")) == ["1", "4", "7", "10"]
+    assert [row.message_id for row in file.rows("C")] == ["2", "5", "8", "11"]
+
+
+def test_the_line_grows_while_one_syncs(disk, file, stored):
+    """And who pushes alone waits for nobody."""
+    threads = []
+    disk.once("COMMIT", lambda: threads.extend(line_up(file, [(stored, bundle(n)) for n in range(1, 6)])))
+    disk.told.clear()
+    stored.push(bundle(0))
+    assert [each.join() for each in threads] == [None] * 5
+    wrote = [each.split()[0] for each in disk.told]
+    assert [each for each in wrote if each in ("INSERT", "COMMIT")] == ["INSERT", "COMMIT", *["INSERT"] * 5, "COMMIT"]
+    assert ids(stored) == [str(n) for n in range(6)]
+
+
+def test_nobody_is_told_before_it_is_on_disk(disk, file, stored):
+    settled, seen = [], []
+    pushes = [Push(None, bundle(n), nothing_to_do, lambda one, number: settled.append(number)) for n in range(3)]
+    disk.once("COMMIT", lambda: seen.append((len(stored), stored.peek(), [each.ended for each in pushes], [*settled])))
+    with file.held():
+        threads = line_up(file, [(stored, bundle("in a queue"))])
+        threads += [Pushing(file.insert, each) for each in pushes]
+        eventually(lambda: waiting(file) == 4)
+    assert [each.join() for each in threads] == [None] * 4
+    assert seen == [(0, None, [False] * 3, [])]
+    assert (ids(stored), sorted(settled)) == (["in a queue"], [2, 3, 4])
+    assert [(each.ended, each.error) for each in pushes] == [(True, None)] * 3
+
+
+def test_a_bad_one_is_refused_alone(file, stored):
+    bad = [RequestBundle(bundle("surrogate").call, "\ud800", "1.6"), RequestBundle(bundle("nothing").call, None, "1.6")]
+    with file.held():
+        requests = [bundle(0), bad[0], bundle(1), bad[1], bundle(2)]
+        threads = line_up(file, [(stored, each) for each in requests])
+    errors = [each.join() for each in threads]
+    assert [type(each) for each in errors] == [type(None), QueueFailed, type(None), QueueFailed, type(None)]
+    assert "queue.db: request 'surrogate' could not be written: 'utf-8' codec" in str(errors[1])
+    assert "queue.db: request 'nothing' could not be written: NOT NULL" in str(errors[3])
+    assert ids(stored) == ["0", "1", "2"]
+    stored.init()
+    assert ids(stored) == ["0", "1", "2"]
+
+
+def test_the_capacity_counts_those_that_are_written_together(file):
+    queue = queue_in(file, capacity=3)
+    queue.push(bundle("first"))
+    with file.held():
+        threads = line_up(file, [(queue, bundle(n)) for n in range(5)])
+    assert [type(each.join()) for each in threads] == [type(None)] * 2 + [QueueFull] * 3
+    assert ids(queue) == ["first", "0", "1"]
+    queue.pop()
+    queue.push(bundle("again"))
+    assert queue.is_full()
+
+
+def test_a_refused_write_gives_its_room_back(file):
+    queue = queue_in(file, capacity=2)
+    for _ in range(3):
+        with pytest.raises(QueueFailed):
+            queue.push(RequestBundle(bundle().call, "\ud800", "1.6"))
+    with file.held():
+        threads = line_up(file, [(queue, RequestBundle(bundle(0).call, None, "")), (queue, bundle(1))])
+    assert [type(each.join()) for each in threads] == [QueueFailed, type(None)]
+    assert not queue.is_full()
+    queue.push(bundle(2))
+    assert ids(queue) == ["1", "2"]
+
+
+def test_on_a_full_disk_each_has_its_own_error_and_nothing_is_taken(file, stored):
+    with disk_full():
+        with file.held():
+            threads = line_up(file, [(stored, bundle(n)) for n in range(4)])
+        errors = [each.join() for each in threads]
+    for n, error in enumerate(errors):
+        assert isinstance(error, QueueFailed)
+        assert f"request '{n}' could not be written" in str(error)
+    assert stored.is_empty()
+    stored.push(bundle("later"))
+    stored.init()
+    assert ids(stored) == ["later"]
+
+
+@pytest.mark.parametrize("end", ["close", "discard"])
+def test_who_waits_when_the_queue_is_closed_is_told(queue, end):
+    queue.push(bundle("first"))
+    with file_of(queue).held():
+        threads = line_up(file_of(queue), [(queue, bundle(n)) for n in range(4)])
+        closing = threading.Thread(target=getattr(queue, end), daemon=True)
+        closing.start()
+        eventually(queue.is_empty)
+    assert [type(each.join()) for each in threads] == [NotRunning] * 4
+    closing.join(seconds(20))
+    queue.init()
+    assert ids(queue) == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "use"),
+    [
+        ("DELETE", lambda file, queue: queue.pop()),
+        ("SELECT", lambda file, queue: file.rows(None)),
+        ("SELECT", lambda file, queue: file.aside()),
+    ],
+    ids=["pop", "rows", "aside"],
+)
+def test_whoever_releases_the_file_wakes_who_waits(disk, file, stored, statement, use):
+    """Not only who pushes has the file."""
+    threads = []
+    stored.push(bundle("first"))
+    disk.once(statement, lambda: threads.extend(line_up(file, [(stored, bundle("second"))])))
+    use(file, stored)
+    assert [each.join() for each in threads] == [None]
+
+
+def test_a_writer_that_is_interrupted_leaves_nobody_waiting(disk, file, stored):
+    """As by Ctrl-C, which the main thread may get anywhere."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    disk.once("INSERT", interrupt)
+    with file.held():
+        threads = line_up(file, [(stored, bundle(n)) for n in range(3)])
+    errors = [each.join() for each in threads]
+    assert sorted(type(each).__name__ for each in errors) == ["KeyboardInterrupt", "QueueFailed", "QueueFailed"]
+    assert "was interrupted" in str(next(each for each in errors if isinstance(each, QueueFailed)))
+    stored.push(bundle("after"))
+    assert ids(stored) == ["after"]
+
+
+def test_who_is_interrupted_while_it_waits_passes_its_turn_on(file, stored):
+    free = threading.Event()
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            free.wait(seconds(20))
+            raise KeyboardInterrupt
+
+    push = Push(None, bundle("interrupted"), nothing_to_do, nothing_to_do)
+    push.turn = Interrupted()
+    with file.held():
+        first = Pushing(file.insert, push)
+        eventually(lambda: waiting(file) == 1)
+        (second,) = line_up(file, [(stored, bundle("second"))])
+    free.set()  # the file is, and the first was woken
+    assert isinstance(first.join(), KeyboardInterrupt)
+    assert second.join() is None
+    assert ids(stored) == ["second"]
+    stored.init()
+    assert ids(stored) == ["second"]
+
+
+def test_a_push_stands_in_the_line_until_it_is_taken_or_given_up():
+    line, pushes = Line(), [Push(None, bundle(n), lambda: None, lambda *arguments: None) for n in range(3)]
+    line.wake()
+    for each in pushes:
+        line.add(each)
+    line.give_up(pushes[0])
+    assert [each.turn.is_set() for each in pushes] == [False, True, False]
+    assert line.take() == pushes[1:]
+    assert line.take() == []
+    line.give_up(pushes[1])
+
+
+@pytest.mark.parametrize("error", [None, QueueFailed("no")])
+def test_a_push_has_ended_when_all_that_belongs_to_it_is_done(error):
+    """Its thread may be awake already, and looks at nothing else."""
+    seen = []
+    push = Push(None, bundle(), lambda: None, lambda *arguments: seen.append((push.ended, push.error, *arguments)))
+    assert push.begin()
+    push.end(None if error else 7, error)
+    assert seen == [(False, error, push.bundle, None if error else 7)]
+    assert push.ended
+
+
+def test_a_push_that_is_refused_is_never_settled():
+    def refuse():
+        raise QueueFull("full")
+
+    push = Push(None, bundle(), refuse, lambda *arguments: pytest.fail("settled"))
+    assert push.begin() is False
+    assert push.ended
+    assert isinstance(push.error, QueueFull)
+
+
+def test_many_threads_in_many_queues_while_clients_come_and_go(queues):
+    """Whatever meets what: what was taken is in the file and in the mirror, in the order of each thread."""
+    clients, taken, popped, done = "ABCD", [], [], []
+
+    def push(name):
+        client = clients[name % 4]
+        for n in range(25):
+            with contextlib.suppress(NotRunning):
+                queues.get_or_create(client).push(bundle(f"{name}-{n:02}"))
+                taken.append(f"{name}-{n:02}")
+        done.append(name)
+
+    def disturb():
+        while len(done) < 12:
+            for client in clients[:2]:
+                queues.remove(client)
+            gone = queues.get_or_create("D").pop()
+            if gone is not None:
+                popped.append(gone.message_id)
+
+    threads = [threading.Thread(target=push, args=(name,), daemon=True) for name in range(12)]
+    threads.append(threading.Thread(target=disturb, daemon=True))
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(seconds(50))
+        assert not each.is_alive()
+    mirrors = {client: ids(queues.get_or_create(client)) for client in clients}
+    queues.init()
+    assert {client: ids(queues.get_or_create(client)) for client in clients} == mirrors
+    left = [each for client in clients for each in mirrors[client]]
+    assert sorted([*left, *popped]) == sorted(taken)
+    for name in range(12):
+        own = [each for each in [*popped, *left] if each.startswith(f"{name}-")]
+        assert own == sorted(own)
