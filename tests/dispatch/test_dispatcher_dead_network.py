@@ -74,7 +74,7 @@ def test_queueing_again_for_ever_on_a_dead_network_holds_no_thread_and_needs_no_
     assert side.left() == NOTHING
 
 
-def test_and_ends_with_the_lane(make_side, caplog):
+def test_and_ends_with_the_sender(make_side, caplog):
     side = make_side().start()
     stubborn = Stubborn(side, caplog)
     side.send("0")

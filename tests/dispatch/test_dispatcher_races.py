@@ -205,7 +205,7 @@ def test_and_delete_client(seed):
 
 
 def test_a_client_that_comes_while_it_goes_is_known_to_state_and_queues():
-    """The lane of a new connection must use the tables that its answers are looked up in, not forgotten ones."""
+    """The sender of a new connection must use the tables that its answers are looked up in, not forgotten ones."""
     side, rounds, failures = ServerSide().start(), 400, []
     barrier = threading.Barrier(2)
 
@@ -236,7 +236,7 @@ def test_a_client_that_comes_while_it_goes_is_known_to_state_and_queues():
     assert side.left() == (0, False, 0)
 
 
-def test_starts_and_stops_at_once_leave_one_lane_or_none(make_side):
+def test_starts_and_stops_at_once_leave_one_sender_or_none(make_side):
     side = make_side()
 
     def start_and_stop(seed):

@@ -1,6 +1,6 @@
 """One request, and connection after connection that is lost while its answer is awaited: it is given up in the end."""
 
-import threading
+import random
 
 import pytest
 
@@ -20,14 +20,16 @@ from ocppj import (
     UsageError,
     v16,
 )
-from ocppj.dispatch.retries import Streak
-from tests.dispatch.test_inflight import AsideQueue
+from ocppj.dispatch.pending import InFlight
+from ocppj.dispatch.request_sender import RequestSender
+from ocppj.dispatch.retries import ConsecutiveFailures
+from tests.dispatch.test_pending import AsideQueue
 from tests.dispatch.test_queues import Head
 from tests.dispatch.test_request_sender import Harness
 from tests.dispatch.test_retries import Durable as Kept
 from tests.dispatching import TIMEOUT, ClientSide, Side, bundle
-from tests.helpers import seconds
 from tests.inside.storage import clients_with_losses
+from tests.interleaving import Interleaving
 
 
 class Durable(Kept, AsideQueue):
@@ -103,7 +105,7 @@ def test_nor_one_of_a_connection_on_which_it_was_not_written():
 
 
 def test_nor_one_during_which_its_write_failed():
-    """The write itself tells of the loss: `Uplink` pauses the lane while it fails."""
+    """The write itself tells of the loss: `Uplink` pauses the sender while it fails."""
     side = make(Durable(), max_losses=2)
 
     def lose(message_id):
@@ -210,26 +212,22 @@ def test_the_callback_may_stop_what_is_being_paused():
     assert side.left() == (0, False, 0)
 
 
-def test_an_answer_in_the_moment_of_the_last_loss_ends_it_once():
-    """Two threads: the answer, and the loss that would be one too many."""
-    for _ in range(300):
-        harness = Harness(losses=Streak(1))
+def test_an_answer_at_the_moment_of_the_last_loss_ends_it_once():
+    """Two threads, which switch at any line: the answer, and the loss that reaches the limit."""
+    seen = set()
+    for seed in range(300):
+        schedule = Interleaving(random.Random(seed), [RequestSender, InFlight], often=0.3)
+        harness = Harness(losses=ConsecutiveFailures(1), lock=schedule.lock())
         harness.push("1")
-        start, completed = threading.Barrier(2), []
-
-        def answer(harness=harness, start=start, completed=completed):
-            start.wait(seconds(10))
-            completed.append(harness.lane.complete("1"))
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        start.wait(seconds(10))
-        harness.lane.pause()
-        thread.join(seconds(10))
-        assert completed == [not harness.canceled]
+        completed = []
+        schedule.run(harness.sender.pause, lambda: completed.append(harness.sender.complete("1")))  # noqa: B023
+        assert completed == [not harness.canceled], f"seed {seed}: it ended twice, or not at all"
+        assert (len(harness.queue), harness.state.has()) == (0, False)
+        seen.add(completed[0])
+    assert seen == {True, False}, "in some schedules the answer is first, in others the loss"
 
 
-# A server's: one lane for each connection, and the count outlives it
+# A server has one sender for each connection, and the count outlives it
 
 
 class DurableMap(FIFOQueueMap):

@@ -1,4 +1,4 @@
-"""Which requests are sent again, and after how long; and the lane that does so."""
+"""Which requests are sent again, after how long, and how the sender does it."""
 
 import pytest
 
@@ -14,6 +14,7 @@ from ocppj import (
     v16,
     v201,
 )
+from ocppj.dispatch.retries import ConsecutiveFailures, loss_limit
 from tests.dispatching import TIMEOUT, ClientSide, bundle
 
 START = v16.StartTransactionRequest(connector_id=1, id_tag="A", meter_start=0, timestamp="2026-01-02T03:04:05Z")
@@ -61,6 +62,24 @@ def test_the_wait_grows_with_each_failure_until_the_last_attempt():
 def test_values_that_cannot_be_are_refused(options):
     with pytest.raises(UsageError, match=next(iter(options))):
         TransactionRetries(**options)
+
+
+def test_consecutive_failures_are_those_of_one_request():
+    failures = ConsecutiveFailures()
+    assert [failures.add(each) for each in ("a", "a", "b", "a", "a")] == [1, 2, 1, 1, 2]
+    failures.reset()
+    assert failures.add("a") == 1
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 7), (0, 0), (1, 1), (1000, 1000)])
+def test_the_limit_of_losses(given, expected):
+    assert loss_limit(given, 7) == expected
+
+
+@pytest.mark.parametrize("given", [-1, 1.0, True, "5", float("inf")])
+def test_a_limit_that_cannot_be_is_refused(given):
+    with pytest.raises(UsageError, match="max_losses"):
+        loss_limit(given, 7)
 
 
 class Transactions(ClientSide):

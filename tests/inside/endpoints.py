@@ -60,7 +60,7 @@ def tables(server: Any) -> Any:
         "calls": server._calls,
         "connections": server._connections,
         "leaving": server._leaving,
-        "senders": dispatcher._lanes,
+        "senders": dispatcher._senders,
         "queues": dispatcher._queue_map._queues,
         "states": server._state._clients,
     }

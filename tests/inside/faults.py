@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Dict, List
 
 from ocppj import Client, Server
-from ocppj.dispatch.request_sender import Lane
+from ocppj.dispatch.request_sender import RequestSender
 from ocppj.ws.connection.channel import WireChannel
 from ocppj.ws.readers.choice import AutoReaders
 from ocppj.ws.stream.stream import SafeSocket
@@ -60,7 +60,7 @@ def seats(readers: Any) -> List[Any]:
 def alive() -> "Counter[str]":
     """Count the objects that a connection is made of, after a collection."""
     gc.collect()
-    kinds = (Lane, WireChannel, SafeSocket, Client, Server)
+    kinds = (RequestSender, WireChannel, SafeSocket, Client, Server)
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
 
 

@@ -29,7 +29,7 @@ from ocppj import (
     v16,
 )
 from ocppj.clock import ManualClock
-from ocppj.dispatch.request_sender import Lane
+from ocppj.dispatch.request_sender import RequestSender
 from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
 from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
@@ -976,7 +976,7 @@ def test_a_request_given_up_at_the_moment_its_client_leaves_is_not_sent_when_it_
     with server.listen(host="127.0.0.1", port=0), RawClient(Sockets(), server.url, "CP_1"):
         eventually(lambda: server.client_ids() == ["CP_1"])
         future = server.send_request("CP_1", RESET)
-        with at_call(Lane.cancel, lambda: dispatcher.delete_client("CP_1")) as met:  # the lane was found already
+        with at_call(RequestSender.cancel, lambda: dispatcher.delete_client("CP_1")) as met:  # its sender is found
             assert future.cancel()
         assert met == [True]
         assert queues.get_or_create("CP_1").is_empty()
