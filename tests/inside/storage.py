@@ -5,12 +5,12 @@ from typing import Any, Set
 
 def file_of(queue: Any) -> Any:
     """Return the file of a durable queue, or of a map of them."""
-    return queue._file
+    return queue._database
 
 
 def waiting(file: Any) -> int:
     """Return how many requests wait to be inserted into ``file``."""
-    return len(file._line._pushes)
+    return len(file._commits._waiting)
 
 
 def clients_with_losses(dispatcher: Any) -> Set[str]:
