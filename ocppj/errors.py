@@ -296,7 +296,7 @@ class TransportError(OcppjError, ConnectionError):
 class HandshakeRefused(TransportError):
     """The server refused the WebSocket upgrade.
 
-    ``status`` is the HTTP status. ``retry_after`` is how many seconds the server asks the client to wait before the next
+    ``status`` is the HTTP status. ``retry_after`` is how many seconds the server asks the client to wait until the next
     try (RFC 9110 section 10.2.3). It is ``None`` when the server does not say, or gives a date.
     """
 

@@ -63,7 +63,7 @@ def test_a_server_keeps_each_client_apart():
     assert not state.has("B")
 
 
-def test_clearing_reaches_those_who_hold_the_state():
+def test_clearing_clears_states_that_are_in_use():
     state = ServerState()
     held, other = state.get_client_state("A"), state.get_client_state("B")
     held.add("1", "x")
@@ -94,7 +94,7 @@ def test_many_threads_get_one_state_for_one_client():
 
 
 class AsideQueue(FIFOClientQueue):
-    """Keeps what is set aside apart."""
+    """Notes what is set aside."""
 
     def __init__(self):
         super().__init__()
@@ -131,7 +131,7 @@ def test_one_is_pending_at_most_and_none_while_one_is_written():
 
 
 @pytest.mark.parametrize("why", ["paused", "stalled", "closed"])
-def test_what_keeps_the_next_one_back(why):
+def test_states_in_which_nothing_is_taken(why):
     inflight = make("1")
     setattr(inflight, why, True)
     assert inflight.take() is None

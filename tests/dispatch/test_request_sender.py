@@ -162,13 +162,13 @@ def test_a_timeout_that_had_begun_before_the_answer_means_nothing(harness):
 def test_what_is_canceled_while_it_is_written_is_followed_in_order(blocked):
     blocked.push("2", "3")
     assert blocked.cancel("1")
-    assert blocked.canceled == ["1"], "whoever waits is told at once"
+    assert blocked.canceled == ["1"], "it is reported at once"
     assert blocked.network.sent == ["1"], "the next waits until the wire is free"
     blocked.release.set()
     eventually(lambda: blocked.network.sent == ["1", "2"])
 
 
-def test_what_times_out_while_it_is_written_is_told_at_once_and_holds_up_nobody(blocked):
+def test_a_timeout_during_the_write_is_reported_at_once_and_delays_no_other(blocked):
     blocked.timeouts.deadlines[0]()
     assert blocked.canceled == ["1"]
     blocked.push("2")
@@ -212,8 +212,8 @@ def test_an_interrupted_write_leaves_the_sender_usable(harness):
     assert harness.network.sent == ["1", "2"]
 
 
-def test_an_interrupted_write_leaves_nobody_untold(harness):
-    """Neither the one that failed before it, nor the one behind it."""
+def test_an_interrupted_write_leaves_no_request_unreported(harness):
+    """Neither the request that failed before, nor the one behind."""
     harness.sender.pause()
     harness.push("1", "2")
 
@@ -229,7 +229,7 @@ def test_an_interrupted_write_leaves_nobody_untold(harness):
     assert harness.network.sent == ["1", "2"]
 
 
-def test_interrupted_before_it_was_written_it_is_sent_later(harness):
+def test_a_request_interrupted_before_its_write_is_sent_later(harness):
     def interrupt():
         raise KeyboardInterrupt
 
@@ -269,7 +269,7 @@ def test_a_queue_that_fails_once_does_not_block_the_sender():
     assert harness.network.sent == ["1"]
 
 
-def test_a_queue_that_cannot_let_go_of_what_was_not_written_does_not_block_the_sender():
+def test_a_queue_that_cannot_remove_an_unwritten_request_does_not_block_the_sender():
     class Clinging(FIFOClientQueue):
         def pop(self):
             raise OSError("disk full")
