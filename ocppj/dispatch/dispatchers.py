@@ -9,6 +9,7 @@ import threading
 from functools import partial
 from typing import Callable, Dict, Optional
 
+from ..clock import SystemClock
 from ..errors import CallFailed, ConnectionLost, NotRunning, OCPPError, UnknownClient
 from ..settings import get_logger
 from .interfaces import (
@@ -65,6 +66,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._resend = self.durable if resend is None else resend
         self._max_losses = loss_limit(max_losses, 0 if self.durable else _MAX_LOSSES)
         self._timeout = RequestTimeout()
+        self._own_timeouts = self._timeouts = Timeouts(SystemClock())  # without an endpoint it uses its own
         self._state = PendingRequestState()
         self._network: Optional[NetworkClient] = None
         self._on_canceled: Optional[ClientCanceled] = None
@@ -92,10 +94,11 @@ class DefaultClientDispatcher(ClientDispatcher):
         with self._lock:
             if self._running:
                 return
+            self._own_timeouts.start()
             sender = self._sender = RequestSender(
                 self._queue,
                 self._state,
-                self._timeout.start(),
+                self._timeouts,
                 self._timeout,
                 network.send,
                 self._canceled,
@@ -117,7 +120,7 @@ class DefaultClientDispatcher(ClientDispatcher):
             if self._opened and self._sender is None:
                 self._opened = False
                 self._queue.close()
-        self._timeout.stop()
+        self._own_timeouts.stop()
 
     def is_running(self) -> bool:
         with self._lock:
@@ -161,7 +164,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._timeout.set(timeout)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
-        self._timeout.use(timeouts)
+        self._timeouts = timeouts
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue.set_decoder(decode)
@@ -205,6 +208,7 @@ class DefaultServerDispatcher(ServerDispatcher):
         self.durable = self._queue_map.durable
         self._max_losses = loss_limit(max_losses, _MAX_LOSSES_OF_STORED_COMMANDS)
         self._timeout = RequestTimeout()
+        self._own_timeouts = self._timeouts = Timeouts(SystemClock())  # without an endpoint it uses its own
         self._state = ServerState()
         self._network: Optional[NetworkServer] = None
         self._on_canceled: Optional[ServerCanceled] = None
@@ -234,7 +238,7 @@ class DefaultServerDispatcher(ServerDispatcher):
         for sender in senders.values():
             sender.close()
         self._queue_map.close()
-        self._timeout.stop()
+        self._own_timeouts.stop()
 
     def is_running(self) -> bool:
         with self._lock:
@@ -251,17 +255,19 @@ class DefaultServerDispatcher(ServerDispatcher):
                 raise NotRunning("the dispatcher is not running")
             if client_id in self._senders:
                 return
+            self._own_timeouts.start()  # a `stop` on another thread may come to an end after the last `start`
+            losses = ConsecutiveFailures(self._max_losses) if self.durable else None
+            if losses is not None:
+                losses = self._losses.setdefault(client_id, losses)
             sender = self._senders[client_id] = RequestSender(
                 self._queue_map.get_or_create(client_id),
                 self._state.get_client_state(client_id),
-                self._timeout.start(),
+                self._timeouts,
                 self._timeout,
                 partial(network.send, client_id),
                 partial(self._canceled, client_id),
                 check=None if self._check is None else partial(self._check, client_id),
-                losses=self._losses.setdefault(client_id, ConsecutiveFailures(self._max_losses))
-                if self.durable
-                else None,
+                losses=losses,
             )
         sender.send_next()  # a queue that outlives the connection may hold requests already
 
@@ -320,7 +326,7 @@ class DefaultServerDispatcher(ServerDispatcher):
         self._timeout.set(timeout)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
-        self._timeout.use(timeouts)
+        self._timeouts = timeouts
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue_map.set_decoder(decode)

@@ -10,14 +10,7 @@ from .pending import PendingRequestState, ServerState
 from .queues import Decoder, RequestBundle, RequestPayload
 from .timeouts import Timeouts
 
-__all__ = [
-    "ClientCanceled",
-    "ClientDispatcher",
-    "NetworkClient",
-    "NetworkServer",
-    "ServerCanceled",
-    "ServerDispatcher",
-]
+__all__ = ["ClientDispatcher", "NetworkClient", "NetworkServer", "ServerDispatcher"]
 
 #: Called with the message id, the request and the error.
 ClientCanceled = Callable[[str, RequestPayload, CallFailed], None]

@@ -155,11 +155,10 @@ class InFlight:
     def _may_overtake(self, bundle: RequestBundle) -> bool:
         return self.retries is None or not self.retries.concerns(bundle.call)
 
-    def is_pending(self, message_id: str, pauses: Optional[int] = None) -> bool:
-        """Tell whether the request of that id is pending. With ``pauses``: and there was no pause since that count."""
-        if self.pending is None or self.pending.message_id != message_id:
-            return False
-        return pauses is None or not (self.paused or pauses != self.pauses)
+    def get(self, message_id: str, pauses: Optional[int] = None) -> Optional[RequestBundle]:
+        """Return the request of that id if it is pending. With ``pauses``: and there was no pause since that count."""
+        current = pauses is None or not (self.paused or pauses != self.pauses)
+        return self.pending if current and self.pending and self.pending.message_id == message_id else None
 
     def requeue(self, bundle: RequestBundle) -> Optional[Deadline]:
         """Make the pending ``bundle`` wait in the queue again. Return the deadline to cancel."""
@@ -214,8 +213,8 @@ class InFlight:
         return wanted, deadline
 
     def retriable(self, message_id: str, pauses: Optional[int]) -> Optional[RequestBundle]:
-        """Return the request of that id if it is pending (as `is_pending` says) and transaction-related."""
-        bundle = self.pending if self.is_pending(message_id, pauses) else None
+        """Return the request of that id if it is pending, as `get` says, and transaction-related."""
+        bundle = self.get(message_id, pauses)
         return None if bundle is None or self._may_overtake(bundle) else bundle
 
     def count_loss(self) -> Optional[Failure]:

@@ -11,16 +11,7 @@ from ..errors import QueueFull
 from ..payloads.model import Payload
 from ..rpc.messages import Call
 
-__all__ = [
-    "Decoder",
-    "FIFOClientQueue",
-    "FIFOQueueMap",
-    "RequestBundle",
-    "RequestPayload",
-    "RequestQueue",
-    "ServerQueueMap",
-    "check_capacity",
-]
+__all__ = ["Decoder", "FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "RequestQueue", "ServerQueueMap"]
 
 #: ``decode(version, text)`` returns the typed `Call` of a CALL's text, which was made for that OCPP version ("1.6",
 #: "2.0.1", "2.1"). It raises an `OcppjError` when it cannot.

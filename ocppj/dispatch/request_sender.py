@@ -151,10 +151,9 @@ class RequestSender:
     def cancel(self, message_id: str, error: CallFailed) -> bool:
         """End the request of that id, sent or not, and go on. Return whether there was one."""
         with self._lock:
-            bundle, deadline = self._inflight.pending, None
-            if bundle is not None and self._inflight.is_pending(message_id):
-                deadline = self._inflight.end(bundle)
-            else:
+            bundle = self._inflight.get(message_id)
+            deadline = None if bundle is None else self._inflight.end(bundle)
+            if bundle is None:
                 bundle = self._inflight.withdraw(message_id)
         if bundle is None:
             return False
@@ -327,7 +326,7 @@ class RequestSender:
     def _back_off(self, message_id: str, reason: object, pauses: Optional[int] = None) -> bool:
         """Have the pending request of that id sent again later, if it may be. Return whether it will be.
 
-        ``pauses`` is as in `InFlight.is_pending`.
+        ``pauses`` is as in `InFlight.get`.
         """
         inflight = self._inflight
         with self._lock:
@@ -359,10 +358,10 @@ class RequestSender:
         self.send_next()
 
     def _end(self, message_id: str, pauses: Optional[int] = None) -> Optional[RequestBundle]:
-        """End the pending request of that id and return it; ``None`` if it is not pending (`InFlight.is_pending`)."""
+        """End the pending request of that id and return it; ``None`` if it is not pending (`InFlight.get`)."""
         with self._lock:
-            bundle = self._inflight.pending
-            if bundle is None or not self._inflight.is_pending(message_id, pauses):
+            bundle = self._inflight.get(message_id, pauses)
+            if bundle is None:
                 return None
             deadline = self._inflight.end(bundle)
         if deadline is not None:

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Callable, Dict, List, Optional
 
-from ..clock import Clock, SystemClock, TimerHandle
+from ..clock import Clock, TimerHandle
 from ..settings import get_logger
 
 __all__ = ["DEFAULT_TIMEOUT", "Deadline", "RequestTimeout", "Timeouts"]
@@ -173,8 +173,13 @@ class Timeouts:
         self._local.firing = True
         try:
             for deadline in expired:
-                if not self._stopped:
-                    _run(deadline.callback)
+                callback = deadline.callback
+                if callback is None or self._stopped:
+                    continue
+                try:
+                    callback()
+                except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of all others
+                    get_logger().exception("a timeout callback failed")
         finally:
             self._local.firing = False
 
@@ -193,46 +198,17 @@ class Timeouts:
         return expired
 
 
-def _run(callback: Optional[Callable[[], None]]) -> None:
-    if callback is None:
-        return
-    try:
-        callback()
-    except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of all others
-        get_logger().exception("a timeout callback failed")
-
-
 class RequestTimeout:
-    """How long each request may take to be answered, and the `Timeouts` that measure it. A dispatcher holds one.
+    """How many ``seconds`` a request that is sent from now on may take to be answered.
 
-    ``seconds`` is for the requests that are sent from now on.
+    A default dispatcher shares one with its senders.
     """
 
     def __init__(self) -> None:
         self.seconds = DEFAULT_TIMEOUT
-        self._given: Optional[Timeouts] = None  # the endpoint's
-        self._own: Optional[Timeouts] = None  # of a dispatcher that is used without an endpoint
 
     def set(self, seconds: float) -> None:
         """Change ``seconds``. Raises `ValueError` unless it is more than 0."""
         if not seconds > 0:
             raise ValueError("a timeout must be more than 0 seconds")
         self.seconds = seconds
-
-    def use(self, timeouts: Timeouts) -> None:
-        """Measure with ``timeouts``."""
-        self._given = timeouts
-
-    def start(self) -> Timeouts:
-        """Return the deadlines to use, ready for use. One thread at a time may be here."""
-        if self._given is not None:
-            return self._given
-        if self._own is None:
-            self._own = Timeouts(SystemClock())
-        self._own.start()
-        return self._own
-
-    def stop(self) -> None:
-        """Stop the dispatcher's own timer, if there is one."""
-        if self._own is not None:
-            self._own.stop()

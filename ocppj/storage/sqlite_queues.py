@@ -1,13 +1,8 @@
 """Request queues that outlive the process: `SQLiteQueue` for a client, `SQLiteQueueMap` for a server.
 
-What is promised. When ``push`` returns, the request is on disk, synced. The removal of a request is written at once,
-but not synced. It survives the death of the process. After a power cut the request may be back, and is then sent twice,
-but none is lost. So: at least once, in order. How the file keeps that: `ocppj.storage.database`.
+``docs/durable.md`` has what is promised, and `ocppj.storage.database` how the file keeps it.
 
-A request that can never be dealt with is not lost, and does not keep others waiting: it is *set aside* in the file,
-with the reason. It can be listed, put back or forgotten.
-
-How. The file holds the requests of one queue, or of all clients of a map. Each queue has a copy of its requests in
+The file holds the requests of one queue, or of all clients of a map. Each queue has a copy of its requests in
 memory, which answers everything. Only ``init`` and ``get_or_create`` read the file. Two locks:
 
 * The database's lock is held while SQLite works: for ``push``, during a sync. Rows enter the file and the copy under
@@ -34,7 +29,7 @@ __all__ = ["SQLiteQueue", "SQLiteQueueMap", "SetAside"]
 
 
 class SQLiteQueue(StoredQueue):
-    """The requests of a client, in a file. ``docs/durable.md`` has what is promised.
+    """The requests of a client, in a file.
 
     Args:
         path: The SQLite file. Nothing else may use it. It is made by `init` if there is none.
