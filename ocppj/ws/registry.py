@@ -70,6 +70,8 @@ class Run:
         self.channels: Set[WireChannel] = set()  # those in places, and those put out of theirs by force
         self.sources: CounterType[str] = Counter()  # of the channels, by address
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
+        self.replaced_grace = _REPLACED_GRACE  # not guarded: set before the first client comes, if at all
+        self.handler_grace = _HANDLER_GRACE  # likewise
         #: See `channel.ChannelOwner`.
         self.on_message = handlers.message
 
@@ -308,7 +310,7 @@ class ServerCore(Handlers):
 
         ``handshake`` is what ``stop()`` would have cut until now; from now on it closes the channel.
         """
-        deadline = time.monotonic() + _REPLACED_GRACE + _HANDLER_GRACE
+        deadline = time.monotonic() + run.replaced_grace + run.handler_grace
         old = None
         try:
             while True:
@@ -323,7 +325,7 @@ class ServerCore(Handlers):
                             run.handshakes.discard(handshake)
                         break
                     run.promises[channel.id] = channel.ticket
-                self._put_out(old, deadline)
+                self._put_out(old, run.replaced_grace, deadline)
         finally:
             with run.lock:
                 if run.promises.get(channel.id) == channel.ticket:
@@ -352,11 +354,14 @@ class ServerCore(Handlers):
         elif known.is_open and not self._replace:
             raise BadRequest(409, f"{identity!r} is connected already")
 
-    def _put_out(self, old: WireChannel, deadline: float) -> None:
-        """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned."""
+    def _put_out(self, old: WireChannel, grace: float, deadline: float) -> None:
+        """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned.
+
+        It has ``grace`` seconds to answer our Close.
+        """
         if old.begin_close(1008, _REPLACED):
             get_logger().info("%s: replaced by a newer connection", old.id)
-        if not old.ended.wait(_REPLACED_GRACE):
+        if not old.ended.wait(grace):
             old.abort()
             old.ended.wait(max(0.0, deadline - time.monotonic()))
 
