@@ -6,12 +6,15 @@ import json
 import math
 import random
 import re
+import sys
 import time
 import uuid
 from collections import OrderedDict
 from datetime import datetime, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator, Tuple
+from unittest.mock import Mock
 
 import pytest
 
@@ -208,9 +211,14 @@ def test_what_is_deep_is_written_alike(depth: int) -> None:
     assert fast[0] == slow[0]
 
 
-def test_orjson_is_used_where_it_is_installed() -> None:
-    pytest.importorskip("orjson", reason="the extra fast is not installed")
+def test_orjson_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    orjson = pytest.importorskip("orjson", reason="the extra fast is not installed")
+    loads, dumps = Mock(side_effect=orjson.loads), Mock(side_effect=orjson.dumps)
+    watched = SimpleNamespace(**{**vars(orjson), "loads": loads, "dumps": dumps})
+    monkeypatch.setitem(sys.modules, "orjson", watched)
     jsontext.use_orjson(True)
-    assert jsontext._loads is not None and jsontext._dumps is not None
+    assert jsontext.encode(jsontext.decode('["x"]')) == '["x"]'
+    assert (loads.call_count, dumps.call_count) == (1, 1)
     jsontext.use_orjson(False)
-    assert jsontext._loads is None and jsontext._dumps is None
+    assert jsontext.encode(jsontext.decode('["x"]')) == '["x"]'
+    assert (loads.call_count, dumps.call_count) == (1, 1), "now the standard library does it"
