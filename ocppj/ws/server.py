@@ -35,7 +35,7 @@ from .security import check_context, check_profile, check_server_profile
 from .tls import may_resume
 from .wire import PeerClose, SocketWire, Take, Violation
 
-__all__ = ["WebSocketServer"]
+__all__ = ["ServerWire", "WebSocketServer"]
 
 
 _EXTENSIONS = "Sec-WebSocket-Extensions"
@@ -68,7 +68,7 @@ class _Protocol(simple_websocket.Server):  # type: ignore[misc]
         return self._chosen
 
 
-class _ServerWire(SocketWire):
+class ServerWire(SocketWire):
     """A `wire.Wire` over wsproto. Making one puts the 101 response in line."""
 
     __slots__ = ("_frames", "_max_size", "_parts", "_size")
@@ -223,7 +223,7 @@ class WebSocketServer(ListeningServer):
         accepted = self._admit(run, head.target, head.headers, handshake.address, sock.getpeercert())
         sock.cork()
         try:
-            wire = _ServerWire(sock, fields, accepted.subprotocol, self._max_message_size)
+            wire = ServerWire(sock, fields, accepted.subprotocol, self._max_message_size)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:
@@ -243,7 +243,7 @@ class WebSocketServer(ListeningServer):
             sock.shutdown()  # at once, without an alert: OpenSSL forgets a session that ends like that
             raise ssl.SSLError(1, "a session is resumed, but the client's certificate is to be verified each time")
 
-    def _send_away(self, run: Listening, handshake: Handshake, wire: _ServerWire, accepted: Accepted) -> None:
+    def _send_away(self, run: Listening, handshake: Handshake, wire: ServerWire, accepted: Accepted) -> None:
         """Upgrade, and close at once, since there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
         self._note_no_subprotocol(accepted)
         with suppress(OSError):

@@ -12,7 +12,7 @@ import pytest
 import ocppj
 from ocppj.ws.channel import WireChannel, cut_reason
 from ocppj.ws.safesocket import SafeSocket
-from ocppj.ws.server import _ServerWire
+from ocppj.ws.server import ServerWire
 from tests.helpers import Recorder, seconds
 from tests.ws.support import close_frame, frame
 
@@ -50,7 +50,7 @@ class Site:
         near, self.peer = socket.socketpair()
         self.peer.settimeout(seconds(10))
         self.sock = SafeSocket(near)
-        wire = _ServerWire(self.sock, FIELDS, "ocpp1.6", 100_000)
+        wire = ServerWire(self.sock, FIELDS, "ocpp1.6", 100_000)
         self.owner = Owner()
         self.channel = WireChannel(
             wire, self.owner, NoReaders(), id="CP_1", subprotocol="ocpp1.6", remote_address="here", **options
