@@ -82,8 +82,6 @@ def test_all_verdicts_are_the_same(accelerators: None) -> None:
         feature = as_feature(schema)
         use_accelerators(True)
         quick = judge_of(feature, False)
-        with pytest.raises(ValueError):  # it is jsonschema-rs: that alone has no verdict on a lone surrogate
-            quick({"foo": "\ud800"})
         use_accelerators(False)
         short, exact = judge_of(feature, False), judge_of(as_given(schema), False)
         for payload in spoilt(schema, share, SEED):
@@ -100,6 +98,7 @@ def test_all_verdicts_are_the_same(accelerators: None) -> None:
     assert seen >= COUNT
     assert seen * 0.05 < valid < seen * 0.95
     assert left < seen * 0.05
+    assert left or COUNT < ALL, "the quick judge is jsonschema-rs, which alone leaves lone surrogates to another"
 
 
 @pytest.mark.timeout(PATIENCE)
