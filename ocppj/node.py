@@ -35,12 +35,12 @@ from .errors import (
     WouldDeadlock,
 )
 from .jsontext import NestedTooDeeply
-from .messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
+from .messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
 from .options import Options, check_seconds
 from .payloads import Payload
 from .profile import Profile
 from .queues import RequestBundle
-from .state import PendingRequestState
+from .state import PendingLater, PendingRequestState
 from .timeouts import Timeouts
 from .ws.base import Channel
 
@@ -155,7 +155,7 @@ class Node(Answering):
         if connection is not None:
             dialect = connection.dialect
         else:
-            dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
+            dialect = self._dialect_of(client_id) or self._features.dialect_of(type(request))
         known = made.get(dialect) if made is not None else None
         if known is None:
             call = self.create_call(request, dialect, client_id=client_id, signed=signed)
@@ -273,16 +273,10 @@ class Node(Answering):
 
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None
-        message: Optional[Message]
-        dialect = connection.dialect
         try:
             fields = parse_json_message(text, max_depth=self._options.max_depth)
-            message = self._read_call(fields, dialect)  # first, for it is what a server gets
-            if message is None:
-                pending = self._pending(connection.client_id)
-                message = self._read_result(fields, pending, dialect)
-                if message is None:
-                    message = self.parse_message(fields, pending, dialect, connection.client_id)
+            pending = PendingLater(self._pending, connection.client_id)
+            message = self.parse_message(fields, pending, connection.dialect, connection.client_id)
         except MessageError as error:
             self._receive_invalid(connection, error, text, fields)
             return

@@ -18,7 +18,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from ocppj import jsontext
+from ocppj import EncodingError, jsontext
 from tests.helpers import seconds
 
 
@@ -31,7 +31,7 @@ def as_it_was() -> Iterator[None]:
 def outcome(function: Callable[[Any], Any], value: Any) -> Tuple[str, Any]:
     try:
         return "value", function(value)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (EncodingError, ValueError, RecursionError) as error:
         return "error", type(error)
 
 
