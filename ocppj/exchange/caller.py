@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, ContextManager, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from ..dispatch.futures import AwaitedCall, CallFuture, OpenCall, OpenCalls
-from ..dispatch.pending import PendingRequestState
+from ..dispatch.pending import PendingLater, PendingRequestState
 from ..dispatch.queues import RequestBundle
 from ..dispatch.timeouts import Timeouts
 from ..errors import (
@@ -38,7 +38,7 @@ from ..payloads.model import Payload
 from ..rpc.dialect import Dialect
 from ..rpc.endpoint import Pending
 from ..rpc.features import Profile
-from ..rpc.messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
+from ..rpc.messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
 from ..ws.base import Channel
 from .connection import Connection
 from .options import Options, check_seconds
@@ -155,7 +155,7 @@ class Node(Answering):
         if connection is not None:
             dialect = connection.dialect
         else:
-            dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
+            dialect = self._dialect_of(client_id) or self._features.dialect_of(type(request))
         known = made.get(dialect) if made is not None else None
         if known is None:
             call = self.create_call(request, dialect, client_id=client_id, signed=signed)
@@ -273,16 +273,10 @@ class Node(Answering):
 
     def _interpret(self, connection: Connection, text: str) -> None:
         fields: Optional[Sequence[Any]] = None
-        message: Optional[Message]
-        dialect = connection.dialect
         try:
             fields = parse_json_message(text, max_depth=self._options.max_depth)
-            message = self._read_call(fields, dialect)  # first, for it is what a server gets
-            if message is None:
-                pending = self._pending(connection.client_id)
-                message = self._read_result(fields, pending, dialect)
-                if message is None:
-                    message = self.parse_message(fields, pending, dialect, connection.client_id)
+            pending = PendingLater(self._pending, connection.client_id)
+            message = self.parse_message(fields, pending, connection.dialect, connection.client_id)
         except MessageError as error:
             self._receive_invalid(connection, error, text, fields)
             return

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import CallFailed, MessageError, OCPPError, UsageError
 from ..payloads.model import Payload
-from ..rpc.ordinary import OrdinaryMessages
+from ..rpc.endpoint import Endpoint
 
 __all__ = ["Frame", "Handlers", "InvalidMessageHook", "Observer", "Registering", "RequestHandler"]
 
@@ -64,7 +64,7 @@ class Handlers:
         return self.by_type.get(type(request), self.request)
 
 
-class Registering(OrdinaryMessages):
+class Registering(Endpoint):
     """The part of `Client` and `Server` that registers handlers.
 
     Below, ``f`` is written with the arguments of a server's handler; a client's has no ``client_id``. Each method
@@ -89,7 +89,7 @@ class Registering(OrdinaryMessages):
     def _check_type(self, request_type: Type[Payload]) -> None:
         if not isinstance(request_type, type) or not issubclass(request_type, Payload):
             raise UsageError(f"a message type is wanted, such as v16.HeartbeatRequest, not {request_type!r}")
-        self._lookup(self._by_request, request_type, None)
+        self._features.of_request(request_type)
 
     def on(
         self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False

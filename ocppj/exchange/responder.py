@@ -164,13 +164,11 @@ class Answering(Registering):
         """Send ``response``; one that cannot be sent is replaced by a CALLERROR, and the error is raised."""
         action = None if call is None else call.action
         # A signed request gets a signed answer from who can sign (2.x Part 4 section 7.2).
-        signed = call is not None and call.signature is not None and self._signer is not None
-        text = None if call is None or signed else self._result_text(call, response, connection.dialect)
+        signed = call is not None and call.signature is not None and self._signed_messages.signer is not None
         try:
-            if text is None:
-                text = self.create_call_result(
-                    response, message_id, connection.dialect, action, connection.client_id, signed=signed
-                ).to_json()
+            text = self.create_call_result(
+                response, message_id, connection.dialect, action, connection.client_id, signed=signed
+            ).to_json()
         except UsageError as error:
             self._send_error(connection, message_id, _code_for(error), f"the answer is invalid: {error}")
             raise
