@@ -7,10 +7,9 @@ them to know which type an answer has.
 from __future__ import annotations
 
 import threading
-from functools import partial
 from typing import Any, Dict, Optional, Tuple
 
-__all__ = ["PendingLater", "PendingRequestState", "ServerState"]
+__all__ = ["PendingRequestState", "ServerState"]
 
 
 class PendingRequestState:
@@ -45,14 +44,6 @@ class PendingRequestState:
     def has(self) -> bool:
         """Tell whether a request is pending."""
         return self._pending is not None
-
-
-class PendingLater(partial):  # type: ignore[type-arg]
-    """The call that returns the pending request of a peer. It is made when an answer asks: a CALL never does."""
-
-    def get(self, message_id: str) -> Optional[Any]:
-        """Return the pending request of that id, or ``None``."""
-        return self().get(message_id)
 
 
 class ServerState:
