@@ -147,11 +147,12 @@ class Node(Endpoint):
         patience: Optional[float] = None,
     ) -> None:
         """Have ``handler`` told about ``connection``, on its thread, after those announced before; see `Notices`."""
-        notice = self._notices.add(connection.client_id, partial(self._handlers.call, handler, *arguments))
+        notices = self._notices  # a client's next session has others
+        notice = notices.add(connection.client_id, partial(self._handlers.call, handler, *arguments))
         try:
-            self._handlers.submit(connection, self._notices.tell, notice, patience)
+            self._handlers.submit(connection, notices.tell, notice, patience)
         except BaseException:  # no thread: this one tells it, because what is announced later comes after it
-            self._notices.tell(notice)
+            notices.tell(notice)
             raise
 
     def _report_late(self, client_id: str) -> None:
