@@ -7,9 +7,9 @@
     server.listen(0, "/ocpp/{id}", "csms", ["ocpp1.6"])
     client.connect(server.url, "CP_1", ["ocpp1.6"])
 
-They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave as these do:
-the same handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the
-thread that connects. Frames are never lost, and a peer that does not read is never waited for.
+They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave in the same way:
+handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the thread that
+connects. Frames are never lost, and no thread ever waits for a peer that does not read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import itertools
 import threading
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Callable, Deque, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
@@ -27,8 +27,12 @@ from .connecting.session import Attempt, ClientCore, Session
 from .connection.wire import PeerClose, Take, Violation, Wire
 from .handshake.http import BadRequest, Headers, parse_retry_after
 from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
+from .options import ClientOptions, ServerOptions
 from .serving.registry import Run, ServerCore
 from .stream.waiting import remaining
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
 
@@ -36,12 +40,12 @@ _PING = object()
 _PONG = object()
 
 
-def _nobody() -> None:
-    """Whom to notify when nobody watches."""
+def _ignore() -> None:
+    """Do nothing: no reader watches."""
 
 
 class _MemoryWire:
-    """One end of a pipe: a `wire.Wire`, and its `wire.Line`: what is sent is there at once, and nothing is in line."""
+    """One end of a pipe: a `wire.Wire`, and its own `wire.WireStream`. What is sent reaches the other end at once."""
 
     unsent = False
     wants_write = False
@@ -55,21 +59,21 @@ class _MemoryWire:
         self._inbox: Deque[Any] = deque()
         self._close_sent = False
         self._cut = False
-        self._notify: Callable[[], None] = _nobody  # called, without the lock, when something has come
-        #: How much was taken out of the inbox.
+        self._notify: Callable[[], None] = _ignore  # called without the lock when something has come
+        #: How many items were taken out of the inbox.
         self.received = 0
 
     @property
-    def line(self) -> "_MemoryWire":
-        """See `wire.Wire.line`."""
+    def stream(self) -> "_MemoryWire":
+        """See `wire.Wire.stream`."""
         return self
 
     def flush(self) -> None:
-        """Do nothing."""
+        """Do nothing: nothing is ever buffered."""
 
     @property
     def outlet(self) -> None:
-        """Return ``None``: what is sent is there at once."""
+        """Return ``None``: nothing is ever buffered."""
 
     def fileno(self) -> int:
         """Return -1: there is no descriptor."""
@@ -123,7 +127,7 @@ class _MemoryWire:
 
     def send_text(self, text: str, wait: bool = True) -> bool:
         """See `wire.Wire.send_text`."""
-        text.encode("utf-8")  # raises what a real connection would raise
+        text.encode("utf-8")  # raises what a connection over a network would raise
         with self._changed:
             if self._close_sent or self._cut:
                 raise TransportError("the connection is closed")
@@ -142,7 +146,7 @@ class _MemoryWire:
         return False
 
     def end_writing(self) -> None:
-        """Do nothing: the peer's answer is seen."""
+        """Do nothing: the peer's Close is always found."""
 
     def abort(self) -> None:
         """See `wire.Wire.abort`."""
@@ -170,7 +174,7 @@ class _MemoryWire:
         self.peer._notify()
 
     def _put(self, item: Any) -> None:
-        """Condition held."""
+        """Put ``item`` into the peer's inbox. The condition is held."""
         if not self._cut:
             self.peer._inbox.append(item)
             self._changed.notify_all()
@@ -184,50 +188,51 @@ def _pipe(near_size: int, far_size: int) -> Tuple[_MemoryWire, _MemoryWire]:
 
 
 class MemoryNetwork:
-    """Where in-memory servers and clients find each other."""
+    """The network in which in-memory servers and clients find each other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ports = itertools.count(1)
         self._servers: Dict[str, Tuple["MemoryServer", Run]] = {}  # by host:port
 
-    def server(self, **options: Any) -> "MemoryServer":
-        """Return a server of this network. ``options`` are those of `ServerCore`."""
+    def server(self, **options: "Unpack[ServerOptions]") -> "MemoryServer":
+        """Return a server of this network, with the options of `MemoryServer`."""
         return MemoryServer(self, **options)
 
-    def client(self, **options: Any) -> "MemoryClient":
-        """Return a client of this network. ``options`` are those of `ClientCore`, ``headers`` and ``basic_auth``."""
-        return MemoryClient(self, **options)
+    def client(
+        self, *, headers: HeadersOption = None, basic_auth: BasicAuthOption = None, **options: "Unpack[ClientOptions]"
+    ) -> "MemoryClient":
+        """Return a client of this network, with the options of `MemoryClient`."""
+        return MemoryClient(self, headers=headers, basic_auth=basic_auth, **options)
 
     def _add(self, host: str, port: int, server: "MemoryServer", run: Run) -> str:
         with self._lock:
-            place = f"{host or 'localhost'}:{port or next(self._ports)}"
-            if place in self._servers:
-                raise TransportError(f"cannot listen on {place}: address in use")
-            self._servers[place] = (server, run)
-        return place
+            address = f"{host or 'localhost'}:{port or next(self._ports)}"
+            if address in self._servers:
+                raise TransportError(f"cannot listen on {address}: address in use")
+            self._servers[address] = (server, run)
+        return address
 
     def _remove(self, run: Run) -> None:
         with self._lock:
-            self._servers = {place: entry for place, entry in self._servers.items() if entry[1] is not run}
+            self._servers = {address: entry for address, entry in self._servers.items() if entry[1] is not run}
 
-    def _find(self, place: str) -> "Tuple[MemoryServer, Run]":
+    def _find(self, address: str) -> "Tuple[MemoryServer, Run]":
         with self._lock:
-            if place not in self._servers:
-                raise TransportError(f"cannot connect to {place}: nobody listens there")
-            return self._servers[place]
+            if address not in self._servers:
+                raise TransportError(f"cannot connect to {address}: no server listens there")
+            return self._servers[address]
 
 
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
 
-    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
+    All its clients have one address, "memory". Attempts are not limited by default: no attacker comes from there.
     """
 
-    def __init__(
-        self, network: MemoryNetwork, *, max_attempts_per_second: Optional[float] = None, **options: Any
-    ) -> None:
-        super().__init__(max_attempts_per_second=max_attempts_per_second, **options)
+    def __init__(self, network: MemoryNetwork, **options: "Unpack[ServerOptions]") -> None:
+        options.setdefault("max_attempts_per_second", None)
+        super().__init__(**options)
         self._network = network
         self._url: Optional[str] = None
 
@@ -236,12 +241,12 @@ class MemoryServer(ServerCore):
         check_port(port)
         run = self._open_run(path, subprotocols, Run)
         try:
-            place = self._network._add(host, port, self, run)
+            address = self._network._add(host, port, self, run)
         except TransportError:
             self._close_run(run)
             raise
-        self._url = f"memory://{place}{run.template.prefix}"
-        if run.stopping:  # by another thread, meanwhile
+        self._url = f"memory://{address}{run.template.prefix}"
+        if run.stopping:  # another thread has called `stop` meanwhile
             self._network._remove(run)
 
     @property
@@ -255,7 +260,7 @@ class MemoryServer(ServerCore):
         self._network._remove(run)
 
     def _meet(self, run: Run, url: str, headers: Headers, max_size: int) -> Tuple[_MemoryWire, Optional[str]]:
-        """Let a client in; return its wire and subprotocol. Raises `BadRequest`."""
+        """Do the handshake with a client; return its wire and subprotocol. Raises `BadRequest`."""
         parts = urlsplit(url)
         target = parts.path + ("?" + parts.query if parts.query else "")
         refusal = self._attempt()
@@ -274,7 +279,7 @@ class MemoryServer(ServerCore):
             self._note_refusal("memory", error)
             raise
         try:
-            self.connected(channel)
+            self.handlers.call_connected(channel)
         finally:
             channel.begin()
         return near, accepted.subprotocol
@@ -289,14 +294,14 @@ class MemoryClient(ClientCore):
         *,
         headers: HeadersOption = None,
         basic_auth: BasicAuthOption = None,
-        **options: Any,
+        **options: "Unpack[ClientOptions]",
     ) -> None:
         super().__init__(**options)
         self._network = network
         self._fields = UpgradeFields(headers, basic_auth)
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
-        """See `lifecycle.ClientCore.open_wire`."""
+        """See `connecting.session.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         server, run = self._network._find(urlsplit(url).netloc)
         fields, _ = self._fields.ask()
