@@ -18,7 +18,7 @@ import itertools
 import threading
 from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
@@ -27,12 +27,8 @@ from .connecting.session import Attempt, ClientCore, Session
 from .connection.wire import PeerClose, Take, Violation, Wire
 from .handshake.http import BadRequest, Headers, parse_retry_after
 from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
-from .options import ClientOptions, ServerOptions
 from .serving.registry import Run, ServerCore
 from .stream.waiting import remaining
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 __all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
 
@@ -188,51 +184,50 @@ def _pipe(near_size: int, far_size: int) -> Tuple[_MemoryWire, _MemoryWire]:
 
 
 class MemoryNetwork:
-    """The network in which in-memory servers and clients find each other."""
+    """Where in-memory servers and clients find each other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ports = itertools.count(1)
         self._servers: Dict[str, Tuple["MemoryServer", Run]] = {}  # by host:port
 
-    def server(self, **options: "Unpack[ServerOptions]") -> "MemoryServer":
-        """Return a server of this network, with the options of `MemoryServer`."""
+    def server(self, **options: Any) -> "MemoryServer":
+        """Return a server of this network. ``options`` are those of `ServerCore`."""
         return MemoryServer(self, **options)
 
-    def client(
-        self, *, headers: HeadersOption = None, basic_auth: BasicAuthOption = None, **options: "Unpack[ClientOptions]"
-    ) -> "MemoryClient":
-        """Return a client of this network, with the options of `MemoryClient`."""
-        return MemoryClient(self, headers=headers, basic_auth=basic_auth, **options)
+    def client(self, **options: Any) -> "MemoryClient":
+        """Return a client of this network. ``options`` are those of `ClientCore`, ``headers`` and ``basic_auth``."""
+        return MemoryClient(self, **options)
 
     def _add(self, host: str, port: int, server: "MemoryServer", run: Run) -> str:
         with self._lock:
-            address = f"{host or 'localhost'}:{port or next(self._ports)}"
-            if address in self._servers:
-                raise TransportError(f"cannot listen on {address}: address in use")
-            self._servers[address] = (server, run)
-        return address
+            place = f"{host or 'localhost'}:{port or next(self._ports)}"
+            if place in self._servers:
+                raise TransportError(f"cannot listen on {place}: address in use")
+            self._servers[place] = (server, run)
+        return place
 
     def _remove(self, run: Run) -> None:
         with self._lock:
-            self._servers = {address: entry for address, entry in self._servers.items() if entry[1] is not run}
+            self._servers = {place: entry for place, entry in self._servers.items() if entry[1] is not run}
 
-    def _find(self, address: str) -> "Tuple[MemoryServer, Run]":
+    def _find(self, place: str) -> "Tuple[MemoryServer, Run]":
         with self._lock:
-            if address not in self._servers:
-                raise TransportError(f"cannot connect to {address}: no server listens there")
-            return self._servers[address]
+            if place not in self._servers:
+                raise TransportError(f"cannot connect to {place}: nobody listens there")
+            return self._servers[place]
 
 
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
 
-    All its clients have one address, "memory". Attempts are not limited by default: no attacker comes from there.
+    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
     """
 
-    def __init__(self, network: MemoryNetwork, **options: "Unpack[ServerOptions]") -> None:
-        options.setdefault("max_attempts_per_second", None)
-        super().__init__(**options)
+    def __init__(
+        self, network: MemoryNetwork, *, max_attempts_per_second: Optional[float] = None, **options: Any
+    ) -> None:
+        super().__init__(max_attempts_per_second=max_attempts_per_second, **options)
         self._network = network
         self._url: Optional[str] = None
 
@@ -241,12 +236,12 @@ class MemoryServer(ServerCore):
         check_port(port)
         run = self._open_run(path, subprotocols, Run)
         try:
-            address = self._network._add(host, port, self, run)
+            place = self._network._add(host, port, self, run)
         except TransportError:
             self._close_run(run)
             raise
-        self._url = f"memory://{address}{run.template.prefix}"
-        if run.stopping:  # another thread has called `stop` meanwhile
+        self._url = f"memory://{place}{run.template.prefix}"
+        if run.stopping:  # by another thread, meanwhile
             self._network._remove(run)
 
     @property
@@ -260,7 +255,7 @@ class MemoryServer(ServerCore):
         self._network._remove(run)
 
     def _meet(self, run: Run, url: str, headers: Headers, max_size: int) -> Tuple[_MemoryWire, Optional[str]]:
-        """Do the handshake with a client; return its wire and subprotocol. Raises `BadRequest`."""
+        """Let a client in; return its wire and subprotocol. Raises `BadRequest`."""
         parts = urlsplit(url)
         target = parts.path + ("?" + parts.query if parts.query else "")
         refusal = self._attempt()
@@ -294,14 +289,14 @@ class MemoryClient(ClientCore):
         *,
         headers: HeadersOption = None,
         basic_auth: BasicAuthOption = None,
-        **options: "Unpack[ClientOptions]",
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self._network = network
         self._fields = UpgradeFields(headers, basic_auth)
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
-        """See `connecting.session.ClientCore.open_wire`."""
+        """See `lifecycle.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         server, run = self._network._find(urlsplit(url).netloc)
         fields, _ = self._fields.ask()

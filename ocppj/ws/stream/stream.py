@@ -350,20 +350,21 @@ class Stream:
                 self._flush()
 
     def linger(self, deadline: float) -> None:
-        """After a failed `handshake`, wait until the peer ends the connection, or until ``deadline``.
+        """Lingering close: `end_writing`, and drop what comes until the peer ends the connection, or ``deadline``.
 
-        If a socket is closed while it has unread input, the network drops what we sent: the peer would not learn why
-        the handshake failed.
+        If a socket is closed while it has unread input, the system resets the connection and drops what it has not sent
+        yet: the peer might not get our last words.
         """
-        with self.lock:
-            if not self._shut:
-                self._shut_socket(socket.SHUT_WR)
+        self.end_writing()
         while time.monotonic() < deadline:
             with self.lock:
+                if self.unsent and not self._shut:
+                    self._flush()
                 if self._closed or self._shut or not self._discard_input():
                     return
+                write = self.unsent and self._cork is None and not self._write_wants_read
                 self._waiters += 1
-            self._wait(True, False, deadline)
+            self._wait(True, write, deadline)
 
     def shutdown(self) -> None:
         """End the connection in both directions, and wake all threads that wait on it."""
