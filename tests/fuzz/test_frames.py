@@ -1,9 +1,9 @@
-"""What the server's wire makes of a stream of frames is what simple-websocket's own way of reading makes of it.
+"""The server's wire and simple-websocket read a stream of frames in the same way.
 
-The wire drives wsproto by frames; simple-websocket drives its connection object, and keeps messages, states and the
-answers to pings and Closes itself. Both get the same bytes in the same pieces, and must tell the same events and write
-the same bytes. Of compressed messages simple-websocket reads some wrong (see `deflate`): streams with those
-are made together with what they mean. ``OCPPJ_FUZZ_SEED`` chooses other streams than those of every run.
+The wire drives wsproto by frames. simple-websocket drives wsproto's connection object, and keeps messages, states and
+the answers to pings and Closes itself. Both get the same bytes in the same pieces. They must give the same events and
+write the same bytes. simple-websocket reads some compressed messages wrong (see `deflate`), so the expected events of
+those streams are made with the streams. ``OCPPJ_FUZZ_SEED`` chooses streams other than those of every run.
 """
 
 import os
@@ -84,7 +84,7 @@ class PeerStream:
                 self.message(self.chance.choice(TEXTS).encode(), parts=self.chance.choice([1, 1, 1, 2, 3, 7]))
 
     def end(self) -> None:
-        """Add a Close, or what is none of a peer's business."""
+        """Add a Close, or bytes that no peer may send."""
         kind = self.chance.choice([None, "close", "close", "bad", "bad", "binary", "big"])
         if kind == "close":
             self.add(frame(8, self.chance.choice(CLOSES)))
@@ -156,7 +156,7 @@ class Pipe:
 
 
 class Theirs:
-    """simple-websocket's way of reading, and what is made of its messages and states."""
+    """simple-websocket's way of reading; its messages and states become events."""
 
     def __init__(self, fields: Dict[str, str]) -> None:
         self._pipe: Any = Pipe()
@@ -271,7 +271,7 @@ class Ours:
 
 
 class Known:
-    """A stream of compressed messages in fragments, control frames between them, and what is to be made of it."""
+    """A stream of compressed messages in fragments with control frames between them, and the expected events."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -361,7 +361,7 @@ def test_streams_are_read_as_simple_websocket_reads_them() -> None:
 
 
 @pytest.mark.timeout(PATIENCE)
-def test_compressed_fragments_with_control_frames_between_are_read_as_they_were_meant() -> None:
+def test_compressed_fragments_with_control_frames_between_are_read_right() -> None:
     for number in range(COUNT):
         known = Known(random.Random(f"{SEED} compressed {number}"))
         ours = Ours(known.fields)
