@@ -5,25 +5,41 @@ import threading
 
 import pytest
 
-from ocppj.ws import server as server_module
-from ocppj.ws.handshake.http import read_head
-from ocppj.ws.serving import handshake_threads as module
 from ocppj.ws.serving.handshake_threads import Greeters
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.readers import standing
+from tests.inside.transports import run_of
 from tests.ws.support import RawClient, request
 
 
 @pytest.fixture
-def greeters():
-    made = Greeters()
-    yield made
-    for thread in made.stop():
-        thread.join(seconds(10))
-        assert not thread.is_alive()
+def make_greeters():
+    """Return what makes `Greeters`, whose threads end with the test."""
+    made = []
+
+    def make_(**options):
+        made.append(Greeters(**options))
+        return made[-1]
+
+    yield make_
+    for each in made:
+        for thread in each.stop():
+            thread.join(seconds(10))
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def greeters(make_greeters):
+    return make_greeters()
 
 
 def names(prefix):
     return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith(prefix))
+
+
+def resting():
+    """Return the threads that rest."""
+    return [thread for thread in threading.enumerate() if thread.name == "ocppj-greeter"]
 
 
 class Waiting:
@@ -40,8 +56,8 @@ class Waiting:
         assert self.go.wait(seconds(10))
 
 
-def test_those_who_need_not_wait_share_a_thread_and_keep_their_order(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_LINE", 100)
+def test_those_who_need_not_wait_share_a_thread_and_keep_their_order(make_greeters):
+    greeters = make_greeters(line=100)
     first, greeted = Waiting(greeters, aside=False), Recorder()
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -89,15 +105,14 @@ def test_who_stands_in_line_is_greeted_when_the_one_before_steps_aside(greeters)
     over.set()
 
 
-def test_who_brings_guests_too_fast_waits_until_the_line_is_empty(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_LINE", 4)
-    monkeypatch.setattr(module, "_MOMENT", seconds(60))
+def test_who_brings_guests_too_fast_waits_until_the_line_is_empty(make_greeters):
+    greeters = make_greeters(line=4, moment=seconds(60))
     first, brought, greeted = Waiting(greeters, aside=False), Recorder(), Recorder()
 
     def bring():
         for _ in range(40):
             greeters.submit("next", greeted)
-            brought(len(greeters._line))
+            brought(standing(greeters))
 
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -113,53 +128,58 @@ def test_who_brings_guests_too_fast_waits_until_the_line_is_empty(greeters, monk
     assert max(length for (length,) in brought.calls) <= 4
 
 
-def test_who_brings_guests_waits_no_longer_than_a_moment(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_LINE", 2)
-    monkeypatch.setattr(module, "_MOMENT", 0.01)
+def test_who_brings_guests_waits_no_longer_than_a_moment(make_greeters):
+    greeters = make_greeters(line=2, moment=0.01)
     first, greeted = Waiting(greeters, aside=False), Recorder()
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
     for _ in range(5):
         greeters.submit("next", greeted)
-    assert len(greeters._line) == 5
+    assert standing(greeters) == 5
     first.go.set()
     greeted.wait(5)
 
 
-def test_threads_rest_and_are_used_again(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", seconds(60))
+def test_threads_rest_and_are_used_again(make_greeters):
+    greeters = make_greeters(patience=seconds(60))
     greeted = Recorder()
     for number in range(20):
         greeters.submit(str(number), lambda: greeted(threading.current_thread()))
         greeted.wait(number + 1)
-        eventually(lambda: len(greeters._resting) == 1)
+        eventually(lambda: len(resting()) == 1)
     assert len({thread for (thread,) in greeted.calls}) == 1
     eventually(lambda: not names("ocppj-handshake"))
 
 
-def test_threads_that_rest_end(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+def test_threads_that_rest_end(make_greeters):
+    greeters = make_greeters(patience=0.01)
     greeted = Recorder()
     for number in range(10):
         greeters.submit(str(number), greeted)
         greeted.wait(number + 1)
-        eventually(lambda: not names("ocppj-greeter") and not names("ocppj-handshake"))
-    assert greeters._resting == []
+        eventually(lambda: not resting() and not names("ocppj-handshake"))
 
 
-def test_a_ring_that_comes_late_does_no_harm(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", seconds(60))
+def test_a_ring_that_comes_late_does_no_harm(make_greeters):
+    greeters = make_greeters(patience=seconds(60))
     greeted = Recorder()
     greeters.submit("first", greeted)
-    eventually(lambda: len(greeters._resting) == 1)
+    eventually(lambda: len(resting()) == 1)
     for number in range(50):
-        resting = list(greeters._resting)
-        for each in resting:
+        for each in resting():
             each.bell.set()
         greeters.submit("next", greeted)
         greeted.wait(number + 2)
-    eventually(lambda: len(greeters._resting) == 1)
-    assert len(set(greeters._resting)) == 1
+    eventually(lambda: not names("ocppj-handshake"))
+    (thread,) = resting()
+    thread.bell.set()  # though nobody has called it
+    eventually(lambda: not thread.bell.is_set())
+    waiting = Waiting(greeters)  # who rests is called for one guest, not for another too
+    greeters.submit("waiting", waiting)
+    assert waiting.begun.wait(seconds(10))
+    greeters.submit("last", greeted)
+    greeted.wait(52, timeout=5)
+    waiting.go.set()
 
 
 def test_a_greeting_that_fails_does_not_end_the_line(greeters, caplog):
@@ -210,22 +230,22 @@ def test_without_another_thread_they_are_greeted_one_after_the_other(greeters, m
     assert "handshakes wait for one another" in caplog.text
 
 
-def test_stop_ends_those_who_rest(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", seconds(60))
+def test_stop_ends_those_who_rest(make_greeters):
+    greeters = make_greeters(patience=seconds(60))
     guests = [Waiting(greeters) for _ in range(3)]
     for guest in guests:
         greeters.submit("address", guest)
         assert guest.begun.wait(seconds(10))
     for guest in guests:
         guest.go.set()
-    eventually(lambda: len(greeters._resting) == 3)
+    eventually(lambda: len(resting()) == 3)
     for thread in greeters.stop():
         thread.join(seconds(10))
         assert not thread.is_alive()
 
 
-def test_stop_greets_who_stands_in_line(greeters, monkeypatch):
-    monkeypatch.setattr(module, "_LINE", 100)
+def test_stop_greets_who_stands_in_line(make_greeters):
+    greeters = make_greeters(line=100)
     first, greeted = Waiting(greeters, aside=False), Recorder()
     greeters.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -242,36 +262,49 @@ def test_stop_greets_who_stands_in_line(greeters, monkeypatch):
     eventually(lambda: not names("ocppj-handshake"))
 
 
-def test_stop_waits_for_a_thread_that_is_called_after_it_has_begun(make, monkeypatch):
-    server, _ = make()
-    greeters = server._run.greeters
-    begun, stopping, never = threading.Event(), threading.Event(), threading.Event()
+class Exempt(set):
+    """Idents of threads that are not waited for. Says for which thread that was asked."""
 
-    def read(*args):  # before it steps aside
+    def __init__(self):
+        super().__init__()
+        self._asked, self._changed = set(), threading.Condition()
+
+    def __contains__(self, ident):
+        with self._changed:
+            self._asked.add(ident)
+            self._changed.notify_all()
+        return super().__contains__(ident)
+
+    def wait(self):
+        """Wait until somebody waits for this thread; return whether that came to be."""
+        me = threading.get_ident()
+        with self._changed:
+            self._asked.discard(me)  # it may have been asked for a thread that has ended, and had the same ident
+            return self._changed.wait_for(lambda: me in self._asked, seconds(5))
+
+
+def test_stop_waits_for_a_thread_that_is_called_after_it_has_begun(make):
+    server, _ = make(close_timeout=seconds(10))
+    exempt = run_of(server).stoppers = Exempt()
+    greeters = run_of(server).greeters
+    begun, waited_for = threading.Event(), Recorder()
+
+    def first():
         begun.set()
-        assert stopping.wait(seconds(10))
-        return read_head(*args)
+        waited_for("first", exempt.wait())
+        greeters.step_aside()  # which calls another thread for the second
 
-    def stop():
-        threads = greeters_stop()
-        stopping.set()
-        return threads
-
-    greeters_stop = greeters.stop
-    monkeypatch.setattr(greeters, "stop", stop)
-    monkeypatch.setattr(server_module, "read_head", read)
-    with RawClient(server.url) as first, RawClient(server.url):
-        assert begun.wait(seconds(10))
-        quick = f"127.0.0.1:{first.sock.getsockname()[1]}"
-        monkeypatch.setattr(server, "_note_failure", lambda handshake, _: handshake.address == quick or never.wait(0.5))
-        eventually(lambda: len(greeters._line) == 1)
-        server.stop()
-        assert names("ocppj-handshake") == []
+    greeters.submit("first", first)
+    assert begun.wait(seconds(10))
+    greeters.submit("second", lambda: waited_for("second", exempt.wait()))
+    server.stop(timeout=seconds(20))
+    assert waited_for.calls == [("first", True), ("second", True)]
+    assert names("ocppj-handshake") == []
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_everybody_is_greeted_once(greeters, monkeypatch, seed):
-    monkeypatch.setattr(module, "_PATIENCE", 0.001)
+def test_everybody_is_greeted_once(make_greeters, seed):
+    greeters = make_greeters(patience=0.001)
     dice, greeted = random.Random(seed), Recorder()
 
     def guest(number, asides, pause):
@@ -287,7 +320,7 @@ def test_everybody_is_greeted_once(greeters, monkeypatch, seed):
         if dice.random() < 0.02:
             threading.Event().wait(0.002)
     assert sorted(number for (number,) in greeted.wait(1000)) == list(range(1000))
-    eventually(lambda: not names("ocppj-handshake") and not names("ocppj-greeter"))
+    eventually(lambda: not names("ocppj-handshake") and not resting())
 
 
 # In a server ---------------------------------------------------------------------------------------------------------
@@ -318,10 +351,8 @@ def test_a_handler_that_blocks_delays_its_own_client_alone(make, handler):
         assert " 101 " in slow.read_head()
 
 
-def test_one_who_is_refused_and_does_not_hang_up_delays_nobody(make):
-    server, log = make()
-    go = threading.Event()
-    server._linger = lambda *_: go.wait(seconds(10))
+def all_linger(server):
+    """Have five refused who do not hang up, and one let in; return whether the five were there all the time."""
     refused = [RawClient(server.url) for _ in range(5)]
     for client in refused:
         client.send(request("/nowhere/CP"))
@@ -329,8 +360,14 @@ def test_one_who_is_refused_and_does_not_hang_up_delays_nobody(make):
         assert " 404 " in client.read_head()
     with RawClient(server.url) as client:
         assert " 101 " in client.upgrade("/ocpp/CP_1")
-    assert server.stats().handshakes == 5
-    go.set()
+    there = server.stats().handshakes
     for client in refused:
         assert client.at_end()
         client.sock.close()
+    eventually(lambda: server.stats().handshakes == 0)
+    return there == 5
+
+
+def test_one_who_is_refused_and_does_not_hang_up_delays_nobody(make):
+    server, _ = make(close_timeout=seconds(5))
+    eventually(lambda: all_linger(server))  # for a second, which a slow machine may need for other things

@@ -10,7 +10,7 @@ need not wait have a few.
 Nobody is brought before the one before him was taken: who brings him waits a moment. Those not accepted yet wait in the
 backlog of the system; else a crowd that comes at once would count as handshakes in progress, and pass their limit.
 
-A thread that has done its handshake becomes the usher if there is none, and rests otherwise; who rests for `_PATIENCE`
+A thread that has done its handshake becomes the usher if there is none, and rests otherwise; who rests for ``patience``
 seconds ends. It is called ``ocppj-handshake-ADDRESS`` while it has a handshake, ``ocppj-greeter`` while it rests.
 """
 
@@ -24,9 +24,6 @@ from ...settings import get_logger
 
 __all__ = ["Greeters"]
 
-_PATIENCE = 2.0  # seconds that a thread rests before it ends
-_LINE = 1  # guests; then who brings another waits until all are taken
-_MOMENT = 0.1  # seconds he waits at most: there may be no threads
 _RESTING = "ocppj-greeter"
 
 
@@ -53,9 +50,14 @@ class _Greeter(threading.Thread):
 
 
 class Greeters:
-    """The threads of one server's handshakes. Thread-safe."""
+    """The threads of one server's handshakes. Thread-safe.
 
-    def __init__(self) -> None:
+    When ``line`` guests stand in line, who brings another waits until all are taken, for ``moment`` seconds at most:
+    there may be no threads. A thread rests for ``patience`` seconds before it ends.
+    """
+
+    def __init__(self, *, line: int = 1, moment: float = 0.1, patience: float = 2.0) -> None:
+        self._longest, self._moment, self._patience = line, moment, patience
         self._lock = threading.Lock()  # guards the fields below
         self._line: Deque[_Guest] = deque()
         self._emptied = threading.Condition(self._lock)
@@ -72,8 +74,8 @@ class Greeters:
         """
         guest = (address, greet)
         with self._lock:
-            if len(self._line) >= _LINE:
-                self._emptied.wait(_MOMENT)
+            if len(self._line) >= self._longest:
+                self._emptied.wait(self._moment)
             self._line.append(guest)
             called = self._call() if self._usher is None else None
         if called is None or self._rouse(called, None):
@@ -164,7 +166,7 @@ class Greeters:
                     return None
                 self._resting.append(me)
             me.name = _RESTING
-            rung = me.bell.wait(_PATIENCE)
+            rung = me.bell.wait(self._patience)
             me.bell.clear()
             with self._lock:
                 if me in self._resting:  # not called, or rung by who called it the time before
