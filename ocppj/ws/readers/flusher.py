@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 import selectors
-import socket
 import threading
 import time
 from contextlib import suppress
 from typing import Callable, Dict, NamedTuple, Optional, Protocol, Set
 
 from ...settings import get_logger
+from ..stream.waiting import Waker
 
 __all__ = ["Flusher", "Outlet", "Rest"]
 
@@ -142,23 +142,18 @@ class _Rounds:
     """What one thread of a flusher does. `wake` is for any thread, while the flusher's lock is held."""
 
     def __init__(self, selector: Callable[[], selectors.BaseSelector]) -> None:
-        self._near, self._far = socket.socketpair()
-        self._near.setblocking(False)
-        self._far.setblocking(False)
+        self._selector = selector()
         try:
-            self._selector = selector()
+            self._waker = Waker(self._selector)
         except BaseException:
-            self._near.close()
-            self._far.close()
+            self._selector.close()
             raise
-        self._selector.register(self._far, selectors.EVENT_READ)
         self.held: Dict[Outlet, _Held] = {}
         self._next_look = math.inf  # when all that are held must be looked at, at the latest
 
     def wake(self) -> None:
-        """End the waiting. One byte into a pipe of ours, which never waits itself."""
-        with suppress(OSError):  # a full pipe wakes as well
-            self._near.send(b"x")
+        """Make the thread return from the selector."""
+        self._waker.wake()
 
     def write(self, asked: "Set[Outlet]") -> None:
         """Write for those who ``asked``; then wait until more can be written somewhere, and write that."""
@@ -168,7 +163,7 @@ class _Rounds:
             return
         for key, _ in self._selector.select(max(0.0, self._next_look - time.monotonic())):
             if key.data is None:
-                self._far.recv(4096)
+                self._waker.drain()
             else:
                 self._flush(key.data)
         now = time.monotonic()
@@ -185,8 +180,7 @@ class _Rounds:
         for outlet in list(self.held):
             self._let_go(outlet)
         self._selector.close()
-        self._near.close()
-        self._far.close()
+        self._waker.close()
 
     def _flush(self, outlet: Outlet) -> None:
         """Write, and wait for the socket as long as something is left."""

@@ -1,14 +1,16 @@
-"""Wait until a socket can be read or written, with a deadline, on every platform and for any file descriptor."""
+"""Wait until sockets can be read or written: one with a deadline, or many in a selector that other threads can wake."""
 
 from __future__ import annotations
 
 import math
 import select
 import selectors
+import socket
 import time
+from contextlib import suppress
 from typing import Optional, Tuple
 
-__all__ = ["earliest", "remaining", "wait_io"]
+__all__ = ["Waker", "earliest", "remaining", "wait_io"]
 
 _LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
 
@@ -56,3 +58,38 @@ def wait_io(fd: int, read: bool, write: bool, deadline: Optional[float]) -> Tupl
     """
     left = remaining(deadline)
     return _wait(fd, read, write, _LONGEST if left is None else min(left, _LONGEST))
+
+
+class Waker:
+    """Make the thread that waits in ``selector`` return, by a byte in a socket pair that the selector watches.
+
+    The read end is registered with ``None`` as its data. After it was ready, call `drain`. Close the selector before
+    the waker. Raises ``OSError`` when there can be no more descriptors; then nothing is left open but the selector.
+    """
+
+    __slots__ = ("_read_end", "_write_end")
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._read_end, self._write_end = socket.socketpair()
+        try:
+            self._read_end.setblocking(False)
+            self._write_end.setblocking(False)
+            selector.register(self._read_end, selectors.EVENT_READ, None)
+        except BaseException:
+            self.close()
+            raise
+
+    def wake(self) -> None:
+        """Make the waiting thread return, or the next one that waits. For any thread, at any time; never waits."""
+        with suppress(OSError):  # full: a byte is there already; closed: no thread waits any more
+            self._write_end.send(b"x")
+
+    def drain(self) -> None:
+        """Drop the bytes that have woken the thread. Bytes may stay; then it is woken once more."""
+        with suppress(OSError):
+            self._read_end.recv(4096)
+
+    def close(self) -> None:
+        """Close both ends. May be called again."""
+        self._read_end.close()
+        self._write_end.close()
