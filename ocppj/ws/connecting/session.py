@@ -28,8 +28,8 @@ from ..connection.handlers import Handlers, report
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url
+from ..readers.base import join_all
 from ..readers.choice import ReadersOption, readers_maker
-from ..readers.per_connection import join_all
 from ..serving.registry import end_channels
 
 __all__ = ["Attempt", "ClientCore", "Session"]

@@ -23,8 +23,8 @@ from typing import Any, Callable, Collection, Optional, Protocol
 from ...errors import TransportError, UsageError
 from ...settings import get_logger
 from ..base import Close
+from ..readers.base import Readers
 from ..readers.flusher import Outlet
-from ..readers.per_connection import Readers
 from ..stream.waiting import earliest
 from .keepalive import KeepAlive, PeerSilent, Verdict
 from .wire import Violation, Wire
@@ -68,7 +68,7 @@ class WireChannel:
         "_wire",
         "id",
         "remote_address",
-        "seat",
+        "slot",
         "subprotocol",
         "ticket",
     )
@@ -100,7 +100,7 @@ class WireChannel:
         self._close_timeout = close_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
-        self.seat: Any = None
+        self.slot: Any = None
         #: Belongs to the server's registry: the greater, the newer.
         self.ticket = 0
 
