@@ -71,7 +71,7 @@ class Server(Admitting, Downlinks):
     `Client`.
 
     Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread
-    or, where threads are shared (``readers``: by default beyond 64 connections), on any worker. They may block and
+    or, where threads are shared (``readers``: by default beyond 8 connections), on any worker. They may block and
     ``call()`` anyone, their own connection included.
     """
 

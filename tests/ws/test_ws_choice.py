@@ -118,6 +118,24 @@ def test_threads_of_their_own_up_to_the_limit_and_shared_ones_for_all_beyond():
     assert not names("")
 
 
+def test_the_ninth_connection_brings_shared_threads_by_default():
+    readers = AutoReaders()
+    sources = [WaitingSource(f"CP_{number}") for number in range(9)]
+    for source in sources[:8]:
+        readers.add(source)
+    assert len(names("reader")) == 8
+    assert not names("worker")
+    readers.add(sources[8])
+    sources[8].steps.wait(1)
+    for source in sources:
+        source.notify()
+    eventually(lambda: not names("reader"))
+    assert names("worker")
+    for source in sources:
+        source.end.set()
+    assert readers.stop(seconds(5))
+
+
 # Moving --------------------------------------------------------------------------------------------------------------
 
 

@@ -199,7 +199,8 @@ class Workers:
                     self._deactivate(me)
                     self._idle.append(me)
                     actions = self.wake_one() if scheduler.ready else []
-            perform(actions)
+            if actions:
+                perform(actions)
             if over or slot is not None:
                 return slot
             if select:
