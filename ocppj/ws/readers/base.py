@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from typing import Any, Callable, Collection, ContextManager, List, Optional, Protocol, Tuple
 
 from ...settings import get_logger
-from .flusher import Outlet
+from ..stream.outlet import Outlet
 
 __all__ = ["Job", "Jobs", "Readers", "Source", "join_all"]
 
@@ -88,6 +88,9 @@ class Source(Protocol):
 class Readers(ABC):
     """A strategy of reading. All methods are for any thread."""
 
+    #: Returns a context in which a handler's thread waits for another message. Each `call()` calls it.
+    waiting: Callable[[], ContextManager[Any]] = nullcontext
+
     def for_endpoint(self) -> "Readers":
         """Return the readers of one endpoint, when the user made this object: their `stop` ends that endpoint's part.
 
@@ -117,10 +120,6 @@ class Readers(ABC):
 
         Raises ``RuntimeError`` or ``OSError`` when that is impossible.
         """
-
-    def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message."""
-        return nullcontext()
 
     @abstractmethod
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:

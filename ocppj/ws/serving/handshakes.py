@@ -23,7 +23,7 @@ from ..checks import check_limits, check_port, check_positive
 from ..handshake.http import BadRequest, refusal
 from ..limits import PATIENCE, Handshake, Handshakes, source_of
 from ..readers.base import join_all
-from ..stream.stream import SafeSocket
+from ..stream.stream import Stream
 from .acceptor import Listener
 from .handshake_threads import Greeters
 from .registry import Run, ServerCore
@@ -134,7 +134,7 @@ class ListeningServer(ServerCore):
             self.count_refusal("abandoned")
             get_logger().warning("%s: gone when it was accepted: %s", address, error)
             raise ConnectionAbortedError("gone when it was accepted") from error
-        sock = SafeSocket(raw, write_timeout=self._write_timeout)
+        sock = Stream(raw, write_timeout=self._write_timeout)
         try:
             self._start_greeting(run, sock, address)
         except BaseException:
@@ -149,7 +149,7 @@ class ListeningServer(ServerCore):
         if victim is not None:
             victim.sock.shutdown()  # its own thread logs and counts it, unless it has done so already
 
-    def _start_greeting(self, run: Listening, sock: SafeSocket, address: str) -> None:
+    def _start_greeting(self, run: Listening, sock: Stream, address: str) -> None:
         handshake = Handshake(sock, address)
         with run.lock:
             stopping = run.stopping
@@ -187,7 +187,7 @@ class ListeningServer(ServerCore):
             join_all(threads, deadline, run.stoppers)
             joined += threads
 
-    def _greet(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> None:
+    def _greet(self, run: Listening, handshake: Handshake, sock: Stream) -> None:
         """Shake hands with one client: a handshake thread."""
         served = False
         try:
@@ -202,7 +202,7 @@ class ListeningServer(ServerCore):
             if not served:
                 sock.close()
 
-    def _turn_away(self, run: Listening, handshake: Handshake, sock: SafeSocket, error: BaseException) -> None:
+    def _turn_away(self, run: Listening, handshake: Handshake, sock: Stream, error: BaseException) -> None:
         """Count and log why a handshake came to nothing, and tell the peer if it can be told."""
         if isinstance(error, BadRequest):
             self._note_refusal(handshake.address, error)
@@ -216,7 +216,7 @@ class ListeningServer(ServerCore):
             get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
             self._refuse(run, handshake, sock, BadRequest(500, "internal error"))
 
-    def _handshake(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> bool:
+    def _handshake(self, run: Listening, handshake: Handshake, sock: Stream) -> bool:
         """Lead a connection to its channel; return whether it has one. Raises `BadRequest`, ``OSError``.
 
         To call `_settle` when nothing more is expected of the peer.
@@ -242,14 +242,14 @@ class ListeningServer(ServerCore):
         story = _CUT.get(reason) or f"the handshake failed: {error}"
         get_logger().warning("%s: %s", handshake.address, story)
 
-    def _refuse(self, run: Listening, handshake: Handshake, sock: SafeSocket, error: BadRequest) -> None:
+    def _refuse(self, run: Listening, handshake: Handshake, sock: Stream, error: BadRequest) -> None:
         """Answer with an HTTP error, as far as that is possible without waiting long."""
         with suppress(OSError):
             sock.uncork(discard=True)
             sock.send(refusal(error.status, error.reason, error.headers))
             self._linger(run, handshake, sock)
 
-    def _linger(self, run: Listening, handshake: Handshake, sock: SafeSocket) -> None:
+    def _linger(self, run: Listening, handshake: Handshake, sock: Stream) -> None:
         """Wait until the peer ends the connection, so that it surely reads our last words.
 
         Meanwhile this handshake gives way to others as one that waits for its request does: else who is refused and
@@ -258,7 +258,6 @@ class ListeningServer(ServerCore):
         with run.lock:
             run.handshakes.wait_again(handshake, time.monotonic())
         deadline = self._linger_until()
-        sock.settimeout(None)
         sock.end_writing()
         with suppress(OSError):
             while sock.recv(65536, deadline) and time.monotonic() < deadline:

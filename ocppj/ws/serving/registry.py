@@ -25,10 +25,9 @@ from typing import Counter as CounterType
 
 from ...errors import TransportError, UsageError, printable
 from ...settings import get_logger
-from ..base import Close
+from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_limits, check_not_negative, check_positive
-from ..connection.channel import WireChannel, check_close_code
-from ..connection.handlers import Handlers
+from ..connection.channel import Handlers, WireChannel, check_close_code
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.http import BadRequest, Headers
@@ -72,8 +71,6 @@ class Run:
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
         self.replaced_grace = _REPLACED_GRACE  # not guarded: set before the first client comes, if at all
         self.handler_grace = _HANDLER_GRACE  # likewise
-        #: See `channel.ChannelOwner`.
-        self.on_message = handlers.message
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler, then let the place go."""
@@ -81,7 +78,7 @@ class Run:
         log = get_logger().warning if reason else get_logger().debug  # who uses the transport logs the others
         log("%s: %s", channel.id, close)
         try:
-            self.handlers.disconnected(channel, close)
+            self.handlers.call_disconnected(channel, close)
         finally:
             self.tally.close(how, reason)
             source = source_of(channel.remote_address)
@@ -95,10 +92,10 @@ class Run:
                     del self.places[channel.id]
 
 
-class ServerCore(Handlers):
+class ServerCore:
     """A `base.Server` without its way of listening.
 
-    Subclasses call `_admit`, `make_channel`, `_enter`, `Handlers.connected` and `WireChannel.begin`, in
+    Subclasses call `_admit`, `make_channel`, `_enter`, `Handlers.call_connected` and `WireChannel.begin`, in
     that order.
     """
 
@@ -119,7 +116,6 @@ class ServerCore(Handlers):
         prefer: str = "client",
         readers: ReadersOption = "auto",
     ) -> None:
-        super().__init__()
         if duplicates not in ("replace", "reject"):
             raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
         check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
@@ -139,10 +135,25 @@ class ServerCore(Handlers):
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
         self._make_readers = readers_maker(readers)
+        self.handlers = Handlers()
+        #: See `base.Server.waiting`.
+        self.waiting: Callable[[], ContextManager[Any]] = nullcontext
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
 
     # base.Server -------------------------------------------------------------------------------------------------
+
+    def set_connected_handler(self, handler: ChannelHandler) -> None:
+        """See `base.Server.set_connected_handler`."""
+        self.handlers.connected = handler
+
+    def set_message_handler(self, handler: MessageHandler) -> None:
+        """See `base.Server.set_message_handler`."""
+        self.handlers.message = handler
+
+    def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
+        """See `base.Server.set_disconnected_handler`."""
+        self.handlers.disconnected = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
         """Set what says whether a `HandshakeRequest` may connect; false is answered with 404. Must not block long."""
@@ -191,11 +202,6 @@ class ServerCore(Handlers):
         """Count refusals of whoever uses this server, for ``Stats.refused``. For any thread."""
         self._tally.refuse(reason, count)
 
-    def waiting(self) -> ContextManager[Any]:
-        """See `base.Server.waiting`."""
-        run = self._run
-        return run.readers.waiting() if run is not None else nullcontext()
-
     def stop(self, code: int = 1001, reason: str = "", timeout: float = 5.0) -> None:
         """Stop listening, close all channels with ``code``, and wait at most ``timeout`` seconds for all threads.
 
@@ -234,11 +240,12 @@ class ServerCore(Handlers):
         """Return a new run, made by ``make``. Raises `UsageError` while one is not stopped."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
-        run = make(self, PathTemplate(path), subprotocols, self._make_readers(), self._tally)
+        run = make(self.handlers, PathTemplate(path), subprotocols, self._make_readers(), self._tally)
         with self._state:
             if self._run is not None and not self._run.stopping:
                 raise UsageError("the server listens already")
             self._run = run
+            self.waiting = run.readers.waiting
         return run
 
     def _close_run(self, run: Run) -> None:
