@@ -120,7 +120,7 @@ class ThreadPerConnection(Readers):
         self._limit = limit
         self._shared = shared
         self._threads = Threads()
-        self._flusher = Flusher(self._start_flusher)
+        self._flusher = Flusher(self._threads)
         self._lock = threading.Lock()  # guards what follows
         self._slots: Set[_Slot] = set()
         self._full = False  # there were more than limit; for ever
@@ -240,9 +240,6 @@ class ThreadPerConnection(Readers):
         slot = self._slot(source)
         assert slot is not None
         return slot
-
-    def _start_flusher(self, thread: threading.Thread) -> None:
-        self._threads.start(thread.name, thread.run)
 
     def _read(self, source: Source, slot: _Slot) -> None:
         """Step ``source`` until it ends or moves: a reader thread. Whatever is raised, even ``SystemExit``, ends it."""
