@@ -106,20 +106,18 @@ class Workers:
         self._scheduler.poller = None
         return [poller.close]
 
-    def hand_over(self) -> Actions:
-        """Return what lets other workers go on while this thread waits; nothing if it is no active worker."""
-        me: Optional[_Worker] = getattr(self._local, "worker", None)
-        if me is None or not me.active:
-            return []
-        self._mark_blocked(me)
-        return self.wake_one() if self._scheduler.ready or not self._active else []
-
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Return a context in which this thread waits."""
-        with self.lock:
-            actions = self.hand_over()
-        perform(actions)
+        """Return a context in which this thread waits. If it is an active worker, others go on in its place."""
+        me: Optional[_Worker] = getattr(self._local, "worker", None)
+        if me is not None:
+            actions: Actions = []
+            with self.lock:
+                if me.active:
+                    self._mark_blocked(me)
+                    if self._scheduler.ready or not self._active:
+                        actions = self.wake_one()
+            perform(actions)
         yield
 
     def request_step(self, slot: Slot, due: Optional[float] = None) -> None:
