@@ -33,7 +33,7 @@ from ocppj import CallResult, Endpoint, Server, parse_json_message, v16
 from ocppj.clock import SystemClock
 from ocppj.dispatch.timeouts import Timeouts
 from ocppj.rpc.validation import check_payload, use_accelerators
-from ocppj.ws.readers.per_connection import Job, Readers, Source
+from ocppj.ws.readers.base import Job, Readers, Source
 
 ACTIONS = {
     "Heartbeat": (v16.HeartbeatRequest, lambda: v16.HeartbeatResponse(current_time=datetime.now(timezone.utc))),

@@ -79,7 +79,7 @@ class WebSocketServer(ListeningServer):
     ``no_subprotocol``: "close" upgrades and closes with 1002 at once (OCPP-J 1.6 section 3.2), "reject" answers 400.
     ``default_subprotocol`` is for peers that offer none. ``prefer``: whose order of subprotocols counts, "client" or
     "server". ``compression`` allows permessage-deflate. ``readers``: "auto" (threads of its own
-    for each of up to 64 connections, shared ones for all of more), "per-connection", "shared", a `Readers` object, or
+    for each of up to 8 connections, shared ones for all of more), "per-connection", "shared", a `Readers` object, or
     what makes one for each ``listen()``.
     ``security_profile`` 0 to 3 has ``listen()`` refuse options that do not make that profile (see
     `ocppj.ws.handshake.security_profiles`), and lets nobody in who has not what it demands.

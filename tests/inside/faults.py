@@ -37,7 +37,7 @@ def left_of_clients(server: Any) -> Dict[str, Any]:
         "promises": run.promises,
         "addresses": run.sources,
         "handshakes": run.handshakes,
-        "seats": seats(run.readers),
+        "slots": slots(run.readers),
     }
     return {name: table for name, table in held.items() if table}
 
@@ -51,10 +51,10 @@ def check_that_nothing_is_left(server: Any) -> None:
     assert server.client_ids() == []
 
 
-def seats(readers: Any) -> List[Any]:
-    """Return the seats of all sources that one endpoint's readers have."""
+def slots(readers: Any) -> List[Any]:
+    """Return the slots of all sources that one endpoint's readers have."""
     parts = [readers._own, readers._shared] if isinstance(readers, AutoReaders) else [readers]
-    return [seat for part in parts for seat in list(part._seats)]
+    return [slot for part in parts for slot in list(part._slots)]
 
 
 def alive() -> "Counter[str]":

@@ -27,8 +27,8 @@ from ..connection.channel import Handlers, WireChannel, check_close_code, log_fa
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url
+from ..readers.base import join_all
 from ..readers.choice import ReadersOption, readers_maker
-from ..readers.per_connection import join_all
 from ..serving.registry import end_channels
 
 __all__ = ["Attempt", "ClientCore", "Session"]

@@ -110,7 +110,7 @@ class WireChannel:
         "_wire",
         "id",
         "remote_address",
-        "seat",
+        "slot",
         "subprotocol",
         "ticket",
     )
@@ -143,7 +143,7 @@ class WireChannel:
         self._close_timeout = close_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
-        self.seat: Any = None
+        self.slot: Any = None
         #: Belongs to the server's registry: the greater, the newer.
         self.ticket = 0
 

@@ -22,7 +22,7 @@ from ...settings import get_logger
 from ..checks import check_limits, check_port, check_positive
 from ..handshake.http import BadRequest, refusal
 from ..limits import PATIENCE, Handshake, Handshakes, source_of
-from ..readers.per_connection import join_all
+from ..readers.base import join_all
 from ..stream.stream import Stream
 from .acceptor import Listener
 from .handshake_threads import Greeters

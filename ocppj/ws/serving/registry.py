@@ -34,8 +34,8 @@ from ..handshake.http import BadRequest, Headers
 from ..handshake.policy import Accepted, CertificateCheck, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
 from ..handshake.urls import PathTemplate
 from ..limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, source_of
+from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
-from ..readers.per_connection import Readers
 from ..stats import Stats, Tally, judge_close
 
 __all__ = ["Run", "ServerCore", "end_channels"]
