@@ -33,9 +33,10 @@ from .connecting.dial import dial
 from .connecting.dns import Resolver
 from .connecting.session import Attempt, ClientCore, Session
 from .connection.wire import PeerClose, SocketWire, Take, Violation, Wire
+from .handshake.credentials import BasicAuthOption, HeadersOption, UpgradeFields
 from .handshake.http import BadRequest, Headers, parse_retry_after, read_head
 from .handshake.security_profiles import check_client_profile, check_context, check_profile, check_user, exposed
-from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
+from .handshake.urls import connection_url
 from .stream.stream import SafeSocket
 from .tls import client_tls_context
 

@@ -37,7 +37,7 @@ from .handshake.http import BadRequest
 
 __all__ = [
     "PATIENCE",
-    "AttemptLimit",
+    "AttemptRateLimit",
     "ConnectionLimits",
     "Cuttable",
     "Handshake",
@@ -108,7 +108,7 @@ class TokenBucket:
         return True
 
 
-class AttemptLimit:
+class AttemptRateLimit:
     """``max_attempts_per_second``, and how often its refusals are reported. Not locked: its owner does that.
 
     Raises ``ValueError`` for a rate of 0 or less. A rate below 1 still lets one through at once.

@@ -24,13 +24,13 @@ from ..backoff import Backoff
 from ..base import Close
 from ..checks import check_not_negative, check_positive, check_text
 from ..connection.channel import WireChannel, check_close_code
+from ..connection.ending import end_channels
 from ..connection.handlers import Handlers, report
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url
 from ..readers.choice import ReadersOption, readers_maker
 from ..readers.per_connection import join_all
-from ..serving.registry import end_channels
 
 __all__ = ["Attempt", "ClientCore", "Session"]
 

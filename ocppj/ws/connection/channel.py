@@ -66,11 +66,11 @@ class WireChannel:
         "_readers",
         "_verdict",
         "_wire",
+        "arrival",
         "id",
         "remote_address",
         "seat",
         "subprotocol",
-        "ticket",
     )
 
     def __init__(
@@ -101,8 +101,8 @@ class WireChannel:
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
         self.seat: Any = None
-        #: Belongs to the server's registry: the greater, the newer.
-        self.ticket = 0
+        #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
+        self.arrival = 0
 
         self._lock = threading.Lock()  # guards the verdict and what follows from it
         self._ended: Optional[threading.Event] = None  # made when somebody asks for it

@@ -36,8 +36,9 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ...errors import UsageError
 from ...settings import get_logger
+from .credentials import basic_password
 from .http import BadRequest, Headers, RequestHead
-from .urls import BadIdentity, PathTemplate, basic_password, split_target
+from .urls import BadIdentity, PathTemplate, split_target
 
 __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
 
@@ -87,7 +88,7 @@ class Accepted:
     request: HandshakeRequest
     subprotocol: Optional[str]
     effective: Optional[str]
-    ticket: int = 0  # of one `registry.Run`: the greater, the newer
+    arrival: int = 0  # the number of this handshake in its `registry.Run`
 
 
 ClientCheck = Callable[[HandshakeRequest], bool]

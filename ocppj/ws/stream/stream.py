@@ -147,19 +147,22 @@ class SafeSocket(SafeWriter):
                 raise socket.timeout("the TLS handshake took too long")
 
     def linger(self, deadline: float) -> None:
-        """After `handshake` has failed: let the peer read why, until it ends the connection, or ``deadline``.
+        """Lingering close: end writing, and drop what comes until the peer ends the connection, or ``deadline``.
 
-        A socket that is closed while what its peer sent is unread makes the network drop what we said.
+        So the peer surely reads our last words. A socket that is closed while bytes of its peer are unread makes the
+        system reset the connection, and drop what it has not sent yet.
         """
-        with self.lock:
-            if not self._shut:
-                self._raw.shutdown(socket.SHUT_WR)
+        self.end_writing()
         while time.monotonic() < deadline:
             with self.lock:
-                if self._closed or self._shut or not self._raw.discard():
+                if self._closed or self._shut:
                     return
+                self._flush()
+                if self._shut or not self._raw.discard():
+                    return
+                write = self.wants_write
                 self._waiters += 1
-            self._poll(True, False, deadline)
+            self._poll(True, write, deadline)
 
     # Inside --------------------------------------------------------------------------------------------------------
 
