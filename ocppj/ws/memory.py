@@ -7,9 +7,9 @@
     server.listen(0, "/ocpp/{id}", "csms", ["ocpp1.6"])
     client.connect(server.url, "CP_1", ["ocpp1.6"])
 
-They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave as these do:
-the same handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the
-thread that connects. Frames are never lost, and a peer that does not read is never waited for.
+They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave in the same way:
+handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the thread that
+connects. Frames are never lost, and no thread ever waits for a peer that does not read.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _PING = object()
 _PONG = object()
 
 
-def _nobody() -> None:
-    """Whom to notify when nobody watches."""
+def _ignore() -> None:
+    """Do nothing: no reader watches."""
 
 
 class _MemoryWire:
-    """One end of a pipe: a `wire.Wire`, and its `wire.Line`: what is sent is there at once, and nothing is in line."""
+    """One end of a pipe: a `wire.Wire`, and its own `wire.WireStream`. What is sent reaches the other end at once."""
 
     unsent = False
     wants_write = False
@@ -61,21 +61,21 @@ class _MemoryWire:
         self._inbox: Deque[Any] = deque()
         self._close_sent = False
         self._cut = False
-        self._notify: Callable[[], None] = _nobody  # called, without the lock, when something has come
-        #: How much was taken out of the inbox.
+        self._notify: Callable[[], None] = _ignore  # called without the lock when something has come
+        #: How many items were taken out of the inbox.
         self.received = 0
 
     @property
-    def line(self) -> "_MemoryWire":
-        """See `wire.Wire.line`."""
+    def stream(self) -> "_MemoryWire":
+        """See `wire.Wire.stream`."""
         return self
 
     def flush(self) -> None:
-        """Do nothing."""
+        """Do nothing: nothing is ever buffered."""
 
     @property
     def outlet(self) -> None:
-        """Return ``None``: what is sent is there at once."""
+        """Return ``None``: nothing is ever buffered."""
 
     def fileno(self) -> int:
         """Return -1: there is no descriptor."""
@@ -129,7 +129,7 @@ class _MemoryWire:
 
     def send_text(self, text: str, wait: bool = True) -> bool:
         """See `wire.Wire.send_text`."""
-        text.encode("utf-8")  # raises what a real connection would raise
+        text.encode("utf-8")  # raises what a connection over a network would raise
         with self._changed:
             if self._close_sent or self._cut:
                 raise TransportError("the connection is closed")
@@ -148,7 +148,7 @@ class _MemoryWire:
         return False
 
     def end_writing(self) -> None:
-        """Do nothing: the peer's answer is seen."""
+        """Do nothing: the peer's Close is always found."""
 
     def abort(self) -> None:
         """See `wire.Wire.abort`."""
@@ -176,7 +176,7 @@ class _MemoryWire:
         self.peer._notify()
 
     def _put(self, item: Any) -> None:
-        """Condition held."""
+        """Put ``item`` into the peer's inbox. The condition is held."""
         if not self._cut:
             self.peer._inbox.append(item)
             self._changed.notify_all()
@@ -190,7 +190,7 @@ def _pipe(near_size: int, far_size: int) -> Tuple[_MemoryWire, _MemoryWire]:
 
 
 class MemoryNetwork:
-    """Where in-memory servers and clients find each other."""
+    """The network in which in-memory servers and clients find each other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -245,7 +245,7 @@ class _MemoryListener:
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
 
-    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
+    All its clients have one address, "memory". Attempts are not limited by default: no attacker comes from there.
     """
 
     def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
@@ -284,7 +284,7 @@ class MemoryServer(ServerCore):
             self.note_refusal("memory", error)
             raise
         try:
-            self.connected(channel)
+            self.handlers.call_connected(channel)
         finally:
             channel.begin()
         return near, accepted.subprotocol
@@ -306,7 +306,7 @@ class MemoryClient(ClientCore):
         self._fields = UpgradeFields(headers, basic_auth)
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
-        """See `lifecycle.ClientCore.open_wire`."""
+        """See `connecting.session.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         listener = self._network._find(urlsplit(url).netloc)
         fields, _ = self._fields.ask()

@@ -7,13 +7,12 @@ each name and its type. Those without "Core" are all the options that a user may
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Callable, Optional, TypedDict, Union
+from typing import Callable, Optional, TypedDict, Union
 
-if TYPE_CHECKING:
-    from ..clock import Clock
-    from .backoff import Backoff
-    from .handshake.credentials import BasicAuthOption, HeadersOption
-    from .readers.choice import ReadersOption
+from ..clock import Clock
+from .backoff import Backoff
+from .handshake.credentials import BasicAuthOption, HeadersOption
+from .readers.choice import ReadersOption
 
 __all__ = [
     "ClientCoreOptions",

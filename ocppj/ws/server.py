@@ -1,14 +1,11 @@
 """The central system's WebSocket server: simple-websocket behind a listening socket.
 
-``ocppj-accept`` accepts. The TLS and the HTTP handshake of a connection run on a handshake thread (see `listener`),
-under one deadline. A client that is accepted gets its channel *before* it hears of it: the 101 response is kept back
-(`SafeSocket.cork`) until the channel is registered and ``connected`` has been called. So a client whose handshake has
-succeeded finds the server ready, and what the handler sends goes out after the 101.
+The thread ``ocppj-accept`` accepts connections. The TLS and the HTTP handshake of a connection happen on a handshake
+thread (see `serving.listener`), under one deadline. An accepted client becomes a channel *before* it gets the 101
+response, which is kept back (`Stream.cork`) until the channel is registered and ``connected`` was called. So a client
+whose handshake succeeds finds the server ready, and what the handler sends goes out after the 101.
 
-simple-websocket does the WebSocket handshake. From then on wsproto, on which it stands, is driven at the level of
-frames, the cheapest there is: a `FrameProtocol` of ours, with what was agreed on compression (see `extensions`), is
-given the bytes, and frames, or parts of them, are taken out of it. ``tests/ws/test_ws_pins.py`` holds what that uses of
-wsproto: ``receive_bytes``, ``received_frames``, ``send_data``, ``ping``, ``pong`` and ``close``.
+simple-websocket does the WebSocket handshake. After it see `connection.frames`.
 """
 
 from __future__ import annotations
@@ -17,16 +14,14 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from io import StringIO
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
-from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import TransportError
 from .checks import check_limits, check_port, check_positive
-from .connection.deflate import agree, choose_deflate
-from .connection.wire import PeerClose, SocketWire, Take, Violation
+from .connection.deflate import choose_deflate
+from .connection.frames import ServerWire
 from .handshake.http import BadRequest, parse_request, read_head, split_tokens
 from .handshake.policy import Accepted, websocket_headers
 from .handshake.security_profiles import check_context, check_profile, check_server_profile
@@ -34,34 +29,33 @@ from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
 from .serving.listener import TcpListener
 from .serving.registry import ServerCore
-from .stream.stream import SafeSocket
+from .stream.stream import Stream
 from .tls import may_resume
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["ServerWire", "WebSocketServer"]
+__all__ = ["WebSocketServer"]
 
 
 _LINGER = 1.0  # seconds that a refused peer has to end the connection
 _EXTENSIONS = "Sec-WebSocket-Extensions"
-_TEXT = Opcode.TEXT
 
 
 class _NoThread:
-    """What simple-websocket starts instead of a thread."""
+    """What simple-websocket is given in place of a thread class."""
 
     def __init__(self, target: Any) -> None:
         self.name = ""
 
     def start(self) -> None:
-        """Do nothing: our readers read."""
+        """Do nothing: the `Readers` read."""
 
 
-class _Protocol(simple_websocket.Server):  # type: ignore[misc]
-    """simple-websocket's server side of one connection."""
+class _Upgrade(simple_websocket.Server):  # type: ignore[misc]
+    """simple-websocket's side of one handshake. Making one sends the 101 response."""
 
-    def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str]) -> None:
+    def __init__(self, sock: Stream, fields: Dict[str, str], subprotocol: Optional[str]) -> None:
         self._chosen = subprotocol
         environ: Dict[str, Any] = {"HTTP_" + name.upper().replace("-", "_"): text for name, text in fields.items()}
         environ.update(
@@ -70,92 +64,8 @@ class _Protocol(simple_websocket.Server):  # type: ignore[misc]
         super().__init__(environ, thread_class=_NoThread)
 
     def choose_subprotocol(self, request: Any) -> Optional[str]:
-        """Return what was decided before."""
+        """Return the subprotocol that was chosen before."""
         return self._chosen
-
-
-class ServerWire(SocketWire):
-    """A `wire.Wire` over wsproto. Making one puts the 101 response in line."""
-
-    __slots__ = ("_frames", "_max_size", "_parts", "_size")
-
-    def __init__(self, sock: SafeSocket, fields: Dict[str, str], subprotocol: Optional[str], max_size: int) -> None:
-        super().__init__(sock)
-        self._max_size = max_size
-        _Protocol(sock, fields, subprotocol)
-        self._frames = FrameProtocol(False, agree(fields.get(_EXTENSIONS), max_size))
-        self._parts: Optional[StringIO] = None  # of a message that has not come as a whole: any number, empty ones too
-        self._size = 0  # of these, in bytes
-
-    def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `wire.Wire.receive`."""
-        data = self.sock.read()
-        return None if data is None else self._parse(data, take)
-
-    def _parse(self, data: bytes, take: Take) -> Optional[PeerClose]:
-        """Deliver the messages that ``data`` completes; return the Close after them, if there is one."""
-        frames, most = self._frames, self._max_size // 4
-        frames.receive_bytes(data)
-        try:
-            for frame in frames.received_frames():
-                if frame.opcode is _TEXT and frame.message_finished and self._parts is None:
-                    text: Any = frame.payload
-                    if len(text) > most:  # which may be too many bytes
-                        self._count(text)
-                    take(text)
-                elif frame.opcode.iscontrol():
-                    if frame.opcode is not Opcode.PONG:
-                        close = self._answer(frame)
-                        if close is not None:
-                            return close
-                else:
-                    self._gather(frame, take)
-        except ParseFailed as error:
-            raise Violation(int(error.code), str(error)) from error
-        return None
-
-    def _count(self, part: Any) -> int:
-        """Return the size of a part of a message and those before it, in bytes. Raises `Violation` if that is too much.
-
-        What was cut off is counted as it comes, not when it is complete.
-        """
-        size = self._size + len(part.encode("utf-8") if isinstance(part, str) else part)
-        if size > self._max_size:
-            raise Violation(1009, f"a message has more than {self._max_size} bytes")
-        return size
-
-    def _gather(self, frame: Frame, take: Take) -> None:
-        """Take a part of a message; deliver the message if that was the last."""
-        self._size = self._count(frame.payload)
-        if not isinstance(frame.payload, str):
-            raise Violation(1003, "OCPP messages are text")
-        if self._parts is None:
-            self._parts = StringIO()
-        self._parts.write(frame.payload)
-        if frame.message_finished:
-            text = self._parts.getvalue()
-            self._parts, self._size = None, 0
-            take(text)
-
-    def _answer(self, frame: Frame) -> Optional[PeerClose]:
-        """Answer a ping, or a Close, which is returned."""
-        payload: Any = frame.payload
-        if frame.opcode is Opcode.PING:
-            self._send_control(self._frames.pong(payload))
-            return None
-        code, reason = payload
-        with suppress(TransportError):  # of a peer that is gone, after a proper Close
-            self._send_control(self._frames.close(code, reason), last=True)
-        return PeerClose(int(code), reason)
-
-    def _text_frame(self, text: str) -> bytearray:
-        return self._frames.send_data(text)
-
-    def _ping_frame(self) -> bytearray:
-        return self._frames.ping()
-
-    def _close_frame(self, code: int, reason: str) -> bytearray:
-        return self._frames.close(code, reason)
 
 
 def _narrow_extensions(fields: Dict[str, str]) -> None:
@@ -268,7 +178,7 @@ class WebSocketServer(ServerCore):
         """The port it listens on. Raises `UsageError` before ``listen()``."""
         return int(self.url.split("/")[2].rpartition(":")[2])
 
-    def _upgrade(self, listener: TcpListener, handshake: Handshake, sock: SafeSocket) -> bool:
+    def _upgrade(self, listener: TcpListener, handshake: Handshake, sock: Stream) -> bool:
         """Lead a connection to its channel; return whether it has one: see `listener.Upgrade`."""
         run, deadline = listener.run, time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
@@ -283,7 +193,8 @@ class WebSocketServer(ServerCore):
         accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert())
         sock.cork()
         try:
-            wire = ServerWire(sock, fields, accepted.subprotocol, self._max_message_size)
+            _Upgrade(sock, fields, accepted.subprotocol)
+            wire = ServerWire(sock, fields.get(_EXTENSIONS), self._max_message_size)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:
@@ -292,7 +203,7 @@ class WebSocketServer(ServerCore):
         channel = self.make_channel(run, accepted, wire)
         channel.claim_reading()
         self._register(run, channel, handshake)
-        self.connected(channel)
+        self.handlers.call_connected(channel)
         sock.uncork()
         channel.begin()
         return True
@@ -302,11 +213,11 @@ class WebSocketServer(ServerCore):
         self._note_no_subprotocol(accepted)
         with suppress(OSError):
             wire.send_close(1002, "no common subprotocol")
-            wire.sock.uncork()
-            listener.linger(handshake, wire.sock)
+            wire.stream.uncork()
+            listener.linger(handshake, wire.stream)
 
 
-def _check_session(context: ssl.SSLContext, sock: SafeSocket) -> None:
+def _check_session(context: ssl.SSLContext, sock: Stream) -> None:
     """Raise ``ssl.SSLError`` for a client certificate of a resumed session: it was not verified this time."""
     if sock.resumed and sock.getpeercert() and not may_resume(context):
         sock.shutdown()  # at once, without an alert: then OpenSSL forgets the session

@@ -18,9 +18,10 @@ import pytest
 import simple_websocket
 
 from ocppj.ws.connection.channel import cut_reason
+from ocppj.ws.connection.frames import ServerWire
 from ocppj.ws.connection.wire import PeerClose, Violation
-from ocppj.ws.server import ServerWire, _Protocol
-from ocppj.ws.stream.stream import SafeSocket
+from ocppj.ws.server import _Upgrade
+from ocppj.ws.stream.stream import Stream
 from tests.ws.support import frame
 
 SEED = int(os.environ.get("OCPPJ_FUZZ_SEED", "20260102"))
@@ -47,7 +48,7 @@ def masked(data: bytes, key: bytes) -> bytes:
     return data[:at] + key + mixed
 
 
-class Stream:
+class PeerStream:
     """Bytes that a peer may send, by chance."""
 
     def __init__(self, chance: random.Random, inflates: bool) -> None:
@@ -117,14 +118,14 @@ CLOSES = [
 ]
 
 
-def length(first: int, second: int, rest: bytes) -> Callable[[Stream], None]:
-    def put(stream: Stream) -> None:
+def length(first: int, second: int, rest: bytes) -> Callable[[PeerStream], None]:
+    def put(stream: PeerStream) -> None:
         stream.data += bytes([first, second]) + rest
 
     return put
 
 
-FAULTS: List[Callable[[Stream], None]] = [
+FAULTS: List[Callable[[PeerStream], None]] = [
     length(0x81, 0x01, b"x"),  # not masked
     length(0x81, 0xFE, b"\0\x05" + b"\0\0\0\0hello"),  # a longer length than needed
     length(0x81, 0xFF, b"\0\0\0\0\0\0\0\x05" + b"\0\0\0\0hello"),
@@ -159,7 +160,7 @@ class Theirs:
 
     def __init__(self, fields: Dict[str, str]) -> None:
         self._pipe: Any = Pipe()
-        self._ws = _Protocol(self._pipe, fields, "ocpp1.6")
+        self._ws = _Upgrade(self._pipe, fields, "ocpp1.6")
         self._head = len(self._pipe.sent)
         self._closed = False
         self.events: List[Event] = []
@@ -219,9 +220,8 @@ class Ours:
         near, self._far = socket.socketpair()
         for sock in (near, self._far):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self._sock = SafeSocket(near)
-        self._wire = ServerWire(self._sock, fields, "ocpp1.6", LIMIT)
-        self._far.recv(65536)
+        self._sock = Stream(near)
+        self._wire = ServerWire(self._sock, fields.get("Sec-WebSocket-Extensions"), LIMIT)
         self._far.setblocking(False)
         self._closed = False
         self.events: List[Event] = []
@@ -275,7 +275,7 @@ class Known:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.stream = Stream(chance, inflates=False)
+        self.stream = PeerStream(chance, inflates=False)
         self.keeps = chance.random() < 0.5
         self.texts: List[str] = []
         self.pongs = b""
@@ -321,7 +321,7 @@ def both(chance: random.Random) -> List[Event]:
     """Give both the same stream; return its events."""
     inflates = chance.random() < 0.5
     fields = {**FIELDS, **({"Sec-WebSocket-Extensions": "permessage-deflate"} if inflates else {})}
-    stream = Stream(chance, inflates)
+    stream = PeerStream(chance, inflates)
     stream.fill()
     stream.end()
     pieces = stream.pieces()
@@ -354,7 +354,7 @@ def test_streams_are_read_as_simple_websocket_reads_them() -> None:
             raise AssertionError(f"OCPPJ_FUZZ_SEED={SEED}, stream {number}") from error
         seen.update(event[0] if event[0] != "violation" else event for event in events)
     print(f"OCPPJ_FUZZ_SEED={SEED}", dict(seen))
-    assert simple_websocket.Server is _Protocol.__mro__[1]
+    assert simple_websocket.Server is _Upgrade.__mro__[1]
     assert seen[LATE[0]]
     for what in ("text", "close", *(("violation", code) for code in (1002, 1003, 1007, 1009))):
         assert seen[what] > COUNT // 100, what

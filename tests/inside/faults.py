@@ -10,7 +10,7 @@ from ocppj import Client, Server
 from ocppj.dispatch.request_sender import Lane
 from ocppj.ws.connection.channel import WireChannel
 from ocppj.ws.readers.choice import AutoReaders
-from ocppj.ws.stream.stream import SafeSocket
+from ocppj.ws.stream.stream import Stream
 from tests.helpers import eventually
 from tests.inside.endpoints import deadlines, is_pending, open_calls, queued, tables, transport_of
 from tests.inside.transports import run_of
@@ -60,7 +60,7 @@ def seats(readers: Any) -> List[Any]:
 def alive() -> "Counter[str]":
     """Count the objects that a connection is made of, after a collection."""
     gc.collect()
-    kinds = (Lane, WireChannel, SafeSocket, Client, Server)
+    kinds = (Lane, WireChannel, Stream, Client, Server)
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
 
 

@@ -4,7 +4,7 @@ from typing import Any, Tuple
 
 
 def waiters(sock: Any) -> int:
-    """Return how many threads wait on the descriptor of a `SafeSocket`, or hold it."""
+    """Return how many threads wait on the descriptor of a `Stream`, or hold it."""
     return int(sock._waiters)
 
 

@@ -1,4 +1,4 @@
-"""Writes that do not wait: by SafeSocket and Flusher alone, and by whole transports whose peers do not read."""
+"""Writes that do not wait: of a `Stream` and a `Flusher` alone, and of transports whose peers do not read."""
 
 import errno
 import selectors
@@ -6,14 +6,14 @@ import socket
 import threading
 import time
 import zlib
-from contextlib import suppress
 
 import pytest
 
 from ocppj.errors import TransportError, WriteTimeout
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.readers.flusher import Flusher, Rest
+from ocppj.ws.readers.flusher import Flusher
 from ocppj.ws.server import WebSocketServer
+from ocppj.ws.stream.outlet import Unsent
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.sockets import waiters
 from tests.ws.support import (
@@ -52,51 +52,48 @@ def flusher(selector):
     eventually(lambda: not flusher_threads())
 
 
-# What a SafeSocket does ---------------------------------------------------------------------------------------------
+# What a Stream does --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_left_is_written_by_whoever_flushes(make):
+def test_any_thread_may_write_what_is_buffered(make):
     near, far = make()
     near.send(MUCH)
-    assert near.leave()
+    assert near.hand_over()
     assert near.write_deadline is not None
-    far.settimeout(0)
     got = bytearray()
-    rest = near.flush()
-    while rest is not None:
-        assert rest.writable
-        with suppress(BlockingIOError):
-            got += far.recv(65536)
-        rest = near.flush()
-    far.settimeout(None)
+    unsent = near.flush()
+    while unsent is not None:
+        assert unsent.writable
+        got += far.read() or b""
+        unsent = near.flush()
     got += read_exactly(far, len(MUCH) - len(got))
     assert bytes(got) == MUCH
-    assert not near.leave()
+    assert not near.hand_over()
     assert near.write_deadline is None
 
 
-def test_the_reading_thread_asks_nobody(make):
+def test_the_reading_thread_needs_no_other(make):
     near, _ = make()
     near.reader_ident = threading.get_ident()
     near.send(MUCH)
-    assert not near.leave()
+    assert not near.hand_over()
 
 
-def test_corked_bytes_ask_nobody(make):
+def test_corked_bytes_need_no_other_thread(make):
     near, _ = make()
     near.cork()
     near.send(MUCH)
-    assert not near.leave()
+    assert not near.hand_over()
     assert not near.flush().writable
     assert not near.wants_write
     near.uncork(discard=True)
     assert near.flush() is None
 
 
-def test_flush_breaks_a_socket_whose_time_has_come(make):
+def test_flush_breaks_a_stream_whose_time_has_come(make):
     near, _ = make(write_timeout=0.05)
     near.send(MUCH)
-    assert near.leave()
+    assert near.hand_over()
     eventually(lambda: near.flush() is None)
     with pytest.raises(WriteTimeout):
         near.send(b"x")
@@ -104,7 +101,7 @@ def test_flush_breaks_a_socket_whose_time_has_come(make):
         near.recv(1)
 
 
-def test_too_much_in_line_breaks_the_socket(make):
+def test_too_much_in_the_buffer_breaks_the_stream(make):
     near, _ = make(max_backlog=100_000)
     near.check_backlog()
     near.send(MUCH)
@@ -131,7 +128,7 @@ def test_the_flusher_writes_in_order_and_ends(make, flusher):
     pieces = [bytes([number]) * 70_000 for number in range(20)]
     for piece in pieces:
         near.send(piece)
-        if near.leave():
+        if near.hand_over():
             flusher.add(near)
     assert [thread.daemon for thread in flusher_threads()] == [True]
     data = b"".join(pieces)
@@ -139,7 +136,7 @@ def test_the_flusher_writes_in_order_and_ends(make, flusher):
     eventually(lambda: not flusher_threads())
     assert waiters(near) == 0
     near.send(MUCH)
-    assert near.leave()
+    assert near.hand_over()
     flusher.add(near)
     assert read_exactly(far, len(MUCH)) == MUCH
 
@@ -148,7 +145,7 @@ def test_many_sockets_at_once(flusher, tls):
     pairs = [make_pair(tls, small=False) for _ in range(20)]
     for near, _ in pairs:
         near.send(MUCH * 2)
-        near.leave()
+        near.hand_over()
         flusher.add(near)
     assert len(flusher_threads()) == 1
     for near, far in reversed(pairs):
@@ -163,9 +160,9 @@ def test_the_flusher_breaks_a_socket_whose_peer_does_not_read_and_wakes_its_read
     slow, patient = make(write_timeout=seconds(30))
     begun = time.monotonic()
     near.send(MUCH)
-    near.leave()
+    near.hand_over()
     slow.send(MUCH)
-    slow.leave()
+    slow.hand_over()
     flusher.add(slow)
     flusher.add(near)
     with pytest.raises(TransportError, match="did not take"):  # the reader has no deadline of its own
@@ -180,7 +177,7 @@ def test_a_socket_that_is_closed_is_let_go(make, flusher, selector):
     slow = selector is selectors.SelectSelector
     near, _ = make(write_timeout=seconds(0.5 if slow else 60))
     near.send(MUCH)
-    near.leave()
+    near.hand_over()
     flusher.add(near)
     eventually(lambda: waiters(near) == 1)
     near.close()
@@ -194,7 +191,7 @@ def test_a_socket_that_is_closed_is_let_go(make, flusher, selector):
 def test_stop_lets_all_go_and_add_does_nothing_after_it(make, flusher):
     near, _ = make()
     near.send(MUCH)
-    near.leave()
+    near.hand_over()
     flusher.add(near)
     eventually(lambda: waiters(near) == 1)
     flusher.stop()
@@ -205,12 +202,12 @@ def test_stop_lets_all_go_and_add_does_nothing_after_it(make, flusher):
     assert flusher_threads() == []
 
 
-def test_without_a_thread_who_asked_is_told_and_others_are_cut(make):
+def test_without_a_thread_the_caller_gets_an_error_and_the_others_are_cut(make):
     near, _ = make()
     other, _ = make()
     for sock in (near, other):
         sock.send(MUCH)
-        sock.leave()
+        sock.hand_over()
 
     def start(thread):
         flusher.add(other)  # another thread, meanwhile
@@ -253,7 +250,7 @@ class FakeOutlet:
 def test_a_write_that_waits_for_a_read_is_tried_again_and_not_watched(flusher):
     near, far = socket.socketpair()  # which can be written to all along
     late = time.monotonic() + 60
-    outlet = FakeOutlet(near, [Rest(late, True), Rest(late, False), Rest(late, False), Rest(late, True), None])
+    outlet = FakeOutlet(near, [Unsent(late, True), Unsent(late, False), Unsent(late, False), Unsent(late, True), None])
     begun = time.monotonic()
     flusher.add(outlet)
     outlet.flushed.wait(5)
@@ -264,10 +261,10 @@ def test_a_write_that_waits_for_a_read_is_tried_again_and_not_watched(flusher):
     far.close()
 
 
-def test_what_fails_in_the_flusher_cuts_who_relied_on_it(flusher, caplog):
+def test_a_flusher_that_fails_cuts_the_connections_that_relied_on_it(flusher, caplog):
     near, far = socket.socketpair()
     late = time.monotonic() + 60
-    outlet = FakeOutlet(near, [Rest(late, True), ZeroDivisionError("trouble")])
+    outlet = FakeOutlet(near, [Unsent(late, True), ZeroDivisionError("trouble")])
     flusher.add(outlet)
     assert outlet.cut.wait(seconds(5))
     eventually(lambda: not flusher_threads())
@@ -342,7 +339,7 @@ def test_the_backlog_is_limited(stalled):
 
 
 def test_a_close_reaches_a_peer_that_begins_to_read_again(stalled):
-    """The reader waits for input alone, and the peer says nothing: somebody else writes the rest, Close included."""
+    """The reader waits for input alone, and the peer sends nothing: another thread writes the rest and the Close."""
     server, log, peer = stalled()
     channel = log.channel()
     for _ in range(10):
@@ -354,12 +351,12 @@ def test_a_close_reaches_a_peer_that_begins_to_read_again(stalled):
 
 
 @pytest.mark.parametrize("control", ["close", "ping"])
-def test_somebody_writes_a_control_frame_behind_what_others_put_in_line(stalled, control):
+def test_a_control_frame_is_written_behind_what_others_have_buffered(stalled, control):
     server, log, peer = stalled()
     channel = log.channel()
     sock = channel.outlet
     for _ in range(10):
-        with sock.lock:  # as a thread does that has not come to wait for it
+        with sock.lock:  # as a thread does that does not wait yet
             sock.put(frame(1, TEXT.encode(), masked=False))
     assert not flusher_threads()
     if control == "close":

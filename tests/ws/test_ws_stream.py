@@ -1,3 +1,5 @@
+"""A `Stream`: one thread reads, any number of threads write, plain and TLS."""
+
 import os
 import socket
 import ssl
@@ -7,8 +9,7 @@ import time
 import pytest
 
 from ocppj.errors import TransportError, WriteTimeout
-from ocppj.ws.stream.stream import SafeSocket
-from ocppj.ws.stream.write_buffer import Outbox
+from ocppj.ws.stream.stream import Stream
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.sockets import waiters
 from tests.ws.support import client_context, open_files, server_context
@@ -28,19 +29,27 @@ def make_pair(tls, small=True, kind=None, **options):
     near, far = plain_pair(small)
     if not tls:
         near = near if kind is None else kind(fileno=near.detach())
-        return SafeSocket(near, **options), SafeSocket(far, **options)
+        return Stream(near, **options), Stream(far, **options)
     for sock in (near, far):
         sock.setblocking(False)
     context = server_context()
     context.sslsocket_class = kind or ssl.SSLSocket
     server = context.wrap_socket(near, server_side=True, do_handshake_on_connect=False)
     client = client_context().wrap_socket(far, server_hostname="localhost", do_handshake_on_connect=False)
-    pair = SafeSocket(server, **options), SafeSocket(client, **options)
+    pair = Stream(server, **options), Stream(client, **options)
     thread = threading.Thread(target=pair[0].handshake, args=(time.monotonic() + seconds(10),))
     thread.start()
     pair[1].handshake(time.monotonic() + seconds(10))
     thread.join()
     return pair
+
+
+def send_all(stream, data):
+    """Send, and wait until all is written."""
+    with stream.lock:
+        stream.put(data)
+        mark = stream.mark
+    stream.drain(mark)
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
@@ -73,24 +82,19 @@ def read_exactly(sock, size):
 
 def test_small_reads_come_from_the_buffer(make):
     near, far = make()
-    far.sendall(b"hello world")
-    near.settimeout(seconds(5))
-    assert [near.recv(1), near.recv(2), near.buffered] == [b"h", b"el", True]
+    send_all(far, b"hello world")
+    deadline = time.monotonic() + seconds(5)
+    assert [near.recv(1, deadline), near.recv(2), near.received] == [b"h", b"el", 11]
     near.unread(b"jel")
     assert near.recv(100) == b"jello world"
-    assert not near.buffered
+    assert near.read() is None
 
 
 def test_timeouts(make):
     near, _ = make()
-    near.settimeout(0)
-    with pytest.raises(BlockingIOError):
-        near.recv(1)
-    near.settimeout(0.01)
-    assert near.gettimeout() == 0.01
+    assert near.read() is None
     with pytest.raises(socket.timeout):
-        near.recv(1)
-    near.settimeout(None)
+        near.recv(1, 0.0)
     with pytest.raises(socket.timeout):
         near.recv(1, time.monotonic() + 0.01)
     assert not near.wait_readable(time.monotonic() + 0.01)
@@ -98,7 +102,7 @@ def test_timeouts(make):
 
 def test_the_end(make):
     near, far = make()
-    far.sendall(b"last words")
+    send_all(far, b"last words")
     far.close()
     far.close()
     assert far.fileno() == -1
@@ -121,7 +125,7 @@ def test_ending_wakes_a_reader_and_a_writer(make, how):
     def write():
         with pytest.raises(TransportError):
             while True:
-                near.sendall(b"x" * 100000)
+                send_all(near, b"x" * 100000)
         result.append("written")
 
     threads = [threading.Thread(target=read), threading.Thread(target=write)]
@@ -150,7 +154,7 @@ def telling(base):
     return Telling
 
 
-def test_the_descriptor_is_closed_by_the_last_who_waits(make, tls):
+def test_the_last_thread_that_waits_closes_the_descriptor(make, tls):
     """The number could mean another connection before a thread that waits on it has left."""
     kind = telling(ssl.SSLSocket if tls else socket.socket)
     near, _ = make(kind=kind)
@@ -163,7 +167,7 @@ def test_the_descriptor_is_closed_by_the_last_who_waits(make, tls):
     assert not thread.is_alive()
     assert near.fileno() == -1
     other, _ = make(kind=kind)
-    other.close()  # nobody waits
+    other.close()  # no thread waits
     assert kind.closed.calls == [(thread,), (threading.current_thread(),)]
 
 
@@ -174,7 +178,7 @@ def test_eight_writers_and_their_frames_stay_whole(make):
 
     def write(number):
         for _ in range(count):
-            near.sendall(bytes([number]) * size)
+            send_all(near, bytes([number]) * size)
 
     def serve_pings():
         near.reader_ident = threading.get_ident()
@@ -192,7 +196,7 @@ def test_eight_writers_and_their_frames_stay_whole(make):
     while sum(seen) < 8 * count or pongs < pings:
         if pings < sum(seen):
             pings += 1
-            far.sendall(b"p")
+            send_all(far, b"p")
         first = read_exactly(far, 1)
         length = 100 if first == b"\xff" else size
         assert read_exactly(far, length - 1) == first * (length - 1)
@@ -234,7 +238,7 @@ def test_a_writer_gives_up_on_a_peer_that_does_not_read(make):
     near, _ = make(write_timeout=0.1)
     begun = time.monotonic()
     with pytest.raises(WriteTimeout):
-        near.sendall(b"x" * 1_000_000)
+        send_all(near, b"x" * 1_000_000)
     assert 0.09 <= time.monotonic() - begun < seconds(3)
     with pytest.raises(WriteTimeout):
         near.send(b"more")
@@ -245,7 +249,7 @@ def test_a_writer_gives_up_on_a_peer_that_does_not_read(make):
 def test_what_the_reader_left_has_a_deadline_too(make):
     near, _ = make(write_timeout=0.1)
     near.reader_ident = threading.get_ident()
-    near.sendall(b"x" * 1_000_000)
+    send_all(near, b"x" * 1_000_000)
     assert near.wants_write
     assert near.wait_readable(time.monotonic() + seconds(5))
     with pytest.raises(TransportError):
@@ -265,14 +269,14 @@ def put(sock, data):
         return sock.put(data)
 
 
-def test_what_the_network_takes_is_never_in_line(make):
+def test_what_the_network_takes_is_never_buffered(make):
     near, far = make()
     assert [put(near, b"one "), put(near, b""), put(near, bytearray(b"two"))] == [False] * 3
     assert (near.unsent, near.mark, near.write_deadline) == (False, 0, None)
     assert read_exactly(far, 7) == b"one two"
 
 
-def test_nothing_goes_past_what_is_in_line(make):
+def test_nothing_overtakes_what_is_buffered(make):
     near, far = make()
     near.reader_ident = threading.get_ident()
     sizes = [200_000, 1, 20_000, 3]
@@ -292,32 +296,29 @@ def test_nothing_goes_past_what_is_in_line(make):
 def test_reads_that_never_wait(make):
     near, far = make()
     assert near.read() is None
-    far.sendall(b"hello")
+    send_all(far, b"hello")
     assert near.wait_readable(time.monotonic() + seconds(5))
     assert near.recv(1) == b"h"
-    assert (near.read(), near.buffered) == (b"ello", False)
-    assert near.received == 5
+    assert (near.read(), near.received) == (b"ello", 5)
     near.unread(b"again")
     assert near.read() == b"again"
     assert near.read() is None
     far.close()
     assert near.wait_readable(time.monotonic() + seconds(5))
     for _ in range(2):
-        with pytest.raises(TransportError):
-            near.read()
+        assert near.read() == b""
 
 
 @pytest.mark.parametrize("how", ["shutdown", "close"])
 def test_the_end_of_reads_that_never_wait(make, how):
     near, _ = make()
     getattr(near, how)()
-    with pytest.raises(TransportError):
-        near.read()
+    assert near.read() == b""
     with pytest.raises(TransportError):
         put(near, b"x")
 
 
-def test_who_reads_is_told_that_the_peer_reads_too_slowly(make):
+def test_the_reader_learns_that_the_peer_reads_too_slowly(make):
     near, _ = make(max_backlog=100_000)
     near.reader_ident = threading.get_ident()
     near.send(b"x" * 1_000_000)
@@ -331,16 +332,13 @@ def test_corked_bytes_wait(make):
     near, far = make()
     near.cork()
     near.send(b"first ")
-    other = threading.Thread(target=near.sendall, args=(b"second",))
+    other = threading.Thread(target=send_all, args=(near, b"second"))
     other.start()
-    far.settimeout(0)
     eventually(lambda: waiters(near) == 1)
-    with pytest.raises(BlockingIOError):
-        far.recv(1)
+    assert far.read() is None
     near.uncork()
     other.join(seconds(10))
     assert not other.is_alive()
-    far.settimeout(None)
     assert read_exactly(far, 12) == b"first second"
 
 
@@ -349,7 +347,7 @@ def test_corked_bytes_may_be_dropped(make):
     near.cork()
     near.send(b"never")
     near.uncork(discard=True)
-    near.sendall(b"sent")
+    send_all(near, b"sent")
     assert read_exactly(far, 4) == b"sent"
 
 
@@ -359,7 +357,7 @@ def test_what_was_written_arrives_though_what_came_was_not_read():
         far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         far.settimeout(seconds(5))
         far.connect(listener.getsockname())
-        near = SafeSocket(listener.accept()[0])
+        near = Stream(listener.accept()[0])
         far.sendall(b"unread" * 1000)
         assert near.wait_readable(time.monotonic() + seconds(5))
         near.send(b"x" * 200_000)
@@ -373,13 +371,13 @@ def test_a_broken_peer_is_an_error_for_writers(make):
     far.close()
     with pytest.raises(TransportError):
         for _ in range(100):
-            near.sendall(b"x" * 10000)
+            send_all(near, b"x" * 10000)
 
 
 def test_a_tls_handshake_has_a_deadline():
     near, far = plain_pair(False)
     near.setblocking(False)
-    sock = SafeSocket(server_context().wrap_socket(near, server_side=True, do_handshake_on_connect=False))
+    sock = Stream(server_context().wrap_socket(near, server_side=True, do_handshake_on_connect=False))
     with pytest.raises(socket.timeout):
         sock.handshake(time.monotonic() + 0.05)
     sock.close()
@@ -389,7 +387,7 @@ def test_a_tls_handshake_has_a_deadline():
 def test_a_tls_handshake_that_fails():
     near, far = plain_pair(False)
     near.setblocking(False)
-    sock = SafeSocket(server_context().wrap_socket(near, server_side=True, do_handshake_on_connect=False))
+    sock = Stream(server_context().wrap_socket(near, server_side=True, do_handshake_on_connect=False))
     far.sendall(b"GET / HTTP/1.1\r\n\r\n")
     with pytest.raises(ssl.SSLError):
         sock.handshake(time.monotonic() + seconds(5))
@@ -427,7 +425,7 @@ def test_descriptors_beyond_1024():
     try:
         near, far = make_pair(False)
         assert near.fileno() > 1024
-        far.sendall(b"x")
+        send_all(far, b"x")
         assert near.recv(1, time.monotonic() + 5) == b"x"
         near.close()
         far.close()
@@ -437,34 +435,10 @@ def test_descriptors_beyond_1024():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_outbox():
-    outbox = Outbox(4)
-    outbox.put(memoryview(b""))
-    assert not outbox
-    outbox.put(memoryview(b"abcdefghij"))
-    outbox.leave(7.0)
-    written = []
-
-    def send(data):
-        if len(written) == 2:
-            raise BlockingIOError
-        written.append(bytes(data[:3]))
-        return len(written[-1])
-
-    with pytest.raises(BlockingIOError):
-        outbox.write(send)
-    assert (written, outbox.sent, outbox.queued, len(outbox), outbox.deadline()) == ([b"abc", b"d"], 4, 10, 6, 7.0)
-    outbox.write(len)
-    assert (len(outbox), bool(outbox), outbox.deadline()) == (0, False, None)
-    outbox.put(memoryview(b"xyz"))
-    outbox.drop()
-    assert (bool(outbox), len(outbox), outbox.sent) == (False, 0, 10)
-
-
 @pytest.mark.parametrize("end", ["the peer's", "shutdown", "the deadline"])
 def test_lingering_ends(make, end):
     near, far = make(small=False)
-    far.sendall(b"x" * 100_000)
+    send_all(far, b"x" * 100_000)
     seconds_left = seconds(0.2) if end == "the deadline" else seconds(60)
     begun = time.monotonic()
     thread = threading.Thread(target=near.linger, args=(begun + seconds_left,), daemon=True)

@@ -21,11 +21,10 @@ from ...clock import Clock, SystemClock
 from ...errors import HandshakeRefused, TransportError, UsageError
 from ...settings import get_logger
 from ..backoff import Backoff
-from ..base import Close
+from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_not_negative, check_positive, check_text
-from ..connection.channel import WireChannel, check_close_code
+from ..connection.channel import Handlers, WireChannel, check_close_code, log_failure
 from ..connection.ending import end_channels
-from ..connection.handlers import Handlers, report
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url
@@ -76,7 +75,7 @@ class Session:
     def __init__(self, core: "ClientCore", url: str, client_id: str, subprotocols: Sequence[str]) -> None:
         self.core = core
         #: See `channel.ChannelOwner`.
-        self.on_message = core.message
+        self.handlers = core.handlers
         self.url = url
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
@@ -113,7 +112,7 @@ class Session:
             wire.release()
             raise TransportError(_STOPPED)
         try:
-            self.core.connected(channel)
+            self.handlers.call_connected(channel)
         finally:  # whatever happens, a channel that somebody knows of is read until it ends
             channel.begin()
 
@@ -160,7 +159,7 @@ class Session:
                 self.channel = None
             self.over = self.over or not self.core.reconnect  # so that the handler's side may connect() again
         try:
-            self.core.disconnected(channel, close)
+            self.handlers.call_disconnected(channel, close)
         finally:
             self._after_loss(close)
 
@@ -234,7 +233,7 @@ class Session:
                 self.stoppers.discard(me)
 
 
-class ClientCore(Handlers):
+class ClientCore:
     """A `base.Client` without its way of connecting, which subclasses give: `open_wire`."""
 
     def __init__(
@@ -249,7 +248,6 @@ class ClientCore(Handlers):
         close_timeout: float = 0.5,  # so that stop() takes less than a second, whatever the peer does
         readers: ReadersOption = "per-connection",
     ) -> None:
-        super().__init__()
         check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
         check_not_negative(close_timeout=close_timeout)
         #: Whether a lost connection is regained. May be set at any time.
@@ -257,6 +255,9 @@ class ClientCore(Handlers):
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.close_timeout = close_timeout
         self.make_readers = readers_maker(readers)
+        self.handlers = Handlers()
+        #: See `base.Client.waiting`.
+        self.waiting: Callable[[], ContextManager[Any]] = nullcontext
         self.backoff = backoff if isinstance(backoff, Backoff) else backoff()
         self._max_message_size = max_message_size
         self._ping_interval = check_interval(ping_interval)
@@ -264,6 +265,18 @@ class ClientCore(Handlers):
         self._state = threading.Lock()  # guards _session
         self._session: Optional[Session] = None
         self._attempt_failed: Optional[Callable[[Exception], Any]] = None
+
+    def set_connected_handler(self, handler: ChannelHandler) -> None:
+        """See `base.Client.set_connected_handler`."""
+        self.handlers.connected = handler
+
+    def set_message_handler(self, handler: MessageHandler) -> None:
+        """See `base.Client.set_message_handler`."""
+        self.handlers.message = handler
+
+    def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
+        """See `base.Client.set_disconnected_handler`."""
+        self.handlers.disconnected = handler
 
     def set_attempt_failed_handler(self, handler: Optional[Callable[[Exception], Any]]) -> None:
         """Set what is called with the error of an attempt to connect after which another will be made.
@@ -279,7 +292,7 @@ class ClientCore(Handlers):
             try:
                 handler(error)
             except BaseException as failure:
-                report(client_id, "attempt failed", failure)
+                log_failure(client_id, "attempt failed", failure)
 
     def connect(
         self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
@@ -296,6 +309,7 @@ class ClientCore(Handlers):
             if self._session is not None and not self._session.over:
                 raise UsageError("the client is connected already, or about to be")
             before, self._session = self._session, session
+            self.waiting = session.readers.waiting
         if before is not None and before.last is not None and not before.last.read_here:
             before.last.ended.wait(_HANDLER_GRACE)  # its disconnected comes before our connected
         try:
@@ -333,11 +347,6 @@ class ClientCore(Handlers):
         session = self._session
         if session is not None:
             session.stop(code, reason, timeout)
-
-    def waiting(self) -> ContextManager[Any]:
-        """See `base.Client.waiting`."""
-        session = self._session
-        return session.readers.waiting() if session is not None else nullcontext()
 
     def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
         """Connect; return wire, subprotocol and the peer's address. Raises `TransportError`; then nothing is left."""

@@ -1,16 +1,16 @@
-"""One connection: what the server's, the client's and the in-memory channel all are.
+"""One connection: the channel of the server, the client and the in-memory transports.
 
-A channel is open; *closing*, from the moment there is a verdict (a `Close`) on how it ends; finished. The first verdict
-stands, whatever happens after it:
+A channel is open until its *outcome* (a `Close`) is set, then *closing*, then finished. The first outcome stands:
 
-* ``close()`` here: our Close is sent, and the peer's awaited for ``close_timeout`` seconds;
-* the peer's Close: the wire has answered it; what is in line is still written, for at most ``close_timeout`` seconds;
-* a `Violation`: we close with its code, and what the peer still sends is dropped;
-* nothing received for ``idle_timeout`` seconds: we close with 1008, and wait as after ``close()``;
-* no life after a ping, or a lost connection: over at once, with code 1006.
+* ``close()`` here: we send a Close and wait ``close_timeout`` seconds for the peer's.
+* The peer's Close: the wire has answered it. The write buffer is still written, for at most ``close_timeout`` seconds.
+* A `Violation`: we close with its code, and drop what the peer still sends.
+* Nothing received for ``idle_timeout`` seconds: we close with 1008, and wait as after ``close()``.
+* Nothing received after a ping, or a lost connection: the channel ends at once, with code 1006.
 
-Reading is `step`, called by one thread at a time (see `ocppj.ws.readers`), which also ends the channel: `finish`. The
-lock guards the verdict and its deadline alone; nothing is called while it is held.
+One thread at a time reads, with `WireChannel.step`, and in the end calls `WireChannel.finish` (see `ocppj.ws.readers`).
+The lock guards the outcome and its deadline alone; nothing is called while it is held. Deadlines are of
+`time.monotonic`: a transport waits for a network, which knows nothing of a program's `Clock`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any, Callable, Collection, Optional, Protocol
 
 from ...errors import TransportError, UsageError
 from ...settings import get_logger
-from ..base import Close
-from ..readers.flusher import Outlet
-from ..readers.per_connection import Readers
+from ..base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
+from ..readers.base import Readers
+from ..stream.outlet import Outlet
 from ..stream.waiting import earliest
 from .keepalive import KeepAlive, PeerSilent, Verdict
 from .wire import Violation, Wire
 
-__all__ = ["ChannelOwner", "WireChannel"]
+__all__ = ["ChannelOwner", "Handlers", "WireChannel", "check_close_code", "cut_reason", "log_failure"]
 
 
 _EARLY = 0.05  # seconds by which a timer may be early
@@ -37,14 +37,53 @@ _IDLE = "idle timeout: nothing was received"
 _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
 
 
-class ChannelOwner(Protocol):
-    """Who made a channel and is told about it, on its reading thread."""
+class Handlers:
+    """The three handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
 
-    def on_message(self, channel: "WireChannel", text: str) -> None:
-        """Take a text message."""
+    __slots__ = ("connected", "disconnected", "message")
+
+    def __init__(self) -> None:
+        self.connected: Optional[ChannelHandler] = None
+        self.message: Optional[MessageHandler] = None
+        self.disconnected: Optional[DisconnectedHandler] = None
+
+    def call_connected(self, channel: Channel) -> None:
+        """Call the handler of new channels."""
+        if self.connected is not None:
+            try:
+                self.connected(channel)
+            except BaseException as error:
+                log_failure(channel.id, "connected", error)
+
+    def call_disconnected(self, channel: Channel, close: Close) -> None:
+        """Call the handler of ended channels."""
+        if self.disconnected is not None:
+            try:
+                self.disconnected(channel, close)
+            except BaseException as error:
+                log_failure(channel.id, "disconnected", error)
+
+
+def log_failure(client_id: str, name: str, error: BaseException) -> None:
+    """Log what the handler ``name`` raised.
+
+    ``SystemExit`` is logged like all others: it would end a thread of ours without a word. ``KeyboardInterrupt`` is
+    raised again on the main thread, which may be the one that connects.
+    """
+    get_logger().error("%s: the %s handler failed", client_id, name, exc_info=error)
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
+
+
+class ChannelOwner(Protocol):
+    """The maker of a channel, which is called on the channel's reading thread."""
+
+    @property
+    def handlers(self) -> Handlers:
+        """The handlers of the transport. The channel itself calls the one of messages."""
 
     def on_end(self, channel: "WireChannel", close: Close) -> None:
-        """Take notice of the end."""
+        """Handle the end of ``channel``."""
 
 
 class WireChannel:
@@ -54,17 +93,18 @@ class WireChannel:
         "__weakref__",
         "_close_timeout",
         "_deadline",
-        "_deaf",
+        "_discarding",
         "_ended",
         "_finished",
         "_gone",
+        "_handlers",
         "_keepalive",
-        "_line",
         "_lock",
+        "_outcome",
         "_over",
         "_owner",
         "_readers",
-        "_verdict",
+        "_stream",
         "_wire",
         "arrival",
         "id",
@@ -88,8 +128,9 @@ class WireChannel:
         idle_timeout: Optional[float] = None,
     ) -> None:
         self._wire = wire
-        self._line = wire.line
+        self._stream = wire.stream
         self._owner = owner
+        self._handlers = owner.handlers
         self._readers = readers
         #: The identity of the charge point, decoded.
         self.id = id
@@ -104,14 +145,15 @@ class WireChannel:
         #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
         self.arrival = 0
 
-        self._lock = threading.Lock()  # guards the verdict and what follows from it
-        self._ended: Optional[threading.Event] = None  # made when somebody asks for it
-        self._gone = False  # whether it is, or is to be, set
-        self._verdict: Optional[Close] = None
+        self._lock = threading.Lock()  # guards the fields below
+        self._ended: Optional[threading.Event] = None  # made when `ended` is first asked for
+        self._gone = False  # whether `ended` is set, or is to be made set
+        self._outcome: Optional[Close] = None
         self._deadline: Optional[float] = None  # of the closing
-        self._deaf = False  # what the peer sends is dropped: it broke a rule, or has sent its Close
-        self._over = False  # both Closes are exchanged
         self._finished = False
+        # These two belong to the reading thread.
+        self._discarding = False  # what the peer sends is dropped: it broke a rule, or has sent its Close
+        self._over = False  # both Closes were exchanged
 
     def __repr__(self) -> str:
         return f"<channel {self.id!r} {self.subprotocol} {self.remote_address}>"
@@ -120,15 +162,16 @@ class WireChannel:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing has ended, or begun to end, this channel."""
-        return self._verdict is None
+        """Whether this channel has neither ended nor begun to."""
+        return self._outcome is None
 
     @property
     def ping_interval(self) -> Optional[float]:
-        """Seconds between our pings, ``None`` for none. May be set at any time, e.g. by ``connected`` handlers.
+        """Seconds between our pings, ``None`` for none. May be set at any time, for example by ``connected`` handlers.
 
-        A shorter one begins with a ping at once: the reader may be waiting without end, and is woken by the pong, or by
-        the end of the connection when the network gives that ping up. Raises ``ValueError`` when negative.
+        A shorter interval begins with a ping at once. The reading thread may be waiting without a deadline: the pong
+        wakes it, or the end of the connection if the network cannot deliver the ping. Raises ``ValueError`` when
+        negative.
         """
         return self._keepalive.interval
 
@@ -139,14 +182,14 @@ class WireChannel:
         if after is None or (before is not None and before <= after) or not self.is_open or self.read_here:
             return
         self._keepalive.pinged(time.monotonic())
-        with suppress(OSError):  # which the reader finds too
+        with suppress(OSError):  # the reading thread finds it too
             if self._wire.send_ping():
                 self._flush()
 
     def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame: see `base.Channel.send`."""
-        if self._verdict is not None:
-            raise TransportError(f"the connection of {self.id!r} is {self._verdict}")
+        if self._outcome is not None:
+            raise TransportError(f"the connection of {self.id!r} is {self._outcome}")
         if self._wire.send_text(text, wait):
             self._flush()
 
@@ -164,16 +207,16 @@ class WireChannel:
 
     @property
     def read_here(self) -> bool:
-        """Whether this thread is the one that reads the channel."""
-        return self._line.reader_ident == threading.get_ident()
+        """Whether this thread reads the channel now."""
+        return self._stream.reader_ident == threading.get_ident()
 
     def read_by(self, idents: Collection[int]) -> bool:
-        """Whether the thread that reads the channel is one of these."""
-        return self._line.reader_ident in idents
+        """Whether one of these threads reads the channel now."""
+        return self._stream.reader_ident in idents
 
     def claim_reading(self) -> None:
-        """Make this thread the reading one until the first step: what it sends is left to that step if need be."""
-        self._line.reader_ident = threading.get_ident()
+        """Make this thread the reading one until the first step, which writes what the network does not take now."""
+        self._stream.reader_ident = threading.get_ident()
 
     @property
     def ended(self) -> threading.Event:
@@ -186,15 +229,15 @@ class WireChannel:
             return self._ended
 
     def begin_close(self, code: int, reason: str) -> bool:
-        """`close`, for a caller who sees to it himself that the channel ends in time; false if it was closing."""
+        """Begin the close handshake; return false if the channel was closing. The caller must end it in time."""
         reason = cut_reason(reason)
-        if not self._decide(Close(code, reason)):
+        if not self._set_outcome(Close(code, reason)):
             return False
-        self._say_close(code, reason)
+        self._send_close(code, reason)
         return True
 
     def begin(self) -> None:
-        """Start to be read; end at once if that is impossible."""
+        """Begin to be read; end at once if that is impossible."""
         try:
             self._readers.add(self)
         except RuntimeError:
@@ -210,7 +253,7 @@ class WireChannel:
 
     @property
     def name(self) -> str:
-        """The id, as its threads are called."""
+        """The id: its threads are named after it."""
         return self.id
 
     def fileno(self) -> int:
@@ -224,7 +267,7 @@ class WireChannel:
 
     def wants_write(self) -> bool:
         """See `readers.Source.wants_write`."""
-        return self._line.wants_write
+        return self._stream.wants_write
 
     def watch(self, notify: Callable[[], None]) -> bool:
         """See `readers.Source.watch`."""
@@ -232,9 +275,9 @@ class WireChannel:
 
     def next_deadline(self) -> Optional[float]:
         """See `readers.Source.next_deadline`."""
-        if self._verdict is None:
+        if self._outcome is None:
             due = self._keepalive.due
-            return earliest(due, self._line.write_deadline) if self._line.unsent else due
+            return earliest(due, self._stream.write_deadline) if self._stream.unsent else due
         with self._lock:
             return self._deadline
 
@@ -247,47 +290,49 @@ class WireChannel:
 
     def step(self, block: bool = True) -> bool:
         """See `readers.Source.step`."""
-        line = self._line
-        line.reader_ident = threading.get_ident()
+        stream = self._stream
+        stream.reader_ident = threading.get_ident()
         try:
             if block:
                 ready = self._wire.wait(self.next_deadline())
             else:
-                ready = True  # or not: then nothing is received
-                if line.unsent:
-                    line.flush()
-            before = line.received
+                ready = True  # perhaps it is not: then nothing is received
+                if stream.unsent:
+                    stream.flush()
+            before = stream.received
             if ready:
                 self._read()
             now, keepalive = time.monotonic(), self._keepalive
-            if line.received != before:
-                keepalive.heard(now)
-            if self._verdict is None and (keepalive.due is None or now < keepalive.due):
+            if stream.received != before:
+                keepalive.heard_at = now
+                if keepalive.silent_since is not None:
+                    keepalive.heard(now)
+            if self._outcome is None and (keepalive.due is None or now < keepalive.due):
                 return True
-            return self._go_on(now)
+            return self._act(now)
         except Exception as error:
-            return self._stumble(error)
+            return self._handle_failure(error)
         finally:
             if not block:
-                line.reader_ident = None
+                stream.reader_ident = None
 
     def finish(self) -> None:
         """See `readers.Source.finish`."""
-        self._decide(Close(1006, error=TransportError("the connection was lost")))
+        self._set_outcome(Close(1006, error=TransportError("the connection was lost")))
         with self._lock:
             if self._finished:
                 return
             self._finished = True
-            verdict = self._verdict
-        assert verdict is not None
-        self._line.reader_ident = threading.get_ident()
-        if self._line.unsent:
-            get_logger().warning("%s: what was left to be written to it is lost: %s", self.id, verdict)
+            outcome = self._outcome
+        assert outcome is not None
+        self._stream.reader_ident = threading.get_ident()
+        if self._stream.unsent:
+            get_logger().warning("%s: what was left to be written to it is lost: %s", self.id, outcome)
         self._wire.release()
         try:
-            self._owner.on_end(self, verdict)
+            self._owner.on_end(self, outcome)
         finally:
-            self._line.reader_ident = None
+            self._stream.reader_ident = None
             with self._lock:
                 self._gone, ended = True, self._ended
             if ended is not None:
@@ -295,77 +340,85 @@ class WireChannel:
 
     # Inside --------------------------------------------------------------------------------------------------------
 
-    def _stumble(self, error: Exception) -> bool:
-        """Make what the reading raised the end, or the beginning of it; return whether to go on."""
+    def _handle_failure(self, error: Exception) -> bool:
+        """End the channel, or begin to, because of what reading raised; return whether to go on."""
         if isinstance(error, OSError):
             self._lose(error)
             return False
-        if not isinstance(error, Violation):  # a library met something it did not foresee
+        if not isinstance(error, Violation):  # a library met input that it did not foresee
             get_logger().error("%s: cannot read what the peer sent", self.id, exc_info=error)
             error = Violation(1002, type(error).__name__)
-        self._complain(error)
-        return self._go_on(time.monotonic())
+        self._close_for(error)
+        return self._act(time.monotonic())
 
     def _flush(self) -> None:
-        """Have the rest of what this thread sent written by another.
+        """Have another thread write the rest of what this thread sent.
 
-        Raises `TransportError` when there is no thread for it: then the connection is cut, for its peer would wait.
+        Raises `TransportError` when there is no such thread. Then the connection is cut: its peer would wait for ever.
         """
         try:
             self._readers.flush(self)
         except (RuntimeError, OSError) as error:
             self._wire.abort()
-            raise TransportError(f"nobody can write to {self.id!r}: {error}") from error
+            raise TransportError(f"no thread can write to {self.id!r}: {error}") from error
 
     def _read(self) -> None:
-        if self._deaf:
+        if self._discarding:
             self._wire.discard()
             return
         close = self._wire.receive(self._take)
         if close is not None:
-            self._decide(Close(close.code, close.reason, by_peer=True))
-            self._deaf = self._over = True
+            self._set_outcome(Close(close.code, close.reason, by_peer=True))
+            self._discarding = self._over = True
 
     def _take(self, text: str) -> None:
+        """Call the handler with a message."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise TransportError("the peer still sends though the time to close is over")
-        self._owner.on_message(self, text)
+        handler = self._handlers.message
+        if handler is not None:
+            try:
+                handler(self, text)
+            except BaseException as error:
+                log_failure(self.id, "message", error)
 
-    def _decide(self, verdict: Close) -> bool:
-        """Make ``verdict`` the one that stands, unless there is one; return whether it stands."""
+    def _set_outcome(self, outcome: Close) -> bool:
+        """Set how the channel ends, and begin the time to close; return false if that was set before."""
         with self._lock:
-            if self._verdict is not None:
+            if self._outcome is not None:
                 return False
-            self._verdict = verdict
+            self._outcome = outcome
             self._deadline = time.monotonic() + self._close_timeout
             return True
 
-    def _say_close(self, code: int, reason: str) -> None:
+    def _send_close(self, code: int, reason: str) -> None:
         try:
             if self._wire.send_close(code, reason):
                 self._flush()
         except OSError:
             self._wire.abort()
 
-    def _complain(self, violation: Violation) -> None:
+    def _close_for(self, violation: Violation) -> None:
+        """Send a Close for ``violation``."""
         reason = cut_reason(violation.reason)
         error = TransportError(f"the peer broke the rules: {violation.reason}")
         error.__cause__ = violation
-        self._decide(Close(violation.code, reason, error=error))
-        self._deaf = True
-        self._say_close(violation.code, reason)
-        self._wire.end_writing()  # its answer could not be told from the rest: the end of the stream is the answer
+        self._set_outcome(Close(violation.code, reason, error=error))
+        self._discarding = True
+        self._send_close(violation.code, reason)
+        self._wire.end_writing()  # the peer's Close can no longer be found in its bytes: we wait for their end instead
 
     def _lose(self, error: OSError) -> None:
+        """End the channel because the connection is lost."""
         if not isinstance(error, TransportError):
             cause, error = error, TransportError(f"the connection was lost: {error}")
             error.__cause__ = cause
-        self._decide(Close(1006, error=error))
+        self._set_outcome(Close(1006, error=error))
 
-    def _go_on(self, now: float) -> bool:
+    def _act(self, now: float) -> bool:
         """Do what is due; return whether to go on."""
         if self._over:
-            return self._line.wants_write and now < (self._deadline or now)
+            return self._stream.wants_write and now < (self._deadline or now)
         if self._deadline is not None:
             return now < self._deadline
         verdict = self._keepalive.judge(now)
@@ -373,10 +426,10 @@ class WireChannel:
             self._lose(PeerSilent("the peer is silent: no life after a ping", "ping_timeout"))
             return False
         if verdict is Verdict.IDLE:
-            self._decide(Close(1008, _IDLE, error=PeerSilent(_IDLE, "idle_timeout")))
-            self._say_close(1008, _IDLE)
+            self._set_outcome(Close(1008, _IDLE, error=PeerSilent(_IDLE, "idle_timeout")))
+            self._send_close(1008, _IDLE)
         if verdict is Verdict.PING:
-            with suppress(OSError):  # which the next read finds too
+            with suppress(OSError):  # the next read finds it too
                 self._wire.send_ping()
         return True
 

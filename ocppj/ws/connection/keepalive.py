@@ -1,4 +1,4 @@
-"""When to ping, and when to give a silent or idle peer up. Pure: time is an argument."""
+"""When to ping, and when to give a silent or idle peer up. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["KeepAlive", "PeerSilent", "Verdict", "check_interval"]
 
 
 class Verdict(Enum):
-    """What `KeepAlive.judge` wants."""
+    """What is due: see `KeepAlive.judge`."""
 
     NOTHING = "nothing"
     PING = "ping"
@@ -22,7 +22,7 @@ class Verdict(Enum):
 
 
 class PeerSilent(TransportError):
-    """The peer was given up. ``limit`` says for what: "ping_timeout" or "idle_timeout"."""
+    """The peer was given up. ``limit`` is the limit that it passed: "ping_timeout" or "idle_timeout"."""
 
     def __init__(self, description: str, limit: str) -> None:
         super().__init__(description)
@@ -37,86 +37,88 @@ def check_interval(interval: Optional[float]) -> Optional[float]:
 
 
 class KeepAlive:
-    """The pings of one connection, and its idleness.
+    """The pings and the idleness of one connection.
 
     A ping is due every ``interval`` seconds (``None`` or 0: never). Whatever comes from the peer within
-    ``pong_timeout`` seconds after a ping counts as life, not only a pong. A peer from which nothing came for
-    ``idle_timeout`` seconds (``None``: any time) is idle, pings or not.
+    ``pong_timeout`` seconds after a ping counts as life, not only a pong. If nothing comes for ``idle_timeout`` seconds
+    (``None``: no limit), the peer is idle, with pings or without.
 
-    ``due`` does not move with each message, so that whoever keeps deadlines in order has little to do: that of
-    idleness is put off by `judge` when it has come too early. It may be read, and ``interval`` set, by any thread; the
-    rest is for the reading one.
+    ``due`` does not move with each message, so a scheduler has little to do. If the time of idleness comes while the
+    peer is not idle, `judge` puts it off. Any thread may read ``due`` and set ``interval``. The rest is for the reading
+    thread.
     """
 
     __slots__ = (
-        "_heard_at",
         "_idle_timeout",
         "_interval",
         "_last_ping",
         "_look_at",
         "_pong_timeout",
-        "_silent_since",
         "due",
+        "heard_at",
+        "silent_since",
     )
 
     def __init__(
         self, interval: Optional[float], pong_timeout: float, now: float, idle_timeout: Optional[float] = None
     ) -> None:
         self._idle_timeout = idle_timeout
-        self._heard_at = now
-        self._look_at = None if idle_timeout is None else now + idle_timeout  # whether the peer is idle
+        #: When something last came from the peer. While ``silent_since`` is ``None``, to set this is to call `heard`.
+        self.heard_at = now
+        self._look_at = None if idle_timeout is None else now + idle_timeout  # when to ask whether the peer is idle
         self._interval = check_interval(interval)
         self._pong_timeout = pong_timeout
         self._last_ping = now
-        self._silent_since: Optional[float] = None  # the time of a ping after which nothing was heard
-        #: When `judge` must be asked next; ``None``: never.
+        #: When the first ping was sent after which nothing has come; ``None``: something has come since.
+        self.silent_since: Optional[float] = None
+        #: When `judge` must be called next; ``None``: never.
         self.due: Optional[float] = None
         self._set_due()
 
     @property
     def interval(self) -> Optional[float]:
-        """Seconds between pings; ``None`` for no pings. May be set; takes effect at the connection's next step."""
+        """Seconds between pings, ``None`` for no pings. Takes effect at the connection's next step."""
         return self._interval
 
     @interval.setter
     def interval(self, interval: Optional[float]) -> None:
         self._interval = check_interval(interval)
         if self._interval is None:
-            self._silent_since = None
+            self.silent_since = None
         self._set_due()
 
     def pinged(self, now: float) -> None:
-        """Take notice of a ping that was not `judge`'s wish: the next is due ``interval`` seconds after it."""
+        """Note a ping that `judge` has not asked for: the next is due ``interval`` seconds after it."""
         self._last_ping = now
         self._set_due()
 
     def heard(self, now: float) -> None:
-        """Take notice that something came from the peer."""
-        self._heard_at = now
-        if self._silent_since is not None:
-            self._silent_since = None
+        """Note that something came from the peer."""
+        self.heard_at = now
+        if self.silent_since is not None:
+            self.silent_since = None
             self._set_due()
 
     def judge(self, now: float) -> Verdict:
-        """Say what is due; after PING the caller sends one."""
+        """Return what is due. The caller must do it."""
         verdict = self._judge(now)
         self._set_due()
         return verdict
 
     def _set_due(self) -> None:
         while True:
-            interval, silent_since = self._interval, self._silent_since
+            interval, silent_since = self._interval, self.silent_since
             due = self._look_at
             if interval is not None:
                 due = earliest(due, self._last_ping + interval)
                 if silent_since is not None:
                     due = earliest(due, silent_since + self._pong_timeout)
             self.due = due
-            if self._interval is interval:  # else another thread has set it, and perhaps set `due` before this one
+            if self._interval is interval:  # else another thread has set it, and we may have overwritten its ``due``
                 return
 
     def _judge(self, now: float) -> Verdict:
-        interval, silent_since = self._interval, self._silent_since
+        interval, silent_since = self._interval, self.silent_since
         if self._is_idle(now):
             return Verdict.IDLE
         if interval is None:
@@ -127,11 +129,11 @@ class KeepAlive:
             return Verdict.NOTHING
         self._last_ping = now
         if silent_since is None:
-            self._silent_since = now
+            self.silent_since = now
         return Verdict.PING
 
     def _is_idle(self, now: float) -> bool:
         if self._idle_timeout is None or self._look_at is None or now < self._look_at:
             return False
-        self._look_at = self._heard_at + self._idle_timeout
+        self._look_at = self.heard_at + self._idle_timeout
         return now >= self._look_at

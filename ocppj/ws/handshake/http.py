@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import socket
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from ..stream.stream import SafeSocket
+from ..stream.stream import Stream
 
 __all__ = [
     "BadRequest",
@@ -117,9 +118,7 @@ class ResponseHead:
     headers: Headers
 
 
-def read_head(
-    sock: SafeSocket, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None
-) -> bytes:
+def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None) -> bytes:
     """Read to the empty line that ends a head, and leave the bytes after it in the socket.
 
     ``before_waiting`` is called once, when the head is not complete yet.
@@ -131,10 +130,10 @@ def read_head(
     data = bytearray()
     while True:
         try:
-            sock.settimeout(None if before_waiting is None else 0)
-            chunk = sock.recv(4096, deadline)
-        except BlockingIOError:
-            assert before_waiting is not None
+            chunk = sock.recv(4096, deadline if before_waiting is None else 0.0)
+        except socket.timeout:
+            if before_waiting is None:
+                raise
             before_waiting()
             before_waiting = None
             continue

@@ -20,7 +20,7 @@ from contextlib import nullcontext
 from typing import Any, Callable, Collection, ContextManager, Optional, Protocol
 
 from ...settings import get_logger
-from .flusher import Outlet
+from ..stream.outlet import Outlet
 
 __all__ = ["Job", "Readers", "Source", "join_all"]
 
@@ -74,6 +74,9 @@ class Source(Protocol):
 class Readers(ABC):
     """A strategy."""
 
+    #: Returns a context in which a handler's thread waits for another message. Each `call()` calls it.
+    waiting: Callable[[], ContextManager[Any]] = nullcontext
+
     def for_endpoint(self) -> "Readers":
         """Return what one endpoint uses of these readers, when they were made by the user: its `stop` ends that alone.
 
@@ -103,10 +106,6 @@ class Readers(ABC):
 
         Raises ``RuntimeError`` or ``OSError`` when that is impossible.
         """
-
-    def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message."""
-        return nullcontext()
 
     @abstractmethod
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Collection, ContextManager, Union
+from typing import Callable, Collection, Union
 
 from ...errors import UsageError
 from .base import Job, Readers, Source
@@ -28,6 +28,7 @@ class AutoReaders(Readers):
         self._limit = limit
         self._shared = SharedReaders()
         self._own = ThreadPerConnection(limit, self._shared)
+        self.waiting = self._shared.waiting
 
     def for_endpoint(self) -> "AutoReaders":
         """Return one of its own for the endpoint."""
@@ -58,10 +59,6 @@ class AutoReaders(Readers):
     def flush(self, source: Source) -> None:
         """See `Readers.flush`. By either, whether it has moved meanwhile or not: it is the socket that counts."""
         self._for(source).flush(source)
-
-    def waiting(self) -> ContextManager[Any]:
-        """See `Readers.waiting`."""
-        return self._shared.waiting()
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
         """See `Readers.stop`."""

@@ -2,7 +2,7 @@
 
 A socket that is closed while bytes of its peer are unread makes the system reset the connection, and our answer may be
 lost. So the socket stays open for a moment, and what comes is read and dropped. Here nothing waits: the caller's
-selector says when there is something to read. `SafeSocket.linger` does the same for a thread that may wait.
+selector says when there is something to read. `Stream.linger` does the same for a thread that may wait.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Callable, Collection, Optional
 from ...settings import get_logger
 from ..handshake.http import BadRequest, refusal
 from ..limits import Handshake, source_of
-from ..stream.stream import SafeSocket
+from ..stream.stream import Stream
 from ..threads import Threads
 from .acceptor import Acceptor
 from .handshake_threads import HandshakeThreads
@@ -33,7 +33,7 @@ _CUT = {
 
 #: Leads a connection to its channel; returns whether it has one. Raises `BadRequest`, ``OSError``, ``EOFError``. Calls
 #: `TcpListener.end_of_waiting` when nothing more is expected of the peer.
-Upgrade = Callable[["TcpListener", Handshake, SafeSocket], bool]
+Upgrade = Callable[["TcpListener", Handshake, Stream], bool]
 
 
 class TcpListener:
@@ -109,8 +109,8 @@ class TcpListener:
         if cut:
             raise ConnectionAbortedError("the handshake was cut")
 
-    def linger(self, handshake: Handshake, sock: SafeSocket) -> None:
-        """Close ``sock`` so that its peer surely reads our last words. See `SafeSocket.linger`.
+    def linger(self, handshake: Handshake, sock: Stream) -> None:
+        """Close ``sock`` so that its peer surely reads our last words. See `Stream.linger`.
 
         Meanwhile this handshake gives way to others, as one that waits for its request does. Otherwise peers that are
         refused and stay connected would keep others out.
@@ -143,7 +143,7 @@ class TcpListener:
             self._server.count_refusal("abandoned")
             get_logger().warning("%s: gone when it was accepted: %s", address, error)
             raise ConnectionAbortedError("gone when it was accepted") from error
-        sock = SafeSocket(raw, write_timeout=self._write_timeout)
+        sock = Stream(raw, write_timeout=self._write_timeout)
         try:
             self._begin(sock, address)
         except BaseException:
@@ -158,7 +158,7 @@ class TcpListener:
         if victim is not None:
             victim.sock.shutdown()  # its thread logs and counts it, unless it has done so already
 
-    def _begin(self, sock: SafeSocket, address: str) -> None:
+    def _begin(self, sock: Stream, address: str) -> None:
         handshake = Handshake(sock, address)
         with self.run.lock:
             stopping = self.run.stopping
@@ -177,7 +177,7 @@ class TcpListener:
 
     # A handshake thread ------------------------------------------------------------------------------------------
 
-    def _run_handshake(self, handshake: Handshake, sock: SafeSocket) -> None:
+    def _run_handshake(self, handshake: Handshake, sock: Stream) -> None:
         has_channel = False
         try:
             handshake.waiting_since = time.monotonic()
@@ -191,7 +191,7 @@ class TcpListener:
             if not has_channel:
                 sock.close()
 
-    def _fail(self, handshake: Handshake, sock: SafeSocket, error: BaseException) -> None:
+    def _fail(self, handshake: Handshake, sock: Stream, error: BaseException) -> None:
         """Count and log why a handshake failed, and tell the peer if that is possible."""
         if isinstance(error, BadRequest):
             self._server.note_refusal(handshake.address, error)
@@ -212,7 +212,7 @@ class TcpListener:
         story = _CUT.get(reason) or f"the handshake failed: {error}"
         get_logger().warning("%s: %s", handshake.address, story)
 
-    def _refuse(self, handshake: Handshake, sock: SafeSocket, error: BadRequest) -> None:
+    def _refuse(self, handshake: Handshake, sock: Stream, error: BadRequest) -> None:
         """Answer with an HTTP error, as far as that is possible without waiting long."""
         with suppress(OSError):
             sock.uncork(discard=True)

@@ -21,16 +21,15 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Collection, ContextManager, Dict, Optional, Protocol, Sequence, Set
+from typing import Any, Callable, Collection, ContextManager, Dict, Optional, Protocol, Sequence, Set
 from typing import Counter as CounterType
 
 from ...errors import TransportError, UsageError, printable
 from ...settings import get_logger
-from ..base import Close
+from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_limits, check_not_negative, check_positive
-from ..connection.channel import WireChannel, check_close_code
+from ..connection.channel import Handlers, WireChannel, check_close_code
 from ..connection.ending import end_channels
-from ..connection.handlers import Handlers
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.http import BadRequest, Headers
@@ -91,8 +90,6 @@ class Run:
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
         self.replaced_grace = _REPLACED_GRACE  # not guarded: set before the first client comes, if at all
         self.handler_grace = _HANDLER_GRACE  # likewise
-        #: See `channel.ChannelOwner`.
-        self.on_message = handlers.message
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
         """Call the handler, then remove the channel."""
@@ -100,7 +97,7 @@ class Run:
         log = get_logger().warning if reason else get_logger().debug  # the user of the transport logs the others
         log("%s: %s", channel.id, close)
         try:
-            self.handlers.disconnected(channel, close)
+            self.handlers.call_disconnected(channel, close)
         finally:
             self.tally.close(how, reason)
             source = source_of(channel.remote_address)
@@ -114,11 +111,11 @@ class Run:
                     del self.by_identity[channel.id]
 
 
-class ServerCore(Handlers):
+class ServerCore:
     """A `base.Server` without its way of listening.
 
     A subclass calls `_open_run` and `_serve` to listen. For each client it calls `_decide`, `make_channel`,
-    `_register`, `Handlers.connected` and `WireChannel.begin`, in that order.
+    `_register`, `Handlers.call_connected` and `WireChannel.begin`, in that order.
     """
 
     def __init__(
@@ -138,7 +135,6 @@ class ServerCore(Handlers):
         prefer: str = "client",
         readers: ReadersOption = "auto",
     ) -> None:
-        super().__init__()
         if duplicates not in ("replace", "reject"):
             raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
         check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
@@ -158,10 +154,25 @@ class ServerCore(Handlers):
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
         self._make_readers = readers_maker(readers)
+        self.handlers = Handlers()
+        #: See `base.Server.waiting`.
+        self.waiting: Callable[[], ContextManager[Any]] = nullcontext
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
 
     # base.Server -------------------------------------------------------------------------------------------------
+
+    def set_connected_handler(self, handler: ChannelHandler) -> None:
+        """See `base.Server.set_connected_handler`."""
+        self.handlers.connected = handler
+
+    def set_message_handler(self, handler: MessageHandler) -> None:
+        """See `base.Server.set_message_handler`."""
+        self.handlers.message = handler
+
+    def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
+        """See `base.Server.set_disconnected_handler`."""
+        self.handlers.disconnected = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
         """Set what decides whether a `HandshakeRequest` may connect; false is answered with 404.
@@ -221,11 +232,6 @@ class ServerCore(Handlers):
         """Count refusals in ``Stats.refused``, for reasons of the program that uses this server. For any thread."""
         self._tally.refuse(reason, count)
 
-    def waiting(self) -> ContextManager[Any]:
-        """See `base.Server.waiting`."""
-        run = self._run
-        return run.readers.waiting() if run is not None else nullcontext()
-
     def stop(self, code: int = 1001, reason: str = "", timeout: float = 5.0) -> None:
         """Stop listening, close all channels with ``code``, and wait for all threads.
 
@@ -274,11 +280,12 @@ class ServerCore(Handlers):
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
         readers = self._make_readers()
-        run = Run(self, PathTemplate(path), subprotocols, readers, self._tally, handshakes)
+        run = Run(self.handlers, PathTemplate(path), subprotocols, readers, self._tally, handshakes)
         with self._state:
             if self._run is not None and not self._run.stopping:
                 raise UsageError("the server listens already")
             self._run = run
+            self.waiting = run.readers.waiting
         return run
 
     def _serve(self, run: Run, listener: Listener) -> None:

@@ -1,156 +1,359 @@
-"""The one socket class that both WebSocket libraries are given.
+"""The bytes of one connection: `Stream`, which one thread reads and any number of threads write.
 
-Theory of operation. The wrapped socket, plain or TLS, never blocks. One lock is held around every raw read and write
-(two threads inside one TLS socket can crash the interpreter), and never while waiting: all waiting is in ``poll``,
-outside the lock, with a deadline.
+The wrapped socket, plain or TLS, never blocks. One lock is held around every read and write of it, because two threads
+inside one TLS socket can crash the interpreter. The lock is never held while a thread waits: all waiting is in
+`wait_io`, outside the lock and with a deadline.
 
-*Reading* is done by one thread at a time. Raw reads are large and land in a read buffer, so that a library which asks
-for one or two bytes costs no system call. Buffer and TLS records already decrypted are looked at before waiting.
+*Reading.* One thread reads at a time. One read of the socket takes up to 32 kB.
 
-*Writing*, closing and the lock: see `ocppj.ws.stream.safewriter`, the other half of this class.
+*Writing.* `Stream.put` writes what the network takes at once, which is nearly always everything. The rest goes into the
+write buffer. While the buffer has bytes, all further bytes go behind them. Then the writing thread calls one of two:
+
+* `Stream.drain` waits until the bytes up to a mark are written. Meanwhile the thread writes whatever comes first in the
+  buffer. On the reading thread (``reader_ident``) `drain` returns at once, and the bytes are written when that thread
+  next waits for input. So a reader never stops reading because its peer does not read, and two peers that both write
+  much cannot block each other.
+* `Stream.hand_over` is for a thread that neither reads nor waits. When it returns true, another thread must call
+  `flush` until nothing is left (see `readers.flusher`), because the reading thread may be waiting for input alone.
+
+The connection breaks, and all waiting threads get an error, in two cases: bytes are not written within
+``write_timeout`` seconds, or a thread would leave more bytes behind while the buffer has more than ``max_backlog``.
+
+*Closing.* `shutdown` wakes all waiting threads. The last of them closes the file descriptor. So the system cannot give
+its number to another connection while a thread still waits on it.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
+import ssl
+import sys
+import threading
 import time
-from typing import Any, Optional
+from contextlib import suppress
+from typing import Any, Optional, Tuple
 
-from ...errors import TransportError
-from .safewriter import SafeWriter
-from .waiting import earliest
+from ...errors import TransportError, WriteTimeout
+from .outlet import Unsent
+from .waiting import earliest, wait_io
+from .write_buffer import WriteBuffer
 
-__all__ = ["SafeSocket"]
+__all__ = ["Stream"]
+
+_READ_SIZE = 32 * 1024
+_TLS_RECORD = 16 * 1024
+_LAST_READS = 256  # more than a system keeps unread: a peer that sends still more does so to hold us
+_TLS_RETRY = 0.05  # seconds: a TLS write that waits for input tries again, because the reader may take that input
 
 
-class SafeSocket(SafeWriter):
-    """A connected socket that any number of threads may write to while one reads.
+class Stream:
+    """A connected socket that one thread reads and any number of threads write.
 
-    ``write_timeout`` is in seconds, ``max_backlog`` in bytes. The wrapped socket belongs to this object from now on.
+    ``write_timeout`` is in seconds, ``max_backlog`` in bytes. The wrapped socket belongs to the stream from now on.
     """
 
-    __slots__ = ("_at", "_eof", "_inbox", "_timeout", "received")
+    __slots__ = (
+        "_buffer",
+        "_closed",
+        "_cork",
+        "_eof",
+        "_error",
+        "_last",
+        "_max_backlog",
+        "_piece",
+        "_read_wants_write",
+        "_shut",
+        "_sock",
+        "_tls",
+        "_unread",
+        "_waiters",
+        "_write_timeout",
+        "_write_wants_read",
+        "lock",
+        "reader_ident",
+        "received",
+        "unsent",
+    )
 
     def __init__(self, sock: socket.socket, *, write_timeout: float = 10.0, max_backlog: int = 4 * 1024 * 1024) -> None:
-        super().__init__(sock, write_timeout, max_backlog)
-        # These belong to the reading thread.
-        self._inbox = b""  # what is left of a raw read; empty when all of it was read
-        self._at = 0  # what of _inbox is read already
+        sock.setblocking(False)
+        self._sock = sock
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._write_timeout = write_timeout
+        self._max_backlog = max_backlog
+        # How many bytes one write gets at most: a TLS write that failed must be repeated with the same bytes.
+        self._piece = _TLS_RECORD if self._tls is not None else sys.maxsize
+        #: The thread that reads now. It never waits in a write.
+        self.reader_ident: Optional[int] = None
+        # The next three belong to the reading thread.
+        self._unread = b""
         self._eof = False
-        self._timeout: Optional[float] = None
-        #: How many bytes were read.
+        #: How many bytes were read from the socket.
         self.received = 0
+        #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
+        #: a frame and puts it: compressed frames must leave in the order they were made in.
+        self.lock = threading.Lock()
+        #: Whether the write buffer has bytes.
+        self.unsent = False
+        self._buffer = WriteBuffer(self._piece)
+        # TLS may have to write in order to read, and the other way round: what the last read or write waits for.
+        self._read_wants_write = False
+        self._write_wants_read = False
+        self._cork: Optional[threading.Event] = None  # set by `uncork`
+        self._error: Optional[BaseException] = None
+        self._shut = False
+        self._last = False  # no more will be sent: end our direction once the buffer is empty
+        self._waiters = 0  # threads that wait for the socket, or hold its descriptor
+        self._closed = False
 
-    # What a library asks of a socket -----------------------------------------------------------------------------
+    def fileno(self) -> int:
+        """Return the file descriptor, -1 once it is closed."""
+        return self._sock.fileno()
 
-    def settimeout(self, timeout: Optional[float]) -> None:
-        """Let `recv` wait ``timeout`` seconds; 0 not at all, ``None`` for as long as it takes."""
-        self._timeout = timeout
+    # TLS ---------------------------------------------------------------------------------------------------------
 
-    def gettimeout(self) -> Optional[float]:
-        """Return what `settimeout` set."""
-        return self._timeout
+    def handshake(self, deadline: float) -> None:
+        """Do the TLS handshake, if this is TLS. Raises ``ssl.SSLError``, ``OSError`` or ``socket.timeout``."""
+        while self._tls is not None:
+            with self.lock:
+                self._check()
+                try:
+                    self._tls.do_handshake()
+                    return
+                except ssl.SSLWantReadError:
+                    write = False
+                except ssl.SSLWantWriteError:
+                    write = True
+                self._waiters += 1
+            self._wait(not write, write, deadline)
+            if time.monotonic() >= deadline:
+                raise socket.timeout("the TLS handshake took too long")
 
     def getpeercert(self) -> Any:
         """Return the peer's certificate as `ssl.SSLSocket.getpeercert` does; ``None`` without TLS or certificate."""
-        return self._raw.getpeercert()
+        return self._tls.getpeercert() if self._tls is not None else None
 
     @property
     def resumed(self) -> bool:
-        """See `rawstream.RawStream.resumed`."""
-        return self._raw.resumed
+        """Whether the TLS handshake resumed an earlier session, whose certificates were not verified again."""
+        return self._tls is not None and bool(self._tls.session_reused)
 
-    def recv(self, size: int, deadline: Optional[float] = None) -> bytes:
-        """Read at most ``size`` bytes; ``b""`` at the end.
-
-        Waits as `settimeout` says, and not beyond ``deadline`` (of `time.monotonic`). Raises ``socket.timeout``,
-        ``BlockingIOError``, or ``OSError``. For one thread at a time.
-        """
-        if not self._inbox:
-            data = self._fill(deadline)
-            if len(data) <= size:
-                return data
-            self._inbox, self._at = data, 0
-        data = self._inbox[self._at : self._at + size]
-        self._at += len(data)
-        if self._at >= len(self._inbox):
-            self._inbox = b""
-        return data
-
-    # What this library asks of it besides --------------------------------------------------------------------------
-
-    @property
-    def buffered(self) -> bool:
-        """Whether bytes wait in the read buffer."""
-        return bool(self._inbox)
-
-    def unread(self, data: bytes) -> None:
-        """Put ``data`` back in front of what is to be read."""
-        self._inbox, self._at = data + (self._inbox[self._at :] if self._inbox else b""), 0
+    # Reading: by one thread at a time ----------------------------------------------------------------------------
 
     def read(self) -> Optional[bytes]:
-        """Return what has come, by one raw read at most; ``None`` when nothing has. Never waits.
+        """Return what has come, by one read of the socket at most; ``None`` if nothing has, ``b""`` at the end.
 
-        For the reading thread. Raises ``OSError`` when the connection has ended.
+        Never waits. Raises ``OSError`` when the connection is broken.
         """
-        if self._inbox:
-            data, self._inbox = self._inbox[self._at :], b""
+        if self._unread:
+            data, self._unread = self._unread, b""
             return data
         with self.lock:
-            chunk = self._raw.read() if not self._closed else b""
-            ended = chunk == b"" or (chunk is None and self._shut)
-        if chunk:
-            self.received += len(chunk)
-        elif ended:
-            self._eof = True
-            raise self._end_of_reading() or TransportError("the connection was lost")
-        return chunk
+            if self._eof or self._closed:
+                data = b""
+            else:
+                self._read_wants_write = False
+                try:
+                    data = self._sock.recv(_READ_SIZE)
+                except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+                    if not self._shut:
+                        self._read_wants_write = isinstance(error, ssl.SSLWantWriteError)
+                        return None
+                    data = b""
+                except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                    data = b""
+        if data:
+            self.received += len(data)
+            return data
+        self._eof = True
+        if isinstance(self._error, TransportError):  # we ended the connection: the reader learns why
+            raise TransportError(str(self._error)) from self._error
+        return b""
+
+    def recv(self, size: int, deadline: Optional[float] = None) -> bytes:
+        """Wait until something has come, and return at most ``size`` bytes of it; ``b""`` at the end.
+
+        Raises ``socket.timeout`` at ``deadline`` (of `time.monotonic`), and ``OSError`` when the connection is broken.
+        """
+        data = self.read()
+        while data is None:
+            if not self.wait_readable(deadline):
+                raise socket.timeout("nothing came in time")
+            data = self.read()
+        self._unread = data[size:]
+        return data[:size]
+
+    def unread(self, data: bytes) -> None:
+        """Have the next read return ``data`` before all else."""
+        self._unread = data + self._unread
 
     def wait_readable(self, deadline: Optional[float]) -> bool:
-        """Wait until `recv` has something to say, writing what is in line meanwhile; false when ``deadline`` has come.
-
-        For the reading thread.
-        """
+        """Wait until `read` has something to return, and write from the buffer meanwhile; false at ``deadline``."""
         while True:
-            if self._inbox or self._eof:
+            if self._unread or self._eof:
                 return True
             with self.lock:
                 if self._closed or self._shut:
                     return True
-                if self._outbox:
+                if self.unsent:
                     self._flush()
-                if self._raw.pending():
+                if self._tls is not None and self._tls.pending():  # bytes that no waiting would show
                     return True
-                until = self._outbox.deadline()
+                until = earliest(self._buffer.deadline(), deadline)
                 write = self.wants_write
                 self._waiters += 1
-            readable, writable = self._poll(True, write, earliest(until, deadline))
-            if readable or (writable and self._raw.read_wants_write):
+            readable, writable = self._wait(True, write, until)
+            if readable or (writable and self._read_wants_write):
                 return True
             with self.lock:
                 self._break_if_overdue()
             if deadline is not None and time.monotonic() >= deadline:
                 return False
 
-    def handshake(self, deadline: float) -> None:
-        """Do the TLS handshake, if this is TLS. Raises ``ssl.SSLError``, ``OSError`` or ``socket.timeout``."""
+    # Writing: by any thread --------------------------------------------------------------------------------------
+
+    def send(self, data: Any) -> int:
+        """Put ``data``, and return its length: the libraries' way to write. Never waits: see `drain`.
+
+        Raises `TransportError` when the stream is closed or broken.
+        """
+        with self.lock:
+            self.put(data)
+        return len(data)
+
+    def put(self, data: Any) -> bool:
+        """Write what the network takes of ``data`` now, and buffer the rest; return whether the buffer has bytes.
+
+        With the ``lock`` held. Never waits. After true, call `drain` or `hand_over`. Raises `TransportError` when the
+        stream is closed or broken.
+        """
+        if not self.unsent and self._cork is None and not self._shut and 0 < len(data) <= self._piece:
+            try:  # the usual case: the network takes everything
+                count = self._sock.send(data)
+                if count == len(data):
+                    return False
+                data = memoryview(data)[count:]
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            except OSError as error:
+                self._break(error)
+        self._check()
+        by_reader = self.reader_ident == threading.get_ident()
+        if by_reader:
+            self.check_backlog()
+        self._flush(data)
+        if self._error is not None:
+            self._check()
+        if by_reader:
+            self._set_deadline()
+        return self.unsent
+
+    @property
+    def mark(self) -> int:
+        """The end of the write buffer, for `drain`."""
+        return self._buffer.queued
+
+    def drain(self, mark: int) -> None:
+        """Wait until all bytes up to ``mark`` are written; on the reading thread, return at once.
+
+        Raises `WriteTimeout` when they are not written in time, and `TransportError` when the stream breaks first.
+        """
+        if self._buffer.sent >= mark or self.reader_ident == threading.get_ident():
+            return
+        deadline = time.monotonic() + self._write_timeout
         while True:
             with self.lock:
-                self._check()
-                if self._raw.handshake():
+                self._flush()
+                if self._buffer.sent >= mark:
                     return
-                write = self._raw.read_wants_write
+                self._check()
+                now = time.monotonic()
+                if now >= deadline:
+                    self._break_as_too_slow()
+                    self._check()
+                cork, wants_read = self._cork, self._write_wants_read
                 self._waiters += 1
-            self._poll(not write, write, deadline)
-            if time.monotonic() >= deadline:
-                raise socket.timeout("the TLS handshake took too long")
+            if cork is not None:
+                cork.wait(deadline - now)
+                self.let_go()
+            elif wants_read:
+                self._wait(True, False, min(deadline, now + _TLS_RETRY))
+            else:
+                self._wait(False, True, deadline)
+
+    def hand_over(self) -> bool:
+        """Set a deadline for the bytes in the buffer; return whether another thread must be asked to `flush` them.
+
+        That is not necessary on the reading thread, which writes them when it next waits, nor before `uncork`.
+        """
+        if not self.unsent or self.reader_ident == threading.get_ident():
+            return False
+        with self.lock:
+            self._set_deadline()
+            return self.unsent and self._cork is None
+
+    def check_backlog(self) -> None:
+        """Break the stream if the buffer has too much for more to be left there. Raises `WriteTimeout`. Lock held."""
+        if len(self._buffer) > self._max_backlog:
+            self._break(WriteTimeout("the peer reads too slowly: too much waits to be written to it"))
+            self._check()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether there is something to do as soon as the network takes bytes."""
+        return self._read_wants_write or (self.unsent and self._cork is None and not self._write_wants_read)
+
+    @property
+    def write_deadline(self) -> Optional[float]:
+        """The first deadline of bytes in the buffer; ``None`` if there is none."""
+        if not self.unsent:
+            return None
+        with self.lock:
+            return self._buffer.deadline()
+
+    def flush(self) -> Optional[Unsent]:
+        """Write what the network takes now: see `outlet.Outlet.flush`."""
+        with self.lock:
+            if self._closed or self._shut:
+                return None
+            self._flush()
+            self._break_if_overdue()
+            deadline = self._buffer.deadline()
+            if deadline is None:  # the buffer is empty, or its writers wait themselves
+                return None
+            return Unsent(deadline, self._cork is None and not self._write_wants_read)
+
+    def cork(self) -> None:
+        """Keep all that is put from now on in the buffer, until `uncork`."""
+        self._cork = threading.Event()
+
+    def uncork(self, discard: bool = False) -> None:
+        """Write what was kept, or ``discard`` it. The reading thread writes what the network does not take now."""
+        with self.lock:
+            cork, self._cork = self._cork, None
+            if discard:
+                self._buffer.clear()
+                self.unsent = False
+            elif not self._closed:
+                self._flush()
+                self._set_deadline()
+        if cork is not None:
+            cork.set()
+
+    # Ending: by any thread ---------------------------------------------------------------------------------------
+
+    def end_writing(self) -> None:
+        """Let the peer see the end of the stream once the buffer is empty; reading goes on."""
+        with self.lock:
+            self._last = True
+            if not self._closed and not self._shut:
+                self._flush()
 
     def linger(self, deadline: float) -> None:
-        """Lingering close: end writing, and drop what comes until the peer ends the connection, or ``deadline``.
+        """Lingering close: end writing, and drop input until the peer ends the connection, or until ``deadline``.
 
-        So the peer surely reads our last words. A socket that is closed while bytes of its peer are unread makes the
-        system reset the connection, and drop what it has not sent yet.
+        If a socket is closed while it has unread input, the system resets the connection, and the peer may not get our
+        last words.
         """
         self.end_writing()
         while time.monotonic() < deadline:
@@ -158,41 +361,141 @@ class SafeSocket(SafeWriter):
                 if self._closed or self._shut:
                     return
                 self._flush()
-                if self._shut or not self._raw.discard():
+                if self._shut or not self._discard_input():
                     return
                 write = self.wants_write
                 self._waiters += 1
-            self._poll(True, write, deadline)
+            self._wait(True, write, deadline)
 
-    # Inside --------------------------------------------------------------------------------------------------------
+    def shutdown(self) -> None:
+        """End the connection in both directions, and wake all threads that wait on it."""
+        with self.lock:
+            self._shut_down()
 
-    def _fill(self, deadline: Optional[float]) -> bytes:
-        """Return what one raw read gives, after waiting if that is allowed."""
-        if self._timeout:
-            deadline = earliest(deadline, time.monotonic() + self._timeout)
-        while not self._eof:
-            with self.lock:
-                data = self._raw.read() if not self._closed else b""
-                if data is None and self._shut:
-                    data = b""
-            if data:
-                self.received += len(data)
-                return data
-            if data is not None:
-                self._eof = True
-            elif self._timeout == 0:
-                raise BlockingIOError(errno.EAGAIN, "nothing to read yet")
-            elif not self.wait_readable(deadline):
-                raise socket.timeout("nothing came in time")
-        error = self._end_of_reading()
-        if error is not None:
-            raise error
-        return b""
+    def close(self) -> None:
+        """Shut down, and close the file descriptor once no thread waits on it. May be called again."""
+        with self.lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._tls is not None and not self._shut and not self.unsent:
+                with suppress(OSError, ValueError):
+                    self._tls.unwrap()  # sends the close alert, if that needs no waiting
+            self._shut_down()
+            if not self._waiters:
+                self._close_socket()
 
-    def _end_of_reading(self) -> Optional[TransportError]:
-        """Return what the reader is told of why we ended the connection; ``None`` if we did not."""
-        if not isinstance(self._error, TransportError):
-            return None
-        error = TransportError(str(self._error))
-        error.__cause__ = self._error
-        return error
+    def hold(self) -> int:
+        """Keep the file descriptor open until `let_go`: see `outlet.Outlet.hold`."""
+        with self.lock:
+            if self._closed:
+                return -1
+            self._waiters += 1
+            return self._sock.fileno()
+
+    def let_go(self) -> None:
+        """Undo `hold`. This closes the descriptor if `close` was called meanwhile and no other thread waits."""
+        with self.lock:
+            self._waiters -= 1
+            if self._closed and not self._waiters:
+                self._close_socket()
+
+    # Inside, with the lock held but for `_wait` ------------------------------------------------------------------
+
+    def _flush(self, data: Any = b"") -> None:
+        """Put ``data`` into the buffer, and write what the network takes now. A failure is kept in ``_error``."""
+        self._buffer.append(memoryview(data))
+        self.unsent = bool(self._buffer)
+        if self._cork is not None or self._error is not None:
+            return
+        try:
+            self._buffer.write(self._write)
+            if self._last:  # a TLS peer sees an end without an alert, after a Close frame or a Content-Length
+                self._last = False
+                self._shut_socket(socket.SHUT_WR)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._break(error)
+        self.unsent = bool(self._buffer)
+
+    def _write(self, data: Any) -> int:
+        """Write once; return how many bytes were written. Raises ``BlockingIOError`` if none were, and ``OSError``."""
+        self._write_wants_read = False
+        try:
+            return self._sock.send(data)
+        except ssl.SSLWantWriteError:
+            raise BlockingIOError from None
+        except ssl.SSLWantReadError:
+            self._write_wants_read = True
+            raise BlockingIOError from None
+
+    def _set_deadline(self) -> None:
+        self._buffer.set_deadline(time.monotonic() + self._write_timeout)
+
+    def _check(self) -> None:
+        """Raise the reason for which nothing can be written, if there is one."""
+        if isinstance(self._error, WriteTimeout):
+            raise WriteTimeout(str(self._error)) from self._error
+        if self._error is not None:
+            raise TransportError(f"the connection is broken: {self._error}") from self._error
+        if self._closed or self._shut:
+            raise TransportError("the connection is closed")
+
+    def _break(self, error: BaseException) -> None:
+        """Give the connection up because of ``error``."""
+        if self._error is None:
+            self._error = error
+        self._buffer.clear()
+        self.unsent = False
+        self._shut_down()
+
+    def _break_if_overdue(self) -> None:
+        """Give the connection up if bytes in the buffer were not written before their deadline."""
+        if self._buffer.is_overdue():
+            self._break_as_too_slow()
+
+    def _break_as_too_slow(self) -> None:
+        words = f"the peer did not take what was written to it within {self._write_timeout:g} seconds"
+        self._break(WriteTimeout(words))
+
+    def _shut_down(self) -> None:
+        if not self._shut:
+            self._shut = True
+            self._shut_socket(socket.SHUT_RDWR)
+
+    def _shut_socket(self, how: int) -> None:
+        """Shut the TCP connection down, if there is one.
+
+        `ssl.SSLSocket.shutdown` would drop the TLS state, and what came after would be written in clear.
+        """
+        with suppress(OSError):
+            socket.socket.shutdown(self._sock, how)
+
+    def _discard_input(self) -> bool:
+        """Read the bytes below TLS once, and drop them; return whether more may come."""
+        try:
+            return bool(socket.socket.recv(self._sock, _READ_SIZE))
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+
+    def _close_socket(self) -> None:
+        """Close the file descriptor.
+
+        Unread input is read before. Else the system resets the connection and drops what it has not sent yet (RFC 1122
+        section 4.2.2.13).
+        """
+        with suppress(OSError, ValueError):
+            for _ in range(_LAST_READS):
+                if not socket.socket.recv(self._sock, _READ_SIZE):
+                    break
+        self._sock.close()
+
+    def _wait(self, read: bool, write: bool, deadline: Optional[float]) -> Tuple[bool, bool]:
+        """Wait for the socket without the lock. The caller has added itself to ``_waiters`` before."""
+        try:
+            return wait_io(self._sock.fileno(), read, write, deadline)
+        finally:
+            self.let_go()

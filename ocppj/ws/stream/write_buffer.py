@@ -1,4 +1,4 @@
-"""Bytes in line to be written. Not locked: its owner does that."""
+"""Bytes that wait to be written. Not locked: the owner has a lock."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Optional, Tuple
 
-__all__ = ["Outbox"]
+__all__ = ["WriteBuffer"]
 
 
-class Outbox:
-    """What is to be written, in order, with positions counted in bytes from the beginning of the connection.
+class WriteBuffer:
+    """Bytes in the order in which they are to be written, and their deadlines.
 
-    ``piece`` is how many bytes are given to one write at most (a TLS write that could not be done must be repeated
-    with the same bytes, so they are kept apart). What is written without ever being put in line is not counted.
+    Positions are counted in bytes from the first that was ever appended. One write gets at most ``piece`` bytes: a TLS
+    write that failed must be repeated with the same bytes, so they are kept apart.
 
-    Most connections never have anything in line: the tables are made when something is.
+    Most connections never buffer anything, so the tables are made when they are first needed.
     """
 
-    __slots__ = ("_chunks", "_left", "_piece", "queued", "sent")
+    __slots__ = ("_chunks", "_deadlines", "_piece", "queued", "sent")
 
     def __init__(self, piece: int) -> None:
         self._piece = piece
         self._chunks: Optional[Deque[memoryview]] = None
-        self._left: Optional[Deque[Tuple[int, float]]] = None  # (position, deadline) of what nobody waits for
-        #: The position of the end of the line.
+        self._deadlines: Optional[Deque[Tuple[int, float]]] = None  # (position, time by which all before it is written)
+        #: The position after the last byte.
         self.queued = 0
-        #: How far the writing has come.
+        #: The position of the first byte that is not written.
         self.sent = 0
 
     def __bool__(self) -> bool:
@@ -35,8 +35,8 @@ class Outbox:
     def __len__(self) -> int:
         return self.queued - self.sent
 
-    def put(self, data: memoryview) -> None:
-        """Put ``data`` at the end of the line."""
+    def append(self, data: memoryview) -> None:
+        """Add ``data`` at the end."""
         size = len(data)
         if not size:
             return
@@ -46,7 +46,7 @@ class Outbox:
         self._chunks.extend(data[at : at + self._piece] for at in range(0, size, self._piece))
 
     def write(self, send: Callable[[Any], int]) -> None:
-        """Give everything in line to ``send``. When it raises, the line begins with what it did not take."""
+        """Give all bytes to ``send``. When it raises, the buffer begins with the first byte that it did not take."""
         chunks = self._chunks
         try:
             while chunks:
@@ -59,26 +59,26 @@ class Outbox:
                     chunks[0] = head[count:]
             self._chunks = None
         finally:
-            while self._left and self._left[0][0] <= self.sent:
-                self._left.popleft()
-            self._left = self._left or None
+            while self._deadlines and self._deadlines[0][0] <= self.sent:
+                self._deadlines.popleft()
+            self._deadlines = self._deadlines or None
 
-    def leave(self, deadline: float) -> None:
-        """Remember that nobody waits for what is in line, and that it is to be out by ``deadline``."""
+    def set_deadline(self, deadline: float) -> None:
+        """Have all bytes that are in the buffer now written by ``deadline``: no thread waits for them itself."""
         if self._chunks:
-            if self._left is None:
-                self._left = deque()
-            self._left.append((self.queued, deadline))
+            if self._deadlines is None:
+                self._deadlines = deque()
+            self._deadlines.append((self.queued, deadline))
 
     def deadline(self) -> Optional[float]:
-        """Return when the first of what was left is to be out; ``None`` when nothing was."""
-        return self._left[0][1] if self._left else None
+        """Return the first deadline, ``None`` if there is none."""
+        return self._deadlines[0][1] if self._deadlines else None
 
     def is_overdue(self) -> bool:
-        """Tell whether what was left is not out in time."""
-        return self._left is not None and bool(self._left) and time.monotonic() >= self._left[0][1]
+        """Tell whether bytes were not written before their deadline."""
+        return self._deadlines is not None and bool(self._deadlines) and time.monotonic() >= self._deadlines[0][1]
 
-    def drop(self) -> None:
-        """Forget everything in line. It does not count as sent: whoever waits for it is to be told."""
-        self._chunks = self._left = None
+    def clear(self) -> None:
+        """Drop all bytes. They do not count as sent: threads that wait for them must get an error."""
+        self._chunks = self._deadlines = None
         self.queued = self.sent
