@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError
 from .checks import check_port
-from .connecting.session import Attempt, ClientCore, Session
+from .connecting.session import ClientCore, ConnectAttempt, Session
 from .connection.wire import PeerClose, Take, Violation, Wire
 from .handshake.credentials import BasicAuthOption, HeadersOption, UpgradeFields
 from .handshake.http import BadRequest, Headers, parse_retry_after
@@ -190,7 +190,7 @@ def _pipe(near_size: int, far_size: int) -> Tuple[_MemoryWire, _MemoryWire]:
 
 
 class MemoryNetwork:
-    """The network in which in-memory servers and clients find each other."""
+    """Where in-memory servers and clients find each other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -245,7 +245,7 @@ class _MemoryListener:
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
 
-    All its clients have one address, "memory". Attempts are not limited by default: no attacker comes from there.
+    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
     """
 
     def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
@@ -305,7 +305,7 @@ class MemoryClient(ClientCore):
         self._network = network
         self._fields = UpgradeFields(headers, basic_auth)
 
-    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
+    def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
         """See `connecting.session.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         listener = self._network._find(urlsplit(url).netloc)

@@ -11,7 +11,7 @@ from ocppj.clock import ManualClock, SystemClock
 from ocppj.errors import HandshakeRefused, TransportError, UsageError
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.connecting.session import Attempt, ClientCore, Session
+from ocppj.ws.connecting.session import ClientCore, ConnectAttempt, Session
 from ocppj.ws.memory import MemoryClient, MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
@@ -380,15 +380,15 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     assert str(attempt.join()) == "stopped while connecting"
 
 
-def test_what_is_cut_before_there_is_something_to_cut_ends_as_soon_as_there_is():
-    attempt, cut = Attempt(), Recorder()
-    attempt.can_be_cut_by(cut)
-    attempt.cut()
-    cut.wait(1)
-    attempt = Attempt()
-    attempt.cut()
+def test_an_attempt_that_is_canceled_early_fails_as_soon_as_it_can_be_interrupted():
+    attempt, interrupted = ConnectAttempt(), Recorder()
+    attempt.interrupt_with(interrupted)
+    attempt.cancel()
+    interrupted.wait(1)
+    attempt = ConnectAttempt()
+    attempt.cancel()
     with pytest.raises(TransportError, match="stopped while connecting"):
-        attempt.can_be_cut_by(cut)
+        attempt.interrupt_with(interrupted)
 
 
 def test_a_session_that_is_over_begins_nothing():

@@ -350,20 +350,19 @@ class Stream:
                 self._flush()
 
     def linger(self, deadline: float) -> None:
-        """Lingering close: end writing, and drop input until the peer ends the connection, or until ``deadline``.
+        """Lingering close: `end_writing`, and drop what comes until the peer ends the connection, or ``deadline``.
 
-        If a socket is closed while it has unread input, the system resets the connection, and the peer may not get our
-        last words.
+        If a socket is closed while it has unread input, the system resets the connection and drops what it has not sent
+        yet: the peer might not get our last words.
         """
         self.end_writing()
         while time.monotonic() < deadline:
             with self.lock:
-                if self._closed or self._shut:
+                if self.unsent and not self._shut:
+                    self._flush()
+                if self._closed or self._shut or not self._discard_input():
                     return
-                self._flush()
-                if self._shut or not self._discard_input():
-                    return
-                write = self.wants_write
+                write = self.unsent and self._cork is None and not self._write_wants_read
                 self._waiters += 1
             self._wait(True, write, deadline)
 
