@@ -472,7 +472,7 @@ def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog
     client, log = make_client(clock=clock, backoff=Outage(*waits))
     client.connect(url, "CP_1", OCPP)
     server.stop()
-    for text, wait in (("again in 5.0 s", 5), ("cannot connect; trying anew in 10 s", 10), ("again in 5.0 s", 5)):
+    for text, wait in (("again in 5.0 s", 5), ("cannot connect; trying again in 10 s", 10), ("again in 5.0 s", 5)):
         eventually(lambda text=text: text in caplog.text)
         assert clock.wait_for_waiters(1)
         caplog.clear()
@@ -508,7 +508,7 @@ def test_stop_while_the_back_off_fails_and_fails(make, caplog):
     client.connect(server.url, "CP_1", OCPP)
     server.stop()
     for turn in (1, 2, 3):
-        eventually(lambda turn=turn: caplog.text.count("cannot connect; trying anew") == turn)
+        eventually(lambda turn=turn: caplog.text.count("cannot connect; trying again") == turn)
         assert clock.wait_for_waiters(1)
         clock.advance(10)
     client.stop()
