@@ -16,7 +16,7 @@ from harness import HERE, ROOT, Subject, python
 
 sys.path.insert(0, str(ROOT))
 
-from ocppj.ws.readers import per_connection as readers
+from ocppj.ws import readers
 
 CEILING = "ceiling: one loop"
 THREAD_CEILING = "ceiling: a thread each"

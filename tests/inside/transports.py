@@ -34,3 +34,8 @@ def attempt_of(client: Any) -> Optional[Any]:
 def idle_workers(handshake_threads: Any) -> List[Any]:
     """Return the workers of `HandshakeThreads` that are idle."""
     return list(handshake_threads._idle)
+
+
+def handshake_threads_of(server: Any) -> Any:
+    """Return the `HandshakeThreads` of a listening transport server."""
+    return run_of(server).listener._handshake_threads

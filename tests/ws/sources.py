@@ -1,6 +1,7 @@
 """Sources made for tests of readers: the reading side of a connection that is not there."""
 
 import select
+import selectors
 import socket
 import threading
 
@@ -123,3 +124,36 @@ class WaitingPair(PairSource):
         if block:
             assert select.select([self.near], [], [], seconds(30))[0]
         return super().step(False)
+
+
+class TellingSelector(selectors.DefaultSelector):
+    """Tells whether a thread waits in it until something comes, and counts how often one has begun to ask it."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = False
+        self.asked = 0
+
+    def select(self, timeout=None):
+        self.asked += 1
+        self.waits = timeout is None or timeout > 60
+        try:
+            return super().select(timeout)
+        finally:
+            self.waits = False
+
+
+class TellingSelectors:
+    """Makes one `TellingSelector`, for `SharedReaders`."""
+
+    def __init__(self):
+        self.made = None
+
+    def __call__(self):
+        self.made = TellingSelector()
+        return self.made
+
+    @property
+    def waits(self):
+        """Whether a worker waits in the selector, and will until something comes."""
+        return self.made is not None and self.made.waits

@@ -10,10 +10,10 @@ import pytest
 from ocppj.clock import ManualClock
 from ocppj.errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ocppj.ws.backoff import Backoff
-from ocppj.ws.connection.keepalive import KeepAlive
-from ocppj.ws.readers.scheduler import Agenda
-from ocppj.ws.serving import registry
+from ocppj.ws.readers import SharedReaders, ThreadPerConnection
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.readers import kept, last_heard
+from tests.inside.transports import channels, run_of
 from tests.peers import Memory, Sockets
 from tests.ws.support import NO_WAIT, OCPP, PATH, Log, Tls, open_files
 
@@ -373,10 +373,9 @@ def test_many_connections_of_one_identity_at_once(pair):
     assert server.get_channel("CP_1") is events[last][1]
 
 
-def test_one_whose_handlers_do_not_end_is_closed_all_the_same(pair, monkeypatch, caplog):
-    monkeypatch.setattr(registry, "_REPLACED_GRACE", 0.0)
-    monkeypatch.setattr(registry, "_HANDLER_GRACE", 0.0)
+def test_one_whose_handlers_do_not_end_is_closed_all_the_same(pair, caplog):
     server, server_log, _, old_log = pair.both()
+    run_of(server).replaced_grace = run_of(server).handler_grace = 0.0
     old = server_log.channel()
     pair.client(server.url)
     assert not old.is_open
@@ -773,15 +772,18 @@ def test_the_ping_interval_of_a_channel_may_be_set(pair):
         channel.ping_interval = -1
 
 
-def test_a_ping_interval_takes_effect_on_an_idle_connection(pair, monkeypatch):
+def wait_for_life(channel, count):
+    """Wait until something has come over ``channel`` so many times."""
+    times = {last_heard(channel)}
+    eventually(lambda: times.add(last_heard(channel)) or len(times) > count)
+
+
+def test_a_ping_interval_takes_effect_on_an_idle_connection(pair):
     _, server_log = pair.server(ping_interval=None)
     ends = [pair.client(server_log.transport.url, ping_interval=None)[1].channel(), server_log.channel()]
-    heard = Recorder()
-    monkeypatch.setattr(KeepAlive, "heard", lambda keepalive, now: heard(keepalive))
     for channel in ends:
-        heard.calls.clear()
         channel.ping_interval = seconds(0.05)
-        heard.wait(3)  # one for the first ping, and then those of the interval
+        wait_for_life(channel, 3)  # a pong for the first ping, and then those of the interval
         channel.ping_interval = None
 
 
@@ -812,7 +814,7 @@ def test_nothing_that_is_raised_ends_a_thread(pair, where, caplog):
         ran.wait(1)
     client.stop()
     server_log.close()
-    eventually(lambda: not server._run.channels)
+    eventually(lambda: not channels(server))
     assert "Fatal" in caplog.text
 
 
@@ -838,8 +840,15 @@ def test_ctrl_c_in_a_connected_handler_is_for_the_main_thread(pair):
     server_log.close()
 
 
+def full():
+    """Make a selector, where there can be no more."""
+    raise OSError("too many")
+
+
 def test_nothing_to_read_with_is_the_end(pair, monkeypatch, caplog):
-    server, server_log = pair.server()
+    make = (lambda: SharedReaders(selector=full)) if pair.readers == "shared" else ThreadPerConnection
+    readers = make()
+    server, server_log = pair.server(readers=lambda: readers)
     ran = Recorder()
     server_log.on_connected = lambda channel: channel.submit(lambda: ran("connected"))
     server_log.on_disconnected = lambda channel, close: channel.submit(lambda: ran("disconnected"))
@@ -850,15 +859,11 @@ def test_nothing_to_read_with_is_the_end(pair, monkeypatch, caplog):
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    def open_(agenda, seat, fd):
-        raise OSError("too many")
-
     monkeypatch.setattr(threading.Thread, "start", start_)
-    monkeypatch.setattr(Agenda, "open", open_)
-    pair.client(server.url)
+    pair.client(server.url, readers=make)
     assert ran.wait(2) == [("connected",), ("disconnected",)]
     assert server_log.close().code == 1006
-    eventually(lambda: not server._run.readers._seats)
+    eventually(lambda: not kept(readers))
     eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith(("ocppj-disp", "ocppj-work"))])
     assert "no thread to read it" in caplog.text
 

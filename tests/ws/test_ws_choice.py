@@ -13,6 +13,8 @@ from ocppj.ws.readers.choice import AutoReaders, readers_maker
 from ocppj.ws.readers.per_connection import SharedReaders, ThreadPerConnection
 from ocppj.ws.readers.shared import Seat
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.readers import waits_for_others
+from tests.inside.transports import run_of, session_of
 from tests.ws.schedule import Model, World
 from tests.ws.sources import FakeSource, WaitingPair, WaitingSource
 from tests.ws.support import OCPP, PATH, Log
@@ -37,11 +39,28 @@ def test_by_function_and_by_object():
     assert isinstance(readers_maker(lambda: ThreadPerConnection())(), ThreadPerConnection)
     own = ThreadPerConnection()
     assert readers_maker(own)() is not own
-    shared = SharedReaders()
-    maker = readers_maker(shared)
-    assert maker()._pool is maker()._pool is shared._pool
     automatic = AutoReaders()
     assert readers_maker(automatic)() is not automatic
+
+
+def test_endpoints_that_are_given_one_shared_object_share_its_threads():
+    shared = SharedReaders(max_handlers=1)
+    maker = readers_maker(shared)
+    go, begun, ran = threading.Event(), threading.Event(), Recorder()
+    shared.submit(FakeSource("CP_0"), lambda: (begun.set(), go.wait(seconds(20))))
+    assert begun.wait(seconds(10))
+    sources = [FakeSource("CP_1"), FakeSource("CP_2")]
+    parts = [maker(), maker()]
+    assert parts[0] is not parts[1]
+    for part, source in zip(parts, sources):
+        part.submit(source, ran)
+    eventually(lambda: all(waits_for_others(source) for source in sources))
+    assert not ran.calls
+    go.set()
+    ran.wait(2)
+    assert shared.stop(seconds(5))
+    with pytest.raises(UsageError, match="stopped"):
+        maker()
 
 
 @pytest.mark.parametrize("option", ["?", "", None, 7])
@@ -59,8 +78,8 @@ def test_defaults():
     server.listen(0, PATH, "", OCPP)
     client.connect(server.url, "CP_1", OCPP)
     server_log.channel()
-    assert isinstance(server._run.readers, AutoReaders)
-    assert isinstance(client._session.readers, ThreadPerConnection)
+    assert isinstance(run_of(server).readers, AutoReaders)
+    assert isinstance(session_of(client).readers, ThreadPerConnection)
     client.stop()
     server.stop()
 
@@ -130,6 +149,32 @@ def crowd(readers):
     other.finished.wait(1)
 
 
+class LateDispatchers:
+    """Dispatcher threads that are started later than they should be."""
+
+    def __init__(self, monkeypatch):
+        self._start, self._threads = threading.Thread.start, []
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self._start_or_keep(thread))
+
+    def _start_or_keep(self, thread):
+        if thread.name.startswith("ocppj-dispatcher"):
+            self._threads.append(thread)
+        else:
+            self._start(thread)
+
+    def run(self):
+        """Start the one that there is, and wait for its end."""
+        (thread,) = self._threads
+        self._start(thread)
+        thread.join(seconds(10))
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def dispatchers(monkeypatch):
+    return LateDispatchers(monkeypatch)
+
+
 def moved():
     return not names("reader") and not names("dispatcher")
 
@@ -150,35 +195,88 @@ def test_a_connection_does_not_move_while_a_job_of_it_runs(readers, source):
     assert ran.wait(2)[1] == ("ocppj-worker",)
 
 
-def test_a_connection_that_moves_takes_the_jobs_not_begun_along(readers, source, monkeypatch):
-    late, ran = [], Recorder()
-    monkeypatch.setattr(readers._own, "_start", late.append)
+def test_a_connection_that_moves_takes_the_jobs_not_begun_along(readers, source, dispatchers):
+    ran = Recorder()
     for number in range(3):
         readers.submit(source, lambda number=number: ran(number, here()))
     crowd(readers)
     source.notify()
     assert ran.wait(3) == [(number, "ocppj-worker") for number in range(3)]
-    (dispatcher,) = late
-    dispatcher.start()
-    dispatcher.join(seconds(10))
-    assert not dispatcher.is_alive()
+    dispatchers.run()
     assert len(ran.calls) == 3
 
 
-def test_who_comes_to_the_old_seat_goes_to_the_new_one(readers, source, monkeypatch):
-    ran, old = Recorder(), source.seat
-    crowd(readers)
-    source.notify()
-    eventually(moved)
-    monkeypatch.setattr(readers, "_for", lambda source: readers._own)
-    readers.submit(source, lambda: ran(here()))  # found out before it looks at the seat
-    monkeypatch.setattr(readers._own, "_seat", lambda source: old)
-    readers.submit(source, lambda: ran(here()))  # and after
-    assert ran.wait(2) == [("ocppj-worker",)] * 2
-    source.step = lambda block: time.monotonic() < source.deadline
-    source.deadline = time.monotonic() + seconds(0.05)
-    readers.wake(source)
+class SlowLook(WaitingSource):
+    """When `thread` looks at the seat for the time ``number``, it finds what is there, and goes on when told to."""
+
+    def __init__(self, name, number):
+        self._kept, self._number = None, number
+        self.thread, self.stopped, self.go = None, threading.Event(), threading.Event()
+        super().__init__(name)
+
+    @property
+    def seat(self):
+        found = self._kept
+        if threading.current_thread() is self.thread:
+            self._number -= 1
+            if self._number == 0:
+                self.stopped.set()
+                assert self.go.wait(seconds(20))
+        return found
+
+    @seat.setter
+    def seat(self, seat):
+        self._kept = seat
+
+
+@pytest.fixture
+def come(readers):
+    """Return what calls ``act(source)``, which looks at the source's seat again and again.
+
+    At look ``number`` it stops, the source moves, ``then(source)`` is called, and it goes on.
+    """
+    made = []
+
+    def come_(act, number, then=lambda source: None):
+        source = SlowLook("CP_0", number)
+        made.append(source)
+        readers.add(source)
+        source.thread = threading.Thread(target=act, args=(source,))
+        source.thread.start()
+        assert source.stopped.wait(seconds(10))
+        crowd(readers)
+        source.notify()
+        eventually(moved)
+        then(source)
+        source.go.set()
+        source.thread.join(seconds(10))
+        assert not source.thread.is_alive()
+        return source
+
+    yield come_
+    for source in made:
+        source.go.set()
+        source.end.set()
+        source.finished.wait(1)
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_job_of_who_has_looked_up_the_old_seat_goes_to_the_new_one(readers, come, number):
+    """The seat is looked at four times until its lock is taken; at each of them the source may move."""
+    ran = Recorder()
+    come(lambda source: readers.submit(source, lambda: ran(here())), number)
+    assert ran.wait(1) == [("ocppj-worker",)]
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_wake_of_who_has_looked_up_the_old_seat_goes_to_the_new_one(readers, come, number):
+    def set_deadline(source):
+        source.step = lambda block: time.monotonic() < source.deadline
+        source.deadline = time.monotonic() + seconds(0.2)
+
+    source = come(readers.wake, number, set_deadline)
     source.finished.wait(1)
+    assert source.expired.calls == []  # it is stepped in time, where it is now
 
 
 def test_a_connection_whose_closing_is_timed_stays(readers, source):
@@ -191,11 +289,10 @@ def test_a_connection_whose_closing_is_timed_stays(readers, source):
     assert names("reader") == {"ocppj-reader-CP_0"}
 
 
-def test_a_connection_that_cannot_move_ends(readers, source, monkeypatch, caplog):
+def test_a_connection_that_cannot_move_ends(readers, source, caplog):
     ran = Recorder()
     crowd(readers)
-    add = lambda source: (_ for _ in ()).throw(RuntimeError("no more"))  # noqa: E731
-    monkeypatch.setattr(readers._shared, "add", add)
+    source.watch = lambda notify: False  # shared readers cannot do without
     source.on_finish = lambda: readers.submit(source, lambda: ran(here()))
     source.notify()
     assert source.finished.wait(1) == [("ocppj-reader-CP_0",)]
@@ -203,18 +300,32 @@ def test_a_connection_that_cannot_move_ends(readers, source, monkeypatch, caplog
     assert "CP_0: it cannot be read any more" in caplog.text
 
 
-def test_jobs_that_move_when_a_stop_has_begun_are_discarded(readers, source, monkeypatch, caplog):
+def test_jobs_that_move_when_a_stop_has_begun_are_discarded(readers, source, dispatchers, caplog):
     caplog.set_level("INFO", "ocppj")
-    ran, add = Recorder(), readers._shared.add
-    monkeypatch.setattr(readers._own, "_start", lambda thread: None)
+    ran, go, begun, stopped = Recorder(), threading.Event(), threading.Event(), Recorder()
+    other = WaitingSource("other")
+    stopper = threading.Thread(target=lambda: stopped(readers.stop(seconds(10))))
+
+    def stop_first():  # between the exchange of the seat and the first look of the shared readers
+        stopper.start()
+        eventually(lambda: "other: stopping, 1 jobs are discarded" in caplog.text)
+        return -1
+
     readers.submit(source, ran)
-    crowd(readers)
-    monkeypatch.setattr(readers._shared, "add", lambda source: (readers._shared.discard(), add(source)))
+    readers.submit(other, lambda: (begun.set(), go.wait(seconds(20))))
+    readers.submit(other, ran)
+    readers.add(other)
+    assert begun.wait(seconds(10))
+    source.fileno = stop_first
     source.notify()
-    eventually(moved)
-    assert "CP_0: stopping, 1 jobs are discarded" in caplog.text
+    eventually(lambda: "CP_0: stopping, 1 jobs are discarded" in caplog.text)
+    go.set()
+    dispatchers.run()
     source.end.set()
+    other.end.set()
     source.finished.wait(1)
+    assert stopped.wait(1) == [(True,)]
+    stopper.join(seconds(10))
     assert not ran.calls
 
 

@@ -6,11 +6,10 @@ import time
 
 import pytest
 
-from ocppj.ws.serving import handshake_threads as module
 from ocppj.ws.serving.handshake_threads import HandshakeThreads
 from ocppj.ws.threads import Threads
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.transports import idle_workers
+from tests.inside.transports import handshake_threads_of, idle_workers, run_of
 from tests.ws.support import RawClient, request
 
 
@@ -20,10 +19,22 @@ def threads():
 
 
 @pytest.fixture
-def handshakes(threads):
-    made = HandshakeThreads(threads)
-    yield made
-    stop(made, threads)
+def make_handshakes(threads):
+    """Return a function that makes `HandshakeThreads`. Their threads end with the test."""
+    made = []
+
+    def make_(**options):
+        made.append(HandshakeThreads(threads, **options))
+        return made[-1]
+
+    yield make_
+    for each in made:
+        stop(each, threads)
+
+
+@pytest.fixture
+def handshakes(make_handshakes):
+    return make_handshakes()
 
 
 def stop(handshakes, threads):
@@ -49,8 +60,8 @@ class Waiting:
         assert self.go.wait(seconds(10))
 
 
-def test_handshakes_that_need_not_wait_share_a_thread_and_keep_their_order(handshakes, monkeypatch):
-    monkeypatch.setattr(module, "_QUEUE_SIZE", 100)
+def test_handshakes_that_need_not_wait_share_a_thread_and_keep_their_order(make_handshakes):
+    handshakes = make_handshakes(queue_size=100)
     first, ran = Waiting(handshakes, hands_over=False), Recorder()
     handshakes.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -98,9 +109,8 @@ def test_queued_handshakes_run_when_the_one_before_hands_over(handshakes):
     over.set()
 
 
-def test_submit_waits_while_the_queue_is_full(handshakes, monkeypatch):
-    monkeypatch.setattr(module, "_QUEUE_SIZE", 4)
-    monkeypatch.setattr(module, "_SUBMIT_TIMEOUT", seconds(60))
+def test_submit_waits_while_the_queue_is_full(make_handshakes):
+    handshakes = make_handshakes(queue_size=4, submit_timeout=seconds(60))
     first, submitted, ran = Waiting(handshakes, hands_over=False), Recorder(), Recorder()
 
     def submit():
@@ -122,9 +132,8 @@ def test_submit_waits_while_the_queue_is_full(handshakes, monkeypatch):
     assert max(length for (length,) in submitted.calls) <= 4
 
 
-def test_submit_does_not_wait_for_ever(handshakes, monkeypatch):
-    monkeypatch.setattr(module, "_QUEUE_SIZE", 2)
-    monkeypatch.setattr(module, "_SUBMIT_TIMEOUT", 0.01)
+def test_submit_does_not_wait_for_ever(make_handshakes):
+    handshakes = make_handshakes(queue_size=2, submit_timeout=0.01)
     first, ran = Waiting(handshakes, hands_over=False), Recorder()
     handshakes.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -135,8 +144,8 @@ def test_submit_does_not_wait_for_ever(handshakes, monkeypatch):
     ran.wait(5)
 
 
-def test_idle_threads_are_used_again(handshakes, monkeypatch):
-    monkeypatch.setattr(module, "_IDLE_TIMEOUT", seconds(60))
+def test_idle_threads_are_used_again(make_handshakes):
+    handshakes = make_handshakes(idle_timeout=seconds(60))
     ran = Recorder()
     for number in range(20):
         handshakes.submit(str(number), lambda: ran(threading.current_thread()))
@@ -146,8 +155,8 @@ def test_idle_threads_are_used_again(handshakes, monkeypatch):
     eventually(lambda: not names("ocppj-handshake"))
 
 
-def test_idle_threads_end(handshakes, monkeypatch):
-    monkeypatch.setattr(module, "_IDLE_TIMEOUT", 0.01)
+def test_idle_threads_end(make_handshakes):
+    handshakes = make_handshakes(idle_timeout=0.01)
     ran = Recorder()
     for number in range(10):
         handshakes.submit(str(number), ran)
@@ -156,8 +165,8 @@ def test_idle_threads_end(handshakes, monkeypatch):
     assert handshakes.idle == 0
 
 
-def test_a_late_ring_does_no_harm(handshakes, monkeypatch):
-    monkeypatch.setattr(module, "_IDLE_TIMEOUT", seconds(60))
+def test_a_late_ring_does_no_harm(make_handshakes):
+    handshakes = make_handshakes(idle_timeout=seconds(60))
     ran = Recorder()
     handshakes.submit("first", ran)
     eventually(lambda: handshakes.idle == 1)
@@ -166,8 +175,16 @@ def test_a_late_ring_does_no_harm(handshakes, monkeypatch):
             worker.bell.set()
         handshakes.submit("next", ran)
         ran.wait(number + 2)
-    eventually(lambda: handshakes.idle == 1)
-    assert len(set(idle_workers(handshakes))) == 1
+    eventually(lambda: not names("ocppj-handshake") and handshakes.idle == 1)
+    (worker,) = idle_workers(handshakes)
+    worker.bell.set()  # without a handshake
+    eventually(lambda: not worker.bell.is_set())
+    waiting = Waiting(handshakes)
+    handshakes.submit("waiting", waiting)  # the idle thread must run this one alone
+    assert waiting.begun.wait(seconds(10))
+    handshakes.submit("last", ran)
+    ran.wait(52, timeout=5)
+    waiting.go.set()
 
 
 def test_a_handshake_that_fails_does_not_stop_the_queue(handshakes, caplog):
@@ -218,8 +235,8 @@ def test_without_another_thread_handshakes_run_one_after_the_other(handshakes, m
     assert "handshakes wait for one another" in caplog.text
 
 
-def test_stop_ends_idle_threads(handshakes, threads, monkeypatch):
-    monkeypatch.setattr(module, "_IDLE_TIMEOUT", seconds(60))
+def test_stop_ends_idle_threads(make_handshakes, threads):
+    handshakes = make_handshakes(idle_timeout=seconds(60))
     waiting = [Waiting(handshakes) for _ in range(3)]
     for each in waiting:
         handshakes.submit("address", each)
@@ -230,8 +247,8 @@ def test_stop_ends_idle_threads(handshakes, threads, monkeypatch):
     stop(handshakes, threads)
 
 
-def test_stop_runs_what_is_queued(handshakes, threads, monkeypatch):
-    monkeypatch.setattr(module, "_QUEUE_SIZE", 100)
+def test_stop_runs_what_is_queued(make_handshakes, threads):
+    handshakes = make_handshakes(queue_size=100)
     first, ran = Waiting(handshakes, hands_over=False), Recorder()
     handshakes.submit("first", first)
     assert first.begun.wait(seconds(10))
@@ -246,30 +263,49 @@ def test_stop_runs_what_is_queued(handshakes, threads, monkeypatch):
     eventually(lambda: not names("ocppj-handshake"))
 
 
-def test_join_waits_for_a_thread_that_starts_after_stop(handshakes, threads):
-    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+class Exempt(set):
+    """Idents of threads that must not be joined. It notes for which threads it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.changed = set(), threading.Condition()
+
+    def __contains__(self, ident):
+        with self.changed:
+            self.asked.add(ident)
+            self.changed.notify_all()
+        return super().__contains__(ident)
+
+    def wait(self):
+        """Wait until another thread joins this one; return whether that happened."""
+        me = threading.get_ident()
+        with self.changed:
+            self.asked.discard(me)  # an ended thread may have had the same ident
+            return self.changed.wait_for(lambda: me in self.asked, seconds(5))
+
+
+def test_stop_joins_a_thread_that_starts_after_it_has_begun(make):
+    server, _ = make(close_timeout=seconds(10))
+    exempt = run_of(server).stoppers = Exempt()
+    handshakes = handshake_threads_of(server)
+    begun, joined = threading.Event(), Recorder()
 
     def first():
         begun.set()
-        assert go.wait(seconds(10))
-        handshakes.hand_over()
-
-    def second():
-        threading.Event().wait(0.3)
-        ended.set()
+        joined("first", exempt.wait())
+        handshakes.hand_over()  # which starts another thread for the second
 
     handshakes.submit("first", first)
     assert begun.wait(seconds(10))
-    handshakes.submit("second", second)
-    handshakes.stop()
-    go.set()
-    assert threads.join(time.monotonic() + seconds(10))
-    assert ended.is_set()
+    handshakes.submit("second", lambda: joined("second", exempt.wait()))
+    server.stop(timeout=seconds(20))
+    assert joined.calls == [("first", True), ("second", True)]
+    assert names("ocppj-handshake") == []
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_handshake_runs_once(handshakes, monkeypatch, seed):
-    monkeypatch.setattr(module, "_IDLE_TIMEOUT", 0.001)
+def test_every_handshake_runs_once(make_handshakes, seed):
+    handshakes = make_handshakes(idle_timeout=0.001)
     dice, ran = random.Random(seed), Recorder()
 
     def handshake(number, times, pause):

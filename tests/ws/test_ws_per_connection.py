@@ -8,6 +8,7 @@ import pytest
 from ocppj.ws.readers.choice import AutoReaders
 from ocppj.ws.readers.per_connection import SharedReaders, ThreadPerConnection
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.readers import kept
 from tests.ws.sources import FakeSource
 
 
@@ -165,12 +166,17 @@ def test_a_source_that_ends_in_time_is_not_expired(readers):
     assert source.expired.calls == []
 
 
+class StartingTimer(threading.Timer):
+    """Has an ident, as it is for a moment, before it counts as started."""
+
+    ident = 1
+
+
 def test_a_timer_that_is_about_to_start_does_not_keep_a_source_from_finishing(own):
     source = FakeSource()
     own.add(source)
     source.steps.wait(1)
-    source.seat.timer = threading.Timer(60, source.expire)
-    source.seat.timer._ident = 1  # as it is for a moment, before it counts as started
+    source.seat.timer = StartingTimer(60, source.expire)
     source.end.set()
     eventually(lambda: source.seat.finished)
 
@@ -201,7 +207,7 @@ def test_no_error_ends_a_dispatcher_or_leaves_a_seat(readers, caplog, error):
     readers.submit(source, ran)
     ran.wait(1)
     source.end.set()
-    eventually(lambda: source.seat.finished and not getattr(readers, "_seats", None))
+    eventually(lambda: source.seat.finished and not kept(readers))
     eventually(lambda: not ours())
     for story in ("a job failed", "reading failed", "finishing failed"):
         assert story in caplog.text

@@ -1,5 +1,6 @@
 """SharedReaders: fairness, lending and retiring, deadlines, what a message costs, and a long random schedule."""
 
+import gc
 import random
 import selectors
 import threading
@@ -11,11 +12,12 @@ import pytest
 from ocppj import Client, Server, v16
 from ocppj.errors import UsageError
 from ocppj.ws.memory import MemoryNetwork
-from ocppj.ws.readers import workers as crew
-from ocppj.ws.readers.per_connection import SharedReaders
+from ocppj.ws.readers import SharedReaders
+from ocppj.ws.readers.shared import Seat
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.readers import events_of, is_parked, kept, set_pace
 from tests.ws.schedule import World
-from tests.ws.sources import FakeSource, PairSource
+from tests.ws.sources import FakeSource, PairSource, TellingSelector, TellingSelectors
 from tests.ws.support import OCPP, PATH, Log
 
 NAMES = ["EpollSelector", "KqueueSelector", "DevpollSelector", "PollSelector", "SelectSelector"]
@@ -49,9 +51,13 @@ def sources(readers):
             source.finished.wait(1)
 
 
-@pytest.fixture
-def no_lending(monkeypatch):
-    monkeypatch.setattr(crew, "_LOOK", 3600.0)
+def stopping(readers):
+    """Tell whether a stop has begun."""
+    try:
+        readers.for_endpoint()
+    except UsageError:
+        return True
+    return False
 
 
 # One thread ---------------------------------------------------------------------------------------------------------
@@ -88,41 +94,49 @@ def test_any_selector_does(sources, selector):
     assert readers.stop(seconds(5))
 
 
-def test_an_idle_connection_costs_no_thread_and_nobody_wakes(sources, readers, monkeypatch):
-    monkeypatch.setattr(crew, "_PATIENCE", seconds(0.1))
+def test_an_idle_connection_costs_no_thread_and_nobody_wakes(sources):
+    telling = TellingSelectors()
+    readers = SharedReaders(selector=telling)
+    set_pace(readers, patience=seconds(0.1))
     made = sources(200)
     for source in made:
         readers.add(source)
     made[-1].steps.wait(1)
-    state = readers._pool.crew
-    eventually(lambda: state._parked and state._selecting and len(workers()) == 1)
-    visits = [worker.visits for worker in state._workers]
+    eventually(lambda: is_parked(readers) and telling.waits and len(workers()) == 1)
+    asked = telling.made.asked
     assert not threading.Event().wait(seconds(0.1))
-    assert [worker.visits for worker in state._workers] == visits
+    assert telling.waits  # the only worker
+    assert telling.made.asked == asked
     assert len(workers()) == 1
-    assert state._parked
+    assert is_parked(readers)
+    for source in made:
+        source.close()
+        source.finished.wait(1)
+    assert readers.stop(seconds(5))
 
 
 CALLS = Counter()
 
 
-class Counting(selectors.DefaultSelector):
+class Counting(TellingSelector):
     def __getattribute__(self, name):
         if name in ("register", "unregister", "modify", "select"):
             CALLS[name] += 1
         return super().__getattribute__(name)
 
 
-def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources, no_lending):
+def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources):
     CALLS.clear()
-    readers = SharedReaders(selector=Counting)
+    made = []
+    readers = SharedReaders(selector=lambda: made.append(Counting()) or made[0])
+    set_pace(readers, pause=3600.0)
     handled = Recorder()
     (source,) = sources(1, lambda source, data: readers.submit(source, handled))
     others = sources(300)
     for each in [source, *others]:
         readers.add(each)
         each.steps.wait(1)
-    eventually(lambda: readers._pool.crew._selecting)
+    eventually(lambda: made[0].waits)
     asked = Counter()
     for each in others:
         each.next_deadline = lambda: asked.update(["deadline"])
@@ -130,7 +144,7 @@ def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources, no_lend
     for number in range(200):
         source.far.send(b"x")
         handled.wait(number + 1)
-    eventually(lambda: readers._pool.crew._selecting)
+    eventually(lambda: made[0].waits)
     after = Counter(CALLS)
     assert [after[name] - before[name] for name in ("register", "modify", "unregister")] == [0, 0, 0]
     assert after["select"] - before["select"] <= 201
@@ -141,8 +155,9 @@ def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources, no_lend
     assert readers.stop(seconds(5))
 
 
-def test_nobody_is_served_twice_while_another_waits(sources, readers, no_lending):
+def test_nobody_is_served_twice_while_another_waits(sources, readers):
     """Each of three sources brings many jobs at once; a fourth comes later, and waits for one round."""
+    set_pace(readers, pause=3600.0)
     order, go, last = [], threading.Event(), Recorder()
     late_at = []
 
@@ -199,7 +214,14 @@ def test_a_source_is_stepped_when_it_is_due(readers):
     source.end.set()
 
 
+def seats():
+    """Return how many seats there are in this process."""
+    gc.collect()
+    return sum(isinstance(each, Seat) for each in gc.get_objects())
+
+
 def test_deadlines_of_sources_that_ended_are_forgotten(readers):
+    before = seats()
     for number in range(500):
         source = FakeSource(f"CP_{number}")
         source.deadline = time.monotonic() + 3600
@@ -207,14 +229,15 @@ def test_deadlines_of_sources_that_ended_are_forgotten(readers):
         source.steps.wait(1)
         source.end.set()
         source.finished.wait(1)
-    eventually(lambda: len(readers._pool.agenda._heap) < 70)
+    del source
+    eventually(lambda: seats() - before < 70)
 
 
 # Lending and retiring -----------------------------------------------------------------------------------------------
 
 
-def test_workers_are_lent_to_blocked_handlers_and_retire(sources, readers, monkeypatch):
-    monkeypatch.setattr(crew, "_PATIENCE", seconds(0.2))
+def test_workers_are_lent_to_blocked_handlers_and_retire(sources, readers):
+    set_pace(readers, patience=seconds(0.2))
     go, begun, got = threading.Event(), Recorder(), Recorder()
     made = sources(60, lambda source, data: got(source.name))
     for source in made:
@@ -248,7 +271,7 @@ def test_a_blocked_step_delays_its_own_connection_alone(sources, selector):
             source.far.send(b"x")
         got.wait(5 * number)
     assert len(slow.steps.calls) == steps
-    eventually(lambda: slow.seat.events == 0)  # else the selector would tell of it again and again
+    eventually(lambda: events_of(slow) == 0)  # else the selector would tell of it again and again
     go.set()
     slow.steps.wait(steps + 1)
     for source in [slow, *others]:
@@ -261,7 +284,7 @@ def test_a_handler_that_blocks_when_all_has_been_quiet(sources, readers):
     slow, other = sources(2, lambda source, data: readers.submit(source, lambda: got(source.name)))
     readers.add(slow)
     readers.add(other)
-    eventually(lambda: readers._pool.crew._parked)
+    eventually(lambda: is_parked(readers))
     readers.submit(slow, lambda: (begun.set(), go.wait(seconds(20))))
     assert begun.wait(seconds(10))
     other.far.send(b"x")
@@ -275,7 +298,7 @@ def test_a_job_that_blocks_before_there_is_a_connection(readers):
     go, begun = threading.Event(), threading.Event()
     readers.submit(first, lambda: (begun.set(), go.wait(seconds(20))))
     assert begun.wait(seconds(10))
-    eventually(lambda: readers._pool.crew._monitor is None)
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "ocppj-monitor"])
     readers.add(second)
     second.steps.wait(1)
     readers.add(first)
@@ -447,7 +470,7 @@ def test_nothing_is_kept_of_a_source_whose_last_job_has_ended(sources, readers):
     readers.add(source)
     source.close()
     last.wait(1)
-    eventually(lambda: not readers._seats)
+    eventually(lambda: not kept(readers))
 
 
 def test_a_job_that_a_step_submits_when_a_stop_has_begun_is_discarded(sources, caplog):
@@ -455,7 +478,7 @@ def test_a_job_that_a_step_submits_when_a_stop_has_begun_is_discarded(sources, c
     readers, late = SharedReaders(), Recorder()
 
     def on_data(source, data):
-        eventually(lambda: readers._stopping)
+        eventually(lambda: stopping(readers))
         readers.submit(source, late)
 
     (source,) = sources(1, on_data)

@@ -1,13 +1,15 @@
 """The threads of shared readers: nobody who is in the line is left there, whatever the others are at."""
 
+import sys
 import threading
 
 import pytest
 
+from ocppj.ws.readers import SharedReaders
 from ocppj.ws.readers import workers as crew
-from ocppj.ws.readers.per_connection import SharedReaders
 from tests.helpers import Recorder, eventually, seconds
-from tests.ws.sources import FakeSource, PairSource
+from tests.inside.readers import crew_of, is_found_blocked, is_parked, look, set_pace, waits_for_others
+from tests.ws.sources import FakeSource, PairSource, TellingSelectors
 from tests.ws.support import open_files
 
 
@@ -16,6 +18,10 @@ def readers():
     readers = SharedReaders()
     yield readers
     assert readers.stop(seconds(5))
+
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ocppj-worker")]
 
 
 def ended(*sources):
@@ -33,10 +39,12 @@ def test_jobs_of_one_endpoint_run_though_those_of_another_were_discarded():
     go, begun, ran = threading.Event(), threading.Event(), Recorder()
     mine.submit(FakeSource("CP_1"), lambda: (begun.set(), go.wait(seconds(20))))
     assert begun.wait(seconds(10))
-    for number in range(3):
-        others.submit(FakeSource(f"other_{number}"), ran)
-    mine.submit(FakeSource("CP_2"), lambda: ran("mine"))
-    eventually(lambda: len(readers._pool.agenda._backlog) == 4)
+    waiting = [FakeSource(f"other_{number}") for number in range(3)]
+    for source in waiting:
+        others.submit(source, ran)
+    waiting.append(FakeSource("CP_2"))
+    mine.submit(waiting[-1], lambda: ran("mine"))
+    eventually(lambda: all(waits_for_others(source) for source in waiting))
     assert others.stop(seconds(5))
     go.set()
     assert ran.wait(1) == [("mine",)]
@@ -48,13 +56,14 @@ def test_stop_while_jobs_wait_for_others_leaves_no_thread():
     go, begun, stopped = threading.Event(), threading.Event(), Recorder()
     readers.submit(FakeSource("CP_1"), lambda: (begun.set(), go.wait(seconds(20)), stopped(readers.stop(seconds(5)))))
     assert begun.wait(seconds(10))
-    for number in range(3):
-        readers.submit(FakeSource(f"other_{number}"), lambda: None)
-    eventually(lambda: len(readers._pool.agenda._backlog) == 3)
+    waiting = [FakeSource(f"other_{number}") for number in range(3)]
+    for source in waiting:
+        readers.submit(source, lambda: None)
+    eventually(lambda: all(waits_for_others(source) for source in waiting))
     go.set()
     assert stopped.wait(1) == [(True,)]
     assert readers.stop(seconds(5))
-    eventually(lambda: not readers._pool.crew.manned)
+    eventually(lambda: not workers())
 
 
 @pytest.mark.skipif(not open_files(), reason="the number of open files is not known here")
@@ -78,8 +87,7 @@ def test_a_job_submitted_by_a_step_that_was_found_blocked_before_is_run(readers)
     ran, result = threading.Event(), Recorder()
 
     def on_data(source, data):
-        me = readers._pool.crew._here.worker
-        eventually(lambda: not me.holds)
+        eventually(lambda: is_found_blocked(source))
         readers.submit(source, ran.set)
         result(ran.wait(seconds(5)))
 
@@ -90,83 +98,128 @@ def test_a_job_submitted_by_a_step_that_was_found_blocked_before_is_run(readers)
     ended(source)
 
 
-def test_who_waits_in_the_selector_takes_over_from_who_gives_away(readers, monkeypatch):
-    """Two hold: one steps, one waits in the selector. What the first leaves behind is for the second."""
-    monkeypatch.setattr(crew, "_LOOK", 3600.0)
-    state, ran, result = readers._pool.crew, threading.Event(), Recorder()
+@pytest.fixture
+def two_at_work():
+    """Has one worker wait in the selector while another, both of which may take who is in the line, makes a step.
 
-    def on_data(source, data):
-        with state.lock:
-            errands = state._call(1)
-        crew.run(errands)
-        eventually(lambda: state._selecting)
+    Makes them by ``two_at_work(max_handlers, on_data)``; a third worker is blocked meanwhile. Nobody looks who is
+    blocked unless the test does.
+    """
+    made = []
+
+    def make(max_handlers, on_data):
+        selectors, go, begun, returned = TellingSelectors(), threading.Event(), threading.Event(), threading.Event()
+        readers = SharedReaders(max_handlers=max_handlers, selector=selectors)
+        set_pace(readers, pause=3600.0)
+
+        def in_step(source, data):
+            eventually(lambda: selectors.waits)
+            on_data(readers, source)
+            returned.set()
+
+        blocker = PairSource("blocker", lambda source, data: (begun.set(), go.wait(seconds(20))))
+        source = PairSource("CP_1", in_step)
+        made.append((readers, go, [blocker, source]))
+        for each in (blocker, source):
+            readers.add(each)
+            each.steps.wait(1)
+        blocker.far.send(b"x")
+        assert begun.wait(seconds(10))
+        source.far.send(b"x")
+        readers.flush(source)  # it stands in the line: nobody is in the selector, and nobody else is at work
+        look(readers)
+        look(readers)  # the one is where it was at the look before: two others are called
+        return readers
+
+    yield make
+    for readers, go, sources in made:
+        go.set()
+        ended(*sources)
+        assert readers.stop(seconds(5))
+
+
+def test_who_waits_in_the_selector_takes_over_from_who_gives_away(two_at_work):
+    """What the one leaves behind is for the other."""
+    ran, result = threading.Event(), Recorder()
+
+    def on_data(readers, source):
         readers.submit(source, ran.set)
         with readers.waiting():
             result(ran.wait(seconds(5)))
 
-    source = PairSource("CP_1", on_data)
-    readers.add(source)
-    source.steps.wait(1)
-    eventually(lambda: state._selecting)
-    with state.lock:
-        state._allowed = 2
-    source.far.send(b"x")
+    two_at_work(1000, on_data)
     assert result.wait(1) == [(True,)]
-    ended(source)
 
 
-def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(readers):
-    state, ran, result = readers._pool.crew, threading.Event(), Recorder()
+def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(two_at_work):
+    submitted, ran, result = threading.Event(), threading.Event(), Recorder()
 
-    def on_data(source, data):
-        with state.lock:
-            errands = state._call(1)
-            state._max_workers = 2
-        crew.run(errands)
-        eventually(lambda: state._selecting)
+    def on_data(readers, source):
         readers.submit(source, ran.set)
+        submitted.set()
         result(ran.wait(seconds(5)))
 
-    source = PairSource("CP_1", on_data)
-    readers.add(source)
-    source.steps.wait(1)
-    eventually(lambda: state._selecting)
-    with state.lock:
-        state._allowed = 2
-    source.far.send(b"x")
+    readers = two_at_work(1, on_data)  # three workers, then: that is all of them
+    assert submitted.wait(seconds(10))
+    assert len(workers()) == 3
+    look(readers)
+    look(readers)
     assert result.wait(1) == [(True,)]
-    ended(source)
 
 
 # The monitor ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_handler_that_begins_to_block_just_when_the_monitor_parks(readers, monkeypatch):
-    go, begun, met, got = threading.Event(), threading.Event(), threading.Event(), Recorder()
+class StoppedMonitor:
+    """Calls ``then()`` when the monitor is at line ``number`` after `armed` was set, of those where it has no lock."""
+
+    def __init__(self, readers, number, then):
+        self.armed = threading.Event()
+        self._lock, self._number, self._then = crew_of(readers).lock, number, then
+
+    def __enter__(self):
+        threading.settrace(self._trace)
+        return self
+
+    def __exit__(self, *error):
+        threading.settrace(None)
+
+    def _trace(self, frame, event, argument):
+        if threading.current_thread().name != "ocppj-monitor":
+            sys.settrace(None)
+            return None
+        if frame.f_code.co_filename != crew.__file__:
+            return None
+        if event == "line" and self.armed.is_set() and not self._lock.locked():
+            self._number -= 1
+            if self._number == -1:
+                self._then()
+        return self._trace
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_a_handler_that_begins_to_block_whatever_the_monitor_is_at(readers, number):
+    """Before it parks, and just when it does, after its last look: others are served."""
+    set_pace(readers, quiet=1)
+    go, begun, once, got = threading.Event(), threading.Event(), threading.Lock(), Recorder()
     slow = PairSource("CP_1")
     other = PairSource("CP_2", lambda source, data: got(data))
-    state, run = readers._pool.crew, crew.run
-    look, active = state._look, [True]
 
-    def remembering():
-        active[0], errands = look()
-        return active[0], errands
-
-    def between_look_and_parking(errands):
-        run(errands)
-        quiet = not active[0] and other.steps.calls
-        if threading.current_thread().name == "ocppj-monitor" and quiet and not met.is_set():
-            met.set()
+    def begin():
+        if once.acquire(blocking=False):
             readers.submit(slow, lambda: (begun.set(), go.wait(seconds(20))))
-            begun.wait(seconds(10))
+        assert begun.wait(seconds(10))
 
-    monkeypatch.setattr(state, "_look", remembering)
-    monkeypatch.setattr(crew, "_QUIET", 1)
-    monkeypatch.setattr(crew, "run", between_look_and_parking)
-    readers.add(slow)
-    readers.add(other)
-    assert begun.wait(seconds(10))
-    other.far.send(b"x")
-    assert got.wait(1, timeout=5) == [(b"x",)]
+    with StoppedMonitor(readers, number, begin) as monitor:
+        for source in (slow, other):
+            readers.add(source)
+            source.steps.wait(1)
+        monitor.armed.set()
+        other.far.send(b"x")  # it looks again, if it was parked
+        got.wait(1)
+        eventually(lambda: begun.is_set() or is_parked(readers))
+        begin()
+    other.far.send(b"y")
+    assert got.wait(2, timeout=5) == [(b"x",), (b"y",)]
     go.set()
     ended(slow, other)

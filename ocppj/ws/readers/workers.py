@@ -4,14 +4,14 @@
 a job), takes the next; when the line is empty it waits in the selector. No message costs a thread switch, and no two
 threads fight for the interpreter.
 
-*Lending.* What a seat's handler does may block. The monitor looks every `_LOOK` seconds: a holder that is in the same
+*Lending.* What a seat's handler does may block. The monitor looks every ``pause`` seconds: a holder that is in the same
 visit as at the look before is blocked, and holds no more. While seats wait in the line another is called for each of
 these; and when at least half of the holders were blocked, or none is left, four, twice as many at each such look, 64 at
 most, until there are ``max_workers``. `waiting` gives the holding away at once, to one other if nobody else holds. A
 worker that comes back from a blocked visit holds again if fewer do than may, and rests otherwise.
 
 *Retiring.* Each look that finds nobody blocked takes the number of those who may hold back by one. Who rests for
-`_PATIENCE` seconds ends; who rested last is called first.
+``patience`` seconds ends; who rested last is called first.
 
 *Rest.* While a worker waits in the selector nobody can be blocked that matters, so after a while the monitor parks.
 Whoever takes a seat from the line, or lines one up while all are busy, wakes it. An idle server has two threads, and
@@ -34,9 +34,6 @@ from .scheduler import Agenda, Seat
 
 __all__ = ["Crew", "Errands", "Worker"]
 
-_LOOK = 0.004  # seconds between two looks of the monitor
-_QUIET = 25  # looks at which nothing had been done, until the monitor parks
-_PATIENCE = 5.0  # seconds that a worker rests before it ends
 _LEAST, _MOST = 4, 64  # workers called at a look
 
 #: What is decided under the lock and done without it.
@@ -58,11 +55,15 @@ class Worker:
 class Crew:
     """Serves an agenda by ``visit(seat, ident of the thread)``. ``lock`` guards the agenda too.
 
-    ``visit`` says whether it has run a job.
+    ``visit`` says whether it has run a job. ``pause``, ``quiet`` and ``patience`` may be set before the first source
+    comes.
     """
 
     def __init__(self, agenda: Agenda, visit: Callable[[Seat, int], bool], max_workers: int) -> None:
         self.lock = threading.Lock()
+        self.pause = 0.004  # seconds between two looks of the monitor
+        self.quiet = 25  # looks at which nothing had been done, until the monitor parks
+        self.patience = 5.0  # seconds that a worker rests before it ends
         self._agenda = agenda
         self._visit = visit
         self._max_workers = max_workers
@@ -206,7 +207,7 @@ class Crew:
 
     def _rest(self, me: Worker) -> bool:
         """Wait until called; false when nobody calls."""
-        rung = me.bell.wait(_PATIENCE)
+        rung = me.bell.wait(self.patience)
         me.bell.clear()
         with self.lock:
             if me not in self._idle or rung:  # in it though rung: by an errand of the time before
@@ -318,7 +319,7 @@ class Crew:
         """Look who is blocked: the monitor's thread."""
         quiet, parked = 0, False
         while True:
-            rung = self._monitor_bell.wait(None if parked else _LOOK)  # parked: by who finds something to do
+            rung = self._monitor_bell.wait(None if parked else self.pause)  # parked: by who finds something to do
             errands: Errands = []
             with self.lock:
                 if self._agenda.over:
@@ -330,7 +331,7 @@ class Crew:
                 else:
                     active, errands = self._look()
                     quiet = 0 if active else quiet + 1
-                parked = self._parked = quiet >= _QUIET  # at once: who takes a seat after the look must see it
+                parked = self._parked = quiet >= self.quiet  # at once: who takes a seat after the look must see it
             run(errands)
 
     def _look(self) -> Tuple[bool, Errands]:

@@ -6,8 +6,8 @@ another thread becomes the leader and goes on with them at once. So no handshake
 wait have a thousand threads. Handshakes that need not wait share a few, since many running threads slow one another
 down: they compete for the interpreter lock.
 
-A thread that has ended its handshake becomes the leader if there is none. Otherwise it is idle, and ends after
-`_IDLE_TIMEOUT` seconds. Its name is ``ocppj-handshake-ADDRESS`` during a handshake, ``ocppj-idle-handshake`` between.
+A thread that has ended its handshake becomes the leader if there is none. Otherwise it is idle, and ends after a
+while. Its name is ``ocppj-handshake-ADDRESS`` during a handshake, ``ocppj-idle-handshake`` between.
 
 `submit` waits a moment while the queue is full. Connections that are not accepted yet wait in the backlog of the
 system. In the queue they would count as handshakes in progress, and a crowd would pass the limit of these.
@@ -24,9 +24,6 @@ from ..threads import Threads
 
 __all__ = ["HandshakeThreads"]
 
-_IDLE_TIMEOUT = 2.0  # seconds
-_QUEUE_SIZE = 1  # handshakes; beyond it `submit` waits until the queue is empty
-_SUBMIT_TIMEOUT = 0.1  # seconds that `submit` waits: there may be no thread that empties the queue
 _IDLE_NAME = "ocppj-idle-handshake"
 
 #: The peer's address, and what runs the handshake.
@@ -43,10 +40,19 @@ class _Worker:
 
 
 class HandshakeThreads:
-    """Runs the handshakes of one server on ``threads``. Thread-safe."""
+    """Runs the handshakes of one server on ``threads``. Thread-safe.
 
-    def __init__(self, threads: Threads) -> None:
+    When the queue has ``queue_size`` handshakes, `submit` waits until it is empty, for ``submit_timeout`` seconds at
+    most: there may be no thread that empties it. A thread is idle for ``idle_timeout`` seconds before it ends.
+    """
+
+    def __init__(
+        self, threads: Threads, *, queue_size: int = 1, submit_timeout: float = 0.1, idle_timeout: float = 2.0
+    ) -> None:
         self._threads = threads
+        self._queue_size = queue_size
+        self._submit_timeout = submit_timeout
+        self._idle_timeout = idle_timeout
         self._lock = threading.Lock()  # guards the fields below
         self._queue: Deque[_Handshake] = deque()
         self._emptied = threading.Condition(self._lock)
@@ -71,8 +77,8 @@ class HandshakeThreads:
         """
         handshake = (address, run)
         with self._lock:
-            if len(self._queue) >= _QUEUE_SIZE:
-                self._emptied.wait(_SUBMIT_TIMEOUT)
+            if len(self._queue) >= self._queue_size:
+                self._emptied.wait(self._submit_timeout)
             self._queue.append(handshake)
             leader = self._new_leader() if self._leader is None else None
         if leader is None or self._wake(leader, address, None):
@@ -159,7 +165,7 @@ class HandshakeThreads:
                     return None
                 self._idle.append(me)
             thread.name = _IDLE_NAME
-            woken = me.bell.wait(_IDLE_TIMEOUT)
+            woken = me.bell.wait(self._idle_timeout)
             me.bell.clear()
             with self._lock:
                 if me in self._idle:  # not chosen: timed out, or woken by a ring from the time before
