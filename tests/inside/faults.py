@@ -33,9 +33,9 @@ def left_of_clients(server: Any) -> Dict[str, Any]:
     held = {
         **tables(server),
         "channels": run.channels,
-        "places": run.places,
-        "promises": run.promises,
-        "addresses": run.sources,
+        "by identity": run.by_identity,
+        "newest arrivals": run.newest_arrival,
+        "addresses": run.per_source,
         "handshakes": run.handshakes,
         "slots": slots(run.readers),
     }
@@ -67,7 +67,7 @@ def alive() -> "Counter[str]":
 def limit_send_buffers(server: Any, size: int) -> None:
     """Have the system keep about ``size`` bytes of what is sent to each client that connects from now on."""
     # What a listening socket is given, those that it accepts have too.
-    run_of(transport_of(server)).listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    run_of(transport_of(server)).listener._acceptor._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def waiting_since(server: Any) -> List[float]:
