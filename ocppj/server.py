@@ -571,7 +571,8 @@ class Server(Node):
         with self._lifecycle.lock:
             released, connection.released = connection.released, True
         if not released:  # by a newer one, whose requests they are by now
-            self._dispatcher.delete_client(connection.client_id)
+            # A queue of the program's own may raise; the rest must be done.
+            self._handlers.call(self._dispatcher.delete_client, connection.client_id)
             newer = self._connections.by_id.get(connection.client_id)
             if newer is not None and newer is not connection:  # it came meanwhile, and was deleted, too
                 self._take_requests(newer)

@@ -9,7 +9,7 @@ from ocppj import Client, ManualClock, Server, v16
 from ocppj.exchange.notices import Notices
 from ocppj.ws.base import Close
 from tests.fixtures import RESET
-from tests.helpers import Recorder, eventually, seconds
+from tests.helpers import Recorder, seconds
 from tests.inside.endpoints import untold
 from tests.interleaving import at_call
 
@@ -17,7 +17,7 @@ PATIENCE = 3.0  # seconds that the end of the connection before is waited for
 
 
 class HandChannel:
-    """A channel whose jobs run when the test says so. While ``threadless`` is set, `submit` keeps the job and raises."""
+    """A channel whose jobs run when the test says so. While ``threadless`` is set, `submit` keeps a job and raises."""
 
     id = "CP_1"
     subprotocol = "ocpp1.6"
