@@ -34,7 +34,6 @@ from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, 
 from .exchange.connection import Connection
 from .exchange.handlers import check_callable
 from .exchange.node import Node
-from .exchange.notices import Notices
 from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .payloads.jsontext import MAX_DEPTH
 from .payloads.model import Payload, Request, RequestType
@@ -229,8 +228,7 @@ class Client(Node):
         session = self._begin()
         self._end = None
         self._first = True
-        # What an earlier session has not told yet delays nothing in this one.
-        self._notices = Notices(self._options.clock, self._report_late)
+        self._notices.leave_behind()  # what an earlier session has not told yet delays nothing in this one
         try:
             self._dispatcher.open()
             if options.get("retry"):
@@ -536,7 +534,7 @@ class Client(Node):
             if not lifecycle.started:  # stop() came between the look above and the start
                 self._dispatcher.stop()
         if not first and self._reconnected_handler is not None:
-            self._announce(connection, self._welcome_back)
+            self._announce(connection, self._add_notice(connection, self._welcome_back))
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         lifecycle, connections = self._lifecycle, self._connections
@@ -555,7 +553,7 @@ class Client(Node):
         if connection is None or handler is None:
             return
         if present:
-            self._announce(connection, handler, close)
+            self._announce(connection, self._add_notice(connection, handler, close))
         else:
             self._handlers.submit(connection, handler, close)
 

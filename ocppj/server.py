@@ -39,6 +39,7 @@ from .errors import (
 from .exchange.connection import Connection
 from .exchange.handlers import check_callable
 from .exchange.node import Node
+from .exchange.notices import Notice
 from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .exchange.passwords import PasswordsOption, check_handshake_check, password_check
 from .payloads.jsontext import MAX_DEPTH
@@ -67,7 +68,7 @@ A = TypeVar("A")
 Signature = Optional[SignatureResult]
 
 _MAX_QUEUED = 1000  # requests that may wait for one client
-_PATIENCE = 3.0  # seconds that a new connection of an identity waits for the handlers of the one before
+_PATIENCE = 3.0  # seconds that what is told about a connection waits for what is to be told before
 
 
 class Server(Node):
@@ -524,7 +525,7 @@ class Server(Node):
             return
         welcome = self._new_client_handler
         if welcome is not None:
-            self._announce(connection, welcome, channel.id, patience=_PATIENCE)
+            self._announce(connection, self._add_notice(connection, welcome, channel.id), _PATIENCE)
 
     def _take_requests(self, connection: Connection) -> bool:
         """Let requests to ``connection`` be sent; return whether they can be. If not, it is closed, or will be."""
@@ -539,27 +540,29 @@ class Server(Node):
         return False
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
-        connections = self._connections
+        connections, farewell = self._connections, self._disconnected_client_handler
+        notice: Optional[Notice] = None
         with self._lifecycle.lock:
             connection = connections.by_channel.pop(channel, None)
-            current = connection is not None and connections.by_id.get(channel.id) is connection
+            if connection is None:
+                return
+            current = connections.by_id.get(channel.id) is connection
             if current:
                 del connections.by_id[channel.id]
-            if connection is not None:
-                self._ending[channel.id] = connection
-        if connection is None:
-            return
-        self.log.info("%s: connection %s", channel.id, close)
+            self._ending[channel.id] = connection
+            if farewell is not None or self._new_client_handler is not None:  # else it is not worth a thread
+                # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
+                notice = self._add_notice(connection, farewell or _nothing, channel.id)
         try:
+            self.log.info("%s: connection %s", channel.id, close)
             if current:  # not replaced by a newer connection of the same identity, whose requests these would be
                 self._end_requests(connection, str(close))
         finally:
             with self._lifecycle.lock:
                 if self._ending.get(channel.id) is connection:
                     del self._ending[channel.id]
-            farewell = self._disconnected_client_handler
-            if farewell is not None or self._new_client_handler is not None:  # else it is not worth a thread
-                self._announce(connection, farewell or _nothing, channel.id)
+            if notice is not None:
+                self._announce(connection, notice, _PATIENCE)
 
     def _end_requests(self, connection: Connection, how: str) -> None:
         """End the requests of a connection that has ended; those that a durable queue keeps go on later."""
@@ -568,7 +571,8 @@ class Server(Node):
         with self._lifecycle.lock:
             released, connection.released = connection.released, True
         if not released:  # by a newer one, whose requests they are by now
-            self._dispatcher.delete_client(connection.client_id)
+            # A queue of the program's own may raise; the rest must be done.
+            self._handlers.call(self._dispatcher.delete_client, connection.client_id)
             newer = self._connections.by_id.get(connection.client_id)
             if newer is not None and newer is not connection:  # it came meanwhile, and was deleted, too
                 self._take_requests(newer)

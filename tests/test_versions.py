@@ -288,6 +288,17 @@ def test_the_hook_may_replace_a_callresulterror(server, raw_of):
     assert raw.receive() == [5, message_id, "SecurityError", "mine", {"a": 1}]
 
 
+def test_a_hook_that_returns_no_error_replaces_no_callresulterror(server, raw_of):
+    server.set_invalid_message_hook(lambda *arguments: "mine")
+    raw = raw_of(server.url, "2.1")
+    eventually(server.client_ids)
+    future = server.send_request("CP_1", v21.ClearCacheRequest())
+    message_id = raw.receive()[1]
+    raw.send([3, message_id, {}])
+    assert raw.receive()[:3] == [5, message_id, "OccurrenceConstraintViolation"]
+    assert isinstance(future.exception(seconds(10)), InvalidResponse)
+
+
 def test_a_callresulterror_reaches_its_handler(server, raw_of):
     refused = Recorder()
     server.set_result_error_handler(refused)

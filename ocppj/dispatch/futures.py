@@ -200,11 +200,6 @@ class OpenCalls:
                 del self._calls[client_id]
             return call
 
-    def take_over(self, connection: object) -> List[_Call]:
-        """Remove and return all calls that end with ``connection``."""
-        taken = (self.take(client_id, message_id) for client_id, message_id in self.over(connection))
-        return [call for call in taken if call is not None]
-
     def take_all(self) -> List[_Call]:
         """Remove and return all calls."""
         with self._lock:

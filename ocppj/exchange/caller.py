@@ -315,10 +315,10 @@ class Caller:
     ) -> bool:
         """End a request that was answered, with ``error``; return whether the answer was its first end."""
         open_call = self.calls.take(client_id, message_id)
-        # A queue of the program's own may raise, and nobody else ends what was taken.
+        # A queue or a transport of the program's own may raise, and nobody else ends what was taken.
         first = self._handlers.call(self._complete, client_id, message_id)
         if between is not None:
-            between()
+            self._handlers.call(between)
         if open_call is not None:
             open_call.fail(error)
         elif first:
@@ -334,7 +334,8 @@ class Caller:
         """End the request ``error.message_id`` with ``error``, sent or not."""
         message_id = error.message_id
         assert message_id is not None
-        if not self._dispatcher.cancel_request(client_id, message_id, error):
+        # A queue of the program's own may raise, and nobody else ends the request.
+        if not self._handlers.call(self._dispatcher.cancel_request, client_id, message_id, error):
             open_call = self.calls.take(client_id, message_id)
             if open_call is not None:
                 open_call.fail(error)

@@ -21,7 +21,7 @@ from .caller import Caller, PeerDispatcher
 from .connection import AnswerMemory, Connection, Connections, ThreadContext
 from .handlers import HandlerRegistry, Observer, check_callable
 from .lifecycle import Lifecycle
-from .notices import Notices
+from .notices import Notice, Notices
 from .options import Options
 from .responder import Responder
 from .router import Router
@@ -139,20 +139,16 @@ class Node(Endpoint):
     ) -> None:
         self.stop()
 
-    def _announce(
-        self,
-        connection: Connection,
-        handler: Callable[..., object],
-        *arguments: Any,
-        patience: Optional[float] = None,
-    ) -> None:
-        """Have ``handler`` told about ``connection``, on its thread, after those announced before; see `Notices`."""
-        notices = self._notices  # a client's next session has others
-        notice = notices.add(connection.client_id, partial(self._handlers.call, handler, *arguments))
+    def _add_notice(self, connection: Connection, handler: Callable[..., object], *arguments: Any) -> Notice:
+        """Note that ``handler`` is to be told something about ``connection``, after what was noted before."""
+        return self._notices.add(connection.client_id, partial(self._handlers.call, handler, *arguments), connection)
+
+    def _announce(self, connection: Connection, notice: Notice, patience: Optional[float] = None) -> None:
+        """Have ``notice`` told on the handler thread of ``connection``; see `Notices.tell`."""
         try:
-            self._handlers.submit(connection, notices.tell, notice, patience)
-        except BaseException:  # no thread: this one tells it, because what is announced later comes after it
-            notices.tell(notice)
+            self._handlers.submit(connection, self._notices.tell, notice, patience)
+        except BaseException:  # no thread: another one tells it, because what is announced later comes after it
+            self._notices.tell_elsewhere(notice)
             raise
 
     def _report_late(self, client_id: str) -> None:

@@ -3,7 +3,8 @@
 A notice is added when the thing happens: a connection was made, or has ended. It is told on the handler thread of that
 connection, which may be busy until then. So the thread of a newer connection may be free before the thread of the older
 one has told that the older connection has ended. The newer thread then has a choice. Without ``patience`` it goes on,
-and the older thread tells both notices. With ``patience`` it waits for its turn, and tells its notice itself.
+and the older thread tells both notices. With ``patience`` it waits for its turn, and tells its notice itself. When that
+takes too long it stops waiting, and so does whatever is behind it: the older notices hold up nobody any more.
 """
 
 from __future__ import annotations
@@ -18,25 +19,27 @@ __all__ = ["Notice", "Notices"]
 
 
 class Notice:
-    """One thing that is to be told about ``peer``, by calling ``tell``."""
+    """One thing that is to be told about a peer, by calling ``tell``."""
 
-    __slots__ = ("peer", "ready", "tell", "turn")
+    __slots__ = ("line", "ready", "source", "tell", "turn")
 
-    def __init__(self, peer: str, tell: Callable[[], object]) -> None:
-        self.peer = peer
+    def __init__(self, line: "_Line", tell: Callable[[], object], source: Optional[object]) -> None:
+        self.line = line
         self.tell = tell
+        self.source = source  # the connection
         self.ready = False  # the thread of its connection has come to it
-        self.turn: Optional[threading.Event] = None  # set when the thread that waits to tell it may do so
+        self.turn: Optional[threading.Event] = None  # set when the thread that waits to tell it is to do so
 
 
 class _Line:
-    """The notices about one peer that are still to be told, the oldest first."""
+    """Notices about one peer that are still to be told, the oldest first."""
 
-    __slots__ = ("notices", "telling")
+    __slots__ = ("notices", "peer", "telling")
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
         self.notices: Deque[Notice] = deque()
-        self.telling = False  # a thread is calling the handlers of this line
+        self.telling = False  # a thread tells notices of this line, or is about to
 
 
 class Notices:
@@ -50,72 +53,115 @@ class Notices:
     def __init__(self, clock: Clock, late: Callable[[str], None]) -> None:
         self._clock = clock
         self._late = late
-        self._lock = threading.Lock()
-        self._lines: Dict[str, _Line] = {}
+        self._lock = threading.Lock()  # guards the lines, and the notices in them
+        self._lines: Dict[str, _Line] = {}  # where the next notice of each peer is added
 
     def __len__(self) -> int:
         """Return about how many peers something is still to be told."""
         return len(self._lines)
 
-    def add(self, peer: str, tell: Callable[[], object]) -> Notice:
-        """Put a notice at the end of the line of ``peer``, and return it for `tell`. ``tell`` must not raise."""
-        notice = Notice(peer, tell)
+    def add(self, peer: str, tell: Callable[[], object], source: Optional[object] = None) -> Notice:
+        """Put a notice at the end of the line of ``peer``.
+
+        Args:
+            peer: The identity of the charge point.
+            tell: Tells it. It must not raise.
+            source: The connection. Its notices are told by its thread in the order in which they were added.
+
+        Returns:
+            What `tell` takes.
+        """
         with self._lock:
             line = self._lines.get(peer)
             if line is None:
-                line = self._lines[peer] = _Line()
+                line = self._lines[peer] = _Line(peer)
+            notice = Notice(line, tell, source)
             line.notices.append(notice)
         return notice
 
+    def leave_behind(self) -> None:
+        """Have what was added until now delay nothing that is added later."""
+        with self._lock:
+            self._lines.clear()
+
     def tell(self, notice: Notice, patience: Optional[float] = None) -> None:
-        """Tell ``notice`` when the older ones are told. Called once for each, on the thread of its connection.
+        """Tell ``notice`` when the older ones are told; on the thread of its connection. A second call does nothing.
+
+        An older notice of the same connection that the thread has not come to is dropped: its job was discarded.
 
         Args:
             notice: What `add` returned.
             patience: Seconds to wait for the older notices; then this one is told before them. ``None`` does not wait:
                 the thread that tells the last older notice tells this one, too.
         """
-        if patience is None:
-            with self._lock:
-                notice.ready = True
-            self._tell_ready(notice.peer)
-            return
-        turn = threading.Event()
+        turn = None if patience is None else threading.Event()
         with self._lock:
-            notice.turn, notice.ready = turn, True
-        self._tell_ready(notice.peer)
+            notices = notice.line.notices
+            if notice.ready or notice not in notices:
+                return
+            older = list(notices)[: notices.index(notice)]
+            for each in older:
+                if notice.source is not None and each.source is notice.source and not each.ready:
+                    notices.remove(each)
+        self._tell_ready(notice, turn)
+        if turn is None:
+            return
         self._clock.wait(turn, patience)
         with self._lock:
-            line = self._lines[notice.peer]
-            in_turn = line.notices[0] is notice and not line.telling
-            line.notices.remove(notice)
-            line.telling = line.telling or in_turn
+            late = not turn.is_set()
+            if late:
+                self._step_out(notice)
         try:
-            if not in_turn:
-                self._late(notice.peer)
+            if late:
+                self._late(notice.line.peer)
             notice.tell()
         finally:
-            if in_turn:
-                with self._lock:
-                    line.telling = False
-            self._tell_ready(notice.peer)
+            self._go_on(notice.line)
 
-    def _tell_ready(self, peer: str) -> None:
-        """Tell the notices of that line that may be told, unless another thread does that already."""
+    def tell_elsewhere(self, notice: Notice) -> None:
+        """Tell ``notice`` when the older ones are told, on this thread or theirs: its own cannot be had."""
+        self._tell_ready(notice, None)
+
+    def _tell_ready(self, notice: Notice, turn: Optional[threading.Event]) -> None:
+        """Have ``notice`` told when it is its turn, by the thread that waits for ``turn`` if there is one."""
         with self._lock:
-            line = self._lines.get(peer)
-            if line is None or line.telling:
+            line = notice.line
+            notice.ready, notice.turn = True, turn
+            if line.telling:
                 return
             line.telling = True
+        self._go_on(line)
+
+    def _go_on(self, line: _Line) -> None:
+        """Tell the notices of ``line`` that are ready, up to one whose own thread waits to tell it and to go on.
+
+        For the one thread that has set ``telling``.
+        """
         while True:
             with self._lock:
-                notice = line.notices[0] if line.notices else None
-                if notice is None or not notice.ready or notice.turn is not None:
+                if not line.notices or not line.notices[0].ready:
                     line.telling = False
-                    if notice is None:
-                        del self._lines[peer]
-                    elif notice.ready and notice.turn is not None:
-                        notice.turn.set()
+                    if not line.notices and self._lines.get(line.peer) is line:
+                        del self._lines[line.peer]
                     return
-                line.notices.popleft()
+                notice = line.notices.popleft()
+                if notice.turn is not None:
+                    notice.turn.set()
+                    return
             notice.tell()
+
+    def _step_out(self, notice: Notice) -> None:
+        """Take ``notice`` and those after it out of their line, and give the latter a line of their own.
+
+        What is left of the old line goes by itself: nothing is added to it any more.
+        """
+        old, new = notice.line, _Line(notice.line.peer)
+        new.telling = True  # by this thread
+        while True:
+            last = old.notices.pop()
+            last.line = new
+            if last is notice:
+                break
+            new.notices.appendleft(last)
+        if self._lines.get(old.peer) is old:
+            self._lines[old.peer] = new

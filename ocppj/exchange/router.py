@@ -159,7 +159,8 @@ class Router:
 
         def refuse() -> None:
             if error.message_type == MessageType.CALL_RESULT:
-                refusal = replacement or OCPPError(error.code, error.description)
+                own = isinstance(replacement, OCPPError)
+                refusal = replacement if own else OCPPError(error.code, error.description)
                 self._responder.send_result_error(connection, message_id, refusal)
 
         self._caller.receive_invalid_answer(connection, error, message_id, request, refuse)

@@ -763,3 +763,69 @@ def test_starting_while_another_thread_still_stops_is_refused(side):
     future = side.send_request(HEARTBEAT, timeout=seconds(10))
     side.raw.send([3, side.raw.receive()[1], BEAT_WIRE])
     assert future.result(seconds(10)) == BEAT
+
+
+class BrokenQueue(FIFOClientQueue):
+    """A queue that takes requests, and raises instead of giving one back until it is mended."""
+
+    mended = False
+
+    def pop(self):
+        return super().pop() if self.mended else self.fail()
+
+    def remove(self, message_id):
+        return super().remove(message_id) if self.mended else self.fail()
+
+    def fail(self):
+        raise OSError("the disk is full")
+
+
+@pytest.fixture
+def broken():
+    queue = BrokenQueue()
+    yield queue
+    queue.mended = True
+
+
+def test_a_call_expires_though_the_queue_raises(make_client, raw_server, broken):
+    client = make_client(raw_server.url, queue=broken)
+    for _ in range(2):  # one that is under way, and one that waits behind it
+        with pytest.raises(CallTimeout):
+            client.call(HEARTBEAT, timeout=0.1)
+    assert open_calls(client) == 0
+    broken.mended = True
+
+
+def test_all_calls_over_a_lost_connection_end_though_the_queue_raises(make_client, raw_server, broken):
+    client = make_client(queue=broken, reconnect=True).connect(raw_server.url)
+    raw_server.wait_connected()
+    ends = Recorder()
+
+    def call():
+        try:
+            client.call(HEARTBEAT)
+        except ConnectionLost as error:
+            ends(error)
+
+    for _ in range(3):
+        threading.Thread(target=call, daemon=True).start()
+    eventually(lambda: queued(client) == 3)
+    raw_server.receive()
+    raw_server.channel.abort()
+    ends.wait(3)
+    broken.mended = True
+
+
+def test_calls_to_a_client_that_has_gone_end_though_the_queue_raises(make_server, raw_client):
+    queues = FIFOQueueMap()
+    queue = BrokenQueue()
+    queues.get_or_create = lambda client_id: queue
+    server = make_server(queues=queues)
+    raw = raw_client(server.url)
+    eventually(server.client_ids)
+    futures = [server.send_request("CP_1", RESET) for _ in range(2)]
+    raw.receive()
+    raw.stop()
+    for future in futures:
+        assert isinstance(future.exception(seconds(10)), ConnectionLost)
+    queue.mended = True

@@ -1,5 +1,6 @@
 """`Notices`: what is told of each peer's connections, in order."""
 
+import sys
 import threading
 
 import pytest
@@ -139,3 +140,18 @@ def test_many_threads_tell_each_notice_once_and_each_peer_in_order(notices):
         join(thread)
     assert told == {peer: list(range(peer, 200, 5)) for peer in range(5)}
     assert len(notices) == 0
+
+
+def test_who_is_told_in_turn_is_never_late(late):
+    """A thread looks at the line just when another one has got its turn, and changes nothing about that."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            told, notices = [], Notices(SystemClock(), late.append)
+            given = [notices.add("CP", lambda n=n: told.append(n)) for n in range(12)]
+            for thread in [start(notices.tell, notice, seconds(20)) for notice in given]:
+                join(thread)
+            assert (told, late, len(notices)) == (list(range(12)), [], 0)
+    finally:
+        sys.setswitchinterval(before)
