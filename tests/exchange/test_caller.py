@@ -50,7 +50,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.endpoints import deadlines, open_calls, queued
+from tests.inside.endpoints import deadlines, open_calls, queued, transport_of
 
 
 def call_in_thread(side, request, **options):
@@ -392,7 +392,7 @@ def test_a_response_handler_may_call(side):
 
 
 class Interrupted:
-    """The context of a thread that waits for a message, and is interrupted."""
+    """The context of a thread that waits for a message: the wait is interrupted at once."""
 
     def __enter__(self):
         raise KeyboardInterrupt
@@ -401,20 +401,8 @@ class Interrupted:
         """Is never called."""
 
 
-def interrupting(make):
-    """Return a maker of transports as ``make`` makes them, but nobody can wait for a message there."""
-
-    def made(**options):
-        ws = make(**options)
-        ws.waiting = Interrupted
-        return ws
-
-    return made
-
-
-def test_an_interrupted_call_leaves_nothing_behind(transport, make_side):
-    transport.client, transport.server = interrupting(transport.client), interrupting(transport.server)
-    side = make_side().connect()
+def test_an_interrupted_call_leaves_nothing_behind(side):
+    transport_of(side.endpoint).waiting = Interrupted
     with pytest.raises(KeyboardInterrupt):
         side.call(BOOT, timeout=60)
     assert open_calls(side.endpoint) == 0

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -149,7 +150,7 @@ def test_who_is_told_in_turn_is_never_late(late):
     try:
         for _ in range(30):
             told, notices = [], Notices(SystemClock(), late.append)
-            given = [notices.add("CP", lambda n=n: told.append(n)) for n in range(12)]
+            given = [notices.add("CP", partial(told.append, n)) for n in range(12)]
             for thread in [start(notices.tell, notice, seconds(20)) for notice in given]:
                 join(thread)
             assert (told, late, len(notices)) == (list(range(12)), [], 0)
