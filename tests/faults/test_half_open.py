@@ -87,15 +87,18 @@ class Relay:
 
 
 class Watched(WebSocketServer):
-    """Tells ``lost`` of the end of each connection, when all others have been told."""
+    """Calls ``lost`` with the end of each connection, after the handler."""
 
     def __init__(self, lost, **options):
         super().__init__(**options)
         self._lost = lost
 
-    def disconnected(self, channel, close):
-        super().disconnected(channel, close)
-        self._lost(close)
+    def set_disconnected_handler(self, handler):
+        def call_both(channel, close):
+            handler(channel, close)
+            self._lost(close)
+
+        super().set_disconnected_handler(call_both)
 
 
 class Site:
