@@ -61,7 +61,7 @@ from .settings import Validation, set_logger, set_message_id_generator, set_mess
 from .ws.backoff import Backoff
 from .ws.base import Close
 from .ws.handshake.policy import HandshakeRequest
-from .ws.readers.per_connection import SharedReaders
+from .ws.readers.shared import SharedReaders
 from .ws.tls import client_tls_context, server_tls_context
 
 if TYPE_CHECKING:

@@ -108,7 +108,7 @@ class WebSocketServer(ServerCore):
               1.6 section 3.2), "reject" answers 400.
             * ``default_subprotocol``: for peers that offer none.
             * ``prefer``: "client" or "server": whose order of subprotocols counts.
-            * ``readers``: "auto" (each of up to 64 connections has its own threads, more than 64 share theirs),
+            * ``readers``: "auto" (each of up to 8 connections has its own threads, more share theirs),
               "per-connection", "shared", a `Readers` object, or a function that returns one for each ``listen()``.
 
     Raises:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Dict, List
 
 from ocppj import Client, Server
-from ocppj.dispatch.request_sender import Lane
+from ocppj.dispatch.request_sender import RequestSender
 from ocppj.ws.connection.channel import WireChannel
 from ocppj.ws.readers.choice import AutoReaders
 from ocppj.ws.stream.stream import Stream
@@ -37,7 +37,7 @@ def left_of_clients(server: Any) -> Dict[str, Any]:
         "newest arrivals": run.newest_arrival,
         "addresses": run.per_source,
         "handshakes": run.handshakes,
-        "seats": seats(run.readers),
+        "slots": slots(run.readers),
     }
     return {name: table for name, table in held.items() if table}
 
@@ -51,16 +51,16 @@ def check_that_nothing_is_left(server: Any) -> None:
     assert server.client_ids() == []
 
 
-def seats(readers: Any) -> List[Any]:
-    """Return the seats of all sources that one endpoint's readers have."""
+def slots(readers: Any) -> List[Any]:
+    """Return the slots of all sources that one endpoint's readers have."""
     parts = [readers._own, readers._shared] if isinstance(readers, AutoReaders) else [readers]
-    return [seat for part in parts for seat in list(part._seats)]
+    return [slot for part in parts for slot in list(part._slots)]
 
 
 def alive() -> "Counter[str]":
     """Count the objects that a connection is made of, after a collection."""
     gc.collect()
-    kinds = (Lane, WireChannel, Stream, Client, Server)
+    kinds = (RequestSender, WireChannel, Stream, Client, Server)
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
 
 

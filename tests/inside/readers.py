@@ -1,65 +1,68 @@
-"""What shared readers hold: who waits, who rests, what is kept. Channels, too."""
+"""The state of shared readers, of the threads of handshakes, and of channels."""
 
 from typing import Any, Optional
 
 from ocppj.ws.readers.choice import AutoReaders
-from ocppj.ws.readers.workers import run
+from ocppj.ws.readers.workers import perform
 
 
-def crew_of(readers: Any) -> Any:
-    """Return the threads of `SharedReaders`."""
-    return readers._pool.crew
+def workers_of(readers: Any) -> Any:
+    """Return the `Workers` of `SharedReaders`."""
+    return readers._workers
 
 
 def set_pace(
-    readers: Any, pause: Optional[float] = None, quiet: Optional[int] = None, patience: Optional[float] = None
+    readers: Any,
+    check_interval: Optional[float] = None,
+    park_after: Optional[int] = None,
+    idle_timeout: Optional[float] = None,
 ) -> None:
-    """Set how long the monitor of `SharedReaders` pauses, when it parks, and how long a worker rests.
+    """Set how often the monitor of `SharedReaders` checks, when it parks, and when an idle worker ends.
 
     To be called before the first source comes.
     """
-    crew = crew_of(readers)
-    if pause is not None:
-        crew.pause = pause
-    if quiet is not None:
-        crew.quiet = quiet
-    if patience is not None:
-        crew.patience = patience
+    workers = workers_of(readers)
+    if check_interval is not None:
+        workers.check_interval = check_interval
+    if park_after is not None:
+        workers.park_after = park_after
+    if idle_timeout is not None:
+        workers.idle_timeout = idle_timeout
 
 
-def look(readers: Any) -> None:
-    """Look once who is blocked, and lend workers, as the monitor of `SharedReaders` does."""
-    crew = crew_of(readers)
-    with crew.lock:
-        _, errands = crew._look()
-    run(errands)
+def check(readers: Any) -> None:
+    """Check once which workers block, and activate others, as the monitor of `SharedReaders` does."""
+    workers = workers_of(readers)
+    with workers.lock:
+        _, actions = workers._check()
+    perform(actions)
 
 
 def is_parked(readers: Any) -> bool:
     """Tell whether the monitor of `SharedReaders` waits until it is called."""
-    return bool(crew_of(readers)._parked)
+    return bool(workers_of(readers)._parked)
 
 
 def is_found_blocked(source: Any) -> bool:
     """Tell whether the step that ``source``, of `SharedReaders`, is in counts as blocked."""
-    return not source.seat.reader_holds
+    return not source.slot.reader_active
 
 
 def waits_for_others(source: Any) -> bool:
     """Tell whether a job of ``source``, of `SharedReaders`, waits until fewer jobs run."""
-    return bool(source.seat.backlogged)
+    return bool(source.slot.backlogged)
 
 
 def events_of(source: Any) -> int:
     """Return what the selector of `SharedReaders` waits for on behalf of ``source``."""
-    return int(source.seat.events)
+    return int(source.slot.events)
 
 
 def kept(readers: Any) -> int:
     """Return of how many sources any readers keep something."""
     if isinstance(readers, AutoReaders):
         return kept(readers._own) + kept(readers._shared)
-    return len(readers._seats)
+    return len(readers._slots)
 
 
 def last_heard(channel: Any) -> float:

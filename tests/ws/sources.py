@@ -26,7 +26,7 @@ class FakeSource:
     outlet = None
 
     def __init__(self, name="CP_1"):
-        self.seat = None
+        self.slot = None
         self.name = name
         self.notify = lambda: None
         self.end = _End(self)

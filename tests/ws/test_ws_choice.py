@@ -9,9 +9,9 @@ import pytest
 from ocppj import Client, Server, v16
 from ocppj.errors import UsageError
 from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.readers import SharedReaders, ThreadPerConnection
 from ocppj.ws.readers.choice import AutoReaders, readers_maker
-from ocppj.ws.readers.per_connection import SharedReaders, ThreadPerConnection
-from ocppj.ws.readers.shared import Seat
+from ocppj.ws.readers.scheduler import Slot
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.readers import waits_for_others
 from tests.inside.transports import run_of, session_of
@@ -64,7 +64,7 @@ def test_endpoints_that_are_given_one_shared_object_share_its_threads():
 
 
 @pytest.mark.parametrize("option", ["?", "", None, 7])
-def test_what_is_no_option(option):
+def test_an_option_that_does_not_exist(option):
     network = MemoryNetwork()
     for make in (network.server, network.client):
         with pytest.raises(UsageError, match="per-connection"):
@@ -93,7 +93,7 @@ def test_threads_of_their_own_up_to_the_limit_and_shared_ones_for_all_beyond():
     sources = [WaitingSource(f"CP_{number}") for number in range(6)]
     ran = Recorder()
     for source in sources[:3]:
-        readers.submit(source, lambda: ran(here()))  # the choice is made here
+        readers.submit(source, lambda: ran(here()))  # this chooses
         readers.add(source)
     assert ran.wait(3) == [("ocppj-dispat",)] * 3
     for source in sources[3:]:
@@ -116,6 +116,24 @@ def test_threads_of_their_own_up_to_the_limit_and_shared_ones_for_all_beyond():
         source.end.set()
     assert readers.stop(seconds(5))
     assert not names("")
+
+
+def test_the_ninth_connection_brings_shared_threads_by_default():
+    readers = AutoReaders()
+    sources = [WaitingSource(f"CP_{number}") for number in range(9)]
+    for source in sources[:8]:
+        readers.add(source)
+    assert len(names("reader")) == 8
+    assert not names("worker")
+    readers.add(sources[8])
+    sources[8].steps.wait(1)
+    for source in sources:
+        source.notify()
+    eventually(lambda: not names("reader"))
+    assert names("worker")
+    for source in sources:
+        source.end.set()
+    assert readers.stop(seconds(5))
 
 
 # Moving --------------------------------------------------------------------------------------------------------------
@@ -141,7 +159,7 @@ def source(readers):
 
 
 def crowd(readers):
-    """Make it one too many: from now on each source moves."""
+    """Bring one source too many: from now on each source moves."""
     other = WaitingSource("other")
     readers.submit(other, lambda: None)
     readers.add(other)
@@ -206,8 +224,8 @@ def test_a_connection_that_moves_takes_the_jobs_not_begun_along(readers, source,
     assert len(ran.calls) == 3
 
 
-class SlowLook(WaitingSource):
-    """When `thread` looks at the seat for the time ``number``, it finds what is there, and goes on when told to."""
+class SlowRead(WaitingSource):
+    """Stops `thread` when it has read ``slot`` for the time ``number``, until ``go`` is set."""
 
     def __init__(self, name, number):
         self._kept, self._number = None, number
@@ -215,7 +233,7 @@ class SlowLook(WaitingSource):
         super().__init__(name)
 
     @property
-    def seat(self):
+    def slot(self):
         found = self._kept
         if threading.current_thread() is self.thread:
             self._number -= 1
@@ -224,21 +242,21 @@ class SlowLook(WaitingSource):
                 assert self.go.wait(seconds(20))
         return found
 
-    @seat.setter
-    def seat(self, seat):
-        self._kept = seat
+    @slot.setter
+    def slot(self, slot):
+        self._kept = slot
 
 
 @pytest.fixture
 def come(readers):
-    """Return what calls ``act(source)``, which looks at the source's seat again and again.
+    """Return a function that calls ``act(source)``, which reads the source's slot again and again.
 
-    At look ``number`` it stops, the source moves, ``then(source)`` is called, and it goes on.
+    After read ``number`` it stops, the source moves, ``then(source)`` is called, and it goes on.
     """
     made = []
 
     def come_(act, number, then=lambda source: None):
-        source = SlowLook("CP_0", number)
+        source = SlowRead("CP_0", number)
         made.append(source)
         readers.add(source)
         source.thread = threading.Thread(target=act, args=(source,))
@@ -261,22 +279,22 @@ def come(readers):
 
 
 @pytest.mark.parametrize("number", range(1, 5))
-def test_a_job_of_who_has_looked_up_the_old_seat_goes_to_the_new_one(readers, come, number):
-    """The seat is looked at four times until its lock is taken; at each of them the source may move."""
+def test_a_job_goes_to_the_new_slot_though_its_thread_has_read_the_old_one(readers, come, number):
+    """The slot is read four times until its lock is taken. After each of them the source may move."""
     ran = Recorder()
     come(lambda source: readers.submit(source, lambda: ran(here())), number)
     assert ran.wait(1) == [("ocppj-worker",)]
 
 
 @pytest.mark.parametrize("number", range(1, 5))
-def test_a_wake_of_who_has_looked_up_the_old_seat_goes_to_the_new_one(readers, come, number):
+def test_a_wake_goes_to_the_new_slot_though_its_thread_has_read_the_old_one(readers, come, number):
     def set_deadline(source):
         source.step = lambda block: time.monotonic() < source.deadline
         source.deadline = time.monotonic() + seconds(0.2)
 
     source = come(readers.wake, number, set_deadline)
     source.finished.wait(1)
-    assert source.expired.calls == []  # it is stepped in time, where it is now
+    assert source.expired.calls == []  # it is stepped in time, by the readers that it has moved to
 
 
 def test_a_connection_whose_closing_is_timed_stays(readers, source):
@@ -306,7 +324,7 @@ def test_jobs_that_move_when_a_stop_has_begun_are_discarded(readers, source, dis
     other = WaitingSource("other")
     stopper = threading.Thread(target=lambda: stopped(readers.stop(seconds(10))))
 
-    def stop_first():  # between the exchange of the seat and the first look of the shared readers
+    def stop_first():  # after the exchange of the slot, before the shared readers see it
         stopper.start()
         eventually(lambda: "other: stopping, 1 jobs are discarded" in caplog.text)
         return -1
@@ -330,7 +348,7 @@ def test_jobs_that_move_when_a_stop_has_begun_are_discarded(readers, source, dis
 
 
 def test_a_server_that_gets_crowded_while_all_talk():
-    """Handlers that call over their own connection, over real sockets, before, while and after it moves."""
+    """Handlers call over their own connection, over real sockets, before, while and after it moves."""
     fleet, over, wrong = SharedReaders(), threading.Event(), Recorder()
     server = Server(profiles=v16.PROFILES, readers=lambda: AutoReaders(4)).listen(port=0)
     server.on(v16.DataTransferRequest)(
@@ -373,7 +391,7 @@ def test_a_server_that_gets_crowded_while_all_talk():
 
 @pytest.mark.parametrize("abrupt", [False, True], ids=["to the end", "abrupt"])
 def test_a_random_schedule_with_moves(abrupt):
-    """Sources come and go, so that one too many is there sooner or later, whatever the others are at."""
+    """Sources come and go. Sooner or later there is one too many, whatever the others are doing."""
     seed = random.randrange(10**6)
     print("seed", seed)
     total = 0
@@ -381,7 +399,7 @@ def test_a_random_schedule_with_moves(abrupt):
         readers = AutoReaders(20)
         world = World(seed + number, readers, (WaitingSource, WaitingPair))
         models = world.play(500)
-        total += sum(isinstance(model.source.seat, Seat) for model in models[:20])
+        total += sum(isinstance(model.source.slot, Slot) for model in models[:20])
         world.end(models, abrupt)
         assert not names("")
     assert total > 50
@@ -411,7 +429,7 @@ def test_many_come_at_once_and_talk(abrupt):
 
 
 def test_a_stop_discards_the_jobs_of_both_kinds_first(caplog):
-    """Those of shared sources too, while one with a thread of its own still ends."""
+    """Also those of shared sources, while a source with threads of its own is still ending."""
     caplog.set_level("INFO", "ocppj")
     readers = AutoReaders(1)
     sources = [FakeSource("CP_0"), FakeSource("CP_1")]

@@ -14,6 +14,7 @@ from ocppj.ws.client import WebSocketClient
 from ocppj.ws.readers.flusher import Flusher
 from ocppj.ws.server import WebSocketServer
 from ocppj.ws.stream.outlet import Unsent
+from ocppj.ws.threads import Threads
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.sockets import waiters
 from tests.ws.support import (
@@ -46,7 +47,7 @@ def selector(request):
 
 @pytest.fixture
 def flusher(selector):
-    flusher = Flusher(threading.Thread.start, selector)
+    flusher = Flusher(Threads(), selector)
     yield flusher
     flusher.stop()
     eventually(lambda: not flusher_threads())
@@ -209,12 +210,13 @@ def test_without_a_thread_the_caller_gets_an_error_and_the_others_are_cut(make):
         sock.send(MUCH)
         sock.hand_over()
 
-    def start(thread):
-        flusher.add(other)  # another thread, meanwhile
-        raise RuntimeError("can't start new thread")
+    class NoThreads:
+        def start(self, *arguments):
+            flusher.add(other)  # another thread, meanwhile
+            raise RuntimeError("can't start new thread")
 
     files = open_files()
-    flusher = Flusher(start)
+    flusher = Flusher(NoThreads())
     with pytest.raises(RuntimeError):
         flusher.add(near)
     with pytest.raises(TransportError):

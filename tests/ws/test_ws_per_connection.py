@@ -1,12 +1,12 @@
-"""What all readers promise, with sources made for the purpose; and the threads of ThreadPerConnection."""
+"""What all readers promise, with fake sources; and the threads of ThreadPerConnection."""
 
 import threading
 import time
 
 import pytest
 
+from ocppj.ws.readers import SharedReaders, ThreadPerConnection
 from ocppj.ws.readers.choice import AutoReaders
-from ocppj.ws.readers.per_connection import SharedReaders, ThreadPerConnection
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.readers import kept
 from tests.ws.sources import FakeSource
@@ -106,7 +106,7 @@ def test_stop_discards_what_is_not_begun_but_not_what_finish_submits(readers, ca
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_stop_is_bounded_and_names_who_does_not_end(make, caplog):
+def test_stop_is_bounded_and_names_what_does_not_end(make, caplog):
     readers, source = make(), FakeSource("SLOW")
     readers.add(source)
     begun = time.monotonic()
@@ -137,7 +137,7 @@ def test_wake_ends_a_source_whose_closing_is_overdue(readers):
 
 
 def test_a_source_whose_step_is_blocked_is_expired(readers):
-    """The reader does not see that the closing is overdue: somebody else does."""
+    """The reader does not see that the closing is overdue; another thread does."""
     source = FakeSource()
 
     def step(block):
@@ -176,9 +176,9 @@ def test_a_timer_that_is_about_to_start_does_not_keep_a_source_from_finishing(ow
     source = FakeSource()
     own.add(source)
     source.steps.wait(1)
-    source.seat.timer = StartingTimer(60, source.expire)
+    source.slot.timer = StartingTimer(60, source.expire)
     source.end.set()
-    eventually(lambda: source.seat.finished)
+    eventually(lambda: source.slot.finished)
 
 
 def test_a_step_that_raises_ends_the_source(readers, caplog):
@@ -190,7 +190,7 @@ def test_a_step_that_raises_ends_the_source(readers, caplog):
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-def test_no_error_ends_a_dispatcher_or_leaves_a_seat(readers, caplog, error):
+def test_no_error_ends_a_dispatcher_or_leaves_a_slot(readers, caplog, error):
     def fail(*_):
         raise error
 
@@ -207,7 +207,7 @@ def test_no_error_ends_a_dispatcher_or_leaves_a_seat(readers, caplog, error):
     readers.submit(source, ran)
     ran.wait(1)
     source.end.set()
-    eventually(lambda: source.seat.finished and not kept(readers))
+    eventually(lambda: source.slot.finished and not kept(readers))
     eventually(lambda: not ours())
     for story in ("a job failed", "reading failed", "finishing failed"):
         assert story in caplog.text
@@ -251,7 +251,7 @@ def test_jobs_from_many_threads_run_one_at_a_time(readers):
 
 
 def test_a_dispatcher_that_was_idle_is_woken_by_each_job(readers):
-    """Two threads submit, each when its last job has run: now and then both find it idle, or neither."""
+    """Two threads submit, each when its last job has run. Now and then both find the dispatcher idle, or neither."""
     source, ran = FakeSource(), []
     readers.add(source)
 
@@ -270,12 +270,12 @@ def test_a_dispatcher_that_was_idle_is_woken_by_each_job(readers):
     source.end.set()
 
 
-def test_waiting_is_nothing_where_no_handler_runs(readers):
+def test_waiting_does_nothing_where_no_handler_runs(readers):
     with readers.waiting():
         pass
 
 
-def test_who_waits_in_a_job_is_served_by_others(readers):
+def test_jobs_that_wait_for_each_other_all_run(readers):
     """Each source's job waits for the job of the next."""
     sources = [FakeSource(f"CP_{number}") for number in range(30)]
     events = [threading.Event() for _ in sources]

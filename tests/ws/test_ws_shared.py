@@ -1,4 +1,4 @@
-"""SharedReaders: fairness, lending and retiring, deadlines, what a message costs, and a long random schedule."""
+"""SharedReaders: fairness, extra workers, deadlines, what a message costs, and a long random schedule."""
 
 import gc
 import random
@@ -13,7 +13,7 @@ from ocppj import Client, Server, v16
 from ocppj.errors import UsageError
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.readers import SharedReaders
-from ocppj.ws.readers.shared import Seat
+from ocppj.ws.readers.scheduler import Slot
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.readers import events_of, is_parked, kept, set_pace
 from tests.ws.schedule import World
@@ -47,7 +47,7 @@ def sources(readers):
     yield make
     for source in made:
         source.close()
-        if source.seat is not None:
+        if source.slot is not None:
             source.finished.wait(1)
 
 
@@ -78,7 +78,7 @@ def test_any_selector_does(sources, selector):
         got.wait(20 * number)
     block = threading.Event()
     readers.submit(made[0], lambda: block.wait(seconds(20)))
-    for source in made:  # by another worker, who changes what the selector waits for
+    for source in made:  # read by another worker, which changes what the selector watches
         source.far.send(b"y")
     got.wait(79)
     assert (made[0].name, b"y") not in got.calls
@@ -94,10 +94,10 @@ def test_any_selector_does(sources, selector):
     assert readers.stop(seconds(5))
 
 
-def test_an_idle_connection_costs_no_thread_and_nobody_wakes(sources):
+def test_an_idle_connection_costs_no_thread_and_no_thread_wakes_up(sources):
     telling = TellingSelectors()
     readers = SharedReaders(selector=telling)
-    set_pace(readers, patience=seconds(0.1))
+    set_pace(readers, idle_timeout=seconds(0.1))
     made = sources(200)
     for source in made:
         readers.add(source)
@@ -129,7 +129,7 @@ def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources):
     CALLS.clear()
     made = []
     readers = SharedReaders(selector=lambda: made.append(Counting()) or made[0])
-    set_pace(readers, pause=3600.0)
+    set_pace(readers, check_interval=3600.0)
     handled = Recorder()
     (source,) = sources(1, lambda source, data: readers.submit(source, handled))
     others = sources(300)
@@ -148,16 +148,16 @@ def test_a_message_costs_one_wait_and_no_change_of_the_selector(sources):
     after = Counter(CALLS)
     assert [after[name] - before[name] for name in ("register", "modify", "unregister")] == [0, 0, 0]
     assert after["select"] - before["select"] <= 201
-    assert not asked  # a message of one connection is nothing to the others
+    assert not asked  # a message of one connection costs the others nothing
     for each in [source, *others]:
         each.close()
         each.finished.wait(1)
     assert readers.stop(seconds(5))
 
 
-def test_nobody_is_served_twice_while_another_waits(sources, readers):
-    """Each of three sources brings many jobs at once; a fourth comes later, and waits for one round."""
-    set_pace(readers, pause=3600.0)
+def test_no_connection_is_served_twice_while_another_waits(sources, readers):
+    """Each of three sources has many jobs at once. A fourth comes later, and waits for one round."""
+    set_pace(readers, check_interval=3600.0)
     order, go, last = [], threading.Event(), Recorder()
     late_at = []
 
@@ -214,14 +214,14 @@ def test_a_source_is_stepped_when_it_is_due(readers):
     source.end.set()
 
 
-def seats():
-    """Return how many seats there are in this process."""
+def slots():
+    """Return how many slots there are in this process."""
     gc.collect()
-    return sum(isinstance(each, Seat) for each in gc.get_objects())
+    return sum(isinstance(each, Slot) for each in gc.get_objects())
 
 
 def test_deadlines_of_sources_that_ended_are_forgotten(readers):
-    before = seats()
+    before = slots()
     for number in range(500):
         source = FakeSource(f"CP_{number}")
         source.deadline = time.monotonic() + 3600
@@ -230,14 +230,14 @@ def test_deadlines_of_sources_that_ended_are_forgotten(readers):
         source.end.set()
         source.finished.wait(1)
     del source
-    eventually(lambda: seats() - before < 70)
+    eventually(lambda: slots() - before < 70)
 
 
-# Lending and retiring -----------------------------------------------------------------------------------------------
+# Extra workers ------------------------------------------------------------------------------------------------------
 
 
-def test_workers_are_lent_to_blocked_handlers_and_retire(sources, readers):
-    set_pace(readers, patience=seconds(0.2))
+def test_blocked_handlers_bring_extra_workers_that_end_when_idle(sources, readers):
+    set_pace(readers, idle_timeout=seconds(0.2))
     go, begun, got = threading.Event(), Recorder(), Recorder()
     made = sources(60, lambda source, data: got(source.name))
     for source in made:
@@ -271,7 +271,7 @@ def test_a_blocked_step_delays_its_own_connection_alone(sources, selector):
             source.far.send(b"x")
         got.wait(5 * number)
     assert len(slow.steps.calls) == steps
-    eventually(lambda: events_of(slow) == 0)  # else the selector would tell of it again and again
+    eventually(lambda: events_of(slow) == 0)  # else the selector would find it again and again
     go.set()
     slow.steps.wait(steps + 1)
     for source in [slow, *others]:
@@ -293,7 +293,7 @@ def test_a_handler_that_blocks_when_all_has_been_quiet(sources, readers):
 
 
 def test_a_job_that_blocks_before_there_is_a_connection(readers):
-    """Then nothing can come, and the monitor ends; who is added later must not wait for that job."""
+    """Then nothing can come, and the monitor ends. A source that is added later must not wait for that job."""
     first, second = FakeSource("CP_1"), FakeSource("CP_2")
     go, begun = threading.Event(), threading.Event()
     readers.submit(first, lambda: (begun.set(), go.wait(seconds(20))))
@@ -342,7 +342,7 @@ def test_at_most_so_many_handlers_and_answers_are_read_meanwhile(sources):
 
 
 @pytest.mark.parametrize("number", [0, -1])
-def test_no_handlers_cannot_be(number):
+def test_max_handlers_is_positive(number):
     with pytest.raises(ValueError, match="max_handlers"):
         SharedReaders(max_handlers=number)
 
@@ -365,7 +365,7 @@ def test_no_thread_for_the_first_connection_is_an_error(monkeypatch, caplog):
     assert readers.stop(seconds(5))
 
 
-def test_a_source_that_nobody_tells_of_is_refused(readers):
+def test_a_source_without_a_descriptor_and_without_notice_is_refused(readers):
     source = FakeSource("CP_9")
     source.watch = lambda notify: False
     with pytest.raises(RuntimeError, match="CP_9"):
@@ -384,7 +384,7 @@ def test_a_selector_that_is_full_is_an_error():
 # Several endpoints --------------------------------------------------------------------------------------------------
 
 
-def test_one_object_serves_many_endpoints_and_is_stopped_by_its_maker():
+def test_one_object_serves_many_endpoints_and_is_stopped_by_the_user():
     readers = SharedReaders()
     network = MemoryNetwork()
     server = network.server(readers=readers)
@@ -395,7 +395,7 @@ def test_one_object_serves_many_endpoints_and_is_stopped_by_its_maker():
     logs = [Log(client) for client in clients]
     for number, client in enumerate(clients):
         client.connect(server.url, f"CP_{number}", OCPP)
-    eventually(lambda: len(workers()) < 20)  # of those lent to who seemed to be blocked, most retire soon
+    eventually(lambda: len(workers()) < 20)  # there were more while some seemed to block; most end soon
     for client in clients[:50]:
         client.stop()
     for client, client_log in zip(clients[50:], logs[50:]):
@@ -410,7 +410,7 @@ def test_one_object_serves_many_endpoints_and_is_stopped_by_its_maker():
         server.listen(0, PATH, "", OCPP)
 
 
-def test_the_maker_may_stop_them_in_a_handler(readers):
+def test_the_user_may_stop_them_in_a_handler(readers):
     source, result = FakeSource(), Recorder()
     readers.add(source)
     readers.submit(source, lambda: (source.end.set(), result(readers.stop(seconds(5)))))

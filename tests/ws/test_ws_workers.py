@@ -1,4 +1,4 @@
-"""The threads of shared readers: nobody who is in the line is left there, whatever the others are at."""
+"""The threads of shared readers: each slot of the ready list is served, whatever the threads are at."""
 
 import sys
 import threading
@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from ocppj.ws.readers import SharedReaders
-from ocppj.ws.readers import workers as crew
+from ocppj.ws.readers import workers as module
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.readers import crew_of, is_found_blocked, is_parked, look, set_pace, waits_for_others
+from tests.inside.readers import check, is_found_blocked, is_parked, set_pace, waits_for_others, workers_of
 from tests.ws.sources import FakeSource, PairSource, TellingSelectors
 from tests.ws.support import open_files
 
@@ -67,7 +67,7 @@ def test_stop_while_jobs_wait_for_others_leaves_no_thread():
 
 
 @pytest.mark.skipif(not open_files(), reason="the number of open files is not known here")
-def test_stop_gives_the_selector_back_though_no_thread_could_be_started(monkeypatch):
+def test_stop_closes_the_selector_though_no_thread_could_be_started(monkeypatch):
     before = open_files()
     readers, source = SharedReaders(), FakeSource()
     with monkeypatch.context() as patch:
@@ -83,7 +83,7 @@ def test_stop_gives_the_selector_back_though_no_thread_could_be_started(monkeypa
 # Steps that block ----------------------------------------------------------------------------------------------------
 
 
-def test_a_job_submitted_by_a_step_that_was_found_blocked_before_is_run(readers):
+def test_a_job_is_run_that_a_step_submits_after_it_was_found_blocked(readers):
     ran, result = threading.Event(), Recorder()
 
     def on_data(source, data):
@@ -100,17 +100,17 @@ def test_a_job_submitted_by_a_step_that_was_found_blocked_before_is_run(readers)
 
 @pytest.fixture
 def two_at_work():
-    """Has one worker wait in the selector while another, both of which may take who is in the line, makes a step.
+    """Make readers with two active workers: one waits in the selector, the other makes a step, that calls ``on_data``.
 
-    Makes them by ``two_at_work(max_handlers, on_data)``; a third worker is blocked meanwhile. Nobody looks who is
-    blocked unless the test does.
+    Call ``two_at_work(max_handlers, on_data)``. A third worker is blocked meanwhile. The monitor does not check; the
+    test does.
     """
     made = []
 
     def make(max_handlers, on_data):
         selectors, go, begun, returned = TellingSelectors(), threading.Event(), threading.Event(), threading.Event()
         readers = SharedReaders(max_handlers=max_handlers, selector=selectors)
-        set_pace(readers, pause=3600.0)
+        set_pace(readers, check_interval=3600.0)
 
         def in_step(source, data):
             eventually(lambda: selectors.waits)
@@ -126,9 +126,9 @@ def two_at_work():
         blocker.far.send(b"x")
         assert begun.wait(seconds(10))
         source.far.send(b"x")
-        readers.flush(source)  # it stands in the line: nobody is in the selector, and nobody else is at work
-        look(readers)
-        look(readers)  # the one is where it was at the look before: two others are called
+        readers.flush(source)  # it is in the ready list: no worker is in the selector, and no other worker is active
+        check(readers)
+        check(readers)  # the blocked worker is where it was at the check before: two others become active
         return readers
 
     yield make
@@ -138,8 +138,7 @@ def two_at_work():
         assert readers.stop(seconds(5))
 
 
-def test_who_waits_in_the_selector_takes_over_from_who_gives_away(two_at_work):
-    """What the one leaves behind is for the other."""
+def test_the_selecting_worker_runs_the_job_of_a_worker_that_hands_over(two_at_work):
     ran, result = threading.Event(), Recorder()
 
     def on_data(readers, source):
@@ -151,7 +150,7 @@ def test_who_waits_in_the_selector_takes_over_from_who_gives_away(two_at_work):
     assert result.wait(1) == [(True,)]
 
 
-def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(two_at_work):
+def test_the_selecting_worker_runs_the_job_of_a_blocked_one_when_there_can_be_no_more_workers(two_at_work):
     submitted, ran, result = threading.Event(), threading.Event(), Recorder()
 
     def on_data(readers, source):
@@ -162,8 +161,8 @@ def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(two_at_
     readers = two_at_work(1, on_data)  # three workers, then: that is all of them
     assert submitted.wait(seconds(10))
     assert len(workers()) == 3
-    look(readers)
-    look(readers)
+    check(readers)
+    check(readers)
     assert result.wait(1) == [(True,)]
 
 
@@ -171,11 +170,11 @@ def test_who_waits_in_the_selector_takes_over_when_no_more_can_be_called(two_at_
 
 
 class StoppedMonitor:
-    """Calls ``then()`` when the monitor is at line ``number`` after `armed` was set, of those where it has no lock."""
+    """Calls ``then()`` when the monitor, after `armed` was set, comes to line ``number`` of those without the lock."""
 
     def __init__(self, readers, number, then):
         self.armed = threading.Event()
-        self._lock, self._number, self._then = crew_of(readers).lock, number, then
+        self._lock, self._number, self._then = workers_of(readers).lock, number, then
 
     def __enter__(self):
         threading.settrace(self._trace)
@@ -188,7 +187,7 @@ class StoppedMonitor:
         if threading.current_thread().name != "ocppj-monitor":
             sys.settrace(None)
             return None
-        if frame.f_code.co_filename != crew.__file__:
+        if frame.f_code.co_filename != module.__file__:
             return None
         if event == "line" and self.armed.is_set() and not self._lock.locked():
             self._number -= 1
@@ -198,9 +197,9 @@ class StoppedMonitor:
 
 
 @pytest.mark.parametrize("number", range(30))
-def test_a_handler_that_begins_to_block_whatever_the_monitor_is_at(readers, number):
-    """Before it parks, and just when it does, after its last look: others are served."""
-    set_pace(readers, quiet=1)
+def test_a_handler_may_begin_to_block_at_any_line_of_the_monitor(readers, number):
+    """Before it parks, and just when it parks, after its last check: other connections are served."""
+    set_pace(readers, park_after=1)
     go, begun, once, got = threading.Event(), threading.Event(), threading.Lock(), Recorder()
     slow = PairSource("CP_1")
     other = PairSource("CP_2", lambda source, data: got(data))
@@ -215,7 +214,7 @@ def test_a_handler_that_begins_to_block_whatever_the_monitor_is_at(readers, numb
             readers.add(source)
             source.steps.wait(1)
         monitor.armed.set()
-        other.far.send(b"x")  # it looks again, if it was parked
+        other.far.send(b"x")  # it checks again, if it was parked
         got.wait(1)
         eventually(lambda: begun.is_set() or is_parked(readers))
         begin()

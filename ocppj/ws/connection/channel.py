@@ -111,7 +111,7 @@ class WireChannel:
         "arrival",
         "id",
         "remote_address",
-        "seat",
+        "slot",
         "subprotocol",
     )
 
@@ -143,7 +143,7 @@ class WireChannel:
         self._close_timeout = close_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
-        self.seat: Any = None
+        self.slot: Any = None
         #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
         self.arrival = 0
 

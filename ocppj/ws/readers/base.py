@@ -1,14 +1,12 @@
-"""Who reads which connection, and who runs its handlers: the interface.
+"""The interface of readers: on which threads connections are read and handlers run.
 
-A `Source` is the reading side of a channel. `Readers` decides on which threads sources are stepped and jobs are run;
-nothing a handler can see depends on which `Readers` it is. Whatever the strategy:
+A `Source` is the reading side of a channel. `Readers` choose the threads that step sources and run jobs. A handler
+cannot tell which `Readers` run it. All of them promise:
 
-* a source is stepped by one thread at a time, and `Source.finish` is called once, after its last step;
-* the jobs of one source run one at a time, in order, never within the call that submits them and never where the
-  source's next step waits for them: a job may block, and its connection is still read;
-* jobs submitted while a source finishes run after all others, and then nothing of the source is left.
-
-The strategies are in `ocppj.ws.readers`.
+* One thread at a time steps a source. `Source.finish` is called once, after the last step.
+* The jobs of one source run one at a time, in order. No job runs inside the call that submits it, or on a thread that
+  the source's next step needs. So a job may block, and its connection is still read.
+* Jobs that are submitted while a source finishes run after all others. Then nothing of the source is left.
 """
 
 from __future__ import annotations
@@ -17,102 +15,121 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from typing import Any, Callable, Collection, ContextManager, Optional, Protocol
+from typing import Any, Callable, Collection, ContextManager, List, Optional, Protocol, Tuple
 
 from ...settings import get_logger
 from ..stream.outlet import Outlet
 
-__all__ = ["Job", "Readers", "Source", "join_all"]
+__all__ = ["Job", "Jobs", "Readers", "Source", "join_all"]
 
 
 Job = Callable[[], None]
 
 
+class Jobs(List[Tuple[Job, bool]]):
+    """The jobs of one source that have not begun, each with whether it was submitted while the source finished.
+
+    A list, since an empty one is small, and each connection has one.
+    """
+
+    __slots__ = ()
+
+    def discard(self) -> int:
+        """Remove all jobs but those of the finish; return how many."""
+        kept = [entry for entry in self if entry[1]]
+        count = len(self) - len(kept)
+        self[:] = kept
+        return count
+
+
 class Source(Protocol):
     """The reading side of a channel."""
 
-    #: What the `Readers` keeps with this source. Nobody else touches it.
-    seat: Any
+    #: What the `Readers` keep with this source. They alone use it.
+    slot: Any
 
     @property
     def name(self) -> str:
-        """The name its threads are called after."""
+        """The name in the names of its threads."""
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when there is something to step for; -1 if there is none."""
+        """Return the descriptor that becomes readable when a step has something to read; -1 if there is none."""
 
     @property
     def outlet(self) -> Optional[Outlet]:
-        """What writes the bytes in line; ``None`` if there never are any."""
+        """What writes the buffered bytes; ``None`` if there never are any."""
 
     def step(self, block: bool) -> bool:
-        """Read what is there and deliver it, write what is in line; return false when the connection has ended.
+        """Read and deliver what is there, and write what is buffered; return false when the connection has ended.
 
-        With ``block``, wait until something is there, or until `next_deadline`, writing meanwhile. Without, never
-        wait; then the calling thread counts as the reading one until this returns, and no longer.
+        With ``block``, wait until there is something to read, or until `next_deadline`, and write meanwhile. Without
+        ``block``, never wait; then the calling thread counts as the reading thread until this returns, and no longer.
         """
 
     def next_deadline(self) -> Optional[float]:
-        """Return the time (`time.monotonic`) at which `step` must be called though nothing came; ``None``: never."""
+        """Return when (`time.monotonic`) `step` must be called though nothing came; ``None``: never."""
 
     def wants_write(self) -> bool:
         """Whether `step` must be called when the descriptor becomes writable."""
 
     def watch(self, notify: Callable[[], None]) -> bool:
-        """Call ``notify``, on any thread, whenever there may be something to step for; false if nobody does that.
+        """Have ``notify`` called, on any thread, whenever a step may have something to do; false if that cannot be.
 
-        For a source without a descriptor. After the last step it is called no more, or in vain.
+        For a source without a descriptor. ``notify`` may be called after the last step; then it does nothing.
         """
 
     def expire(self) -> None:
-        """End the connection if its closing is overdue. May be called by any thread."""
+        """End the connection if its closing is overdue. For any thread."""
 
     def finish(self) -> None:
-        """Release what the connection holds and tell its handler."""
+        """Release what the connection holds, and call its disconnected handler."""
 
 
 class Readers(ABC):
-    """A strategy."""
+    """A strategy of reading. All methods are for any thread."""
 
     #: Returns a context in which a handler's thread waits for another message. Each `call()` calls it.
     waiting: Callable[[], ContextManager[Any]] = nullcontext
 
     def for_endpoint(self) -> "Readers":
-        """Return what one endpoint uses of these readers, when they were made by the user: its `stop` ends that alone.
+        """Return the readers of one endpoint, when the user made this object: their `stop` ends that endpoint's part.
 
-        This one returns the readers themselves: they serve one endpoint.
+        The default returns the object itself: it serves one endpoint.
         """
         return self
 
     @abstractmethod
     def add(self, source: Source) -> None:
-        """Begin to step ``source``. Raises ``RuntimeError`` when that is impossible: then `give_up` is to be called."""
+        """Begin to step ``source``. Raises ``RuntimeError`` when that is impossible: then call `give_up`."""
 
     def give_up(self, source: Source) -> None:
-        """Finish, on this thread, a ``source`` that could not be added. Its jobs are run as always."""
+        """Finish, on this thread, a ``source`` that could not be added. Its jobs run as always."""
         source.finish()
 
     @abstractmethod
     def submit(self, source: Source, job: Job) -> None:
-        """Run ``job`` after all jobs of ``source`` that were submitted before, never within this call."""
+        """Run ``job`` after all jobs of ``source`` that were submitted before, never inside this call."""
 
     @abstractmethod
     def wake(self, source: Source) -> None:
-        """Take notice that the closing deadline of ``source`` was set by a thread that does not read it."""
+        """Note that a thread that does not read ``source`` has set its closing deadline."""
 
     @abstractmethod
     def flush(self, source: Source) -> None:
-        """Take notice that a thread that neither reads ``source`` nor waits left bytes in line: have them written.
+        """Have the buffered bytes of ``source`` written: a thread that neither reads it nor waits has left them.
 
         Raises ``RuntimeError`` or ``OSError`` when that is impossible.
         """
 
     @abstractmethod
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """Discard the jobs not begun, and wait ``timeout`` seconds for all threads; return whether they are gone.
+        """Discard the jobs not begun, and wait for all threads; return whether they are gone.
 
-        To be called when all sources have been told to end. The calling thread, and those whose ident is in
-        ``exempt``, are not waited for. Jobs that are submitted while a source finishes are still run.
+        Call this after all sources were told to end. Jobs that are submitted while a source finishes still run.
+
+        Args:
+            timeout: Seconds to wait at most.
+            exempt: Idents of threads that are not waited for, besides the calling thread. May grow during the call.
         """
 
 

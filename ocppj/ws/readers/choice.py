@@ -1,4 +1,4 @@
-"""Which `Readers` an endpoint uses: by name, by object, or made by a function of the user's."""
+"""Which `Readers` an endpoint uses: chosen by name, by object, or by a function that makes them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Callable, Collection, Union
 
 from ...errors import UsageError
 from .base import Job, Readers, Source
-from .per_connection import Moved, SharedReaders, ThreadPerConnection
-from .shared import Seat
+from .per_connection import ThreadPerConnection
+from .scheduler import Slot as SharedSlot
+from .shared import SharedReaders
 
 __all__ = ["AutoReaders", "ReadersOption", "readers_maker"]
 
-#: "auto", "per-connection", "shared", an object, or what makes one for each ``listen()`` or ``connect()``.
+#: "auto", "per-connection", "shared", an object, or a function that makes one for each ``listen()`` or ``connect()``.
 ReadersOption = Union[str, Readers, Callable[[], Readers]]
 
 
 class AutoReaders(Readers):
     """Threads of its own for each connection while there are at most ``limit``; shared ones for all from then on.
 
-    All or nothing: threads of their own and a shared worker would fight for the interpreter, and the worker, which is
-    one among many, would lose. A connection that has its own moves when it is next read; an idle one's fight nobody.
-    None moves back.
+    There is no mixture. Threads of connections would fight with a shared worker for the interpreter, and the worker,
+    one thread among many, would lose. A connection with threads of its own moves when it is next read; until then its
+    threads are idle. `ocppj.ws.readers.per_connection` explains how it moves.
     """
 
-    def __init__(self, limit: int = 64) -> None:
+    def __init__(self, limit: int = 8) -> None:
         self._limit = limit
         self._shared = SharedReaders()
         self._own = ThreadPerConnection(limit, self._shared)
         self.waiting = self._shared.waiting
 
     def for_endpoint(self) -> "AutoReaders":
-        """Return one of its own for the endpoint."""
+        """Return new readers for the endpoint."""
         return AutoReaders(self._limit)
 
     def add(self, source: Source) -> None:
@@ -44,20 +45,14 @@ class AutoReaders(Readers):
 
     def submit(self, source: Source, job: Job) -> None:
         """See `Readers.submit`."""
-        try:
-            self._for(source).submit(source, job)
-        except Moved:
-            self._shared.submit(source, job)
+        self._for(source).submit(source, job)
 
     def wake(self, source: Source) -> None:
         """See `Readers.wake`."""
-        try:
-            self._for(source).wake(source)
-        except Moved:
-            self._shared.wake(source)
+        self._for(source).wake(source)
 
     def flush(self, source: Source) -> None:
-        """See `Readers.flush`. By either, whether it has moved meanwhile or not: it is the socket that counts."""
+        """See `Readers.flush`. If ``source`` moves meanwhile, either of the two writes to its socket."""
         self._for(source).flush(source)
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
@@ -69,17 +64,20 @@ class AutoReaders(Readers):
         return self._shared.stop(max(0.0, deadline - time.monotonic()), exempt) and gone
 
     def _for(self, source: Source) -> Readers:
-        """Return the readers of ``source``, which are chosen when it is first heard of."""
-        if source.seat is None:
-            self._own.take_seat(source)
-        return self._shared if isinstance(source.seat, Seat) else self._own
+        """Return the readers of ``source``. The first call for a source chooses them."""
+        if source.slot is None:
+            self._own.assign(source)
+        return self._shared if isinstance(source.slot, SharedSlot) else self._own
 
 
 _MAKERS = {"auto": AutoReaders, "per-connection": ThreadPerConnection, "shared": SharedReaders}
 
 
 def readers_maker(option: ReadersOption) -> Callable[[], Readers]:
-    """Return what makes the readers of one ``listen()`` or ``connect()``. Raises `UsageError` for what is no option."""
+    """Return a function that makes the readers of one ``listen()`` or ``connect()``.
+
+    Raises `UsageError` when ``option`` is none of those of `ReadersOption`.
+    """
     if isinstance(option, Readers):
         return option.for_endpoint
     if isinstance(option, str) and option in _MAKERS:

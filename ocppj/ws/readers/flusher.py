@@ -20,6 +20,7 @@ from typing import Callable, Dict, Optional, Set
 from ...settings import get_logger
 from ..stream.outlet import Outlet, Unsent
 from ..stream.waiting import Waker
+from ..threads import Threads
 
 __all__ = ["Flusher"]
 
@@ -27,17 +28,17 @@ _RETRY = 0.05  # seconds until the next try where the selector cannot tell when 
 
 
 class Flusher:
-    """Writes until nothing is left. ``start`` starts its thread, and may raise ``RuntimeError``.
+    """Writes until nothing is left, on a thread of ``threads``.
 
     ``selector`` makes the selector in which the thread waits.
     """
 
     def __init__(
         self,
-        start: Callable[[threading.Thread], None],
+        threads: Threads,
         selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector,
     ) -> None:
-        self._start = start
+        self._threads = threads
         self._selector = selector
         self._lock = threading.Lock()  # guards the fields below
         self._added: Set[Outlet] = set()
@@ -49,20 +50,20 @@ class Flusher:
 
         Raises ``RuntimeError`` or ``OSError`` when that is impossible.
         """
-        thread = None
+        start = False
         with self._lock:
             if self._stopped:
                 return
             loop = self._loop
             if loop is None:
                 loop = self._loop = _Loop(self._selector)
-                thread = threading.Thread(target=self._run, args=(loop,), name="ocppj-flusher", daemon=True)
+                start = True
             elif not self._added:  # else the thread has been woken and has not looked yet
                 loop.waker.wake()
             self._added.add(outlet)
-        if thread is not None:
+        if start:
             try:
-                self._start(thread)
+                self._threads.start("ocppj-flusher", self._run, loop)
             except RuntimeError:
                 self._fail(loop)
                 raise

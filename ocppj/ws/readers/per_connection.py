@@ -1,112 +1,106 @@
-"""Who reads which connection: the strategies (see `ocppj.ws.readers.base` for what all of them promise).
+"""`ThreadPerConnection`: a reader thread for each connection, and a dispatcher thread from its first job on.
 
-`ThreadPerConnection` gives each source a reader thread and, from its first job on, a dispatcher thread: names in a
-debugger, and one connection's trouble stays its own; a flusher thread for all of them writes what others left in line,
-while there is such a thing. `SharedReaders` (`ocppj.ws.readers.shared`) serves thousands of
-connections with one thread, and more while handlers block. `ocppj.ws.readers.choice` chooses.
+*Moving.* With few connections, threads of their own are simple to debug. With many, the threads fight for the
+interpreter. So readers with a ``limit`` hand all connections over to shared readers as soon as one too many comes.
 
-*Moving.* A `ThreadPerConnection` with a ``limit`` gives all to shared readers as soon as one more comes: that one,
-those that follow, and each source it has, at the end of its next step, unless a job of it is running or its closing is
-timed. The seat is exchanged under the lock of the old one, jobs not begun and all. Who had looked that up before finds
-it moved, and goes to the new one (`Moved`). So no job is lost, none runs twice, and their order is kept.
+The reader thread of a connection does that after its next step. It waits while a job of the connection runs, or while
+a timer waits for the end of its closing. Under the lock of the slot it gives the source a slot of the shared readers,
+and moves the waiting jobs there. Then it adds the source to the shared readers, and ends.
+
+Another thread may have read ``source.slot`` just before. It finds, under the lock, that the slot has ``moved``, and
+calls the shared readers. So no job is lost, none runs twice, and their order stays. No connection moves back.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from contextlib import suppress
-from typing import Collection, Deque, List, Optional, Tuple
+from typing import Collection, Optional, Set
 
 from ...settings import get_logger
 from ..stream.waiting import remaining
-from .base import Job, Readers, Source, join_all
+from ..threads import Threads
+from .base import Job, Jobs, Readers, Source
 from .flusher import Flusher
-from .shared import Seat as SharedSeat
+from .scheduler import Slot as SharedSlot
 from .shared import SharedReaders
 
-__all__ = ["Job", "Moved", "Readers", "SharedReaders", "Source", "ThreadPerConnection", "join_all"]
+__all__ = ["ThreadPerConnection"]
 
 
-class Moved(Exception):
-    """The source has been given to the shared readers."""
+class _Slot:
+    """What is kept with one source: its jobs, and the dispatcher thread that runs them.
 
-
-class _Seat:
-    """The jobs of one source. A thread runs them while there are any to come.
-
-    It waits for the `bell`, a lock that is released once for each time that it was found idle, after the lock of the
-    seat. (A condition would be notified with that lock held, and the thread woken twice: the second time to get it.)
+    That thread waits for the lock `wakeup`, which is released once for each time that the thread was found idle, and
+    without the lock of the slot. A condition would be notified under that lock, and the thread would wake up twice.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.changed = threading.Lock()  # guards what follows
-        self.bell = threading.Lock()
-        self.bell.acquire()
-        self.idle = False  # the thread waits for the bell, or is about to
-        self.jobs: Deque[Tuple[Job, bool]] = deque()  # (job, whether it was submitted while the source finished)
-        self.thread: Optional[threading.Thread] = None
+        self.lock = threading.Lock()  # guards what follows
+        self.jobs = Jobs()
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
+        self.idle = False  # the dispatcher waits for the wakeup, or is about to
+        self.dispatched = False  # there is a dispatcher thread, or it is about to start
+        self.dismissed = False  # the dispatcher ends when it has no jobs; for later jobs another one starts
+        self.running = False  # a job runs
         self.finishing = False
         self.finished = False
-        self.reader: Optional[int] = None  # the ident of the thread that steps the source, once there is one
-        self.dismissed = False  # the thread ends when there are no jobs, though more may come, for another thread
-        self.running = False  # a job
-        self.moved = False  # the source has a seat of the shared readers
-        self.timer: Optional[threading.Timer] = None
+        self.moved = False  # the source has a slot of the shared readers
+        self.reader: Optional[int] = None  # the ident of the thread that steps the source
+        self.timer: Optional[threading.Timer] = None  # of the closing
 
-    def run(self) -> None:
+    def dispatch(self) -> None:
+        """Run the jobs: the dispatcher thread."""
         while True:
             job = None
-            with self.changed:
+            with self.lock:
                 self.running = False
                 if self.jobs:
-                    job, _ = self.jobs.popleft()
+                    job, _ = self.jobs.pop(0)
                     self.running = True
                 elif self.finished or self.dismissed:
-                    self.thread = None
+                    self.dispatched = False
                     return
                 else:
                     self.idle = True
             if job is None:
-                self.bell.acquire()  # rung by every submit, and surely at the end of the source
+                self.wakeup.acquire()  # released by each submit, and at the end of the source
                 continue
             try:
                 job()
-            except BaseException:  # SystemExit too: it would end this thread, and nobody would hear of it
+            except BaseException:  # SystemExit too: it would end this thread, and no log would say so
                 get_logger().exception("%s: a job failed", self.name)
             del job
 
     def wake(self) -> None:
-        """Have the thread look again."""
-        with self.changed:
+        """Make the dispatcher look again."""
+        with self.lock:
             idle, self.idle = self.idle, False
         if idle:
-            self.bell.release()
+            self.wakeup.release()
 
     def discard(self) -> int:
         """Forget the jobs not begun, except those of the finish; return how many."""
-        with self.changed:
-            kept = [entry for entry in self.jobs if entry[1]]
-            count = len(self.jobs) - len(kept)
-            self.jobs = deque(kept)
-        return count
+        with self.lock:
+            return self.jobs.discard()
 
     def dismiss(self) -> None:
-        """Let the thread end before the source does."""
-        with self.changed:
+        """Let the dispatcher end before the source does."""
+        with self.lock:
             self.dismissed = True
         self.wake()
 
-    def move(self, source: Source, seat: SharedSeat) -> bool:
-        """Give ``source`` the new ``seat``, and that the jobs not begun; false if it must stay for now."""
-        with self.changed:
+    def move(self, source: Source, slot: SharedSlot) -> bool:
+        """Give ``source`` the new ``slot``, with the jobs not begun; return false if it cannot move now."""
+        with self.lock:
             if self.running or self.timer is not None:
                 return False
-            seat.jobs.extend(self.jobs)
+            slot.jobs.extend(self.jobs)
             self.jobs.clear()
-            source.seat = seat
+            source.slot = slot
             self.moved = True
         self.dismiss()
         return True
@@ -115,73 +109,84 @@ class _Seat:
 class ThreadPerConnection(Readers):
     """A thread ``ocppj-reader-<name>`` for each source, and ``ocppj-dispatcher-<name>`` from its first job on.
 
-    With ``limit`` sources and one more, all go to the readers ``beyond``: see above. Then methods may raise `Moved`.
+    A thread ``ocppj-flusher`` for all sources writes what other threads left in the buffers, while there is anything.
+
+    Args:
+        limit: How many sources may have threads of their own; ``None``: any number.
+        shared: The readers of all sources, as soon as there are more than ``limit``.
     """
 
-    def __init__(self, limit: Optional[int] = None, beyond: Optional[SharedReaders] = None) -> None:
+    def __init__(self, limit: Optional[int] = None, shared: Optional[SharedReaders] = None) -> None:
         self._limit = limit
-        self._beyond = beyond
-        self._full = False  # once, and for ever
-        self._lock = threading.Lock()
-        self._threads: List[threading.Thread] = []
-        self._prune_at = 32
-        self._seats: "set[_Seat]" = set()
+        self._shared = shared
+        self._threads = Threads()
+        self._flusher = Flusher(self._threads)
+        self._lock = threading.Lock()  # guards what follows
+        self._slots: Set[_Slot] = set()
+        self._full = False  # there were more than limit; for ever
         self._stopping = False
-        self._flusher = Flusher(self._start)
 
     def for_endpoint(self) -> "ThreadPerConnection":
-        """Return one of its own for the endpoint: nothing is shared."""
+        """Return new readers for the endpoint, since nothing is shared."""
         return ThreadPerConnection()
 
     def add(self, source: Source) -> None:
         """Start the reader thread of ``source``."""
-        seat = self._seat(source)
-        name = f"ocppj-reader-{source.name}"
-        self._start(threading.Thread(target=self._read, args=(source, seat), name=name, daemon=True))
+        self._threads.start(f"ocppj-reader-{source.name}", self._read, source, self._own_slot(source))
 
     def give_up(self, source: Source) -> None:
         """See `Readers.give_up`."""
-        self._finish(source, self._seat(source))
+        self._finish(source, self._own_slot(source))
 
     def submit(self, source: Source, job: Job) -> None:
-        """Give ``job`` to the dispatcher thread of ``source``, starting it if need be."""
-        seat = self._seat(source)
-        thread, idle = None, False
-        with seat.changed:
-            if seat.moved:
-                raise Moved
-            discarded = self._stopping and not seat.finishing
-            if not discarded:
-                seat.jobs.append((job, seat.finishing))
-                if seat.thread is None:
-                    name = f"ocppj-dispatcher-{seat.name}"
-                    thread = seat.thread = threading.Thread(target=seat.run, name=name, daemon=True)
-                idle, seat.idle = seat.idle, False
+        """Give ``job`` to the dispatcher thread of ``source``, and start that if need be."""
+        slot = self._slot(source)
+        start = idle = discarded = False
+        if slot is not None:
+            with slot.lock:
+                if slot.moved:
+                    slot = None
+                elif self._stopping and not slot.finishing:
+                    discarded = True
+                else:
+                    slot.jobs.append((job, slot.finishing))
+                    start, slot.dispatched = not slot.dispatched, True
+                    idle, slot.idle = slot.idle, False
+        if slot is None:
+            assert self._shared is not None
+            self._shared.submit(source, job)
+            return
         if idle:
-            seat.bell.release()
+            slot.wakeup.release()
         if discarded:
-            get_logger().info("%s: stopping, a job is discarded", seat.name)
-        if thread is not None:
+            get_logger().info("%s: stopping, a job is discarded", slot.name)
+        if start:
             try:
-                self._start(thread)
+                self._threads.start(f"ocppj-dispatcher-{slot.name}", slot.dispatch)
             except RuntimeError:
-                with seat.changed:
-                    seat.thread = None
+                with slot.lock:
+                    slot.dispatched = False
                 raise
 
     def wake(self, source: Source) -> None:
         """Start a timer that ends ``source`` when its closing is overdue: its reader may be waiting without end."""
-        seat, deadline = self._seat(source), source.next_deadline()
+        slot, deadline = self._slot(source), source.next_deadline()
         timer = threading.Timer(remaining(deadline) or 0.0, source.expire)
         timer.daemon = True
         timer.name = f"ocppj-close-{source.name}"
-        with seat.changed:
-            if seat.moved:
-                raise Moved
-            if deadline is None or seat.finishing or seat.finished or seat.timer is not None:
-                return
-            seat.timer = timer
-        timer.start()  # which does nothing if the source has finished, and canceled it, meanwhile
+        if slot is not None:
+            with slot.lock:
+                if slot.moved:
+                    slot = None
+                elif deadline is None or slot.finishing or slot.finished or slot.timer is not None:
+                    return
+                else:
+                    slot.timer = timer
+        if slot is None:
+            assert self._shared is not None
+            self._shared.wake(source)
+        else:
+            timer.start()  # which does nothing if the source has finished, and canceled it, meanwhile
 
     def flush(self, source: Source) -> None:
         """Have the thread ``ocppj-flusher`` write: the reader may be waiting for input alone."""
@@ -194,107 +199,90 @@ class ThreadPerConnection(Readers):
         self._flusher.stop()
         self.discard()
         with self._lock:
-            seats, threads = list(self._seats), list(self._threads)
-        for seat in seats:
-            if seat.reader in (None, threading.get_ident()):
-                seat.dismiss()  # the source ends after this call: what waits for that would keep us waiting
-        gone = join_all(threads, deadline, exempt)
-        with self._lock:
-            late = [thread for thread in self._threads if thread not in threads]
-        return join_all(late, deadline, exempt) and gone
+            slots = list(self._slots)
+        for slot in slots:
+            if slot.reader in (None, threading.get_ident()):
+                slot.dismiss()  # its source ends after this call, so a dispatcher that waits for that end must not
+        return self._threads.join(deadline, exempt)
 
     def discard(self) -> None:
         """Begin to stop: discard the jobs not begun, and those to come."""
         with self._lock:
             self._stopping = True
-            seats = list(self._seats)
-        for seat in seats:
-            count = seat.discard()
+            slots = list(self._slots)
+        for slot in slots:
+            count = slot.discard()
             if count:
-                get_logger().info("%s: stopping, %d jobs are discarded", seat.name, count)
+                get_logger().info("%s: stopping, %d jobs are discarded", slot.name, count)
 
-    def take_seat(self, source: Source) -> None:
-        """Give ``source`` a seat, if it has none: of these readers, or of those ``beyond`` once these are full."""
+    def assign(self, source: Source) -> None:
+        """Give ``source`` a slot, if it has none: of these readers, or of the shared ones once these are full."""
         with self._lock:
-            if source.seat is not None:
+            if source.slot is not None:
                 return
-            if self._limit is not None and len(self._seats) >= self._limit:
+            if self._limit is not None and len(self._slots) >= self._limit:
                 self._full = True
-            if self._full and self._beyond is not None:
-                source.seat = self._beyond.seat_for(source)
+            if self._full and self._shared is not None:
+                source.slot = SharedSlot(source, self._shared)
             else:
-                source.seat = _Seat(source.name)
-                self._seats.add(source.seat)
+                source.slot = _Slot(source.name)
+                self._slots.add(source.slot)
 
-    def _seat(self, source: Source) -> _Seat:
-        """Return the seat of ``source``. Raises `Moved`."""
-        if source.seat is None:
-            self.take_seat(source)
-        seat = source.seat
-        if not isinstance(seat, _Seat):
-            raise Moved
-        return seat
+    def _slot(self, source: Source) -> Optional[_Slot]:
+        """Return the slot of ``source``; ``None`` when it has one of the shared readers."""
+        if source.slot is None:
+            self.assign(source)
+        slot = source.slot
+        return slot if isinstance(slot, _Slot) else None
 
-    def _start(self, thread: threading.Thread) -> None:
-        """Start ``thread``, and remember it for `stop`. Raises ``RuntimeError`` when there can be no more threads."""
-        with self._lock:
-            if len(self._threads) >= self._prune_at:
-                self._threads = [old for old in self._threads if old.ident is None or old.is_alive()]
-                self._prune_at = max(32, 2 * len(self._threads))
-            self._threads.append(thread)
-        try:
-            thread.start()
-        except RuntimeError:
-            with self._lock:
-                self._threads.remove(thread)
-            raise
+    def _own_slot(self, source: Source) -> _Slot:
+        """Return the slot of a ``source`` that is not read yet, and so cannot have moved."""
+        slot = self._slot(source)
+        assert slot is not None
+        return slot
 
-    def _read(self, source: Source, seat: _Seat) -> None:
+    def _read(self, source: Source, slot: _Slot) -> None:
         """Step ``source`` until it ends or moves: a reader thread. Whatever is raised, even ``SystemExit``, ends it."""
         moved = False
         try:
-            seat.reader = threading.get_ident()
+            slot.reader = threading.get_ident()
             while not moved and source.step(True):
-                moved = self._full and self._move(source, seat)
+                moved = self._full and self._move(source, slot)
         except BaseException:
-            get_logger().exception("%s: reading failed", seat.name)
+            get_logger().exception("%s: reading failed", slot.name)
         finally:
             if not moved:
-                self._finish(source, seat)
+                self._finish(source, slot)
 
-    def _move(self, source: Source, seat: _Seat) -> bool:
-        """Give ``source``, which this thread reads, to the readers beyond; return whether they have it."""
-        beyond = self._beyond
-        if beyond is None or self._stopping or not seat.move(source, beyond.seat_for(source)):
+    def _move(self, source: Source, slot: _Slot) -> bool:
+        """Hand ``source``, which this thread reads, over to the shared readers; return whether they have it."""
+        shared = self._shared
+        if shared is None or self._stopping or not slot.move(source, SharedSlot(source, shared)):
             return False
         with self._lock:
-            self._seats.discard(seat)
+            self._slots.discard(slot)
         try:
-            beyond.add(source)
+            shared.add(source)
         except BaseException:
-            get_logger().exception("%s: it cannot be read any more", seat.name)
-            beyond.give_up(source)
+            get_logger().exception("%s: it cannot be read any more", slot.name)
+            shared.give_up(source)
         return True
 
-    def _finish(self, source: Source, seat: _Seat) -> None:
-        with seat.changed:
-            seat.finishing = True
-            timer = seat.timer
+    def _finish(self, source: Source, slot: _Slot) -> None:
+        with slot.lock:
+            slot.finishing = True
+            timer = slot.timer
         try:
             source.finish()
         except BaseException:
-            get_logger().exception("%s: finishing failed", seat.name)
+            get_logger().exception("%s: finishing failed", slot.name)
         finally:
-            _cancel(timer)
-            with seat.changed:
-                seat.finishing, seat.finished = False, True
-            seat.wake()
+            if timer is not None:
+                timer.cancel()
+                with suppress(RuntimeError):  # it is not started yet: then it ends as soon as it is
+                    timer.join(1.0)
+            with slot.lock:
+                slot.finishing, slot.finished = False, True
+            slot.wake()
             with self._lock:
-                self._seats.discard(seat)
-
-
-def _cancel(timer: Optional[threading.Timer]) -> None:
-    if timer is not None:
-        timer.cancel()
-        with suppress(RuntimeError):  # it is not started yet: then it ends as soon as it is
-            timer.join(1.0)
+                self._slots.discard(slot)

@@ -1,20 +1,13 @@
-"""What shared readers have to do next: the line of seats, the selector, the deadlines.
+"""What shared readers do next: the ready list, the selector and the deadlines.
 
-Everything here is a table whose methods are called with the crew's lock held (`workers`), but `Agenda.wait`.
-What every message goes through (`begin_round`, `pop`, `end_step`, `begin_job`, `end_job`) has its ordinary case written
-out, and calls others for the rest.
+A slot stands in the ready list while its source needs a step, or while one of its jobs can begin. The list is served in
+rounds. Before each round the selector is asked for more slots, so that a busy connection waits behind the others.
 
-*The line.* A seat stands in it when its source is to be stepped or has a job to run. It is served in rounds: before a
-round the selector is asked what else is ready, so that who has much to do waits behind those who come meanwhile, and
-nobody is served twice while another waits.
+The selector watches all descriptors all the time, level-triggered. It drops a source only when that is ready while a
+thread still steps it, and takes it back after that step. So a message costs no change of the selector.
 
-*The selector* holds every source that has a descriptor, level-triggered and all the time: a source is stepped,
-and its jobs run, without a call to change that. Only a source found ready while a thread is (still) stepping it is
-taken out, and put back when that step has ended. So a message costs no system call on the selector but its share of
-one wait.
-
-*The deadlines* are a heap. A seat has one entry that counts, the earliest ever asked for; when it is due the source is
-stepped and asked again. So a message costs a comparison.
+The deadlines are a heap. Only the earliest deadline of a slot counts. When it is due, the source is stepped and asked
+for the next one. So a message costs a comparison.
 """
 
 from __future__ import annotations
@@ -22,17 +15,33 @@ from __future__ import annotations
 import heapq
 import itertools
 import selectors
+import sys
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Tuple
+from contextlib import suppress
+from typing import Callable, Deque, List, Optional, Protocol, Tuple
 
-from .base import Job, Source
-from .poller import Poller
+from ..stream.waiting import Waker
+from .base import Job, Jobs, Source
 
-__all__ = ["Agenda", "Seat"]
+__all__ = ["READ", "WRITE", "Poller", "Scheduler", "Slot", "SlotOwner"]
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+_LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
+_LIVE = tuple(getattr(selectors, name) for name in ("EpollSelector", "KqueueSelector") if hasattr(selectors, name))
+_SELECT_SOCKETS = 512 if sys.platform == "win32" else 1024  # FD_SETSIZE: a number of sockets there, else a highest one
 
 
-class Seat:
-    """What shared readers keep with one source."""
+class SlotOwner(Protocol):
+    """The readers that a slot belongs to."""
+
+    def forget(self, slot: Slot) -> None:
+        """Drop ``slot`` if nothing is left to be done for it. Lock held."""
+
+
+class Slot:
+    """What shared readers keep with one source. Guarded by the lock of the workers."""
 
     __slots__ = (
         "backlogged",
@@ -41,279 +50,306 @@ class Seat:
         "fd",
         "finished",
         "finishing",
-        "home",
         "jobs",
-        "lined",
         "name",
+        "needs_step",
         "open",
+        "owner",
+        "queued",
         "reader",
-        "reader_holds",
+        "reader_active",
         "runner",
         "source",
-        "wanted",
     )
 
-    def __init__(self, source: Source, home: Any) -> None:
+    def __init__(self, source: Source, owner: SlotOwner) -> None:
         self.source: Optional[Source] = source  # None once it has finished
         self.name = source.name
-        self.home = home  # the readers that it was given to
+        self.owner = owner
         self.fd = -1
-        self.events = 0  # what the selector waits for
-        self.jobs: List[Tuple[Job, bool]] = []  # (job, whether it was submitted while the source finished)
+        self.events = 0  # what the selector watches
+        self.jobs = Jobs()
         self.reader: Optional[int] = None  # ident of the thread that steps or finishes the source
-        self.reader_holds = False  # the reader looks at the seat again when the step ends, or is found to block in it
+        self.reader_active = False  # the reader looks at the jobs after this step; false when it blocks in the step
         self.runner: Optional[int] = None  # ident of the thread that runs one of its jobs
         self.open = False  # added, and not finished
         self.finishing = False
         self.finished = False
-        self.wanted = False  # to be stepped
-        self.lined = False  # in the line
-        self.backlogged = False  # its jobs wait for others to end
-        self.due: Optional[float] = None  # the time of its heap entry that counts
+        self.needs_step = False
+        self.queued = False  # in the ready list
+        self.backlogged = False  # its jobs wait until fewer jobs run
+        self.due: Optional[float] = None  # the deadline that counts
 
     @property
     def has_job(self) -> bool:
-        """Whether a job can be begun."""
+        """Whether a job can begin."""
         return bool(self.jobs) and self.runner is None and not self.backlogged
 
-    def discard(self) -> int:
-        """Forget the jobs not begun, except those of the finish; return how many."""
-        kept = [entry for entry in self.jobs if entry[1]]
-        count = len(self.jobs) - len(kept)
-        self.jobs = kept
-        return count
+
+class Poller:
+    """A selector of slots, and a way to wake the thread that waits in it.
+
+    One thread at a time is in `wait`. Other threads change meanwhile what is watched; they hold a lock of theirs.
+    Raises ``OSError`` when there can be no more descriptors.
+    """
+
+    def __init__(self, make_selector: Callable[[], selectors.BaseSelector]) -> None:
+        self._selector = make_selector()
+        try:
+            self._waker = Waker(self._selector)
+        except BaseException:
+            self._selector.close()
+            raise
+        #: Makes `wait` return. For any thread, at any time.
+        self.wake = self._waker.wake
+        #: Whether a change counts at once for the waiting thread (epoll, kqueue). With poll and select it counts from
+        #: the next `wait` on, so the waiting thread must be woken.
+        self.live = isinstance(self._selector, _LIVE)
+
+    def has_room(self, fd: int) -> bool:
+        """Tell whether ``fd`` can be watched: select() is limited."""
+        if not isinstance(self._selector, selectors.SelectSelector):
+            return True
+        size = len(self._selector.get_map()) if sys.platform == "win32" else fd
+        return size < _SELECT_SOCKETS
+
+    def watch(self, fd: int, events: int, before: int, slot: Slot) -> None:
+        """Watch ``fd`` for ``events`` instead of ``before``; 0 means nothing. Raises ``OSError``, ``ValueError``."""
+        if not events:
+            with suppress(KeyError):
+                self._selector.unregister(fd)
+        elif before:
+            self._selector.modify(fd, events, slot)
+        else:
+            self._selector.register(fd, events, slot)
+
+    def wait(self, timeout: Optional[float]) -> List[Slot]:
+        """Return the slots that are ready, after at most ``timeout`` seconds, or an hour."""
+        ready = self._selector.select(_LONGEST if timeout is None else min(timeout, _LONGEST))
+        found: List[Slot] = [key.data for key, _ in ready if key.data is not None]
+        if len(found) < len(ready):
+            self._waker.drain()
+        return found
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        self._selector.close()
+        self._waker.close()
 
 
-class Agenda:
-    """See above. ``make_selector`` is called when the first source comes."""
+class Scheduler:
+    """The tables. All methods are called with the lock of the workers held.
+
+    The methods that every message passes (`begin_round`, `pop`, `end_step`, `begin_job`, `end_job`) have their ordinary
+    case written out, since a call costs as much as the case itself.
+
+    Args:
+        make_selector: Called when the first source comes.
+        max_jobs: How many jobs may run at a time. More jobs wait in the backlog.
+    """
 
     def __init__(self, make_selector: Callable[[], selectors.BaseSelector], max_jobs: int) -> None:
+        self.ready: Deque[Slot] = deque()
+        self.poller: Optional[Poller] = None  # from the first source on, until the last thread ends
+        self.stopping = False
         self._make_selector = make_selector
         self._max_jobs = max_jobs
-        self._line: Deque[Seat] = deque()
-        self._round = 0  # how many of the line are served before the selector is asked again
-        self._backlog: Deque[Seat] = deque()  # those whose jobs wait, since ``max_jobs`` run already
+        self._left_in_round = 0  # slots to serve before the selector is asked again
+        self._backlog: Deque[Slot] = deque()
         self._running = 0  # jobs
-        self._open = 0  # seats that are open
-        self._watched = 0  # of these, those that nobody steps: something may come
-        self._heap: List[Tuple[float, int, Seat]] = []
+        self._open = 0  # slots that are open
+        self._unread = 0  # open slots that no thread steps: something may come for them
+        self._heap: List[Tuple[float, int, Slot]] = []
         self._numbers = itertools.count()
-        self._poller: Optional[Poller] = None
-        self.stopping = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether nobody is in the line."""
-        return not self._line
-
-    @property
-    def length(self) -> int:
-        """The length of the line."""
-        return len(self._line)
 
     @property
     def over(self) -> bool:
-        """Whether nothing can come that a thread had to wait for.
+        """Whether nothing can come for which a thread must wait.
 
-        When the readers are being stopped, a source that a thread is stepping does not count: that thread, when it
-        comes back, finds what is to be done. It may be the one that waits for the others to end.
+        During a stop, a source that a thread steps does not count. That thread looks for work after the step. It may
+        be the thread that stops the readers, and waits for the others to end.
         """
-        if self._line or self._backlog:
+        if self.ready or self._backlog:
             return False
-        return not self._open or (self.stopping and not self._watched)
+        return not self._open or (self.stopping and not self._unread)
 
     # Sources come and go
 
-    def open(self, seat: Seat, fd: int) -> None:
-        """Take a source in, and line it up for its first step. Raises ``OSError`` when there is no room."""
-        if self._poller is None:
-            self._poller = Poller(self._make_selector)
-        if fd >= 0 and not self._poller.has_room(fd):
+    def open(self, slot: Slot, fd: int) -> None:
+        """Take a source in, to be stepped. Raises ``OSError`` when there is no room."""
+        if self.poller is None:
+            self.poller = Poller(self._make_selector)
+        if fd >= 0 and not self.poller.has_room(fd):
             raise OSError("select() can wait for no more sockets: use threads of their own")
-        seat.fd, seat.open = fd, True
+        slot.fd, slot.open = fd, True
         self._open += 1
-        self._watched += 1
-        self.want(seat)
+        self._unread += 1
+        self.request_step(slot)
 
-    def unopen(self, seat: Seat) -> None:
-        """Undo `open`: nobody has looked at it yet."""
-        seat.open = seat.wanted = seat.lined = False
+    def undo_open(self, slot: Slot) -> None:
+        """Undo `open`, before any thread served the slot."""
+        slot.open = slot.needs_step = slot.queued = False
         self._open -= 1
-        self._watched -= 1
-        self._line.remove(seat)
+        self._unread -= 1
+        self.ready.remove(slot)
 
-    def end_step(self, seat: Seat, events: int, due: Optional[float]) -> bool:
-        """Wait for ``events``, and until ``due``; return whether the thread that waits must be woken for that.
+    def end_step(self, slot: Slot, events: int, due: Optional[float]) -> bool:
+        """Watch for ``events``, and until ``due``; return whether the waiting thread must be woken for that.
 
-        Raises ``OSError`` or ``ValueError`` when the selector does not take it; then the step has not ended.
+        Raises ``OSError`` or ``ValueError`` when the selector refuses; then the step has not ended.
         """
-        changed = events != seat.events and self._arm(seat, events)
-        seat.reader = None
-        self._watched += 1
-        if seat.wanted:
-            self.line_up(seat)
-        sooner = due is not None and (seat.due is None or due < seat.due) and self.set_due(seat, due)
-        return sooner or (changed and self._poller is not None and not self._poller.live)
+        changed = events != slot.events and self._watch(slot, events)
+        slot.reader = None
+        self._unread += 1
+        if slot.needs_step:
+            self.enqueue(slot)
+        sooner = due is not None and (slot.due is None or due < slot.due) and self.set_due(slot, due)
+        return sooner or (changed and self.poller is not None and not self.poller.live)
 
-    def begin_finish(self, seat: Seat) -> None:
-        """Forget the descriptor, which is about to be closed. A step has begun."""
-        seat.finishing = True
-        self._arm(seat, 0)
+    def begin_finish(self, slot: Slot) -> None:
+        """Stop watching the descriptor, which will be closed next. A step has begun."""
+        slot.finishing = True
+        self._watch(slot, 0)
 
-    def end_finish(self, seat: Seat) -> None:
-        """Note that the source has finished."""
-        seat.finishing, seat.finished = False, True
-        seat.reader = seat.source = seat.due = None
-        if seat.open:
-            seat.open = False
+    def end_finish(self, slot: Slot) -> None:
+        """Note that the source has finished. Jobs of it may be left."""
+        slot.finishing, slot.finished = False, True
+        slot.reader = slot.source = slot.due = None
+        if slot.open:
+            slot.open = False
             self._open -= 1
         if len(self._heap) > 2 * self._open + 64:
             self._heap = [entry for entry in self._heap if entry[2].due == entry[0]]
             heapq.heapify(self._heap)
+        slot.owner.forget(slot)
+        if slot.has_job:
+            self.enqueue(slot)
 
-    # The line
+    # The ready list
 
-    def want(self, seat: Seat) -> None:
-        """Have an open source stepped, once more if that is being done now."""
-        if seat.open:
-            seat.wanted = True
-            if seat.reader is None:
-                self.line_up(seat)
+    def request_step(self, slot: Slot) -> None:
+        """Have an open source stepped; once more if a thread steps it now."""
+        if slot.open:
+            slot.needs_step = True
+            if slot.reader is None:
+                self.enqueue(slot)
 
-    def line_up(self, seat: Seat) -> None:
-        """Put ``seat`` at the end of the line, unless it stands there."""
-        if not seat.lined:
-            seat.lined = True
-            self._line.append(seat)
+    def enqueue(self, slot: Slot) -> None:
+        """Append ``slot`` to the ready list, unless it stands there."""
+        if not slot.queued:
+            slot.queued = True
+            self.ready.append(slot)
 
-    def pop(self, ident: int, waited_for: bool) -> Optional[Seat]:
-        """Return the next seat that something can be done for; ``None``: ask the selector first.
+    def pop(self, ident: int, selecting: bool) -> Optional[Slot]:
+        """Return the next slot with something to do; ``None``: ask the selector first.
 
-        If its source is to be stepped, that is the business of the thread ``ident`` now. ``waited_for`` says that
-        another thread waits in the selector: then there is no need to ask it.
+        If the slot's source needs a step, the thread ``ident`` counts as its reader from now on. ``selecting`` says
+        that another thread waits in the selector, so that the selector need not be asked.
         """
-        while self._line and (self._round > 0 or waited_for or self._poller is None):
-            self._round -= 1
-            seat = self._line.popleft()
-            seat.lined = False
-            if seat.wanted and seat.open and seat.reader is None:
-                seat.wanted = False
-                seat.reader = ident
-                seat.reader_holds = True
-                self._watched -= 1
-                return seat
-            if seat.has_job:
-                return seat
+        while self.ready and (self._left_in_round > 0 or selecting or self.poller is None):
+            self._left_in_round -= 1
+            slot = self.ready.popleft()
+            slot.queued = False
+            if slot.needs_step and slot.open and slot.reader is None:
+                slot.needs_step = False
+                slot.reader = ident
+                slot.reader_active = True
+                self._unread -= 1
+                return slot
+            if slot.has_job:
+                return slot
             self._release()
         return None
 
-    def begin_job(self, seat: Seat, ident: int) -> Optional[Job]:
-        """Return a job that this thread is to run now, ``None`` when there is none or too many run."""
-        if not seat.jobs or seat.runner is not None or seat.backlogged:
+    def begin_job(self, slot: Slot, ident: int) -> Optional[Job]:
+        """Return a job for the thread ``ident`` to run now; ``None`` when there is none, or when too many run."""
+        if not slot.jobs or slot.runner is not None or slot.backlogged:
             if self._backlog:
                 self._release()
             return None
         if self._running >= self._max_jobs:
-            seat.backlogged = True
-            self._backlog.append(seat)
+            slot.backlogged = True
+            self._backlog.append(slot)
             return None
         self._running += 1
-        seat.runner = ident
-        return seat.jobs.pop(0)[0]
+        slot.runner = ident
+        return slot.jobs.pop(0)[0]
 
-    def end_job(self, seat: Seat) -> None:
+    def end_job(self, slot: Slot) -> None:
         """Note that the job has ended."""
         self._running -= 1
-        seat.runner = None
-        if seat.jobs:
-            self.line_up(seat)
-        elif seat.finished:
-            seat.home.tidy(seat)
+        slot.runner = None
+        if slot.jobs:
+            self.enqueue(slot)
+        elif slot.finished:
+            slot.owner.forget(slot)
         if self._backlog:
             self._release()
 
     def _release(self) -> None:
-        """Line up the first of the backlog if there is room for its job.
+        """Enqueue the first slot of the backlog if there is room for its job.
 
-        To be called whenever a job has ended, or somebody may have been lined up for one that was discarded since: who
-        is released and finds nothing to do passes that on.
+        Called whenever a job has ended, and whenever a slot has nothing to do: its job may have been discarded after
+        its release, and then the next slot must be released instead.
         """
         if self._backlog and self._running < self._max_jobs:
-            waiting = self._backlog.popleft()
-            waiting.backlogged = False
-            self.line_up(waiting)
+            slot = self._backlog.popleft()
+            slot.backlogged = False
+            self.enqueue(slot)
 
     def forget_discarded(self) -> None:
-        """Take those out of the backlog whose jobs were discarded: nothing waits there."""
-        for seat in self._backlog:
-            seat.backlogged = bool(seat.jobs)
-        self._backlog = deque(seat for seat in self._backlog if seat.backlogged)
+        """Remove the slots from the backlog whose jobs were discarded."""
+        for slot in self._backlog:
+            slot.backlogged = bool(slot.jobs)
+        self._backlog = deque(slot for slot in self._backlog if slot.backlogged)
 
     # The selector and the deadlines
 
-    @property
-    def selects(self) -> bool:
-        """Whether there is a selector: from the first source on; jobs may come before it."""
-        return self._poller is not None
-
-    @property
-    def wake(self) -> Callable[[], None]:
-        """What wakes the thread in `wait`; to be called without the lock."""
-        assert self._poller is not None
-        return self._poller.wake
-
     def timeout(self, now: float) -> Optional[float]:
-        """Return the seconds that `wait` may wait; ``None`` for no end."""
-        if self._line:
+        """Return the seconds that a thread may wait in the selector; ``None``: without end."""
+        if self.ready:
             return 0.0
         return max(0.0, self._heap[0][0] - now) if self._heap else None
 
-    def wait(self, timeout: Optional[float]) -> List[Tuple[Seat, int]]:
-        """Return who is ready; for one thread at a time, *without* the lock."""
-        assert self._poller is not None
-        return self._poller.wait(timeout)
+    def begin_round(self, found: List[Slot], now: float) -> List[Source]:
+        """Enqueue the slots that the selector ``found``, and those that are due.
 
-    def begin_round(self, ready: List[Tuple[Seat, int]], now: float) -> List[Source]:
-        """Line up who is ready or due; return the sources that are due while a thread steps them."""
+        Return the sources that are due while a thread steps them.
+        """
         busy = []
-        for seat, _ in ready:
-            if seat.reader is not None:
-                self._arm(seat, 0)
-            elif seat.open:
-                seat.wanted = True
-                if not seat.lined:
-                    seat.lined = True
-                    self._line.append(seat)
+        for slot in found:
+            if slot.reader is not None:
+                self._watch(slot, 0)  # level-triggered: the selector would find it again and again
+            elif slot.open:
+                slot.needs_step = True
+                if not slot.queued:
+                    slot.queued = True
+                    self.ready.append(slot)
         while self._heap and self._heap[0][0] <= now:
-            due, _, seat = heapq.heappop(self._heap)
-            if seat.due == due:
-                seat.due = None
-                if seat.reader is None:
-                    self.want(seat)
-                elif seat.source is not None:
-                    busy.append(seat.source)
-        self._round = len(self._line)
+            due, _, slot = heapq.heappop(self._heap)
+            if slot.due == due:
+                slot.due = None
+                if slot.reader is None:
+                    self.request_step(slot)
+                elif slot.source is not None:
+                    busy.append(slot.source)
+        self._left_in_round = len(self.ready)
         return busy
 
-    def set_due(self, seat: Seat, due: Optional[float]) -> bool:
+    def set_due(self, slot: Slot, due: Optional[float]) -> bool:
         """See that the source is stepped at ``due``; return whether that is the first of all deadlines."""
-        if due is None or not seat.open or (seat.due is not None and seat.due <= due):
+        if due is None or not slot.open or (slot.due is not None and slot.due <= due):
             return False
-        seat.due = due
-        entry = (due, next(self._numbers), seat)
+        slot.due = due
+        entry = (due, next(self._numbers), slot)
         heapq.heappush(self._heap, entry)
         return self._heap[0] is entry
 
-    def take_poller(self) -> Optional[Poller]:
-        """Return the poller, which is to be closed: the last thread leaves."""
-        poller, self._poller = self._poller, None
-        return poller
-
-    def _arm(self, seat: Seat, events: int) -> bool:
-        """Wait for ``events``; return whether that is a change."""
-        if seat.fd < 0 or events == seat.events:
+    def _watch(self, slot: Slot, events: int) -> bool:
+        """Watch for ``events``; return whether that is a change."""
+        if slot.fd < 0 or events == slot.events:
             return False
-        assert self._poller is not None
-        self._poller.arm(seat.fd, events, seat.events, seat)
-        seat.events = events
+        assert self.poller is not None
+        self.poller.watch(slot.fd, events, slot.events, slot)
+        slot.events = events
         return True

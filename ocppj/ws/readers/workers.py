@@ -1,23 +1,13 @@
-"""The threads of shared readers: who works, who waits in the selector, and what happens when all are blocked.
+"""The threads of shared readers.
 
-*Holding.* A worker that *holds* may take seats from the line. One holds as a rule: it takes a seat, serves it (a step,
-a job), takes the next; when the line is empty it waits in the selector. No message costs a thread switch, and no two
-threads fight for the interpreter.
+An active worker takes a slot from the ready list, steps its source, runs one job, and takes the next slot. When the
+list is empty the worker waits in the selector. As a rule one worker is active: no message costs a switch of threads.
 
-*Lending.* What a seat's handler does may block. The monitor looks every ``pause`` seconds: a holder that is in the same
-visit as at the look before is blocked, and holds no more. While seats wait in the line another is called for each of
-these; and when at least half of the holders were blocked, or none is left, four, twice as many at each such look, 64 at
-most, until there are ``max_workers``. `waiting` gives the holding away at once, to one other if nobody else holds. A
-worker that comes back from a blocked visit holds again if fewer do than may, and rests otherwise.
+A monitor checks every few milliseconds. A worker that is at the same slot as before is blocked. It is active no more,
+and other workers become active in its place. They read its connection too; that connection's jobs wait.
 
-*Retiring.* Each look that finds nobody blocked takes the number of those who may hold back by one. Who rests for
-``patience`` seconds ends; who rested last is called first.
-
-*Rest.* While a worker waits in the selector nobody can be blocked that matters, so after a while the monitor parks.
-Whoever takes a seat from the line, or lines one up while all are busy, wakes it. An idle server has two threads, and
-neither wakes up.
-
-*The end.* All end when the agenda is over; the last gives the selector back. The next source starts anew.
+While nothing blocks, the number of active workers falls back to one. Idle workers end after a while. The monitor parks
+while a worker waits in the selector. All threads end when nothing can come any more; the next source starts new ones.
 """
 
 from __future__ import annotations
@@ -29,336 +19,382 @@ from contextlib import contextmanager
 from typing import Callable, Collection, Iterator, List, Optional, Set, Tuple
 
 from ...settings import get_logger
-from .base import join_all
-from .scheduler import Agenda, Seat
+from ..threads import Threads
+from .base import Job, Source
+from .scheduler import READ, WRITE, Scheduler, Slot
 
-__all__ = ["Crew", "Errands", "Worker"]
+__all__ = ["Actions", "Workers", "perform"]
 
-_LEAST, _MOST = 4, 64  # workers called at a look
+_MIN_EXTRA, _MAX_EXTRA = 4, 64  # workers activated at a check that finds most or all of the active ones blocked
 
 #: What is decided under the lock and done without it.
-Errands = List[Callable[[], None]]
+Actions = List[Callable[[], None]]
 
 
-class Worker:
-    """One thread's part in the crew. Guarded by its lock."""
+def perform(actions: Actions) -> None:
+    """Do what was decided under the lock."""
+    for action in actions:
+        action()
+
+
+class _Worker:
+    """The state of one thread. Guarded by the lock of `Workers`."""
 
     def __init__(self) -> None:
-        self.thread: Optional[threading.Thread] = None
-        self.bell = threading.Event()  # rung when it is called from its rest
-        self.holds = True
-        self.seat: Optional[Seat] = None  # whom it serves
-        self.visits = 0
-        self.seen = -1  # visits at the monitor's last look
+        self.called = threading.Event()  # ends its idleness
+        self.active = True
+        self.slot: Optional[Slot] = None  # that it serves
+        self.rounds = 0  # how often it has looked for a slot
+        self.rounds_at_check = -1  # at the monitor's last check
 
 
-class Crew:
-    """Serves an agenda by ``visit(seat, ident of the thread)``. ``lock`` guards the agenda too.
+class Workers:
+    """Serves the slots of a `Scheduler`, whose tables the ``lock`` guards too.
 
-    ``visit`` says whether it has run a job. ``pause``, ``quiet`` and ``patience`` may be set before the first source
-    comes.
+    Methods that return actions are called with the lock held; `perform` the actions without it. ``check_interval``,
+    ``park_after`` and ``idle_timeout`` may be set before the first source comes.
     """
 
-    def __init__(self, agenda: Agenda, visit: Callable[[Seat, int], bool], max_workers: int) -> None:
+    def __init__(self, scheduler: Scheduler, max_workers: int) -> None:
         self.lock = threading.Lock()
-        self.pause = 0.004  # seconds between two looks of the monitor
-        self.quiet = 25  # looks at which nothing had been done, until the monitor parks
-        self.patience = 5.0  # seconds that a worker rests before it ends
-        self._agenda = agenda
-        self._visit = visit
+        self.check_interval = 0.004  # seconds between two checks of the monitor
+        self.park_after = 25  # checks in a row that find nothing done
+        self.idle_timeout = 5.0  # seconds after which an idle worker ends
+        self._scheduler = scheduler
         self._max_workers = max_workers
-        self._here = threading.local()  # .worker
+        self._threads = Threads()
+        self._local = threading.local()  # .worker
         self._numbers = itertools.count(1)
         # Guarded by the lock:
-        self._workers: Set[Worker] = set()
-        self._holders: Set[Worker] = set()
-        self._idle: List[Worker] = []
-        self._selecting = False  # a holder waits in the selector, or is about to
-        self._woken = False  # and is or will be woken
-        self._allowed = 1  # holders
-        self._level = _LEAST  # of lending
-        self._threads: List[threading.Thread] = []
-        self._short = False  # of threads, and that was logged
-        self._monitor: Optional[threading.Thread] = None
-        self._monitor_bell = threading.Event()
+        self._workers: Set[_Worker] = set()
+        self._active: Set[_Worker] = set()
+        self._max_active = 1
+        self._idle: List[_Worker] = []  # the last to come is the first to be called
+        self._selecting = False  # an active worker waits in the selector, or is about to
+        self._woken = False  # the selecting worker is woken, or is about to be
+        self._extra = _MIN_EXTRA  # workers to activate at the next check that finds most blocked
+        self._start_failed = False  # and that was logged
+        self._monitored = False  # the monitor's thread runs, or is about to
+        self._monitor_called = threading.Event()
         self._parked = False
 
-    # For everybody: what is before `waiting` is called with the lock held ---------------------------------------
-
     @property
-    def manned(self) -> bool:
+    def alive(self) -> bool:
         """Whether there are workers."""
         return bool(self._workers)
 
-    def rouse(self) -> Errands:
-        """Return what makes somebody look at the line, or at the deadlines."""
+    def wake_one(self) -> Actions:
+        """Return what makes a worker look at the ready list, or at the deadlines."""
         if self._selecting:
             return self._wake_selecting()
-        # A holder that serves a seat looks at the line after it; if that blocks, the monitor sees it.
-        return self._watched() if self._holders else self._call(1)
+        # An active worker looks at the list after the slot that it serves. If it blocks there, the monitor finds that.
+        return self._resume_monitor() if self._active else self._activate(1)
 
-    def nudge(self) -> Errands:
-        """Return what makes all look whether the agenda is over."""
-        errands = self._wake_selecting()
-        errands += [worker.bell.set for worker in self._idle]
+    def wake_all(self) -> Actions:
+        """Return what makes all threads look whether everything is over."""
+        actions = self._wake_selecting()
+        actions += [worker.called.set for worker in self._idle]
         self._idle.clear()
-        errands.append(self._monitor_bell.set)
-        return errands
+        actions.append(self._monitor_called.set)
+        return actions
 
-    def close_unmanned(self) -> Errands:
-        """Return what gives the selector back when no worker is left, or none could be started."""
-        poller = None if self.manned else self._agenda.take_poller()
-        return [poller.close] if poller is not None else []
-
-    def give_away(self) -> Errands:
-        """Return what lets others go on while this thread, if it is a worker, waits for something."""
-        me: Optional[Worker] = getattr(self._here, "worker", None)
-        if me is None or not me.holds:
+    def close_unused(self) -> Actions:
+        """Return what closes the selector when there is no worker."""
+        poller = self._scheduler.poller
+        if self._workers or poller is None:
             return []
-        self._block(me)
-        return [] if self._holders and self._agenda.empty else self.rouse()
+        self._scheduler.poller = None
+        return [poller.close]
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Return a context in which this thread waits."""
-        with self.lock:
-            errands = self.give_away()
-        run(errands)
+        """Return a context in which this thread waits. If it is an active worker, others go on in its place."""
+        me: Optional[_Worker] = getattr(self._local, "worker", None)
+        if me is not None:
+            actions: Actions = []
+            with self.lock:
+                if me.active:
+                    self._mark_blocked(me)
+                    if self._scheduler.ready or not self._active:
+                        actions = self.wake_one()
+            perform(actions)
         yield
+
+    def request_step(self, slot: Slot, due: Optional[float] = None) -> None:
+        """Have the source stepped now, and again when ``due``; if a step blocks then, expire it. Without the lock."""
+        with self.lock:
+            self._scheduler.request_step(slot)
+            sooner = self._scheduler.set_due(slot, due)
+            actions = self.wake_one() if sooner or self._scheduler.ready else []
+        perform(actions)
+
+    def finish(self, slot: Slot, source: Source) -> None:
+        """Finish the source, on this thread, which steps it or could not add it. Without the lock."""
+        with self.lock:
+            self._scheduler.begin_finish(slot)
+        try:
+            source.finish()
+        except BaseException:
+            get_logger().exception("%s: finishing failed", slot.name)
+        with self.lock:
+            self._scheduler.end_finish(slot)
+            actions = self.wake_one() if self._scheduler.ready else []
+        perform(actions)
 
     def join(self, deadline: float, exempt: Collection[int]) -> bool:
         """Join all threads; return whether they are gone. Without the lock."""
-        with self.lock:
-            threads = list(self._threads)
-        gone = join_all(threads, deadline, exempt)
-        with self.lock:
-            late = [thread for thread in self._threads if thread not in threads]
-        return join_all(late, deadline, exempt) and gone
+        return self._threads.join(deadline, exempt)
 
-    # A worker ------------------------------------------------------------------------------------------------------
+    # A worker's thread ---------------------------------------------------------------------------------------------
 
-    def _work(self, me: Worker) -> None:
-        """Serve seats: a worker's thread."""
-        self._here.worker = me
+    def _work(self, me: _Worker) -> None:
+        """Serve slots until there is nothing more to do."""
+        self._local.worker = me
         ident = threading.get_ident()
-        seat, worked = None, False
-        while True:
-            seat = self._next(me, ident, seat if worked else None)
-            if seat is None:
-                return
+        slot = self._next(me, ident, None)
+        while slot is not None:
+            job = None
             try:
-                worked = self._visit(seat, ident)
-            except BaseException:  # what handlers raise does not come here: this is a fault of ours
-                get_logger().exception("%s: serving it failed", seat.name)
-                worked = False
+                job = self._step(slot, ident) if slot.reader == ident else self._begin_job(slot, ident)
+                if job is not None:
+                    job()
+            except BaseException:  # SystemExit too: it would end this thread, and no log would say so
+                get_logger().exception("%s: %s failed", slot.name, "serving it" if job is None else "a job")
+            worked = None if job is None else slot
+            job = None  # it may keep much alive while this thread waits
+            slot = self._next(me, ident, worked)
 
-    def _next(self, me: Worker, ident: int, worked: Optional[Seat]) -> Optional[Seat]:
-        """Return whom to serve next, after waiting for it; ``None`` when the thread is to end.
+    def _next(self, me: _Worker, ident: int, worked: Optional[Slot]) -> Optional[Slot]:
+        """Return the slot to serve next, after waiting for it; ``None`` when the thread must end.
 
-        ``worked`` is whose job has just ended, if one has.
+        ``worked`` is the slot whose job this thread has just run, if it has.
         """
-        agenda = self._agenda
+        scheduler = self._scheduler
         while True:
-            errands: Errands = []
+            actions: Actions = []
             select, timeout = False, None
             with self.lock:
-                me.visits += 1
+                me.rounds += 1
                 if worked is not None:
-                    agenda.end_job(worked)
+                    scheduler.end_job(worked)
                     worked = None
-                if not me.holds or len(self._holders) > self._allowed:
-                    self._settle(me)
-                seat = me.seat = agenda.pop(ident, self._selecting) if me.holds else None
-                over = seat is None and agenda.over
-                if seat is not None:
-                    if self._monitor is not None and not self._parked:
-                        return seat  # the ordinary case
-                    errands = self._watched()
+                if not me.active or len(self._active) > self._max_active:
+                    self._adjust(me)
+                slot = me.slot = scheduler.pop(ident, self._selecting) if me.active else None
+                over = slot is None and scheduler.over
+                if slot is not None:
+                    if self._monitored and not self._parked:
+                        return slot  # the ordinary case
+                    actions = self._resume_monitor()
                 elif over:
-                    errands = self._leave(me)
-                elif me.holds and agenda.selects and not self._selecting:
+                    self._deactivate(me)
+                    self._workers.discard(me)
+                    actions = self.wake_all() + self.close_unused()
+                elif me.active and scheduler.poller is not None and not self._selecting:
                     select = self._selecting = True
-                    timeout = agenda.timeout(time.monotonic())
+                    timeout = scheduler.timeout(time.monotonic())
                 else:
-                    self._unhold(me)
+                    self._deactivate(me)
                     self._idle.append(me)
-                    errands = [] if agenda.empty else self.rouse()
-            run(errands)
-            if over or seat is not None:
-                return seat
+                    actions = self.wake_one() if scheduler.ready else []
+            if actions:
+                perform(actions)
+            if over or slot is not None:
+                return slot
             if select:
                 self._select(timeout)
-            elif not self._rest(me):
+            elif not self._wait_until_called(me):
                 return None
 
     def _select(self, timeout: Optional[float]) -> None:
-        """Begin a round, after waiting until there is one."""
+        """Wait in the selector, and begin a round."""
+        poller = self._scheduler.poller
+        assert poller is not None  # it is there as long as a worker is
         try:
-            ready = self._agenda.wait(timeout)
+            found = poller.wait(timeout)
         except Exception:
             get_logger().exception("waiting in the selector failed")
-            ready = []
+            found = []
             threading.Event().wait(0.05)
         with self.lock:
             self._selecting = self._woken = False
-            overdue = self._agenda.begin_round(ready, time.monotonic())
-        for source in overdue:  # whoever steps it is blocked, and does not see that
+            overdue = self._scheduler.begin_round(found, time.monotonic())
+        for source in overdue:  # the thread that steps it blocks, and does not see that it is due
             source.expire()
 
-    def _rest(self, me: Worker) -> bool:
-        """Wait until called; false when nobody calls."""
-        rung = me.bell.wait(self.patience)
-        me.bell.clear()
+    def _wait_until_called(self, me: _Worker) -> bool:
+        """Wait while idle; return false when the worker must end."""
+        called = me.called.wait(self.idle_timeout)
+        me.called.clear()
         with self.lock:
-            if me not in self._idle or rung:  # in it though rung: by an errand of the time before
-                if me in self._idle:
-                    self._idle.remove(me)
-                return True
-            self._idle.remove(me)
-            self._workers.discard(me)
-            return False
+            idle = me in self._idle
+            if idle:
+                self._idle.remove(me)
+            if idle and not called:
+                self._workers.discard(me)
+                return False
+            return True  # though still idle if called: by an action that was decided before it became idle again
 
-    def _settle(self, me: Worker) -> None:
-        """Let ``me`` hold or not, as the number of those who may demands."""
-        if me.holds and len(self._holders) > self._allowed:
-            self._unhold(me)
-        elif not me.holds and len(self._holders) < self._allowed:
-            me.holds = True
-            self._holders.add(me)
+    def _step(self, slot: Slot, ident: int) -> Optional[Job]:
+        """Step the source, and finish it if that was the last step; return a job to run now."""
+        source, scheduler = slot.source, self._scheduler
+        assert source is not None
+        try:
+            more = source.step(False)
+            if more:
+                events = READ | WRITE if source.wants_write() else READ
+                due = source.next_deadline()
+        except BaseException:
+            get_logger().exception("%s: reading failed", slot.name)
+            more = False
+        if more:
+            with self.lock:
+                try:
+                    sooner = scheduler.end_step(slot, events, due)
+                    job = scheduler.begin_job(slot, ident)
+                    actions = self.wake_one() if sooner else None
+                except (OSError, ValueError) as failure:
+                    more, error = False, failure
+            if more:
+                if actions:
+                    perform(actions)
+                return job
+            get_logger().error("%s: it cannot be watched any more: %s", slot.name, error)
+        self.finish(slot, source)
+        return self._begin_job(slot, ident)
 
-    def _unhold(self, me: Worker) -> None:
-        me.holds = False
-        self._holders.discard(me)
+    def _begin_job(self, slot: Slot, ident: int) -> Optional[Job]:
+        with self.lock:
+            return self._scheduler.begin_job(slot, ident)
 
-    def _block(self, worker: Worker) -> None:
-        """Note that ``worker`` is blocked where it is; what it would have done next is for others."""
-        self._unhold(worker)
-        if worker.seat is not None:
-            worker.seat.reader_holds = False
-            if worker.seat.has_job:
-                self._agenda.line_up(worker.seat)
+    # Who is active -------------------------------------------------------------------------------------------------
 
-    def _leave(self, me: Worker) -> Errands:
-        """Return what tells the others that the agenda is over."""
-        self._unhold(me)
-        self._workers.discard(me)
-        return self.nudge() + self.close_unmanned()
+    def _adjust(self, me: _Worker) -> None:
+        """Make ``me`` active or not, so that `_max_active` are."""
+        if me.active and len(self._active) > self._max_active:
+            self._deactivate(me)
+        elif not me.active and len(self._active) < self._max_active:
+            me.active = True
+            self._active.add(me)
 
-    def _wake_selecting(self) -> Errands:
-        if not self._selecting or self._woken:
+    def _deactivate(self, me: _Worker) -> None:
+        me.active = False
+        self._active.discard(me)
+
+    def _mark_blocked(self, worker: _Worker) -> None:
+        """Deactivate a worker that blocks, and leave the next job of its slot to others."""
+        self._deactivate(worker)
+        if worker.slot is not None:
+            worker.slot.reader_active = False
+            if worker.slot.has_job:
+                self._scheduler.enqueue(worker.slot)
+
+    def _wake_selecting(self) -> Actions:
+        poller = self._scheduler.poller
+        if poller is None or not self._selecting or self._woken:
             return []
         self._woken = True
-        return [self._agenda.wake]
+        return [poller.wake]
 
-    def _call(self, count: int) -> Errands:
-        """Return what makes ``count`` workers, or as many as there can be, hold."""
-        errands: Errands = []
+    def _activate(self, count: int) -> Actions:
+        """Return what makes ``count`` workers active, or as many as there can be."""
+        actions: Actions = []
         for _ in range(count):
             if self._idle:
                 worker = self._idle.pop()
-                errands.append(worker.bell.set)
+                actions.append(worker.called.set)
             elif len(self._workers) < self._max_workers:
-                worker = Worker()
+                worker = _Worker()
                 self._workers.add(worker)
-                errands.append(lambda worker=worker: self._start(worker))  # type: ignore[misc]
+                actions.append(lambda worker=worker: self._start(worker))  # type: ignore[misc]
             else:
                 break
-            worker.holds = True
-            self._holders.add(worker)
-        return errands
+            worker.active = True
+            self._active.add(worker)
+        return actions
 
-    def _start(self, worker: Worker) -> None:
-        """Start the thread of a new worker; without the lock."""
-        name = f"ocppj-worker-{next(self._numbers)}"
-        worker.thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
-        if self._begin(worker.thread):
-            return
-        with self.lock:
-            self._unhold(worker)
-            self._workers.discard(worker)
+    def _start(self, worker: _Worker) -> None:
+        """Start the thread of a new worker. Without the lock."""
+        if not self._start_thread(f"ocppj-worker-{next(self._numbers)}", self._work, worker):
+            with self.lock:
+                self._deactivate(worker)
+                self._workers.discard(worker)
 
-    def _begin(self, thread: threading.Thread) -> bool:
-        """Start ``thread``, and remember it for `join`; return whether that was possible."""
-        with self.lock:
-            if len(self._threads) > 2 * len(self._workers) + 8:
-                self._threads = [old for old in self._threads if old.ident is None or old.is_alive()]
-            self._threads.append(thread)
+    def _start_thread(self, name: str, target: Callable[..., None], *args: _Worker) -> bool:
+        """Start a thread; return false, and log the first failure in a row, when there can be no more threads."""
+        failure = None
         try:
-            thread.start()
-            started = True
+            self._threads.start(name, target, *args)
         except RuntimeError as error:
-            started, reason = False, error
+            failure = error
         with self.lock:
-            tell, self._short = not started and not self._short, not started
-            if not started:
-                self._threads.remove(thread)
-        if tell:
-            get_logger().error("cannot start the thread %s: %s", thread.name, reason)
-        return started
+            log, self._start_failed = failure is not None and not self._start_failed, failure is not None
+        if log:
+            get_logger().error("cannot start the thread %s: %s", name, failure)
+        return failure is None
 
     # The monitor ---------------------------------------------------------------------------------------------------
 
-    def _watched(self) -> Errands:
-        """Return what makes the monitor look, if it does not. Lock held."""
-        if self._monitor is None:
-            self._parked = False
-            self._monitor_bell.clear()
-            self._monitor = threading.Thread(target=self._monitoring, name="ocppj-monitor", daemon=True)
-            return [lambda monitor=self._monitor: self._start_monitor(monitor)]  # type: ignore[misc]
+    def _resume_monitor(self) -> Actions:
+        """Return what makes the monitor check, unless it does. Lock held."""
+        if not self._monitored:
+            self._monitored, self._parked = True, False
+            self._monitor_called.clear()
+            return [self._start_monitor]
         if self._parked:
             self._parked = False
-            return [self._monitor_bell.set]
+            return [self._monitor_called.set]
         return []
 
-    def _start_monitor(self, monitor: threading.Thread) -> None:
-        if not self._begin(monitor):  # the next round tries again
+    def _start_monitor(self) -> None:
+        if not self._start_thread("ocppj-monitor", self._monitor):
             with self.lock:
-                self._monitor = None
+                self._monitored = False  # the next slot tries again
 
-    def _monitoring(self) -> None:
-        """Look who is blocked: the monitor's thread."""
-        quiet, parked = 0, False
+    def _monitor(self) -> None:
+        """Find the workers that block: the monitor's thread."""
+        quiet = 0  # checks in a row that found nothing done
+        parked = False
         while True:
-            rung = self._monitor_bell.wait(None if parked else self.pause)  # parked: by who finds something to do
-            errands: Errands = []
+            called = self._monitor_called.wait(None if parked else self.check_interval)
+            actions: Actions = []
             with self.lock:
-                if self._agenda.over:
-                    self._monitor = None
+                if self._scheduler.over:
+                    self._monitored = False
                     return
-                if rung:
-                    self._monitor_bell.clear()
+                if called:
+                    self._monitor_called.clear()
                     quiet = 0
                 else:
-                    active, errands = self._look()
-                    quiet = 0 if active else quiet + 1
-                parked = self._parked = quiet >= self.quiet  # at once: who takes a seat after the look must see it
-            run(errands)
+                    busy, actions = self._check()
+                    quiet = 0 if busy else quiet + 1
+                # Under the lock of the check: a worker that takes a slot after it must see that the monitor parks.
+                parked = self._parked = quiet >= self.park_after
+            perform(actions)
 
-    def _look(self) -> Tuple[bool, Errands]:
-        """Return whether anything was done since the look before, and what lends workers."""
-        active, blocked = not self._selecting, 0
-        for worker in list(self._holders):
-            if worker.seat is not None and worker.visits == worker.seen:
-                self._block(worker)
+    def _check(self) -> Tuple[bool, Actions]:
+        """Return whether anything was done since the last check, and what activates workers in place of blocked ones.
+
+        Each blocked worker is replaced. If at least half of the active workers block, four are activated, at the next
+        such check twice as many, up to 64.
+        """
+        busy, blocked = not self._selecting, 0
+        for worker in list(self._active):
+            if worker.slot is not None and worker.rounds == worker.rounds_at_check:
+                self._mark_blocked(worker)
                 blocked += 1
-            active = active or worker.visits != worker.seen
-            worker.seen = worker.visits
-        left, agenda = len(self._holders), self._agenda
+            busy = busy or worker.rounds != worker.rounds_at_check
+            worker.rounds_at_check = worker.rounds
+        left, ready = len(self._active), len(self._scheduler.ready)
         if left and not blocked:
-            self._level = max(_LEAST, self._level // 2)
-            self._allowed = max(1, self._allowed - 1)
-        if agenda.over or (left and (not blocked or agenda.empty)):
-            return active, []
+            self._extra = max(_MIN_EXTRA, self._extra // 2)
+            self._max_active = max(1, self._max_active - 1)
+        if self._scheduler.over or (left and not (blocked and ready)):
+            return busy, []
         count = blocked
         if blocked >= left:
-            count, self._level = self._level, min(_MOST, 2 * self._level)
-        count = min(count, agenda.length + 1)
-        self._allowed = max(self._allowed, left + count)
-        # Who waits in the selector does not see the line, and may be all there is: there may be no more threads.
-        return True, self._wake_selecting() + self._call(count)
-
-
-def run(errands: Errands) -> None:
-    """Do what was decided under the lock."""
-    for errand in errands:
-        errand()
+            count, self._extra = self._extra, min(_MAX_EXTRA, 2 * self._extra)
+        count = min(count, ready + 1)
+        self._max_active = max(self._max_active, left + count)
+        # The selecting worker does not see the ready list. It may be the only one, if no more threads can start.
+        return True, self._wake_selecting() + self._activate(count)
