@@ -72,4 +72,4 @@ def standing(greeters: Any) -> int:
 
 def last_heard(channel: Any) -> float:
     """Return when something last came over ``channel``, a pong for example."""
-    return float(channel._keepalive._heard_at)
+    return float(channel._keepalive.heard_at)
