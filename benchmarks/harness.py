@@ -231,10 +231,15 @@ def numbers(text: str) -> List[int]:
 
 
 def options(
-    about: Optional[str], connections: Sequence[int], quick: Sequence[int], seconds: float = 2.0
+    about: Optional[str], connections: Sequence[int], quick: Sequence[int], seconds: float = 2.0, checkout: bool = False
 ) -> argparse.Namespace:
-    """Read the command line: what all benchmarks understand. ``--quick`` has values of its own for all of it."""
+    """Read the command line: what all benchmarks understand. ``--quick`` has values of its own for all of it.
+
+    With ``checkout`` the command line names another checkout first.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if checkout:
+        parser.add_argument("checkout", type=Path, help="the folder of another checkout of this project")
     parser.add_argument("--connections", type=numbers, help="how many, e.g. 50,500", metavar="N,N")
     parser.add_argument("--seconds", type=float, help="how long each figure is measured")
     parser.add_argument("--repeat", type=int, help="rounds, of which the median counts")

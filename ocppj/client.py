@@ -1,67 +1,114 @@
-"""`Client`: a charge point. An `Endpoint`, a `ClientDispatcher` and a transport's client."""
+"""`Client`: a charge point, with one connection to a central system."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, TypeVar, Union, overload
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    Literal,
+    Mapping,
+    Optional,
+    Set,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
 
 from .clock import Clock, SystemClock
 from .dispatch.dispatchers import DEFAULT_TIMEOUT, DefaultClientDispatcher
 from .dispatch.futures import CallFuture
 from .dispatch.interfaces import ClientDispatcher
 from .dispatch.pending import PendingRequestState
-from .dispatch.queues import RequestQueue
+from .dispatch.queues import RequestBundle, RequestQueue
 from .dispatch.retries import TransactionRetries
-from .errors import ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
-from .exchange.connection import Notices
+from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
+from .exchange.connection import Connection
 from .exchange.handlers import check_callable
-from .exchange.options import Options, check_kind, check_seconds
+from .exchange.node import Node
+from .exchange.notices import Notices
+from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .payloads.jsontext import MAX_DEPTH
-from .payloads.model import Payload, Request
+from .payloads.model import Payload, Request, RequestType
 from .rpc.features import Profile
+from .rpc.messages import SignatureResult
 from .rpc.signing import Signer, Verifier
 from .settings import LoggerLike, ValidationSetting
-from .uplink import Uplink
+from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
 from .ws.client import WebSocketClient
+from .ws.options import ClientOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Client"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Q = TypeVar("Q")
 R = TypeVar("R", bound=Payload)
+A = TypeVar("A")
+Signature = Optional[SignatureResult]
+
+_SETTLING = 1.0  # seconds that stop() waits for a thread inside connect() to leave it
+_LOOK = 0.02  # seconds between two stops of the transport meanwhile
 
 
-class Client(Uplink):
+class Client(Node):
     """A charge point called ``id``, with one connection to a central system.
 
-    ``profiles`` say what it speaks; their OCPP versions are offered in order. ``timeout`` is how long a request may
-    stay unanswered, in seconds. With ``reconnect`` (the default) a lost connection is regained until `stop`: queued
-    requests are kept and sent then.
-
-    ``queue`` is where requests wait: in memory and without limit, unless another is given (`SQLiteQueue` survives the
-    process). ``retries`` say which requests are sent again when the peer fails to process them (`TransactionRetries`).
-    With ``resend`` a request whose answer was awaited when the connection was lost is sent again, with its id, when the
-    connection is back (OCPP 2.1 Part 4 section 4.1.4 lets a retry keep its id); without it the answer is awaited anew.
-    One whose write failed is kept, too. The default is to resend what is in a durable queue. Either way a request is
-    given up, with `ConnectionLost`, when ``max_losses`` connections in a row were lost while its answer was awaited; a
-    durable queue sets it aside. 0 means no limit, ``None`` means 5, and no limit for a durable queue (see
-    `DefaultClientDispatcher`).
-
-    ``ws_client``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
-    ``basic_auth``, ``headers``, ``ping_interval`` ...) are those of `ocppj.ws.client.WebSocketClient`.
-
-    ``max_bad_messages`` frames in a row that are no OCPP message close the connection with 1002.
-    A frame whose arrays and objects are more than ``max_depth`` deep is none. ``max_waiting_calls`` bounds the peer's
-    CALLs that wait to be handled. ``repeat_answers`` is how many answers are remembered, for a peer that repeats a CALL
-    with its id. With ``answer_unknown_types`` a frame of an unknown message type is answered with
-    MessageTypeNotSupported in OCPP 2.x, instead of being ignored. ``validate``, ``message_id_generator`` (called on the
-    thread that sends the request) and ``logger`` override the settings of the process.
-
-    ``signer`` signs what is sent with ``signed=True``, and the answers to signed requests; ``verifier`` looks at the
-    signatures of the peer (OCPP 2.x; see `ocppj.signing`).
+    Use `connect`, then `call` or `send_request`, then `stop`; or ``with Client(...).connect(url) as client``. Register
+    handlers with `on` before connecting.
 
     Handlers are called without the ``client_id`` that the methods which set them name: that is a server's. They run
     one at a time, in order, on the connection's dispatcher thread (or, with shared ``readers``, on any worker), and may
     block and ``call()``.
+
+    Args:
+        id: The identity, which ends the URL of the connection.
+        profiles: What it speaks, such as ``v16.PROFILES``. Their OCPP versions are offered in order.
+        ws_client: A transport in place of the default, `ocppj.ws.client.WebSocketClient`.
+        dispatcher: Sends the requests, in place of a `DefaultClientDispatcher`.
+        queue: Where requests wait: in memory and without limit, unless another is given (`SQLiteQueue` survives the
+            process).
+        retries: Which requests are sent again when the peer fails to process them (`TransactionRetries`).
+        resend: Whether a request whose answer was awaited when the connection was lost is sent again, with its id,
+            when the connection is back (OCPP 2.1 Part 4 section 4.1.4 lets a retry keep its id). Without it the answer
+            is awaited anew. With it a request whose write failed is kept, too. The default is to resend what is in a
+            durable queue.
+        max_losses: A request is given up, with `ConnectionLost`, when so many connections in a row were lost while its
+            answer was awaited. A durable queue sets it aside. 0 means no limit. ``None`` means 5, and no limit for a
+            durable queue (see `DefaultClientDispatcher`).
+        state: What is pending, in place of a `PendingRequestState` of its own.
+        timeout: Seconds that a request may stay unanswered.
+        reconnect: Whether a lost connection is regained until `stop`. Queued requests are kept and sent then. The
+            default is what the transport says: yes.
+        clock: The source of time.
+        validate: Overrides the setting of the process, `set_message_validation`.
+        message_id_generator: Overrides the setting of the process. It is called on the thread that sends the request.
+        logger: Overrides the setting of the process, `set_logger`.
+        max_bad_messages: So many frames in a row that are no OCPP message close the connection with 1002.
+        max_waiting_calls: The number of the peer's CALLs that may wait to be handled.
+        max_depth: A frame whose arrays and objects are more than so many deep is no OCPP message. ``None``: no limit.
+        repeat_answers: How many answers are remembered, for a peer that repeats a CALL with its id.
+        answer_unknown_types: Whether a frame of an unknown message type is answered with MessageTypeNotSupported in
+            OCPP 2.x, instead of being ignored.
+        signer: Signs what is sent with ``signed=True``, and the answers to signed requests (OCPP 2.x; `ocppj.signing`).
+        verifier: Looks at the signatures of the peer.
+        transport: Options of the default transport, such as ``ssl_context``, ``basic_auth``, ``headers`` and
+            ``ping_interval``: see `ocppj.ws.client.WebSocketClient`.
+
+    Raises:
+        UsageError: An argument cannot be used.
+        TypeError: There is no such option.
     """
 
     def __init__(
@@ -89,7 +136,7 @@ class Client(Uplink):
         answer_unknown_types: bool = False,
         signer: Optional[Signer] = None,
         verifier: Optional[Verifier] = None,
-        **transport: Any,
+        **transport: Unpack[ClientOptions],
     ) -> None:
         options = Options(
             clock=clock or SystemClock(),
@@ -104,11 +151,13 @@ class Client(Uplink):
             signer=signer,
             verifier=verifier,
         )
-        if ws_client is not None and transport:
+        check_option_names(Client, transport, ClientOptions)
+        if ws_client is None:
+            ws_client = WebSocketClient(clock=options.clock, **transport)
+        elif transport:
             raise UsageError(f"give the ws_client its options itself: {', '.join(transport)}")
-        ws: WsClient = WebSocketClient(clock=options.clock, **transport) if ws_client is None else ws_client
         if reconnect is not None:
-            ws.reconnect = reconnect
+            ws_client.reconnect = reconnect
         check_seconds("timeout", timeout)
         check_kind("queue", queue, RequestQueue)
         check_kind("retries", retries, TransactionRetries)
@@ -117,19 +166,54 @@ class Client(Uplink):
         elif (queue, retries, resend, max_losses) != (None, None, None, None):
             raise UsageError("give the dispatcher its queue, retries, resend and max_losses itself")
         dispatcher.set_timeout(timeout)
-        super().__init__(id, profiles, options, ws, dispatcher, state or PendingRequestState())
+        if not isinstance(id, str) or not id:
+            raise UsageError("a client's id is a text that is not empty")
+        super().__init__(f"client {id!r}", profiles, options, with_client_id=False)
+        self.id = id
+        self._ws: WsClient = ws_client
+        self._dispatcher: ClientDispatcher = dispatcher
+        self._state = state or PendingRequestState()
+        to_peer = _ToPeer(dispatcher, str(self))
+        self._hold_parts(
+            ws_client, to_peer, self._absent, lambda reason: None, unconnected=True, retry=dispatcher.retry_request
+        )
+        dispatcher.set_timeouts(self._timeouts)
+        dispatcher.set_pending_request_state(self._state)
+        dispatcher.set_network_client(_Network(self._send_text))
+        dispatcher.set_on_request_canceled(partial(self._caller.request_canceled, id))
+        dispatcher.set_decoder(self._caller.decode_stored)
+        dispatcher.set_request_check(partial(self._caller.refuse_other_version, id))
+        ws_client.set_connected_handler(self._connected)
+        ws_client.set_message_handler(self._router.receive)
+        ws_client.set_disconnected_handler(self._disconnected)
+        # Guarded by the lock of the lifecycle:
+        self._first = True  # the first connection of the session is still to be made
+        self._end: Optional[Close] = None
+        self._connectors: Set[int] = set()  # idents of threads inside connect()
+        self._settled = threading.Condition(self._lifecycle.lock)  # one of them has left it
+        self._disconnected_handler: Optional[Callable[[Close], object]] = None
+        self._reconnected_handler: Optional[Callable[[], object]] = None
 
     # Life cycle
 
     def connect(self, url: str, *, retry: bool = False, wait: bool = True) -> "Client":
-        """Connect to ``url`` + "/" + the percent-encoded id, and return this client when connected.
+        """Connect to ``url`` + "/" + the percent-encoded id.
 
-        Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`) when the connection cannot be made; it is tried
-        once. With ``retry`` it is tried until it is made, with the waits of the transport's back-off in between, and
-        requests may be queued meanwhile; without ``wait`` a thread does that, and this returns as soon as requests may
-        be queued. Raises `Stopped` when `stop` was called meanwhile, `UsageError` when the client is started already or
-        has no profiles, or not to wait without ``retry``; and `QueueFailed` when the file of a durable queue cannot be
-        opened, or is damaged.
+        Args:
+            url: Where the central system listens, without the identity: "ws://host:9000/ocpp".
+            retry: Whether to try until the connection is made, with the waits of the transport's back-off. Requests may
+                be queued meanwhile. Without it one attempt is made.
+            wait: Whether to return only when connected. Without it, which needs ``retry``, a thread connects, and this
+                returns as soon as requests may be queued.
+
+        Returns:
+            This client.
+
+        Raises:
+            TransportError: The connection cannot be made (`HandshakeRefused`, `SubprotocolError`).
+            Stopped: `stop` was called meanwhile.
+            UsageError: The client is started already, has no profiles, or is not to wait without ``retry``.
+            QueueFailed: The file of a durable queue cannot be opened, or is damaged.
         """
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
@@ -145,7 +229,8 @@ class Client(Uplink):
         session = self._begin()
         self._end = None
         self._first = True
-        self._notices = Notices()
+        # What an earlier session has not told yet delays nothing in this one.
+        self._notices = Notices(self._options.clock, self._report_late)
         try:
             self._dispatcher.open()
             if options.get("retry"):
@@ -154,30 +239,46 @@ class Client(Uplink):
             self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **options)
         except BaseException as error:
             stopped = self._is_stopped(session)
-            if session is self._session:  # not stopped so long ago that another has begun
+            if session is self._lifecycle.session:  # not stopped so long ago that another has begun
                 self.stop()
             if stopped and isinstance(error, TransportError):
-                raise Stopped(f"client {self.id!r} was stopped while it connected") from error
+                raise Stopped(f"{self} was stopped while it connected") from error
             raise
         if self._is_stopped(session):
-            if session is self._session:
+            if session is self._lifecycle.session:
                 self._ws.stop()
-            raise Stopped(f"client {self.id!r} was stopped while it connected")
+            raise Stopped(f"{self} was stopped while it connected")
+
+    @contextmanager
+    def _connecting(self) -> Iterator[None]:
+        """Count this thread as one that connects."""
+        me = threading.get_ident()
+        with self._lifecycle.lock:
+            self._connectors.add(me)
+        try:
+            yield
+        finally:
+            with self._settled:
+                self._connectors.discard(me)
+                self._settled.notify_all()
 
     def _is_stopped(self, session: object) -> bool:
         """Tell whether `stop` was called since ``session`` began."""
-        with self._lock:
-            return session is not self._session or (not self._started and self._end is None)
+        lifecycle = self._lifecycle
+        with lifecycle.lock:
+            return session is not lifecycle.session or (not lifecycle.started and self._end is None)
 
     def start(self, url: str) -> None:
         """Connect, and block until `stop` or, with ``reconnect=False``, until the connection ends.
 
-        Raises what `connect` raises, and `ConnectionLost` when the connection broke and is not to be regained.
+        Raises:
+            ConnectionLost: The connection broke and is not to be regained.
+            OcppjError: What `connect` raises.
         """
         self._start(url, retry=False)
 
     def start_with_retries(self, url: str) -> None:
-        """`start`, but for the first connection, which is tried until it is made: see ``retry`` of `connect`."""
+        """Do what `start` does, but try the first connection until it is made: see ``retry`` of `connect`."""
         self._start(url, retry=True)
 
     def _start(self, url: str, retry: bool) -> None:
@@ -185,20 +286,42 @@ class Client(Uplink):
             self.connect(url, retry=retry)
         except Stopped:
             return
-        self._ended.wait()
+        self._lifecycle.ended.wait()
         end = self._end
         if end is not None and (end.error is not None or end.code == 1006):
             raise ConnectionLost(f"the connection broke: {end}")
 
+    def stop(self) -> None:
+        """Close the connection, and end every request with `Stopped`; return when threads and sockets are gone.
+
+        May be called from any thread, handlers included, and more than once. Its own thread is not waited for, and a
+        handler that does not end only for some seconds. What a dispatcher, queue or transport of the program's own
+        raises is raised when all is done.
+        """
+        self._stop(self._dispatcher.stop, self._stop_transport)
+
+    def _stop_transport(self) -> None:
+        """Stop the transport, and again while a thread is in ``connect()``: it may have had nothing to stop yet.
+
+        For a second at most. A thread that connects for longer has begun what was stopped.
+        """
+        self._ws.stop()
+        me, deadline = {threading.get_ident()}, time.monotonic() + _SETTLING
+        while time.monotonic() < deadline:
+            with self._settled:
+                if self._settled.wait_for(lambda: self._connectors <= me, _LOOK):
+                    return
+            self._ws.stop()
+
     @property
     def version(self) -> Optional[str]:
         """The OCPP version of the present connection, such as "1.6", or ``None`` when there is none."""
-        dialect = self._dialect_of(self.id)
-        return None if dialect is None else dialect.version
+        connection = self._connections.by_id.get(self.id)
+        return None if connection is None else connection.dialect.version
 
     def is_connected(self) -> bool:
         """Tell whether there is a connection now."""
-        return self._connection is not None
+        return self.id in self._connections.by_id
 
     # Requests and answers
 
@@ -211,22 +334,30 @@ class Client(Uplink):
     def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request``, wait, and return the typed response.
 
-        ``timeout`` bounds the wait for the answer, in seconds, the wait in the queue included; without it the request
-        may wait its turn, and then for the client's ``timeout`` to be answered.
+        May be called from any thread, and from handlers. Callbacks of futures, observers and the like run on the thread
+        that reads the connection: there it raises `WouldDeadlock`.
 
-        Raises `OCPPError` when the peer answers with a CALLERROR,
-        `CallTimeout` when it does not answer, `ConnectionLost` as soon as the connection is lost (the request is then
-        given up; use `send_request` for one that outlives the connection), `Stopped`, `InvalidResponse`, and what
-        `send_request` raises.
+        Args:
+            request: A request of one of the profiles.
+            timeout: Seconds to wait for the answer, the wait in the queue included. Without it the request may wait its
+                turn, and then for the client's ``timeout`` to be answered.
+            signed: Whether to send the signed form of an OCPP 2.x message.
 
-        May be called from any thread, and from handlers. Not from callbacks of futures, observers and the like, which
-        run on the thread that reads the connection: there it raises `WouldDeadlock`.
+        Raises:
+            OCPPError: The peer answered with a CALLERROR.
+            CallTimeout: It did not answer.
+            ConnectionLost: The connection was lost. The request is given up then: use `send_request` for one that
+                outlives the connection.
+            Stopped: `stop` was called.
+            InvalidResponse: The answer breaks the rules.
+            WouldDeadlock: The calling thread would wait for itself.
+            OcppjError: What `send_request` raises.
         """
-        connection = self._connection
-        if self._started and connection is None:
+        connection = self._connections.by_id.get(self.id)
+        if connection is None and self._lifecycle.started:
             raise ConnectionLost("there is no connection now")
         try:
-            return self._call(self.id, request, timeout, signed)
+            return self._caller.call(self.id, request, timeout, signed)
         except NotRunning as error:
             if connection is None or not self._has_lost(connection):
                 raise
@@ -245,31 +376,52 @@ class Client(Uplink):
     def send_request(
         self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
     ) -> CallFuture[Any]:
-        """Queue ``request`` and return a future with its ``message_id``; one request is under way at a time.
+        """Queue ``request``. One request is under way at a time.
 
-        ``timeout`` is as in `call`. ``signed`` sends the signed form of an OCPP 2.x message; the future's ``signature``
-        tells about the answer's. Raises `NotRunning` before the start and after the end, `ValidationError` and
-        `EncodingError` for a bad payload, `UnsupportedFeature`, `QueueFull`, `QueueFailed` from a durable queue,
-        `UsageError` without a signer. A failed write is not raised: the future fails, unless the request is
-        kept (``resend``, a durable queue).
+        Args:
+            request: A request of one of the profiles.
+            timeout: As in `call`.
+            signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
+
+        Returns:
+            A future of the response, with its ``message_id``. A failed write fails the future, unless the request is
+            kept (``resend``, a durable queue).
+
+        Raises:
+            NotRunning: Before the start, and after the end.
+            ValidationError: The payload breaks its schema.
+            EncodingError: A field cannot be written.
+            UnsupportedFeature: No profile has the request.
+            QueueFull: The queue has no room.
+            QueueFailed: A durable queue could not store it.
+            UsageError: It is to be signed, and there is no signer.
         """
-        return self._send_request(self.id, request, timeout, fragile=False, signed=signed)
+        return self._caller.send_request(self.id, request, timeout, fragile=False, signed=signed)
 
     def send(self, request: Payload, *, signed: bool = False) -> str:
-        """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
+        """Send a message that is never answered: OCPP 2.1's SEND (Part 4 section 4.2.4).
 
-        It is written at once, whatever is pending. Raises `NotRunning`, `ValidationError`, `EncodingError`,
-        `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
-        written.
+        It is written at once, whatever is pending.
+
+        Returns:
+            The id of the message.
+
+        Raises:
+            UsageError: It is a request that is answered.
+            TransportError: It cannot be written.
+            OcppjError: What `send_request` raises, but for the queue.
         """
-        return self._send_one_way(self.id, request, signed)
+        return self._caller.send_one_way(self.id, request, signed)
 
     def send_response(self, message_id: str, response: Payload) -> None:
-        """Answer the CALL ``message_id``. Raises `ValidationError`, `UnsupportedFeature` or `TransportError`.
+        """Answer the CALL ``message_id``. When the response cannot be sent, a CALLERROR is sent in its place.
 
-        When the response cannot be sent, a CALLERROR is sent in its place.
+        Raises:
+            ValidationError: The response breaks its schema.
+            UnsupportedFeature: No profile has it.
+            TransportError: It cannot be written.
         """
-        self._answer_later(self._connection_of(self.id), message_id, response)
+        self._responder.answer(self._connections.get(self.id), message_id, response)
 
     def send_error(
         self,
@@ -278,10 +430,58 @@ class Client(Uplink):
         description: str = "",
         details: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Answer the CALL ``message_id`` with an error. Raises `UsageError` for an unknown code, `TransportError`."""
-        self._answer_with_error(self._connection_of(self.id), message_id, code, description, details)
+        """Answer the CALL ``message_id`` with an error.
 
-    # Handlers of a client's own; the others are `ocppj.exchange.handlers.Registering`'s
+        Raises:
+            UsageError: There is no such code.
+            TransportError: It cannot be written.
+        """
+        connection = self._connections.get(self.id)
+        self._responder.answer_with_error(connection, message_id, code, description, details)
+
+    # Handlers. Those that a server has alike are in `Node`.
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]]
+    ) -> Callable[[Callable[[Q], Optional[A]]], Callable[[Q], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]], *, pass_id: Literal[True]
+    ) -> Callable[[Callable[[Q, str], Optional[A]]], Callable[[Q, str], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]], *, pass_signature: Literal[True]
+    ) -> Callable[[Callable[[Q, Signature], Optional[A]]], Callable[[Q, Signature], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]], *, pass_id: Literal[True], pass_signature: Literal[True]
+    ) -> Callable[[Callable[[Q, str, Signature], Optional[A]]], Callable[[Q, str, Signature], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
+    ) -> Callable[[F], F]: ...
+
+    def on(self, request_type: Any, *, pass_id: bool = False, pass_signature: bool = False) -> Any:
+        """Have requests of that type handled by the decorated ``f(request)``.
+
+        The handler returns the response, raises `OCPPError`, or returns ``None`` and answers later with `send_response`
+        or `send_error`. A later registration replaces an earlier one.
+
+        Args:
+            request_type: A message type, such as ``v16.ResetRequest``.
+            pass_id: Whether the message id is the next argument: ``f(request, message_id)``.
+            pass_signature: Whether one more argument comes last: the request's `SignatureResult`, or ``None`` when it
+                was not signed.
+
+        Raises:
+            UnsupportedFeature: No profile has the type.
+        """
+        return self._handlers.on(request_type, pass_id, pass_signature)
 
     def set_disconnected_handler(self, handler: F) -> F:
         """Call ``f(close)`` when a connection has ended; `ocppj.ws.base.Close` says how."""
@@ -301,8 +501,10 @@ class Client(Uplink):
         ``error`` is what `connect` raises when it is tried once, and its ``__cause__`` what the system raised: an
         ``ssl.SSLCertVerificationError`` is to be the security event InvalidCsmsCertificate, in 1.6
         InvalidCentralSystemCertificate (Part 2 A00.FR.310; 1.6 security whitepaper A00.FR.309). It is called on the
-        thread that connects, and the next attempt waits for it. Raises `UsageError` when the transport has no such
-        handler.
+        thread that connects, and the next attempt waits for it.
+
+        Raises:
+            UsageError: The transport has no such handler.
         """
         check_callable(handler, ["error"])
         setter = getattr(self._ws, "set_attempt_failed_handler", None)
@@ -310,3 +512,139 @@ class Client(Uplink):
             raise UsageError(f"the transport {type(self._ws).__name__} has no set_attempt_failed_handler()")
         setter(handler)
         return handler
+
+    # What the transport calls
+
+    def _connected(self, channel: Channel) -> None:
+        dialect = self.get_dialect(channel.subprotocol)
+        if dialect is None:
+            channel.close(1002, "no OCPP version in common")
+            return
+        connection = Connection(self.id, channel, dialect, self._state)
+        lifecycle = self._lifecycle
+        with lifecycle.lock:
+            connection.session = lifecycle.session
+            self._connections.by_channel[channel] = connection
+            self._connections.by_id[self.id] = connection
+            started, first, self._first = lifecycle.started, self._first, False
+        if not started:
+            return
+        if self._dispatcher.is_running():
+            self._dispatcher.resume()
+        else:
+            self._dispatcher.start()
+            if not lifecycle.started:  # stop() came between the look above and the start
+                self._dispatcher.stop()
+        if not first and self._reconnected_handler is not None:
+            self._announce(connection, self._welcome_back)
+
+    def _disconnected(self, channel: Channel, close: Close) -> None:
+        lifecycle, connections = self._lifecycle, self._connections
+        with lifecycle.lock:
+            connection = connections.by_channel.pop(channel, None)
+            if connection is not None and connections.by_id.get(self.id) is connection:
+                del connections.by_id[self.id]
+            present = connection is None or connection.session is lifecycle.session
+            lost = present and lifecycle.started  # else stop() does the rest itself, and a new session may have begun
+        self.log.info("%s: connection %s", self.id, close)
+        if lost and self._ws.reconnect:
+            self._suspend(connection, close)
+        elif lost:
+            self._end_session(close)
+        handler = self._disconnected_handler
+        if connection is None or handler is None:
+            return
+        if present:
+            self._announce(connection, handler, close)
+        else:
+            self._handlers.submit(connection, handler, close)
+
+    def _welcome_back(self) -> None:
+        if self._lifecycle.started and self._reconnected_handler is not None:
+            self._handlers.call(self._reconnected_handler)
+
+    def _suspend(self, connection: Optional[Connection], reason: object) -> None:
+        """Keep requests back until the connection is regained. Those of `call` over it end now."""
+        self._handlers.call(self._dispatcher.pause)  # a queue of the program's own may raise; the rest must be done
+        self._caller.connection_lost(connection, f"lost: {reason}")
+        if self.is_connected():  # regained meanwhile, and perhaps resumed before the pause
+            self._dispatcher.resume()
+
+    def _end_session(self, close: Close) -> None:
+        """Take note that the connection has ended and will not be regained. Then a new session may begin."""
+        self._handlers.call(self._dispatcher.stop)  # as above
+        open_calls = self._caller.calls.take_all()
+        lifecycle = self._lifecycle
+        if lifecycle.started:  # not ended by stop(), which does the rest itself
+            self._timeouts.stop(0)
+            with lifecycle.lock:
+                lifecycle.started = False
+                self._end = close
+                lifecycle.ended.set()
+        for open_call in open_calls:
+            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.message_id))
+
+    def _has_lost(self, connection: Connection) -> bool:
+        """Tell whether ``connection`` has ended otherwise than by `stop`."""
+        with self._lifecycle.lock:
+            present = self._connections.by_id.get(self.id)
+            return present is not connection and (self._lifecycle.started or self._end is not None)
+
+    # What the parts call
+
+    def _absent(self, client_id: str) -> Exception:
+        if not self._lifecycle.started:
+            return NotRunning(f"{self} is not started")
+        return TransportError("there is no connection now")
+
+    def _send_text(self, text: str) -> None:
+        """Write what the dispatcher sends, on whatever thread ended the request before."""
+        connection = self._connections.by_id.get(self.id) or self._connections.get(self.id)
+        handlers = self._handlers
+        if handlers.observers:
+            handlers.observe("out", connection, text)
+        try:
+            connection.channel.send(text, False)
+        except TransportError as error:
+            with self._lifecycle.lock:
+                lost = self._ws.reconnect and self._connections.by_id.get(self.id) is connection
+                if lost:
+                    del self._connections.by_id[self.id]
+            if lost:  # one write failed; the requests that wait behind it need not fail too
+                self._suspend(connection, error)
+            raise
+
+
+class _Network:
+    """Where the dispatcher writes: the client's present connection."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self.send = send
+
+
+class _ToPeer:
+    """A client's dispatcher, called with the id of the peer as a server's is."""
+
+    def __init__(self, dispatcher: ClientDispatcher, name: str) -> None:
+        self._dispatcher = dispatcher
+        self._name = name
+
+    @property
+    def durable(self) -> bool:
+        """Whether requests outlive the process."""
+        return self._dispatcher.durable
+
+    def send_request(self, client_id: str, bundle: RequestBundle) -> None:
+        """See `ClientDispatcher.send_request`."""
+        try:
+            self._dispatcher.send_request(bundle)
+        except NotRunning as error:
+            raise NotRunning(f"{self._name} is not started, or not connected yet") from error
+
+    def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
+        """See `ClientDispatcher.complete_request`."""
+        return self._dispatcher.complete_request(message_id)
+
+    def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        """See `ClientDispatcher.cancel_request`."""
+        return self._dispatcher.cancel_request(message_id, error)

@@ -1,15 +1,18 @@
-"""`Server`: a central system. An `Endpoint`, a `ServerDispatcher` and a transport's server."""
+"""`Server`: a central system, with one connection per charge point."""
 
 from __future__ import annotations
 
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
     Iterable,
     List,
+    Literal,
     Mapping,
     Optional,
+    Type,
     TypeVar,
     Union,
     overload,
@@ -21,11 +24,11 @@ from .dispatch.futures import CallFuture
 from .dispatch.interfaces import ServerDispatcher
 from .dispatch.pending import ServerState
 from .dispatch.queues import FIFOQueueMap, ServerQueueMap
-from .downlinks import Downlinks
 from .errors import (
     ConnectionLost,
     ErrorCode,
     NotRunning,
+    OcppjError,
     QueueFailed,
     QueueFull,
     Stopped,
@@ -33,46 +36,69 @@ from .errors import (
     UnsupportedFeature,
     UsageError,
 )
+from .exchange.connection import Connection
 from .exchange.handlers import check_callable
-from .exchange.options import Options, check_kind, check_seconds
-from .exchange.passwords import Admitting
+from .exchange.node import Node
+from .exchange.options import Options, check_kind, check_option_names, check_seconds
+from .exchange.passwords import PasswordsOption, check_handshake_check, password_check
 from .payloads.jsontext import MAX_DEPTH
-from .payloads.model import Payload, Request
+from .payloads.model import Payload, Request, RequestType
 from .rpc.dialect import Dialect
 from .rpc.features import Profile
-from .rpc.messages import Call
+from .rpc.messages import Call, SignatureResult
 from .rpc.signing import Signer, Verifier
 from .settings import LoggerLike, ValidationSetting
+from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
+from .ws.options import ServerOptions
 from .ws.server import WebSocketServer
+from .ws.stats import Stats
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Server"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=PasswordsOption)
+Q = TypeVar("Q")
 R = TypeVar("R", bound=Payload)
+A = TypeVar("A")
+Signature = Optional[SignatureResult]
 
-# Requests that may wait for one client.
-_MAX_QUEUED = 1000
+_MAX_QUEUED = 1000  # requests that may wait for one client
+_PATIENCE = 3.0  # seconds that a new connection of an identity waits for the handlers of the one before
 
 
-class Server(Admitting, Downlinks):
+class Server(Node):
     """A central system, with one connection per charge point.
 
-    ``profiles`` say what it speaks; each connection uses those of the OCPP version it negotiated. ``timeout`` is how
-    long a request may stay unanswered, in seconds.
-
-    ``queues`` is where requests wait, a queue per client: in memory, at most 1,000 for a client, unless others are
-    given (`SQLiteQueueMap` survives the process, and keeps the requests to a client that has disconnected).
-    What is kept is sent again over each connection of its client, until it has ended; it is given up, and set aside,
-    when ``max_losses`` of them in a row were lost while its answer was awaited. 0 means no limit, ``None`` means 20.
-
-    ``ws_server``, ``dispatcher`` and ``state`` replace the defaults; ``transport`` options (``ssl_context``,
-    ``ping_interval``, ``duplicates`` ...) are those of `ocppj.ws.server.WebSocketServer`. The other arguments are as in
-    `Client`.
+    Use `listen`, or `start`, which blocks; then `stop`; or ``with Server(...).listen(port=9000) as server``. Register
+    handlers with `on` before listening.
 
     Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread
     or, where threads are shared (``readers``: by default beyond 8 connections), on any worker. They may block and
     ``call()`` anyone, their own connection included.
+
+    Args:
+        profiles: What it speaks, such as ``v16.PROFILES``. Each connection uses those of the OCPP version that it
+            negotiated.
+        ws_server: A transport in place of the default, `ocppj.ws.server.WebSocketServer`.
+        dispatcher: Sends the requests, in place of a `DefaultServerDispatcher`.
+        queues: Where requests wait, a queue per client: in memory, at most 1,000 for a client, unless others are given
+            (`SQLiteQueueMap` survives the process, and keeps the requests to a client that has disconnected). What is
+            kept is sent again over each connection of its client, until it has ended.
+        max_losses: A stored request is given up, and set aside, when so many connections in a row were lost while its
+            answer was awaited. 0 means no limit, ``None`` means 20.
+        state: What is pending, in place of a `ServerState` of its own.
+        timeout: Seconds that a request may stay unanswered.
+        clock: The source of time. It and the arguments from ``validate`` to ``verifier`` are as in `Client`.
+        transport: Options of the default transport, such as ``ssl_context``, ``ping_interval`` and ``duplicates``: see
+            `ocppj.ws.server.WebSocketServer`.
+
+    Raises:
+        UsageError: An argument cannot be used.
+        TypeError: There is no such option.
     """
 
     def __init__(
@@ -96,7 +122,7 @@ class Server(Admitting, Downlinks):
         answer_unknown_types: bool = False,
         signer: Optional[Signer] = None,
         verifier: Optional[Verifier] = None,
-        **transport: Any,
+        **transport: Unpack[ServerOptions],
     ) -> None:
         options = Options(
             clock=clock or SystemClock(),
@@ -111,6 +137,7 @@ class Server(Admitting, Downlinks):
             signer=signer,
             verifier=verifier,
         )
+        check_option_names(Server, transport, ServerOptions)
         if ws_server is None:
             ws_server = WebSocketServer(**transport)
         elif transport:
@@ -123,15 +150,42 @@ class Server(Admitting, Downlinks):
         elif (queues, max_losses) != (None, None):
             raise UsageError("give the dispatcher its queues and max_losses itself")
         dispatcher.set_timeout(timeout)
-        super().__init__(profiles, options, ws_server, dispatcher, state or ServerState())
+        super().__init__("the server", profiles, options, with_client_id=True)
+        self._ws: WsServer = ws_server
+        self._dispatcher: ServerDispatcher = dispatcher
+        self._state = state or ServerState()
+        self._hold_parts(ws_server, dispatcher, self._absent, self._count_refusal, unconnected=False)
+        dispatcher.set_timeouts(self._timeouts)
+        dispatcher.set_pending_request_state(self._state)
+        dispatcher.set_network_server(_Network(self._send_text))
+        dispatcher.set_on_request_canceled(self._caller.request_canceled)
+        dispatcher.set_decoder(self._caller.decode_stored)
+        dispatcher.set_request_check(self._caller.refuse_other_version)
+        ws_server.set_connected_handler(self._connected)
+        ws_server.set_message_handler(self._router.receive)
+        ws_server.set_disconnected_handler(self._disconnected)
+        # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
+        self._ending: Dict[str, Connection] = {}
+        self._new_client_handler: Optional[Callable[[str], object]] = None
+        self._disconnected_client_handler: Optional[Callable[[str], object]] = None
 
     # Life cycle
 
     def listen(self, port: int = 0, path: str = "/{id}", host: str = "0.0.0.0") -> "Server":
-        """Listen, and return this server. Port 0 takes any free one; `url` tells where it listens.
+        """Listen on ``host`` and ``port``.
 
-        ``path`` is where clients connect: a template that ends in ``{id}``. Raises `TransportError` when the address
-        cannot be had, `UsageError` when the server is started already, has no profiles, or the path is no template.
+        Args:
+            port: 0 takes any free one; `url` tells where the server listens.
+            path: Where clients connect: a template that ends in ``{id}``.
+            host: The address of this machine to listen on.
+
+        Returns:
+            This server.
+
+        Raises:
+            TransportError: The address cannot be had.
+            UsageError: The server is started already, has no profiles, or the path is no template.
+            Stopped: `stop` was called meanwhile.
         """
         self._begin()
         try:
@@ -140,9 +194,9 @@ class Server(Admitting, Downlinks):
         except BaseException:
             self.stop()
             raise
-        if not self._started:  # stop() came while it began to listen
+        if not self._lifecycle.started:  # stop() came while it began to listen
             self._ws.stop()
-            raise Stopped("the server was stopped while it began to listen")
+            raise Stopped(f"{self} was stopped while it began to listen")
         return self
 
     def start(self, port: int, path: str = "/{id}", host: str = "0.0.0.0") -> None:
@@ -151,16 +205,18 @@ class Server(Admitting, Downlinks):
             self.listen(port, path, host)
         except Stopped:
             return
-        self._ended.wait()
+        self._lifecycle.ended.wait()
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`.
 
         Returns when threads and sockets are gone. May be called from any thread, handlers included, and more than once.
+        Its own thread is not waited for, and a handler that does not end only for some seconds. What a dispatcher,
+        queue or transport of the program's own raises is raised when all is done.
         """
-        super().stop()
-        with self._lock:
-            if not self._started:
+        self._stop(self._dispatcher.stop, self._ws.stop)
+        with self._lifecycle.lock:
+            if not self._lifecycle.started:
                 self._state.clear()  # frames that came while it stopped may have asked for a state
 
     @property
@@ -170,23 +226,35 @@ class Server(Admitting, Downlinks):
 
     def client_ids(self) -> List[str]:
         """Return the ids of the connected clients."""
-        with self._lock:
-            return list(self._by_id)
+        return self._connections.ids()
 
     def version_of(self, client_id: str) -> str:
         """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`."""
-        return self._connection_of(client_id).dialect.version
+        return self._connections.get(client_id).dialect.version
 
     def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
         """Close that client's connection. Raises `UnknownClient`."""
-        self._connection_of(client_id).channel.close(code, reason)
+        self._connections.get(client_id).channel.close(code, reason)
 
     def set_ping_interval(self, client_id: str, interval: Optional[float]) -> None:
         """Ping that client every ``interval`` seconds; ``None`` or 0: not at all, for one that never answers pings.
 
         Raises `UnknownClient`, and ``ValueError`` for a negative interval.
         """
-        self._connection_of(client_id).channel.ping_interval = interval
+        self._connections.get(client_id).channel.ping_interval = interval
+
+    def stats(self) -> Stats:
+        """Return what was let in, refused and lost. `ocppj.ws.stats` names the reasons.
+
+        Beside those of the transport, ``refused`` counts ``queue_full`` (a request to a client whose queue is full),
+        ``waiting_calls`` (a CALL or SEND of a client of which too many wait already), ``nesting_depth`` (a frame nested
+        too deeply) and ``bad_messages`` (a connection closed for too many frames that are no messages).
+
+        Raises:
+            UsageError: The transport counts nothing.
+        """
+        stats: Callable[[], Stats] = self._of_transport("stats")
+        return stats()
 
     # Requests and answers
 
@@ -203,17 +271,23 @@ class Server(Admitting, Downlinks):
     def call(self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request`` to that client, wait, and return the typed response.
 
-        ``timeout`` bounds the wait for the answer, in seconds, the wait in the queue included; without it the request
-        may wait its turn, and then for the server's ``timeout`` to be answered.
+        May be called from any thread, and from handlers. Callbacks of futures, observers and the like run on the thread
+        that reads the connection: there it raises `WouldDeadlock`.
 
-        Raises `OCPPError` when the peer answers with a CALLERROR,
-        `CallTimeout` when it does not answer, `ConnectionLost` when the connection ends, `Stopped`,
-        `InvalidResponse`, and what `send_request` raises.
+        Args:
+            client_id: A connected client.
+            request: A request of one of the profiles.
+            timeout: Seconds to wait for the answer, the wait in the queue included. Without it the request may wait its
+                turn, and then for the server's ``timeout`` to be answered.
+            signed: Whether to send the signed form of an OCPP 2.x message.
 
-        May be called from any thread, and from handlers. Not from callbacks of futures, observers and the like, which
-        run on the thread that reads the connection: there it raises `WouldDeadlock`.
+        Raises:
+            OCPPError: The peer answered with a CALLERROR.
+            CallTimeout: It did not answer.
+            ConnectionLost: The connection has ended.
+            OcppjError: What `Client.call` and `send_request` raise.
         """
-        return self._call(client_id, request, timeout, signed)
+        return self._caller.call(client_id, request, timeout, signed)
 
     @overload
     def send_request(
@@ -228,14 +302,23 @@ class Server(Admitting, Downlinks):
     def send_request(
         self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
     ) -> CallFuture[Any]:
-        """Queue ``request`` for that client and return a future with its ``message_id``.
+        """Queue ``request`` for that client. One request to a client is under way at a time.
 
-        One request to a client is under way at a time. ``timeout`` is as in `call`, ``signed`` as in `Client`. Raises
-        `NotRunning`, `UnknownClient`, `ValidationError` and `EncodingError` for a bad payload, `UnsupportedFeature`,
-        `QueueFull`, `QueueFailed` from a durable queue, and `UsageError` without a signer. A failed write is not
-        raised: the future fails.
+        Args:
+            client_id: A connected client.
+            request: A request of one of the profiles.
+            timeout: As in `call`.
+            signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
+
+        Returns:
+            A future of the response, with its ``message_id``. A failed write fails the future.
+
+        Raises:
+            UnknownClient: No such client is connected.
+            OcppjError: What `Client.send_request` raises.
         """
-        return self._send_request(client_id, request, timeout, fragile=not self._dispatcher.durable, signed=signed)
+        fragile = not self._dispatcher.durable
+        return self._caller.send_request(client_id, request, timeout, fragile=fragile, signed=signed)
 
     @overload
     def broadcast(
@@ -250,14 +333,25 @@ class Server(Admitting, Downlinks):
     def broadcast(
         self, request: Payload, client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
     ) -> Dict[str, CallFuture[Any]]:
-        """Queue ``request`` for each of ``client_ids``, by default all that are connected; return futures by id.
+        """Queue ``request`` for each of ``client_ids``, by default all that are connected.
 
-        What keeps it from one client (it has gone, its queue is full, it speaks a version without this request) fails
-        that client's future. What is wrong with the request itself is raised: `ValidationError`, `EncodingError`. Also
-        raises `NotRunning`, `UsageError`.
+        Args:
+            request: A request of one of the profiles.
+            client_ids: Their ids.
+            timeout: As in `call`.
+
+        Returns:
+            A future for each id. What keeps the request from one client (it has gone, its queue is full, it speaks a
+            version without this request) fails that client's future.
+
+        Raises:
+            ValidationError: The payload breaks its schema.
+            EncodingError: A field cannot be written.
+            NotRunning: The server is not started.
+            UsageError: ``client_ids`` is one text.
         """
-        if not self._started:
-            raise NotRunning("the server is not started")
+        if not self._lifecycle.started:
+            raise NotRunning(f"{self} is not started")
         if isinstance(client_ids, str):
             raise UsageError("client_ids is a sequence of ids, not one text")
         fragile = not self._dispatcher.durable
@@ -265,7 +359,7 @@ class Server(Admitting, Downlinks):
         made: Dict[Dialect, Call] = {}  # it is encoded and checked once for each version
         for client_id in self.client_ids() if client_ids is None else dict.fromkeys(client_ids):
             try:
-                future = self._send_request(client_id, request, timeout, fragile, False, made)
+                future = self._caller.send_request(client_id, request, timeout, fragile=fragile, made=made)
             except (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning) as error:
                 future = CallFuture("", lambda message_id: None)
                 future.set_exception(error)
@@ -273,21 +367,17 @@ class Server(Admitting, Downlinks):
         return futures
 
     def send(self, client_id: str, request: Payload, *, signed: bool = False) -> str:
-        """Send a message that is never answered, and return its id: OCPP 2.1's SEND (Part 4 section 4.2.4).
+        """Send a message that is never answered, at once, and return its id: see `Client.send`.
 
-        It is written at once, whatever is pending. Raises `UnknownClient`, `ValidationError`, `EncodingError`,
-        `UnsupportedFeature`, `UsageError` for a request that is answered, and `TransportError` when it cannot be
-        written.
+        Raises:
+            UnknownClient: No such client is connected.
+            OcppjError: What `Client.send` raises.
         """
-        return self._send_one_way(client_id, request, signed)
+        return self._caller.send_one_way(client_id, request, signed)
 
     def send_response(self, client_id: str, message_id: str, response: Payload) -> None:
-        """Answer the CALL ``message_id`` of that client.
-
-        Raises `UnknownClient`, `ValidationError`, `UnsupportedFeature` or `TransportError`. When the response cannot
-        be sent, a CALLERROR is sent in its place.
-        """
-        self._answer_later(self._connection_of(client_id), message_id, response)
+        """Answer the CALL ``message_id`` of that client: see `Client.send_response`. Raises `UnknownClient`, too."""
+        self._responder.answer(self._connections.get(client_id), message_id, response)
 
     def send_error(
         self,
@@ -297,13 +387,58 @@ class Server(Admitting, Downlinks):
         description: str = "",
         details: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Answer the CALL ``message_id`` of that client with an error.
+        """Answer the CALL ``message_id`` of that client with an error: see `Client.send_error`.
 
-        Raises `UnknownClient`, `UsageError` for an unknown code, and `TransportError`.
+        Raises `UnknownClient`, too.
         """
-        self._answer_with_error(self._connection_of(client_id), message_id, code, description, details)
+        connection = self._connections.get(client_id)
+        self._responder.answer_with_error(connection, message_id, code, description, details)
 
-    # Handlers of a server's own; the others are `ocppj.exchange.handlers.Registering`'s
+    # Handlers. Those that a client has alike are in `Node`.
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]]
+    ) -> Callable[[Callable[[str, Q], Optional[A]]], Callable[[str, Q], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]], *, pass_id: Literal[True]
+    ) -> Callable[[Callable[[str, Q, str], Optional[A]]], Callable[[str, Q, str], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]], *, pass_signature: Literal[True]
+    ) -> Callable[[Callable[[str, Q, Signature], Optional[A]]], Callable[[str, Q, Signature], Optional[A]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[RequestType[Q, A]], *, pass_id: Literal[True], pass_signature: Literal[True]
+    ) -> Callable[
+        [Callable[[str, Q, str, Signature], Optional[A]]], Callable[[str, Q, str, Signature], Optional[A]]
+    ]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
+    ) -> Callable[[F], F]: ...
+
+    def on(self, request_type: Any, *, pass_id: bool = False, pass_signature: bool = False) -> Any:
+        """Have requests of that type handled by the decorated ``f(client_id, request)``.
+
+        The handler returns the response, raises `OCPPError`, or returns ``None`` and answers later with `send_response`
+        or `send_error`. A later registration replaces an earlier one.
+
+        Args:
+            request_type: A message type, such as ``v16.BootNotificationRequest``.
+            pass_id: Whether the message id is the next argument: ``f(client_id, request, message_id)``.
+            pass_signature: Whether one more argument comes last: the request's `SignatureResult`, or ``None`` when it
+                was not signed.
+
+        Raises:
+            UnsupportedFeature: No profile has the type.
+        """
+        return self._handlers.on(request_type, pass_id, pass_signature)
 
     def set_new_client_handler(self, handler: F) -> F:
         """Call ``f(client_id)`` when a client has connected, before its first request is handled."""
@@ -316,3 +451,170 @@ class Server(Admitting, Downlinks):
         check_callable(handler, ["client_id"])
         self._disconnected_client_handler = handler
         return handler
+
+    # Checks of a handshake. They run on its thread, before there is a connection, several at a time, and must not block
+    # for long. ``True`` is a yes, what counts as false a no. A check that returns anything else, or raises, refuses
+    # with 500, and its traceback is logged. A transport of the program's own may have no such check: `UsageError`.
+
+    def set_check_client_handler(self, handler: F) -> F:
+        """Let ``f(request: HandshakeRequest)`` say whether that client is known; if not, it is refused with 404.
+
+        OCPP-J 1.6 section 3.2; Part 4 section 3.2.
+        """
+        self._set_check("set_check_client_handler", check_handshake_check(handler, ["request"]))
+        return handler
+
+    def set_basic_auth_handler(self, handler: C) -> C:
+        """Let ``f(client_id, password: bytes)`` say whether Basic credentials are right; if not, or none came: 401.
+
+        The user name equals the identity in the URL already. In place of a function a mapping may be given:
+        identity -> expected password, text (UTF-8) or bytes; see `authorization_key` for a 1.6 key. It is compared in
+        constant time, and looked at for each handshake: a program may change it. 1.6 security whitepaper and Part 2,
+        A00.FR.202 to 207.
+        """
+        self._set_check("set_basic_auth_handler", password_check(handler))
+        return handler
+
+    def set_check_origin_handler(self, handler: F) -> F:
+        """Let ``f(origin: str | None)`` say whether a browser's page may connect; if not, it is refused with 403."""
+        self._set_check("set_check_origin_handler", check_handshake_check(handler, ["origin"]))
+        return handler
+
+    def set_check_certificate_handler(self, handler: F) -> F:
+        """Let ``f(request: HandshakeRequest)`` say whether the client's certificate is its own; if not: 401.
+
+        It replaces the check that is made without it: a verified certificate must name the identity
+        (``request.certificate_matches``). It is called for each client. The ``request.peer_certificate`` of a client
+        without a certificate is ``None``. 1.6 security whitepaper and Part 2, A00.FR.404 and 405.
+        """
+        self._set_check("set_check_certificate_handler", check_handshake_check(handler, ["request"]))
+        return handler
+
+    def _set_check(self, name: str, check: Callable[..., Any]) -> None:
+        self._of_transport(name)(check)
+
+    def _of_transport(self, name: str) -> Callable[..., Any]:
+        method: Optional[Callable[..., Any]] = getattr(self._ws, name, None)
+        if method is None:
+            raise UsageError(f"the transport {type(self._ws).__name__} has no {name}()")
+        return method
+
+    # What the transport calls
+
+    def _connected(self, channel: Channel) -> None:
+        dialect = self.get_dialect(channel.subprotocol)
+        if dialect is None:
+            channel.close(1002, "no OCPP version in common")
+            return
+        if not dialect.allows_identity(channel.id):
+            self.log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
+            channel.close(1008, "the identity is not allowed")
+            return
+        connection = Connection(channel.id, channel, dialect, _Pending(self._state, channel.id))
+        connections = self._connections
+        with self._lifecycle.lock:
+            if not self._lifecycle.started:
+                return
+            before = connections.by_id.get(channel.id) or self._ending.get(channel.id)
+            connections.by_channel[channel] = connection
+            connections.by_id[channel.id] = connection
+        if before is not None and not before.released:  # its reader is held up, here or where its end is told
+            self._end_requests(before, "replaced by a newer one")
+        if not self._take_requests(connection):
+            return
+        welcome = self._new_client_handler
+        if welcome is not None:
+            self._announce(connection, welcome, channel.id, patience=_PATIENCE)
+
+    def _take_requests(self, connection: Connection) -> bool:
+        """Let requests to ``connection`` be sent; return whether they can be. If not, it is closed, or will be."""
+        try:
+            self._dispatcher.create_client(connection.client_id)
+            return True
+        except NotRunning:  # stop() came in between, and will close the channel
+            pass
+        except OcppjError as error:
+            self.log.error("%s: its stored requests cannot be read: %s", connection.client_id, error)
+            connection.channel.close(1011, "internal error")
+        return False
+
+    def _disconnected(self, channel: Channel, close: Close) -> None:
+        connections = self._connections
+        with self._lifecycle.lock:
+            connection = connections.by_channel.pop(channel, None)
+            current = connection is not None and connections.by_id.get(channel.id) is connection
+            if current:
+                del connections.by_id[channel.id]
+            if connection is not None:
+                self._ending[channel.id] = connection
+        if connection is None:
+            return
+        self.log.info("%s: connection %s", channel.id, close)
+        try:
+            if current:  # not replaced by a newer connection of the same identity, whose requests these would be
+                self._end_requests(connection, str(close))
+        finally:
+            with self._lifecycle.lock:
+                if self._ending.get(channel.id) is connection:
+                    del self._ending[channel.id]
+            farewell = self._disconnected_client_handler
+            if farewell is not None or self._new_client_handler is not None:  # else it is not worth a thread
+                self._announce(connection, farewell or _nothing, channel.id)
+
+    def _end_requests(self, connection: Connection, how: str) -> None:
+        """End the requests of a connection that has ended; those that a durable queue keeps go on later."""
+        if self._dispatcher.durable:  # else `delete_client` does that
+            self._caller.connection_lost(connection, how)
+        with self._lifecycle.lock:
+            released, connection.released = connection.released, True
+        if not released:  # by a newer one, whose requests they are by now
+            self._dispatcher.delete_client(connection.client_id)
+            newer = self._connections.by_id.get(connection.client_id)
+            if newer is not None and newer is not connection:  # it came meanwhile, and was deleted, too
+                self._take_requests(newer)
+        self._caller.connection_lost(connection, how)
+
+    # What the parts call
+
+    def _absent(self, client_id: str) -> Exception:
+        if not self._lifecycle.started:
+            return NotRunning(f"{self} is not started")
+        return UnknownClient(f"no client {client_id!r} is connected")
+
+    def _count_refusal(self, reason: str) -> None:
+        count: Optional[Callable[[str], None]] = getattr(self._ws, "count_refusal", None)
+        if count is not None:  # a transport of the program's own need not count
+            count(reason)
+
+    def _send_text(self, client_id: str, text: str) -> None:
+        """Write what the dispatcher sends, on whatever thread ended the request before."""
+        connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
+        handlers = self._handlers
+        if handlers.observers:
+            handlers.observe("out", connection, text)
+        connection.channel.send(text, False)
+
+
+class _Network:
+    """Where the dispatcher writes: the clients' present connections."""
+
+    def __init__(self, send: Callable[[str, str], None]) -> None:
+        self.send = send
+
+
+class _Pending:
+    """The pending request of one client. Its table is looked up each time: `ServerState.clear_client` replaces it."""
+
+    __slots__ = ("_client_id", "_state")
+
+    def __init__(self, state: ServerState, client_id: str) -> None:
+        self._state = state
+        self._client_id = client_id
+
+    def get(self, message_id: str) -> Optional[Any]:
+        """See `PendingRequestState.get`."""
+        return self._state.get_client_state(self._client_id).get(message_id)
+
+
+def _nothing(client_id: str) -> None:
+    """Stand for a handler that is not set."""

@@ -6,6 +6,8 @@ from typing import Dict, Iterator, List, Set
 
 import pytest
 
+from ocppj import Client, Server
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ocppj"
 
@@ -18,7 +20,7 @@ ROOMS = [
     {"dispatch"},
     {"storage", "durable"},
     {"exchange"},
-    {"client", "server", "uplink", "downlinks"},
+    {"client", "server"},
     {"testing", "cli", "web", "cluster", "__main__"},
 ]
 GROUND = {"errors", "clock", "settings"}
@@ -172,3 +174,8 @@ def test_nobody_sleeps() -> None:
     files = [*sorted(PACKAGE.rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
     sleepers = {str(path.relative_to(ROOT)): lines for path in files for lines in [sleeps(path)] if lines}
     assert not sleepers, f"time.sleep in {sleepers}: wait for an event"
+
+
+@pytest.mark.parametrize("kind", [Client, Server])
+def test_a_client_and_a_server_hold_their_parts(kind: type) -> None:
+    assert len(kind.__mro__) <= 4, [each.__name__ for each in kind.__mro__]

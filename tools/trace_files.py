@@ -49,7 +49,10 @@ class Trace:
 
 
 def trace() -> Tuple[Trace, Trace]:
-    """Return the traces of a call, on the calling thread, and of a CALL handled, on the server's worker."""
+    """Return the traces of a call, on the calling thread, and of a CALL handled, on the server's worker.
+
+    The second ends when the answer has come, hence after the server has written it.
+    """
     calling, handling = Trace(), Trace()
 
     def profile(frame: FrameType, event: str, argument: Any) -> None:
@@ -59,20 +62,16 @@ def trace() -> Tuple[Trace, Trace]:
     threading.setprofile(profile)  # for the threads that begin from now on
     server = Server(profiles=v16.PROFILES, readers="shared")
     answer = v16.HeartbeatResponse(current_time=datetime.now(timezone.utc))
-    answered = threading.Event()
     server.on(v16.HeartbeatRequest)(lambda client_id, request: answer)
-    server.after(v16.HeartbeatRequest)(lambda client_id, request: answered.set())
     with server.listen(host="127.0.0.1"), Client("CP_1", profiles=v16.PROFILES).connect(server.url) as client:
         for _ in range(WARM_UP):
             client.call(v16.HeartbeatRequest())
-        answered.clear()
         calling.on = handling.on = True
         sys.setprofile(calling)
         try:
             client.call(v16.HeartbeatRequest())
         finally:
             sys.setprofile(None)
-            answered.wait(5)
             calling.on = handling.on = False
     return calling, handling
 

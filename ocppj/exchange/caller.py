@@ -1,20 +1,14 @@
-"""`Node`: what a client and a server do alike: send requests and receive frames (`Answering` answers them).
+"""`Caller`: how a client or a server sends its requests, and how each of them ends.
 
-Life of a message. The transport calls `_receive` on the connection's reading thread. An answer completes its request
-there and then, so that a handler which waits for it in ``call()`` is woken whatever else the connection is doing. A
-CALL becomes a job of the connection's handler thread; jobs of one connection run one at a time, in order. Everything
-a program registered runs as such a job, except observers, the invalid-message hook and canceled-request handlers,
-which run where the thing happens and must not block.
-
-A client and a server differ in who their peers are: `Client` and `Server` fill in `_dispatch`, `_complete`,
-`_withdraw`, `_pending` and the like.
+A request is checked and encoded on the thread that makes it, noted among the open calls, and given to the dispatcher.
+It ends once, whatever comes together: an answer, a timeout, a cancellation, a lost connection, ``stop()``. Whoever
+takes it out of the open calls ends it, and nobody else does (`ocppj.dispatch.futures`).
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from functools import partial
-from typing import Any, ContextManager, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, ContextManager, Dict, Optional, Protocol, Tuple, Union
 
 from ..dispatch.futures import AwaitedCall, CallFuture, OpenCall, OpenCalls
 from ..dispatch.pending import PendingRequestState
@@ -29,98 +23,102 @@ from ..errors import (
     InvalidResponse,
     MessageError,
     OCPPError,
+    QueueFull,
     UnsupportedFeature,
     UsageError,
     WouldDeadlock,
 )
-from ..payloads.jsontext import NestedTooDeeply
 from ..payloads.model import Payload
 from ..rpc.dialect import Dialect
-from ..rpc.endpoint import Pending
-from ..rpc.features import Profile
-from ..rpc.messages import Call, CallError, CallResult, CallResultError, Message, MessageType, Send, parse_json_message
-from ..ws.base import Channel
-from .connection import Connection
-from .options import Options, check_seconds
-from .responder import Answering
+from ..rpc.endpoint import Endpoint
+from ..rpc.feature_registry import FeatureRegistry
+from ..rpc.messages import Call, CallError, CallResult, parse_json_message
+from .connection import Connection, Connections, ThreadContext
+from .handlers import HandlerRegistry
+from .options import check_seconds
 
-__all__ = ["Node"]
+__all__ = ["Caller", "PeerDispatcher", "Transport"]
 
 
-class Node(Answering):
-    """An `Endpoint` with connections. Use `Client` or `Server`."""
+class PeerDispatcher(Protocol):
+    """What a `Caller` asks of a dispatcher, with the id of the peer. A server's dispatcher is one as it is."""
 
-    def __init__(self, profiles: Iterable[Profile], options: Options) -> None:
-        super().__init__(profiles, options)
-        self._timeouts = Timeouts(self._clock)
-        self._calls = OpenCalls()
-        self._connections: Dict[Channel, Connection] = {}
+    @property
+    def durable(self) -> bool:
+        """Whether requests outlive their connection."""
 
-    # What a client and a server do differently
+    def send_request(self, client_id: str, bundle: RequestBundle) -> None:
+        """Queue ``bundle``, and send it if nothing is pending; see `ServerDispatcher.send_request`."""
 
-    _dispatcher: Any  # a ClientDispatcher or a ServerDispatcher
+    def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
+        """Release the pending request, because its answer came; see `ServerDispatcher.complete_request`."""
 
-    @abstractmethod
-    def _dispatch(self, client_id: str, bundle: RequestBundle) -> None:
-        """Give ``bundle`` to the dispatcher."""
+    def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
+        """Release a request, sent or not; see `ServerDispatcher.cancel_request`."""
 
-    @abstractmethod
-    def _complete(self, client_id: str, message_id: str) -> bool:
-        """Tell the dispatcher that the answer came; return whether it did before any other end of the request.
 
-        If not, handlers have been told of that end, and are told of no other.
-        """
+class Transport(Protocol):
+    """What a `Caller` asks of a transport."""
 
-    @abstractmethod
-    def _retry(self, client_id: str, message_id: str, error: OCPPError) -> bool:
-        """Have the dispatcher send a request answered with ``error`` again, if it may; tell whether it will."""
+    def waiting(self) -> ContextManager[Any]:
+        """Return a context in which a handler's thread waits for another message."""
 
-    @abstractmethod
-    def _withdraw(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        """Have the dispatcher cancel a request; return whether it did."""
 
-    @abstractmethod
-    def _current(self, client_id: str) -> Optional[Connection]:
-        """Return the connection to that peer, or ``None`` when there is none now."""
+class Caller:
+    """Sends the requests of ``endpoint``, and ends them.
 
-    @abstractmethod
-    def _pending(self, client_id: str) -> Pending:
-        """Return the pending-request state of that peer."""
+    Args:
+        endpoint: Makes the CALLs.
+        features: Say which version has a request, when there is no connection.
+        new_message_id: Returns the id of a CALL that is made from another one.
+        transport: Knows how a thread waits for a message.
+        dispatcher: Sends the CALLs, one at a time to each peer.
+        connections: Those of the endpoint.
+        handlers: What the program registered.
+        timeouts: The deadlines of the endpoint.
+        context: What the running thread is doing.
+        count_refusal: Called with the reason of each refusal.
+        unconnected: Whether a request may be queued while there is no connection.
+        retry: Asks the dispatcher to send a request again that was answered with an error; tells whether it will.
+    """
 
-    @abstractmethod
-    def _connection_of(self, client_id: str) -> Connection:
-        """Return the connection to that peer. Raises `NotRunning`, `UnknownClient` or `TransportError`."""
-
-    @abstractmethod
-    def _dialect_of(self, client_id: str) -> Optional[Dialect]:
-        """Return the version spoken with that peer, ``None`` where that is not known yet."""
-
-    @abstractmethod
-    def _waiting(self) -> ContextManager[Any]:
-        """Return the transport's context for a thread that waits for a message."""
-
-    # Sending requests
-
-    def _send_request(
+    def __init__(
         self,
-        client_id: str,
-        request: Payload,
-        timeout: Optional[float],
-        fragile: bool,
-        signed: bool,
-        made: Optional[Dict[Dialect, Call]] = None,
-    ) -> CallFuture[Any]:
-        """Check, encode and queue ``request``; see `Client.send_request`. ``made`` is as in `_prepare`."""
-        connection, bundle = self._prepare(client_id, request, timeout, signed, made)
-        future: CallFuture[Any] = CallFuture(bundle.message_id, partial(self._give_up, client_id))
-        call = OpenCall(request, future, connection if fragile else None)
-        self._queue(client_id, bundle, call, timeout, fragile)
-        return future
+        endpoint: Endpoint,
+        features: FeatureRegistry,
+        new_message_id: Callable[[], str],
+        transport: Transport,
+        dispatcher: PeerDispatcher,
+        connections: Connections,
+        handlers: HandlerRegistry,
+        timeouts: Timeouts,
+        context: ThreadContext,
+        count_refusal: Callable[[str], None],
+        *,
+        unconnected: bool,
+        retry: Optional[Callable[[str, OCPPError], bool]] = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._features = features
+        self._new_message_id = new_message_id
+        self._transport = transport
+        self._dispatcher = dispatcher
+        self._connections = connections
+        self._by_id = connections.by_id
+        self._handlers = handlers
+        self._timeouts = timeouts
+        self._context = context
+        self._count_refusal = count_refusal
+        self._unconnected = unconnected
+        self._retry = retry
+        self.calls = OpenCalls()
 
-    def _call(self, client_id: str, request: Payload, timeout: Optional[float], signed: bool) -> Any:
+    # Sending
+
+    def call(self, client_id: str, request: Payload, timeout: Optional[float], signed: bool) -> Any:
         """Send ``request`` and wait for its end; see `Client.call`."""
-        inside = self._inside.connection
-        if inside is not None and inside.client_id == client_id:
+        reading = self._context.connection
+        if reading is not None and reading.client_id == client_id:
             raise WouldDeadlock("call() where the connection is read or written: use send_request(), or a handler")
         if self._timeouts.is_firing():
             raise WouldDeadlock("call() on the thread that ends requests in time: use send_request()")
@@ -128,12 +126,45 @@ class Node(Answering):
         call = AwaitedCall(request, bundle.message_id, connection)
         self._queue(client_id, bundle, call, timeout, fragile=True)
         try:
-            with self._waiting():
+            with self._transport.waiting():
                 return call.wait()
         except BaseException:
             if not call.ended:
                 self._give_up(client_id, bundle.message_id)  # an interrupted wait leaves nothing behind
             raise
+
+    def send_request(
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float],
+        *,
+        fragile: bool,
+        signed: bool = False,
+        made: Optional[Dict[Dialect, Call]] = None,
+    ) -> CallFuture[Any]:
+        """Queue ``request`` and return its future; see `Client.send_request`.
+
+        Args:
+            client_id: The peer.
+            request: What to send.
+            timeout: Seconds until the request fails, the wait in the queue included; ``None`` for no such limit.
+            fragile: Whether the request ends with the connection that it is made for.
+            signed: Whether to send its signed form.
+            made: The CALLs of the same request to other peers, by version. They are checked already.
+        """
+        connection, bundle = self._prepare(client_id, request, timeout, signed, made)
+        future: CallFuture[Any] = CallFuture(bundle.message_id, partial(self._give_up, client_id))
+        call = OpenCall(request, future, connection if fragile else None)
+        self._queue(client_id, bundle, call, timeout, fragile)
+        return future
+
+    def send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
+        """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
+        connection = self._connections.get(client_id)
+        message = self._endpoint.create_send(request, connection.dialect, client_id, signed=signed)
+        self._handlers.write(connection, message.to_json())
+        return message.unique_id
 
     def _prepare(
         self,
@@ -143,26 +174,23 @@ class Node(Answering):
         signed: bool,
         made: Optional[Dict[Dialect, Call]] = None,
     ) -> Tuple[Optional[Connection], RequestBundle]:
-        """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue.
-
-        ``made`` has the CALLs of the same request to other peers, checked already; an id is all that this one lacks.
-        """
+        """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue."""
         if timeout is not None:
-            check_timeout(timeout)
+            _check_timeout(timeout)
         if not isinstance(request, Payload):
             raise UsageError(f"a request is an object of a message type, not {request!r}")
-        connection = self._current(client_id)
-        if connection is not None:
-            dialect = connection.dialect
-        else:
-            dialect = self._dialect_of(client_id) or self._dialect_with(type(request))
+        endpoint = self._endpoint
+        connection = self._by_id.get(client_id)
+        if connection is None and not self._unconnected:
+            connection = self._connections.get(client_id)  # which says why there is none
+        dialect = self._features.dialect_of(type(request)) if connection is None else connection.dialect
         known = made.get(dialect) if made is not None else None
         if known is None:
-            call = self.create_call(request, dialect, client_id=client_id, signed=signed)
+            call = endpoint.create_call(request, dialect, client_id=client_id, signed=signed)
             if made is not None:
                 made[dialect] = call
         else:
-            call = Call(self._new_id(), known.action, request, known.wire_payload)
+            call = Call(self._new_message_id(), known.action, request, known.wire_payload)
         return connection, RequestBundle(call, call.to_json(), dialect.version)
 
     def _queue(
@@ -175,224 +203,168 @@ class Node(Answering):
     ) -> None:
         """Note that ``call`` is open, and queue its request."""
         message_id = bundle.message_id
-        if not self._calls.add(client_id, call):
+        if not self.calls.add(client_id, call):
             raise UsageError(f"a request with the id {message_id!r} is waiting already")
         if timeout is not None:
             expiry = CallTimeout(f"no answer within {timeout} seconds", message_id)
-            call.expire_by(self._timeouts.add(timeout, partial(self._fail, client_id, expiry)))
+            call.expire_by(self._timeouts.add(timeout, partial(self.fail, client_id, expiry)))
         try:
-            self._dispatch(client_id, bundle)
+            self._dispatcher.send_request(client_id, bundle)
         except BaseException as error:
-            if self._calls.take(client_id, message_id) is not None:
+            if isinstance(error, QueueFull):
+                self._count_refusal("queue_full")
+            if self.calls.take(client_id, message_id) is not None:
                 call.fail(error)
             raise
         if call.unanswered:
             # It ended before it was queued: nobody could withdraw it then.
-            self._withdraw(client_id, message_id, CallCanceled("the request had ended", message_id))
-        elif fragile and (call.connection is None or self._current(client_id) is not call.connection):
+            canceled = CallCanceled("the request had ended", message_id)
+            self._dispatcher.cancel_request(client_id, message_id, canceled)
+        elif fragile and (call.connection is None or self._by_id.get(client_id) is not call.connection):
             # The connection was lost since it was looked at, perhaps before the call was there to be ended with it,
             # or there was none: then nothing would end the call until there is one again.
-            self._fail(client_id, ConnectionLost("the connection was lost", message_id))
+            self.fail(client_id, ConnectionLost("the connection was lost", message_id))
 
-    def _send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
-        """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
-        connection = self._connection_of(client_id)
-        message = self.create_send(request, connection.dialect, client_id, signed=signed)
-        self._write(connection, message.to_json())
-        return message.unique_id
+    # What the dispatcher asks and tells
 
-    def _give_up(self, client_id: str, message_id: str) -> None:
-        """Forget a request whose future was canceled."""
-        open_call = self._calls.take(client_id, message_id)
-        if open_call is not None:
-            open_call.give_up()
-            self._withdraw(client_id, message_id, CallCanceled("the request was canceled", message_id))
-
-    def _fail(self, client_id: str, error: CallFailed) -> None:
-        """End the request ``error.message_id`` with ``error``, sent or not."""
-        message_id = error.message_id
-        assert message_id is not None
-        if not self._withdraw(client_id, message_id, error):
-            open_call = self._calls.take(client_id, message_id)
-            if open_call is not None:
-                open_call.fail(error)
-
-    def _unfit(self, client_id: str, bundle: RequestBundle) -> Optional[CallFailed]:
-        """Return why ``bundle`` cannot go over the present connection: it is of another OCPP version."""
-        connection = self._current(client_id)
+    def refuse_other_version(self, client_id: str, bundle: RequestBundle) -> Optional[CallFailed]:
+        """Return why ``bundle`` cannot go over the present connection, if it is of another OCPP version."""
+        connection = self._by_id.get(client_id)
         if connection is None or not bundle.version or bundle.version == connection.dialect.version:
             return None
         words = f"the connection is in OCPP {connection.dialect.version}; the request is one of OCPP {bundle.version}"
         return ConnectionLost(words, bundle.message_id)
 
-    def _decode_stored(self, version: str, text: str) -> Call:
-        """Return the CALL that was stored as ``text``. Raises `UsageError` or `MessageError` when it cannot be read."""
-        dialect = next((each for each in self.dialects if each.version == version), None)
+    def decode_stored(self, version: str, text: str) -> Call:
+        """Return the CALL that was stored as ``text``.
+
+        Raises:
+            UsageError: There are no profiles of that version, or it is no CALL.
+            MessageError: It breaks the rules of its version.
+        """
+        endpoint = self._endpoint
+        dialect = next((each for each in endpoint.dialects if each.version == version), None)
         if dialect is None:
             raise UnsupportedFeature(f"there are no profiles of OCPP {version}")
-        message = self.parse_message(parse_json_message(text), PendingRequestState(), dialect)
+        message = endpoint.parse_message(parse_json_message(text), PendingRequestState(), dialect)
         if not isinstance(message, Call):
             raise UsageError("what is stored is no CALL")
         return message
 
-    def _on_canceled(self, client_id: str, message_id: str, request: Any, error: CallFailed) -> None:
-        """Take note that the dispatcher gave a request up."""
-        open_call = self._calls.take(client_id, message_id)
+    def request_canceled(self, client_id: str, message_id: str, request: Any, error: CallFailed) -> None:
+        """End a request that the dispatcher gave up, and tell the canceled-request handler."""
+        open_call = self.calls.take(client_id, message_id)
         if open_call is not None:
             open_call.fail(error)
         elif not isinstance(error, CallCanceled):
-            self._note_loss(client_id, message_id, error)
-        if self._handlers.canceled is not None:
-            self._guarded(self._handlers.canceled, client_id, message_id, request, error)
+            self._log_loss(client_id, message_id, error)
+        handler = self._handlers.canceled
+        if handler is not None:
+            self._handlers.call(handler, client_id, message_id, request, error)
 
-    def _note_loss(self, client_id: str, message_id: str, error: Exception) -> None:
-        """Log the failure of a request that nobody waits for, if that is because a durable queue has kept it."""
-        if self._dispatcher.durable:
-            words = "%s: the stored request %r has failed, and is given up: %s"
-            self.log.error(words, client_id, message_id, str(error))
+    # Answers. The dispatcher says whether the answer came before any other end of its request. If not, handlers have
+    # been told of that end, and are told of no other.
 
-    # Receiving frames
-
-    def _receive(self, channel: Channel, text: str) -> None:
-        """Act on one frame; called on the thread that reads ``channel``."""
-        connection = self._connections.get(channel)
-        if connection is None:
-            self.log.warning("ignored a frame on a connection that has ended")
-            return
-        inside = self._inside
-        before, inside.connection = inside.connection, connection
-        try:
-            if self._handlers.observers:
-                self._observe("in", connection, text)
-            if text:
-                self._interpret(connection, text)
-            else:
-                self.log.warning("%s: ignored an empty frame", connection.client_id)
-        finally:
-            inside.connection = before
-
-    def _interpret(self, connection: Connection, text: str) -> None:
-        fields: Optional[Sequence[Any]] = None
-        message: Optional[Message]
-        dialect = connection.dialect
-        try:
-            fields = parse_json_message(text, max_depth=self._options.max_depth)
-            message = self._read_call(fields, dialect)  # first, for it is what a server gets
-            if message is None:
-                pending = self._pending(connection.client_id)
-                message = self._read_result(fields, pending, dialect)
-                if message is None:
-                    message = self.parse_message(fields, pending, dialect, connection.client_id)
-        except MessageError as error:
-            self._receive_invalid(connection, error, text, fields)
-            return
-        connection.bad_in_a_row = 0
-        if type(message) is Call:
-            self._receive_call(connection, message)
-        elif type(message) is CallResult:
-            self._receive_result(connection, message)
-        elif isinstance(message, Send):
-            self._receive_send(connection, message)
-        elif isinstance(message, CallResultError):
-            self._receive_result_error(connection, message)
-        elif isinstance(message, CallError):
-            self._receive_error(connection, message)
-        elif self._handlers.ignored_message is not None:
-            self._guarded(self._handlers.ignored_message, connection.client_id, fields)
-
-    def _receive_invalid(
-        self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]]
-    ) -> None:
-        self.log.warning("%s: invalid message: %s", connection.client_id, error)
-        if isinstance(error.__cause__, NestedTooDeeply):
-            self._count_refusal("nesting_depth")
-        replacement = None
-        if self._handlers.invalid_message is not None:
-            hook = self._handlers.invalid_message
-            replacement = self._guarded(hook, connection.client_id, error, text, fields)
-        if error.message_type == MessageType.CALL_RESULT or error.message_type == MessageType.CALL_ERROR:
-            self._receive_invalid_answer(connection, error, replacement)
-        elif error.answerable or self._answers_unknown_type(connection, error):
-            self._answer_invalid(connection, error, replacement)
-        if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
-            connection.count_good()
-        elif connection.count_bad() == self._options.max_bad_messages:
-            self.log.error("%s: %d bad frames in a row", connection.client_id, self._options.max_bad_messages)
-            self._count_refusal("bad_messages")
-            connection.channel.close(1002, "too many bad messages")
-
-    def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:
-        message_id = error.message_id
-        if message_id is None:
-            message_id = connection.dialect.unreadable_id
-            if message_id is None:
-                return
-        if isinstance(replacement, OCPPError):
-            self._send_error(connection, message_id, replacement.code, replacement.description, replacement.details)
-        else:
-            self._send_error(connection, message_id, error.code, error.description)
-
-    def _answers_unknown_type(self, connection: Connection, error: MessageError) -> bool:
-        return (
-            self._options.answer_unknown_types
-            and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
-            and error.message_id is not None
-            and error.code in connection.dialect.spellings
-        )
-
-    def _receive_invalid_answer(self, connection: Connection, error: MessageError, replacement: Any) -> None:
-        message_id = error.message_id
-        request = None if message_id is None else self._pending(connection.client_id).get(message_id)
-        if message_id is None or request is None:
-            return
-        open_call = self._calls.take(connection.client_id, message_id)
-        first = self._guarded(self._complete, connection.client_id, message_id)  # as in `_receive_result`
-        if error.message_type == MessageType.CALL_RESULT:
-            self._send_result_error(connection, message_id, replacement or OCPPError(error.code, error.description))
-        failure = InvalidResponse(error, message_id)
-        if open_call is not None:
-            open_call.fail(failure)
-        elif first:
-            self._note_loss(connection.client_id, message_id, failure)
-        if first and self._handlers.canceled is not None:
-            self._guarded(self._handlers.canceled, connection.client_id, message_id, request, failure)
-
-    def _receive_result(self, connection: Connection, result: CallResult) -> None:
+    def receive_result(self, connection: Connection, result: CallResult) -> None:
+        """End the request that ``result`` answers; on the reading thread."""
+        client_id, message_id = connection.client_id, result.unique_id
         response: Any = result.payload
-        signature = None if result.signature is None else self.check_signature(result, connection.client_id)
-        open_call = self._calls.take(connection.client_id, result.unique_id)
+        signature = None if result.signature is None else self._endpoint.check_signature(result, client_id)
+        open_call = self.calls.take(client_id, message_id)
         try:
-            first = self._complete(connection.client_id, result.unique_id)
+            first = self._dispatcher.complete_request(client_id, message_id)
         finally:  # a queue of the program's own may raise, and nobody else ends what was taken
             if open_call is not None:
                 open_call.answer(response, signature)
         handler = self._handlers.response
-        if first and handler is not None:
-            self._submit(connection, handler, connection.client_id, response, result.unique_id)
+        if handler is not None and first is not False:
+            self._handlers.submit(connection, handler, client_id, response, message_id)
 
-    def _receive_result_error(self, connection: Connection, message: CallResultError) -> None:
-        error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
-        self.log.warning("%s: the peer refused an answer: %s", connection.client_id, error)
-        if self._handlers.result_error is not None:
-            self._submit(connection, self._handlers.result_error, connection.client_id, error, error.details)
-
-    def _receive_error(self, connection: Connection, message: CallError) -> None:
+    def receive_error(self, connection: Connection, message: CallError) -> None:
+        """End the request that a CALLERROR answers, unless it is sent again; on the reading thread."""
+        client_id = connection.client_id
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
         if not isinstance(error.code, ErrorCode):
-            self.log.warning("%s: unknown error code %r", connection.client_id, error.code)
-        if self._retry(connection.client_id, message.unique_id, error):
+            self._endpoint.log.warning("%s: unknown error code %r", client_id, error.code)
+        if self._retry is not None and self._retry(message.unique_id, error):
             return
-        open_call = self._calls.take(connection.client_id, message.unique_id)
-        first = self._guarded(self._complete, connection.client_id, message.unique_id)  # as above
+        first = self._end(client_id, message.unique_id, error)
+        if first and self._handlers.error is not None:
+            self._handlers.submit(connection, self._handlers.error, client_id, error, error.details)
+
+    def receive_invalid_answer(
+        self,
+        connection: Connection,
+        error: MessageError,
+        message_id: str,
+        request: Any,
+        refuse: Callable[[], None],
+    ) -> None:
+        """End the request whose answer breaks the rules; on the reading thread.
+
+        ``refuse`` tells the peer, after the next request was sent and before the caller is woken.
+        """
+        client_id = connection.client_id
+        failure = InvalidResponse(error, message_id)
+        first = self._end(client_id, message_id, failure, refuse)
+        if first and self._handlers.canceled is not None:
+            self._handlers.call(self._handlers.canceled, client_id, message_id, request, failure)
+
+    def _end(
+        self, client_id: str, message_id: str, error: Exception, between: Optional[Callable[[], None]] = None
+    ) -> bool:
+        """End a request that was answered, with ``error``; return whether the answer was its first end."""
+        open_call = self.calls.take(client_id, message_id)
+        # A queue of the program's own may raise, and nobody else ends what was taken.
+        first = self._handlers.call(self._complete, client_id, message_id)
+        if between is not None:
+            between()
         if open_call is not None:
             open_call.fail(error)
         elif first:
-            self._note_loss(connection.client_id, message.unique_id, error)
-        if first and self._handlers.error is not None:
-            self._submit(connection, self._handlers.error, connection.client_id, error, error.details)
+            self._log_loss(client_id, message_id, error)
+        return bool(first)
+
+    def _complete(self, client_id: str, message_id: str) -> bool:
+        return self._dispatcher.complete_request(client_id, message_id) is not False
+
+    # Other ends
+
+    def fail(self, client_id: str, error: CallFailed) -> None:
+        """End the request ``error.message_id`` with ``error``, sent or not."""
+        message_id = error.message_id
+        assert message_id is not None
+        if not self._dispatcher.cancel_request(client_id, message_id, error):
+            open_call = self.calls.take(client_id, message_id)
+            if open_call is not None:
+                open_call.fail(error)
+
+    def connection_lost(self, connection: Optional[Connection], how: str) -> None:
+        """End the requests that end with ``connection``, with `ConnectionLost`: "the connection was HOW"."""
+        for client_id, message_id in self.calls.over(connection):
+            self.fail(client_id, ConnectionLost(f"the connection was {how}", message_id))
+
+    def fail_all(self, error: Callable[[str], Exception]) -> None:
+        """End every request with ``error(message id)``. The dispatcher has forgotten them."""
+        for open_call in self.calls.take_all():
+            open_call.fail(error(open_call.message_id))
+
+    def _give_up(self, client_id: str, message_id: str) -> None:
+        """Forget a request whose future was canceled, or whose caller was interrupted."""
+        open_call = self.calls.take(client_id, message_id)
+        if open_call is not None:
+            open_call.give_up()
+            canceled = CallCanceled("the request was canceled", message_id)
+            self._dispatcher.cancel_request(client_id, message_id, canceled)
+
+    def _log_loss(self, client_id: str, message_id: str, error: Exception) -> None:
+        """Log the failure of a request that nobody waits for, if that is because a durable queue has kept it."""
+        if self._dispatcher.durable:
+            words = "%s: the stored request %r has failed, and is given up: %s"
+            self._endpoint.log.error(words, client_id, message_id, str(error))
 
 
-def check_timeout(timeout: float) -> None:
+def _check_timeout(timeout: float) -> None:
     """Raise `UsageError` for what is no number of seconds, and `CallTimeout` when there is no time left."""
     check_seconds("a timeout", timeout)
     if timeout <= 0:

@@ -1,43 +1,69 @@
-"""One connection, seen from OCPP: its version, the CALLs of the peer that are not answered yet, its bad frames.
+"""`Connection`: one channel, seen from OCPP. `Connections`: those of one endpoint.
 
-Beside it what outlives a connection: the answers given, and what is still to be told of its end.
+Beside them what outlives a connection: the answers given (`AnswerMemory`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
-from functools import partial
-from typing import Callable, Deque, Dict, Optional, Set, Tuple
+from collections import OrderedDict
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ..rpc.dialect import Dialect
+from ..rpc.endpoint import Pending
 from ..rpc.messages import Call
 from ..ws.base import Channel
 
-__all__ = ["AnswerMemory", "Connection", "Notices"]
+__all__ = ["AnswerMemory", "Connection", "Connections", "ThreadContext"]
+
+
+class ThreadContext(threading.local):
+    """What the running thread is doing."""
+
+    #: The connection that this thread reads, or whose frame it shows to an observer. A ``call()`` over that connection
+    #: would wait for itself.
+    connection: Optional["Connection"] = None
 
 
 class Connection:
     """A channel and what OCPP knows about it. Thread-safe.
 
-    What is added to the CALLs that are not answered, and how many there are, needs no lock: ``setdefault`` and ``len``
-    of a dict with keys of `str` are done in one piece, whatever other threads do. What is taken away does, for it is
-    looked at first; meanwhile its place is occupied, so that nothing can be added there.
+    `begin` and `unanswered` need no lock: ``setdefault`` and ``len`` of a dict with keys of `str` are one step each,
+    whatever other threads do. To take an entry away needs the lock, because the entry is looked at first. While that
+    happens its id is occupied, so that nothing can be added there.
+
+    Args:
+        client_id: The identity of the charge point.
+        channel: The transport's end of the connection.
+        dialect: The OCPP version that was negotiated.
+        pending: Tells which request of ours an answer belongs to.
     """
 
-    def __init__(self, client_id: str, channel: Channel, dialect: Dialect) -> None:
+    __slots__ = (
+        "_lock",
+        "_unanswered",
+        "bad_in_a_row",
+        "channel",
+        "client_id",
+        "dialect",
+        "pending",
+        "released",
+        "session",
+    )
+
+    def __init__(self, client_id: str, channel: Channel, dialect: Dialect, pending: Pending) -> None:
         self.client_id = client_id
         self.channel = channel
         self.dialect = dialect
-        self.session: object = None  # in which a client made it
-        self.released = False  # a server's dispatcher has been told that it has ended
-        self.left: Optional[threading.Event] = None  # made at the end of the connection; set after its last handler
+        self.pending = pending
+        self.session: object = None  # the client's session that made it
+        self.released = False  # the server's dispatcher knows that it has ended
+        self.bad_in_a_row = 0  # touched by the reading thread alone
         self._lock = threading.Lock()
         self._unanswered: Dict[str, Call] = {}
-        self.bad_in_a_row = 0  # touched by the reading thread alone
 
     def begin(self, call: Call) -> bool:
-        """Note that ``call`` is being handled; return false when one of its id is already."""
+        """Note that ``call`` is being handled. Return false when a CALL of its id is being handled already."""
         return self._unanswered.setdefault(call.unique_id, call) is call
 
     def unanswered(self) -> int:
@@ -45,7 +71,7 @@ class Connection:
         return len(self._unanswered)
 
     def finish_call(self, call: Call) -> bool:
-        """Note that ``call`` is done with; return false when it was already."""
+        """Note that ``call`` is answered. Return false when it was answered already."""
         message_id = call.unique_id
         with self._lock:
             if message_id not in self._unanswered or self._unanswered[message_id] is not call:
@@ -54,12 +80,12 @@ class Connection:
             return True
 
     def finish(self, message_id: str) -> Optional[Call]:
-        """Note that an answer goes out; return the CALL it answers, if it is known."""
+        """Note that an answer goes out. Return the CALL that it answers, if that is known."""
         with self._lock:
             return self._unanswered.pop(message_id, None)
 
     def count_bad(self) -> int:
-        """Count a frame that is no message; return how many came in a row."""
+        """Count a frame that is no message. Return how many of them came in a row."""
         self.bad_in_a_row += 1
         return self.bad_in_a_row
 
@@ -68,11 +94,52 @@ class Connection:
         self.bad_in_a_row = 0
 
 
+class Connections:
+    """The connections of one endpoint: all by channel, and the present one of each peer by its identity.
+
+    Both tables change under ``lock``, which is the endpoint's. One look-up needs no lock.
+
+    Args:
+        lock: The lock of the endpoint's lifecycle.
+        absent: Returns the error to raise when a peer has no connection.
+    """
+
+    def __init__(self, lock: threading.Lock, absent: Callable[[str], Exception]) -> None:
+        self._lock = lock
+        self._absent = absent
+        self.by_channel: Dict[Channel, Connection] = {}
+        self.by_id: Dict[str, Connection] = {}
+
+    def get(self, client_id: str) -> Connection:
+        """Return the present connection to that peer.
+
+        Raises:
+            NotRunning: The endpoint is not started.
+            UnknownClient: A server has no such client.
+            TransportError: A client has no connection now.
+        """
+        connection = self.by_id.get(client_id)
+        if connection is None:
+            raise self._absent(client_id)
+        return connection
+
+    def ids(self) -> List[str]:
+        """Return the identities of the connected peers."""
+        with self._lock:
+            return list(self.by_id)
+
+
 class AnswerMemory:
     """The last answers given, so that a CALL repeated with its id gets the same answer again.
 
     A peer that did not get an answer may send the request again with the same id (OCPP-J 1.6 errata 3.1), on a new
-    connection too. ``capacity`` bounds the number of answers kept over all clients; 0 keeps none.
+    connection too. Thread-safe.
+
+    Args:
+        capacity: How many answers are kept, over all clients. 0 keeps none.
+
+    Raises:
+        ValueError: The capacity is negative.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -98,41 +165,3 @@ class AnswerMemory:
             return None
         with self._lock:
             return self._answers.get((client_id, message_id))
-
-
-class Notices:
-    """What a program is told of a client's connections: one thing at a time, in the order in which it happened.
-
-    The threads that tell it are those that run the handlers of the connection concerned, each when it is free. When an
-    older notice is still to be told, because the thread for it is busy, that thread tells the newer one too, after it:
-    nobody waits. Thread-safe.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._line: Deque[Callable[[], object]] = deque()
-        self._free: Set[Callable[[], object]] = set()  # those of the line that may be told
-        self._telling = False  # a thread is in `_tell`
-
-    def add(self, tell: Callable[[], object]) -> Callable[[], None]:
-        """Put ``tell``, which must not raise, in line; return what is to be called once it may be told."""
-        notice = partial(tell)  # which is like no other
-        with self._lock:
-            self._line.append(notice)
-        return partial(self._tell, notice)
-
-    def _tell(self, notice: Callable[[], object]) -> None:
-        """Let ``notice`` be told, and tell what may be, unless another thread does that already."""
-        with self._lock:
-            self._free.add(notice)
-            if self._telling:
-                return
-            self._telling = True
-        while True:
-            with self._lock:
-                if not self._line or self._line[0] not in self._free:
-                    self._telling = False
-                    return
-                following = self._line.popleft()
-                self._free.discard(following)
-            following()

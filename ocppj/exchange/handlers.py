@@ -1,25 +1,25 @@
-"""What a program registers to be called.
+"""What a program registers to be called, and how it is called.
 
-Inside the library every handler takes the client's id first. A `Server`'s handlers are called just so; a `Client` has
-one peer, and its handlers are called without the id (``_adapt`` drops it). Everything else is the same, and said once.
+Inside the library every handler takes the client's id first. A `Server`'s handlers are called just so. A `Client` has
+one peer, and `HandlerRegistry.adapt` drops the id for its handlers.
 """
 
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
+from ..clock import Clock
 from ..errors import CallFailed, MessageError, OCPPError, UsageError
 from ..payloads.model import Payload
-from ..rpc.ordinary import OrdinaryMessages
+from ..rpc.feature_registry import FeatureRegistry
+from ..settings import LoggerLike
+from .connection import Connection, ThreadContext
 
-__all__ = ["Frame", "Handlers", "InvalidMessageHook", "Observer", "Registering", "RequestHandler"]
+__all__ = ["Frame", "HandlerRegistry", "InvalidMessageHook", "Observer", "RequestHandler", "check_callable"]
 
-# (client id, request, message id, action, signature) -> a response, or None to answer later
-RequestHandler = Callable[..., Any]
 # (client id, error, raw text, parsed elements) -> the error to send instead, or None
 InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
 AfterHandler = Callable[[str, Any], None]
@@ -31,7 +31,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Frame:
     """One frame, as an observer sees it.
 
-    ``direction`` is "in" or "out"; ``time`` is when it was read, or when it is about to be written, in UTC.
+    Attributes:
+        direction: "in" or "out".
+        client_id: The identity of the charge point.
+        version: The OCPP version of the connection, such as "1.6".
+        time: When it was read, or when it is about to be written, in UTC.
+        text: The frame as it is on the wire.
     """
 
     direction: str
@@ -44,155 +49,137 @@ class Frame:
 Observer = Callable[[Frame], None]
 
 
-@dataclass
-class Handlers:
-    """The handlers of one endpoint."""
+class RequestHandler(NamedTuple):
+    """A handler of requests: ``function(client_id, request, ...)``, and which arguments it takes after these two."""
 
-    request: Optional[RequestHandler] = None
-    by_type: Dict[Type[Payload], RequestHandler] = field(default_factory=dict)
-    after: Dict[Type[Payload], List[AfterHandler]] = field(default_factory=dict)
-    response: Optional[Callable[[str, Any, str], None]] = None
-    error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
-    result_error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
-    canceled: Optional[Callable[[str, str, Any, CallFailed], None]] = None
-    invalid_message: Optional[InvalidMessageHook] = None
-    ignored_message: Optional[Callable[[str, Sequence[Any]], None]] = None
-    observers: Tuple[Observer, ...] = ()
-
-    def for_request(self, request: Payload) -> Optional[RequestHandler]:
-        """Return what handles ``request``: what was registered for its type, else what takes everything."""
-        return self.by_type.get(type(request), self.request)
+    function: Callable[..., Any]
+    pass_id: bool = False
+    pass_action: bool = False
+    pass_signature: bool = False
 
 
-class Registering(OrdinaryMessages):
-    """The part of `Client` and `Server` that registers handlers.
+class HandlerRegistry:
+    """The handlers of one endpoint.
 
-    Below, ``f`` is written with the arguments of a server's handler; a client's has no ``client_id``. Each method
-    returns what it was given, so that it works as a decorator. Unless it says otherwise, a handler runs on the thread
-    that handles its connection just then, and may block and ``call()``.
+    Args:
+        features: Say which requests there are.
+        log: Returns the logger for what a handler raises.
+        clock: Says when a frame was read or written.
+        context: What the running thread is doing.
+        with_client_id: Whether the program's handlers take the client's id first.
     """
 
-    _handlers: Handlers
+    def __init__(
+        self,
+        features: FeatureRegistry,
+        log: Callable[[], LoggerLike],
+        clock: Clock,
+        context: ThreadContext,
+        *,
+        with_client_id: bool,
+    ) -> None:
+        self._features = features
+        self._log = log
+        self._clock = clock
+        self._context = context
+        self._with_client_id = with_client_id
+        self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
+        self.by_type: Dict[Type[Payload], RequestHandler] = {}
+        self.after: Dict[Type[Payload], List[AfterHandler]] = {}
+        self.response: Optional[Callable[[str, Any, str], None]] = None
+        self.error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
+        self.result_error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
+        self.canceled: Optional[Callable[[str, str, Any, CallFailed], None]] = None
+        self.invalid_message: Optional[InvalidMessageHook] = None
+        self.ignored_message: Optional[Callable[[str, Sequence[Any]], None]] = None
+        self.observers: Tuple[Observer, ...] = ()
 
-    @abstractmethod
-    def _adapt(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``handler`` as a function that takes the client's id first."""
+    # Registering
 
-    @abstractmethod
-    def _parameters(self, *names: str) -> Sequence[str]:
-        """Return the names of a handler's parameters: these, and the client's id before them on a server."""
+    def adapt(self, handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
+        """Return ``handler`` as a function that takes the client's id first.
 
-    def _adapted(self, handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
-        check_callable(handler, self._parameters(*names))
-        return self._adapt(handler)
+        Args:
+            handler: What the program registers.
+            names: The names of its parameters, without the client's id.
 
-    def _check_type(self, request_type: Type[Payload]) -> None:
+        Raises:
+            UsageError: It cannot be called with these parameters.
+        """
+        if self._with_client_id:
+            check_callable(handler, ("client_id", *names))
+            return handler
+        check_callable(handler, names)
+        return lambda client_id, *arguments: handler(*arguments)
+
+    def check_request_type(self, request_type: Type[Payload]) -> None:
+        """Raise `UsageError` for what is no message type, `UnsupportedFeature` for one that no profile has."""
         if not isinstance(request_type, type) or not issubclass(request_type, Payload):
             raise UsageError(f"a message type is wanted, such as v16.HeartbeatRequest, not {request_type!r}")
-        self._lookup(self._by_request, request_type, None)
+        self._features.of_request(request_type)
 
-    def on(
-        self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
-    ) -> Callable[[F], F]:
-        """Have requests of that type handled by the decorated ``f(client_id, request)``.
+    def add_request_handler(
+        self, request_type: Optional[Type[Payload]], handler: Callable[..., Any], *, signature: bool, id: bool = False
+    ) -> None:
+        """Have requests of ``request_type``, or of every other type when it is ``None``, handled by ``handler``."""
+        every = request_type is None
+        names = ["request"] + ["message_id"] * (id or every) + ["action"] * every + ["signature"] * signature
+        entry = RequestHandler(self.adapt(handler, *names), id or every, every, signature)
+        if request_type is None:
+            self.request = entry
+        else:
+            self.by_type[request_type] = entry
 
-        With ``pass_id`` it is ``f(client_id, request, message_id)``. With ``pass_signature`` one more argument comes
-        last: the request's `SignatureResult`, or ``None`` when it was not signed. The handler returns the response,
-        raises `OCPPError`, or returns ``None`` and answers later with ``send_response`` or ``send_error``. A later
-        registration replaces an earlier one. Raises `UnsupportedFeature` when no profile has the type.
-        """
-        self._check_type(request_type)
+    def on(self, request_type: Type[Payload], pass_id: bool, pass_signature: bool) -> Callable[[F], F]:
+        """Return a decorator that registers a handler for that type; see `Client.on`."""
+        self.check_request_type(request_type)
 
         def register(handler: F) -> F:
-            names = ["request"] + ["message_id"] * pass_id + ["signature"] * pass_signature
-            adapted = self._adapted(handler, *names)
-
-            def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
-                return adapted(client_id, request)
-
-            def handle_more(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
-                more = ([message_id] if pass_id else []) + ([signature] if pass_signature else [])
-                return adapted(client_id, request, *more)
-
-            self._handlers.by_type[request_type] = handle_more if pass_id or pass_signature else handle
+            self.add_request_handler(request_type, handler, id=pass_id, signature=pass_signature)
             return handler
 
         return register
 
-    def after(self, request_type: Type[Payload]) -> Callable[[F], F]:
-        """Call the decorated ``f(client_id, request)`` once the response to such a request is on the wire.
+    # Calling
 
-        It runs on the thread that sent the response.
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call ``function`` and return what it returns. What it raises is logged, and ``None`` is returned."""
+        try:
+            return function(*arguments)
+        except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
+            self._log().exception("%s failed", getattr(function, "__qualname__", function))
+            return None
+
+    def submit(self, connection: Connection, function: Callable[..., Any], *arguments: Any) -> None:
+        """Have ``function`` called on the handler thread of ``connection``, after the jobs submitted before."""
+        connection.channel.submit(lambda: self.call(function, *arguments))
+
+    def observe(self, direction: str, connection: Connection, text: str) -> None:
+        """Show a frame to the observers, on this thread."""
+        frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
+        context = self._context
+        before, context.connection = context.connection, connection
+        try:
+            for observer in self.observers:
+                self.call(observer, frame)
+        finally:
+            context.connection = before
+
+    def write(self, connection: Connection, text: str, wait: bool = True) -> None:
+        """Show a frame to the observers and write it.
+
+        Args:
+            connection: Where it is written.
+            text: The frame.
+            wait: Whether to wait until the network has taken it. If not, another thread writes what the network does
+                not take at once.
+
+        Raises:
+            TransportError: It cannot be written.
         """
-        self._check_type(request_type)
-
-        def register(handler: F) -> F:
-            self._handlers.after.setdefault(request_type, []).append(self._adapted(handler, "request"))
-            return handler
-
-        return register
-
-    def set_request_handler(self, handler: F, *, pass_signature: bool = False) -> F:
-        """Call ``f(client_id, request, message_id, action)`` for each request that `on` has no handler for.
-
-        ``pass_signature`` is as in `on`.
-        """
-        names = ["request", "message_id", "action"] + ["signature"] * pass_signature
-        adapted = self._adapted(handler, *names)
-
-        def handle(client_id: str, request: Any, message_id: str, action: str, signature: Any = None) -> Any:
-            return adapted(client_id, request, message_id, action, *([signature] if pass_signature else []))
-
-        self._handlers.request = handle
-        return handler
-
-    def set_response_handler(self, handler: F) -> F:
-        """Call ``f(client_id, response, message_id)`` for each response, besides the future."""
-        self._handlers.response = self._adapted(handler, "response", "message_id")
-        return handler
-
-    def set_error_handler(self, handler: F) -> F:
-        """Call ``f(client_id, error: OCPPError, details)`` for each CALLERROR, besides the future."""
-        self._handlers.error = self._adapted(handler, "error", "details")
-        return handler
-
-    def set_result_error_handler(self, handler: F) -> F:
-        """Call ``f(client_id, error: OCPPError, details)`` for each CALLRESULTERROR: an answer of ours was refused.
-
-        ``error.message_id`` is the id of the CALL that was answered. OCPP 2.1 only (Part 4 section 4.2.3).
-        """
-        self._handlers.result_error = self._adapted(handler, "error", "details")
-        return handler
-
-    def set_canceled_request_handler(self, handler: F) -> F:
-        """Call ``f(client_id, message_id, request, error)`` for each request that ends without a valid answer.
-
-        ``error`` is a `CallFailed` with a ``code`` and a ``description``. It runs on the thread on which that is found
-        out, and must not block. It may queue the request again: on a connection that takes nothing it is then told of
-        that one, too, at once for some times, and every five seconds until the end of the connection is noticed.
-        """
-        self._handlers.canceled = self._adapted(handler, "message_id", "request", "error")
-        return handler
-
-    def set_invalid_message_hook(self, hook: F) -> F:
-        """Call ``f(client_id, error: MessageError, text, fields)`` for each invalid frame.
-
-        ``fields`` is ``None`` when the frame is no JSON array. An `OCPPError` that it returns is sent in place of the
-        error, if one is to be sent. It runs on the thread that reads the connection, and must not block.
-        """
-        self._handlers.invalid_message = self._adapted(hook, "error", "text", "fields")
-        return hook
-
-    def set_ignored_message_handler(self, handler: F) -> F:
-        """Call ``f(client_id, fields)`` for each answer that no request waits for; on the reading thread."""
-        self._handlers.ignored_message = self._adapted(handler, "fields")
-        return handler
-
-    def add_observer(self, observer: Observer) -> Observer:
-        """Call ``observer(frame)`` for each `Frame` in and out, on the thread that reads or writes it."""
-        check_callable(observer, ["frame"])
-        self._handlers.observers += (observer,)
-        return observer
+        if self.observers:
+            self.observe("out", connection, text)
+        connection.channel.send(text, wait)
 
 
 def check_callable(handler: Any, names: Sequence[str]) -> None:
@@ -202,7 +189,7 @@ def check_callable(handler: Any, names: Sequence[str]) -> None:
         raise UsageError(f"a handler is a function {wanted}, not {handler!r}")
     try:
         signature = inspect.signature(handler)
-    except (TypeError, ValueError):  # a builtin that does not tell
+    except (TypeError, ValueError):  # a builtin without a signature
         return
     try:
         signature.bind(*names)

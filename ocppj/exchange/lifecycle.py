@@ -1,4 +1,4 @@
-"""`Running`: the life cycle of a client and of a server: started once at a time, stopped from anywhere.
+"""`Lifecycle`: a client or a server is started once at a time, and stopped from anywhere.
 
 A *session* lasts from ``connect()`` or ``listen()`` to the end of ``stop()``. A new one begins only when the one before
 has ended altogether, so that the tail of a ``stop()`` never meets the session after it.
@@ -8,84 +8,58 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Iterable, Optional, Type, TypeVar
+from typing import Callable, Sequence
 
-from ..errors import Stopped, UsageError
-from ..rpc.features import Profile
-from .caller import Node
-from .options import Options
+from ..errors import UsageError
 
-__all__ = ["Running"]
-
-S = TypeVar("S", bound="Running")
+__all__ = ["Lifecycle"]
 
 
-class Running(Node):
-    """A `Node` that can be started and stopped. Use `Client` or `Server`."""
+class Lifecycle:
+    """Whether an endpoint is started, and how it is stopped.
 
-    _ws: Any  # a transport's client or server
+    Args:
+        owner: What messages call the endpoint, such as "client 'CP_1'".
+    """
 
-    def __init__(self, profiles: Iterable[Profile], options: Options) -> None:
-        super().__init__(profiles, options)
-        self._lock = threading.Lock()  # guards what follows, and what `Client` and `Server` say
-        self._started = False
-        self._session: object = None  # which one it is that has begun last
-        self._stoppers = 0  # threads inside stop()
-        self._ended = threading.Event()  # set when nothing is connected or listening, nor will be again
-        self._ended.set()
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self.lock = threading.Lock()  # guards what follows, and the endpoint's table of connections
+        self.started = False
+        self.session: object = None  # the session that has begun last
+        self._stoppers = 0  # threads inside `stop`
+        self.ended = threading.Event()  # set when nothing is connected or listening, nor will be again
+        self.ended.set()
 
-    def stop(self) -> None:
-        """Close every connection, and end every request with `Stopped`; return when threads and sockets are gone.
+    def begin(self) -> object:
+        """Begin a session and return it.
 
-        May be called from any thread, handlers included, and more than once. Its own thread is not waited for, and a
-        handler that does not end only for some seconds. What a dispatcher, queue or transport of the program's own
-        raises is raised when all is done.
+        Raises:
+            UsageError: A session has begun that has not ended.
         """
-        with self._lock:
-            self._started = False
+        with self.lock:
+            if self.started:
+                raise UsageError(f"{self._owner} is started already")
+            if self._stoppers:
+                raise UsageError(f"{self._owner} is being stopped")
+            self.started = True
+            self.session = object()
+            self.ended.clear()
+            return self.session
+
+    def stop(self, steps: Sequence[Callable[[], object]]) -> None:
+        """End the session by calling ``steps`` in their order. May be called by several threads, and again.
+
+        Every step is called, whatever an earlier one raises. What a step raises is raised when all are done.
+        """
+        with self.lock:
+            self.started = False
             self._stoppers += 1
         try:
-            with ExitStack() as rest:  # last first, and all of it, whatever a part of the program's own raises
-                rest.callback(self._ended.set)
-                rest.callback(self._timeouts.stop)
-                rest.callback(self._stop_transport)
-                rest.callback(self._fail_calls)
-                self._dispatcher.stop()
+            with ExitStack() as rest:  # calls the last callback first
+                rest.callback(self.ended.set)
+                for step in reversed(steps):
+                    rest.callback(step)
         finally:
-            with self._lock:
+            with self.lock:
                 self._stoppers -= 1
-
-    def _fail_calls(self) -> None:
-        for open_call in self._calls.take_all():
-            open_call.fail(Stopped(f"{self} was stopped", open_call.message_id))
-
-    def _stop_transport(self) -> None:
-        """Have the transport close every connection."""
-        self._ws.stop()
-
-    def _begin(self) -> object:
-        """Begin a session and return it. Raises `UsageError` when there are no profiles, or one has not ended."""
-        if not self.profiles:
-            raise UsageError(f"{self} has no profiles, hence no OCPP version to speak")
-        with self._lock:
-            if self._started:
-                raise UsageError(f"{self} is started already")
-            if self._stoppers:
-                raise UsageError(f"{self} is being stopped")
-            self._started = True
-            session = self._session = object()
-            self._ended.clear()
-        self._timeouts.start()
-        return session
-
-    def __enter__(self: S) -> S:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.stop()

@@ -1,9 +1,11 @@
-"""`Options`: what `Client` and `Server` take alike, and hand on in one piece."""
+"""`Options`: what `Client` and `Server` take alike, and the checks of what they are given."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from ..clock import Clock, SystemClock
 from ..errors import UsageError
@@ -11,12 +13,12 @@ from ..payloads.jsontext import MAX_DEPTH
 from ..rpc.signing import Signer, Verifier
 from ..settings import LoggerLike, ValidationSetting
 
-__all__ = ["Options", "check_kind", "check_seconds"]
+__all__ = ["Options", "check_kind", "check_option_names", "check_seconds"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a node; `Client` says what they mean. Names and defaults are those of its arguments."""
+    """The options that a client and a server have in common. `Client` says what they mean."""
 
     clock: Clock = field(default_factory=SystemClock)
     validate: Optional[ValidationSetting] = None
@@ -31,8 +33,25 @@ class Options:
     verifier: Optional[Verifier] = None
 
 
+def check_option_names(owner: type, given: Mapping[str, object], declared: type) -> None:
+    """Raise `TypeError` for an option that ``owner`` does not have, with the nearest name that it has.
+
+    Args:
+        owner: The class that was called: `Client` or `Server`.
+        given: Those of its keyword arguments that it does not name itself.
+        declared: The ``TypedDict`` of what these may be.
+    """
+    known = declared.__annotations__
+    for name in given:
+        if name not in known:
+            own = inspect.signature(owner).parameters
+            nearest = difflib.get_close_matches(name, [*known, *own], 1)
+            hint = f"; is {nearest[0]!r} meant?" if nearest else ""
+            raise TypeError(f"{owner.__name__}() has no option {name!r}{hint}")
+
+
 def check_kind(name: str, value: Any, kind: type) -> None:
-    """Raise `UsageError` unless ``value`` is ``None`` or a ``kind``: later it would be too late to say so."""
+    """Raise `UsageError` unless ``value`` is ``None`` or a ``kind``. Later it would be too late to say so."""
     if value is not None and not isinstance(value, kind):
         raise UsageError(f"{name} is a {kind.__name__}, not {value!r}")
 

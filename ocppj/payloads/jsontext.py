@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, Callable, Optional
 from uuid import UUID
 
+from ..errors import EncodingError
+
 __all__ = ["MAX_DEPTH", "NestedTooDeeply", "decode", "encode", "is_deeper", "use_orjson"]
 
 #: How many arrays and objects of a frame may be inside one another. The schemas go to 13 in a frame; ``customData``
@@ -107,7 +109,7 @@ def decode(text: str, max_depth: Optional[int] = None) -> Any:
 def encode(value: Any) -> str:
     """Return the JSON text of ``value``, which can be written as UTF-8.
 
-    Raises `TypeError`, `ValueError` or `RecursionError` for what JSON cannot say.
+    Raises `EncodingError` for what JSON cannot say.
     """
     if _dumps is not None:
         try:
@@ -124,6 +126,8 @@ def encode(value: Any) -> str:
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8 form; escaped, it still is the text that was meant.
         return _encode_ascii(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EncodingError(f"the payload cannot be written as JSON: {error}") from error
     return text
 
 

@@ -26,6 +26,7 @@ from inspect import CO_NESTED, getattr_static
 from operator import attrgetter, methodcaller
 from reprlib import recursive_repr
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     ClassVar,
@@ -35,6 +36,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Protocol,
     Sequence,
     Tuple,
     Type,
@@ -46,10 +48,12 @@ from typing import (
 from ..errors import EncodingError, ErrorCode, UsageError, ValidationError
 from .datetimes import format_datetime, parse_datetime
 
-__all__ = ["Payload", "Request", "TextEnum", "format_datetime", "parse_datetime", "wire"]
+__all__ = ["Payload", "Request", "RequestType", "TextEnum", "format_datetime", "parse_datetime", "wire"]
 
 P = TypeVar("P", bound="Payload")
 R = TypeVar("R", bound="Payload")
+Q_co = TypeVar("Q_co", covariant=True)
+A_co = TypeVar("A_co", covariant=True)
 Reader = Callable[[Any], Any]
 
 
@@ -176,6 +180,20 @@ class Payload:
 
 class Request(Payload, Generic[R]):
     """Base of a request that is answered with an ``R``, so that type checkers know what ``call()`` returns."""
+
+    if TYPE_CHECKING:  # what makes it a `RequestType`
+
+        def _itself(self: P) -> P: ...
+
+        def _answer(self) -> R: ...
+
+
+class RequestType(Protocol[Q_co, A_co]):
+    """A request ``Q_co`` that is answered with an ``A_co``. Type checkers alone use it, for the handlers of `on`."""
+
+    def _itself(self) -> Q_co: ...
+
+    def _answer(self) -> A_co: ...
 
 
 #: What a reader raises for a value that is not what the annotation says.

@@ -1,4 +1,4 @@
-"""`Catalogue`: the profiles of an endpoint, and which feature an action or a type stands for."""
+"""`FeatureRegistry`: the profiles of an endpoint, and which feature an action or a type stands for."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from .dialect import Dialect
 from .features import Feature, Profile
 from .validation import check_schemas
 
-__all__ = ["Catalogue"]
+__all__ = ["FeatureRegistry"]
+
+_ByType = Dict[Tuple[Dialect, Type[Payload]], Feature]
 
 
-class Catalogue:
+class FeatureRegistry:
     """Profiles, of any number of OCPP versions."""
 
     def __init__(self, profiles: Iterable[Profile] = ()) -> None:
+        #: The features by version and action. It is only read from outside.
+        self.by_action: Dict[Tuple[Dialect, str], Feature] = {}
         self._profiles: List[Profile] = []
-        self._by_action: Dict[Tuple[Dialect, str], Feature] = {}
-        self._by_request: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
-        self._by_response: Dict[Tuple[Dialect, Type[Payload]], Feature] = {}
+        self._by_request: _ByType = {}
+        self._by_response: _ByType = {}
         # Features whose types are not imported yet, so that the two tables above lack them.
         self._unread: Dict[Dialect, List[Feature]] = {}
         given: object = profiles
@@ -40,10 +43,15 @@ class Catalogue:
         return tuple(dict.fromkeys(profile.dialect for profile in self._profiles))
 
     def add_profile(self, profile: Profile) -> None:
-        """Add ``profile``, with the features that it has now.
+        """Add a profile, with the features that it has now. Nothing is added when it is refused.
 
-        Raises `DuplicateFeature`, and adds nothing, when its name, one of its actions or one of its request types is
-        there already in the same OCPP version; and `UsageError` when a schema of one's own is no JSON schema.
+        Args:
+            profile: The profile to add.
+
+        Raises:
+            DuplicateFeature: Its name, one of its actions or one of its request types is there already in the same
+                OCPP version.
+            UsageError: It is no profile, or a schema of one's own is no JSON schema.
         """
         if not isinstance(profile, Profile):
             raise UsageError(f"a list of profiles is wanted, and {profile!r} in it is none")
@@ -53,16 +61,98 @@ class Catalogue:
             raise DuplicateFeature(f"a profile {profile.name!r} of OCPP {dialect.version} is there already")
         for feature in profile:
             known = feature.is_loaded and (dialect, feature.request_type) in self._by_request
-            if known or (dialect, feature.name) in self._by_action:
+            if known or (dialect, feature.name) in self.by_action:
                 raise DuplicateFeature(f"a feature {feature.name!r} of OCPP {dialect.version} is there already")
             check_schemas(feature)
         self._profiles.append(profile)
         for feature in profile:
-            self._by_action[dialect, feature.name] = feature
+            self.by_action[dialect, feature.name] = feature
             if feature.is_loaded:
                 self._index(dialect, feature)
             else:
                 self._unread.setdefault(dialect, []).append(feature)
+
+    def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
+        """Return the profile of that name (in that version, or the first that has it), or ``None``."""
+        for profile in self._profiles:
+            if profile.name == name and dialect in (None, profile.dialect):
+                return profile
+        return None
+
+    def get_profile_for_feature(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
+        """Return the profile that has the action ``name`` (in that version, or the first that does), or ``None``."""
+        for profile in self._profiles:
+            if profile.supports_feature(name) and dialect in (None, profile.dialect):
+                return profile
+        return None
+
+    def get_dialect(self, subprotocol: str) -> Optional[Dialect]:
+        """Return the version of that WebSocket subprotocol, or ``None`` when there is no profile of it."""
+        for dialect in self.dialects:
+            if dialect.subprotocol == subprotocol:
+                return dialect
+        return None
+
+    def default_dialect(self) -> Dialect:
+        """Return the version that is meant where none is named. Raises `UsageError` when there are no profiles."""
+        if not self._profiles:
+            raise UsageError("the endpoint has no profiles, hence no OCPP version")
+        return self._profiles[0].dialect
+
+    def dialect_of(self, request_type: Type[Payload]) -> Dialect:
+        """Return the first version that has the request. Raises `UnsupportedFeature`."""
+        self.of_request(request_type)
+        return next(each for each in self.dialects if (each, request_type) in self._by_request)
+
+    def of_request(self, request_type: Type[Payload], dialect: Optional[Dialect] = None) -> Feature:
+        """Return the feature of a request (of that version, or the first that has it).
+
+        Args:
+            request_type: The type of the request.
+            dialect: The version, or ``None`` for any.
+
+        Raises:
+            UnsupportedFeature: No profile has the request.
+        """
+        return self._lookup(self._by_request, request_type, dialect)
+
+    def of_response(
+        self, response_type: Type[Payload], dialect: Optional[Dialect] = None, action: Optional[str] = None
+    ) -> Feature:
+        """Return the feature of a response (of that version, or the first that has it).
+
+        Args:
+            response_type: The type of the response.
+            dialect: The version, or ``None`` for any.
+            action: The action that is answered, where it is known. Several actions may have one type of response.
+
+        Raises:
+            UnsupportedFeature: No profile has the response, or it does not answer that action.
+        """
+        feature = self._lookup(self._by_response, response_type, dialect)
+        if action is not None and feature.name != action:
+            known = self.by_action.get((dialect or self.default_dialect(), action))
+            if known is None or not issubclass(response_type, known.response_type or ()):
+                raise UnsupportedFeature(f"{response_type.__name__} does not answer {action}")
+            feature = known
+        return feature
+
+    def _lookup(
+        self,
+        table: Mapping[Tuple[Dialect, Type[Payload]], Feature],
+        payload_type: Type[Payload],
+        dialect: Optional[Dialect],
+    ) -> Feature:
+        if dialect is not None and (dialect, payload_type) in table:
+            return table[dialect, payload_type]
+        dialects = self.dialects if dialect is None else (dialect,)
+        for each in dialects:
+            self._read_types(each)
+            feature = table.get((each, payload_type))
+            if feature is not None:
+                return feature
+        versions = ", ".join(each.version for each in dialects) or "none"
+        raise UnsupportedFeature(f"no profile has {payload_type.__name__} (OCPP version: {versions})")
 
     def _index(self, dialect: Dialect, feature: Feature) -> None:
         self._by_request[dialect, feature.request_type] = feature
@@ -83,49 +173,3 @@ class Catalogue:
                 self._index(dialect, feature)
         # The last, so that who finds it empty finds the tables full.
         self._unread[dialect] = [feature for feature in unread if feature not in loaded]
-
-    def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile of that name (in that version, or the first that has it), or ``None``."""
-        for profile in self._profiles:
-            if profile.name == name and dialect in (None, profile.dialect):
-                return profile
-        return None
-
-    def get_profile_for_feature(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile that has the action ``name`` (in that version, or the first that does), or ``None``."""
-        for profile in self._profiles:
-            if profile.supports_feature(name) and dialect in (None, profile.dialect):
-                return profile
-        return None
-
-    def get_dialect(self, subprotocol: str) -> Optional[Dialect]:
-        """Return the version of that WebSocket subprotocol, if this endpoint has a profile of it."""
-        for dialect in self.dialects:
-            if dialect.subprotocol == subprotocol:
-                return dialect
-        return None
-
-    def _default_dialect(self) -> Dialect:
-        if not self._profiles:
-            raise UsageError("the endpoint has no profiles, hence no OCPP version")
-        return self._profiles[0].dialect
-
-    def _dialect_with(self, request_type: Type[Payload]) -> Dialect:
-        """Return the first version that has the request. Raises `UnsupportedFeature`."""
-        self._lookup(self._by_request, request_type, None)
-        return next(each for each in self.dialects if (each, request_type) in self._by_request)
-
-    def _lookup(
-        self,
-        table: Mapping[Tuple[Dialect, Type[Payload]], Feature],
-        payload_type: Type[Payload],
-        dialect: Optional[Dialect],
-    ) -> Feature:
-        dialects = self.dialects if dialect is None else (dialect,)
-        for each in dialects:
-            self._read_types(each)
-            feature = table.get((each, payload_type))
-            if feature is not None:
-                return feature
-        versions = ", ".join(each.version for each in dialects) or "none"
-        raise UnsupportedFeature(f"no profile has {payload_type.__name__} (OCPP version: {versions})")

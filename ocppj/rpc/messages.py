@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Protocol, Union
 from ..errors import EncodingError, ErrorCode, MessageError, UsageError, parse_error_code
 from ..payloads import jsontext
 from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply
+from ..payloads.jsontext import encode as write_json
 from ..payloads.model import Payload
 
 __all__ = [
@@ -68,14 +69,6 @@ class Message(Protocol):
         """Return the frame's text."""
 
 
-def write_json(value: Any) -> str:
-    """Return ``value`` as compact JSON that UTF-8 can say. Raises `EncodingError`."""
-    try:
-        return jsontext.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise EncodingError(f"the payload cannot be written as JSON: {error}") from error
-
-
 def _check_length(what: str, text: object, longest: int) -> None:
     if not isinstance(text, str):
         raise UsageError(f"{what} must be text, not {type(text).__name__}")
@@ -98,7 +91,7 @@ class SignatureResult:
     header: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(init=False)
 class Call:
     """A request: ``[2, id, action, payload]``. ``wire_payload`` is the payload as JSON values, where it is known.
 
@@ -117,19 +110,34 @@ class Call:
 
     message_type_id = MessageType.CALL
 
-    def __post_init__(self) -> None:
-        if not (
-            type(self.unique_id) is str is type(self.action)
-            and 0 < len(self.unique_id) <= MAX_ID
-            and 0 < len(self.action) <= MAX_ACTION
-        ):
-            _check_length("the message id", self.unique_id, MAX_ID)
-            _check_length("the action", self.action, MAX_ACTION)
+    def __init__(
+        self,
+        unique_id: str,
+        action: str,
+        payload: Union[Payload, Mapping[str, Any]],
+        wire_payload: Optional[Mapping[str, Any]] = None,
+        signed_payload: Optional[Mapping[str, Any]] = None,
+        signature: Optional[SignatureResult] = None,
+    ) -> None:
+        if type(unique_id) is not str or not 0 < len(unique_id) <= MAX_ID:
+            _check_length("the message id", unique_id, MAX_ID)
+        if type(action) is not str or not 0 < len(action) <= MAX_ACTION:
+            _check_length("the action", action, MAX_ACTION)
+        self.unique_id = unique_id
+        self.action = action
+        self.payload = payload
+        self.wire_payload = wire_payload
+        self.signed_payload = signed_payload
+        self.signature = signature
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
-        action = self.action if self.signed_payload is None else self.action + SIGNED
-        return write_json([int(self.message_type_id), self.unique_id, action, _json_object(self)])
+        action, data = self.action, self.wire_payload
+        if self.signed_payload is not None:
+            action, data = action + SIGNED, self.signed_payload
+        if data is None:
+            data = _json_object(self.payload)
+        return write_json([int(self.message_type_id), self.unique_id, action, data])
 
 
 class Send(Call):
@@ -138,7 +146,7 @@ class Send(Call):
     message_type_id = MessageType.SEND
 
 
-@dataclass
+@dataclass(init=False)
 class CallResult:
     """A response: ``[3, id, payload]``. ``wire_payload`` and the like as in `Call`."""
 
@@ -150,14 +158,28 @@ class CallResult:
 
     message_type_id = MessageType.CALL_RESULT
 
-    def __post_init__(self) -> None:
-        if type(self.unique_id) is str and 0 < len(self.unique_id) <= MAX_ID:
-            return
-        _check_length("the message id", self.unique_id, MAX_ID)
+    def __init__(
+        self,
+        unique_id: str,
+        payload: Union[Payload, Mapping[str, Any]],
+        wire_payload: Optional[Mapping[str, Any]] = None,
+        signed_payload: Optional[Mapping[str, Any]] = None,
+        signature: Optional[SignatureResult] = None,
+    ) -> None:
+        if type(unique_id) is not str or not 0 < len(unique_id) <= MAX_ID:
+            _check_length("the message id", unique_id, MAX_ID)
+        self.unique_id = unique_id
+        self.payload = payload
+        self.wire_payload = wire_payload
+        self.signed_payload = signed_payload
+        self.signature = signature
 
     def to_json(self) -> str:
         """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
-        return write_json([int(self.message_type_id), self.unique_id, _json_object(self)])
+        data = self.wire_payload if self.signed_payload is None else self.signed_payload
+        if data is None:
+            data = _json_object(self.payload)
+        return write_json([int(self.message_type_id), self.unique_id, data])
 
 
 @dataclass
@@ -193,13 +215,8 @@ class CallResultError(CallError):
     message_type_id = MessageType.CALL_RESULT_ERROR
 
 
-def _json_object(message: Union[Call, CallResult]) -> Mapping[str, Any]:
-    """Return the payload as JSON values: those it was checked as, so that they are not made twice."""
-    if message.signed_payload is not None:
-        return message.signed_payload
-    if message.wire_payload is not None:
-        return message.wire_payload
-    payload = message.payload
+def _json_object(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return ``payload`` as JSON values."""
     try:
         return payload.to_wire() if isinstance(payload, Payload) else payload
     except RecursionError:

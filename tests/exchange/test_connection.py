@@ -4,14 +4,14 @@ import threading
 
 import pytest
 
-from ocppj import Call
-from ocppj.exchange.connection import AnswerMemory, Connection, Notices
+from ocppj import Call, PendingRequestState
+from ocppj.exchange.connection import AnswerMemory, Connection
 from ocppj.rpc.dialect import V16
 
 
 @pytest.fixture
 def connection():
-    return Connection("CP_1", None, V16)
+    return Connection("CP_1", None, V16, PendingRequestState())
 
 
 def test_a_call_is_unanswered_from_begin_to_finish(connection):
@@ -79,29 +79,3 @@ def test_no_memory():
     assert memory.get("A", "1") is None
     with pytest.raises(ValueError, match="negative"):
         AnswerMemory(-1)
-
-
-def test_notices_are_told_in_the_order_in_which_they_were_added():
-    notices, told = Notices(), []
-    first, second, third = (notices.add(lambda n=n: told.append(n)) for n in range(3))
-    second()
-    third()
-    assert told == []
-    first()
-    assert told == [0, 1, 2]
-    third()
-    assert told == [0, 1, 2], "once"
-
-
-def test_a_notice_that_may_be_told_while_another_is_told_comes_after_it():
-    notices, told = Notices(), []
-
-    def tell():
-        second()
-        told.append(1)
-
-    first, second = notices.add(tell), notices.add(lambda: told.append(2))
-    first()
-    assert told == [1, 2]
-    notices.add(lambda: told.append(3))()
-    assert told == [1, 2, 3], "the line is open again"

@@ -4,30 +4,24 @@ import dataclasses
 
 import pytest
 
-from ocppj import Endpoint, Frame, UnsupportedFeature, UsageError, v16
-from ocppj.exchange.handlers import Handlers, Registering
+from ocppj import Client, Frame, Server, UnsupportedFeature, UsageError, v16
+from tests.inside.endpoints import handlers_of
 
 RESET = v16.ResetRequest(type="Soft")
 
 
-class ServerLike(Registering):
+class ServerLike(Server):
+    """Shows what was registered. A test calls it as the library does: with the client's id first."""
+
     def __init__(self):
-        Endpoint.__init__(self, v16.PROFILES)
-        self._handlers = self.handlers = Handlers()
-
-    def _adapt(self, handler):
-        return handler
-
-    def _parameters(self, *names):
-        return ("client_id", *names)
+        super().__init__(profiles=v16.PROFILES)
+        self.handlers = handlers_of(self)
 
 
-class ClientLike(ServerLike):
-    def _adapt(self, handler):
-        return lambda client_id, *arguments: handler(*arguments)
-
-    def _parameters(self, *names):
-        return names
+class ClientLike(Client):
+    def __init__(self):
+        super().__init__("CP", profiles=v16.PROFILES)
+        self.handlers = handlers_of(self)
 
 
 def echo(*arguments):
@@ -40,27 +34,32 @@ SIDES = pytest.mark.parametrize(("side", "first"), [(ServerLike, ("CP",)), (Clie
 @SIDES
 def test_on_handles_one_type_and_the_request_handler_the_rest(side, first):
     endpoint = side()
-    assert endpoint.handlers.for_request(RESET) is None
+    handlers = endpoint.handlers
+    assert (handlers.by_type, handlers.request) == ({}, None)
     assert endpoint.set_request_handler(echo) is echo
     assert endpoint.on(v16.ResetRequest)(echo) is echo
-    handlers = endpoint.handlers
-    assert handlers.for_request(RESET)("CP", RESET, "1", "Reset") == (*first, RESET)
-    clear = v16.ClearCacheRequest()
-    assert handlers.for_request(clear)("CP", clear, "1", "ClearCache") == (*first, clear, "1", "ClearCache")
+    one, rest = handlers.by_type[v16.ResetRequest], handlers.request
+    assert one.function("CP", RESET) == (*first, RESET)
+    assert (one.pass_id, one.pass_action, one.pass_signature) == (False, False, False)
+    assert rest.function("CP", RESET, "1", "Reset") == (*first, RESET, "1", "Reset")
+    assert (rest.pass_id, rest.pass_action, rest.pass_signature) == (True, True, False)
 
 
 @SIDES
-def test_on_can_be_given_the_id(side, first):
+@pytest.mark.parametrize("names", [["pass_id"], ["pass_signature"], ["pass_id", "pass_signature"]], ids=str)
+def test_on_can_be_given_the_id_and_the_signature(side, first, names):
     endpoint = side()
-    endpoint.on(v16.ResetRequest, pass_id=True)(echo)
-    assert endpoint.handlers.for_request(RESET)("CP", RESET, "1", "Reset") == (*first, RESET, "1")
+    endpoint.on(v16.ResetRequest, **dict.fromkeys(names, True))(echo)
+    handler = endpoint.handlers.by_type[v16.ResetRequest]
+    assert [name for name in ("pass_id", "pass_signature") if getattr(handler, name)] == names
+    assert not handler.pass_action
 
 
 def test_a_later_registration_replaces_an_earlier_one():
     endpoint = ServerLike()
     endpoint.on(v16.ResetRequest)(lambda *arguments: "old")
     endpoint.on(v16.ResetRequest)(lambda *arguments: "new")
-    assert endpoint.handlers.for_request(RESET)("CP", RESET, "1", "Reset") == "new"
+    assert endpoint.handlers.by_type[v16.ResetRequest].function("CP", RESET) == "new"
 
 
 @SIDES
@@ -149,5 +148,5 @@ def test_two_endpoints_share_no_handlers():
     one, other = ServerLike(), ServerLike()
     one.on(v16.ResetRequest)(echo)
     one.after(v16.ResetRequest)(echo)
-    assert other.handlers.for_request(RESET) is None
+    assert not other.handlers.by_type
     assert not other.handlers.after

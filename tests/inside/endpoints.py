@@ -14,9 +14,14 @@ def dispatcher_of(endpoint: Any) -> Any:
     return endpoint._dispatcher
 
 
+def handlers_of(endpoint: Any) -> Any:
+    """Return what the program registered."""
+    return endpoint._handlers
+
+
 def open_calls(endpoint: Any) -> int:
     """Return how many requests have neither an answer nor another end."""
-    return len(endpoint._calls)
+    return len(endpoint._caller.calls)
 
 
 def queued(endpoint: Any, client_id: str = "CP_1") -> int:
@@ -38,7 +43,7 @@ def deadlines(endpoint: Any) -> int:
 
 def connections(endpoint: Any) -> Any:
     """Return the connections of ``endpoint``."""
-    return list(endpoint._connections.values())
+    return list(endpoint._connections.by_channel.values())
 
 
 def connection(endpoint: Any) -> Optional[Any]:
@@ -48,18 +53,19 @@ def connection(endpoint: Any) -> Optional[Any]:
     return found[0] if found else None
 
 
-def leaving(server: Any) -> Any:
-    """Return the clients whose end is being told."""
-    return server._leaving
+def untold(endpoint: Any) -> int:
+    """Return about how many peers the program is still to be told something."""
+    return len(endpoint._notices)
 
 
 def tables(server: Any) -> Any:
     """Return what a server keeps for each client, by name. All are empty when every client has gone."""
     dispatcher = dispatcher_of(server)
     return {
-        "calls": server._calls,
-        "connections": server._connections,
-        "leaving": server._leaving,
+        "calls": server._caller.calls,
+        "connections": server._connections.by_channel,
+        "ending": server._ending,
+        "untold": server._notices,
         "senders": dispatcher._lanes,
         "queues": dispatcher._queue_map._queues,
         "states": server._state._clients,

@@ -1,6 +1,8 @@
 """What messages there are, how they are made and what they mean, in OCPP 1.6."""
 
 import json
+import logging
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import pytest
@@ -15,22 +17,40 @@ from ocppj import (
     ErrorCode,
     Feature,
     MessageError,
+    Payload,
     PendingRequestState,
     Profile,
+    Request,
+    Send,
+    Server,
     UnsupportedFeature,
     UsageError,
+    Validation,
     ValidationError,
+    set_message_validation,
     v16,
+    v21,
+    wire,
 )
-from ocppj.rpc.dialect import V16
+from ocppj.rpc.dialect import V16, V21
+from ocppj.rpc.validation import use_accelerators
+from tests.helpers import Recorder, eventually, seconds
+from tests.peers import Memory, RawClient
 
 BOOT = v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M")
 BOOT_WIRE = {"chargePointVendor": "V", "chargePointModel": "M"}
 BOOTED_WIRE = {"currentTime": "2026-01-02T03:04:05Z", "interval": 300, "status": "Accepted"}
-BOOTED = v16.BootNotificationResponse(
-    current_time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc), interval=300, status="Accepted"
-)
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+BOOTED = v16.BootNotificationResponse(current_time=NOW, interval=300, status="Accepted")
 UUID = "0" * 36
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["fast", "plain"])
+def accelerators(request):
+    """Run each test here with the extra and without it: both say the same."""
+    use_accelerators(request.param)
+    yield
+    use_accelerators(True)
 
 
 @pytest.fixture
@@ -152,6 +172,46 @@ def test_create_call_result_keeps_every_field_and_is_checked(endpoint):
         endpoint.create_call_result(BOOTED, "i" * 37)
 
 
+ACCEPTED = v16.ResetResponse(status="Accepted")
+
+
+@pytest.mark.parametrize(
+    ("response", "action", "error"),
+    [
+        (v16.HeartbeatResponse(current_time=NOW), "BootNotification", UnsupportedFeature),
+        (v16.ClearCacheResponse(status="Accepted"), "Reset", UnsupportedFeature),
+        (ACCEPTED, "Nothing", UnsupportedFeature),
+        (ACCEPTED, "", UnsupportedFeature),
+        (BOOT, "BootNotification", UnsupportedFeature),
+        (v16.ResetResponse(status="Perhaps"), "Reset", ValidationError),
+        (v16.HeartbeatResponse(current_time=datetime(2026, 1, 1)), "Heartbeat", EncodingError),  # noqa: DTZ001
+        (v16.HeartbeatResponse(current_time=None), "Heartbeat", ValidationError),
+    ],
+)
+@pytest.mark.parametrize("dialect", [V16, None])
+def test_an_answer_that_may_not_be_sent(endpoint, response, action, error, dialect):
+    with pytest.raises(error):
+        endpoint.create_call_result(response, "1", dialect, action)
+
+
+@pytest.mark.parametrize("dialect", [V16, None])
+@pytest.mark.parametrize("action", ["Reset", None])
+def test_an_answer_of_the_right_type_is_made(endpoint, dialect, action):
+    result = endpoint.create_call_result(ACCEPTED, "1", dialect, action)
+    assert result == CallResult("1", ACCEPTED)
+    assert result.to_json() == '[3,"1",{"status":"Accepted"}]'
+
+
+def test_actions_may_share_a_type_of_response():
+    one = Feature("One", v16.ResetRequest, v16.ResetResponse)
+    other = Feature("Other", v16.HeartbeatRequest, v16.ResetResponse, None, {"required": ["more"]})
+    endpoint = Endpoint([Profile("mine", V16, one, other)])
+    assert endpoint.create_call_result(ACCEPTED, "1", V16, "One") == CallResult("1", ACCEPTED)
+    for dialect in V16, None:
+        with pytest.raises(ValidationError, match="more"):
+            endpoint.create_call_result(ACCEPTED, "1", dialect, "Other")
+
+
 @pytest.mark.parametrize("code", [ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "OccurrenceConstraintViolation"])
 def test_create_call_error_keeps_every_field_and_spells_as_1_6_does(endpoint, code):
     error = endpoint.create_call_error("1", code, "why", {"a": [1]})
@@ -172,6 +232,95 @@ def test_a_valid_call_comes_out_typed(endpoint):
     call = endpoint.parse_message([2, UUID, "BootNotification", BOOT_WIRE], PendingRequestState())
     assert call == Call(UUID, "BootNotification", BOOT)
     assert isinstance(call.payload, v16.BootNotificationRequest)
+
+
+STREAM = {"id": 1, "pending": 0, "basetime": "2026-01-01T00:00:00Z", "data": [{"t": 0.5, "v": "1"}]}
+RESET_21 = v21.ResetRequest(type="Immediate")
+JWS = {"payload": "", "protected": "", "signature": ""}
+
+
+@pytest.fixture
+def both():
+    """An endpoint of two versions."""
+    return Endpoint([*v16.PROFILES, *v21.PROFILES])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields", "kind"),
+    [
+        (V16, [2, "1", "Heartbeat", {}], Call),
+        (V16, [2, "i" * 36, "BootNotification", BOOT_WIRE], Call),
+        (V16, [2, "1", "Reset", {"type": "Soft"}], Call),
+        (V21, [2, "1", "Reset", {"type": "Immediate"}], Call),
+        (V21, [6, "1", "NotifyPeriodicEventStream", STREAM], Send),
+    ],
+)
+def test_a_message_has_the_types_of_its_version(both, dialect, fields, kind):
+    message = both.parse_message(fields, PendingRequestState(), dialect)
+    assert type(message) is kind
+    assert [message.unique_id, message.action] == fields[1:3]
+    assert type(message.payload).__module__.startswith(dialect.package)
+    assert message.payload.to_wire() == fields[3]
+    assert message.signature is None and message.signed_payload is None
+    assert json.loads(message.to_json()) == fields
+
+
+UNREADABLE, FORMAT = ErrorCode.RPC_FRAMEWORK_ERROR, ErrorCode.FORMAT_VIOLATION
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields", "code"),
+    [
+        (V16, [2.0, "1", "Heartbeat", {}], UNREADABLE),
+        (V16, [True, "1", "Heartbeat", {}], UNREADABLE),
+        (V16, ["2", "1", "Heartbeat", {}], UNREADABLE),
+        (V16, [2, "", "Heartbeat", {}], UNREADABLE),
+        (V16, [2, "i" * 37, "Heartbeat", {}], UNREADABLE),
+        (V16, [2, 1, "Heartbeat", {}], UNREADABLE),
+        (V16, [6, "1", "Heartbeat", {}], ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED),
+        (V21, [6, "1", "Heartbeat", {}], FORMAT),
+        (V16, [2, "1", "Heartbeat"], FORMAT),
+        (V16, [2, "1", "Heartbeat", {}, {}], FORMAT),
+        (V16, [2, "1", "Heartbeat", {"x": 1}], FORMAT),
+        (V16, [2, "1", "TransactionEvent", {}], ErrorCode.NOT_IMPLEMENTED),
+        (V21, [2, "1", "NotifyPeriodicEventStream", {}], FORMAT),
+        (V21, [2, "1", "NotifyPeriodicEventStream", STREAM], FORMAT),
+        (V21, [6, "1", "NotifyPeriodicEventStream", {}], ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION),
+        (V21, [2, "1", "Reset-Signed", JWS], FORMAT),
+        (V16, [2, "1", "Reset-Signed", JWS], ErrorCode.NOT_IMPLEMENTED),
+    ],
+)
+def test_what_is_no_message_of_its_version_is_refused(both, dialect, fields, code):
+    with pytest.raises(MessageError) as caught:
+        both.parse_message(fields, PendingRequestState(), dialect)
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize(("dialect", "request_"), [(V16, v16.ResetRequest(type="Soft")), (V21, RESET_21)])
+def test_an_answer_has_the_types_of_the_version(both, dialect, request_):
+    fields = [3, "1", {"status": "Accepted"}]
+    result = both.parse_message(fields, pending("1", request_), dialect)
+    assert type(result) is CallResult
+    assert type(result.payload).__module__.startswith(dialect.package)
+    assert json.loads(result.to_json()) == fields
+
+
+@pytest.mark.parametrize(
+    ("dialect", "request_", "fields", "code"),
+    [
+        (V16, v16.ResetRequest(type="Soft"), [3, ["1"], {"status": "Accepted"}], UNREADABLE),
+        (V16, v16.ResetRequest(type="Soft"), [3.0, "1", {"status": "Accepted"}], UNREADABLE),
+        (V16, v16.ResetRequest(type="Soft"), [3, "1", {"status": "Perhaps"}], ErrorCode.PROPERTY_CONSTRAINT_VIOLATION),
+        (V16, v16.ResetRequest(type="Soft"), [3, "1", []], FORMAT),
+        (V16, v16.ResetRequest(type="Soft"), [3, "1"], FORMAT),
+        (V16, RESET_21, [3, "1", {"status": "Accepted"}], ErrorCode.INTERNAL_ERROR),
+        (V21, RESET_21, [3, "1", JWS], FORMAT),
+    ],
+)
+def test_an_answer_that_is_none_is_refused(both, dialect, request_, fields, code):
+    with pytest.raises(MessageError) as caught:
+        both.parse_message(fields, pending("1", request_), dialect)
+    assert caught.value.code is code
 
 
 @pytest.mark.parametrize("payload", [{}, None])
@@ -329,3 +478,145 @@ def test_a_message_that_is_never_answered():
     endpoint = Endpoint([Profile("mine", V16, feature)])
     with pytest.raises(MessageError, match="never answered"):
         endpoint.parse_message([3, "1", {}], pending("1", v16.ResetRequest(type="Soft")))
+
+
+# The mode, and what a program gets wrong
+
+
+WRONG = [2, "1", "Heartbeat", {"x": 1}]
+
+
+@pytest.fixture
+def process_setting():
+    yield set_message_validation
+    set_message_validation(True)
+
+
+def fate(endpoint, fields, caplog):
+    """Return "strict", "warn" or "off", as it shows in what becomes of an invalid frame."""
+    caplog.clear()
+    try:
+        endpoint.parse_message(fields, PendingRequestState(), V16)
+    except MessageError:
+        return "strict"
+    return "warn" if caplog.records else "off"
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("strict", "strict"),
+        ("warn", "warn"),
+        ("off", "off"),
+        (Validation(actions={"Heartbeat": "off"}), "off"),
+        (Validation("off", actions={"Heartbeat": "strict"}), "strict"),
+        (Validation(actions={"Reset": "off"}), "strict"),
+        (Validation(outgoing="off"), "strict"),
+    ],
+)
+def test_the_mode_of_the_moment_decides(process_setting, caplog, endpoint, setting, expected):
+    caplog.set_level(logging.WARNING, "ocppj")
+    for _ in range(2):
+        process_setting(setting)
+        assert fate(endpoint, WRONG, caplog) == expected
+        assert fate(endpoint, [2, "1", "Heartbeat", {}], caplog) == "off"
+        process_setting("strict")
+        assert fate(endpoint, WRONG, caplog) == "strict"
+    endpoint.set_message_validation(setting)
+    assert fate(endpoint, WRONG, caplog) == expected
+
+
+def test_the_mode_of_answers_is_the_outgoing_one():
+    response = v16.ResetResponse(status="Perhaps")
+    with pytest.raises(ValidationError):
+        Endpoint(v16.PROFILES, validate=Validation("off")).create_call_result(response, "1", V16, "Reset")
+    lax = Endpoint(v16.PROFILES, validate=Validation(outgoing="off"))
+    assert lax.create_call_result(response, "1", V16, "Reset").to_json() == '[3,"1",{"status":"Perhaps"}]'
+
+
+@dataclass
+class Moody(Payload):
+    n: int = field(metadata=wire("n"))
+
+    def __post_init__(self):
+        if self.n < 0:
+            raise ZeroDivisionError
+
+
+@dataclass
+class MoodyRequest(Request[Moody]):
+    n: int = field(metadata=wire("n"))
+
+    def __post_init__(self):
+        if self.n < 0:
+            raise ZeroDivisionError
+
+
+def nonsense():
+    return {"type": "nonsense"}
+
+
+@pytest.mark.parametrize(("schema", "n"), [(None, -1), (nonsense, 1)])
+def test_what_a_program_gets_wrong_is_an_internal_error(caplog, schema, n):
+    endpoint = Endpoint([Profile("Own", V16, Feature("Mood", MoodyRequest, Moody, schema, schema))])
+    for fields, answerable in ([2, "1", "Mood", {"n": n}], True), ([3, "1", {"n": n}], False):
+        with pytest.raises(MessageError) as caught:
+            endpoint.parse_message(fields, pending("1", MoodyRequest(1)), V16)
+        error = caught.value
+        assert (error.code, error.message_id, error.answerable) == (ErrorCode.INTERNAL_ERROR, "1", answerable)
+    assert [record.getMessage() for record in caplog.records] == ["message '1' cannot be read"] * 2
+
+
+# Methods of a program's own
+
+
+class Own(Server):
+    """A server that looks at all messages itself."""
+
+    def parse_message(self, fields, *arguments, **options):
+        self.parsed = [*getattr(self, "parsed", []), fields[1]]
+        message = super().parse_message(fields, *arguments, **options)
+        if isinstance(message, Call) and message.action == "Reset":
+            raise MessageError(ErrorCode.SECURITY_ERROR, "not today", message_id=fields[1], answerable=True)
+        return message
+
+    def create_call_result(self, response, message_id, *arguments, **options):
+        if message_id == "no":
+            raise UnsupportedFeature("not today")
+        return super().create_call_result(response, message_id + "!", *arguments, **options)
+
+
+@pytest.fixture
+def own():
+    transport = Memory()
+    server = Own(profiles=v16.PROFILES, ws_server=transport.server())
+    server.on(v16.HeartbeatRequest)(Recorder(v16.HeartbeatResponse(current_time=NOW)))
+    server.listen()
+    raw = RawClient(transport, server.url)
+    eventually(server.client_ids)
+    yield server, raw
+    raw.stop()
+    server.stop()
+
+
+def test_a_parse_message_of_a_programs_own_sees_every_frame(own):
+    server, raw = own
+    assert raw.ask([2, "a", "Reset", {"type": "Soft"}]) == [4, "a", "SecurityError", "not today", {}]
+    raw.ask([2, "b", "Heartbeat", {}])
+    raw.ask([2, "c", "Heartbeat", {"x": 1}])
+    future = server.send_request("CP_1", v16.ResetRequest(type="Soft"))
+    message_id = raw.receive()[1]
+    raw.send([3, message_id, {"status": "Accepted"}])
+    assert future.result(seconds(10)) == ACCEPTED
+    assert server.parsed == ["a", "b", "c", message_id]
+
+
+def test_a_create_call_result_of_a_programs_own_makes_every_answer(own):
+    server, raw = own
+    assert raw.ask([2, "a", "Heartbeat", {}]) == [3, "a!", {"currentTime": "2026-01-02T03:04:05Z"}]
+    assert raw.ask([2, "no", "Heartbeat", {}])[:3] == [4, "no", "NotSupported"]
+    server.set_request_handler(lambda *arguments: None)
+    raw.send([2, "b", "BootNotification", BOOT_WIRE])
+    eventually(lambda: server.parsed[-1] == "b")
+    server.send_response("CP_1", "b", BOOTED)
+    assert raw.receive() == [3, "b!", BOOTED_WIRE]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocppj import (
+    Endpoint,
     ErrorCode,
     Feature,
     InvalidResponse,
@@ -33,7 +34,6 @@ from ocppj import (
     wire,
 )
 from ocppj.rpc.dialect import V16
-from ocppj.rpc.signed_endpoint import SignedEndpoint
 from ocppj.rpc.signing import sign_payload, unwrap
 from tests.fixtures import cleanup, make_client, make_server, make_side, raw_client, raw_server, transport  # noqa: F401
 from tests.helpers import Recorder, seconds
@@ -381,7 +381,7 @@ def test_a_tampered_request_is_handled_and_known_to_be(side):
 @pytest.mark.parametrize("payload", MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_request_is_a_format_violation(payload):
     with pytest.raises(MessageError) as caught:
-        SignedEndpoint(PROFILES).parse_message([2, "a", "Ask-Signed", payload], PendingRequestState())
+        Endpoint(PROFILES).parse_message([2, "a", "Ask-Signed", payload], PendingRequestState())
     error = caught.value
     assert (error.code, error.message_id, error.answerable) == (ErrorCode.FORMAT_VIOLATION, "a", True)
 
@@ -436,7 +436,7 @@ def test_a_repeated_request_gets_the_same_signed_answer(make_side):
 
 
 def test_an_endpoint_signs_in_the_version_it_finds():
-    endpoint = SignedEndpoint(PROFILES, signer=STATION)
+    endpoint = Endpoint(PROFILES, signer=STATION)
     call = endpoint.create_call(ASK, signed=True)
     assert (call.action, call.payload) == ("Ask", ASK)
     assert json.loads(call.to_json())[2] == "Ask-Signed"
@@ -448,7 +448,7 @@ def test_an_endpoint_signs_in_the_version_it_finds():
 
 def test_a_long_action_has_a_signed_form():
     name = "A" * 36
-    endpoint = SignedEndpoint([Profile("Long", DIALECT, Feature(name, AskRequest, AskResponse))], signer=STATION)
+    endpoint = Endpoint([Profile("Long", DIALECT, Feature(name, AskRequest, AskResponse))], signer=STATION)
     text = endpoint.create_call(ASK, signed=True).to_json()
     message = endpoint.parse_message(json.loads(text), PendingRequestState())
     assert (message.action, message.payload) == (name, ASK)
@@ -456,12 +456,12 @@ def test_a_long_action_has_a_signed_form():
 
 def test_an_action_of_ones_own_that_ends_so_stays_what_it_is():
     own = Profile("Own", DIALECT, Feature("Ask-Signed", v16.ResetRequest, v16.ResetResponse))
-    endpoint = SignedEndpoint([profile(), own])
+    endpoint = Endpoint([profile(), own])
     message = endpoint.parse_message([2, "a", "Ask-Signed", {"type": "Soft"}], PendingRequestState(), DIALECT)
     assert (message.payload, message.signature) == (v16.ResetRequest(type="Soft"), None)
 
 
-ENDPOINT = SignedEndpoint(PROFILES, verifier=Verifier(CERTIFICATES))
+ENDPOINT = Endpoint(PROFILES, verifier=Verifier(CERTIFICATES))
 WAITING = PendingRequestState()
 WAITING.add("a", ASK)
 HEADS = st.sampled_from([[2, "a", "Ask-Signed"], [6, "a", "Note-Signed"], [3, "a"]])
@@ -499,12 +499,29 @@ def test_any_payload_inside_is_read_or_refused(payload, message_type):
     assert code is not ErrorCode.INTERNAL_ERROR
 
 
+@dataclass
+class CalmRequest(Request[AskResponse]):
+    pass
+
+
+def test_a_signed_answer_without_a_schema_is_not_taken_for_its_payload():
+    endpoint = Endpoint([Profile("Own", DIALECT, Feature("Calm", CalmRequest, AskResponse))], signer=STATION)
+    fields = json.loads(endpoint.create_call_result(ANSWER, "a", DIALECT, "Calm", signed=True).to_json())
+    waiting = PendingRequestState()
+    waiting.add("a", CalmRequest())
+    plain = endpoint.parse_message([3, "a", {"answer": "yes"}], waiting, DIALECT)
+    assert (plain.payload, plain.signature) == (ANSWER, None)
+    opened = endpoint.parse_message(fields, waiting, DIALECT)
+    assert (opened.payload, opened.signed_payload) == (ANSWER, fields[2])
+    assert opened.signature is not None
+
+
 # The real versions
 
 
 @pytest.mark.parametrize("version", [v201, v21], ids=["2.0.1", "2.1"])
 def test_every_action_of_2x_has_a_signed_form(version):
-    endpoint = SignedEndpoint(version.PROFILES, signer=STATION)
+    endpoint = Endpoint(version.PROFILES, signer=STATION)
     for feature in (feature for profile in version.PROFILES for feature in profile):
         kind = MessageType.CALL if feature.response_type else MessageType.SEND
         with pytest.raises(MessageError) as caught:

@@ -2,14 +2,16 @@
 
 import json
 import logging
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from ocppj import ErrorCode, Feature, UsageError, ValidationError, v16
 from ocppj.rpc.accelerated import plain_schema, quick_verdict
 from ocppj.rpc.dialect import V16
-from ocppj.rpc.validation import KEYWORDS, _Validator, check_payload, use_accelerators
+from ocppj.rpc.validation import KEYWORDS, check_payload, use_accelerators
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["fast", "plain"])
@@ -279,28 +281,41 @@ def test_a_payload_however_deep_gets_a_verdict(depth):
 # Whatever is installed
 
 
-def test_a_fast_no_that_jsonschema_does_not_share_is_overruled_and_told_once(caplog):
-    judge = _Validator("Any", jsonschema_that_says(True), lambda payload: False)
+def pretend(monkeypatch, tmp_path, version, is_valid=None):
+    """Have that version of jsonschema-rs be installed, with that verdict."""
+    about = tmp_path / f"jsonschema_rs-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: jsonschema-rs\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if is_valid is not None:
+        validator = SimpleNamespace(is_valid=is_valid)
+        fake = SimpleNamespace(Draft6Validator=lambda schema, **options: validator)
+        monkeypatch.setitem(sys.modules, "jsonschema_rs", fake)
+    use_accelerators(True)
+
+
+def test_a_fast_no_that_jsonschema_does_not_share_is_overruled_and_told_once(monkeypatch, tmp_path, caplog):
+    pretend(monkeypatch, tmp_path, "99.0", lambda payload: False)
     with caplog.at_level(logging.DEBUG, "ocppj"):
-        assert judge.is_valid({}) and judge.is_valid({})
-    assert [record.levelname for record in caplog.records] == ["DEBUG"]
-    assert not _Validator("Any", jsonschema_that_says(False), lambda payload: False).is_valid({})
+        assert fault("Reset", {"type": "Soft"}) is fault("Reset", {"type": "Hard"}) is None
+    (record,) = caplog.records
+    assert record.levelname == "DEBUG"
+    assert "a payload of Reset that jsonschema finds valid" in record.getMessage()
+    assert fault("Reset", {"type": "Gentle"}) == (VALUE, "type")
 
 
-def test_when_the_fast_one_fails_jsonschema_decides():
+def test_when_the_fast_one_fails_jsonschema_decides(monkeypatch, tmp_path, caplog):
     def fail(payload):
+        asked.append(payload)
         raise ValueError("a key that is no text")
 
-    for verdict in True, False:
-        assert _Validator("Any", jsonschema_that_says(verdict), fail).is_valid({}) is verdict
-
-
-def jsonschema_that_says(verdict):
-    class Says:
-        def is_valid(self, payload):
-            return verdict
-
-    return Says()
+    asked = []
+    pretend(monkeypatch, tmp_path, "99.0", fail)
+    with caplog.at_level(logging.DEBUG, "ocppj"):
+        assert fault("Reset", {"type": "Soft"}) is None
+        assert fault("Reset", {"type": "Gentle"}) == (VALUE, "type")
+    assert len(asked) == 2
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("payload", [{"type": "Soft", 1: 2}, {"type": "Soft", None: 2}, {1: 2}])
@@ -357,9 +372,10 @@ def test_many_threads_may_check_at_once():
     assert not wrong and not any(thread.is_alive() for thread in threads)
 
 
-def test_an_old_jsonschema_rs_is_not_used(monkeypatch):
+@pytest.mark.parametrize(
+    ("version", "used"), [("0.34.0", False), ("0.48.9", False), ("0.49.0", True), ("1.0.0rc1", True)]
+)
+def test_an_old_jsonschema_rs_is_not_used(monkeypatch, tmp_path, version, used):
     pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed")
-    monkeypatch.setattr("ocppj.rpc.accelerated.version", lambda package: "0.34.0")
-    assert quick_verdict({}, bool, bool) is None
-    monkeypatch.setattr("ocppj.rpc.accelerated.version", lambda package: "1.0.0rc1")
-    assert quick_verdict({}, bool, bool) is not None
+    pretend(monkeypatch, tmp_path, version)
+    assert (quick_verdict({}, bool, bool) is not None) == used

@@ -44,7 +44,16 @@ def read(endpoint: Endpoint, action: str, payload, **options):
 @pytest.mark.parametrize("incoming", [True, False])
 def test_strict_is_the_default(incoming):
     assert Validation().mode("Heartbeat", incoming) == "strict"
-    assert Endpoint()._mode(v16.PROFILES[0].get_feature("Heartbeat"), incoming) == "strict"
+
+
+def test_an_endpoint_is_strict_by_default():
+    endpoint = Endpoint(v16.PROFILES)
+    with pytest.raises(MessageError, match="'x' is not allowed"):
+        read(endpoint, "Heartbeat", {"x": 1})
+    with pytest.raises(ValidationError, match="at most 20 characters"):
+        endpoint.create_call(LONG)
+    with pytest.raises(ValidationError, match="must be string"):
+        endpoint.create_call_result(v16.HeartbeatResponse(current_time=7), "1")
 
 
 @pytest.mark.parametrize(

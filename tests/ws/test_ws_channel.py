@@ -1,4 +1,4 @@
-"""What the contract of all transports (`test_contract.py`) does not say: what a message costs, how a channel ends."""
+"""A `WireChannel` that the test steps itself: the cost of a message, and the end. The rest is in `test_contract.py`."""
 
 import os
 import socket
@@ -62,7 +62,7 @@ def site():
 
 
 def calls_of_ours(act):
-    """Return how often ``act`` has files of ours call a function, or functions of ours called, by name."""
+    """Return how often ``act`` calls functions of ours, and C functions from ours, by name."""
     folder = os.path.dirname(ocppj.__file__)
     counts = Counter()
 
@@ -80,7 +80,7 @@ def calls_of_ours(act):
 
 
 def test_a_message_and_its_answer_cost_few_calls(site):
-    """From the step of shared readers to the owner, from its answer to the socket, and what the readers ask then."""
+    """The step, the handler, its answer, and the questions of the readers after the step."""
     channel = site.channel
 
     def serve():
@@ -139,7 +139,7 @@ def test_ended_may_be_asked_for_before_and_after(site):
     assert late.channel.ended.is_set(), "though it is first asked for now"
 
 
-def test_ended_is_set_for_whoever_asks_meanwhile():
+def test_a_thread_that_asks_for_ended_meanwhile_is_woken():
     for _ in range(200):
         site = Site()
         waiter = threading.Thread(target=lambda channel: channel.ended.wait(), args=(site.channel,), daemon=True)
@@ -150,7 +150,7 @@ def test_ended_is_set_for_whoever_asks_meanwhile():
         assert not waiter.is_alive()
 
 
-def test_the_deadline_of_what_is_buffered_is_the_channels():
+def test_buffered_bytes_set_the_next_deadline():
     site = Site(idle_timeout=3600)
     try:
         site.channel.claim_reading()

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692): what of an offer is accepted, and what compressed messages may be."""
+"""permessage-deflate (RFC 7692): which offers are accepted, and how compressed messages are read."""
 
 import itertools
 import socket
@@ -18,7 +18,7 @@ TAIL = b"\0\0\xff\xff"
 
 
 def extensions(head):
-    """Return what the answer says of extensions; ``None``: nothing."""
+    """Return the extensions that the response names; ``None`` if it names none."""
     lines = [line.partition(": ") for line in head.split("\r\n")]
     values = [value for name, _, value in lines if name.lower() == "sec-websocket-extensions"]
     assert len(values) <= 1
@@ -108,7 +108,7 @@ def test_messages_cross_with_all_parameters(make, offer):
         assert log.wait_texts(len(texts)) == texts
 
 
-def test_nothing_is_compressed_that_was_not_offered(make):
+def test_nothing_is_compressed_without_an_offer(make):
     server, log = make()
     with RawClient(server.url) as client:
         assert extensions(client.upgrade()) is None
@@ -207,7 +207,7 @@ def test_the_inflated_size_counts_however_it_is_cut(make):
         assert log.close().code == 1009
 
 
-def test_what_is_no_deflate_data_ends_the_connection(make):
+def test_data_that_cannot_be_inflated_ends_the_connection(make):
     server, log = make()
     with RawClient(server.url) as client:
         client.upgrade(Sec_WebSocket_Extensions=DEFLATE)
@@ -317,7 +317,7 @@ def finished(text, level=9):
 @pytest.mark.parametrize("rest", [b"", b"\0"], ids=["bare", "as the RFC has it"])
 @pytest.mark.parametrize("offer", TAKEOVER.values(), ids=TAKEOVER)
 def test_a_message_may_end_its_deflate_stream(make, offer, rest):
-    """RFC 7692 section 7.2.3.4. What comes after it is not lost."""
+    """RFC 7692 section 7.2.3.4. The next messages are not lost."""
     server, log = make()
     texts = [f"{number} " * 9 for number in range(4)]
     with RawClient(server.url) as client:
@@ -331,7 +331,7 @@ def test_a_message_may_end_its_deflate_stream(make, offer, rest):
 
 
 def test_messages_about_as_large_as_what_is_inflated_at_once(make):
-    """zlib may have taken all bytes, and have some more to give: they are not those of the next message."""
+    """zlib may have taken all input and still have output, which does not belong to the next message."""
     server, log = make(max_message_size=10**6)
     sizes = [step * PIECE + off for step in (1, 2) for off in (-258, -1, 0, 1, 21, 50, 150, 258, 300)]
     with RawClient(server.url) as client:

@@ -44,14 +44,14 @@ def test_negative_intervals():
         KeepAlive(1, 5, 0).interval = -0.1
 
 
-def test_nothing_received_for_so_long_is_idleness():
+def test_a_peer_that_sends_nothing_is_idle():
     keepalive = KeepAlive(None, 5, 0, idle_timeout=100)
     assert keepalive.due == 100
     assert keepalive.judge(99.9) is Verdict.NOTHING
     assert keepalive.judge(100) is Verdict.IDLE
 
 
-def test_what_is_heard_puts_idleness_off_and_moves_the_deadline_once():
+def test_each_message_puts_idleness_off_but_the_deadline_moves_only_when_it_comes():
     keepalive = KeepAlive(None, 5, 0, idle_timeout=100)
     for now in (10, 60, 90):
         keepalive.heard(now)
@@ -62,7 +62,7 @@ def test_what_is_heard_puts_idleness_off_and_moves_the_deadline_once():
     assert keepalive.judge(190) is Verdict.IDLE
 
 
-def test_idleness_beside_pings():
+def test_a_peer_can_be_idle_though_it_is_pinged():
     keepalive = KeepAlive(10, 1000, 0, idle_timeout=25)
     assert keepalive.judge(10) is Verdict.PING
     keepalive.heard(11)
@@ -75,8 +75,8 @@ def test_idleness_beside_pings():
     assert keepalive.judge(36) is Verdict.IDLE
 
 
-def test_an_interval_that_is_set_while_the_next_look_is_decided_counts():
-    """Another thread sets it just before the reading one writes down what it made of the old."""
+def test_an_interval_that_another_thread_sets_while_due_is_computed_counts():
+    """It is set just before the reading thread stores the ``due`` of the old interval."""
 
     class Late(KeepAlive):
         meanwhile = None
@@ -93,7 +93,7 @@ def test_an_interval_that_is_set_while_the_next_look_is_decided_counts():
     assert keepalive.due == 10
 
 
-def test_what_is_heard_after_a_ping_puts_the_end_off():
+def test_a_message_after_a_ping_is_life():
     keepalive = KeepAlive(100, 5, 0)
     assert keepalive.judge(100) is Verdict.PING
     assert keepalive.due == 105
@@ -110,7 +110,7 @@ def test_another_interval_does_not_forget_the_silence():
     assert keepalive.judge(25) is Verdict.DEAD
 
 
-def test_an_interval_that_is_set_says_when_to_look():
+def test_setting_an_interval_sets_due():
     keepalive = KeepAlive(None, 5, 0)
     keepalive.interval = 10
     assert keepalive.due == 10
@@ -118,7 +118,7 @@ def test_an_interval_that_is_set_says_when_to_look():
     assert keepalive.due is None
 
 
-def test_a_ping_of_somebody_else_puts_the_next_off():
+def test_another_ping_puts_the_next_one_off():
     keepalive = KeepAlive(10, 5, 0)
     keepalive.pinged(7)
     assert keepalive.due == 17
@@ -126,6 +126,6 @@ def test_a_ping_of_somebody_else_puts_the_next_off():
     assert keepalive.judge(17) is Verdict.PING
 
 
-def test_who_is_given_up_is_told_why():
+def test_the_error_names_the_limit():
     error = PeerSilent("no life", "ping_timeout")
     assert (str(error), error.limit) == ("no life", "ping_timeout")

@@ -65,7 +65,7 @@ def make_protocol(offer=None):
 
 
 def frames_of(protocol, data):
-    """Return what is used of each frame, or part of one, that ``data`` completes."""
+    """Return the used attributes of each frame, or part of one, that ``data`` completes."""
     protocol.receive_bytes(data)
     return [(each.opcode, each.payload, each.message_finished) for each in protocol.received_frames()]
 
@@ -86,7 +86,7 @@ BITS = ["server_max_window_bits=9", "client_max_window_bits=10", "client_max_win
 
 
 def told_of_deflate(head):
-    """Return the parameters of the extension that the client is told of; ``None``: of none."""
+    """Return the parameters of the extension that the response names; ``None`` if it names none."""
     fields = [line.partition(": ") for line in head.decode().split("\r\n")]
     answers = [value for name, _, value in fields if name.lower() == "sec-websocket-extensions"]
     if not answers:
@@ -126,7 +126,7 @@ def test_messages_are_text_or_bytes_and_fragments_say_whether_they_are_the_last(
     assert [each.iscontrol() for each in Opcode] == [False] * 3 + [True] * 3
 
 
-def test_a_frame_is_given_out_as_far_as_it_came():
+def test_an_incomplete_frame_is_given_out_as_far_as_it_came():
     protocol = make_protocol()
     ((_, text, finished),) = frames_of(protocol, frame(1, b"x" * 1000)[:500])
     assert 400 < len(text) < 500
@@ -252,7 +252,7 @@ def test_websocket_client_makes_whole_masked_frames():
 
 
 class Answering:
-    """What websocket-client is given in place of a socket: answers its request with what ``respond`` makes of it."""
+    """Stands in for a socket of websocket-client: answers its request with the result of ``respond``."""
 
     def __init__(self, respond):
         self.respond = respond
@@ -278,7 +278,7 @@ class Answering:
 
 
 def connect(respond):
-    """Connect as our client does; return what is asked of the library after it, and the request."""
+    """Connect as our client does; return the library's object and its request."""
     ws, sock = websocket.WebSocket(skip_utf8_validation=True), Answering(respond)
     ws.connect(
         "ws://nowhere.test:1/ocpp/CP_1",
@@ -315,11 +315,11 @@ def test_redirects_are_not_followed():
         return b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/other\r\n\r\n"
 
     with contextlib.suppress(websocket.WebSocketException):  # which some versions raise
-        connect(respond)  # to follow would be refused: nobody listens there
+        connect(respond)  # following it would fail: no server listens there
 
 
-def test_websocket_client_needs_no_more_than_it_was_given():
-    """The handshake is all that is asked of a `websocket.WebSocket`: it may be dropped, and closes nothing then."""
+def test_websocket_client_does_not_close_its_socket_when_it_is_dropped():
+    """Our client drops the `websocket.WebSocket` after the handshake. That must not close the socket."""
     closed = []
 
     class Watched(Answering):

@@ -155,7 +155,7 @@ def telling(base):
 
 
 def test_the_last_thread_that_waits_closes_the_descriptor(make, tls):
-    """The number could mean another connection before a thread that waits on it has left."""
+    """Else the number could mean another connection while a thread still waits on it."""
     kind = telling(ssl.SSLSocket if tls else socket.socket)
     near, _ = make(kind=kind)
     thread = threading.Thread(target=near.recv, args=(1,))
@@ -246,7 +246,7 @@ def test_a_writer_gives_up_on_a_peer_that_does_not_read(make):
         near.recv(1)
 
 
-def test_what_the_reader_left_has_a_deadline_too(make):
+def test_what_the_reader_buffers_has_a_deadline_too(make):
     near, _ = make(write_timeout=0.1)
     near.reader_ident = threading.get_ident()
     send_all(near, b"x" * 1_000_000)
@@ -256,7 +256,7 @@ def test_what_the_reader_left_has_a_deadline_too(make):
         near.recv(1)
 
 
-def test_the_reader_cannot_leave_without_end(make):
+def test_the_readers_backlog_is_limited(make):
     near, _ = make(max_backlog=100_000)
     near.reader_ident = threading.get_ident()
     near.send(b"x" * 1_000_000)
@@ -351,7 +351,7 @@ def test_corked_bytes_may_be_dropped(make):
     assert read_exactly(far, 4) == b"sent"
 
 
-def test_what_was_written_arrives_though_what_came_was_not_read():
+def test_written_bytes_arrive_though_input_was_not_read():
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as far:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -49,17 +49,19 @@ class Handlers:
 
     def call_connected(self, channel: Channel) -> None:
         """Call the handler of new channels."""
-        if self.connected is not None:
+        handler = self.connected
+        if handler is not None:
             try:
-                self.connected(channel)
+                handler(channel)
             except BaseException as error:
                 log_failure(channel.id, "connected", error)
 
     def call_disconnected(self, channel: Channel, close: Close) -> None:
         """Call the handler of ended channels."""
-        if self.disconnected is not None:
+        handler = self.disconnected
+        if handler is not None:
             try:
-                self.disconnected(channel, close)
+                handler(channel, close)
             except BaseException as error:
                 log_failure(channel.id, "disconnected", error)
 
@@ -68,7 +70,7 @@ def log_failure(client_id: str, name: str, error: BaseException) -> None:
     """Log what the handler ``name`` raised.
 
     ``SystemExit`` is logged like all others: it would end a thread of ours without a word. ``KeyboardInterrupt`` is
-    raised again on the main thread, which may be the one that connects.
+    raised again if this is the main thread, because a program may connect there.
     """
     get_logger().error("%s: the %s handler failed", client_id, name, exc_info=error)
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
@@ -80,7 +82,7 @@ class ChannelOwner(Protocol):
 
     @property
     def handlers(self) -> Handlers:
-        """The handlers of the transport. The channel itself calls the one of messages."""
+        """The handlers of the transport. The channel itself calls the message handler."""
 
     def on_end(self, channel: "WireChannel", close: Close) -> None:
         """Handle the end of ``channel``."""

@@ -1,16 +1,16 @@
-"""permessage-deflate (RFC 7692): which offer of it the WebSocket library is given, and how messages are inflated.
+"""permessage-deflate (RFC 7692): the choice of an offer, and the inflating of messages.
 
-The library looks at all offers at once and trusts their parameters. So it gets one offer, the first that is well-formed
-and that zlib can do. An offer that is not is declined, as section 5.1 has it: the connection goes on without it.
+wsproto looks at all offers at once and trusts their parameters. So it gets one offer: the first that is well-formed and
+that zlib supports. Other offers are declined, and the connection goes on without compression (section 5.1).
 
-It writes compressed messages as they should be, and loses its way in reading some that peers may send. So `Deflate`
-reads them itself:
+wsproto's class writes compressed messages correctly, but reads some wrong that peers may send. `Deflate` reads them
+itself:
 
-* Control frames between the fragments of a message (section 6.1: they are not compressed). The library's takes one for
-  the end of the message.
-* A message that ends its deflate stream, with the bit BFINAL (section 7.2.3.4). The library's drops all after it.
-* An empty message of which nothing is left to send, as zlib makes them. The library's reads nonsense from there on.
-* Few bytes that stand for very many: no more is inflated than a message may have.
+* Control frames between the fragments of a message (section 6.1: they are not compressed). wsproto takes one for the
+  end of the message.
+* A message that ends its deflate stream with the bit BFINAL (section 7.2.3.4). wsproto drops all after it.
+* An empty message without a byte, as zlib makes them. wsproto reads nonsense from there on.
+* Few bytes that inflate to very many. `Deflate` inflates no more than a message may have.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ __all__ = ["PIECE", "Deflate", "agree", "choose_deflate"]
 _FLAGS = ("client_no_context_takeover", "server_no_context_takeover")
 _BITS = ("client_max_window_bits", "server_max_window_bits")
 PIECE = 256 * 1024  # bytes inflated at once
-_TAIL = b"\x00\x00\xff\xff"  # what senders leave out (section 7.2.1)
+_TAIL = b"\x00\x00\xff\xff"  # the end of a message, which senders leave out (section 7.2.1)
 
 
 class Deflate(PerMessageDeflate):
-    """The library's permessage-deflate on the server's side, with a reading of its own.
+    """wsproto's permessage-deflate on the server's side, with its own way to read.
 
-    A message, inflated, has at most ``max_size`` bytes. What breaks the rules raises ``ParseFailed``.
+    An inflated message has at most ``max_size`` bytes. Data that breaks a rule raises ``ParseFailed``.
     """
 
     def __init__(self, max_size: float) -> None:
         super().__init__()
         self._max_size = max_size
-        self._inflater: Any = None  # made for the first bytes of a stream
+        self._inflater: Any = None  # made for the first bytes of a deflate stream
         self._control = False  # the present frame is a control frame
         self._compressed = False  # the present message is compressed
-        self._size = 0  # how many bytes it has so far
-        self._wants_tail = False  # its last bytes have a rest to come: the tail
+        self._size = 0  # of the present message so far, in bytes
+        self._wants_tail = False  # the present message is not complete without the tail
 
     def frame_inbound_header(
         self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> Union[CloseReason, RsvBits]:
-        """Take notice of a frame that begins; return the reserved bits that may be set in it, or what is wrong."""
+        """Begin a frame; return the reserved bits that may be set in it, or the reason to close."""
         self._control = opcode.iscontrol()
         if self._control or opcode is Opcode.CONTINUATION:
             return CloseReason.PROTOCOL_ERROR if rsv.rsv1 else RsvBits(False, False, False)
@@ -55,11 +55,11 @@ class Deflate(PerMessageDeflate):
         return RsvBits(True, False, False)
 
     def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes:
-        """Return what these bytes of the present frame stand for."""
+        """Return these bytes of the present frame, inflated if need be."""
         return self._inflate(data) if data and self._compressed and not self._control else data
 
     def frame_inbound_complete(self, proto: Any, fin: bool) -> Optional[bytes]:
-        """Return what is left to be told of the message when the present frame was its last."""
+        """End the present frame; return the rest of the message if this was its last frame."""
         if self._control or not (fin and self._compressed):
             return None
         self._compressed = False
@@ -70,7 +70,7 @@ class Deflate(PerMessageDeflate):
 
     def _inflate(self, data: bytes) -> bytes:
         parts: List[bytes] = []
-        more = True  # may come out though nothing is left to go in
+        more = True  # the inflater may have more to give though no input is left
         try:
             while data or more:
                 if self._inflater is None:
@@ -94,13 +94,13 @@ class Deflate(PerMessageDeflate):
 
 
 def agree(offer: Optional[str], max_size: float) -> List[Extension]:
-    """Return the extensions of a connection whose client was answered to this one ``offer``, of `choose_deflate`."""
+    """Return the extensions of a connection for the ``offer`` that was accepted, if one was: see `choose_deflate`."""
     deflate = Deflate(max_size)
     return [deflate] if offer is not None and deflate.accept(offer) is not None else []
 
 
 def choose_deflate(offers: Sequence[str]) -> Optional[str]:
-    """Return the first offer of permessage-deflate that can be accepted, in plain form; ``None``: there is none.
+    """Return the first offer of permessage-deflate that can be accepted, in plain form; ``None`` if there is none.
 
     ``offers`` are the parts of ``Sec-WebSocket-Extensions`` between commas.
     """
@@ -114,7 +114,7 @@ def choose_deflate(offers: Sequence[str]) -> Optional[str]:
 
 
 def _parse(parameters: Sequence[str]) -> Optional[Dict[str, str]]:
-    """Return what the parameters are; ``None`` when the offer must be declined (RFC 7692 section 7.1)."""
+    """Return the parameters by name; ``None`` when the offer must be declined (RFC 7692 section 7.1)."""
     known: Dict[str, str] = {}
     for parameter in parameters:
         key, equals, value = (part.strip() for part in parameter.partition("="))
@@ -128,12 +128,12 @@ def _parse(parameters: Sequence[str]) -> Optional[Dict[str, str]]:
         known[key] = value
     if known.get("server_max_window_bits") == "8":  # zlib cannot write with so small a window
         return None
-    if known.get("client_max_window_bits") == "8":  # nor read; a larger one reads the same
+    if known.get("client_max_window_bits") == "8":  # zlib cannot read with it; a larger window reads the same
         del known["client_max_window_bits"]
     return known
 
 
 def _is_size(key: str, equals: str, value: str) -> bool:
     if not equals:
-        return key == "client_max_window_bits"  # without a value: the client can be told one (section 7.1.2.2)
+        return key == "client_max_window_bits"  # without a value: the server may choose one (section 7.1.2.2)
     return value in {str(bits) for bits in range(8, 16)}

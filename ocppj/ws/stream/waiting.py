@@ -16,7 +16,7 @@ _LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
 
 
 def earliest(one: Optional[float], other: Optional[float]) -> Optional[float]:
-    """Return the first of two deadlines; one that is ``None`` never comes."""
+    """Return the first of two deadlines. ``None`` means no deadline."""
     if one is None or (other is not None and other < one):
         return other
     return one
@@ -51,10 +51,10 @@ _wait = _wait_poll if hasattr(select, "poll") else _wait_selector
 
 
 def wait_io(fd: int, read: bool, write: bool, deadline: Optional[float]) -> Tuple[bool, bool]:
-    """Wait until ``fd`` is readable or writable, as wanted; return which it is.
+    """Wait until ``fd`` is readable or writable, as wanted; return (readable, writable).
 
-    ``deadline`` is a time of `time.monotonic`, or ``None``. Both may be false: the deadline has come, or an hour has
-    passed; the caller looks at the time and waits again. A broken or closed connection counts as both.
+    ``deadline`` is a time of `time.monotonic`, or ``None``. Both are false when the deadline has come or an hour has
+    passed: the caller looks at the time and waits again. A broken or closed connection counts as both.
     """
     left = remaining(deadline)
     return _wait(fd, read, write, _LONGEST if left is None else min(left, _LONGEST))

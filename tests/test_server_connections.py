@@ -28,7 +28,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.endpoints import connections, leaving
+from tests.inside.endpoints import connections, untold
 from tests.inside.transports import run_of
 from tests.peers import RawClient
 
@@ -278,7 +278,7 @@ def test_a_connection_whose_reader_is_held_up_loses_its_requests_to_the_newer_on
             assert future.result(seconds(5)) == RESET_DONE
     finally:
         go.set()
-    eventually(lambda: len(connections(hasty)) == 1 and not leaving(hasty))
+    eventually(lambda: len(connections(hasty)) == 1 and not untold(hasty))
     assert hasty.client_ids() == ["CP_1"], "the late end of the first changes nothing"
     assert len(canceled.calls) == (0 if durable else 2)
 
@@ -309,7 +309,7 @@ def test_who_is_back_is_told_of_after_his_leaving_though_a_handler_is_busy(make_
     assert told.wait(3) == [("new",), ("gone",), ("new",)]
     assert second.receive()[:2] == [4, "2"]
     assert "does not end" not in caplog.text, "it was waited for no longer than needed"
-    eventually(lambda: not leaving(server))
+    eventually(lambda: not untold(server))
 
 
 def test_an_identity_that_the_version_does_not_allow_is_closed_and_never_told_of(transport, make_server, cleanup):
@@ -349,7 +349,7 @@ def test_a_connection_whose_end_is_told_slowly_takes_nothing_from_the_newer_one(
         go.set()
     outcomes.wait()
     thread.join(seconds(10))
-    eventually(lambda: not leaving(hasty))
+    eventually(lambda: not untold(hasty))
     future = hasty.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE
@@ -382,7 +382,7 @@ def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_a
     finally:
         dispatcher.go.set()
     assert dispatcher.deleted.wait(seconds(10))
-    eventually(lambda: not leaving(server))
+    eventually(lambda: not untold(server))
     future = server.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE
