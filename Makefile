@@ -1,6 +1,6 @@
-# Each target sets up what it needs: a virtual environment of its own, filled once and again when setup.cfg changes.
+# Each target sets up what it needs in a virtual environment. It is set up again when setup.cfg changes.
 #
-#   make test PYTHON=python3.12        another Python, which gets an environment of its own (.venv-3.12)
+#   make test PYTHON=python3.12        another Python, with its own environment (.venv-3.12)
 #   make test ARGS="-k heartbeat -x"   arguments for pytest (or the demo, or the benchmarks)
 #   make environment                   what `make test` does before the tests
 
@@ -33,7 +33,7 @@ demo: $(VENV)/.ready-run
 
 environment: $(VENV)/.ready-test
 
-# On all processors at first, then the tests that need the machine to themselves. 5: no test was selected.
+# First on all processors, then the tests that need the machine for themselves. Exit code 5: no test was selected.
 test: $(VENV)/.ready-test
 	@$(RUN) -m pytest -n $(PROCESSES) -m "not alone" $(ARGS); crowd=$$?; \
 	$(RUN) -m pytest -m alone $(ARGS); alone=$$?; \
@@ -66,7 +66,7 @@ clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A Python that cannot make an environment says why, in its own words (on Debian: install python3-venv).
+# A Python that cannot make an environment prints its own error (on Debian: install python3-venv).
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 9) and "ocppj needs Python 3.9 or newer; $(PYTHON) is %d.%d. Name another one: make ... PYTHON=python3.11" % v[:2])'
 	@echo "Setting up $(VENV)"

@@ -2,10 +2,10 @@
 
     python benchmarks/blocking.py --connections 500 --repeat 5
 
-Heartbeats in a closed loop, as in throughput.py. ``ratio`` compares with what the sleeping alone would allow: each
-connection waits for its handler, so that no server can answer more than connections / mean sleep; where that is more
-than a server can do anyway, it falls short for want of processor. On asyncio the handlers of ``ocpp`` await; a
-row of its own shows one that blocks instead, as a call to a database driver without asyncio does.
+Heartbeats in a closed loop, as in throughput.py. ``ratio`` compares with the limit that the sleeps set: each connection
+waits for its handler, so no server can answer more than connections / mean sleep. If no server can reach this limit,
+the ratio is low because of processor time. The handlers of ``ocpp`` await on asyncio. A row of its own shows a handler
+that blocks, like a call to a database driver without asyncio.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A request to each of 2,000 clients: how long it takes until all have answered.
+"""A request to each of 2,000 clients: the time until all have answered.
 
     python benchmarks/broadcast.py --connections 2000 --repeat 5
 
 Each round is the median of three broadcasts of ClearCache to clients that answer at once. ``ratio`` compares with the
-ceiling, which writes frames and counts answers; more is slower.
+ceiling, which writes frames and counts answers. More is slower.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def once(subject: Subject, connections: int) -> Figures:
     """Measure one server."""
     with Child(subject.command, subject.directory) as server, load() as generator:
         generator.ask("connect", 240, port=server.ready, count=connections)
-        server.ask("broadcast", times=1)  # once for what is done for the first only
+        server.ask("broadcast", times=1)  # the first one has extra costs
         told = server.ask("broadcast", 240, times=3)
         if told["clients"] != connections:
             raise Failed(f"it reached {told['clients']} of {connections} clients")

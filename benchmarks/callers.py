@@ -1,7 +1,7 @@
-"""A client process that makes one call after the other.
+"""A client process that makes one call after another.
 
 callers.py websocket-client PORT       the bare library, text and JSON only
-callers.py reader-thread PORT          the same, but a thread of its own reads all the time, and wakes the caller
+callers.py reader-thread PORT          the same, but another thread reads all the time, and wakes the caller
 callers.py simple-websocket PORT
 callers.py ocppj [--plain] PORT        plain: without the extra "fast"
 """
@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict
 
 from harness import ROOT, obey, percentiles
 
-if "--plain" in sys.argv:  # before anything of ocppj is imported: what is None here cannot be imported
+if "--plain" in sys.argv:  # before any import of ocppj: a module that is None here cannot be imported
     sys.modules["orjson"] = sys.modules["jsonschema_rs"] = None  # type: ignore[assignment]
 sys.path.insert(0, str(ROOT))
 
@@ -40,9 +40,9 @@ def bare(send: Callable[[str], Any], receive: Callable[[], Any]) -> Callable[[],
 
 
 class Reader:
-    """A thread that reads all the time: what hears the peer, whoever calls.
+    """A thread that reads all the time, so that the peer is always heard.
 
-    The text is handed over by releasing a lock that the caller waits for, the cheapest way there is: one wake-up.
+    The caller waits for a lock. The thread passes the text by releasing it: this is the cheapest way, with one wake-up.
     """
 
     def __init__(self, ws: websocket.WebSocket) -> None:
@@ -64,7 +64,7 @@ class Reader:
 
 
 def caller(kind: str, port: str) -> Callable[[], Any]:
-    """Connect; return what makes one call."""
+    """Connect; return a function that makes one call."""
     url = f"ws://127.0.0.1:{port}"
     if kind in ("websocket-client", "reader-thread"):
         first = websocket.create_connection(f"{url}/CP", subprotocols=["ocpp1.6"])

@@ -1,10 +1,10 @@
-"""Servers that do nothing but parse JSON and answer: what simple-websocket allows at best. A server process.
+"""A server process that only parses JSON and answers. It shows what simple-websocket allows at best.
 
     ceiling.py loop       one thread and one selector; simple-websocket's protocol without its threads
-    ceiling.py threads    simple-websocket as it comes: ``receive()`` in a thread for each connection
+    ceiling.py threads    simple-websocket unchanged: ``receive()`` in a thread for each connection
 
-The first is the upper bound of every server on this library in one interpreter, the second of every server that has
-a thread for each connection. Neither knows OCPP: the fields of a request are not even looked at, but for its id.
+The first is the upper bound of every server on this library in one interpreter. The second is the upper bound of every
+server with a thread for each connection. Neither knows OCPP: of a request they use only the id and the action.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _NoThread:
 
 
 def listen() -> socket.socket:
-    """Return a listening socket on a port of its own."""
+    """Return a listening socket on a free port."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", 0))
@@ -45,7 +45,7 @@ def listen() -> socket.socket:
 
 
 def accept(listener: socket.socket, thread_class: Any) -> Any:
-    """Accept a connection and lead its handshake; return simple-websocket's side of it."""
+    """Accept a connection and do its handshake; return simple-websocket's object for it."""
     sock, _ = listener.accept()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     head = b""
@@ -66,7 +66,7 @@ def answer(text: str, pause: "Pause") -> str:
 
 
 class Pause:
-    """Sleep in one of ``every`` handlers, for ``seconds``; never if that is 0."""
+    """Sleep for ``seconds`` in one of ``every`` handlers; never if ``seconds`` is 0."""
 
     def __init__(self, seconds: float = 0.0, every: int = 1) -> None:
         self._seconds = seconds
@@ -78,8 +78,8 @@ class Pause:
             time.sleep(self._seconds)
 
     def due(self) -> bool:
-        """Count one handler; return whether it is one that sleeps."""
-        self._count += 1  # two threads may count as one: a benchmark can bear it
+        """Count one handler; return whether it sleeps."""
+        self._count += 1  # two threads may count as one: this is good enough for a benchmark
         return self._count % self._every == 0
 
 
@@ -91,7 +91,7 @@ class Loop:
         self._listener = listen()
         self._listener.setblocking(False)
         self._open: List[Any] = []
-        self._waits = 0  # for so many answers
+        self._waits = 0  # the number of answers still to come
         self._answered = threading.Event()
         self.port = self._listener.getsockname()[1]
 
@@ -123,7 +123,7 @@ class Loop:
         peer.input_buffer.clear()
 
     def broadcast(self, times: int) -> Dict[str, float]:
-        """Send a CALL to every client; return how long it took until all had answered, in seconds."""
+        """Send a CALL to every client; return the seconds until all had answered, and the number of clients."""
         taken = []
         for _ in range(times):
             begun = time.perf_counter()
@@ -138,7 +138,7 @@ class Loop:
 
 
 class Threads:
-    """A thread of ours and one of simple-websocket's for each connection."""
+    """Two threads for each connection: one of ours, and one of simple-websocket."""
 
     def __init__(self, pause: Pause) -> None:
         self._pause = pause
@@ -160,7 +160,7 @@ class Threads:
 
 
 class Caller(Threads):
-    """Nobody but the caller receives: a bare round trip from the server's side."""
+    """Only the caller receives: a bare round trip from the server's side."""
 
     def _serve(self, peer: Any) -> None:
         pass

@@ -1,10 +1,10 @@
-"""Connections: how many come about in a second, each with a BootNotification, and what an idle one costs.
+"""Connections: how many are made per second, each with a BootNotification, and what an idle one costs.
 
     python benchmarks/connections.py --connections 2000 --repeat 5
 
-The load generator keeps 64 connections in the making: TCP, handshake, BootNotification and its answer. Memory
-(resident) and threads of the server process are counted before and after; what is told is the difference for one
-connection that has booted and is idle. ``ratio`` compares connections per second with the ceiling.
+The load generator makes 64 connections at a time: TCP, handshake, BootNotification and its answer. Resident memory and
+threads of the server process are measured before and after. The figure is the difference for one connection that has
+booted and is idle. ``ratio`` compares connections per second with the ceiling.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COLUMNS = {
 def once(subject: Subject, connections: int) -> Figures:
     """Measure one server."""
     with Child(subject.command, subject.directory) as server, load() as generator:
-        generator.ask("connect", port=server.ready, count=10, boot=True)  # what is done for the first only is done
+        generator.ask("connect", port=server.ready, count=10, boot=True)  # the first ones have extra costs
         memory, threads = footprint(server.pid)
         processor = processor_seconds(server.pid)
         opened = generator.ask("connect", 240, port=server.ready, count=connections, boot=True)

@@ -1,9 +1,10 @@
-"""What the benchmarks share: child processes that obey, the server kinds, repeated measuring in turn, tables.
+"""The shared parts of the benchmarks: child processes, measurements in turn, tables and options.
 
-Each figure comes from two child processes: a server, and the load generator (`load.py`), which plays all charge
-points. A child says ``{"ready": ...}`` on its standard output, then answers each line on its standard input, a JSON
-object with the name of what is to be done, with a line; it ends with its input. Servers are measured in turn, round
-after round, and each figure is the median of its rounds: what disturbs the machine for a while disturbs all of them.
+Each figure comes from two child processes: a server, and the load generator (`load.py`), which simulates all charge
+points. A child writes ``{"ready": ...}`` to its standard output. Each line of its standard input is a JSON object that
+names a task. The child does the task and writes one line. It ends at the end of its input. Servers are measured in
+turn, round after round, and each figure is the median of its rounds. So a disturbance of the machine affects all
+servers.
 
 Linux only: processor time, memory and threads of a process are read from ``/proc``.
 """
@@ -30,14 +31,14 @@ Figures = Dict[str, float]
 
 
 class Failed(Exception):
-    """A measurement that came to nothing; the text says why."""
+    """A measurement failed; the text says why."""
 
 
 # Child processes -----------------------------------------------------------------------------------------------------
 
 
 def obey(ready: Any, **tasks: Callable[..., Any]) -> None:
-    """Be a child: announce ``ready``, then do what the lines of standard input say, until they end."""
+    """Act as a child: write ``ready``, then do the tasks on standard input, until it ends."""
     print(json.dumps({"ready": ready}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -49,7 +50,7 @@ def obey(ready: Any, **tasks: Callable[..., Any]) -> None:
 
 
 class Child:
-    """A child process, ended with the ``with`` block. ``ready`` is what it announced."""
+    """A child process, which ends with the ``with`` block. ``ready`` is the value that the child wrote."""
 
     def __init__(self, command: Sequence[str], directory: Optional[str] = None) -> None:
         self.name = " ".join(Path(part).name for part in command[1:])
@@ -66,7 +67,7 @@ class Child:
             raise
 
     def ask(self, do: str, timeout: float = 60, **arguments: Any) -> Any:
-        """Have something done; return the result. Raises `Failed` when it fails or takes ``timeout`` seconds."""
+        """Give the child a task; return the result. Raises `Failed` when it fails or takes ``timeout`` seconds."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -107,7 +108,7 @@ class Child:
             assert stream is not None
             try:
                 stream.close()
-            except OSError:  # what was not flushed is of no use to the dead
+            except OSError:  # the child has ended: it does not need the unflushed rest
                 pass
 
 
@@ -119,17 +120,17 @@ def allow_files(wanted: int) -> bool:
     return hard == resource.RLIM_INFINITY or hard >= wanted
 
 
-# What Linux knows of a process ---------------------------------------------------------------------------------------
+# Figures of a process, from Linux -------------------------------------------------------------------------------------
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time that a process has used, all its threads together."""
+    """Return the processor time of a process, in seconds, of all its threads together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def footprint(pid: int) -> Tuple[int, int]:
-    """Return the resident memory of a process, in bytes, and how many threads it has."""
+    """Return the resident memory of a process, in bytes, and the number of its threads."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) * 1024, int(fields["Threads"])
 
@@ -146,7 +147,7 @@ def percentiles(seconds: Iterable[float]) -> Tuple[float, float]:
 
 
 class Subject(NamedTuple):
-    """Something that is measured: its name in the tables, what starts it, and how many connections it can bear."""
+    """A measured program: its name in the tables, its command, and the most connections it is measured with."""
 
     name: str
     command: Sequence[str]
@@ -167,13 +168,13 @@ def load() -> Child:
 def measure(
     subjects: Sequence[Subject], repeat: int, once: Callable[[Subject], Figures]
 ) -> Tuple[Dict[str, Figures], List[str]]:
-    """Measure each of ``subjects`` ``repeat`` times, in turn; return the medians by name, and what failed."""
+    """Measure each of ``subjects`` ``repeat`` times, in turn; return the medians by name, and the failures."""
     rounds: Dict[str, List[Figures]] = {subject.name: [] for subject in subjects}
     failures: Dict[str, str] = {}
     for _ in range(repeat):
         for subject in subjects:
             if subject.name in failures:
-                continue  # it would fail again, and take its time
+                continue  # it would fail again, and take time
             try:
                 rounds[subject.name].append(once(subject))
             except Failed as error:
@@ -187,7 +188,7 @@ def measure(
 
 
 def add_ratio(results: Mapping[str, Figures], key: str, base: str, ratio: str = "ratio") -> None:
-    """Add to each result how its ``key`` compares with that of ``base``, if that was measured."""
+    """Add to each result the ratio of its ``key`` to that of ``base``, if ``base`` was measured."""
     if base in results and results[base][key]:
         for figures in results.values():
             figures[ratio] = figures[key] / results[base][key]
@@ -209,7 +210,7 @@ def table(title: str, subjects: Sequence[Subject], results: Mapping[str, Figures
 
 
 def number(value: Optional[float]) -> str:
-    """Write a figure with three digits that matter."""
+    """Return a figure with three significant digits."""
     if value is None:
         return "-"
     if abs(value) >= 100:
@@ -218,7 +219,7 @@ def number(value: Optional[float]) -> str:
 
 
 def say(text: str) -> None:
-    """Print a part of the report as soon as it is known."""
+    """Print a part of the report at once."""
     print(text, flush=True)
 
 
@@ -226,14 +227,14 @@ def say(text: str) -> None:
 
 
 def numbers(text: str) -> List[int]:
-    """Read ``50,500``."""
+    """Parse a list such as ``50,500``."""
     return [int(part) for part in text.split(",")]
 
 
 def options(
     about: Optional[str], connections: Sequence[int], quick: Sequence[int], seconds: float = 2.0, checkout: bool = False
 ) -> argparse.Namespace:
-    """Read the command line: what all benchmarks understand. ``--quick`` has values of its own for all of it.
+    """Parse the options that all benchmarks have. ``--quick`` has its own values for them.
 
     With ``checkout`` the command line names another checkout first.
     """
@@ -258,9 +259,9 @@ def options(
 
 
 def chosen_from(subjects: Iterable[Subject], only: str, connections: int = 0) -> List[Subject]:
-    """Return the subjects whose names have one of the parts in ``only``, and that bear so many connections.
+    """Return the subjects whose names have one of the parts in ``only``, and that allow so many connections.
 
-    No name may have one of the parts after a ``-``.
+    Names with a part that follows a ``-`` are left out.
     """
     parts = only.split(",")
     unwanted = [part[1:] for part in parts if part.startswith("-")]

@@ -2,11 +2,11 @@
 
     python benchmarks/latency.py --seconds 5 --repeat 5          # 1,000 calls for each "second"
 
-The client's calls are Heartbeats to a server that does nothing but answer (ceiling.py), each in a process of its own;
-the server's are ClearCaches to the load generator. A bare round trip sends and receives text and reads the JSON, no
-more. ``ratio`` compares medians with the bare one on the library that is used. A client that hears its peer at any
-time has a thread that reads, and wakes the caller: "read by a thread" is the bare library with such a thread, the
-floor for any client of this kind, and ``of the floor`` compares with it.
+A client's calls are Heartbeats to a server that only answers (ceiling.py); client and server are separate processes. A
+server's calls are ClearCaches to the load generator. A bare round trip only sends and receives text and reads the JSON.
+``ratio`` compares medians with the bare round trip on the same library. A client that always hears its peer has a
+thread that reads, and wakes the caller. "read by a thread" is the bare library with such a thread. It is the floor for
+any client of this kind, and ``of the floor`` compares with it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def callers() -> List[Subject]:
 def from_client(subject: Subject, times: int) -> Figures:
     """Measure one client."""
     with Child(ceilings()[0].command) as server, Child([*subject.command, str(server.ready)]) as caller:
-        caller.ask("call", times=times // 10)  # once for what is done for the first only
+        caller.ask("call", times=times // 10)  # the first ones have extra costs
         figures: Figures = caller.ask("call", times=times)
         return figures
 

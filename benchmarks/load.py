@@ -1,11 +1,11 @@
-"""The load generator: one process that is any number of charge points, on raw sockets and one epoll.
+"""The load generator: one process that simulates any number of charge points, on raw sockets and one epoll.
 
-Closed loop: each connection sends its next message when the last was answered, so nothing piles up and messages per
-second are what the server can do. To cost little beside the servers, frames are built before they are needed (a few
-hundred, each with a message id and a mask of its own) and answers are compared with the bytes they must have; only an
-answer that is written differently is read as JSON. Between orders it answers pings, and CALLs with ``Accepted``.
+Closed loop: each connection sends its next message when the last was answered. So nothing piles up, and messages per
+second are the limit of the server. The generator must cost little in comparison with the servers. So frames are built
+beforehand (a few hundred, each with its own message id and mask), and answers are compared with the expected bytes.
+Only an answer that is written differently is read as JSON. Between tasks it answers pings, and CALLs with ``Accepted``.
 
-Started and told what to do by the other benchmarks: see `harness.Child`.
+The other benchmarks start it and give it tasks: see `harness.Child`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any, Dict, List, Optional, Tuple
 from harness import footprint, percentiles, processor_seconds
 from samples import MESSAGES
 
-_FRAMES = 256  # different frames of a message: ids repeat on a connection, long after they were answered
+_FRAMES = 256  # different frames of a message: on a connection an id repeats long after it was answered
 _PORTS = 20_000  # connections for each source address
 _MASK = b"\x37\xfa\x21\x3d"
 
 
 class Wrong(Exception):
-    """The server did not say what it had to."""
+    """The server sent something wrong."""
 
 
 def frame(opcode: int, payload: bytes, mask: bytes = _MASK) -> bytes:
@@ -46,7 +46,7 @@ def frame(opcode: int, payload: bytes, mask: bytes = _MASK) -> bytes:
 
 
 def cut(data: bytes) -> Tuple[Optional[Tuple[int, bytes]], bytes]:
-    """Return the first frame of what a server sent, ``(opcode, payload)``, if all of it is there, and the rest."""
+    """Return the first frame in ``data`` as ``(opcode, payload)``, or ``None`` if it is incomplete, and the rest."""
     if len(data) < 2:
         return None, data
     size, at = data[1], 2
@@ -91,7 +91,7 @@ class Connection:
 
     def __init__(self, port: int, number: int) -> None:
         self.sock = socket.socket()
-        if number >= _PORTS:  # this address has no more ports to offer
+        if number >= _PORTS:  # this address has no more free ports
             self.sock.bind((f"127.0.0.{1 + number // _PORTS}", 0))
         self.sock.settimeout(10)
         self.sock.connect(("127.0.0.1", port))
@@ -110,7 +110,7 @@ class Connection:
         )
 
     def read(self) -> None:
-        """Read what is there into ``rest``. Raises `Wrong` at the end of the stream."""
+        """Read the available bytes into ``rest``. Raises `Wrong` at the end of the stream."""
         try:
             data = self.recv(65536)
         except BlockingIOError:
@@ -122,7 +122,7 @@ class Connection:
         self.rest += data
 
     def upgrade(self) -> bool:
-        """Look for the end of the handshake; return whether it is there. Raises `Wrong` when it failed."""
+        """Return whether the handshake is complete. Raises `Wrong` when it failed."""
         head, end, rest = self.rest.partition(b"\r\n\r\n")
         if not end:
             return False
@@ -133,7 +133,7 @@ class Connection:
         return True
 
     def text(self) -> Optional[bytes]:
-        """Return the next text message of what was read, if there is one; answer pings. Raises `Wrong`."""
+        """Return the next text message in the bytes read, or ``None``; answer pings. Raises `Wrong`."""
         while True:
             found, self.rest = cut(self.rest)
             if found is None or found[0] == 1:
@@ -152,9 +152,9 @@ class Load:
         self._connections: Dict[int, Connection] = {}
 
     def connect(self, port: int, count: int, boot: bool = False, window: int = 64) -> Dict[str, float]:
-        """Open ``count`` connections more, ``window`` at a time; with ``boot``, each with an answered BootNotification.
+        """Open ``count`` more connections, ``window`` at a time; with ``boot``, each with an answered BootNotification.
 
-        Returns how many seconds it took, and how long one took (median, 99th percentile, ms).
+        Returns the seconds for all, and the time of one (median, 99th percentile, ms).
         """
         frames = Frames("BootNotification")
         begun = time.perf_counter()
@@ -177,7 +177,7 @@ class Load:
         return {"seconds": time.perf_counter() - begun, "p50": p50, "p99": p99}
 
     def _opened(self, connection: Connection, boot: Optional[Frames]) -> bool:
-        """Take what came while a connection is opened; return whether it now is open."""
+        """Read from a connection that is being opened; return whether it is open now."""
         connection.read()
         if not connection.upgraded:
             if not connection.upgrade():
@@ -195,10 +195,10 @@ class Load:
     def run(self, action: str, seconds: float, warm_up: float, pid: int) -> Dict[str, float]:
         """Send messages over all connections for ``warm_up`` seconds, then measure for ``seconds``.
 
-        Both go on, for ten times as long at most, until there are as many answers as connections: the first message of
-        each has costs of its own, and some servers answer in bursts. Returns messages per second, how busy this
-        process was (1.0: it could not do more), and, if there were any answers, latency (median, 99th percentile, ms)
-        and the processor time of process ``pid`` for a message (us). To be called once.
+        Each phase is prolonged until there are as many answers as connections, to ten times its length at most: the
+        first message of a connection has extra costs, and some servers answer in bursts. Returns messages per second,
+        how busy this process was (1.0: it could not do more) and, if there were any answers, latency (median, 99th
+        percentile, ms) and the processor time of process ``pid`` for a message (us). Call it once only.
         """
         frames = Frames(action)
         taken: List[float] = []
@@ -225,7 +225,7 @@ class Load:
         return figures
 
     def _turn(self, frames: Frames, taken: List[float]) -> None:
-        """Take the answers that are there, and send the next messages: the hot loop."""
+        """Read the available answers, and send the next messages. This is the hot loop."""
         connections, wire, heads, tail = self._connections, frames.wire, frames.heads, frames.tail
         clock = time.perf_counter
         for number, _ in self._poll.poll(0.1):
@@ -248,7 +248,7 @@ class Load:
             connection.send(wire[turn])
 
     def _answered(self, connection: Connection, frames: Frames, data: bytes) -> bool:
-        """Look closer: a part of an answer, a ping, an answer written in another way, or a wrong one."""
+        """Handle anything else: a part of an answer, a ping, an answer written differently, or a wrong answer."""
         connection.rest += data
         if not data:
             connection.read()
@@ -259,7 +259,7 @@ class Load:
         return True
 
     def obey(self) -> None:
-        """Do what comes on standard input, and answer pings and CALLs meanwhile."""
+        """Do the tasks on standard input, and answer pings and CALLs meanwhile."""
         orders = sys.stdin.fileno()
         self._poll.register(orders, select.EPOLLIN)
         tasks = {"connect": self.connect, "run": self.run, "footprint": footprint}

@@ -1,4 +1,4 @@
-"""A server process: `ocppj` as a program would use it, with a handler for each message.
+"""A server process that uses `ocppj` like a normal program, with a handler for each message.
 
     ours.py --readers shared --plain       readers: a strategy, "" for the default; plain: without the extra "fast"
 
@@ -16,7 +16,7 @@ from typing import Any, Dict
 
 from harness import ROOT, obey, percentiles
 
-if "--plain" in sys.argv:  # before anything of ocppj is imported: what is None here cannot be imported
+if "--plain" in sys.argv:  # before any import of ocppj: a module that is None here cannot be imported
     sys.modules["orjson"] = sys.modules["jsonschema_rs"] = None  # type: ignore[assignment]
 sys.path.insert(0, str(ROOT))
 
@@ -58,7 +58,7 @@ def call(server: Server, times: int) -> Dict[str, float]:
 
 
 def broadcast(server: Server, times: int) -> Dict[str, float]:
-    """Send a request to every client; return how long it took until all had answered, in seconds."""
+    """Send a request to every client; return the seconds until all had answered, and the number of clients."""
     taken, futures = [], []
     for _ in range(times):
         begun = time.perf_counter()

@@ -1,8 +1,8 @@
-"""A server process: the asyncio package ``ocpp`` on ``websockets``, as its documentation shows it.
+"""A server process with the asyncio package ``ocpp`` on ``websockets``, written as in its documentation.
 
-    peers.py [--no-pool]       check payloads in the event loop, not in a thread of its pool
+    peers.py [--no-pool]       check payloads in the event loop, not in a thread pool
 
-``--pause 0.05 --every 10`` makes every tenth handler sleep: awaiting, or with ``--block`` as a handler that blocks.
+``--pause 0.05 --every 10`` makes every tenth handler sleep. It awaits, or with ``--block`` it blocks.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Station(ChargePoint):  # type: ignore[misc]
 
 
 class Central:
-    """All connections, and the event loop they are served in."""
+    """All connections, and their event loop."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -66,7 +66,7 @@ class Central:
         self._ready = threading.Event()
 
     def start(self) -> None:
-        """Listen, and serve on a thread of its own."""
+        """Listen, and serve on a new thread."""
         threading.Thread(target=self.loop.run_until_complete, args=(self._serve(),), daemon=True).start()
         self._ready.wait(20)
 
@@ -83,7 +83,7 @@ class Central:
         await station.start()
 
     def do(self, work: Coroutine[Any, Any, Dict[str, float]]) -> Dict[str, float]:
-        """Do ``work`` in the event loop."""
+        """Run ``work`` in the event loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     async def call(self, times: int) -> Dict[str, float]:
@@ -98,7 +98,7 @@ class Central:
         return {"p50": p50, "p99": p99}
 
     async def broadcast(self, times: int) -> Dict[str, float]:
-        """Send a request to every client; return how long it took until all had answered, in seconds."""
+        """Send a request to every client; return the seconds until all had answered, and the number of clients."""
         taken = []
         for _ in range(times):
             begun = time.perf_counter()

@@ -1,12 +1,12 @@
-"""Run all benchmarks, and write what they say to RESULTS.md, with the machine and the versions of everything.
+"""Run all benchmarks, and write their output to RESULTS.md, with the machine and all versions.
 
     python benchmarks/run_all.py                                   an hour or so, on a machine that does nothing else
     python benchmarks/run_all.py --brief --seconds 1 --repeat 5    25 minutes
     python benchmarks/run_all.py --quick                           two minutes, rough figures
 
-``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` leaves out 1, 500 and 8,000 connections,
-what blocks with 500 or takes minutes to block, and, without the extra, all strategies but "shared".
-``--quick`` prints its figures, and leaves RESULTS.md as it is.
+``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` leaves out 1, 500 and 8,000 connections.
+Of blocking.py it leaves out 500 connections and the servers that take minutes. Without the extra it measures only
+"shared". ``--quick`` prints its figures, and does not change RESULTS.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SCRIPTS: Dict[str, str] = {
     "steps.py": "One message",
     "validation.py": "Payloads",
 }
-#: Those that have no options but ``--quick``, if any.
+#: The scripts whose only option, if any, is ``--quick``.
 WITHOUT_OPTIONS = ("steps.py", "validation.py")
 BRIEF = {
     "throughput.py": ["--connections=50,2000"],
@@ -55,7 +55,7 @@ PACKAGES = [
 
 
 def machine() -> List[str]:
-    """Say what the figures were measured on."""
+    """Return a description of this machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
@@ -67,7 +67,7 @@ def machine() -> List[str]:
 
 
 def versions() -> List[str]:
-    """Name the versions of all that is measured."""
+    """Return the versions of all measured programs."""
     found = [f"ocppj {own_version()}"]
     for package in PACKAGES:
         try:
@@ -83,7 +83,7 @@ def versions() -> List[str]:
 
 
 def own_version() -> str:
-    """Name the commit that is measured, where git knows it."""
+    """Return the measured commit, if git knows it."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     try:
         return (
@@ -96,13 +96,13 @@ def own_version() -> str:
 
 
 def about(script: str) -> str:
-    """Return what a benchmark says about itself, but for its first line and how it is called."""
+    """Return the docstring of a benchmark without its usage."""
     parts = (HERE / script).read_text().split('"""')[1].split("\n\n")
     return "\n\n".join(part.strip() for part in [parts[0], *parts[2:]])
 
 
 def run(script: str, arguments: List[str], report: List[str]) -> bool:
-    """Run one benchmark, print what it says and add it to ``report``; return whether it succeeded."""
+    """Run one benchmark, print its output and add it to ``report``; return whether it succeeded."""
     with subprocess.Popen(python(script, *arguments), stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         for line in running.stdout:
@@ -112,7 +112,7 @@ def run(script: str, arguments: List[str], report: List[str]) -> bool:
 
 
 def arguments_for(script: str, chosen: argparse.Namespace) -> List[str]:
-    """Return what one benchmark is called with."""
+    """Return the arguments for one benchmark."""
     arguments = ["--quick"] if chosen.quick else []
     if script in WITHOUT_OPTIONS:
         return arguments

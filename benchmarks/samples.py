@@ -1,4 +1,4 @@
-"""The messages that all benchmarks send: payloads of OCPP 1.6 and what their answers look like. Imports nothing."""
+"""The messages that all benchmarks send: payloads of OCPP 1.6, and their answers. Imports nothing of ours."""
 
 from typing import Any, Dict, FrozenSet, List, NamedTuple
 
@@ -21,7 +21,7 @@ METER_VALUES: Dict[str, Any] = {
 }
 BOOT_NOTIFICATION: Dict[str, Any] = {"chargePointVendor": "Example", "chargePointModel": "Model"}
 
-#: A fixed answer for servers that look at nothing.
+#: Fixed answers, for servers that do not read the payload.
 NOW = "2026-01-02T03:04:05.678Z"
 ANSWERS: Dict[str, Dict[str, Any]] = {
     "Heartbeat": {"currentTime": NOW},
@@ -31,7 +31,7 @@ ANSWERS: Dict[str, Dict[str, Any]] = {
 
 
 class Message(NamedTuple):
-    """A request of a charge point, and its answer: how its payload begins, how the text ends, the payload's keys."""
+    """A request of a charge point. Of its answer: start of the payload, end of the text, keys of the payload."""
 
     payload: Dict[str, Any]
     head: bytes

@@ -1,16 +1,16 @@
-"""Let calls run both ways for minutes or days over connections that break, and look for what grows or gets lost.
+"""Make calls in both directions for minutes or days over connections that break. Look for losses and growth.
 
     python benchmarks/soak.py --minutes 5 [--clients 50] [--cuts-per-minute 20] [--seed N]
     python benchmarks/soak.py --quick
 
-A server and its clients are in this process, with a proxy between them that delays, splits, cuts, half-closes and
-freezes connections (``tests/faults/proxy.py``). Over each connection four callers work: ``call`` and ``send_request``
-in both directions. Every ten seconds a line tells: calls answered per second, those that ended in other ways,
-reconnects, threads, file descriptors, memory, and how long an answered ``call`` took (median and 99th percentile, ms).
+A server and its clients are in this process. A proxy between them delays, splits, cuts, half-closes and freezes
+connections (``tests/faults/proxy.py``). Each connection has four callers: ``call`` and ``send_request`` in both
+directions. Every ten seconds a line shows calls answered per second, calls with other outcomes, reconnects, threads,
+file descriptors, memory, and the time of an answered ``call`` (median and 99th percentile, ms).
 
-The verdict is a violation, and the exit code 1, when a call was lost or ended twice, when anything was answered twice,
-when an error was logged, when connections, threads or descriptors are left in the end, or when memory has grown by
-more than a tenth and 10 MB from the first third of the run to the end.
+These are violations, and make the exit code 1: a call was lost or ended twice; a request was answered twice; an error
+was logged; connections, threads or descriptors are left at the end; memory has grown by more than a tenth and 10 MB
+from the second third of the run to the last.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TIMEOUT = 2.0  # seconds that a request may stay unanswered
 
 
 def slow_some(number: int, random: random.Random) -> Tuple[Faults, Faults]:
-    """Slow down three directions in ten, and freeze one in ten for a second; cuts are left to `Breaker`."""
+    """Slow down three directions in ten, and freeze one in ten for a second; `Breaker` makes the cuts."""
 
     def faults() -> Faults:
         slow = random.random() < 0.3
@@ -65,7 +65,7 @@ class Breaker(threading.Thread):
 
 
 class Reporter:
-    """Prints the lines, and remembers what they say."""
+    """Prints the lines, and stores the memory figures."""
 
     def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
         self._fleet = fleet
@@ -99,7 +99,7 @@ def percentiles(durations: List[float]) -> Tuple[float, float]:
 
 
 def resident() -> float:
-    """Return this process's memory in MB; 0 where that cannot be known."""
+    """Return this process's memory in MB; 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -108,7 +108,7 @@ def resident() -> float:
 
 
 def growth(memory: List[float]) -> Optional[str]:
-    """Say how memory has grown, or ``None``: the most of the second third against the most of the last."""
+    """Say how memory has grown, or ``None``. It compares the maxima of the second and the last third of the run."""
     third = len(memory) // 3
     if third < 2:
         return None
@@ -119,7 +119,7 @@ def growth(memory: List[float]) -> Optional[str]:
 
 
 def soak(seconds: float, clients: int, cuts_per_minute: float, seed: Optional[int]) -> List[str]:
-    """Run for so long; return what was wrong."""
+    """Run for ``seconds``; return the violations."""
     ledger = Ledger(capacity=1 << 18)
     over = threading.Event()
     end = time.monotonic() + seconds
@@ -148,7 +148,7 @@ def soak(seconds: float, clients: int, cuts_per_minute: float, seed: Optional[in
 
 
 def left_behind(files: int) -> List[str]:
-    """Say what is there still after everything was stopped."""
+    """Return what is still there after everything was stopped."""
     deadline, pause = time.monotonic() + 10, threading.Event()
     while True:
         threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("ocppj-")]

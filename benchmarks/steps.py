@@ -1,10 +1,10 @@
-"""Where the time of one message goes: a server without any switch of threads, step by step, in microseconds.
+"""The time of one message, step by step, in microseconds: a server without any thread switch.
 
     python benchmarks/steps.py              --profile Heartbeat: functions by their own time
 
-The whole message is measured over a real socket with a strategy of readers that runs everything on one thread; each
-step is measured alone. What is left when the steps are taken from the whole is locks, bookkeeping and calls. "sockets"
-is send and recv at both ends, of which a server pays half. A second table has the cost of a request's timeout.
+The whole message is measured over a real socket. Its readers run everything on one thread. Each step is measured alone.
+The whole without the steps is locks, bookkeeping and calls. "sockets" is send and recv at both ends; half of it is the
+server's. A second table has the cost of a request's timeout.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ACTIONS = {
 
 
 class Inline(Readers):
-    """Everything on the thread of whoever calls `turn`."""
+    """Readers that do everything on the thread that calls `turn`."""
 
     def __init__(self) -> None:
         self.added = threading.Event()
@@ -69,7 +69,7 @@ class Inline(Readers):
         return True
 
     def turn(self) -> None:
-        """Read what is there, and run the handlers."""
+        """Read the available bytes, and run the handlers."""
         if not self._source.step(False):
             self._over = True
             self._source.finish()
@@ -106,21 +106,21 @@ class Whole:
             raise ValueError("a wrong answer")
 
     def close(self) -> None:
-        """End the connection, whose Close nobody would answer, then the server."""
+        """End the connection without a Close, which would not be answered, then the server."""
         self._client.sock.close()
         self._inline.turn()
         self._server.stop()
 
 
 class Sink:
-    """A socket that takes everything."""
+    """A socket that accepts and drops everything."""
 
     def send(self, data: bytes) -> int:
         return len(data)
 
 
 def protocol() -> Any:
-    """Return simple-websocket's side of a connection to nowhere."""
+    """Return simple-websocket's object for a connection without a peer."""
     fields = {"HOST": "x", "UPGRADE": "websocket", "CONNECTION": "Upgrade", "SEC_WEBSOCKET_VERSION": "13"}
     environ: Dict[str, Any] = {"HTTP_" + name: value for name, value in fields.items()}
     environ.update({"HTTP_SEC_WEBSOCKET_KEY": "AAAAAAAAAAAAAAAAAAAAAA==", "werkzeug.socket": Sink()})
@@ -128,7 +128,7 @@ def protocol() -> Any:
 
 
 def sockets(there: bytes, back: bytes) -> Callable[[], None]:
-    """Return what a message and its answer cost the system."""
+    """Return a function that sends a message and its answer through sockets."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         server = listener.accept()[0]
@@ -197,7 +197,7 @@ def column(action: str, number: int) -> Dict[str, float]:
 
 
 def deadlines(number: int) -> Dict[str, Dict[str, float]]:
-    """Measure what a timeout costs that does not run out: added, and canceled, one thousand others waiting."""
+    """Measure a timeout that is added and canceled, alone and with one thousand others waiting."""
 
     def with_endpoint(others: int) -> float:
         timeouts = Timeouts(SystemClock())
@@ -218,7 +218,7 @@ def deadlines(number: int) -> Dict[str, Dict[str, float]]:
 
 
 def profile(action: str, number: int) -> None:
-    """Print which functions take the time."""
+    """Print the functions that take most time."""
     whole = Whole(action)
     try:
         with cProfile.Profile() as profiler:

@@ -1,4 +1,4 @@
-"""The servers that are measured, by the names that the tables give them."""
+"""The measured servers, by their names in the tables."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ocppj.ws import readers
 CEILING = "ceiling: one loop"
 THREAD_CEILING = "ceiling: a thread each"
 _PACKAGE = "ocpp-rpc@2"
-_THREADS = 2000  # with more threads than that a figure takes minutes, and is no better than with fewer
+_THREADS = 2000  # with more threads a figure takes minutes, and is not better
 
-#: How `Server(readers=...)` may be given; the first is the default.
+#: The values of `Server(readers=...)`; the first is the default.
 STRATEGIES = ["auto", "per-connection", "shared"] if hasattr(readers, "SharedReaders") else ["per-connection"]
 
 
@@ -47,7 +47,7 @@ def ceilings(pause: float = 0.0, every: int = 1) -> List[Subject]:
 
 
 def ours(pause: float = 0.0, every: int = 1, both: bool = False) -> List[Subject]:
-    """Return this library, each strategy, with the extra "fast" where it is installed; ``both``: and without."""
+    """Return this library with each strategy, with the extra "fast" if it is installed; ``both``: and without it."""
     found = []
     for strategy in STRATEGIES:
         arguments = ["--pause", str(pause), "--every", str(every)]
@@ -62,7 +62,7 @@ def ours(pause: float = 0.0, every: int = 1, both: bool = False) -> List[Subject
 
 
 def ocpp(pause: float = 0.0, every: int = 1) -> List[Subject]:
-    """Return the package ``ocpp``, as it ships and without its pool of threads."""
+    """Return the package ``ocpp``, with its default settings and without its thread pool."""
     if not has_ocpp():
         return []
     arguments = ["--pause", str(pause), "--every", str(every)]
@@ -77,7 +77,7 @@ def ocpp(pause: float = 0.0, every: int = 1) -> List[Subject]:
 
 @contextmanager
 def node(pause: float = 0.0, every: int = 1) -> Iterator[List[Subject]]:
-    """Install ``ocpp-rpc`` into a directory that is removed afterwards; an empty list where that cannot be done."""
+    """Install ``ocpp-rpc`` into a directory that is removed afterwards. The list is empty if this fails."""
     program = shutil.which("node")
     with tempfile.TemporaryDirectory(prefix="ocppj-bench-") as directory:
         if program is None or install(directory) is None:
@@ -88,7 +88,7 @@ def node(pause: float = 0.0, every: int = 1) -> Iterator[List[Subject]]:
 
 
 def install(directory: str) -> Optional[str]:
-    """Have npm install ``ocpp-rpc`` into ``directory``; return its version, ``None`` if that fails."""
+    """Install ``ocpp-rpc`` into ``directory`` with npm; return its version, or ``None`` if this fails."""
     npm = shutil.which("npm")
     if npm is None:
         return None
@@ -106,7 +106,7 @@ def install(directory: str) -> Optional[str]:
 
 
 def absent(nodes: List[Subject]) -> str:
-    """Say which peers are not measured, and why; empty when all are there."""
+    """Return which peers are not measured, and why; empty if all are measured."""
     missing = []
     if not has_fast():
         missing.append('ocppj[fast]: not run, the extra "fast" is not installed')

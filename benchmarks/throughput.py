@@ -1,11 +1,11 @@
-"""Messages per second: this library, what its WebSocket library allows at best, and its peers.
+"""Messages per second: this library, its peers, and what its WebSocket library allows at best.
 
     python benchmarks/throughput.py --connections 50,500 --repeat 5
 
-Closed loop: each connection sends its next message when the last was answered; every answer is checked. ``ratio``
+Closed loop: each connection sends its next message when the last was answered. Every answer is checked. ``ratio``
 compares with the ceiling, a server on the same WebSocket library that only parses JSON and answers. ``cpu`` is the
-processor time of the server process for one message; ``load`` is how busy the load generator was (at 1.0 the figure
-is the generator's limit, not the server's).
+processor time of the server process for one message. ``load`` is how busy the load generator was: at 1.0 the figure is
+the generator's limit, not the server's.
 """
 
 from __future__ import annotations

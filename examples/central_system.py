@@ -1,4 +1,4 @@
-"""A central system for OCPP 1.6: accepts every charge point, asks each for its settings, and logs what happens.
+"""A central system for OCPP 1.6. It accepts every charge point, asks each for its settings, and logs what happens.
 
 python examples/central_system.py --port 9000
 python examples/charge_point.py ws://127.0.0.1:9000 CP_1
@@ -36,7 +36,7 @@ def build_server() -> Server:
     def booted(client_id: str, request: v16.BootNotificationRequest) -> None:
         try:
             response = server.call(client_id, v16.GetConfigurationRequest(), timeout=10)
-        except OcppjError as error:  # refused, not answered, or gone
+        except OcppjError as error:  # refused, not answered, or the connection was lost
             log.info("%s does not tell its settings: %s", client_id, error)
             return
         for setting in response.configuration_key or []:

@@ -1,4 +1,4 @@
-"""A charge point for OCPP 1.6: boots, charges one car for a few moments, and goes.
+"""A charge point for OCPP 1.6. It boots, charges one car for a few seconds, and ends.
 
 python examples/central_system.py --port 9000
 python examples/charge_point.py ws://127.0.0.1:9000 CP_1

@@ -1,7 +1,7 @@
-"""A whole charging session over a real WebSocket on this machine, each message printed as it passes.
+"""A whole charging session over a real WebSocket on this machine. Each message is printed.
 
-Run by ``make demo``. Exits with 0 only when everything went as it should: every answer, the order of the messages, and
-no thread left behind.
+Run by ``make demo``. Exits with 0 only if every answer and the order of the messages are as expected, and no thread is
+left.
 """
 
 import json
@@ -16,7 +16,7 @@ from ocppj import Client, Frame, Server, v16
 
 PATIENCE = 5.0  # seconds that anything here may take
 
-#: Who sends which CALL, in order; each must be answered with a CALLRESULT.
+#: The sender and the action of each CALL, in order. Each must be answered with a CALLRESULT.
 EXPECTED = [
     ("CP_1", "BootNotification"),
     ("CSMS", "ChangeConfiguration"),
@@ -32,7 +32,7 @@ EXPECTED = [
     ("CP_1", "StatusNotification"),
 ]
 
-#: The message types of OCPP-J, and the colour of each.
+#: The message types of OCPP-J: the name and the colour of each.
 KINDS = {2: ("CALL", "36"), 3: ("RESULT", "32"), 4: ("ERROR", "31")}
 
 
@@ -46,7 +46,7 @@ def check(holds: bool, what: str) -> None:
 
 
 class Transcript:
-    """Prints the frames that a server sends and receives, and remembers who sent what."""
+    """Prints the frames that a server sends and receives, and records the sender of each CALL."""
 
     def __init__(self) -> None:
         self.calls: List[Tuple[str, str]] = []
@@ -86,7 +86,7 @@ class Transcript:
         return f"\x1b[{colour}m{text}\x1b[0m" if self.colour else text
 
     def short(self, value: Any) -> str:
-        """Return a payload as ``name=value`` pairs, of nested objects the innermost ones, without their timestamps."""
+        """Return a payload as ``name=value`` pairs. Of nested objects it shows the innermost, without timestamps."""
         if isinstance(value, list):
             return " ".join(self.short(each) for each in value)
         pairs = []
@@ -100,7 +100,7 @@ class Transcript:
 
 
 class CentralSystem:
-    """Accepts a charge point, and ends a transaction that has had its kilowatt-hour."""
+    """Accepts a charge point, and ends a transaction when it has reached one kilowatt-hour."""
 
     LIMIT = 1000  # Wh
 
@@ -144,7 +144,7 @@ class CentralSystem:
 
 
 class ChargePoint:
-    """Charges one car until it is told to stop."""
+    """Charges one car until the central system stops it."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

@@ -3,15 +3,15 @@
 ::
 
     OcppjError
-    ├── OCPPError                   the peer answered with a CALLERROR, or a handler wants one sent
+    ├── OCPPError                   the peer answered with a CALLERROR, or a handler sends one
     ├── MessageError                a frame from the peer breaks the rules (the peer's fault)
     ├── CallFailed                  a request got no answer
     │   ├── CallTimeout             ... in time (also a TimeoutError)
     │   ├── ConnectionLost          ... because the connection ended (also a ConnectionError)
     │   ├── Stopped                 ... because this endpoint was stopped
     │   ├── CallCanceled            ... because its future was canceled
-    │   └── InvalidResponse         ... that keeps to its schema
-    ├── UsageError                  this side asked for something that cannot be (our fault)
+    │   └── InvalidResponse         ... that is valid in its schema
+    ├── UsageError                  this program asked for something that cannot be done (our fault)
     │   ├── ValidationError         a payload of ours breaks its schema
     │   ├── EncodingError           a payload of ours cannot be written as JSON
     │   ├── UnsupportedFeature      no profile of the connection's version has this message
@@ -21,11 +21,11 @@
     │   ├── UnknownClient           no such client is connected
     │   └── WouldDeadlock           call() on the thread that must read its answer
     ├── QueueFailed                 the file of a durable queue cannot be opened, read or written
-    │   └── QueueDamaged            ... because it is damaged, or was made by something else
+    │   └── QueueDamaged            ... because it is damaged, or made by another program
     └── TransportError              the network, below OCPP (also a ConnectionError)
         ├── HandshakeRefused        the server answered the upgrade with an HTTP error
         ├── SubprotocolError        no common OCPP version was negotiated
-        └── WriteTimeout            the peer does not take what is written to it
+        └── WriteTimeout            the peer does not read what is written to it
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ __all__ = [
 
 
 class ErrorCode(str, Enum):
-    """What a CALLERROR says went wrong.
+    """The error codes of a CALLERROR.
 
-    Two codes are spelt differently in 1.6 and in 2.x; both spellings name the same member, and the connection's
-    dialect picks the one that goes on the wire (OCPP-J 1.6 section 4.2.3 and its errata 5.1 and 5.2; OCPP 2.x
+    Two codes are spelt differently in 1.6 and in 2.x. Both spellings name the same member. The connection's dialect
+    chooses the one for the wire (OCPP-J 1.6 section 4.2.3 and its errata 5.1 and 5.2; OCPP 2.x
     Part 4 section 4.3).
     """
 
@@ -112,23 +112,28 @@ def parse_error_code(text: str) -> Union[ErrorCode, str]:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with its control characters spelled out.
+    """Return ``text`` with its control characters as escape sequences.
 
-    What a peer sent may be logged as it is then: it cannot begin a line of its own there, nor steer a terminal.
+    Then a peer's text is safe to log: it cannot begin a new line in the log, nor control a terminal.
     """
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class OcppjError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base of all exceptions of this library."""
 
 
 class OCPPError(OcppjError):
-    """A CALLERROR: raised by ``call()`` when the peer sent one, and by a request handler to have one sent.
+    """A CALLERROR. ``call()`` raises it when the peer sent one, and a request handler raises it to send one.
 
-    ``code`` is an `ErrorCode`, or the peer's text when it is no code of any version; ``description`` is at most 255
-    characters on the wire (longer text is cut); ``details`` is a JSON object; ``message_id`` is the id of the CALL
-    (``None`` until it is known).
+    Args:
+        code: An `ErrorCode`, or its text. The attribute is text if the text is no code of any version.
+        description: Any text. On the wire it is cut after 255 characters.
+        details: A JSON object.
+        message_id: The id of the CALL, ``None`` until it is known.
+
+    Raises:
+        TypeError: for ``details`` that are no mapping.
     """
 
     def __init__(
@@ -160,9 +165,9 @@ class OCPPError(OcppjError):
 class MessageError(OcppjError):
     """A frame from the peer that is no valid message.
 
-    ``message_id`` is ``None`` when the frame has no readable id; ``message_type`` is ``None`` when it has no known
-    type. ``answerable`` says whether the rules let us answer it with an error (only a CALL, or in 2.x a frame that
-    cannot be classified).
+    ``message_id`` is ``None`` when the frame has no readable id. ``message_type`` is ``None`` when its type is not
+    known. ``answerable`` tells whether the rules allow an error as the answer (only to a CALL, or in 2.x to a frame
+    that cannot be classified).
     """
 
     def __init__(
@@ -189,7 +194,7 @@ class MessageError(OcppjError):
 class CallFailed(OcppjError):
     """A request ended without an answer. ``message_id`` names it.
 
-    ``code`` and ``description`` tell a canceled-request handler why, as they would in a CALLERROR.
+    ``code`` and ``description`` are the reason, as in a CALLERROR. They are for a canceled-request handler.
     """
 
     code = ErrorCode.GENERIC_ERROR
@@ -215,11 +220,11 @@ class Stopped(CallFailed):
 
 
 class CallCanceled(CallFailed):
-    """The request was given up: its future was canceled."""
+    """The program gave the request up: its future was canceled."""
 
 
 class InvalidResponse(CallFailed):
-    """The peer's answer breaks its schema. ``error`` is the `MessageError` that says how."""
+    """The peer's answer breaks its schema. ``error`` is the `MessageError` with the reason."""
 
     def __init__(self, error: MessageError, message_id: Optional[str] = None) -> None:
         super().__init__(f"the answer is invalid: {error}", message_id)
@@ -244,7 +249,7 @@ class ValidationError(UsageError):
 
 
 class EncodingError(UsageError):
-    """A payload holds something that JSON cannot say."""
+    """A payload has a value that cannot be written as JSON."""
 
 
 class UnsupportedFeature(UsageError):
@@ -272,15 +277,18 @@ class WouldDeadlock(UsageError):
 
 
 class QueueFailed(OcppjError):
-    """The file of a durable queue could not be opened, read or written: the disk, or another process that has it."""
+    """The file of a durable queue could not be opened, read or written.
+
+    The disk failed, or another process has the file.
+    """
 
 
 class QueueDamaged(QueueFailed):
-    """The file of a durable queue is damaged, or is not one. It was left as it is."""
+    """The file of a durable queue is damaged, or is another kind of file. It was not changed."""
 
 
 class TransportError(OcppjError, ConnectionError):
-    """The network failed, below OCPP. ``message_id`` names the message that was to be sent, if there was one."""
+    """The network failed, below OCPP. ``message_id`` is the id of the message that was not sent, if there was one."""
 
     message_id: Optional[str] = None
 
@@ -288,8 +296,8 @@ class TransportError(OcppjError, ConnectionError):
 class HandshakeRefused(TransportError):
     """The server refused the WebSocket upgrade.
 
-    ``status`` is the HTTP status; ``retry_after`` the seconds it asks us to wait before trying again (RFC 9110 section
-    10.2.3), ``None`` when it does not say, or names a date.
+    ``status`` is the HTTP status. ``retry_after`` is how many seconds the server asks the client to wait until the next
+    try (RFC 9110 section 10.2.3). It is ``None`` when the server does not say, or gives a date.
     """
 
     def __init__(self, status: int, reason: str = "", retry_after: Optional[float] = None) -> None:
@@ -303,4 +311,4 @@ class SubprotocolError(TransportError):
 
 
 class WriteTimeout(TransportError):
-    """The peer did not take what was written to it in time."""
+    """The peer did not read what was written to it in time."""

@@ -1,4 +1,4 @@
-"""A client's and a server's dispatcher behind one face, on a network and a clock that tests hold."""
+"""A client's and a server's dispatcher with the same interface, and a network and a clock for tests."""
 
 import threading
 

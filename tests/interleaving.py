@@ -1,22 +1,24 @@
-"""Threads that run one at a time, and change over where a seed says: between any two lines of a module that is watched.
+"""Threads that run one at a time, and switch where a seed says: between any two lines of the classes that are watched.
 
 ::
 
-    schedule = Interleaving(random.Random(7), watched=lane.__file__, often=0.3)
-    lane = Lane(..., lock=schedule.lock())
+    schedule = Interleaving(random.Random(7), watched=[RequestSender, InFlight], often=0.3)
+    sender = RequestSender(..., lock=schedule.lock())
     schedule.run(first, second)
 
-Theory of operation. Each thread has a baton (a lock), and runs while it has it. At each line of the watched file a
-trace function may hand the baton of another thread on and wait for its own. So a schedule is a matter of the seed, and
-the same each time. A thread may be stopped while it holds a lock: those that want it hand on until it is free. Locks of
-other modules are safe, for nobody is stopped while holding one: only lines of the watched file are.
+Theory of operation. Each thread has a permit (a lock), and runs while it has it. At each line of a watched class a
+trace function may release the permit of another thread and wait for its own. So a schedule depends on the seed alone,
+and is the same each time. A thread may be stopped while it holds a lock of the schedule: other threads that want the
+lock switch until it is free. Locks of classes that are not watched are safe, because no thread is stopped while it
+holds one.
 """
 
 import contextlib
 import random
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from types import CodeType
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set
 
 from tests.helpers import seconds
 
@@ -27,7 +29,7 @@ __all__ = ["Interleaving", "at_call"]
 def at_call(function: Any, act: Callable[[], object]) -> Iterator[List[bool]]:
     """Run ``act`` once in the block, when this thread calls ``function``, before its first line.
 
-    So another thread may come in between, and the test says where. The list has ``True`` when that was so.
+    So the test says where another thread comes in between. The list has ``True`` when ``act`` has run.
     """
     met: List[bool] = []
 
@@ -55,7 +57,7 @@ class _Lock:
         me = threading.get_ident()
         assert self._holder != me, "the lock is taken twice by one thread"
         while self._holder is not None:
-            self._schedule.hand_on(must=True)
+            self._schedule.switch(must=True)
         self._holder = me
 
     def __exit__(self, *error: Any) -> None:
@@ -63,11 +65,12 @@ class _Lock:
 
 
 class Interleaving:
-    """One schedule of threads that run one at a time. ``often`` is the chance of a change-over at a line."""
+    """One schedule of threads that run one at a time. ``often`` is the chance of a switch at a line."""
 
-    def __init__(self, rng: random.Random, watched: str, often: float) -> None:
-        self._rng, self._watched, self._often = rng, watched, often
-        self._batons: Dict[int, threading.Lock] = {}  # by thread: those that have not ended
+    def __init__(self, rng: random.Random, watched: Iterable[type], often: float) -> None:
+        self._rng, self._often = rng, often
+        self._watched: Set[int] = {id(code) for each in watched for code in _code_of(each)}
+        self._permits: Dict[int, threading.Lock] = {}  # by thread, of the threads that have not ended
         self._over = threading.Event()
         self.errors: List[BaseException] = []
 
@@ -82,32 +85,32 @@ class Interleaving:
             thread.start()
         for _ in threads:
             assert known.acquire(timeout=seconds(10))
-        self._pick(sorted(self._batons)).release()
-        assert self._over.wait(seconds(30)), "nobody goes on"
+        self._pick(sorted(self._permits)).release()
+        assert self._over.wait(seconds(30)), "no thread goes on"
         for thread in threads:
             thread.join(seconds(10))
         if self.errors:
             raise self.errors[0]
 
-    def hand_on(self, must: bool = False) -> None:
-        """Let another thread run, and return when it is this one's turn again."""
+    def switch(self, must: bool = False) -> None:
+        """Let another thread run. Return when this thread is chosen again."""
         me = threading.get_ident()
-        others = [each for each in sorted(self._batons) if each != me]
-        if me not in self._batons or not others:
-            assert not must, "nobody is there who could release the lock"
+        others = [each for each in sorted(self._permits) if each != me]
+        if me not in self._permits or not others:
+            assert not must, "no thread is left that could release the lock"
             return
-        mine = self._batons[me]
+        mine = self._permits[me]
         self._pick(others).release()
-        assert mine.acquire(timeout=seconds(30)), "the baton does not come back"
+        assert mine.acquire(timeout=seconds(30)), "this thread is not chosen again"
 
     def _pick(self, idents: List[int]) -> threading.Lock:
-        return self._batons[idents[int(self._rng.random() * len(idents))]]
+        return self._permits[idents[int(self._rng.random() * len(idents))]]
 
     def _thread(self, act: Callable[[], None], known: threading.Semaphore) -> None:
-        baton = self._batons[threading.get_ident()] = threading.Lock()
-        baton.acquire()
+        permit = self._permits[threading.get_ident()] = threading.Lock()
+        permit.acquire()
         known.release()
-        baton.acquire()
+        permit.acquire()
         sys.settrace(self._trace)
         try:
             act()
@@ -115,15 +118,23 @@ class Interleaving:
             self.errors.append(error)
         finally:
             sys.settrace(None)
-            del self._batons[threading.get_ident()]
-            if self._batons:
-                self._pick(sorted(self._batons)).release()
+            del self._permits[threading.get_ident()]
+            if self._permits:
+                self._pick(sorted(self._permits)).release()
             else:
                 self._over.set()
 
     def _trace(self, frame: Any, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename != self._watched:
+        if id(frame.f_code) not in self._watched:
             return None
         if event == "line" and self._rng.random() < self._often:
-            self.hand_on()
+            self.switch()
         return self._trace
+
+
+def _code_of(watched: type) -> Iterator[CodeType]:
+    """Yield the code of every method of ``watched``."""
+    for each in vars(watched).values():
+        code = getattr(each, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code

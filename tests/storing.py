@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ocppj import Call, RequestBundle
-from ocppj.storage.database import RequestFile
+from ocppj.storage.database import RequestDatabase
 from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
 from ocppj.storage.stored_queue import StoredQueue
 from tests.helpers import seconds
@@ -40,7 +40,7 @@ def queue_in(file, client_id=None, capacity=0):
 
 
 class Disk:
-    """What SQLite is told, on each connection that is made from now on."""
+    """The statements that SQLite gets, on each connection that is made from now on."""
 
     def __init__(self):
         self.told = []
@@ -48,9 +48,9 @@ class Disk:
         self._once = []
 
     def once(self, statement, act):
-        """Run ``act`` when SQLite is told ``statement``, or what begins so, for the next time; just before it does so.
+        """Run ``act`` once, just before SQLite runs a statement that begins with ``statement``.
 
-        The file is held then, as long as ``act`` takes.
+        The file is locked as long as ``act`` takes.
         """
         self._once.append((statement, act))
 
@@ -90,8 +90,8 @@ def path(tmp_path):
 
 @pytest.fixture
 def file(disk, path):
-    """The file alone: the part of a durable queue that tests of it hold, and look into."""
-    file = RequestFile(path)
+    """The database alone."""
+    file = RequestDatabase(path)
     file.open()
     yield file
     file.close()

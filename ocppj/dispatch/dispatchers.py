@@ -1,13 +1,13 @@
-"""The default dispatchers: that of a client is one `Lane`, that of a server one per client.
+"""The default dispatchers. A client's holds one `RequestSender`, a server's holds one per client.
 
-`ocppj.dispatch.request_sender` has the theory of operation.
+The theory of operation is in `ocppj.dispatch.request_sender`.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Any, Callable, Dict, Optional
+from typing import Callable, Dict, Optional
 
 from ..clock import SystemClock
 from ..errors import CallFailed, ConnectionLost, NotRunning, OCPPError, UnknownClient
@@ -21,74 +21,35 @@ from .interfaces import (
     ServerDispatcher,
 )
 from .pending import PendingRequestState, ServerState
-from .queues import Decoder, FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
-from .request_sender import Lane
-from .retries import Streak, TransactionRetries, loss_limit
-from .timeouts import Timeouts
+from .queues import Decoder, FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestPayload, RequestQueue, ServerQueueMap
+from .request_sender import RequestSender
+from .retries import ConsecutiveFailures, TransactionRetries, loss_limit
+from .timeouts import DEFAULT_TIMEOUT, RequestTimeout, Timeouts
 
 __all__ = ["DEFAULT_TIMEOUT", "DefaultClientDispatcher", "DefaultServerDispatcher"]
 
-DEFAULT_TIMEOUT = 30.0
-
-# What ``max_losses`` is unless it is given. In memory: some minutes, with the usual waits between connections, and the
-# caller is told. In a server's file: a charge point that crashes at a command has restarted as often.
+# The defaults of ``max_losses``. In memory: 5 losses take some minutes, with the usual waits between connections, and
+# the caller gets the error. In a server's file: a charge point that crashes at a command has restarted that often.
 _MAX_LOSSES = 5
 _MAX_LOSSES_OF_STORED_COMMANDS = 20
 
 
-class _Dispatching:
-    """What the two default dispatchers share: running or not, the timeout, and the timer."""
+class DefaultClientDispatcher(ClientDispatcher):
+    """Sends what is in a queue.
 
-    def __init__(self) -> None:
-        self._timeout = DEFAULT_TIMEOUT
-        self._timeouts: Optional[Timeouts] = None
-        self._own_timeouts: Optional[Timeouts] = None
-        self._running = False
-        self._lock = threading.Lock()
+    Args:
+        queue: The requests. A `FIFOClientQueue` by default.
+        retries: Which requests are sent again when the peer fails to process them. By default, none.
+        resend: What happens to a request whose answer was awaited when the connection was lost. If true, it is sent
+            again, with its id, when the connection is back. If false, its answer is awaited anew. If true, a request
+            whose write failed is kept, too. The default is true for a durable queue.
+        max_losses: How many connections in a row may be lost while the answer to the same request is awaited. Then the
+            request is given up, with `ConnectionLost`, and a durable queue sets it aside. 0 means no limit. The default
+            is 5, and no limit for a durable queue: its requests are worth money, and a gateway that accepts messages
+            and drops them would have them set aside one after the other.
 
-    def is_running(self) -> bool:
-        """Tell whether requests are taken."""
-        with self._lock:
-            return self._running
-
-    def set_timeout(self, timeout: float) -> None:
-        """Give each request that is sent from now on ``timeout`` seconds to be answered."""
-        if not timeout > 0:
-            raise ValueError("a timeout must be more than 0 seconds")
-        self._timeout = timeout
-
-    def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Use ``timeouts`` for the deadlines of requests."""
-        self._timeouts = timeouts
-
-    def _get_timeout(self) -> float:
-        return self._timeout
-
-    def _get_timeouts(self) -> Timeouts:
-        """Return the timer; called with the lock held."""
-        if self._timeouts is not None:
-            return self._timeouts
-        if self._own_timeouts is None:
-            self._own_timeouts = Timeouts(SystemClock())
-        self._own_timeouts.start()
-        return self._own_timeouts
-
-    def _stop_own_timeouts(self) -> None:
-        if self._own_timeouts is not None:
-            self._own_timeouts.stop()
-
-
-class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
-    """Sends what is in ``queue``, a `FIFOClientQueue` unless another is given.
-
-    ``retries`` say which requests are sent again when the peer fails to process them. With ``resend``, a request whose
-    answer was awaited when the connection was lost is sent again, with its id, when the connection is back; without it
-    the answer is awaited anew. One whose write failed is kept, too. The default is to resend what a durable queue has.
-
-    A request is given up, with `ConnectionLost`, when ``max_losses`` connections in a row were lost while its answer
-    was awaited; a durable queue sets it aside. 0 means no limit. ``None`` means 5, and no limit in a durable queue:
-    money waits there, and the outage of a gateway that accepts messages and drops them would set one after the other
-    aside. Raises `UsageError` for what is no such number.
+    Raises:
+        UsageError: for a ``max_losses`` that is not such a number.
     """
 
     def __init__(
@@ -99,20 +60,23 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
         resend: Optional[bool] = None,
         max_losses: Optional[int] = None,
     ) -> None:
-        super().__init__()
         self._queue = FIFOClientQueue() if queue is None else queue
         self.durable = self._queue.durable
         self._retries = retries
         self._resend = self.durable if resend is None else resend
         self._max_losses = loss_limit(max_losses, 0 if self.durable else _MAX_LOSSES)
+        self._timeout = RequestTimeout()
+        self._own_timeouts = self._timeouts = Timeouts(SystemClock())  # without an endpoint it uses its own
         self._state = PendingRequestState()
         self._network: Optional[NetworkClient] = None
         self._on_canceled: Optional[ClientCanceled] = None
         self._check: Optional[Callable[[RequestBundle], Optional[CallFailed]]] = None
-        self._opening = threading.Lock()  # one thread opens or closes the queue
+        self._opening = threading.Lock()  # one thread at a time opens or closes the queue
         self._opened = False
-        self._lane: Optional[Lane] = None
-        self._paused = False  # before the start
+        self._lock = threading.Lock()  # guards the fields below; `_sender` is read without it
+        self._running = False
+        self._sender: Optional[RequestSender] = None
+        self._paused = False  # by `pause` before `start`
 
     def open(self) -> None:
         with self._opening:
@@ -130,66 +94,77 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
         with self._lock:
             if self._running:
                 return
-            lane = self._lane = Lane(
+            self._own_timeouts.start()
+            sender = self._sender = RequestSender(
                 self._queue,
                 self._state,
-                self._get_timeouts(),
-                self._get_timeout,
+                self._timeouts,
+                self._timeout,
                 network.send,
                 self._canceled,
                 check=self._check,
                 retries=self._retries,
                 resend=self._resend,
                 paused=self._paused,
-                losses=Streak(self._max_losses),
+                losses=ConsecutiveFailures(self._max_losses),
             )
             self._running = True
-        lane.send_next()  # a queue that outlives the process may hold requests already
+        sender.send_next()  # a queue that outlives the process may hold requests already
 
     def stop(self) -> None:
         with self._lock:
-            lane, self._lane, self._running, self._paused = self._lane, None, False, False
-        if lane is not None:
-            lane.close()
+            sender, self._sender, self._running, self._paused = self._sender, None, False, False
+        if sender is not None:
+            sender.close()
         with self._opening:
-            if self._opened and self._lane is None:
+            if self._opened and self._sender is None:
                 self._opened = False
                 self._queue.close()
-        self._stop_own_timeouts()
+        self._own_timeouts.stop()
+
+    def is_running(self) -> bool:
+        with self._lock:
+            return self._running
 
     def is_paused(self) -> bool:
-        lane = self._lane
-        return lane.is_paused() if lane is not None else self._paused
+        sender = self._sender
+        return sender.is_paused() if sender is not None else self._paused
 
     def pause(self) -> None:
         with self._lock:
-            lane, self._paused = self._lane, True
-        if lane is not None:
-            lane.pause()
+            sender, self._paused = self._sender, True
+        if sender is not None:
+            sender.pause()
 
     def resume(self) -> None:
         with self._lock:
-            lane, self._paused = self._lane, False
-        if lane is not None:
-            lane.resume()
+            sender, self._paused = self._sender, False
+        if sender is not None:
+            sender.resume()
 
     def send_request(self, bundle: RequestBundle) -> None:
-        lane = self._lane
-        if lane is None:
+        sender = self._sender
+        if sender is None:
             raise NotRunning("the dispatcher is not running")
-        lane.push(bundle)
+        sender.push(bundle)
 
     def complete_request(self, message_id: str) -> bool:
-        lane = self._lane
-        return lane is not None and lane.complete(message_id)
+        sender = self._sender
+        return sender is not None and sender.complete(message_id)
 
     def cancel_request(self, message_id: str, error: CallFailed) -> bool:
-        lane = self._lane
-        return lane is not None and lane.cancel(message_id, error)
+        sender = self._sender
+        return sender is not None and sender.cancel(message_id, error)
 
     def retry_request(self, message_id: str, error: OCPPError) -> bool:
-        lane = self._lane
-        return lane is not None and lane.retry(message_id, error)
+        sender = self._sender
+        return sender is not None and sender.retry(message_id, error)
+
+    def set_timeout(self, timeout: float) -> None:
+        self._timeout.set(timeout)
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue.set_decoder(decode)
@@ -206,34 +181,42 @@ class DefaultClientDispatcher(_Dispatching, ClientDispatcher):
     def set_pending_request_state(self, state: PendingRequestState) -> None:
         self._state = state
 
-    def _canceled(self, message_id: str, request: Any, error: CallFailed) -> None:
+    def _canceled(self, message_id: str, request: RequestPayload, error: CallFailed) -> None:
         if self._on_canceled is not None:
             self._on_canceled(message_id, request, error)
 
 
-class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
-    """Sends what is in the queues of ``queue_map``, a `FIFOQueueMap` unless another is given.
+class DefaultServerDispatcher(ServerDispatcher):
+    """Sends what is in the queues of a map.
 
-    The lanes, the queue map and the pending states are tables that change together, under the dispatcher's lock: else
-    a client that comes while the one of its name goes would be given what is about to be forgotten.
+    Args:
+        queue_map: The queues, by client id. A `FIFOQueueMap` by default.
+        max_losses: Only for a durable map: how many connections of a client in a row may be lost while the answer to
+            the same request is awaited. Then the request is given up, with `ConnectionLost`, and set aside: otherwise a
+            command that crashes a charge point would crash it each time it is back. 0 means no limit, the default is
+            20. Losses are counted in memory, from the start on. Requests in memory end with their connection.
 
-    A request in a durable map is given up, with `ConnectionLost`, and set aside, when ``max_losses`` connections of its
-    client in a row were lost while its answer was awaited: a command that crashes a charge point would else crash it
-    each time that it is back. 0 means no limit, ``None`` means 20. (Requests in memory end with their connection.) The
-    losses are counted in memory, from the start on. Raises `UsageError` for what is no such number.
+    Raises:
+        UsageError: for a ``max_losses`` that is not such a number.
     """
 
+    # The senders, the queue map and the pending states are tables that change together, under `_lock`. Otherwise a
+    # client that connects while its old connection is removed would get tables that are about to be forgotten.
+
     def __init__(self, queue_map: Optional[ServerQueueMap] = None, *, max_losses: Optional[int] = None) -> None:
-        super().__init__()
         self._queue_map = FIFOQueueMap() if queue_map is None else queue_map
         self.durable = self._queue_map.durable
         self._max_losses = loss_limit(max_losses, _MAX_LOSSES_OF_STORED_COMMANDS)
-        self._losses: Dict[str, Streak] = {}  # of clients with requests in a durable map
+        self._timeout = RequestTimeout()
+        self._own_timeouts = self._timeouts = Timeouts(SystemClock())  # without an endpoint it uses its own
         self._state = ServerState()
         self._network: Optional[NetworkServer] = None
         self._on_canceled: Optional[ServerCanceled] = None
         self._check: Optional[Callable[[str, RequestBundle], Optional[CallFailed]]] = None
-        self._lanes: Dict[str, Lane] = {}  # one of them is found without the lock
+        self._lock = threading.Lock()  # guards the fields below; a sender is looked up without it
+        self._running = False
+        self._losses: Dict[str, ConsecutiveFailures] = {}  # of clients with requests in a durable map
+        self._senders: Dict[str, RequestSender] = {}
 
     def start(self) -> None:
         if self._network is None:
@@ -246,90 +229,104 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
 
     def stop(self) -> None:
         with self._lock:
-            lanes = dict(self._lanes)
-            for client_id in lanes:
+            senders = dict(self._senders)
+            for client_id in senders:
                 self._forget(client_id)
-            self._lanes.clear()
+            self._senders.clear()
             self._losses.clear()
             self._running = False
-        for lane in lanes.values():
-            lane.close()
+        for sender in senders.values():
+            sender.close()
         self._queue_map.close()
-        self._stop_own_timeouts()
+        self._own_timeouts.stop()
+
+    def is_running(self) -> bool:
+        with self._lock:
+            return self._running
 
     def create_client(self, client_id: str) -> None:
         network = self._network
         if network is None:
             raise NotRunning("the dispatcher has no network: call set_network_server first")
         if self.durable and self.is_running():
-            self._queue_map.get_or_create(client_id)  # read from disk now, and not while all others wait
+            self._queue_map.get_or_create(client_id)  # reads the disk, and the lock must not be held that long
         with self._lock:
             if not self._running:
                 raise NotRunning("the dispatcher is not running")
-            if client_id in self._lanes:
+            if client_id in self._senders:
                 return
-            lane = self._lanes[client_id] = Lane(
+            self._own_timeouts.start()  # a `stop` on another thread may come to an end after the last `start`
+            losses = ConsecutiveFailures(self._max_losses) if self.durable else None
+            if losses is not None:
+                losses = self._losses.setdefault(client_id, losses)
+            sender = self._senders[client_id] = RequestSender(
                 self._queue_map.get_or_create(client_id),
                 self._state.get_client_state(client_id),
-                self._get_timeouts(),
-                self._get_timeout,
+                self._timeouts,
+                self._timeout,
                 partial(network.send, client_id),
                 partial(self._canceled, client_id),
                 check=None if self._check is None else partial(self._check, client_id),
-                losses=self._losses.setdefault(client_id, Streak(self._max_losses)) if self.durable else None,
+                losses=losses,
             )
-        lane.send_next()  # a queue that outlives the connection may hold requests already
+        sender.send_next()  # a queue that outlives the connection may hold requests already
 
     def delete_client(self, client_id: str) -> None:
-        lost = self._lanes.get(client_id) if self.durable else None
+        lost = self._senders.get(client_id) if self.durable else None
         if lost is not None:
             try:
-                lost.pause()  # which counts the loss, while the queue can still set a request aside
+                lost.pause()  # counts the loss, as long as the queue can still set a request aside
             except Exception:  # from a queue of the program's own
                 get_logger().exception("client %r: a request cannot be set aside", client_id)
         with self._lock:
-            lane = self._lanes.pop(client_id, None)
-            if lane is not None:
+            sender = self._senders.pop(client_id, None)
+            if sender is not None:
                 self._forget(client_id)
-        if lane is not None:
-            lane.cancel_all(partial(ConnectionLost, f"client {client_id!r} has disconnected"))
+        if sender is not None:
+            sender.cancel_all(partial(ConnectionLost, f"client {client_id!r} has disconnected"))
 
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:
-        lane = self._lanes.get(client_id)
-        if lane is None:
+        sender = self._senders.get(client_id)
+        if sender is None:
             if not self.is_running():
                 raise NotRunning("the dispatcher is not running")
             raise UnknownClient(f"no client {client_id!r} is connected")
         try:
-            lane.push(bundle)
+            sender.push(bundle)
         except NotRunning:
             if self.is_running():
                 raise UnknownClient(f"client {client_id!r} has disconnected") from None
             raise
 
     def complete_request(self, client_id: str, message_id: str) -> bool:
-        lane = self._lanes.get(client_id)
-        return lane is not None and lane.complete(message_id)
+        sender = self._senders.get(client_id)
+        return sender is not None and sender.complete(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
         while True:
-            lane, bundle = self._lanes.get(client_id), None
-            if lane is None and self.durable and self.is_running():
-                # Else it would be sent when the client is back.
+            sender, bundle = self._senders.get(client_id), None
+            if sender is None and self.durable and self.is_running():
+                # Otherwise it would be sent when the client is back.
                 bundle = self._queue_map.withdraw(client_id, message_id)
-                lane = self._lanes.get(client_id)  # it may be back since, and the request pending
-            if lane is not None and lane.cancel(message_id, error):
+                sender = self._senders.get(client_id)  # the client may be back since, and the request pending
+            if sender is not None and sender.cancel(message_id, error):
                 return True
             if bundle is not None:
                 break
-            if lane is self._lanes.get(client_id):
+            if sender is self._senders.get(client_id):
                 return False
-            # The client left or came back just now: its stored requests were in no lane that was looked at.
+            # The client has just left or come back: its stored requests were in no sender that was looked at.
         try:
             self._canceled(client_id, message_id, bundle.call.payload, error)
         except BaseException:
             get_logger().exception("a canceled-request callback failed")
         return True
+
+    def set_timeout(self, timeout: float) -> None:
+        self._timeout.set(timeout)
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue_map.set_decoder(decode)
@@ -347,6 +344,7 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         self._state = state
 
     def _forget(self, client_id: str) -> None:
+        """Remove that client from the tables. Called with the lock held."""
         if self.durable:
             queue = self._queue_map.get(client_id)
             if queue is None or queue.is_empty():
@@ -354,6 +352,6 @@ class DefaultServerDispatcher(_Dispatching, ServerDispatcher):
         self._queue_map.remove(client_id)
         self._state.clear_client(client_id)
 
-    def _canceled(self, client_id: str, message_id: str, request: Any, error: CallFailed) -> None:
+    def _canceled(self, client_id: str, message_id: str, request: RequestPayload, error: CallFailed) -> None:
         if self._on_canceled is not None:
             self._on_canceled(client_id, message_id, request, error)

@@ -1,10 +1,10 @@
-"""The requests that wait for their end, and the futures that carry it.
+"""The calls that have not ended, and the futures that carry their end.
 
-Whoever takes a call out of `OpenCalls` ends it, and nobody else does: an answer, a timeout, a cancellation, a lost
-connection and ``stop()`` may all come at once, and the call ends once.
+The thread that takes a call out of `OpenCalls` ends it, and no other thread does. An answer, a timeout, a cancellation,
+a lost connection and ``stop()`` may all come at once, and the call ends once.
 
-An `OpenCall` ends a future, which may be waited for by anybody, canceled, and called back from. In ``call()`` one
-thread waits and nobody else knows: for it an `AwaitedCall` is enough, which costs a tenth of a future.
+An `OpenCall` ends a future. Any thread may wait for it, cancel it, or add callbacks to it. In ``call()`` one thread
+waits and no other knows of the call: an `AwaitedCall` is enough, which costs a tenth of a future.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ __all__ = ["AwaitedCall", "CallFuture", "OpenCall", "OpenCalls"]
 class CallFuture(Future[R]):
     """The end of one request: its typed response, or the error it failed with.
 
-    ``message_id`` is the id of the CALL. ``signature`` tells about the signature of the response: ``None`` before there
-    is one, and when it is not signed.
+    ``message_id`` is the id of the CALL. ``signature`` is the result of the check of the response's signature: ``None``
+    before there is a response, and when it is not signed.
 
     ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
-    Callbacks added with ``add_done_callback`` run on the thread that reads the connection: they must not block, and
-    ``call()`` there raises `WouldDeadlock`. What they raise is logged and changes nothing.
     """
 
     def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
@@ -42,18 +40,22 @@ class CallFuture(Future[R]):
         self._withdraw = withdraw
 
     def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
-        """Call ``fn(future)`` when the request has ended, at once if it has."""
+        """Call ``fn(future)`` when the request has ended, at once if it has.
+
+        It is called on the thread that ends the request, which mostly is the one that reads the connection. It must not
+        block, and ``call()`` there raises `WouldDeadlock`. An exception that it raises is logged, and has no effect.
+        """
 
         def guarded(future: Any) -> None:
             try:
                 fn(future)
-            except BaseException:  # sys.exit() and pytest.fail() too: whoever ends this call has others to end
+            except BaseException:  # sys.exit() and pytest.fail() too: the thread has other calls to end
                 get_logger().exception("a callback of the future of request %r failed", self.message_id)
 
         super().add_done_callback(guarded)
 
     def cancel(self) -> bool:
-        """Give the request up; return whether it had not ended yet."""
+        """Withdraw the request. Return whether it had not ended yet."""
         if not super().cancel():
             return False
         self._withdraw(self.message_id)
@@ -63,8 +65,8 @@ class CallFuture(Future[R]):
 class _Call:
     """One request that has not ended.
 
-    ``connection`` is the one it ends with, even if that will be regained; ``None`` for a request that outlives its
-    connection. `answer`, `fail` and `give_up` are for whoever took it out of `OpenCalls`.
+    ``connection`` is the connection that it ends with, even if that is regained; ``None`` for a request that outlives
+    its connection. The thread that took it out of `OpenCalls` calls `answer`, `fail` or `give_up`.
     """
 
     __slots__ = ("_deadline", "connection", "ended", "message_id", "request", "unanswered")
@@ -73,14 +75,14 @@ class _Call:
         self.request = request
         self.message_id = message_id
         self.connection = connection
-        self.unanswered = False  # it has failed, and not because the peer said so
+        self.unanswered = False  # it has failed, and not with an error of the peer
         self.ended = False
         self._deadline: Optional[Deadline] = None
 
     def expire_by(self, deadline: Deadline) -> None:
         """Cancel ``deadline`` when the call ends."""
         self._deadline = deadline
-        if self.ended:  # before there was a deadline to be seen by who ended it
+        if self.ended:  # before the deadline was set here
             deadline.cancel()
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
@@ -92,7 +94,7 @@ class _Call:
         raise NotImplementedError
 
     def give_up(self) -> None:
-        """End the call, whose caller has no interest in it any more."""
+        """End the call, because its caller gave it up."""
         self._end()
 
     def _end(self) -> None:
@@ -111,16 +113,14 @@ class OpenCall(_Call):
         self.future = future
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
-        """End the call with ``response``."""
         self._end()
         self.future.signature = signature
         try:
             self.future.set_result(response)
-        except InvalidStateError:  # it was canceled, and who canceled it did not find it among the open calls
+        except InvalidStateError:  # it was canceled, after this thread had taken the call
             self.future.set_running_or_notify_cancel()
 
     def fail(self, error: BaseException) -> None:
-        """End the call with ``error``."""
         self.unanswered = isinstance(error, CallFailed)
         self._end()
         try:
@@ -129,7 +129,6 @@ class OpenCall(_Call):
             self.future.set_running_or_notify_cancel()
 
     def give_up(self) -> None:
-        """End the call, whose future was canceled."""
         self._end()
         self.future.set_running_or_notify_cancel()
 
@@ -137,45 +136,43 @@ class OpenCall(_Call):
 class AwaitedCall(_Call):
     """A call whose end one thread waits for.
 
-    It waits for a lock that is released once, by whoever ends the call: the cheapest wake-up there is.
+    It waits for a lock, which the thread that ends the call releases once: the cheapest wake-up there is.
     """
 
-    __slots__ = ("_came", "_error", "_response")
+    __slots__ = ("_done", "_error", "_response")
 
     def __init__(self, request: Payload, message_id: str, connection: Optional[object] = None) -> None:
         super().__init__(request, message_id, connection)
         self._response: Optional[Payload] = None
         self._error: Optional[BaseException] = None
-        self._came = threading.Lock()
-        self._came.acquire()
+        self._done = threading.Lock()
+        self._done.acquire()
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
-        """End the call with ``response``."""
         self._response = response
         self._end()
-        self._came.release()
+        self._done.release()
 
     def fail(self, error: BaseException) -> None:
-        """End the call with ``error``."""
         self._error = error
         self.unanswered = isinstance(error, CallFailed)
         self._end()
-        self._came.release()
+        self._done.release()
 
     def wait(self) -> Optional[Payload]:
-        """Wait for the end; return the response, or raise the error. To be called once."""
-        self._came.acquire()
+        """Wait for the end. Return the response, or raise the error. Called once."""
+        self._done.acquire()
         error, self._error = self._error, None
         if error is None:
             return self._response
         try:
             raise error
         finally:
-            del error  # as this call does above: its traceback holds the frames that hold them
+            del error  # its traceback holds this frame: without this, only a collection would free both
 
 
 class OpenCalls:
-    """The open calls of one endpoint, by client and message id. Thread-safe; calls nothing."""
+    """The open calls of one endpoint, by client and message id. Thread-safe. Calls nothing."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -187,7 +184,7 @@ class OpenCalls:
             return sum(map(len, self._calls.values()))
 
     def add(self, client_id: str, call: _Call) -> bool:
-        """Add ``call``; return false, and add nothing, when one of its id is open for that client already."""
+        """Add ``call``. Return false, and add nothing, when a call of that id is already open for that client."""
         with self._lock:
             calls = self._calls.setdefault(client_id, {})
             return calls.setdefault(call.message_id, call) is call

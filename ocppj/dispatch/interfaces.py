@@ -1,19 +1,21 @@
-"""`ClientDispatcher` and `ServerDispatcher`: what a dispatcher promises. The defaults are in `dispatchers`."""
+"""`ClientDispatcher` and `ServerDispatcher`: what a dispatcher promises. The default ones are in `dispatchers`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Callable, Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 from ..errors import CallFailed, OCPPError
 from .pending import PendingRequestState, ServerState
-from .queues import Decoder, RequestBundle
+from .queues import Decoder, RequestBundle, RequestPayload
 from .timeouts import Timeouts
 
 __all__ = ["ClientDispatcher", "NetworkClient", "NetworkServer", "ServerDispatcher"]
 
-ClientCanceled = Callable[[str, Any, CallFailed], None]
-ServerCanceled = Callable[[str, str, Any, CallFailed], None]
+#: Called with the message id, the request and the error.
+ClientCanceled = Callable[[str, RequestPayload, CallFailed], None]
+#: Called with the client id, the message id, the request and the error.
+ServerCanceled = Callable[[str, str, RequestPayload, CallFailed], None]
 
 
 class NetworkClient(Protocol):
@@ -56,13 +58,13 @@ class ClientDispatcher(ABC):
     def pause(self) -> None:
         """Send nothing, and let nothing time out, until `resume`: the connection is lost. Requests may still be queued.
 
-        A request whose answer was awaited on too many connections in a row may be given up here.
-        May come before `start`: then requests are queued only from the start on.
+        A request that has waited for its answer on too many lost connections in a row may be given up here. May be
+        called before `start`: then requests are only queued from the start on.
         """
 
     @abstractmethod
     def resume(self) -> None:
-        """Go on: await the pending request's answer anew with a fresh timeout, or send the next request."""
+        """Await the pending request's answer anew, with a new timeout, or send the next request."""
 
     @abstractmethod
     def set_timeout(self, timeout: float) -> None:
@@ -70,17 +72,22 @@ class ClientDispatcher(ABC):
 
     @abstractmethod
     def send_request(self, bundle: RequestBundle) -> None:
-        """Queue ``bundle``, and send it if nothing is pending. Raises `NotRunning`, `QueueFull`.
+        """Queue ``bundle``, and send it if nothing is pending.
 
         A failed write is not raised: it cancels the request with InternalError.
+
+        Raises:
+            NotRunning: before `start` and after `stop`.
+            QueueFull: when the queue has no room.
         """
 
     @abstractmethod
     def complete_request(self, message_id: str) -> Optional[bool]:
-        """Release the pending request, because its answer came, and send the next.
+        """End the pending request, because its answer came, and send the next.
 
-        An id that is not the pending one is logged and changes nothing; false is returned then: the request has ended
-        in another way, and who ended it has told the handlers. ``None`` is taken for true.
+        Returns:
+            False if that request is not pending: it has ended in another way, and the handlers were called for that.
+            Then nothing changes, and a line is logged. ``None`` counts as true.
         """
 
     @abstractmethod
@@ -96,41 +103,45 @@ class ClientDispatcher(ABC):
         """Keep what is pending in ``state``."""
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Use the endpoint's timer. Called before `start`; a dispatcher with timers of its own may ignore it."""
+        """Use the endpoint's timer. Called before `start`. A dispatcher with its own timers may ignore it."""
 
     def cancel_request(self, message_id: str, error: CallFailed) -> bool:
-        """Release the request of that id, sent or not, call the canceled callback with ``error``, and go on.
+        """End the request of that id, sent or not, call the canceled callback with ``error``, and go on.
 
-        Return whether there was one. A dispatcher that cannot do this returns false; the request then takes its
-        course, and its answer is ignored.
+        Return whether there was one. A dispatcher that cannot do this returns false. The request then goes on, and its
+        answer is ignored.
         """
         return False
 
     def retry_request(self, message_id: str, error: OCPPError) -> bool:
-        """Keep the pending request, which was answered with ``error``, if it is to be sent again; return whether it is.
+        """Keep the pending request, which was answered with ``error``, if it is to be sent again. Return whether it is.
 
-        If not, nothing has changed: `complete_request` follows. The default sends nothing again.
+        If not, nothing has changed: `complete_request` follows. By default nothing is sent again.
         """
         return False
 
     def open(self) -> None:
-        """Make ready for `start`, before a connection is made. Raises what keeps requests from being taken.
+        """Prepare for `start`, before the connection is made. Raises the error that keeps it from taking requests.
 
-        So a queue on disk that cannot be read is found before anybody hears of this client. `stop` undoes it.
+        So a queue on disk that cannot be read is found before this client connects. `stop` undoes it.
         """
 
     def set_decoder(self, decode: Decoder) -> None:
-        """Have stored requests decoded by ``decode``. Called before `open`; one that stores none may ignore it."""
+        """Decode stored requests with ``decode``. Called before `open`. One that stores none may ignore it."""
 
     def set_request_check(self, check: Callable[[RequestBundle], Optional[CallFailed]]) -> None:
-        """Ask ``check`` before a request is written; what it returns cancels it. Called before `start`.
+        """Call ``check`` before a request is written. An error that it returns cancels the request.
 
-        It says why a request cannot go over the present connection: one that was made for another OCPP version.
+        It returns why a request cannot go over the present connection: for example, the request was made for another
+        OCPP version. Called before `start`.
         """
 
 
 class ServerDispatcher(ABC):
     """Sends a server's requests, one at a time per client. Every method may be called from any thread."""
+
+    #: Whether the requests to a client that has disconnected are kept, and sent when it is back.
+    durable: bool = False
 
     @abstractmethod
     def start(self) -> None:
@@ -152,14 +163,20 @@ class ServerDispatcher(ABC):
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:
         """Queue ``bundle`` for that client, and send it if nothing is pending there.
 
-        Raises `NotRunning`, `UnknownClient`, `QueueFull`. A failed write cancels the request with InternalError.
+        A failed write is not raised: it cancels the request with InternalError.
+
+        Raises:
+            NotRunning: before `start` and after `stop`.
+            UnknownClient: when that client is not connected.
+            QueueFull: when its queue has no room.
         """
 
     @abstractmethod
     def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
-        """Release that client's pending request, because its answer came, and send the next.
+        """End that client's pending request, because its answer came, and send the next.
 
-        Returns what `ClientDispatcher.complete_request` does.
+        Returns:
+            As `ClientDispatcher.complete_request`.
         """
 
     @abstractmethod
@@ -179,20 +196,17 @@ class ServerDispatcher(ABC):
         """Keep what is pending in ``state``."""
 
     def create_client(self, client_id: str) -> None:
-        """Take requests for that client from now on. Called when it has connected."""
+        """Take requests for that client from now on. Called when the client has connected."""
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Use the endpoint's timer. Called before `start`; a dispatcher with timers of its own may ignore it."""
-
-    #: Whether the requests to a client that has disconnected are kept, and sent when it is back.
-    durable: bool = False
+        """Use the endpoint's timer. Called before `start`. A dispatcher with its own timers may ignore it."""
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        """Release that request, sent or not; as `ClientDispatcher.cancel_request`."""
+        """End that request, sent or not; as `ClientDispatcher.cancel_request`."""
         return False
 
     def set_decoder(self, decode: Decoder) -> None:
-        """Have stored requests decoded by ``decode``. Called before `start`; one that stores none may ignore it."""
+        """Decode stored requests with ``decode``. Called before `start`. One that stores none may ignore it."""
 
     def set_request_check(self, check: Callable[[str, RequestBundle], Optional[CallFailed]]) -> None:
-        """Ask ``check(client id, request)`` before it is written; as `ClientDispatcher.set_request_check`."""
+        """Call ``check(client id, request)`` before it is written; as `ClientDispatcher.set_request_check`."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Union
 
 from ..errors import QueueFull
+from ..payloads.model import Payload
 from ..rpc.messages import Call
 
 __all__ = ["Decoder", "FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "RequestQueue", "ServerQueueMap"]
@@ -16,12 +17,15 @@ __all__ = ["Decoder", "FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "Reque
 #: "2.0.1", "2.1"). It raises an `OcppjError` when it cannot.
 Decoder = Callable[[str, str], Call]
 
+#: What a `Call` carries. The endpoints make calls with a `Payload`.
+RequestPayload = Union[Payload, Mapping[str, Any]]
+
 
 class RequestBundle:
     """A request ready to be sent: the CALL and its text, encoded once, for one OCPP version ("1.6", "2.0.1", "2.1").
 
-    A queue that outlives the process keeps the version, because the text cannot be read without it. Nothing of a
-    bundle changes: threads share it.
+    A queue that outlives the process keeps the version, because the text cannot be read without it. A bundle never
+    changes: threads share it.
     """
 
     __slots__ = ("call", "data", "message_id", "version")
@@ -40,8 +44,8 @@ class RequestBundle:
 class RequestQueue(ABC):
     """The requests to one peer, in order. The head stays in the queue until it is answered.
 
-    Every method is thread-safe and none calls back into the library. All but `init`, `push` and `close`, which may wait
-    for a disk, return at once: a dispatcher calls them with its own lock held.
+    Every method is thread-safe, and none calls back into the library. `init`, `push` and `close` may wait for a disk.
+    All others return at once: a dispatcher calls them with its own lock held.
     """
 
     #: Whether requests outlive the process: those that are in the queue at the end are there again after `init`.
@@ -52,16 +56,20 @@ class RequestQueue(ABC):
 
     @abstractmethod
     def init(self) -> None:
-        """Make ready for use. Called when the dispatcher starts; a queue in memory empties itself."""
+        """Make ready for use. Called when the dispatcher starts. A queue in memory empties itself."""
 
     def close(self) -> None:
-        """Release files, if there are any. Called when the dispatcher stops; `init` opens them again."""
+        """Release files, if there are any. Called when the dispatcher stops. `init` opens them again."""
 
     @abstractmethod
     def push(self, bundle: RequestBundle) -> None:
-        """Add ``bundle`` at the end. Raises `QueueFull` when there is no room.
+        """Add ``bundle`` at the end.
 
-        When it returns, a durable queue has the request on disk. One that cannot write raises, and has not taken it.
+        When it returns, a durable queue has the request on disk. If the queue cannot write it, it raises, and has not
+        taken the request.
+
+        Raises:
+            QueueFull: when there is no room.
         """
 
     @abstractmethod
@@ -87,15 +95,16 @@ class RequestQueue(ABC):
     def remove(self, message_id: str) -> Optional[RequestBundle]:
         """Remove and return the request of that id, wherever it stands; ``None`` when it is not there.
 
-        A queue that cannot do this may leave it as it is: a request that its caller gave up is then sent all the same.
+        A queue that cannot do this may leave the request where it is. A request that its caller gave up is then sent
+        all the same.
         """
         return None
 
     def set_aside(self, message_id: str, reason: str) -> Optional[RequestBundle]:
-        """Take the request of that id, which can never be dealt with, out and return it; ``None`` when it is not there.
+        """Remove and return the request of that id, because it can never be dealt with; ``None`` if it is not there.
 
-        A durable queue keeps it apart, with ``reason``, to be looked at. Returns at once, as `remove`; its caller logs
-        why.
+        A durable queue keeps it apart, with ``reason``, for a person to look at. Returns at once, as `remove` does. The
+        caller logs the reason.
         """
         return self.remove(message_id)
 
@@ -105,7 +114,7 @@ class RequestQueue(ABC):
         return [] if head is None else [head]
 
     def find(self, wanted: Callable[[RequestBundle], bool]) -> Optional[RequestBundle]:
-        """Return the first of `bundles` for which ``wanted`` is true, or ``None``; leave it where it is.
+        """Return the first of `bundles` for which ``wanted`` is true, or ``None``. Leave it where it is.
 
         ``wanted`` is called with no lock of the queue held.
         """
@@ -115,7 +124,7 @@ class RequestQueue(ABC):
         return next((bundle for bundle in self.bundles() if bundle is not head and wanted(bundle)), None)
 
     def discard(self) -> List[RequestBundle]:
-        """Give up what is in the queue, and return it in order.
+        """Empty the queue, and return what was in it, in order.
 
         A durable queue forgets nothing: it takes no more, keeps what it has for the next `init`, and returns nothing.
         """
@@ -127,23 +136,33 @@ class RequestQueue(ABC):
             discarded.append(bundle)
 
 
+def check_capacity(capacity: int) -> int:
+    """Return ``capacity``. Raises `ValueError` if it is negative."""
+    if capacity < 0:
+        raise ValueError("the capacity must not be negative; 0 means no limit")
+    return capacity
+
+
 class FIFOClientQueue(RequestQueue):
-    """First in, first out, in memory. ``capacity`` 0 means no limit."""
+    """First in, first out, in memory.
+
+    Args:
+        capacity: How many requests it holds at most; 0 means no limit.
+
+    Raises:
+        ValueError: for a negative capacity.
+    """
 
     def __init__(self, capacity: int = 0) -> None:
-        if capacity < 0:
-            raise ValueError("the capacity must not be negative; 0 means no limit")
-        self._capacity = capacity
+        self._capacity = check_capacity(capacity)
         self._lock = threading.Lock()
-        self._bundles: Optional[Deque[RequestBundle]] = None  # made with the first: most peers are never asked anything
+        self._bundles: Optional[Deque[RequestBundle]] = None  # made with the first: most peers never get a request
 
     def init(self) -> None:
-        """Forget what is in the queue."""
         with self._lock:
             self._bundles = None
 
     def push(self, bundle: RequestBundle) -> None:
-        """Add ``bundle`` at the end. Raises `QueueFull` when the queue holds ``capacity`` requests."""
         with self._lock:
             if not self._is_full():
                 if self._bundles is None:
@@ -153,17 +172,14 @@ class FIFOClientQueue(RequestQueue):
         raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
 
     def peek(self) -> Optional[RequestBundle]:
-        """Return the head, or ``None``."""
         with self._lock:
             return self._bundles[0] if self._bundles else None
 
     def pop(self) -> Optional[RequestBundle]:
-        """Remove and return the head, or ``None``."""
         with self._lock:
             return self._bundles.popleft() if self._bundles else None
 
     def remove(self, message_id: str) -> Optional[RequestBundle]:
-        """Remove and return the request of that id, or ``None``."""
         with self._lock:
             bundles = self._bundles or deque()
             for bundle in bundles:
@@ -173,22 +189,18 @@ class FIFOClientQueue(RequestQueue):
         return None
 
     def bundles(self) -> List[RequestBundle]:
-        """Return what is in the queue, in order."""
         with self._lock:
             return list(self._bundles or ())
 
     def __len__(self) -> int:
-        """Return how many requests are in the queue."""
         with self._lock:
             return len(self._bundles or ())
 
     def is_full(self) -> bool:
-        """Tell whether the queue holds ``capacity`` requests."""
         with self._lock:
             return self._is_full()
 
     def is_empty(self) -> bool:
-        """Tell whether there is nothing in the queue."""
         with self._lock:
             return not self._bundles
 
@@ -197,7 +209,7 @@ class FIFOClientQueue(RequestQueue):
 
 
 class ServerQueueMap(ABC):
-    """The queues of a server, by client id. Thread-safe; calls nothing of the library."""
+    """The queues of a server, by client id. Thread-safe. Calls nothing of the library."""
 
     #: Whether requests outlive the process, and the queue that `remove` forgets; see `RequestQueue.durable`.
     durable: bool = False
@@ -210,7 +222,7 @@ class ServerQueueMap(ABC):
         """Make ready for use. Called when the dispatcher starts."""
 
     def close(self) -> None:
-        """Release files, if there are any. Called when the dispatcher stops; `init` opens them again."""
+        """Release files, if there are any. Called when the dispatcher stops. `init` opens them again."""
 
     @abstractmethod
     def get(self, client_id: str) -> Optional[RequestQueue]:
@@ -231,43 +243,43 @@ class ServerQueueMap(ABC):
     def withdraw(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
         """Remove and return a request that is kept for a client without a queue; ``None`` when there is none.
 
-        May wait for a disk, and is called with no lock held. A map that keeps requests and cannot do this leaves it: a
-        request that its caller gave up while the client was away is then sent all the same.
+        May wait for a disk, and is called with no lock held. A map that keeps requests and cannot do this leaves the
+        request. If its caller gave it up while the client was away, it is then sent all the same.
         """
         return None
 
 
 class FIFOQueueMap(ServerQueueMap):
-    """A `FIFOClientQueue` of ``capacity`` requests per client; 0 means no limit."""
+    """A `FIFOClientQueue` per client.
+
+    Args:
+        capacity: How many requests each queue holds at most; 0 means no limit.
+
+    Raises:
+        ValueError: for a negative capacity.
+    """
 
     def __init__(self, capacity: int = 0) -> None:
-        if capacity < 0:
-            raise ValueError("the capacity must not be negative; 0 means no limit")
-        self._capacity = capacity
+        self._capacity = check_capacity(capacity)
         self._lock = threading.Lock()
         self._queues: Dict[str, RequestQueue] = {}
 
     def init(self) -> None:
-        """Forget every queue."""
         with self._lock:
             self._queues.clear()
 
     def get(self, client_id: str) -> Optional[RequestQueue]:
-        """Return that client's queue, or ``None``."""
         with self._lock:
             return self._queues.get(client_id)
 
     def get_or_create(self, client_id: str) -> RequestQueue:
-        """Return that client's queue, made if need be."""
         with self._lock:
             return self._queues.setdefault(client_id, FIFOClientQueue(self._capacity))
 
     def remove(self, client_id: str) -> None:
-        """Forget that client's queue."""
         with self._lock:
             self._queues.pop(client_id, None)
 
     def add(self, client_id: str, queue: RequestQueue) -> None:
-        """Make ``queue`` that client's queue."""
         with self._lock:
             self._queues[client_id] = queue

@@ -1,13 +1,13 @@
 """Which requests are sent again, how often, and after how long. Pure.
 
-Transaction-related messages are: money hangs on them (OCPP 1.6 edition 2 section 3.7; OCPP 2.x Part 2, use case E13).
-They are sent again after a CALLERROR, and when no answer came in time, after an interval that grows with each failure;
-until then the other transaction-related messages wait behind the one that failed, in order, and all others overtake it.
-What a lost connection cuts short is no failure to process, and does not count as one.
+Transaction-related messages are sent again, because money depends on them (OCPP 1.6 edition 2 section 3.7; OCPP 2.x
+Part 2, use case E13): after a CALLERROR, and when no answer came in time. The interval grows with each failure. In the
+meantime the other transaction-related messages wait behind the failed one, in order. All other messages overtake it.
+A lost connection does not count as a failure to process.
 
-Lost connections have a count of their own, for every request: one at whose receipt the peer closes or crashes would
-else be sent again on each connection, for ever, and one whose answer is awaited anew would never end on a link that
-stays up for less than the timeout (`max_losses` of `Client` and `Server`).
+Lost connections are counted apart, and for every request (`max_losses` of `Client` and `Server`). Without that limit, a
+request that makes the peer close or crash would be sent on every new connection, for ever. And a request whose answer
+is awaited anew would never end on a link that stays up for less than the timeout.
 """
 
 from __future__ import annotations
@@ -17,18 +17,24 @@ from typing import Optional
 from ..errors import UsageError
 from ..rpc.messages import Call
 
-__all__ = ["Streak", "TransactionRetries", "loss_limit"]
+__all__ = ["ConsecutiveFailures", "TransactionRetries", "loss_limit"]
 
 _ALWAYS = ("StartTransaction", "StopTransaction", "TransactionEvent")
 
 
 class TransactionRetries:
-    """How often transaction-related requests are tried. One may serve any number of clients.
+    """How often transaction-related requests are tried. One object may serve any number of clients.
 
-    ``message_attempts`` is how many times a request is sent before it is given up (TransactionMessageAttempts in OCPP
-    1.6, MessageAttempts in 2.x). ``message_attempt_interval`` is how many seconds to wait after the first failure,
-    twice that after the second, and so on (TransactionMessageRetryInterval, MessageAttemptInterval). Both may be
-    changed at any time, and count from the next failure on. Raises `UsageError` for values that cannot be.
+    Both attributes may be changed at any time. A change counts from the next failure on.
+
+    Args:
+        message_attempts: How many times a request is sent before it is given up (TransactionMessageAttempts in OCPP
+            1.6, MessageAttempts in 2.x).
+        message_attempt_interval: Seconds to wait after the first failure, twice that after the second, and so on
+            (TransactionMessageRetryInterval, MessageAttemptInterval).
+
+    Raises:
+        UsageError: for values that are not valid.
     """
 
     def __init__(self, message_attempts: int = 3, message_attempt_interval: float = 60.0) -> None:
@@ -46,12 +52,12 @@ class TransactionRetries:
         return call.action in _ALWAYS
 
     def wait(self, failures: int) -> Optional[float]:
-        """Return the seconds to wait after so many ``failures``, or ``None``: give the request up."""
+        """Return the seconds to wait after that many ``failures``. ``None`` means: give the request up."""
         return None if failures >= self.message_attempts else failures * self.message_attempt_interval
 
 
 def loss_limit(max_losses: Optional[int], default: int) -> int:
-    """Return ``max_losses``, or ``default`` in place of ``None``. Raises `UsageError` for what is no such number."""
+    """Return ``max_losses``, or ``default`` for ``None``. Raises `UsageError` if it is not such a number."""
     if max_losses is None:
         return default
     if isinstance(max_losses, bool) or not isinstance(max_losses, int) or max_losses < 0:
@@ -59,10 +65,10 @@ def loss_limit(max_losses: Optional[int], default: int) -> int:
     return max_losses
 
 
-class Streak:
-    """How often in a row the same thing befell the same request. Not thread-safe: the lane's lock guards it.
+class ConsecutiveFailures:
+    """How often in a row the same request failed in the same way. Not thread-safe: the sender's lock guards it.
 
-    ``limit`` is how often it may; 0 means always.
+    ``limit`` is how often it may fail; 0 means no limit.
     """
 
     __slots__ = ("count", "limit", "message_id")
@@ -73,15 +79,15 @@ class Streak:
         self.limit = limit
 
     def add(self, message_id: str) -> int:
-        """Count once more for that request, from the start when it was another before; return how often it was."""
+        """Count one more failure of that request, from 1 if another request failed before. Return the count."""
         self.count = self.count + 1 if message_id == self.message_id else 1
         self.message_id = message_id
         return self.count
 
-    def is_over(self) -> bool:
-        """Tell whether the limit is reached."""
+    def limit_reached(self) -> bool:
+        """Tell whether the count is at the limit."""
         return 0 < self.limit <= self.count
 
-    def clear(self) -> None:
-        """Begin anew."""
+    def reset(self) -> None:
+        """Begin to count from 0."""
         self.message_id, self.count = "", 0

@@ -1,11 +1,12 @@
 """All the deadlines of an endpoint, on one timer.
 
 Theory of operation. A timer is a thread, and a thread per request would cost more than the request. So the deadlines
-wait in one queue per duration (the same duration means they run out in the order they were added), and one timer is
-armed for the earliest of them. Adding and canceling a deadline touches its queue alone: the timer is armed when there
-was none, or when the new deadline is earlier than what it is armed for. When it fires, it is armed again for the next,
-and what has run out is called. So with one usual timeout the timer is armed once per timeout period, however many
-requests there are; and with nothing to wait for there is no thread, at the latest when the timer has fired.
+wait in one queue per duration: with the same duration they run out in the order in which they were added. One timer is
+armed for the earliest deadline of all queues. To add or cancel a deadline touches its queue alone. The timer is armed
+when it was not, or when the new deadline is earlier than the one it is armed for. When it fires, it is armed again for
+the next deadline, and the callbacks of those that have run out are called. So with one usual timeout the timer is armed
+once per timeout period, however many requests there are. Without deadlines there is no thread, at the latest after the
+timer has fired.
 
 Callbacks run on the timer's thread with no lock held. They must not block: one that does delays those that have run
 out with it, though no others.
@@ -21,9 +22,11 @@ from typing import Callable, Dict, List, Optional
 from ..clock import Clock, TimerHandle
 from ..settings import get_logger
 
-__all__ = ["Deadline", "Timeouts"]
+__all__ = ["DEFAULT_TIMEOUT", "Deadline", "RequestTimeout", "Timeouts"]
 
-# Two deadlines this close (seconds) are not worth arming the timer twice.
+DEFAULT_TIMEOUT = 30.0
+
+# The timer is not armed again for a deadline that is earlier by no more than this (seconds).
 _CLOSE_ENOUGH = 0.001
 # The longest time (seconds) that the timer is armed for: a thread cannot wait for ever.
 _LONGEST = 86_400.0
@@ -42,7 +45,7 @@ class Deadline:
 
     def cancel(self) -> None:
         """Keep the callback from running, if it has not begun."""
-        self.callback = None  # for one that has run out already, behind others that are being called
+        self.callback = None  # it may have run out already, and wait for other callbacks to return
         queues = self._owner._queues
         with self._owner._lock:
             queue = queues.get(self.duration)
@@ -52,8 +55,8 @@ class Deadline:
                     del queues[self.duration]
 
 
-class _Alarm:
-    """One arming of the timer. ``handle`` is ``None`` until the clock has given it."""
+class _Arming:
+    """One arming of the timer. ``handle`` is ``None`` until the clock has returned it."""
 
     def __init__(self, due: float) -> None:
         self.due = due
@@ -68,10 +71,10 @@ class Timeouts:
         self._name = name
         self._lock = threading.Lock()
         self._queues: Dict[float, "OrderedDict[Deadline, None]"] = {}
-        self._alarm: Optional[_Alarm] = None  # what the timer is armed for
-        self._arming = False  # one thread arms at a time; it looks again when it is done
-        self._armed = threading.Condition(self._lock)  # it is done
-        self._handles: List[TimerHandle] = []  # every timer whose thread may still be there
+        self._current: Optional[_Arming] = None  # ``None`` when the timer is not armed
+        self._arming = False  # a thread arms the timer; one at a time, and it looks again when it is done
+        self._armed = threading.Condition(self._lock)  # notified when that thread is done
+        self._handles: List[TimerHandle] = []  # every timer whose thread may still run
         self._stopped = False
         self._local = threading.local()  # .firing: this thread is running callbacks
 
@@ -85,7 +88,7 @@ class Timeouts:
             if queue is None:
                 queue = self._queues[duration] = OrderedDict()
             queue[deadline] = None
-            armed = self._alarm is not None and self._alarm.due <= deadline.due + _CLOSE_ENOUGH
+            armed = self._current is not None and self._current.due <= deadline.due + _CLOSE_ENOUGH
         if not armed:
             self._arm()
         return deadline
@@ -109,7 +112,7 @@ class Timeouts:
         with self._lock:
             self._stopped = True
             self._queues.clear()
-            self._alarm = None
+            self._current = None
             self._armed.wait_for(lambda: not self._arming, timeout)
             handles, self._handles = self._handles, []
         for handle in handles:
@@ -119,30 +122,30 @@ class Timeouts:
             handle.join(max(0.0, end - self._clock.monotonic()))
 
     def _arm(self) -> None:
-        """See that the timer is armed for the earliest deadline."""
+        """Arm the timer for the earliest deadline, unless it is."""
         while True:
             now = self._clock.monotonic()
             with self._lock:
                 earliest = min((next(iter(queue)).due for queue in self._queues.values()), default=None)
-                replaced = self._alarm
+                replaced = self._current
                 if earliest is None or self._arming:
                     return
                 if replaced is not None and replaced.due <= earliest + _CLOSE_ENOUGH:
                     return
                 self._arming = True
-                alarm = self._alarm = _Alarm(earliest)
+                arming = self._current = _Arming(earliest)
             delay = min(max(0.0, earliest - now), _LONGEST)
             try:
-                handle = self._clock.call_later(delay, partial(self._fire, alarm), self._name)
+                handle = self._clock.call_later(delay, partial(self._fire, arming), self._name)
             except BaseException as error:
-                self._give_up(alarm)
+                self._give_up(arming)
                 if not isinstance(error, Exception):
                     raise
                 get_logger().exception("the timer cannot be armed")
                 return
             with self._lock:
                 self._arming = False
-                alarm.handle = handle
+                arming.handle = handle
                 stopped = self._stopped
                 self._handles = [each for each in self._handles if not each.done()]
                 self._handles.append(handle)
@@ -152,26 +155,31 @@ class Timeouts:
             if replaced is not None and replaced.handle is not None:
                 replaced.handle.cancel()
 
-    def _give_up(self, alarm: _Alarm) -> None:
-        """Take note that there was no thread to be had; the next deadline that is added tries again."""
+    def _give_up(self, arming: _Arming) -> None:
+        """Note that no thread could be started. The next deadline that is added tries again."""
         with self._lock:
             self._arming = False
-            if self._alarm is alarm:
-                self._alarm = None
+            if self._current is arming:
+                self._current = None
             self._armed.notify_all()
 
-    def _fire(self, alarm: _Alarm) -> None:
+    def _fire(self, arming: _Arming) -> None:
         now = self._clock.monotonic()
         with self._lock:
-            if self._alarm is alarm:
-                self._alarm = None
+            if self._current is arming:
+                self._current = None
             expired = self._take_expired(now)
         self._arm()
         self._local.firing = True
         try:
             for deadline in expired:
-                if not self._stopped:
-                    _run(deadline.callback)
+                callback = deadline.callback
+                if callback is None or self._stopped:
+                    continue
+                try:
+                    callback()
+                except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of all others
+                    get_logger().exception("a timeout callback failed")
         finally:
             self._local.firing = False
 
@@ -190,10 +198,17 @@ class Timeouts:
         return expired
 
 
-def _run(callback: Optional[Callable[[], None]]) -> None:
-    if callback is None:
-        return
-    try:
-        callback()
-    except BaseException:  # sys.exit() in a canceled-request handler must not end what all others wait for
-        get_logger().exception("a timeout callback failed")
+class RequestTimeout:
+    """How many ``seconds`` a request that is sent from now on may take to be answered.
+
+    A default dispatcher shares one with its senders.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = DEFAULT_TIMEOUT
+
+    def set(self, seconds: float) -> None:
+        """Change ``seconds``. Raises `ValueError` unless it is more than 0."""
+        if not seconds > 0:
+            raise ValueError("a timeout must be more than 0 seconds")
+        self.seconds = seconds

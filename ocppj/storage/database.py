@@ -1,21 +1,21 @@
-"""The SQLite file behind a durable request queue: `RequestFile`. The only file that knows SQLite.
+"""`RequestDatabase`: the SQLite file behind a durable request queue. The only module that knows SQL and SQLite.
 
 Durability. The database is in WAL mode. A request is inserted with ``synchronous=FULL``: the commit is in the WAL, and
-synced, before `insert` returns. SQLite syncs the directory when it has made the WAL, which is after it made the
-database, so that both names are there too. Rows leave the table with ``synchronous=NORMAL``: written at once, but
-synced with the next insert or checkpoint.
+synced, before `insert` returns. SQLite makes the WAL after the database and then syncs the directory, so both names are
+on disk, too. Rows are removed with ``synchronous=NORMAL``: written at once, but synced with the next insert or
+checkpoint.
 
-Who waits. `insert` does. `delete` and `set_aside` never do: they note the row as leaving and write that if the file is
-free; else whoever has the file does, as soon as it is free. No checkpoint, which syncs, is made by that
-(``wal_autocheckpoint``).
+Who waits. `insert` waits for the disk. `delete` and `set_aside` never wait: they note the removal and write it if the
+file is free. If it is not, the thread that has the file writes it before it goes on. A removal never causes a
+checkpoint, because a checkpoint syncs (``wal_autocheckpoint``).
 
-Inserts that meet share a sync: `pushes` says how.
+Inserts at the same time share a sync: `ocppj.storage.group_commit`.
 
-One process has the file: SQLite's exclusive locking mode, whose lock the system releases when the process dies,
-however. Before the file is opened for writing it is looked at through a read-only connection (`filecheck`). That one
+One process has the file. SQLite's exclusive locking mode holds a lock that the system releases when the process dies,
+however it dies. Before the file is opened for writing, it is checked through a read-only connection. That connection
 cannot checkpoint, so a damaged database, and the WAL beside it, stay as they are.
 
-What cannot be told from a crash is a WAL that has lost its end: the requests are then as they were when what is left of
+A WAL that has lost its end cannot be told from one after a crash. The requests are then as they were when the rest of
 it had been written.
 """
 
@@ -30,16 +30,20 @@ from datetime import datetime, timezone
 from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 from urllib.parse import quote
 
-from ..errors import NotRunning, QueueFailed, UsageError
+from ..errors import MessageError, NotRunning, QueueFailed, UsageError
+from ..rpc.messages import parse_json_message
 from ..settings import get_logger
-from .group_commit import Line, Push, write_all
-from .integrity import APPLICATION, LAYOUT, check_database, check_wal, checksum, damaged, size
+from .group_commit import CommitQueue, PendingInsert, commit
+from .integrity import check_wal, checksum, damaged, size
 
-__all__ = ["AsideRow", "PathLike", "RequestFile", "Row"]
+__all__ = ["PathLike", "RequestDatabase", "Row", "SetAside", "action_of"]
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-#: ``client_id`` is NULL in the file of a `SQLiteQueue`. AUTOINCREMENT: no number is given twice, so order is age.
+#: "OCPQ" in the header of our files (``PRAGMA application_id``), and the layout of the tables (``user_version``).
+APPLICATION = 0x4F435051
+LAYOUT = 1
+#: ``client_id`` is NULL in the file of a `SQLiteQueue`. AUTOINCREMENT never gives a number twice, so order is age.
 SCHEMA = [
     """CREATE TABLE requests (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, client_id TEXT,
@@ -48,18 +52,25 @@ SCHEMA = [
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {LAYOUT}",
 ]
-#: Of requests that can never be dealt with; ``seq`` is what it was, ``time`` is in ISO 8601.
+#: Requests that can never be dealt with. ``seq`` is as it was in ``requests``, ``time`` is in ISO 8601.
 SET_ASIDE = """CREATE TABLE IF NOT EXISTS set_aside (
     seq INTEGER PRIMARY KEY, client_id TEXT, message_id TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL,
     reason TEXT NOT NULL, time TEXT NOT NULL, crc INTEGER NOT NULL)"""
+#: The tables, each with the fields of a row that its checksum covers. The first files had no ``set_aside``.
+FIELDS = {
+    "requests": ("client_id", "message_id", "version", "data"),
+    "set_aside": ("client_id", "message_id", "version", "data", "reason", "time"),
+}
 #: How many pages the WAL may have before a commit of that kind moves them to the database; 0: it never does.
 CHECKPOINTS = {"FULL": 1000, "NORMAL": 0}
+#: How many bytes the smallest page has, and so the smallest database.
+SMALLEST = 512
 
 INSERT = "INSERT INTO requests (client_id, message_id, version, data, crc) VALUES (?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
-    """A request as it stands in the file; ``seq`` numbers them in order of age."""
+    """A row of the table of requests. ``seq`` numbers them in order of age."""
 
     seq: int
     message_id: str
@@ -67,27 +78,32 @@ class Row(NamedTuple):
     data: str
 
 
-class AsideRow(NamedTuple):
-    """A request as it stands in the file among those that were set aside."""
+class SetAside(NamedTuple):
+    """A request that was set aside, because it could not be read or was given up for good.
+
+    ``client_id`` is ``None`` in the file of a client; ``action`` is that of the CALL ``data``, which is kept as it was;
+    ``version`` is "1.6", "2.0.1" or "2.1"; ``time`` is when it was set aside, in UTC.
+    """
 
     client_id: Optional[str]
     message_id: str
+    action: str
     version: str
     data: str
     reason: str
-    time: str
+    time: datetime
 
 
-class _Leaving(NamedTuple):
-    """A row that is to leave the table: deleted, or set aside for a reason, at a time in ISO 8601."""
+class _Removal(NamedTuple):
+    """A row that is to be removed from the table of requests; with a reason, it is set aside at that time."""
 
     seq: int
     reason: Optional[str] = None
     time: str = ""
 
 
-class RequestFile:
-    """The SQLite file, open in one process: rows in order of age. One lock for everything."""
+class RequestDatabase:
+    """The file, open in one process. One lock guards all of it."""
 
     def __init__(self, path: PathLike) -> None:
         name = os.fspath(path)
@@ -96,171 +112,180 @@ class RequestFile:
         self.path = os.path.abspath(name)
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
-        self._process = 0  # the id of the one that opened it
+        self._process = 0  # the id of the process that opened it
         self._opened: List[Tuple[str, os.stat_result]] = []  # the files, when they were opened
         self._synchronous = ""
-        # Added to by any thread, taken from under the lock:
-        self._line = Line()
-        self._leaving: Deque[_Leaving] = deque()
-        self._unwritten: List[_Leaving] = []  # taken from `_leaving`, until it is written
+        # Any thread adds to these two. Items are taken out under the lock.
+        self._commits = CommitQueue()
+        self._removals: Deque[_Removal] = deque()
+        self._unwritten: List[_Removal] = []  # taken from `_removals`, and not written yet
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock. What was to leave meanwhile leaves after it. Raises `QueueFailed` in a forked process."""
-        self._check_ours()  # else it might wait for a thread that there is in the other process only
+    def locked(self) -> Iterator[None]:
+        """Hold the lock. Write removals that came meanwhile after it. Raises `QueueFailed` in a forked process."""
+        self._check_process()  # else it might wait for a thread that is in the other process only
         try:
             with self._lock:
                 yield
         finally:
-            self._tell(self._sweep())
+            self._log_failure(self._flush_removals())
 
     def open(self) -> None:
-        """Check the file and take it, made if need be. Raises `QueueFailed`, `QueueDamaged`."""
-        with self.held():
+        """Check the file and open it for this process alone, made if need be. Raises `QueueFailed`, `QueueDamaged`."""
+        with self.locked():
             if self._connection is None:
                 path = os.path.realpath(self.path)
-                with _reading(self.path, checking=True):
+                with _translated(self.path, checking=True):
                     _check(path)
-                with _reading(self.path):
-                    self._connection = _take(path)
+                with _translated(self.path):
+                    self._connection = _open_exclusively(path)
                     self._opened = [(name, os.stat(name)) for name in (path, f"{path}-wal")]
                 self._process, self._synchronous = os.getpid(), ""
 
     def close(self) -> None:
-        """Release the file; a last checkpoint makes the database one file again."""
+        """Release the file. A last checkpoint makes the database one file again."""
         if self._forked():
             return  # to close it here would take the WAL away from the process that has the file
-        with self.held():
-            error = self._write_leaving()
+        with self.locked():
+            error = self._write_removals()
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
-        self._tell(error)
+        self._log_failure(error)
 
     def rows(self, client_id: Optional[str]) -> List[Row]:
-        """Return the rows of that client, oldest first, but those that are leaving."""
-        with self.held(), _reading(self.path):
+        """Return the rows of that client, oldest first, without those that are to be removed."""
+        with self.locked(), _translated(self.path):
             query = "SELECT seq, message_id, version, data FROM requests WHERE client_id IS ? ORDER BY seq"
             rows = [Row(*row) for row in self._get_connection().execute(query, (client_id,))]
-            leaving = {each.seq for each in self._take_leaving()}
-            return [row for row in rows if row.seq not in leaving]
+            removed = {each.seq for each in self._collect_removals()}
+            return [row for row in rows if row.seq not in removed]
 
-    def count(self, condition: str = "1", table: str = "requests") -> int:
-        """Return how many rows of ``table`` there are for which the SQL ``condition`` is true."""
-        with self.held(), _reading(self.path):
-            query = f"SELECT count(*) FROM {table} WHERE {condition}"
-            return int(self._get_connection().execute(query).fetchone()[0])
+    def count(self) -> int:
+        """Return how many requests there are, without those that were set aside."""
+        with self.locked(), _translated(self.path):
+            return int(self._get_connection().execute("SELECT count(*) FROM requests").fetchone()[0])
 
-    def insert(self, push: Push) -> None:
-        """Write the request, after those that wait already, and sync; then it has ``error``, or none.
+    def has_rows(self, *, of_clients: bool) -> bool:
+        """Tell whether a row of any table has a client id (as in the file of a map), or else whether one has none."""
+        condition = "IS NOT NULL" if of_clients else "IS NULL"
+        with self.locked(), _translated(self.path):
+            connection = self._get_connection()
+            found = [
+                connection.execute(f"SELECT 1 FROM {table} WHERE client_id {condition} LIMIT 1").fetchone()
+                for table in FIELDS
+            ]
+            return any(found)
+
+    def insert(self, insert: PendingInsert) -> None:
+        """Write the request after those that wait already, and sync. Then it has ended, with an ``error`` or without.
 
         Waits for the disk. Raises `QueueFailed` in a forked process.
         """
-        self._check_ours()
-        self._line.add(push)
+        self._check_process()
+        self._commits.add(insert)
         try:
-            while not push.ended:
+            while not insert.ended:
                 if self._lock.acquire(blocking=False):
                     try:
-                        write_all(self._line.take(), self._insert, self.path)
+                        commit(self._commits.take_all(), self._insert_all, self.path)
                     finally:
                         self._lock.release()
-                        self._tell(self._sweep())
+                        self._log_failure(self._flush_removals())
                 else:
-                    push.turn.wait()
-                    push.turn.clear()
+                    insert.wake.wait()
+                    insert.wake.clear()
         except BaseException:
-            self._line.give_up(push)
+            self._commits.give_up(insert)
             raise
 
     def delete(self, seq: int) -> None:
         """Delete the row of that number now, or as soon as the file is free. Never waits, never raises."""
-        self._leaving.append(_Leaving(seq))
-        self._leave()
+        self._remove(_Removal(seq))
 
     def set_aside(self, seq: int, reason: str) -> None:
-        """Move the row of that number to those that are set aside; as `delete`."""
+        """Move the row of that number to the table of those that are set aside. As `delete`."""
         text = reason.encode("utf-8", "backslashreplace").decode("utf-8")  # it may be the peer's
-        self._leaving.append(_Leaving(seq, text, datetime.now(timezone.utc).isoformat()))
-        self._leave()
+        self._remove(_Removal(seq, text, datetime.now(timezone.utc).isoformat()))
 
-    def aside(self) -> List[AsideRow]:
-        """Return the rows that were set aside, oldest first. Raises `QueueFailed`."""
+    def list_set_aside(self) -> List[SetAside]:
+        """Return the requests that were set aside, oldest first. Raises `QueueFailed`."""
         query = "SELECT client_id, message_id, version, data, reason, time FROM set_aside ORDER BY seq"
-        with self._settled(), _reading(self.path):
-            return [AsideRow(*row) for row in self._get_connection().execute(query)]
+        with self._flushed(), _translated(self.path):
+            return [
+                SetAside(client_id, message_id, action_of(data), version, data, reason, datetime.fromisoformat(time))
+                for client_id, message_id, version, data, reason, time in self._get_connection().execute(query)
+            ]
 
-    def take_aside(self, client_id: Optional[str], message_id: str, put_back: bool) -> bool:
-        """Delete the oldest such row of those set aside, and put it where it was or not; return whether there was one.
+    def take_set_aside(self, client_id: Optional[str], message_id: str, put_back: bool) -> None:
+        """Delete the oldest such request that was set aside, and put it back in its old place if ``put_back``.
 
-        Waits for the disk. Raises `QueueFailed`.
+        Waits for the disk. Raises `QueueFailed`, and `UsageError` when there is no such request.
         """
-        query = "SELECT * FROM set_aside WHERE client_id IS ? AND message_id = ? ORDER BY seq LIMIT 1"
-        with self._settled(), _reading(self.path), self._transaction("FULL") as connection:
-            row = connection.execute(query, (client_id, message_id)).fetchone()
-            if row is None:
-                return False
-            seq, fields = row[0], row[1:5]
-            connection.execute("DELETE FROM set_aside WHERE seq = ?", (seq,))
-            if put_back:
-                values = (seq, *fields, checksum(fields))
-                connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", values)
-            return True
+        try:
+            with self._flushed(), _translated(self.path), self._transaction("FULL") as connection:
+                found = _take_set_aside(connection, client_id, message_id, put_back)
+        except UnicodeError:  # a text that cannot be in the file
+            found = False
+        if not found:
+            whose = "" if client_id is None else f" of client {client_id!r}"
+            raise UsageError(f"no request {message_id!r}{whose} was set aside in {self.path}")
 
     @contextlib.contextmanager
-    def _settled(self) -> Iterator[None]:
-        """Hold the lock, with nothing left that is leaving. Raises `QueueFailed` when that cannot be written."""
-        with self.held():
-            error = self._write_leaving()
+    def _flushed(self) -> Iterator[None]:
+        """Hold the lock, with all removals written. Raises `QueueFailed` when they cannot be written."""
+        with self.locked():
+            error = self._write_removals()
             if error is not None:
                 raise QueueFailed(f"{self.path} cannot be written: {error}") from error
             yield
 
-    def _insert(self, pushes: Sequence[Push]) -> Optional[Exception]:
-        """Insert in one transaction, and end, what can be; as `pushes.Write`. Called with the lock held."""
+    def _insert_all(self, inserts: Sequence[PendingInsert]) -> Optional[Exception]:
+        """Insert in one transaction, as `group_commit.Write` says. Called with the lock held."""
         try:
             with self._transaction("FULL") as connection:
-                rows = [(*push.fields, checksum(push.fields)) for push in pushes]
+                rows = [(*insert.fields, checksum(insert.fields)) for insert in inserts]
                 numbers = [connection.execute(INSERT, row).lastrowid for row in rows]
         except Exception as error:
             return error
-        for push, number in zip(pushes, numbers):
-            push.end(number)
+        for insert, number in zip(inserts, numbers):
+            insert.end(number)
         return None
 
-    def _leave(self) -> None:
-        """Write what is leaving, if the file is free.
+    def _remove(self, removal: _Removal) -> None:
+        """Note ``removal``, and write it if the file is free.
 
-        What goes wrong is logged by another thread: a dispatcher's lock may be held here, and a log handler may ask it.
+        Another thread logs what goes wrong: a dispatcher's lock may be held here, and a log handler may ask for it.
         """
-        error = self._sweep()
+        self._removals.append(removal)
+        error = self._flush_removals()
         if error is not None:
-            with contextlib.suppress(RuntimeError):  # no thread: who has the file next tries again, and tells
-                threading.Thread(target=self._tell, args=(error,), name="ocppj-queue-log", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # no thread: the next user of the file tries again, and logs
+                threading.Thread(target=self._log_failure, args=(error,), name="ocppj-queue-log", daemon=True).start()
 
-    def _sweep(self) -> Optional[Exception]:
-        """Write what is leaving, unless another thread has the file: it comes here when it is done, as all who had it.
+    def _flush_removals(self) -> Optional[Exception]:
+        """Write all removals, unless another thread has the file: every thread comes here after it has had the file.
 
-        Then the file is free: wake who waits for it. Return why it could not be written, if so.
+        Then the file is free: wake the first thread that waits for it. Return why it could not be written, if so.
         """
         error: Optional[Exception] = None
         try:
-            while (self._leaving or self._unwritten) and error is None and self._lock.acquire(blocking=False):
+            while (self._removals or self._unwritten) and error is None and self._lock.acquire(blocking=False):
                 try:
-                    error = self._write_leaving()
+                    error = self._write_removals()
                 finally:
                     self._lock.release()
         finally:
-            self._line.wake()
+            self._commits.wake_first()
         return error
 
-    def _write_leaving(self) -> Optional[Exception]:
-        """Write what is leaving, and return why that failed: it is tried again next time. Called with the lock held."""
-        leaving = self._take_leaving()
-        if self._connection is not None and leaving:
+    def _write_removals(self) -> Optional[Exception]:
+        """Write all removals. Return why that failed: the next call tries again. Called with the lock held."""
+        removals = self._collect_removals()
+        if self._connection is not None and removals:
             try:
                 with self._transaction("NORMAL") as connection:
-                    for each in leaving:
+                    for each in removals:
                         if each.reason is not None:
                             _copy_aside(connection, each)
                         connection.execute("DELETE FROM requests WHERE seq = ?", (each.seq,))
@@ -269,13 +294,13 @@ class RequestFile:
         self._unwritten = []
         return None
 
-    def _take_leaving(self) -> List[_Leaving]:
-        """Return what is to leave; no iteration over what other threads append to."""
-        while self._leaving:
-            self._unwritten.append(self._leaving.popleft())
+    def _collect_removals(self) -> List[_Removal]:
+        """Return all removals. Other threads append meanwhile, so there is no iteration over the deque."""
+        while self._removals:
+            self._unwritten.append(self._removals.popleft())
         return self._unwritten
 
-    def _tell(self, error: Optional[Exception]) -> None:
+    def _log_failure(self, error: Optional[Exception]) -> None:
         if error is not None:
             words = "%s: could not delete or set aside requests that were dealt with, they may be sent again: %s"
             get_logger().error(words, self.path, error)
@@ -293,7 +318,7 @@ class RequestFile:
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # after some errors SQLite has rolled back itself
+            if connection.in_transaction:  # after some errors SQLite has rolled back already
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             raise
@@ -301,13 +326,13 @@ class RequestFile:
     def _get_connection(self) -> sqlite3.Connection:
         if self._connection is None:
             raise NotRunning(f"{self.path} is not open: init() comes first")
-        self._check_ours()
+        self._check_process()
         for name, before in self._opened:
             if _moved(name, before):
                 raise QueueFailed(f"{name} was moved or deleted while it was open: what is written would be lost")
         return self._connection
 
-    def _check_ours(self) -> None:
+    def _check_process(self) -> None:
         if self._forked():
             raise QueueFailed(f"{self.path} was opened by the process this one was forked from: it is not ours")
 
@@ -315,19 +340,40 @@ class RequestFile:
         return self._connection is not None and self._process != os.getpid()
 
 
-def _copy_aside(connection: sqlite3.Connection, leaving: _Leaving) -> None:
-    """Copy a row to those that are set aside."""
+def action_of(text: str) -> str:
+    """Return the action of the CALL ``text``, or "no CALL"."""
+    try:
+        return str(parse_json_message(text)[2])
+    except (MessageError, IndexError):
+        return "no CALL"
+
+
+def _copy_aside(connection: sqlite3.Connection, removal: _Removal) -> None:
+    """Copy a row to the table of those that are set aside."""
     query = "SELECT client_id, message_id, version, data FROM requests WHERE seq = ?"
-    row = connection.execute(query, (leaving.seq,)).fetchone()
+    row = connection.execute(query, (removal.seq,)).fetchone()
     if row is not None:
-        fields = (*row, leaving.reason, leaving.time)
-        values = (leaving.seq, *fields, checksum(fields))
+        fields = (*row, removal.reason, removal.time)
+        values = (removal.seq, *fields, checksum(fields))
         connection.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
+def _take_set_aside(connection: sqlite3.Connection, client_id: Optional[str], message_id: str, put_back: bool) -> bool:
+    query = "SELECT * FROM set_aside WHERE client_id IS ? AND message_id = ? ORDER BY seq LIMIT 1"
+    row = connection.execute(query, (client_id, message_id)).fetchone()
+    if row is None:
+        return False
+    seq, fields = row[0], row[1:5]
+    connection.execute("DELETE FROM set_aside WHERE seq = ?", (seq,))
+    if put_back:
+        values = (seq, *fields, checksum(fields))
+        connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", values)
+    return True
+
+
 @contextlib.contextmanager
-def _reading(path: str, checking: bool = False) -> Iterator[None]:
-    """Raise what SQLite has to say about ``path`` as `QueueFailed`, or `QueueDamaged`."""
+def _translated(path: str, checking: bool = False) -> Iterator[None]:
+    """Raise SQLite's errors about ``path`` as `QueueFailed`, or `QueueDamaged`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -352,20 +398,43 @@ def _check(path: str) -> None:
     check_wal(path)
     if size(path):
         with contextlib.closing(_connect(path, "ro")) as connection:
-            check_database(path, connection)
+            _check_tables(path, connection)
+
+
+def _check_tables(path: str, connection: sqlite3.Connection) -> None:
+    if size(path) < SMALLEST:
+        raise damaged(path, "it is too short for a database")  # SQLite would take one byte for an empty database
+    connection.text_factory = bytes  # text that is not UTF-8 is damage to report, not an error of the query
+    marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    tables = {row[0].decode("utf-8", "replace") for row in connection.execute("SELECT name FROM sqlite_master")}
+    if marks == [0, 0] and not tables:
+        return  # a process died while it made the file
+    if marks[0] != APPLICATION:
+        raise damaged(path, "it is the database of another program")
+    if marks[1] != LAYOUT:
+        raise damaged(path, f"its layout is {marks[1]}, this version of ocppj knows {LAYOUT}")
+    found = [row[0] for row in connection.execute("PRAGMA quick_check")]
+    if found != [b"ok"]:
+        raise damaged(path, b"; ".join(found[:3]).decode("utf-8", "replace"))
+    for table, names in FIELDS.items():
+        if table == "set_aside" and table not in tables:
+            continue
+        for seq, crc, *fields in connection.execute(f"SELECT seq, crc, {', '.join(names)} FROM {table}"):
+            if crc != checksum(fields):
+                raise damaged(path, f"the checksum of row {seq} of {table} is wrong")
 
 
 def _moved(name: str, before: os.stat_result) -> bool:
-    """Tell whether ``name`` is the name of another file now, or of none."""
+    """Tell whether ``name`` is now the name of another file, or of none."""
     try:
         return not os.path.samestat(os.stat(name), before)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        return False  # who gave up the right to look has the file all the same
+        return False  # a process that has given up its right to look still has the file
 
 
-def _take(path: str) -> sqlite3.Connection:
+def _open_exclusively(path: str) -> sqlite3.Connection:
     """Open the file for this process alone, made if need be."""
     new = not size(path)
     connection = _connect(path, "rwc")
@@ -387,5 +456,5 @@ def _take(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     with contextlib.suppress(OSError):
-        os.unlink(path + "-shm")  # the read-only connection made it; with the exclusive lock nobody needs it
+        os.unlink(path + "-shm")  # the read-only connection made it; with the exclusive lock nothing needs it
     return connection

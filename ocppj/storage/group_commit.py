@@ -1,11 +1,12 @@
-"""Requests on their way into the file of a durable queue: those that meet share a sync (group commit).
+"""Group commit: requests that threads insert at the same time share one transaction, and so one sync.
 
-Who pushes puts its request into the line and, if the file is free, takes it and writes all that stand in the line, in
-order, in one transaction. If the file is not free it waits, until it is woken: because its request is written, or
-because the file has become free. For whoever releases the file, for whatever it was held, wakes the first in the line.
-So nobody waits for a file that is free, and while one thread syncs, the line for the next sync grows.
+A thread that inserts a request puts it into a queue. If the file is free, the thread takes the file and writes all
+requests of the queue, in order, in one transaction. If the file is not free, the thread waits. It is woken when its
+request is written, or when the file has become free: every thread that releases the file, whatever it was for, wakes
+the first of the queue. So no thread waits for a free file, and the queue for the next sync grows while one thread
+syncs.
 
-If the transaction fails, each request has one of its own: only those that cannot be written are refused, each with its
+If the transaction fails, each request gets one of its own. Only those that cannot be written are refused, each with its
 own error.
 """
 
@@ -19,41 +20,44 @@ from typing import Callable, Deque, List, Optional, Sequence, Tuple
 from ..dispatch.queues import RequestBundle
 from ..errors import OcppjError, QueueFailed
 
-__all__ = ["Line", "Push", "write_all"]
+__all__ = ["CommitQueue", "PendingInsert", "commit"]
 
-#: Inserts requests in one transaction and ends them; if that fails, ends none and returns why.
-Write = Callable[[Sequence["Push"]], Optional[Exception]]
+#: Inserts requests in one transaction and ends each. If that fails, it ends none and returns the error.
+Write = Callable[[Sequence["PendingInsert"]], Optional[Exception]]
 
 
-class Push:
-    """A request on its way into the file. Its queue is asked and told by whoever writes it, with the file's lock held.
+class PendingInsert:
+    """A request that waits to be inserted.
 
-    ``admit()`` raises an `OcppjError` to refuse it. If it did not, ``settle(bundle, number)`` follows: with the number
-    it has in the file, or ``None`` when it could not be written. ``error`` says why it was not taken. ``turn`` is set
-    when it has ``ended``, or when the file has become free.
+    Args:
+        client_id: The client that the request is for; ``None`` in the file of a client.
+        bundle: The request.
+        admit: Called before the request is written, with the file's lock held. Raises an `OcppjError` to refuse it.
+        finish: Called with the bundle, and the number of its row or ``None`` if it could not be written. It follows
+            each `admit` that did not raise, on the same thread and with the file's lock held.
     """
 
-    __slots__ = ("_admit", "_admitted", "_settle", "bundle", "ended", "error", "fields", "turn")
+    __slots__ = ("_admit", "_admitted", "_finish", "bundle", "ended", "error", "fields", "wake")
 
     def __init__(
         self,
         client_id: Optional[str],
         bundle: RequestBundle,
         admit: Callable[[], None],
-        settle: Callable[[RequestBundle, Optional[int]], None],
+        finish: Callable[[RequestBundle, Optional[int]], None],
     ) -> None:
         self._admit = admit
-        self._settle = settle
+        self._finish = finish
         self._admitted = False
         self.bundle = bundle
-        #: As they stand in the file.
+        #: The first columns of the row.
         self.fields: Tuple[Optional[str], ...] = (client_id, bundle.message_id, bundle.version, bundle.data)
-        self.turn = threading.Event()
+        self.wake = threading.Event()  # set when the insert has ended, and when the file has become free
         self.ended = False
-        self.error: Optional[OcppjError] = None
+        self.error: Optional[OcppjError] = None  # why it was not taken
 
     def begin(self) -> bool:
-        """Ask the queue; return whether the request is to be written."""
+        """Call ``admit``. Return whether the request is to be written."""
         try:
             self._admit()
             self._admitted = True
@@ -62,69 +66,69 @@ class Push:
         return self._admitted
 
     def end(self, number: Optional[int], error: Optional[OcppjError] = None) -> None:
-        """Tell the queue, if it knows of the request, that it is written, or why not."""
+        """Note that the request is written, or why not, and call ``finish`` if it was admitted."""
         self.error = error
         if self._admitted:
             self._admitted = False
-            self._settle(self.bundle, number)
-        self.ended = True  # last: its thread may look at any moment
+            self._finish(self.bundle, number)
+        self.ended = True  # last: its thread may read it at any moment
 
 
-class Line:
-    """Pushes that wait for the file. One stands in it until it is taken to be written, or given up."""
+class CommitQueue:
+    """Inserts that wait for the file, in order. One stays until it is taken to be written, or given up."""
 
     def __init__(self) -> None:
-        self._pushes: Deque[Push] = deque()
+        self._waiting: Deque[PendingInsert] = deque()
 
-    def add(self, push: Push) -> None:
-        """Put ``push`` at the end. Its thread tries to get the file after that."""
-        self._pushes.append(push)
+    def add(self, insert: PendingInsert) -> None:
+        """Add ``insert`` at the end. Its thread tries to get the file after that."""
+        self._waiting.append(insert)
 
-    def take(self) -> List[Push]:
+    def take_all(self) -> List[PendingInsert]:
         """Take all out. Called with the file's lock held."""
-        pushes = []
+        taken = []
         with contextlib.suppress(IndexError):
             while True:
-                pushes.append(self._pushes.popleft())
-        return pushes
+                taken.append(self._waiting.popleft())
+        return taken
 
-    def give_up(self, push: Push) -> None:
-        """Take ``push`` out, if it is there still: its thread was interrupted, and may have been the one woken."""
+    def give_up(self, insert: PendingInsert) -> None:
+        """Take ``insert`` out, if it is still there: its thread was interrupted, perhaps after it was woken."""
         with contextlib.suppress(ValueError):
-            self._pushes.remove(push)
-        self.wake()
+            self._waiting.remove(insert)
+        self.wake_first()
 
-    def wake(self) -> None:
-        """Wake the first. Called by whoever has released the file's lock."""
+    def wake_first(self) -> None:
+        """Wake the first. Called by every thread that has released the file's lock."""
         with contextlib.suppress(IndexError):
-            self._pushes[0].turn.set()
+            self._waiting[0].wake.set()
 
 
-def write_all(pushes: Sequence[Push], write: Write, path: str) -> None:
-    """Write the requests to the file ``path`` and wake their threads. Called with its lock held."""
+def commit(inserts: Sequence[PendingInsert], write: Write, path: str) -> None:
+    """Write the requests to the file ``path`` and wake their threads. Called with the file's lock held."""
     try:
-        admitted = [push for push in pushes if push.begin()]
+        admitted = [insert for insert in inserts if insert.begin()]
         if admitted:
             _write(admitted, write, path)
     finally:
-        for push in pushes:
-            if not push.ended:  # a KeyboardInterrupt
-                push.end(None, _refusal(push, path, "the thread that was to write it was interrupted"))
-            push.turn.set()
+        for insert in inserts:
+            if not insert.ended:  # after a KeyboardInterrupt
+                insert.end(None, _refusal(insert, path, "the thread that was to write it was interrupted"))
+            insert.wake.set()
 
 
-def _write(pushes: Sequence[Push], write: Write, path: str) -> None:
-    error = write(pushes)
+def _write(inserts: Sequence[PendingInsert], write: Write, path: str) -> None:
+    error = write(inserts)
     if error is None:
         return
-    for push in pushes:
-        if len(pushes) > 1:
-            _write([push], write, path)
+    for insert in inserts:
+        if len(inserts) > 1:
+            _write([insert], write, path)
         else:
-            push.end(None, _refusal(push, path, error))
+            insert.end(None, _refusal(insert, path, error))
 
 
-def _refusal(push: Push, path: str, why: object) -> QueueFailed:
-    failure = QueueFailed(f"{path}: request {push.bundle.message_id!r} could not be written: {why}")
+def _refusal(insert: PendingInsert, path: str, why: object) -> QueueFailed:
+    failure = QueueFailed(f"{path}: request {insert.bundle.message_id!r} could not be written: {why}")
     failure.__cause__ = why if isinstance(why, Exception) else None
     return failure

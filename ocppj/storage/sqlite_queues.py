@@ -1,21 +1,17 @@
 """Request queues that outlive the process: `SQLiteQueue` for a client, `SQLiteQueueMap` for a server.
 
-What is promised. When ``push`` returns, the request is on disk, synced. Removing a request is written at once, but not
-synced: it survives the death of the process; after a power cut the request may be back, and is then sent twice, but
-none is lost. So: at least once, in order. How the file keeps that: `ocppj.storage.database`.
+``docs/durable.md`` has what is promised, and `ocppj.storage.database` how the file keeps it.
 
-What can never be dealt with is not lost either, and keeps nothing else waiting: it is *set aside* in the file, with the
-reason, to be listed, put back or forgotten.
+The file holds the requests of one queue, or of all clients of a map. Each queue has a copy of its requests in
+memory, which answers everything. Only ``init`` and ``get_or_create`` read the file. Two locks:
 
-How. The file holds the requests of one queue, or of all clients of a map. Each queue has a mirror in memory, from which
-it answers everything; the file is read by ``init`` and ``get_or_create`` alone. Two locks:
-
-* The file's lock is held while SQLite works: for ``push``, during a sync. Rows enter file and mirror under it, so that
-  both have the same order.
-* A queue's own lock guards its mirror, and is held for a moment. It may be taken while the file's is held, never the
+* The database's lock is held while SQLite works: for ``push``, during a sync. Rows enter the file and the copy under
+  it, so that both have the same order.
+* A queue's own lock guards its copy, and is held for a moment. It may be taken while the database's is held, never the
   other way round.
 
-Dispatchers call ``pop``, ``remove`` and ``set_aside`` with a lock of theirs held, so these never wait for the file's.
+Dispatchers call ``pop``, ``remove`` and ``set_aside`` with a lock of theirs held, so these never wait for the
+database's lock.
 """
 
 from __future__ import annotations
@@ -23,109 +19,129 @@ from __future__ import annotations
 import threading
 from typing import Dict, List, Optional
 
-from ..dispatch.queues import Decoder, RequestBundle, RequestQueue, ServerQueueMap
+from ..dispatch.queues import Decoder, RequestBundle, RequestQueue, ServerQueueMap, check_capacity
 from ..errors import UsageError
 from ..settings import get_logger
-from .database import PathLike, RequestFile
-from .integrity import FIELDS
-from .stored_queue import SetAside, StoredQueue, checked_capacity, list_set_aside, no_decoder, take_aside
+from .database import PathLike, RequestDatabase, SetAside
+from .stored_queue import StoredQueue, missing_decoder
 
 __all__ = ["SQLiteQueue", "SQLiteQueueMap", "SetAside"]
 
 
 class SQLiteQueue(StoredQueue):
-    """The requests of a client, in the SQLite file ``path``, which no one else may use. ``capacity`` 0 means no limit.
+    """The requests of a client, in a file.
 
-    See the head of this file for what is promised. Raises `UsageError` for a path that is no file's (":memory:").
+    Args:
+        path: The SQLite file. Nothing else may use it. It is made by `init` if there is none.
+        capacity: How many requests it holds at most; 0 means no limit.
+
+    Raises:
+        UsageError: for a path that is not a file's (":memory:").
+        ValueError: for a negative capacity.
     """
 
     def __init__(self, path: PathLike, capacity: int = 0) -> None:
-        super().__init__(RequestFile(path), None, capacity)
+        super().__init__(RequestDatabase(path), None, capacity)
 
     def init(self) -> None:
-        """Open the file, made if need be, and take up the requests in it.
+        """Open the file, made if need be, and read the requests in it.
 
-        A request that cannot be read is set aside, and an ERROR is logged. Raises `QueueDamaged` for a damaged file, or
-        one of another kind; `QueueFailed` when it cannot be opened, or is in use; `UsageError` when it holds requests
-        and there is no decoder.
+        A request that cannot be read is set aside, and an ERROR is logged.
+
+        Raises:
+            QueueDamaged: when the file is damaged, or is of another kind.
+            QueueFailed: when it cannot be opened, or is in use.
+            UsageError: when it holds requests and there is no decoder, or the requests of a `SQLiteQueueMap`.
         """
-        self._file.open()
+        self._database.open()
         try:
-            if any(self._file.count("client_id IS NOT NULL", table) for table in FIELDS):
-                raise UsageError(f"{self._file.path} holds the requests of a SQLiteQueueMap")
+            if self._database.has_rows(of_clients=True):
+                raise UsageError(f"{self._database.path} holds the requests of a SQLiteQueueMap")
             super().init()
         except BaseException:
-            self._file.close()
+            self._database.close()
             raise
 
     def close(self) -> None:
         """Take no more, and release the file. The requests stay in it."""
         self.discard()
-        self._file.close()
+        self._database.close()
 
     def list_set_aside(self) -> List[SetAside]:
-        """Return what was set aside, oldest first: what could not be read, or was given up for good.
+        """Return the requests that were set aside, oldest first: they could not be read, or were given up for good.
 
-        As `put_back` and `forget`, it waits for the disk, may be called from any thread while the queue is open, and
-        raises `NotRunning` when it is not, and `QueueFailed`.
+        Like `put_back` and `forget`, it waits for the disk, and may be called from any thread while the queue is open.
+
+        Raises:
+            NotRunning: when the queue is not open.
+            QueueFailed: when the file cannot be read or written.
         """
-        return list_set_aside(self._file)
+        return self._database.list_set_aside()
 
     def put_back(self, message_id: str) -> None:
         """Have a request that was set aside sent after all, in its old place: with the next start, after `init`.
 
-        Until then it stays in the file. Raises `UsageError` when no request of that id was set aside; of several, the
-        oldest is put back.
+        Until then it stays in the file. If several have that id, the oldest is put back.
+
+        Raises:
+            UsageError: when no request of that id was set aside.
+            NotRunning: when the queue is not open.
+            QueueFailed: when the file cannot be read or written.
         """
-        take_aside(self._file, None, message_id, put_back=True)
+        self._database.take_set_aside(None, message_id, put_back=True)
 
     def forget(self, message_id: str) -> None:
         """Delete a request that was set aside. Raises as `put_back`."""
-        take_aside(self._file, None, message_id, put_back=False)
+        self._database.take_set_aside(None, message_id, put_back=False)
 
 
 class SQLiteQueueMap(ServerQueueMap):
-    """The requests of all clients of a server, in the SQLite file ``path``; ``capacity`` per client, 0 means no limit.
+    """The requests of all clients of a server, in a file. Those of a client that is not connected stay in the file.
 
-    Requests of a client that is not connected stay in the file until it is back. As `SQLiteQueue` otherwise.
+    Args:
+        path: The SQLite file. Nothing else may use it. It is made by `init` if there is none.
+        capacity: How many requests per client it holds at most; 0 means no limit.
+
+    Raises:
+        UsageError: for a path that is not a file's (":memory:").
+        ValueError: for a negative capacity.
     """
 
     durable = True
 
     def __init__(self, path: PathLike, capacity: int = 0) -> None:
-        self._file = RequestFile(path)
-        self._capacity = checked_capacity(capacity)
+        self._database = RequestDatabase(path)
+        self._capacity = check_capacity(capacity)
         self._decode: Optional[Decoder] = None
         self._lock = threading.Lock()  # guards the queues
-        # Held around that and the file's, so that no two threads revive the requests of one client. The decoder runs
-        # with it held: it reads a text and calls nothing.
-        self._reviving = threading.Lock()
+        # Taken before that lock and the database's, so that no two threads load the requests of one client. The decoder
+        # runs with it held: it reads a text and calls nothing.
+        self._loading = threading.Lock()
         self._queues: Dict[str, RequestQueue] = {}
 
     def set_decoder(self, decode: Decoder) -> None:
-        """Read the requests that an earlier process left, or an earlier connection, with ``decode``."""
         self._decode = decode
 
     def init(self) -> None:
         """Open the file, made if need be, and forget every queue in memory. Raises as `SQLiteQueue.init`.
 
-        Requests are read when their client comes: `get_or_create`.
+        The requests of a client are read when it connects: `get_or_create`.
         """
-        self._forget_all()
-        self._file.open()
+        self._discard_all()
+        self._database.open()
         try:
-            if any(self._file.count("client_id IS NULL", table) for table in FIELDS):
-                raise UsageError(f"{self._file.path} holds the requests of a SQLiteQueue")
-            if self._decode is None and self._file.count():
-                raise no_decoder(self._file)
+            if self._database.has_rows(of_clients=False):
+                raise UsageError(f"{self._database.path} holds the requests of a SQLiteQueue")
+            if self._decode is None and self._database.count():
+                raise missing_decoder(self._database)
         except BaseException:
-            self._file.close()
+            self._database.close()
             raise
 
     def close(self) -> None:
-        """Forget every queue in memory, which takes no more, and release the file. The requests stay in it."""
-        self._forget_all()
-        self._file.close()
+        """Discard every queue in memory, and release the file. The requests stay in it."""
+        self._discard_all()
+        self._database.close()
 
     def get(self, client_id: str) -> Optional[RequestQueue]:
         """Return that client's queue if it is in memory, or ``None``."""
@@ -133,32 +149,35 @@ class SQLiteQueueMap(ServerQueueMap):
             return self._queues.get(client_id)
 
     def get_or_create(self, client_id: str) -> RequestQueue:
-        """Return that client's queue; if it is not in memory, with the requests that the file has for the client.
+        """Return that client's queue. If it is not in memory, read the client's requests from the file.
 
-        A request that cannot be read is set aside, and an ERROR is logged. Waits for the disk. Raises `QueueFailed`,
-        and `NotRunning` before `init`.
+        A request that cannot be read is set aside, and an ERROR is logged. Waits for the disk.
+
+        Raises:
+            NotRunning: before `init`.
+            QueueFailed: when the file cannot be read.
         """
         queue = self.get(client_id)
-        if queue is not None:  # though another's requests are being read from the disk
+        if queue is not None:  # does not wait while the requests of another client are read
             return queue
-        with self._reviving:
+        with self._loading:
             queue = self.get(client_id)
             if queue is not None:
                 return queue
-            stored = StoredQueue(self._file, client_id, self._capacity)
+            stored = StoredQueue(self._database, client_id, self._capacity)
             if self._decode is not None:
                 stored.set_decoder(self._decode)
-            found = stored.revive()
+            loaded = stored.revive()
             with self._lock:
                 queue = self._queues.setdefault(client_id, stored)
-        stored.report(*found)
+        stored.report(*loaded)
         return queue
 
     def remove(self, client_id: str) -> None:
-        """Forget that client's queue, which takes no more; its requests stay in the file."""
+        """Forget that client's queue, which takes no more. Its requests stay in the file."""
         with self._lock:
             queue = self._queues.pop(client_id, None)
-        _retire(queue)
+        _discard(queue)
 
     def add(self, client_id: str, queue: RequestQueue) -> None:
         """Make ``queue`` that client's queue. It need not be durable."""
@@ -166,50 +185,50 @@ class SQLiteQueueMap(ServerQueueMap):
             before = self._queues.get(client_id)
             self._queues[client_id] = queue
         if before is not queue:
-            _retire(before)
+            _discard(before)
 
     def withdraw(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
-        """Remove and return the request of that id, wherever it is, or ``None``. What goes wrong is logged."""
+        """Remove and return the request of that id, in memory or in the file, or ``None``. Errors are logged."""
         try:
-            with self._reviving:  # else it would be revived from the file while it is deleted there
+            with self._loading:  # otherwise it could be loaded from the file while it is deleted there
                 queue = self.get(client_id)
                 return self._take_stored(client_id, message_id) if queue is None else queue.remove(message_id)
-        except Exception as error:  # the decoder's among them
-            get_logger().error("%s: request %r cannot be withdrawn: %s", self._file.path, message_id, error)
+        except Exception as error:  # the decoder's, too
+            get_logger().error("%s: request %r cannot be withdrawn: %s", self._database.path, message_id, error)
             return None
 
     def list_set_aside(self) -> List[SetAside]:
-        """Return what was set aside, of all clients, oldest first; as `SQLiteQueue.list_set_aside`."""
-        return list_set_aside(self._file)
+        """Return the requests of all clients that were set aside, oldest first; as `SQLiteQueue.list_set_aside`."""
+        return self._database.list_set_aside()
 
     def put_back(self, client_id: str, message_id: str) -> None:
         """Have a request that was set aside sent after all, in its old place: when the client connects the next time.
 
         As `SQLiteQueue.put_back` otherwise.
         """
-        take_aside(self._file, client_id, message_id, put_back=True)
+        self._database.take_set_aside(client_id, message_id, put_back=True)
 
     def forget(self, client_id: str, message_id: str) -> None:
         """Delete a request that was set aside. Raises as `put_back`."""
-        take_aside(self._file, client_id, message_id, put_back=False)
+        self._database.take_set_aside(client_id, message_id, put_back=False)
 
     def _take_stored(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
-        row = next((row for row in self._file.rows(client_id) if row.message_id == message_id), None)
+        row = next((row for row in self._database.rows(client_id) if row.message_id == message_id), None)
         if row is None or self._decode is None:
             return None
         bundle = RequestBundle(self._decode(row.version, row.data), row.data, row.version)
-        self._file.delete(row.seq)
+        self._database.delete(row.seq)
         return bundle
 
-    def _forget_all(self) -> None:
+    def _discard_all(self) -> None:
         with self._lock:
             queues = list(self._queues.values())
             self._queues.clear()
         for queue in queues:
-            _retire(queue)
+            _discard(queue)
 
 
-def _retire(queue: Optional[RequestQueue]) -> None:
-    """Let a queue that the map gave up take no more: what is pushed to it would be missing in its successor."""
+def _discard(queue: Optional[RequestQueue]) -> None:
+    """Let a queue that the map has forgotten take no more: its successor would lack what is pushed to it."""
     if isinstance(queue, StoredQueue):
         queue.discard()

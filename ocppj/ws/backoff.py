@@ -12,18 +12,24 @@ __all__ = ["Backoff"]
 
 
 class Backoff:
-    """How long to wait in an outage; may be shared by any number of clients.
+    """How long to wait in an outage. May be shared by any number of clients.
 
-    The first wait is ``retry_back_off_wait_minimum`` plus a random part of ``retry_back_off_random_range`` seconds.
-    After each failure the last wait is doubled and a fresh random part added, ``retry_back_off_repeat_times`` times;
-    then it stays.
+    The first wait is the minimum plus a random part of the range. After each failure the last wait is doubled and a new
+    random part added, as often as the repeat times; then the wait stays. The defaults make 1 to 3 s, then 2 to 8 s, up
+    to about a minute and a half, for a program that wants its connection back soon. A charging station uses the values
+    of its configuration.
 
-    The three are attributes, called as the variables of OCPPCommCtrlr are; they may be set at any time, by any thread,
-    and count from the next outage on. `UsageError` is raised for what is no number, not finite or negative.
+    The first three arguments are attributes too, named as the variables of OCPPCommCtrlr. They may be set at any time,
+    by any thread, and count from the next outage on.
 
-    The defaults suit a program that wants its connection back soon: 1 to 3 s, then 2 to 8 s, up to about a minute and
-    a half. A charging station sets what its configuration says. ``random`` returns numbers from 0 to 1, and is called
-    by the threads that connect.
+    Args:
+        retry_back_off_wait_minimum: Seconds.
+        retry_back_off_random_range: Seconds.
+        retry_back_off_repeat_times: How often the wait is doubled.
+        random: Returns a number from 0 to 1. The threads that connect call it.
+
+    Raises:
+        UsageError: A value is not a number, not finite or negative; also when it is set.
     """
 
     retry_back_off_wait_minimum: float
@@ -48,7 +54,7 @@ class Backoff:
         super().__setattr__(name, value)
 
     def waits(self) -> Iterator[float]:
-        """Yield the seconds to wait before each attempt of one outage, without end."""
+        """Yield the seconds to wait before each attempt of one outage, for ever."""
         minimum, extent = self.retry_back_off_wait_minimum, self.retry_back_off_random_range
         repeats = self.retry_back_off_repeat_times
         wait = minimum + extent * self._random()

@@ -4,7 +4,7 @@ A transport is a `Client` or a `Server`. Both make `Channel` objects, one per co
 
 * ``connected(channel)``, before anything is read from it, on the thread that made the connection. It must not block.
 * ``message(channel, text)``, for each text frame, in order, on the thread that reads the channel. It must not block:
-  while it runs nothing else of that connection is read. What may block is given to ``channel.submit``.
+  while it runs nothing else of that connection is read. Give work that may block to ``channel.submit``.
 * ``disconnected(channel, close)``, exactly once after ``connected``, after the last message, on the thread that read
   the channel. It must not block. Jobs it submits are still run; after them the channel's thread ends.
 
@@ -26,9 +26,12 @@ __all__ = ["Channel", "ChannelHandler", "Client", "Close", "DisconnectedHandler"
 class Close:
     """How a connection ended.
 
-    ``code`` is the WebSocket close code (RFC 6455 section 7.4): the peer's when the peer closed, ours when we did,
-    1006 when there was no close handshake. ``by_peer`` tells who began. ``error`` is what broke the connection, if
-    something did. ``expected`` is true when this side's ``stop()`` or ``close()`` began it.
+    Attributes:
+        code: The WebSocket close code (RFC 6455 section 7.4): the peer's when the peer closed, ours when this side
+            closed, 1006 without a close handshake.
+        reason: The reason of the Close.
+        by_peer: Whether the peer closed.
+        error: What broke the connection, if something did.
     """
 
     code: int
@@ -38,7 +41,7 @@ class Close:
 
     @property
     def expected(self) -> bool:
-        """Tell whether this side closed the connection on purpose, without an error."""
+        """Whether this side closed the connection on purpose, by ``stop()`` or ``close()``."""
         return not self.by_peer and self.error is None
 
     def __str__(self) -> str:
@@ -67,15 +70,14 @@ class Channel(Protocol):
 
     @property
     def remote_address(self) -> str:
-        """Where the peer is, for logs."""
+        """The peer's address, for logs."""
 
     def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame. Raises `TransportError` when the connection is closed or the peer does not take it.
 
-        From the reading thread, and with ``wait=False`` from any, it returns at once; what the network does not take
-        yet is written later, by another thread. Then a peer that does not take it in time is no error here: the
-        connection ends. Else it returns when the network has taken the whole frame. Frames leave in the order of the
-        calls, whoever waits.
+        It returns when the network has taken the whole frame. On the reading thread, and with ``wait=False`` on any, it
+        returns at once: what the network does not take yet is written later, by another thread. Then it is no error
+        here when the peer does not take that in time: the connection ends. Frames leave in the order of the calls.
         """
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -91,7 +93,7 @@ DisconnectedHandler = Callable[[Channel, Close], None]
 
 
 class Client(Protocol):
-    """The charge point's side: one connection at a time, regained when it is lost if ``reconnect`` is true."""
+    """The charge point's side: one connection at a time. With ``reconnect`` a lost connection is regained."""
 
     reconnect: bool
 
@@ -109,20 +111,26 @@ class Client(Protocol):
     ) -> None:
         """Connect to ``url`` + "/" + the percent-encoded ``client_id``; return when connected.
 
-        ``subprotocols`` are offered in that order. Raises `TransportError` (`HandshakeRefused`, `SubprotocolError`)
-        when the connection cannot be made; then nothing is left behind. With ``retry`` it is tried again until it is
-        made, whatever the reason, with the waits that are kept when a lost one is regained; then `TransportError` is
-        raised only when another thread calls `stop`. With ``retry`` and without ``wait`` a thread does that, and this
-        returns at once. Raises `UsageError` for what can never be.
+        Args:
+            url: The endpoint's.
+            client_id: The identity.
+            subprotocols: Those that the client offers, in this order.
+            retry: Try again until it succeeds, whatever the reason of a failure, with the waits of a lost connection.
+            wait: ``False``, with ``retry`` alone: return at once; a thread connects.
+
+        Raises:
+            TransportError: The connection cannot be made (`HandshakeRefused`, `SubprotocolError`); then nothing is left
+                behind. With ``retry``: another thread has called `stop`.
+            UsageError: An argument can never be right.
         """
 
     def send(self, text: str, wait: bool = True) -> None:
         """Send one text frame on the present channel: see `Channel.send`. Raises `TransportError` without one."""
 
     def stop(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection, or give up regaining it, and wait (bounded) until threads and sockets are gone.
+        """Close the connection, or give up connecting, and wait (bounded) until threads and sockets are gone.
 
-        May be called from any thread, a handler's included (whose own thread is then not waited for).
+        May be called on any thread, also by a handler, whose own thread is then not waited for.
         """
 
     def waiting(self) -> ContextManager[Any]:
@@ -143,10 +151,16 @@ class Server(Protocol):
         """Set what is called when a channel has ended."""
 
     def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
-        """Listen, and return. Port 0 takes any free one.
+        """Listen, and return.
 
-        ``path`` is a template that ends in ``{id}``. ``subprotocols`` are those the server speaks. Raises
-        `TransportError` when it cannot listen.
+        Args:
+            port: 0 for any free port.
+            path: A template that ends in ``{id}``.
+            host: The address to listen on.
+            subprotocols: Those that the server speaks.
+
+        Raises:
+            TransportError: It cannot listen.
         """
 
     @property
@@ -162,7 +176,7 @@ class Server(Protocol):
     def stop(self, code: int = 1001, reason: str = "") -> None:
         """Stop listening, close every channel, and wait (bounded) until threads and sockets are gone.
 
-        May be called from any thread, a handler's included (whose own thread is then not waited for).
+        May be called on any thread, also by a handler, whose own thread is then not waited for.
         """
 
     def waiting(self) -> ContextManager[Any]:

@@ -1,4 +1,4 @@
-"""Checks of what a caller gives to a transport: loud, and by name."""
+"""Checks of options and arguments: their errors name them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["check_limits", "check_not_negative", "check_port", "check_positive",
 
 
 def check_positive(**options: float) -> None:
-    """Raise ``ValueError`` unless each of ``options`` is more than 0, `UsageError` for what is no number."""
+    """Raise ``ValueError`` unless each of ``options`` is more than 0, `UsageError` unless it is a number."""
     for name, value in options.items():
         _check_number(name, value)
         if not value > 0:
@@ -18,12 +18,12 @@ def check_positive(**options: float) -> None:
 
 
 def check_limits(**options: Optional[float]) -> None:
-    """Check as `check_positive` does; ``None``, which is no limit, passes."""
+    """Check as `check_positive` does; ``None`` is allowed, and means no limit."""
     check_positive(**{name: value for name, value in options.items() if value is not None})
 
 
 def check_not_negative(**options: float) -> None:
-    """Raise ``ValueError`` unless each of ``options`` is 0 or more, `UsageError` for what is no number."""
+    """Raise ``ValueError`` unless each of ``options`` is 0 or more, `UsageError` unless it is a number."""
     for name, value in options.items():
         _check_number(name, value)
         if not value >= 0:
@@ -36,7 +36,7 @@ def _check_number(name: str, value: Any) -> None:
 
 
 def check_port(port: Any) -> None:
-    """Raise `UsageError` unless ``port`` is an integer. Which of them can be listened on, the system says."""
+    """Raise `UsageError` unless ``port`` is an integer. The system decides which ports can be listened on."""
     if not isinstance(port, int) or isinstance(port, bool):
         raise UsageError(f"a port is an integer, not {port!r}")
 

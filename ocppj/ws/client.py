@@ -13,7 +13,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 import websocket
@@ -23,18 +23,23 @@ from ..settings import get_logger
 from .checks import check_positive, check_text
 from .connecting.dial import dial
 from .connecting.dns import Resolver
-from .connecting.session import Attempt, ClientCore, Session
+from .connecting.session import ClientCore, ConnectAttempt, Session
 from .connection.frames import ClientWire
 from .connection.wire import Wire
-from .handshake.http import BadRequest, Headers, parse_retry_after, read_head
+from .handshake.credentials import BasicAuthOption, HeadersOption, UpgradeFields
+from .handshake.http import BadRequest, parse_response, parse_retry_after, read_head
 from .handshake.security_profiles import check_client_profile, check_context, check_profile, check_user, exposed
-from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
+from .handshake.urls import connection_url
+from .options import ClientCoreOptions
 from .stream.stream import Stream
 from .tls import client_tls_context
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = ["WebSocketClient"]
 
-_REASON = 100  # characters of a server's reason that are worth telling: it may send thousands, at each attempt
+_REASON = 100  # characters of a server's reason that are logged: it may send thousands, at each attempt
 
 
 class _HandshakeSocket:
@@ -77,35 +82,47 @@ class _HandshakeSocket:
 
     def _read_head(self) -> bytes:
         head = read_head(self._sock, self._limit, self._deadline)
-        lines = head.split(b"\r\n")
-        version, _, rest = lines[0].partition(b" ")
-        status, _, reason = rest.partition(b" ")
-        if not version.startswith(b"HTTP/1.") or len(status) != 3 or not status.isdigit():
+        response = parse_response(head)
+        if response is None:
             raise TransportError("the server does not speak HTTP")
-        if status != b"101":
-            parts = [line.decode("iso-8859-1").partition(":") for line in lines[1:]]
-            fields = Headers((name, text.strip()) for name, _, text in parts)
-            words = reason.decode("iso-8859-1")[:_REASON]
-            raise HandshakeRefused(int(status), words, parse_retry_after(fields))
-        return b"\r\n".join(line for line in lines if not line.lower().startswith(b"set-cookie"))
+        if response.status != 101:
+            raise HandshakeRefused(response.status, response.reason[:_REASON], parse_retry_after(response.headers))
+        return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"set-cookie"))
 
 
 class WebSocketClient(ClientCore):
-    """A `base.Client` over TCP.
+    """A `base.Client` over TCP. It uses no proxies, redirects or cookies.
 
-    Times are in seconds, sizes in bytes. ``ssl_context`` is for ``wss`` URLs, by default `client_tls_context`'s, which
-    trusts the system's authorities. ``headers`` are added to the upgrade request; ``basic_auth`` is (user, password),
-    the latter as bytes for a 1.6 AuthorizationKey. Each of the two may be a function that returns it: it is called
-    before each attempt to connect, on the thread that connects, and must not block; if it fails, so does the attempt.
-    ``handshake_timeout`` is for looking the name up, TCP, TLS and HTTP together. ``reconnect`` regains a lost
-    connection, after the delays of ``backoff`` (a `Backoff`, or what makes one), waited for on ``clock``, and not
-    before a server's Retry-After. ``ping_interval`` ``None`` or 0 means no pings; anything that comes within
-    ``pong_timeout`` after a ping counts as life. ``close_timeout`` is how long the peer may take to answer a Close, the
-    rest of what is written before it included: with 0.5, the default, ``stop()`` is over within a second. What the
-    system has taken by then it goes on sending, until something comes from the peer: then it drops the rest.
-    ``write_timeout`` is how long the peer may take for what is written. No
-    proxies, redirects or cookies. ``security_profile`` 0 to 3 has ``connect()`` refuse what does not make that profile
-    (see `ocppj.ws.handshake.security_profiles`).
+    All times are in seconds, all sizes in bytes.
+
+    Args:
+        ssl_context: For ``wss`` URLs; by default `client_tls_context`'s, which trusts the system's authorities.
+        headers: Added to the upgrade request. May be a function that returns them.
+        basic_auth: (user, password), the latter as bytes for a 1.6 AuthorizationKey. May be a function that returns
+            them. Such functions are called before each attempt to connect, on the thread that connects, and must not
+            block. If one fails, so does the attempt.
+        handshake_timeout: For looking the name up, TCP, TLS and HTTP together.
+        max_header_size: Of the head of the server's response.
+        write_timeout: How long the peer may take for what is written.
+        security_profile: 0 to 3. ``connect()`` refuses options that do not make that profile (see
+            `ocppj.ws.handshake.security_profiles`).
+        options: Those of `ocppj.ws.options.ClientCoreOptions`:
+
+            * ``reconnect``: whether a lost connection is regained, after the waits of ``backoff``, and not before a
+              server's Retry-After.
+            * ``backoff``: a `Backoff`, or a function that returns one.
+            * ``clock``: on which the waits of the back-off are waited for.
+            * ``close_timeout``: how long the peer may take to answer a Close, and to take all that is written before
+              it. With the default of 0.5, ``stop()`` ends within a second. What the system has taken by then it goes on
+              sending, until something comes from the peer; then it drops the rest.
+            * ``ping_interval``: between pings; ``None`` or 0 for none.
+            * ``pong_timeout``: anything that comes within this time after a ping counts as life.
+            * ``max_message_size``: of a message.
+            * ``readers``: see `WebSocketServer`; "per-connection" by default.
+
+    Raises:
+        UsageError: An option is not of its kind, or cannot be sent.
+        ValueError: A number is out of its range.
     """
 
     def __init__(
@@ -118,7 +135,7 @@ class WebSocketClient(ClientCore):
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
         security_profile: Optional[int] = None,
-        **options: Any,
+        **options: Unpack[ClientCoreOptions],
     ) -> None:
         super().__init__(**options)
         check_profile(security_profile)
@@ -137,40 +154,35 @@ class WebSocketClient(ClientCore):
     def connect(
         self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
     ) -> None:
-        """See `base.Client.connect`. Raises `UsageError` also when the options do not make the security profile."""
+        """Connect: see `base.Client.connect`. Raises `UsageError` also for options that do not make the profile."""
         check_text(url=url, client_id=client_id)
         connection_url(url, client_id)
-        expected = client_id if self._security_profile in (1, 2) else None  # what a function would return, if asked
+        expected = client_id if self._security_profile in (1, 2) else None  # if a function returns the user
         self._check_user(url, client_id, self._fields.user(expected))
         warning = exposed(self._security_profile, url, self._ssl_context, self._fields.has_credentials)
         if warning is not None:
             get_logger().warning("%s: %s", client_id, warning)
         super().connect(url, client_id, subprotocols, retry, wait)
 
-    def _introduce(self, url: str, client_id: str) -> Dict[str, str]:
-        """Return what is added to an upgrade request. Raises `UsageError`, and what `UpgradeFields.ask` raises."""
-        fields, user = self._fields.ask()
-        self._check_user(url, client_id, user)
-        return fields
-
     def _check_user(self, url: str, client_id: str, user: Optional[str]) -> None:
-        """Raise `UsageError` when this is not the user of basic_auth that there should be, or the profile is not so."""
+        """Raise `UsageError` when this user of basic_auth cannot be sent, or does not make the security profile."""
         check_user(user, client_id)
         check_client_profile(self._security_profile, url, client_id, self._ssl_context, user)
 
-    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
-        """See `lifecycle.ClientCore.open_wire`."""
+    def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
+        """See `connecting.session.ClientCore.open_wire`."""
         deadline = time.monotonic() + self._handshake_timeout
         url = connection_url(session.url, session.client_id)
         try:
-            fields = self._introduce(session.url, session.client_id)
-        except UsageError as error:  # of what a function returned: the next time it may be right
+            fields, user = self._fields.ask()
+            self._check_user(session.url, session.client_id, user)
+        except UsageError as error:  # a function returned this user, and may return another one the next time
             raise TransportError(f"cannot connect: {error}") from error
         sock: Optional[Stream] = None
         try:
             raw, address = dial(url, self._resolver, deadline, attempt.check)
             sock = Stream(self._secure(raw, url), write_timeout=self._write_timeout)
-            attempt.can_be_cut_by(sock.shutdown)
+            attempt.interrupt_with(sock.shutdown)
             sock.handshake(deadline)
             wire, subprotocol = self._upgrade(sock, url, fields, session.subprotocols, deadline)
             return wire, subprotocol, address
@@ -179,7 +191,7 @@ class WebSocketClient(ClientCore):
                 sock.close()
             attempt.check()
             problem = _as_transport_error(error)
-            if problem is error:  # not its own cause: who follows causes would never come to the end
+            if problem is error:  # an error must not be its own cause: a walk along the causes would not end
                 raise
             raise problem from error
 

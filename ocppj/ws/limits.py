@@ -1,29 +1,29 @@
-"""How much a server takes on. Pure: time is an argument; no sockets, no threads, no locks.
+"""The limits of a server. Pure: time is an argument; no sockets, no threads, no locks.
 
 ====================================  ==============  ==============================================================
-option                                default         what is refused, and how
+option                                default         what is refused beyond it, and how
 ====================================  ==============  ==============================================================
 ``max_connections``                   10,000          another connection: 503, ``Retry-After``
 ``max_connections_per_address``       ``None``        another connection from there: 503, ``Retry-After``
 ``max_attempts_per_second``           2,000           another attempt, after a burst of so many: 503, ``Retry-After``
-``max_handshakes``                    1,000           see below
-``handshake_timeout``                 10 s            TLS and HTTP together: cut
-``max_header_size``                   16 KiB          431
+``max_handshakes``                    1,000           a handshake in progress: see below
+``handshake_timeout``                 10 s            a handshake, TLS and HTTP together: cut
+``max_header_size``                   16 KiB          a larger head of a request: 431
 ``max_message_size``                  1 MiB           a larger message, inflated: Close 1009
-``idle_timeout``                      25 h            nothing received, pongs included: Close 1008
+``idle_timeout``                      25 h            a connection that brings nothing, no pong: Close 1008
 ====================================  ==============  ==============================================================
 
-Why these. A central system that restarts meets all its charge points at once: a thousand a second must come through.
-Behind a proxy that ends TLS, or a mobile operator's NAT, thousands of charge points have one address: what is too many
-from there, only the operator of the server can know, so that there is no limit by default. A day is the longest usual
-interval of heartbeats: who was silent for longer, and cannot be pinged, is gone.
+The reasons. After a restart of a central system all charge points connect at once: a thousand a second must succeed.
+Behind a proxy that ends TLS, or a mobile operator's NAT, thousands of charge points have one address. Only the operator
+of the server knows how many are too many, so there is no limit per address by default. A day is the longest usual
+interval of heartbeats: a peer that was silent for longer, and cannot be pinged, is gone.
 
-**Slow handshakes.** A peer that connects and says nothing, or a byte a second, occupies a thread (`greeters`) until
-``handshake_timeout``. When ``max_handshakes`` are in progress, the newcomer is let in and the oldest handshake that
-waits for its peer is cut, of the address that has most of them; but one that has waited less than a second only if
-that address has more than twice as many as the newcomer's. If none is left to cut, the newcomer gets 503. A
-handshake for which the peer has done its part (its request is there) is never cut, until it is refused: a peer that has
-its answer, and does not hang up, gives way again.
+**Slow handshakes.** A peer that connects and sends nothing, or a byte a second, occupies a handshake thread until
+``handshake_timeout``. When ``max_handshakes`` are in progress, a new one is begun, and an older one that waits for its
+peer is cut: the oldest of the address that has most of them. A handshake that has waited for less than a second is cut
+only if its address has more than twice as many as the new one's. If none can be cut, the new one gets 503. After the
+request has come, a handshake is not cut any more. After a refusal it can be cut again: that peer has its answer, and
+has only to end the connection.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .handshake.http import BadRequest
 
 __all__ = [
     "PATIENCE",
-    "AttemptLimit",
+    "AttemptRateLimit",
     "ConnectionLimits",
     "Cuttable",
     "Handshake",
@@ -47,15 +47,15 @@ __all__ = [
 ]
 
 PATIENCE = 1.0  # seconds that a handshake may wait for its peer before it gives way
-_RETRY = (1, 10)  # seconds after which those who came too many at once shall come back: not all at once again
-_RETRY_FULL = 60  # seconds after which another place may be free
+_RETRY = (1, 10)  # seconds: the range of Retry-After, so that a refused crowd does not come back all at once
+_RETRY_FULL = 60  # seconds: the Retry-After of a full server
 _REPORT = 1.0  # seconds between two log lines about attempts
 
 
 def source_of(address: str) -> str:
-    """Return what counts as one address of ``address`` ("host:port"): an IPv4 address, an IPv6 network of 64 bits.
+    """Return the source of ``address`` ("host:port"): its IPv4 address, or its IPv6 network of 64 bits.
 
-    One IPv6 customer has at least so many. What is no address ("memory") stands for itself.
+    One IPv6 customer has at least a network of 64 bits. A text that is no address ("memory") is its own source.
     """
     host = address.rpartition(":")[0].strip("[]").partition("%")[0]
     if ":" not in host:
@@ -72,7 +72,7 @@ def _try_later(what: str, kind: str, seconds: int) -> BadRequest:
 
 
 class ConnectionLimits:
-    """How many connections there may be, in all and from one address; ``None``: any number.
+    """The limits of connections, in all and from one source; ``None`` is no limit.
 
     Raises ``ValueError`` for numbers below 1.
     """
@@ -82,16 +82,16 @@ class ConnectionLimits:
         self._total = total
         self._per_source = per_source
 
-    def check(self, total: int, from_there: int) -> None:
-        """Raise `BadRequest` when one more is too many: there are ``total``, ``from_there`` of the same address."""
+    def check(self, total: int, same_source: int) -> None:
+        """Raise `BadRequest` when one more is too many: there are ``total``, ``same_source`` of the same source."""
         if self._total is not None and total >= self._total:
             raise _try_later("this server is full", "max_connections", _RETRY_FULL)
-        if self._per_source is not None and from_there >= self._per_source:
+        if self._per_source is not None and same_source >= self._per_source:
             raise _try_later("too many connections from this address", "max_connections_per_address", _RETRY_FULL)
 
 
 class TokenBucket:
-    """Lets ``rate`` through a second, and ``burst`` at once after a pause."""
+    """Allows ``rate`` a second, and ``burst`` at once after a pause."""
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate = rate
@@ -99,7 +99,7 @@ class TokenBucket:
         self._then = now
 
     def take(self, now: float) -> bool:
-        """Say whether one more may pass."""
+        """Return whether one more is allowed."""
         self._tokens = min(self._burst, self._tokens + (now - self._then) * self._rate)
         self._then = now
         if self._tokens < 1:
@@ -108,10 +108,10 @@ class TokenBucket:
         return True
 
 
-class AttemptLimit:
-    """``max_attempts_per_second``, and how often its refusals are reported. Not locked: its owner does that.
+class AttemptRateLimit:
+    """``max_attempts_per_second``, and when its refusals are reported. Not locked: its owner does that.
 
-    Raises ``ValueError`` for a rate of 0 or less. A rate below 1 still lets one through at once.
+    A rate below 1 allows one attempt at once. Raises ``ValueError`` for a rate of 0 or less.
     """
 
     def __init__(self, rate: Optional[float], now: float) -> None:
@@ -128,9 +128,9 @@ class AttemptLimit:
         return _try_later("too many attempts", "max_attempts_per_second", random.randint(*_RETRY))
 
     def report(self, now: float, last: bool = False) -> int:
-        """Return how many refusals are to be logged now: those since the last report, if that is a second ago.
+        """Return how many refusals must be logged now: those since the last report, if that is a second ago.
 
-        ``last``: there will be no other report.
+        ``last``: no other report follows.
         """
         if not self._unreported or (now < self._reported_at + _REPORT and not last):
             return 0
@@ -139,10 +139,10 @@ class AttemptLimit:
 
 
 class Cuttable(Protocol):
-    """What a handshake happens on."""
+    """The socket of a handshake."""
 
     def shutdown(self) -> None:
-        """Cut it."""
+        """End the connection. For any thread."""
 
 
 class Handshake:
@@ -152,23 +152,23 @@ class Handshake:
         self.sock = sock
         self.address = address
         self.source = source_of(address)
-        #: Since when (`time.monotonic`) its thread has waited for the peer; ``None``: not yet, or no more.
+        #: Since when (`time.monotonic`) its thread has waited for the peer; ``None`` when it does not.
         self.waiting_since: Optional[float] = None
-        #: The reason for which it was cut, of `ocppj.ws.stats`.
+        #: Why it was cut: a reason of `ocppj.ws.stats`.
         self.cut_for: Optional[str] = None
 
 
 class Handshakes:
-    """Those in progress, at most ``most``. Not locked: its owner does that.
+    """The handshakes in progress, at most ``max_handshakes``. Not locked: its owner does that.
 
-    ``patience`` is how many seconds one may wait for its peer before it gives way.
+    ``patience`` is how many seconds a handshake may wait for its peer before it gives way.
     """
 
-    def __init__(self, most: Optional[int] = None, patience: float = PATIENCE) -> None:
-        self._most = most
+    def __init__(self, max_handshakes: Optional[int] = None, patience: float = PATIENCE) -> None:
+        self._max_handshakes = max_handshakes
         self._patience = patience
         self._count = 0
-        self._by_source: Dict[str, Dict[Handshake, None]] = {}  # the inner ones: who waits longest comes first
+        self._by_source: Dict[str, Dict[Handshake, None]] = {}  # the inner dicts are ordered: the longest wait first
 
     def __len__(self) -> int:
         return self._count
@@ -178,12 +178,12 @@ class Handshakes:
             yield from same
 
     def add(self, handshake: Handshake) -> None:
-        """Take note of one that begins."""
+        """Add a handshake that begins."""
         self._by_source.setdefault(handshake.source, {})[handshake] = None
         self._count += 1
 
     def discard(self, handshake: Handshake) -> None:
-        """Forget one that has ended; nothing if that was done."""
+        """Remove a handshake that has ended. May be called again."""
         same = self._by_source.get(handshake.source, {})
         if handshake in same:
             del same[handshake]
@@ -192,7 +192,7 @@ class Handshakes:
                 del self._by_source[handshake.source]
 
     def wait_again(self, handshake: Handshake, now: float) -> None:
-        """Take note that its thread waits for the peer again: of those that wait it is the newest."""
+        """Note that the thread waits for the peer again: among the waiting handshakes this one is now the newest."""
         handshake.waiting_since = now
         same = self._by_source.get(handshake.source, {})
         if handshake in same:
@@ -200,11 +200,11 @@ class Handshakes:
             same[handshake] = None
 
     def make_room(self, source: str, now: float) -> Optional[Handshake]:
-        """Return the handshake that must be cut before one of ``source`` can begin, marked and forgotten already.
+        """Return the handshake that must be cut before one of ``source`` can begin; it is marked, and removed here.
 
-        ``None``: there is room. Raises `BadRequest` when none can be cut.
+        Return ``None`` when there is room. Raises `BadRequest` when none can be cut.
         """
-        if self._most is None or self._count < self._most:
+        if self._max_handshakes is None or self._count < self._max_handshakes:
             return None
         victim = self._find_victim(source, now)
         if victim is None:
@@ -216,7 +216,7 @@ class Handshakes:
 
     def _find_victim(self, source: str, now: float) -> Optional[Handshake]:
         own = len(self._by_source.get(source, ())) + 1
-        best: Optional[Tuple[int, float, Handshake]] = None  # (how many its address has, how long it waits, it)
+        best: Optional[Tuple[int, float, Handshake]] = None  # (handshakes of its source, seconds it waits, it)
         for same in self._by_source.values():
             patience = 0.0 if len(same) > 2 * own else self._patience
             oldest = next((each for each in same if each.waiting_since is not None), None)

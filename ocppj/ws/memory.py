@@ -18,17 +18,23 @@ import itertools
 import threading
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Callable, Deque, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Collection, Deque, Dict, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
-from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
+from ..errors import HandshakeRefused, SubprotocolError, TransportError
 from .checks import check_port
-from .connecting.session import Attempt, ClientCore, Session
+from .connecting.session import ClientCore, ConnectAttempt, Session
 from .connection.wire import PeerClose, Take, Violation, Wire
+from .handshake.credentials import BasicAuthOption, HeadersOption, UpgradeFields
 from .handshake.http import BadRequest, Headers, parse_retry_after
-from .handshake.urls import BasicAuthOption, HeadersOption, UpgradeFields, connection_url
+from .handshake.urls import connection_url
+from .limits import Handshakes
+from .options import ClientCoreOptions, MemoryClientOptions, ServerCoreOptions
 from .serving.registry import Run, ServerCore
 from .stream.waiting import remaining
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["MemoryClient", "MemoryNetwork", "MemoryServer"]
 
@@ -189,33 +195,51 @@ class MemoryNetwork:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ports = itertools.count(1)
-        self._servers: Dict[str, Tuple["MemoryServer", Run]] = {}  # by host:port
+        self._listeners: Dict[str, "_MemoryListener"] = {}  # by host:port
 
-    def server(self, **options: Any) -> "MemoryServer":
-        """Return a server of this network. ``options`` are those of `ServerCore`."""
+    def server(self, **options: Unpack[ServerCoreOptions]) -> "MemoryServer":
+        """Return a server of this network. ``options`` are those of `MemoryServer`."""
         return MemoryServer(self, **options)
 
-    def client(self, **options: Any) -> "MemoryClient":
-        """Return a client of this network. ``options`` are those of `ClientCore`, ``headers`` and ``basic_auth``."""
+    def client(self, **options: Unpack[MemoryClientOptions]) -> "MemoryClient":
+        """Return a client of this network. ``options`` are those of `MemoryClient`."""
         return MemoryClient(self, **options)
 
-    def _add(self, host: str, port: int, server: "MemoryServer", run: Run) -> str:
+    def _listen(self, host: str, port: int, server: "MemoryServer", run: Run) -> "_MemoryListener":
         with self._lock:
-            place = f"{host or 'localhost'}:{port or next(self._ports)}"
-            if place in self._servers:
-                raise TransportError(f"cannot listen on {place}: address in use")
-            self._servers[place] = (server, run)
-        return place
+            address = f"{host or 'localhost'}:{port or next(self._ports)}"
+            if address in self._listeners:
+                raise TransportError(f"cannot listen on {address}: address in use")
+            listener = self._listeners[address] = _MemoryListener(self, address, server, run)
+        return listener
 
-    def _remove(self, run: Run) -> None:
+    def _remove(self, listener: "_MemoryListener") -> None:
         with self._lock:
-            self._servers = {place: entry for place, entry in self._servers.items() if entry[1] is not run}
+            if self._listeners.get(listener.address) is listener:
+                del self._listeners[listener.address]
 
-    def _find(self, place: str) -> "Tuple[MemoryServer, Run]":
+    def _find(self, address: str) -> "_MemoryListener":
         with self._lock:
-            if place not in self._servers:
-                raise TransportError(f"cannot connect to {place}: nobody listens there")
-            return self._servers[place]
+            if address not in self._listeners:
+                raise TransportError(f"cannot connect to {address}: nobody listens there")
+            return self._listeners[address]
+
+
+class _MemoryListener:
+    """An address of a `MemoryNetwork` that a server listens on: a `registry.Listener`."""
+
+    def __init__(self, network: MemoryNetwork, address: str, server: "MemoryServer", run: Run) -> None:
+        self._network = network
+        self.address = address
+        self.server = server
+        self.run = run
+        self.url = f"memory://{address}{run.template.prefix}"
+
+    def stop(self) -> None:
+        self._network._remove(self)
+
+    def join(self, deadline: float, exempt: Collection[int]) -> None:
+        """Do nothing: there are no threads."""
 
 
 class MemoryServer(ServerCore):
@@ -224,54 +248,40 @@ class MemoryServer(ServerCore):
     All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
     """
 
-    def __init__(
-        self, network: MemoryNetwork, *, max_attempts_per_second: Optional[float] = None, **options: Any
-    ) -> None:
-        super().__init__(max_attempts_per_second=max_attempts_per_second, **options)
+    def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
+        options.setdefault("max_attempts_per_second", None)
+        super().__init__(**options)
         self._network = network
-        self._url: Optional[str] = None
 
     def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
         """Listen, and return: see `base.Server.listen`."""
         check_port(port)
-        run = self._open_run(path, subprotocols, Run)
+        run = self._open_run(path, subprotocols, Handshakes())
         try:
-            place = self._network._add(host, port, self, run)
+            listener = self._network._listen(host, port, self, run)
         except TransportError:
             self._close_run(run)
             raise
-        self._url = f"memory://{place}{run.template.prefix}"
-        if run.stopping:  # by another thread, meanwhile
-            self._network._remove(run)
-
-    @property
-    def url(self) -> str:
-        """The endpoint URL. Raises `UsageError` before ``listen()``."""
-        if self._url is None:
-            raise UsageError("the server does not listen")
-        return self._url
-
-    def _halt(self, run: Run) -> None:
-        self._network._remove(run)
+        self._serve(run, listener)
 
     def _meet(self, run: Run, url: str, headers: Headers, max_size: int) -> Tuple[_MemoryWire, Optional[str]]:
-        """Let a client in; return its wire and subprotocol. Raises `BadRequest`."""
+        """Shake hands with a client; return its wire and subprotocol. Raises `BadRequest`."""
         parts = urlsplit(url)
         target = parts.path + ("?" + parts.query if parts.query else "")
-        refusal = self._attempt()
+        refusal = self.take_attempt()
         if refusal is not None:
             raise refusal
         near, far = _pipe(max_size, self._max_message_size)
         try:
-            accepted = self._admit(run, target, headers, "memory")
+            accepted = self._decide(run, target, headers, "memory")
             if accepted.effective is None:
                 self._note_no_subprotocol(accepted)
                 return near, accepted.subprotocol
             channel = self.make_channel(run, accepted, far)
             channel.claim_reading()
-            self._enter(run, channel)
+            self._register(run, channel)
         except BadRequest as error:
-            self._note_refusal("memory", error)
+            self.note_refusal("memory", error)
             raise
         try:
             self.handlers.call_connected(channel)
@@ -289,20 +299,20 @@ class MemoryClient(ClientCore):
         *,
         headers: HeadersOption = None,
         basic_auth: BasicAuthOption = None,
-        **options: Any,
+        **options: Unpack[ClientCoreOptions],
     ) -> None:
         super().__init__(**options)
         self._network = network
         self._fields = UpgradeFields(headers, basic_auth)
 
-    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
-        """See `lifecycle.ClientCore.open_wire`."""
+    def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
+        """See `connecting.session.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
-        server, run = self._network._find(urlsplit(url).netloc)
+        listener = self._network._find(urlsplit(url).netloc)
         fields, _ = self._fields.ask()
         headers = Headers([*fields.items(), ("Sec-WebSocket-Protocol", ", ".join(session.subprotocols))])
         try:
-            wire, subprotocol = server._meet(run, url, headers, self._max_message_size)
+            wire, subprotocol = listener.server._meet(listener.run, url, headers, self._max_message_size)
         except BadRequest as refused:
             phrase, retry_after = HTTPStatus(refused.status).phrase, parse_retry_after(Headers(refused.headers))
             raise HandshakeRefused(refused.status, phrase, retry_after) from refused

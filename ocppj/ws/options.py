@@ -1,51 +1,88 @@
-"""The options of the default transports, as `Client` and `Server` take them too. Their classes say what they mean."""
+"""The options of the default transports, as types. `WebSocketClient` and `WebSocketServer` say what they mean.
+
+Their constructors and those of `Client` and `Server` take ``**options: Unpack[...]`` (PEP 692). So a type checker knows
+each name and its type. Those without "Core" are all the options that a user may give.
+"""
 
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Callable, Optional, TypedDict, Union
+from typing import Callable, Optional, TypedDict, Union
 
-if TYPE_CHECKING:
-    from .backoff import Backoff
-    from .handshake.urls import BasicAuthOption, HeadersOption
-    from .readers.choice import ReadersOption
+from ..clock import Clock
+from .backoff import Backoff
+from .handshake.credentials import BasicAuthOption, HeadersOption
+from .readers.choice import ReadersOption
 
-__all__ = ["ClientOptions", "ServerOptions", "TransportOptions"]
+__all__ = [
+    "ClientCoreOptions",
+    "ClientOptions",
+    "CoreOptions",
+    "MemoryClientOptions",
+    "ServerCoreOptions",
+    "ServerOptions",
+    "TransportOptions",
+]
 
 
-class TransportOptions(TypedDict, total=False):
-    """What both have. Times are in seconds, sizes in bytes."""
+class CoreOptions(TypedDict, total=False):
+    """Of every transport, in memory too. Times are in seconds, sizes in bytes."""
+
+    close_timeout: float
+    ping_interval: Optional[float]
+    pong_timeout: float
+    max_message_size: int
+    readers: ReadersOption
+
+
+class TransportOptions(CoreOptions, total=False):
+    """Of every transport over TCP."""
 
     ssl_context: Optional[ssl.SSLContext]
     security_profile: Optional[int]
     handshake_timeout: float
     write_timeout: float
-    close_timeout: float
-    ping_interval: Optional[float]
-    pong_timeout: float
     max_header_size: int
-    max_message_size: int
-    readers: ReadersOption
+
+
+class ClientCoreOptions(CoreOptions, total=False):
+    """Of every client transport: see `ocppj.ws.connecting.session.ClientCore`."""
+
+    reconnect: bool
+    backoff: Union[Backoff, Callable[[], Backoff]]
+    clock: Optional[Clock]
+
+
+class MemoryClientOptions(ClientCoreOptions, total=False):
+    """Of `ocppj.ws.memory.MemoryClient`."""
+
+    headers: HeadersOption
+    basic_auth: BasicAuthOption
 
 
 class ClientOptions(TransportOptions, total=False):
-    """What a client's transport has: see `ocppj.ws.client.WebSocketClient`."""
+    """What `Client` hands on to `ocppj.ws.client.WebSocketClient`."""
 
     headers: HeadersOption
     basic_auth: BasicAuthOption
     backoff: Union[Backoff, Callable[[], Backoff]]
 
 
-class ServerOptions(TransportOptions, total=False):
-    """What a server's transport has: see `ocppj.ws.server.WebSocketServer`."""
+class ServerCoreOptions(CoreOptions, total=False):
+    """Of every server transport: see `ocppj.ws.serving.registry.ServerCore`."""
 
     max_connections: Optional[int]
     max_connections_per_address: Optional[int]
-    max_attempts_per_second: Optional[float]
-    max_handshakes: Optional[int]
     idle_timeout: Optional[float]
     duplicates: str
     no_subprotocol: str
     default_subprotocol: Optional[str]
     prefer: str
+    max_attempts_per_second: Optional[float]
+
+
+class ServerOptions(TransportOptions, ServerCoreOptions, total=False):
+    """What `Server` hands on to `ocppj.ws.server.WebSocketServer`."""
+
+    max_handshakes: Optional[int]
     compression: bool

@@ -1,11 +1,11 @@
-"""What a server has let in, refused and lost: counts by stable names.
+"""What a server has accepted, refused and lost: counts by stable names.
 
-The reasons of ``Stats.refused``, for monitoring. A connection that was never made:
+The reasons of ``Stats.refused``, for monitoring. Of connections that were never made:
 
 =============================  =====================================================================================
 reason                         what happened
 =============================  =====================================================================================
-max_connections                503: so many connections there are
+max_connections                503: there are so many connections
 max_connections_per_address    503: so many connections come from that address
 max_attempts_per_second        503: too many attempts at once
 max_handshakes                 503, or cut: too many handshakes in progress
@@ -14,27 +14,27 @@ abandoned                      the peer, or the network, ended the connection du
 tls                            the TLS handshake failed
 bad_request                    no HTTP, no upgrade to WebSocket, or no identity in the path (400, 405, 426, 431)
 unknown_path                   404: the path is not the server's
-unknown_client                 404: the check of clients said no
+unknown_client                 404: the check of clients refused it
 bad_credentials                401: wrong Basic credentials, or none
 certificate                    401: the client's certificate is not its own
 origin                         403
-duplicate                      409: the identity is connected already, or has connected anew meanwhile
+duplicate                      409: the identity is connected already, or has a newer connection
 no_subprotocol                 no common subprotocol
 internal_error                 500: a check has failed
 out_of_resources               the system gave no thread
 stopping                       the server is stopping
 =============================  =====================================================================================
 
-A connection that was ended because its peer passed a limit or broke a rule:
+Of connections that were ended because the peer passed a limit or broke a rule:
 
 =============================  =====================================================================================
 message_too_big                1009: a message, inflated, was larger than ``max_message_size``
-protocol_error                 1002, 1003, 1007: it is no WebSocket, no text, or no UTF-8
-ping_timeout                   no life after a ping
-idle_timeout                   1008: nothing at all was received for ``idle_timeout`` seconds
+protocol_error                 1002, 1003, 1007: a frame breaks WebSocket's rules, or is not text, or not UTF-8
+ping_timeout                   nothing was received after a ping
+idle_timeout                   1008: nothing was received for ``idle_timeout`` seconds
 =============================  =====================================================================================
 
-Whoever uses the transport may add reasons of his own with `ServerCore.count_refusal`.
+A program that uses the transport may add its own reasons with `WebSocketServer.count_refusal`.
 """
 
 from __future__ import annotations
@@ -56,10 +56,15 @@ __all__ = ["Stats", "Tally", "judge_close"]
 class Stats:
     """A server's counts at one moment. All but the first two only grow, also over ``stop()`` and ``listen()``.
 
-    ``connections`` there are now, ``handshakes`` are in progress now; ``accepted`` connections were made in all.
-    ``refused`` counts by reason (see the module). ``closed`` counts the ends of connections: ``by_peer``, ``by_us``,
-    ``refused`` (for a reason that is counted in ``refused`` too) and ``lost``. So ``accepted`` is ``connections`` and
-    all of ``closed`` together. A name that is missing means 0.
+    ``accepted`` equals ``connections`` plus all of ``closed``. A name that is missing in a mapping means 0.
+
+    Attributes:
+        connections: How many there are now.
+        handshakes: How many are in progress now.
+        accepted: How many connections were made.
+        refused: Counts by reason: see the module.
+        closed: How connections ended: ``by_peer``, ``by_us``, ``refused`` (for a reason that is counted in the
+            attribute ``refused`` too) or ``lost``.
     """
 
     connections: int = 0
@@ -89,21 +94,21 @@ class Tally:
             self._refused[reason] += count
 
     def close(self, how: str, reason: Optional[str]) -> None:
-        """Count the end of a connection: what `judge_close` says."""
+        """Count the end of a connection: the result of `judge_close`."""
         with self._lock:
             self._closed[how] += 1
             if reason is not None:
                 self._refused[reason] += 1
 
     def snapshot(self, connections: int, handshakes: int) -> Stats:
-        """Return the counts of now, which will not change."""
+        """Return the counts of this moment."""
         with self._lock:
             accepted, refused, closed = self._accepted, dict(self._refused), dict(self._closed)
         return Stats(connections, handshakes, accepted, refused, closed)
 
 
 def judge_close(close: Close) -> Tuple[str, Optional[str]]:
-    """Return what ``close`` counts as in ``Stats.closed``, and the reason of a refusal if it is one."""
+    """Return the name of ``close`` in ``Stats.closed``, and the reason in ``Stats.refused`` if it has one."""
     if close.by_peer:
         return "by_peer", None
     if close.error is None:

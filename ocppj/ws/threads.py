@@ -38,9 +38,10 @@ class Threads:
             self._threads.append(thread)
         try:
             thread.start()
-        except RuntimeError:
+        except BaseException:  # RuntimeError, or whatever a signal handler raised meanwhile
             with self._lock:
-                self._threads.remove(thread)
+                if not thread.is_alive():  # else `join` would wait for a thread that never starts
+                    self._threads.remove(thread)
             raise
         return True
 

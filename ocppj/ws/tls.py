@@ -1,27 +1,26 @@
 """TLS contexts for OCPP's security profiles 2 and 3. Any other `ssl.SSLContext` will do as well.
 
-What they have that Python's own defaults lack, or have in some versions only:
+They differ from Python's own defaults, or from those of some versions, in these points:
 
 * TLS 1.2 at least (1.6 security whitepaper A00.FR.312; Part 2 A00.FR.313), no compression (A00.FR.320, A00.FR.321).
 * The four cipher suites that every central system has to offer (A00.FR.317, A00.FR.318). Two of them agree on keys by
-  plain RSA, which Python leaves out: old charge points have nothing else. They come last; the server's order counts.
-  ECDHE-RSA comes before them, with which a peer that has an RSA certificate has forward secrecy too; the
-  documents demand a least set and forbid only what is broken (A00.FR.319, A00.FR.320). TLS 1.3's own are all on.
-* Keys that are worth 112 bits at least, in every certificate of a chain: RSA of 2048 bits, elliptic curves of 224
+  plain RSA, which Python leaves out; old charge points have nothing else. They come last, and the server's order
+  counts. Before them comes ECDHE-RSA, which gives forward secrecy to a peer with an RSA certificate too. The documents
+  demand a least set and forbid only what is broken (A00.FR.319, A00.FR.320). TLS 1.3's own suites are all on.
+* Keys of 112 bits of security at least, in every certificate of a chain: RSA of 2048 bits, elliptic curves of 224
   (A00.FR.501 to 503). Python 3.9 leaves that to the system.
-* An RSA and an ECDSA certificate at once, so that each client finds one it can verify (the note at A00.FR.318).
+* RSA and ECDSA certificates side by side, so that each peer finds one that it can verify (the note at A00.FR.318).
 * A charge point takes the server's name from the certificate's commonName when it has no subjectAltName (A00.FR.309).
-* The same checks of a certificate chain in all versions of Python: 3.13 refuses by default authorities whose
+* The same checks of a certificate chain in all versions of Python. 3.13 by default refuses authorities whose
   certificates lack extensions that OCPP does not ask for.
+* No session is resumed where client certificates are verified. OpenSSL would not look at the certificate again. A
+  session that is resumed is renewed, so a client whose certificate was revoked, or has expired, could come back for
+  ever. In TLS 1.3 resuming can be switched off. In TLS 1.2 only tickets can; a server that meets a session resumed by
+  its number cuts the connection and so forgets the session, and the client's next attempt begins anew. A session
+  without a certificate, of a client that has a password, may be resumed: there was nothing to verify.
 
-* No session is resumed where client certificates are verified. OpenSSL would not look at the certificate again; and as
-  a session that is resumed is renewed, who was revoked, or has expired, could come back for ever. In TLS 1.3 that can
-  be switched off. In TLS 1.2 it can for tickets only: the server cuts a connection that resumes a session by its
-  number, and forgets the session with that, so that the client's next attempt begins anew. A session without a
-  certificate, of a client that has a password, is let be: there was nothing to verify.
-
-Nobody is asked whether a certificate is revoked: Python's ssl cannot do OCSP. Revocation lists are looked at when they
-are given (A00.FR.705; 1.6: A00.FR.704).
+Python's ssl cannot do OCSP, so no server is asked whether a certificate is revoked. Revocation lists are checked when
+they are given (A00.FR.705; 1.6: A00.FR.704).
 """
 
 from __future__ import annotations
@@ -35,8 +34,10 @@ from ..errors import UsageError
 __all__ = ["CIPHERS", "client_tls_context", "may_resume", "server_tls_context"]
 
 StrPath = Union[str, "os.PathLike[str]"]
-#: A PEM file with a certificate chain and its key, or a pair of files.
+#: A PEM file with a certificate chain and its key, or a pair of files: (chain, key).
 Certificate = Union[StrPath, Tuple[StrPath, StrPath]]
+#: What both sides take: one file, or several certificates.
+Certificates = Union[StrPath, Sequence[Certificate]]
 
 #: TLS 1.2's suites, in order. The first two and the last two are OCPP's.
 CIPHERS = (
@@ -47,12 +48,12 @@ CIPHERS = (
     "AES128-GCM-SHA256",
     "AES256-GCM-SHA384",
 )
-# Level 2 of OpenSSL is 112 bits. LibreSSL, with which some have built Python 3.9, has no levels.
+# Level 2 of OpenSSL is 112 bits. LibreSSL, with which some Pythons 3.9 are built, has no levels.
 _LEVEL = "" if "LibreSSL" in ssl.OPENSSL_VERSION else "@SECLEVEL=2:"
 
 
 def server_tls_context(
-    certificates: Union[StrPath, Sequence[Certificate]],
+    certificates: Certificates,
     *,
     client_ca: Optional[StrPath] = None,
     client_crl: Optional[StrPath] = None,
@@ -61,15 +62,19 @@ def server_tls_context(
 ) -> ssl.SSLContext:
     """Return a context for a central system.
 
-    ``certificates`` is a PEM file with a chain and its key, or a list of them; in a list, ``(chain, key)`` is a pair of
-    files. One for RSA and one for ECDSA may be given; a second one of the same kind replaces the first. ``password`` is
-    that of encrypted keys. ``client_ca`` are the authorities whose client certificates are verified: they may
-    be presented, and with ``require_client_certificate`` they must (security profile 3). ``client_crl`` is a PEM file
-    with the revocation lists of those who issued them, of each one that issues certificates of clients: who stands
-    there is refused. So is everybody else, when a list is missing or out of date. A newer one may be loaded
-    into the context at any time (``load_verify_locations``).
+    Args:
+        certificates: A PEM file with a chain and its key; or a list of such files and of ``(chain, key)`` pairs of
+            files. There may be one certificate with an RSA and one with an ECDSA key; a second one of the same kind
+            replaces the first.
+        client_ca: A PEM file of the authorities whose client certificates are verified. Clients may present one.
+        client_crl: A PEM file with the revocation lists of all authorities that issue certificates of clients. A
+            certificate in them is refused. So are all others when a list is missing or out of date. A newer file may
+            be loaded into the context at any time (``load_verify_locations``).
+        require_client_certificate: Clients must present a certificate (security profile 3).
+        password: Of encrypted keys.
 
-    Raises `UsageError` naming the file that is missing or not what it should be.
+    Raises:
+        UsageError: A file is missing or of another kind; its name is in the error.
     """
     pairs = _pairs(certificates)
     if client_crl is not None and client_ca is None:
@@ -93,7 +98,7 @@ def server_tls_context(
 
 def client_tls_context(
     ca: Optional[StrPath] = None,
-    certificate: Optional[StrPath] = None,
+    certificate: Optional[Certificates] = None,
     key: Optional[StrPath] = None,
     password: Union[str, bytes, None] = None,
     *,
@@ -101,14 +106,23 @@ def client_tls_context(
 ) -> ssl.SSLContext:
     """Return a context for a charge point, which verifies the central system's certificate and name.
 
-    ``ca`` is a PEM file of authorities; without it, the system's are trusted. ``certificate`` is a PEM file with the
-    charge point's own chain (security profile 3), ``key`` the file of its key unless that is in the same
-    file, ``password`` the key's. ``check_hostname=False`` takes a certificate of another name: for test benches.
+    Args:
+        ca: A PEM file of authorities; without it, the system's are trusted.
+        certificate: The charge point's own certificate (security profile 3), in the forms of `server_tls_context`.
+        key: The key's file, if ``certificate`` is one file without its key.
+        password: Of encrypted keys.
+        check_hostname: ``False`` accepts a certificate of another name: for test benches.
 
-    Raises `UsageError` naming the file that is missing or not what it should be.
+    Raises:
+        UsageError: A file is missing or of another kind; its name is in the error.
     """
     if certificate is None and (key is not None or password is not None):
         raise UsageError("a key or its password without a certificate")
+    pairs = _pairs(certificate) if certificate is not None else []
+    if key is not None:
+        if not isinstance(certificate, (str, os.PathLike)):
+            raise UsageError("a key belongs to one certificate file; in a list, give pairs: (chain, key)")
+        pairs = [(certificate, key)]
     context = _hardened(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = check_hostname
     context.hostname_checks_common_name = True
@@ -116,15 +130,15 @@ def client_tls_context(
         context.load_default_certs()
     else:
         _load_authorities(context, ca)
-    if certificate is not None:
-        _load_certificate(context, certificate, key, password)
+    for chain, its_key in pairs:
+        _load_certificate(context, chain, its_key, password)
     return context
 
 
 def may_resume(context: ssl.SSLContext) -> bool:
-    """Return whether a server's sessions may be resumed: not where certificates are to be verified each time.
+    """Return whether a server's sessions may be resumed: not where certificates must be verified each time.
 
-    A context of another making that gives out tickets does that on purpose.
+    A context that gives out tickets though it verifies certificates was not made here, and does so on purpose.
     """
     return context.verify_mode == ssl.CERT_NONE or not context.options & ssl.OP_NO_TICKET
 
@@ -139,7 +153,7 @@ def _hardened(protocol: int) -> ssl.SSLContext:
 
 
 def _pairs(certificates: object) -> List[Tuple[StrPath, Optional[StrPath]]]:
-    """Return the files of each certificate: its chain, and its key when that is in another file."""
+    """Return the files of each certificate: its chain, and its key if that is in another file."""
     if isinstance(certificates, (str, os.PathLike)):
         return [(certificates, None)]
     pairs: List[Tuple[StrPath, Optional[StrPath]]] = []
@@ -149,7 +163,7 @@ def _pairs(certificates: object) -> List[Tuple[StrPath, Optional[StrPath]]]:
         else:
             pairs.append((each, None))
     if not pairs:
-        raise UsageError("a TLS server needs a certificate: the path of a PEM file, or a list of them")
+        raise UsageError("a certificate is the path of a PEM file, or a list of paths and of pairs: (chain, key)")
     return pairs
 
 
@@ -174,7 +188,7 @@ def _load_certificate(
 ) -> None:
     files = _shown(chain) if key is None else f"{_shown(chain)} with the key in {_shown(key)}"
     try:
-        # Without a password OpenSSL would ask for one on the terminal, and wait.
+        # Without any password OpenSSL would ask for one on the terminal, and wait.
         context.load_cert_chain(chain, key, password if password is not None else lambda: b"")
     except (OSError, ValueError, TypeError) as error:
         hint = ""
@@ -188,7 +202,7 @@ def _shown(path: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong, without anything of what was read."""
+    """Return what went wrong, and nothing of the file."""
     if isinstance(error, ssl.SSLError):
         return error.reason or error.strerror or "not PEM"
     if isinstance(error, OSError):

@@ -53,7 +53,7 @@ def test_a_start_without_a_network_fails(make):
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-def test_a_timeout_is_more_than_nothing(side, timeout):
+def test_a_timeout_must_be_more_than_0_seconds(side, timeout):
     with pytest.raises(ValueError, match="timeout"):
         side.dispatcher.set_timeout(timeout)
 
@@ -87,8 +87,8 @@ def test_one_is_pending_and_the_next_goes_when_it_is_completed(side):
     assert side.canceled == []
 
 
-def test_who_completes_is_told_whether_it_was_pending(side):
-    """Else handlers would be told of the answer to a request that was given up."""
+def test_completing_returns_whether_the_request_was_pending(side):
+    """Otherwise handlers would be called for the answer to a request that was given up."""
     side.send("1")
     side.send("2")
     assert side.complete("2") is False, "it waits in the queue"
@@ -106,7 +106,7 @@ def test_a_completed_request_does_not_time_out_later(side):
     assert side.canceled == []
 
 
-def test_a_timed_out_request_is_removed_told_and_followed_by_the_next(side):
+def test_a_timed_out_request_is_removed_reported_and_followed_by_the_next(side):
     side.send_all("1", "2")
     side.clock.advance(TIMEOUT - 0.1)
     assert side.sent == ["1"]
@@ -124,7 +124,7 @@ def test_a_timed_out_request_is_removed_told_and_followed_by_the_next(side):
     assert side.left() == NOTHING
 
 
-def test_the_timeout_is_that_of_the_time_of_sending(side):
+def test_a_request_has_the_timeout_that_is_set_when_it_is_sent(side):
     side.send_all("1", "2")
     side.dispatcher.set_timeout(5)
     side.clock.advance(TIMEOUT)
@@ -133,7 +133,7 @@ def test_the_timeout_is_that_of_the_time_of_sending(side):
     assert side.canceled_ids == ["1", "2"]
 
 
-def test_a_canceled_request_makes_way(side):
+def test_a_canceled_request_is_followed_by_the_next(side):
     side.send_all("1", "2", "3")
     assert side.cancel("2") is True
     assert side.sent == ["1"]
@@ -202,7 +202,7 @@ def test_a_whole_queue_that_cannot_be_written_is_canceled_in_order(side):
 # stop() and delete_client()
 
 
-def test_stop_clears_everything_and_calls_nobody(side):
+def test_stop_clears_everything_and_calls_no_callback(side):
     side.send_all("1", "2")
     queue, state = side.queue(), side.state()
     side.dispatcher.stop()
@@ -214,7 +214,7 @@ def test_stop_clears_everything_and_calls_nobody(side):
     assert side.sent == ["1"]
 
 
-def test_delete_client_discards_tells_and_refuses():
+def test_delete_client_discards_reports_and_refuses():
     side = ServerSide().start()
     side.dispatcher.create_client("other")
     side.dispatcher.send_request("other", bundle("o"))
@@ -235,7 +235,7 @@ def test_delete_client_discards_tells_and_refuses():
 
 def test_a_client_that_goes_while_a_request_is_queued_for_it_is_unknown():
     class Slow(FIFOClientQueue):
-        """Takes its time: the client is gone when the request is in."""
+        """Is slow: the client is gone when the request is in it."""
 
         def push(self, bundle):
             side.dispatcher.delete_client("CP")
@@ -327,7 +327,7 @@ def test_nothing_times_out_while_paused_and_the_timer_starts_anew(client):
     assert client.sent == ["1"], "its answer was awaited anew: it was not written again"
 
 
-def test_what_ends_while_paused_makes_way_only_after(client):
+def test_after_a_request_ended_in_a_pause_the_next_waits_for_the_resume(client):
     client.send_all("1", "2", "3", "4")
     client.dispatcher.pause()
     client.complete("1")

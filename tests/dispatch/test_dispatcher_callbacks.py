@@ -78,7 +78,7 @@ def test_the_callback_may_stop(side, how):
         side.send("4")
 
 
-def test_the_callback_may_delete_the_client_and_send_to_it_in_vain():
+def test_the_callback_may_delete_the_client_and_is_then_refused():
     side, refused = ServerSide().start(), []
 
     def delete(message_id, error):

@@ -1,4 +1,4 @@
-"""A network that takes nothing, and callbacks that queue again what it did not take: flat, and never a busy loop."""
+"""A network on which every write fails, and callbacks that queue again: no deep stack, and no busy loop."""
 
 import inspect
 import threading
@@ -51,7 +51,7 @@ class Stubborn:
             self.side.send(f"{len(self.side.canceled)}")
 
     def check(self):
-        """Each was told of once, of its own failure, and no deeper on the stack than the first."""
+        """Each request was reported once, with its own error, and no deeper on the stack than the first."""
         assert max(self.depths) - min(self.depths) <= 3
         assert self.side.canceled_ids == self.side.sent == [str(n) for n in range(len(self.depths))]
         assert all("cable is cut" in str(error) for _, error in self.side.canceled)
@@ -62,7 +62,7 @@ class Stubborn:
 def test_queueing_again_for_ever_on_a_dead_network_holds_no_thread_and_needs_no_stack(side, caplog):
     stubborn = Stubborn(side, caplog)
     side.send("0")
-    assert 1 < len(side.canceled) < 50, "then it waits for somebody to take note of the loss"
+    assert 1 < len(side.canceled) < 50, "then the sender stalls"
     at_once = len(side.canceled)
     side.clock.advance(5)
     assert len(side.canceled) == 2 * at_once, "and tries again now and then"
@@ -74,7 +74,7 @@ def test_queueing_again_for_ever_on_a_dead_network_holds_no_thread_and_needs_no_
     assert side.left() == NOTHING
 
 
-def test_and_ends_with_the_lane(make_side, caplog):
+def test_queueing_again_ends_with_the_dispatcher(make_side, caplog):
     side = make_side().start()
     stubborn = Stubborn(side, caplog)
     side.send("0")
@@ -86,20 +86,20 @@ def test_and_ends_with_the_lane(make_side, caplog):
     assert side.left() == NOTHING
 
 
-def test_or_with_its_client(caplog):
+def test_queueing_again_ends_with_the_client(caplog):
     side = ServerSide().start()
     Stubborn(side, caplog)
     side.send("0")
     told = len(side.canceled)
     side.dispatcher.delete_client("CP")
-    assert side.canceled_ids == [str(n) for n in range(told + 1)], "the one that waited is told of, too"
+    assert side.canceled_ids == [str(n) for n in range(told + 1)], "the one that waited is reported, too"
     side.clock.advance(100 * TIMEOUT)
     assert len(side.canceled) == told + 1
 
 
 @pytest.mark.timeout(seconds(60))
-def test_stop_from_another_thread_ends_it(make_side, caplog):
-    """However the thread that tells and the one that stops meet."""
+def test_stop_from_another_thread_ends_queueing_again(make_side, caplog):
+    """In any order of the thread that reports and the thread that stops."""
     for _ in range(50):
         side, begun = make_side().start(), threading.Event()
         stubborn = Stubborn(side, caplog)
@@ -143,8 +143,8 @@ def test_a_callback_may_wait_for_what_it_has_queued(make_side):
     assert side.left() == NOTHING
 
 
-def test_what_it_queues_meanwhile_is_sent_by_others_too(side):
-    """Only the thread that tells sends nothing."""
+def test_other_threads_send_what_a_callback_queues(side):
+    """Only the thread that reports failed writes sends nothing."""
 
     def again(message_id, error):
         side.network.act = lambda message_id: None

@@ -152,11 +152,11 @@ class Mayhem:
         assert sorted(self.queue.went) == sorted(self.queue.came), "each left the queue once"
         assert len({*self.queue.came, *self.refused}) == PRODUCERS * EACH, "each was taken or refused"
         canceled = side.canceled_ids
-        assert len(canceled) == len(set(canceled)), "nobody is told twice"
+        assert len(canceled) == len(set(canceled)), "none is reported twice"
         assert not set(canceled) & set(self.refused)
         if not stopped:
             told = {*canceled, *self.answered, *self.refused}
-            assert set(self.queue.came) <= told, "each was answered or told of"
+            assert set(self.queue.came) <= told, "each was answered or reported"
         assert side.left() == (0, False, 0)
         side.clock.advance(100 * TIMEOUT)
         assert side.canceled_ids == canceled
@@ -172,7 +172,7 @@ def test_answers_timeouts_cancellations_failed_writes_and_pauses(make_side, seed
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_and_stop(make_side, seed):
+def test_all_of_that_and_stop(make_side, seed):
     mayhem = Mayhem(make_side, seed)
 
     def stop():
@@ -191,7 +191,7 @@ def test_and_stop(make_side, seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_and_delete_client(seed):
+def test_all_of_that_and_delete_client(seed):
     mayhem = Mayhem(ServerSide, seed)
 
     def delete():
@@ -204,8 +204,8 @@ def test_and_delete_client(seed):
         mayhem.side.send("late")
 
 
-def test_a_client_that_comes_while_it_goes_is_known_to_state_and_queues():
-    """The lane of a new connection must use the tables that its answers are looked up in, not forgotten ones."""
+def test_a_client_that_connects_while_it_is_deleted_has_the_current_tables():
+    """The sender of a new connection must use the tables that its answers are looked up in, not forgotten ones."""
     side, rounds, failures = ServerSide().start(), 400, []
     barrier = threading.Barrier(2)
 
@@ -236,7 +236,7 @@ def test_a_client_that_comes_while_it_goes_is_known_to_state_and_queues():
     assert side.left() == (0, False, 0)
 
 
-def test_starts_and_stops_at_once_leave_one_lane_or_none(make_side):
+def test_starts_and_stops_at_once_leave_one_sender_or_none(make_side):
     side = make_side()
 
     def start_and_stop(seed):

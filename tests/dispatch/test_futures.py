@@ -46,8 +46,8 @@ def test_a_canceled_future_is_withdrawn_and_stays_canceled(end):
         call.future.result(0)
 
 
-def test_who_waits_for_several_futures_hears_of_a_canceled_one():
-    """Though it was taken by who answers it, when it was canceled."""
+def test_waiting_for_several_futures_ends_for_a_canceled_one():
+    """Even if it is canceled after another thread has taken it to answer it."""
     call, other = make("7"), make("8")
     assert call.future.cancel()
     call.answer("x")
@@ -94,7 +94,7 @@ def test_an_awaited_call_carries_the_error_whenever_it_comes():
 
 
 def test_nothing_holds_the_error_of_an_awaited_call():
-    """Its traceback has the frames that waited: there is no circle that waits for a collection."""
+    """Its traceback has the frames that waited: there is no reference cycle."""
 
     def fail():
         call = awaited()
@@ -245,8 +245,8 @@ class Race:
             barrier.abort()
 
 
-def test_whoever_comes_first_ends_the_call_and_nobody_else_does():
-    """An answer, a timeout, a cancellation and somebody who waits, at once, many times over."""
+def test_the_first_of_several_threads_ends_the_call_alone():
+    """An answer, a timeout, a cancellation and a thread that waits, at once, many times."""
     race = Race(300)
     race.run()
     assert race.ends == [1] * 300
@@ -254,7 +254,7 @@ def test_whoever_comes_first_ends_the_call_and_nobody_else_does():
 
 
 @pytest.mark.parametrize("failure", [SystemExit(3), GeneratorExit(), ValueError()])
-def test_what_a_callback_raises_harms_neither_who_ends_the_call_nor_other_callbacks(failure, caplog):
+def test_an_exception_of_a_callback_harms_neither_the_ending_thread_nor_other_callbacks(failure, caplog):
     seen = []
 
     def fail(future):

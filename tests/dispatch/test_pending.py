@@ -1,8 +1,13 @@
-"""What is pending, for one peer and for many."""
+"""What is pending, for one peer and for many; and the decisions, without threads, writes and time."""
 
 import threading
 
-from ocppj import PendingRequestState, ServerState
+import pytest
+
+from ocppj import FIFOClientQueue, PendingRequestState, ServerState
+from ocppj.dispatch.pending import InFlight
+from ocppj.dispatch.retries import ConsecutiveFailures
+from tests.dispatching import bundle
 
 
 def test_one_at_a_time_a_second_add_is_ignored():
@@ -58,7 +63,7 @@ def test_a_server_keeps_each_client_apart():
     assert not state.has("B")
 
 
-def test_clearing_reaches_those_who_hold_the_state():
+def test_clearing_clears_states_that_are_in_use():
     state = ServerState()
     held, other = state.get_client_state("A"), state.get_client_state("B")
     held.add("1", "x")
@@ -83,3 +88,79 @@ def test_many_threads_get_one_state_for_one_client():
         thread.join(10)
     assert len(found) == 8
     assert len(set(map(id, found))) == 1
+
+
+# InFlight
+
+
+class AsideQueue(FIFOClientQueue):
+    """Notes what is set aside."""
+
+    def __init__(self):
+        super().__init__()
+        self.aside = []
+
+    def set_aside(self, message_id, reason):
+        self.aside.append((message_id, reason))
+        return self.remove(message_id)
+
+
+def make(*message_ids, max_losses=0):
+    queue = AsideQueue()
+    for each in message_ids:
+        queue.push(bundle(each))
+    return InFlight(queue, PendingRequestState(), losses=ConsecutiveFailures(max_losses))
+
+
+def take(inflight):
+    """Take what is next and have it written."""
+    taken = inflight.take()
+    inflight.sending = False
+    return taken and taken.message_id
+
+
+def test_one_is_pending_at_most_and_none_while_one_is_written():
+    inflight = make("1", "2")
+    first = inflight.take()
+    assert first.message_id == "1"
+    assert inflight.take() is None
+    inflight.end(first)
+    assert inflight.take() is None, "it is being written still"
+    inflight.sending = False
+    assert inflight.take().message_id == "2"
+
+
+@pytest.mark.parametrize("why", ["paused", "stalled", "closed"])
+def test_states_in_which_nothing_is_taken(why):
+    inflight = make("1")
+    setattr(inflight, why, True)
+    assert inflight.take() is None
+    setattr(inflight, why, False)
+    assert inflight.take() is not None
+
+
+def test_losses_in_a_row_are_counted_per_request():
+    inflight = make("1", "2", max_losses=3)
+    assert inflight.count_loss() is None, "nothing was pending"
+    for _ in range(2):
+        take(inflight)
+        assert inflight.count_loss() is None
+        inflight.requeue(inflight.pending)
+    take(inflight)
+    inflight.end(inflight.pending)
+    for _ in range(2):
+        take(inflight)
+        assert inflight.count_loss() is None, "the count began anew with another head"
+        inflight.requeue(inflight.pending)
+    take(inflight)
+    given_up, error = inflight.count_loss()
+    assert (given_up.message_id, error.message_id) == ("2", "2")
+    assert str(error) == "3 connections in a row were lost while its answer was awaited"
+    assert inflight.queue.aside == [("2", str(error))]
+    assert (inflight.pending, len(inflight.queue), inflight.state.has()) == (None, 0, False)
+
+
+def test_without_a_limit_nothing_is_given_up():
+    inflight = make("1")
+    take(inflight)
+    assert [inflight.count_loss() for _ in range(1000)] == [None] * 1000

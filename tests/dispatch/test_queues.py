@@ -158,7 +158,7 @@ def test_discard_returns_what_is_forgotten(make_queue):
 
 
 class Head(RequestQueue):
-    """What someone writes who knows nothing but the abstract methods."""
+    """A queue with the abstract methods alone."""
 
     def __init__(self, *bundles):
         self.list = list(bundles)

@@ -1,11 +1,12 @@
-"""One peer's lane, with the other thread put between any two lines."""
+"""One peer's sender, with another thread put between any two lines."""
 
 import threading
 
 import pytest
 
 from ocppj import CallCanceled, FIFOClientQueue, NotRunning
-from ocppj.dispatch.request_sender import Lane
+from ocppj.dispatch.request_sender import RequestSender
+from ocppj.dispatch.timeouts import RequestTimeout
 from tests.dispatching import CheckedState, Network, bundle
 from tests.helpers import eventually, seconds
 
@@ -30,18 +31,18 @@ class Harness:
     def __init__(self, queue=None, **options):
         self.timeouts, self.network, self.state, self.canceled = HeldTimeouts(), Network(), CheckedState(), []
         self.queue = FIFOClientQueue() if queue is None else queue
-        around = self.queue, self.state, self.timeouts, lambda: 30.0, self.network.send, self._canceled
-        self.lane = Lane(*around, **options)
+        around = self.queue, self.state, self.timeouts, RequestTimeout(), self.network.send, self._canceled
+        self.sender = RequestSender(*around, **options)
 
     def _canceled(self, message_id, request, error):
         self.canceled.append(message_id)
 
     def push(self, *message_ids):
         for each in message_ids:
-            self.lane.push(bundle(each))
+            self.sender.push(bundle(each))
 
     def cancel(self, message_id):
-        return self.lane.cancel(message_id, CallCanceled("unwanted", message_id))
+        return self.sender.cancel(message_id, CallCanceled("unwanted", message_id))
 
     def once(self, act):
         """Run ``act`` between the taking of the next request and its writing."""
@@ -94,12 +95,12 @@ def test_timed_out_between_taking_and_writing_is_not_written(harness):
 
 
 def test_paused_between_taking_and_writing_is_kept_for_later(harness):
-    harness.once(harness.lane.pause)
+    harness.once(harness.sender.pause)
     harness.push("1", "2")
     assert harness.network.sent == []
     assert not harness.state.has()
     assert len(harness.queue) == 2
-    harness.lane.resume()
+    harness.sender.resume()
     assert harness.network.sent == ["1"]
     assert harness.state.get("1") is not None
     harness.timeouts.deadlines[-1]()
@@ -107,7 +108,7 @@ def test_paused_between_taking_and_writing_is_kept_for_later(harness):
 
 
 def test_paused_and_resumed_between_taking_and_writing_is_written_once(harness):
-    harness.once(lambda: (harness.lane.pause(), harness.lane.resume()))
+    harness.once(lambda: (harness.sender.pause(), harness.sender.resume()))
     harness.push("1")
     assert harness.network.sent == ["1"]
     for deadline in harness.timeouts.deadlines:
@@ -118,18 +119,18 @@ def test_paused_and_resumed_between_taking_and_writing_is_written_once(harness):
 def test_paused_again_while_it_resumes_is_not_written_twice(harness):
     """What was sent before the first pause is on the wire, whatever comes while its answer is awaited anew."""
     harness.push("1")
-    harness.lane.pause()
-    harness.once(harness.lane.pause)
-    harness.lane.resume()
-    assert harness.lane.is_paused()
-    harness.lane.resume()
+    harness.sender.pause()
+    harness.once(harness.sender.pause)
+    harness.sender.resume()
+    assert harness.sender.is_paused()
+    harness.sender.resume()
     assert harness.network.sent == ["1"]
-    assert harness.lane.complete("1")
+    assert harness.sender.complete("1")
 
 
 def test_closed_between_taking_and_writing_is_not_written(harness):
     discarded = []
-    harness.once(lambda: discarded.extend(harness.lane.close()))
+    harness.once(lambda: discarded.extend(harness.sender.close()))
     harness.push("1")
     assert harness.network.sent == []
     assert [each.message_id for each in discarded] == ["1"]
@@ -141,9 +142,9 @@ def test_closed_between_taking_and_writing_is_not_written(harness):
 def test_a_timeout_that_had_begun_before_a_pause_means_nothing(harness):
     harness.push("1")
     stale = harness.timeouts.deadlines[0]
-    harness.lane.pause()
+    harness.sender.pause()
     stale()
-    harness.lane.resume()
+    harness.sender.resume()
     stale()
     assert harness.canceled == []
     harness.timeouts.deadlines[1]()
@@ -152,7 +153,7 @@ def test_a_timeout_that_had_begun_before_a_pause_means_nothing(harness):
 
 def test_a_timeout_that_had_begun_before_the_answer_means_nothing(harness):
     harness.push("1", "2")
-    harness.lane.complete("1")
+    harness.sender.complete("1")
     harness.timeouts.deadlines[0]()
     assert harness.canceled == []
     assert harness.network.sent == ["1", "2"]
@@ -161,18 +162,18 @@ def test_a_timeout_that_had_begun_before_the_answer_means_nothing(harness):
 def test_what_is_canceled_while_it_is_written_is_followed_in_order(blocked):
     blocked.push("2", "3")
     assert blocked.cancel("1")
-    assert blocked.canceled == ["1"], "whoever waits is told at once"
+    assert blocked.canceled == ["1"], "it is reported at once"
     assert blocked.network.sent == ["1"], "the next waits until the wire is free"
     blocked.release.set()
     eventually(lambda: blocked.network.sent == ["1", "2"])
 
 
-def test_what_times_out_while_it_is_written_is_told_at_once_and_holds_up_nobody(blocked):
+def test_a_timeout_during_the_write_is_reported_at_once_and_delays_no_other(blocked):
     blocked.timeouts.deadlines[0]()
     assert blocked.canceled == ["1"]
     blocked.push("2")
-    blocked.lane.pause()
-    blocked.lane.resume()
+    blocked.sender.pause()
+    blocked.sender.resume()
     assert blocked.network.sent == ["1"]
     blocked.release.set()
     eventually(lambda: blocked.network.sent == ["1", "2"])
@@ -180,7 +181,7 @@ def test_what_times_out_while_it_is_written_is_told_at_once_and_holds_up_nobody(
 
 def test_what_is_answered_before_its_write_returns_is_followed_by_the_writer(blocked):
     blocked.push("2")
-    blocked.lane.complete("1")
+    blocked.sender.complete("1")
     assert blocked.network.sent == ["1"]
     blocked.release.set()
     eventually(lambda: blocked.network.sent == ["1", "2"])
@@ -189,14 +190,14 @@ def test_what_is_answered_before_its_write_returns_is_followed_by_the_writer(blo
 
 def test_closed_while_it_is_written(blocked):
     blocked.push("2")
-    assert [each.message_id for each in blocked.lane.close()] == ["1", "2"]
+    assert [each.message_id for each in blocked.sender.close()] == ["1", "2"]
     blocked.release.set()
     blocked.writer.join(seconds(10))
     assert not blocked.writer.is_alive()
     assert blocked.network.sent == ["1"]
 
 
-def test_an_interrupted_write_leaves_the_lane_usable(harness):
+def test_an_interrupted_write_leaves_the_sender_usable(harness):
     def interrupt(message_id):
         raise KeyboardInterrupt
 
@@ -211,9 +212,9 @@ def test_an_interrupted_write_leaves_the_lane_usable(harness):
     assert harness.network.sent == ["1", "2"]
 
 
-def test_an_interrupted_write_leaves_nobody_untold(harness):
-    """Neither the one that failed before it, nor the one behind it."""
-    harness.lane.pause()
+def test_an_interrupted_write_leaves_no_request_unreported(harness):
+    """Neither the request that failed before, nor the one behind."""
+    harness.sender.pause()
     harness.push("1", "2")
 
     def act(message_id):
@@ -223,12 +224,12 @@ def test_an_interrupted_write_leaves_nobody_untold(harness):
 
     harness.network.act = act
     with pytest.raises(KeyboardInterrupt):
-        harness.lane.resume()
+        harness.sender.resume()
     assert harness.canceled == ["1"]
     assert harness.network.sent == ["1", "2"]
 
 
-def test_interrupted_before_it_was_written_it_is_sent_later(harness):
+def test_a_request_interrupted_before_its_write_is_sent_later(harness):
     def interrupt():
         raise KeyboardInterrupt
 
@@ -251,7 +252,7 @@ def test_without_a_timer_a_request_fails_and_is_not_lost(harness):
     assert harness.network.sent == ["2"]
 
 
-def test_a_queue_that_fails_once_does_not_block_the_lane():
+def test_a_queue_that_fails_once_does_not_block_the_sender():
     class Moody(FIFOClientQueue):
         mood = 0
 
@@ -268,7 +269,7 @@ def test_a_queue_that_fails_once_does_not_block_the_lane():
     assert harness.network.sent == ["1"]
 
 
-def test_a_queue_that_cannot_let_go_of_what_was_not_written_does_not_block_the_lane():
+def test_a_queue_that_cannot_remove_an_unwritten_request_does_not_block_the_sender():
     class Clinging(FIFOClientQueue):
         def pop(self):
             raise OSError("disk full")
@@ -287,11 +288,11 @@ def test_a_queue_that_cannot_let_go_of_what_was_not_written_does_not_block_the_l
 
 
 def test_a_network_that_answers_within_send_needs_no_stack(harness):
-    harness.lane.pause()
+    harness.sender.pause()
     ids = [str(n) for n in range(5_000)]
     harness.push(*ids)
-    harness.network.act = harness.lane.complete
-    harness.lane.resume()
+    harness.network.act = harness.sender.complete
+    harness.sender.resume()
     assert harness.network.sent == ids
     assert harness.network.overlaps == 0
     assert (len(harness.queue), harness.state.has(), harness.canceled) == (0, False, [])

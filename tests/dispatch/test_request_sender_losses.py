@@ -1,6 +1,6 @@
-"""One request, and connection after connection that is lost while its answer is awaited: it is given up in the end."""
+"""Connection after connection is lost while the answer to one request is awaited: it is given up in the end."""
 
-import threading
+import random
 
 import pytest
 
@@ -20,18 +20,20 @@ from ocppj import (
     UsageError,
     v16,
 )
-from ocppj.dispatch.retries import Streak
-from tests.dispatch.test_inflight import AsideQueue
+from ocppj.dispatch.pending import InFlight
+from ocppj.dispatch.request_sender import RequestSender
+from ocppj.dispatch.retries import ConsecutiveFailures
+from tests.dispatch.test_pending import AsideQueue
 from tests.dispatch.test_queues import Head
 from tests.dispatch.test_request_sender import Harness
 from tests.dispatch.test_retries import Durable as Kept
 from tests.dispatching import TIMEOUT, ClientSide, Side, bundle
-from tests.helpers import seconds
 from tests.inside.storage import clients_with_losses
+from tests.interleaving import Interleaving
 
 
 class Durable(Kept, AsideQueue):
-    """Keeps its requests, and apart what is set aside."""
+    """Keeps its requests, and notes those that are set aside."""
 
 
 def make(queue=None, **options):
@@ -45,7 +47,7 @@ def flap(side, times=1):
 
 
 @pytest.mark.parametrize("resend", [False, True])
-def test_on_a_flapping_link_a_request_ends_and_the_next_has_its_turn(resend, caplog):
+def test_on_a_flapping_link_a_request_ends_and_the_next_is_sent(resend, caplog):
     side = make(resend=resend)
     side.send_all("1", "2")
     flap(side, 4)
@@ -55,7 +57,7 @@ def test_on_a_flapping_link_a_request_ends_and_the_next_has_its_turn(resend, cap
     assert (message_id, type(error)) == ("1", ConnectionLost)
     assert "5 connections in a row were lost" in str(error)
     assert "request '1' (Heartbeat) is given up: 5 connections" in caplog.text
-    assert side.sent == ["1"] * (5 if resend else 1), "lost again, and not sent into the void"
+    assert side.sent == ["1"] * (5 if resend else 1), "lost again, and not sent"
     side.dispatcher.resume()
     assert side.sent[-1] == "2"
     flap(side, 5)
@@ -64,7 +66,7 @@ def test_on_a_flapping_link_a_request_ends_and_the_next_has_its_turn(resend, cap
 
 
 @pytest.mark.parametrize("max_losses", [1, 3])
-def test_as_often_as_it_is_said(max_losses):
+def test_a_request_is_given_up_after_max_losses(max_losses):
     side = make(max_losses=max_losses)
     side.send("1")
     flap(side, max_losses - 1)
@@ -73,7 +75,7 @@ def test_as_often_as_it_is_said(max_losses):
     assert side.canceled_ids == ["1"]
 
 
-def test_never_when_there_is_no_limit():
+def test_without_a_limit_a_request_is_never_given_up():
     side = make(max_losses=0)
     side.send("1")
     flap(side, 200)
@@ -82,7 +84,7 @@ def test_never_when_there_is_no_limit():
     assert side.left() == (0, False, 0)
 
 
-def test_a_loss_while_it_is_paused_already_is_none():
+def test_a_second_pause_is_no_loss():
     side = make(max_losses=2)
     side.send("1")
     for _ in range(10):
@@ -91,7 +93,7 @@ def test_a_loss_while_it_is_paused_already_is_none():
     assert side.canceled == []
 
 
-def test_nor_one_of_a_connection_on_which_it_was_not_written():
+def test_a_connection_on_which_it_was_not_written_is_no_loss():
     side = make(max_losses=1)
     side.dispatcher.pause()
     side.send("1")
@@ -102,8 +104,8 @@ def test_nor_one_of_a_connection_on_which_it_was_not_written():
     assert side.canceled_ids == ["1"]
 
 
-def test_nor_one_during_which_its_write_failed():
-    """The write itself tells of the loss: `Uplink` pauses the lane while it fails."""
+def test_a_connection_on_which_its_write_failed_is_no_loss():
+    """The client pauses the sender while the write fails."""
     side = make(Durable(), max_losses=2)
 
     def lose(message_id):
@@ -118,7 +120,7 @@ def test_nor_one_during_which_its_write_failed():
     assert side.canceled == []
 
 
-def test_but_one_during_which_its_write_succeeded():
+def test_a_connection_lost_during_a_successful_write_is_a_loss():
     """A peer that crashes at once may be gone before the write has returned."""
     side = make(Durable(), max_losses=3)
     side.network.act = lambda message_id: side.dispatcher.pause()
@@ -133,7 +135,7 @@ def test_but_one_during_which_its_write_succeeded():
     assert side.sent == ["1"] * 4
 
 
-def test_an_answer_that_is_no_end_begins_the_count_anew():
+def test_an_answer_that_is_followed_by_a_retry_resets_the_count():
     side = ClientSide()
     retries = TransactionRetries(message_attempts=10, message_attempt_interval=60)
     side = make(retries=retries, max_losses=3)
@@ -158,7 +160,7 @@ def test_an_answer_that_is_no_end_begins_the_count_anew():
     assert side.canceled_ids == ["1"]
 
 
-def test_one_that_overtook_does_not_make_the_failures_of_the_held_one_forgotten():
+def test_a_request_that_overtook_does_not_reset_the_failures_of_the_one_that_backs_off():
     side = make(retries=TransactionRetries(message_attempts=2, message_attempt_interval=60))
     held = bundle("t")
     held.call.action = "StopTransaction"
@@ -172,7 +174,7 @@ def test_one_that_overtook_does_not_make_the_failures_of_the_held_one_forgotten(
     assert not side.dispatcher.retry_request("t", OCPPError("InternalError", "no")), "that was the last attempt"
 
 
-def test_a_clients_durable_queue_gives_up_nothing_unless_it_is_told_to():
+def test_a_clients_durable_queue_has_no_limit_by_default():
     queue = Durable()
     side = make(queue)
     side.send("1")
@@ -180,7 +182,7 @@ def test_a_clients_durable_queue_gives_up_nothing_unless_it_is_told_to():
     assert (side.canceled, queue.aside, len(queue)) == ([], [], 1)
 
 
-def test_and_then_sets_aside_what_it_gives_up():
+def test_a_clients_durable_queue_with_a_limit_sets_aside():
     queue = Durable()
     side = make(queue, max_losses=2)
     side.send_all("1", "2")
@@ -210,26 +212,22 @@ def test_the_callback_may_stop_what_is_being_paused():
     assert side.left() == (0, False, 0)
 
 
-def test_an_answer_in_the_moment_of_the_last_loss_ends_it_once():
-    """Two threads: the answer, and the loss that would be one too many."""
-    for _ in range(300):
-        harness = Harness(losses=Streak(1))
+def test_an_answer_at_the_moment_of_the_last_loss_ends_it_once():
+    """Two threads, which switch at any line: the answer, and the loss that reaches the limit."""
+    seen = set()
+    for seed in range(300):
+        schedule = Interleaving(random.Random(seed), [RequestSender, InFlight], often=0.3)
+        harness = Harness(losses=ConsecutiveFailures(1), lock=schedule.lock())
         harness.push("1")
-        start, completed = threading.Barrier(2), []
-
-        def answer(harness=harness, start=start, completed=completed):
-            start.wait(seconds(10))
-            completed.append(harness.lane.complete("1"))
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        start.wait(seconds(10))
-        harness.lane.pause()
-        thread.join(seconds(10))
-        assert completed == [not harness.canceled]
+        completed = []
+        schedule.run(harness.sender.pause, lambda: completed.append(harness.sender.complete("1")))  # noqa: B023
+        assert completed == [not harness.canceled], f"seed {seed}: it ended twice, or not at all"
+        assert (len(harness.queue), harness.state.has()) == (0, False)
+        seen.add(completed[0])
+    assert seen == {True, False}, "in some schedules the answer is first, in others the loss"
 
 
-# A server's: one lane for each connection, and the count outlives it
+# A server has one sender for each connection, and the count outlives it
 
 
 class DurableMap(FIFOQueueMap):
@@ -317,7 +315,7 @@ def test_an_answer_begins_a_clients_count_anew():
 
 
 @pytest.mark.parametrize("error", [CallTimeout, CallCanceled])
-def test_so_does_any_other_end(error):
+def test_any_other_end_begins_a_clients_count_anew(error):
     side = Fleet(max_losses=2)
     side.come()
     side.send("1")
@@ -414,5 +412,5 @@ def test_what_is_given_up_leaves_a_queue_that_can_only_pop(resend):
     assert side.canceled_ids == ["1"]
     assert side.sent[-1] == "2"
     side.complete("2")
-    assert side.canceled_ids == ["1"], "told once"
+    assert side.canceled_ids == ["1"], "reported once"
     assert side.left() == (0, False, 0)

@@ -1,10 +1,11 @@
-"""A lane under random schedules of two or three threads that do everything at once, line by line.
+"""A sender under random schedules of two or three threads that do everything at once, and switch at any line.
 
-``OCPPJ_LANE_SCHEDULES`` says how many there are of each kind, ``OCPPJ_LANE_SEED`` where they begin.
+``OCPPJ_SENDER_SCHEDULES`` says how many there are of each kind, ``OCPPJ_SENDER_SEED`` where the seeds begin.
 """
 
 import os
 import random
+import threading
 
 import pytest
 
@@ -19,24 +20,24 @@ from ocppj import (
     TransactionRetries,
     TransportError,
 )
-from ocppj.dispatch import request_sender as lane
-from ocppj.dispatch.request_sender import Lane
-from ocppj.dispatch.retries import Streak
-from ocppj.dispatch.timeouts import Timeouts
+from ocppj.dispatch.pending import InFlight
+from ocppj.dispatch.request_sender import RequestSender
+from ocppj.dispatch.retries import ConsecutiveFailures
+from ocppj.dispatch.timeouts import RequestTimeout, Timeouts
 from tests.dispatching import CheckedState
 from tests.helpers import seconds
-from tests.inside.storage import turn_of
+from tests.inside.storage import inflight_of
 from tests.interleaving import Interleaving
 
-SCHEDULES = int(os.environ.get("OCPPJ_LANE_SCHEDULES", "150"))
-SEED = int(os.environ.get("OCPPJ_LANE_SEED", "0"))
+SCHEDULES = int(os.environ.get("OCPPJ_SENDER_SCHEDULES", "150"))
+SEED = int(os.environ.get("OCPPJ_SENDER_SEED", "0"))
 REFUSED = OCPPError("InternalError", "no")
-#: The chance that a write fails, and how often a thread answers, loses or regains the connection, and closes the lane.
-CLIMATE = ((0.0, 0.1, 0.6), (1, 5), (1, 4, 12), (0, 0, 1))
+#: The chance that a write fails, and how often a thread answers, loses or regains the connection, and closes.
+RATES = ((0.0, 0.1, 0.6), (1, 5), (1, 4, 12), (0, 0, 1))
 
 
 class Queue(FIFOClientQueue):
-    """Notes the order of the requests. A durable one keeps them when the lane is closed."""
+    """Notes the order of the requests. A durable one keeps them when the sender is closed."""
 
     def __init__(self, durable):
         super().__init__()
@@ -56,16 +57,16 @@ class Queue(FIFOClientQueue):
 
 
 class State(CheckedState):
-    """Looks, with the lane's lock held, at each request that is taken."""
+    """Checks each request that is taken, with the sender's lock held."""
 
     def add(self, message_id, request):
-        held = turn_of(self.lane).held
-        self.twice += held is not None and message_id[0] == "t"
+        backing_off = inflight_of(self.sender).backing_off
+        self.twice += backing_off is not None and message_id[0] == "t"
         super().add(message_id, request)
 
 
-class World:
-    """One lane with what is around it, and what has become of each request."""
+class Scenario:
+    """One sender with its surroundings, and the end of each request."""
 
     def __init__(self, seed, schedule, durable, resend, retries, max_losses):
         self.rng = random.Random(seed)
@@ -77,31 +78,33 @@ class World:
         self.written, self.ends, self.faults = [], {}, []
         self.writing = self.number = 0
         self.closed = False
-        # Each world has its own climate: some links flap all the time, some networks take nothing, some peers are mute.
-        self.dead, self.mute, self.flapping, self.ending = (self.rng.choice(each) for each in CLIMATE)
-        self.lane = Lane(
+        self.reporting = set()  # threads inside a callback that reports a failed write
+        # Some links flap all the time, some networks take nothing, some peers never answer.
+        self.dead, self.mute, self.flapping, self.ending = (self.rng.choice(each) for each in RATES)
+        self.sender = RequestSender(
             self.queue,
             self.state,
             self.timeouts,
-            lambda: 30.0,
+            RequestTimeout(),
             self.write,
             self.canceled,
             retries=self.retries,
             resend=resend,
-            losses=Streak(max_losses),
+            losses=ConsecutiveFailures(max_losses),
             lock=schedule.lock(),
         )
-        self.state.lane = self.lane
+        self.state.sender = self.sender
 
     def check(self, right, fault):
         if not right:
             self.faults.append(fault)
 
-    # What the lane calls
+    # What the sender calls
 
     def write(self, text):
         self.writing += 1
         self.check(self.writing == 1, "two are written at once")
+        self.check(threading.get_ident() not in self.reporting, "sent deeper on the stack, and not after all reports")
         self.written.append(text)
         try:
             if self.rng.random() < self.dead:
@@ -116,7 +119,14 @@ class World:
         self.end(message_id, error)
         written = message_id in self.written
         self.check(written or "in a row" not in str(error), "given up, and was not written")
-        dice = self.rng.random()
+        me = {threading.get_ident()} if "could not be written" in str(error) else set()
+        self.reporting |= me
+        try:
+            self.call_back(self.rng.random())
+        finally:
+            self.reporting -= me
+
+    def call_back(self, dice):
         if dice < 0.5:
             self.push()
         elif dice < 0.6:
@@ -135,9 +145,9 @@ class World:
             message_id = ("t" if self.rng.random() < 0.5 else "h") + str(self.number)
             action = "StopTransaction" if message_id[0] == "t" else "Heartbeat"
             try:
-                self.lane.push(RequestBundle(Call(message_id, action, {}), message_id))
+                self.sender.push(RequestBundle(Call(message_id, action, {}), message_id))
             except NotRunning:
-                self.check(self.closed, "refused by an open lane")
+                self.check(self.closed, "refused by an open sender")
                 self.end(message_id, "refused")
 
     def some(self):
@@ -146,20 +156,20 @@ class World:
 
     def answer(self, message_id=None):
         message_id = message_id or self.some()
-        if self.rng.random() < 0.2 and self.lane.retry(message_id, REFUSED):
+        if self.rng.random() < 0.2 and self.sender.retry(message_id, REFUSED):
             return
-        if self.lane.complete(message_id):
+        if self.sender.complete(message_id):
             self.end(message_id, "answered")
 
     def cancel(self):
         message_id = self.some()
-        self.lane.cancel(message_id, CallCanceled("unwanted", message_id))
+        self.sender.cancel(message_id, CallCanceled("unwanted", message_id))
 
     def lose(self, text=""):
-        self.lane.pause()
+        self.sender.pause()
 
     def regain(self, text=""):
-        self.lane.resume()
+        self.sender.resume()
 
     def wait(self):
         self.clock.advance(self.rng.choice((1, 5, 30, 60, 120)))
@@ -167,7 +177,7 @@ class World:
     def close(self):
         if self.rng.random() < 0.3:
             self.closed = True
-            for bundle in self.lane.close():
+            for bundle in self.sender.close():
                 self.end(bundle.message_id, "discarded")
 
     def act(self):
@@ -180,20 +190,20 @@ class World:
 
     def finish(self):
         """Have the link hold, the peer answer, and time pass, until all has ended."""
-        turn = turn_of(self.lane)
+        inflight = inflight_of(self.sender)
         self.check_rest()
-        self.rng = Calm()
-        if turn.paused:
-            self.lane.resume()
+        self.rng = NoFaults()
+        if inflight.paused:
+            self.sender.resume()
         first = True
         for _ in range(300):
             if self.closed or not len(self.queue):
                 break
-            pending = turn.pending
+            pending = inflight.pending
             if pending is not None and first:
                 first = False
                 self.clock.advance(30)
-                self.check(turn.pending is not pending, "it does not time out")
+                self.check(inflight.pending is not pending, "it does not time out")
             elif pending is not None:
                 self.answer(pending.message_id)
             else:
@@ -206,14 +216,16 @@ class World:
 
     def check_rest(self):
         """With no thread inside, a request is pending, or there is a reason why not."""
-        turn = turn_of(self.lane)
-        self.check((turn.sending, len(turn.telling)) == (False, 0), "a thread that has gone is still sending")
-        self.check(self.state.has() == (turn.pending is not None), "the state and the lane differ")
-        if turn.pending is not None:
-            self.check(turn.paused or turn.deadline is not None, "pending, and without a deadline")
-        elif not (turn.paused or turn.stalled or turn.closed):
-            waiting = [each for each in self.queue.bundles() if turn.held is None or each.message_id[0] == "h"]
-            self.check(not waiting, f"the lane is idle, and these wait: {waiting}")
+        inflight = inflight_of(self.sender)
+        self.check((inflight.sending, len(inflight.reporting)) == (False, 0), "a thread that has gone is still sending")
+        self.check(self.state.has() == (inflight.pending is not None), "the state and the sender differ")
+        if inflight.pending is not None:
+            self.check(inflight.paused or inflight.deadline is not None, "pending, and without a deadline")
+        elif not (inflight.paused or inflight.stalled or inflight.closed):
+            waiting = [
+                each for each in self.queue.bundles() if inflight.backing_off is None or each.message_id[0] == "h"
+            ]
+            self.check(not waiting, f"the sender is idle, and these wait: {waiting}")
 
     def verdict(self):
         self.check(self.state.twice == 0, "two were pending at once, or one that should wait")
@@ -234,8 +246,8 @@ class World:
         return self.faults
 
 
-class Calm:
-    """No faults from here on."""
+class NoFaults:
+    """In place of the random numbers: no faults from here on."""
 
     def random(self):
         return 1.0
@@ -246,11 +258,11 @@ class Calm:
 
 def play(seed, **options):
     rng = random.Random(seed + 1_000_000)
-    schedule = Interleaving(rng, lane.__file__, rng.choice((0.02, 0.1, 0.3)))
-    world = World(seed, schedule, **options)
-    schedule.run(*[world.act] * rng.choice((2, 2, 3)))
-    world.finish()
-    return world.verdict()
+    schedule = Interleaving(rng, [RequestSender, InFlight], rng.choice((0.02, 0.1, 0.3)))
+    scenario = Scenario(seed, schedule, **options)
+    schedule.run(*[scenario.act] * rng.choice((2, 2, 3)))
+    scenario.finish()
+    return scenario.verdict()
 
 
 @pytest.mark.timeout(seconds(120))
@@ -261,4 +273,4 @@ def play(seed, **options):
 def test_a_request_ends_once_in_order_and_none_is_forgotten(durable, resend, retries, max_losses):
     for seed in range(SEED, SEED + SCHEDULES):
         options = {"durable": durable, "resend": resend, "retries": retries, "max_losses": max_losses}
-        assert play(seed, **options) == [], f"OCPPJ_LANE_SEED={seed}, {options}"
+        assert play(seed, **options) == [], f"OCPPJ_SENDER_SEED={seed}, {options}"

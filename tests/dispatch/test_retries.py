@@ -1,4 +1,4 @@
-"""Which requests are sent again, and after how long; and the lane that does so."""
+"""Which requests are sent again, after how long, and how the sender does it."""
 
 import pytest
 
@@ -14,6 +14,7 @@ from ocppj import (
     v16,
     v201,
 )
+from ocppj.dispatch.retries import ConsecutiveFailures, loss_limit
 from tests.dispatching import TIMEOUT, ClientSide, bundle
 
 START = v16.StartTransactionRequest(connector_id=1, id_tag="A", meter_start=0, timestamp="2026-01-02T03:04:05Z")
@@ -63,6 +64,24 @@ def test_values_that_cannot_be_are_refused(options):
         TransactionRetries(**options)
 
 
+def test_consecutive_failures_are_those_of_one_request():
+    failures = ConsecutiveFailures()
+    assert [failures.add(each) for each in ("a", "a", "b", "a", "a")] == [1, 2, 1, 1, 2]
+    failures.reset()
+    assert failures.add("a") == 1
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 7), (0, 0), (1, 1), (1000, 1000)])
+def test_the_limit_of_losses(given, expected):
+    assert loss_limit(given, 7) == expected
+
+
+@pytest.mark.parametrize("given", [-1, 1.0, True, "5", float("inf")])
+def test_a_limit_that_cannot_be_is_refused(given):
+    with pytest.raises(UsageError, match="max_losses"):
+        loss_limit(given, 7)
+
+
 class Transactions(ClientSide):
     """A client's dispatcher with retries; a request whose id begins with "t" is transaction-related."""
 
@@ -82,7 +101,7 @@ def side():
     return Transactions().start()
 
 
-def test_a_refused_one_is_sent_again_with_its_id_after_the_interval(side):
+def test_a_refused_request_is_sent_again_with_its_id_after_the_interval(side):
     side.send("t1")
     assert side.refuse("t1")
     assert not side.state().has()
@@ -102,7 +121,7 @@ def test_a_refused_one_is_sent_again_with_its_id_after_the_interval(side):
     assert side.left() == (0, False, 0)
 
 
-def test_one_without_an_answer_is_sent_again_and_given_up_in_the_end(side):
+def test_a_request_without_an_answer_is_sent_again_and_given_up_in_the_end(side):
     side.send_all("t1", "t2")
     for wait in (60, 120):
         side.clock.advance(TIMEOUT)
@@ -116,7 +135,7 @@ def test_one_without_an_answer_is_sent_again_and_given_up_in_the_end(side):
     assert side.refuse("t2")
 
 
-def test_others_overtake_it_and_its_like_wait_behind_it_in_order(side):
+def test_other_requests_overtake_it_and_transaction_related_ones_wait_in_order(side):
     side.send_all("t1", "h1", "t2", "h2")
     assert side.refuse("t1")
     assert side.sent == ["t1", "h1"]
@@ -138,7 +157,7 @@ def test_others_overtake_it_and_its_like_wait_behind_it_in_order(side):
     assert side.left() == (0, False, 0)
 
 
-def test_others_are_not_sent_again(side):
+def test_other_requests_are_not_sent_again(side):
     side.send("h1")
     assert not side.refuse("h1")
     side.clock.advance(TIMEOUT)
@@ -155,7 +174,7 @@ def test_a_late_answer_to_the_first_of_two_sendings_ends_it(side):
     assert side.left() == (0, False, 0)
 
 
-def test_a_held_one_can_be_canceled(side):
+def test_a_request_that_backs_off_can_be_canceled(side):
     side.send_all("t1", "t2")
     assert side.refuse("t1")
     assert side.cancel("t1")
@@ -165,7 +184,7 @@ def test_a_held_one_can_be_canceled(side):
     assert side.sent == ["t1", "t2"]
 
 
-def test_its_wait_ends_while_the_connection_is_lost(side):
+def test_the_backoff_ends_while_the_connection_is_lost(side):
     side.send("t1")
     assert side.refuse("t1")
     side.dispatcher.pause()
@@ -175,7 +194,7 @@ def test_its_wait_ends_while_the_connection_is_lost(side):
     assert side.sent == ["t1", "t1"]
 
 
-def test_stop_while_one_is_held_leaves_nothing(side):
+def test_stop_during_a_backoff_leaves_nothing(side):
     side.send_all("t1", "t2")
     assert side.refuse("t1")
     side.dispatcher.stop()
@@ -280,7 +299,7 @@ def test_a_durable_request_that_cannot_be_written_is_kept_and_sent_later():
 @pytest.mark.parametrize(
     "make", [lambda: ClientSide(queue=Durable()), lambda: Transactions(resend=True)], ids=["durable", "resend"]
 )
-def test_and_at_once_when_the_connection_is_back(make):
+def test_an_unwritten_request_is_sent_at_once_when_the_connection_is_back(make):
     side = make().start()
     side.network.act = side.network.fail
     side.send("1")
@@ -325,7 +344,7 @@ def test_a_request_that_does_not_fit_is_canceled_and_not_written():
     assert side.canceled == [("1", unfit)]
 
 
-def test_nor_is_its_answer_awaited_any_longer():
+def test_a_pending_request_that_does_not_fit_a_new_connection_is_canceled():
     side = ClientSide()
     unfit = []
     side.dispatcher.set_request_check(lambda each: unfit[0] if unfit and each.message_id == "1" else None)

@@ -48,7 +48,7 @@ def test_a_deadline_runs_out_once_at_its_time(clock, timeouts):
     assert (timeouts.pending(), clock.timers()) == (0, 0)
 
 
-def test_a_canceled_deadline_does_not(clock, timeouts):
+def test_a_canceled_deadline_does_not_run_out(clock, timeouts):
     ran = []
     deadline = timeouts.add(30, lambda: ran.append(1))
     deadline.cancel()
@@ -162,7 +162,7 @@ def test_a_callback_that_fails_does_not_hurt_the_others(clock, timeouts, caplog)
     assert "a timeout callback failed" in caplog.text
 
 
-def test_is_firing_is_said_to_callbacks_alone(clock, timeouts):
+def test_is_firing_is_true_in_callbacks_only(clock, timeouts):
     said = []
     timeouts.add(1, lambda: said.append(timeouts.is_firing()))
     clock.advance(1)
@@ -181,7 +181,7 @@ def test_a_duration_too_long_for_a_thread_waits_all_the_same(clock, timeouts, du
     assert timeouts.pending() == 1
 
 
-def test_without_a_thread_to_be_had_the_next_deadline_tries_again(clock, timeouts, caplog):
+def test_when_no_thread_can_start_the_next_deadline_tries_again(clock, timeouts, caplog):
     ran, real = [], clock.call_later
 
     def fail(*arguments):

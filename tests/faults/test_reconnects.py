@@ -103,7 +103,7 @@ def test_a_client_lives_through_hundreds_of_losses(ends, caplog):
     assert server.client_ids() == ["CP_1"]
     assert deadlines(client) == 0
     assert len(connections(client)) == len(connections(server)) == 1
-    eventually(lambda: threading.active_count() <= marks[0][0] + 2)  # workers and greeters come and go
+    eventually(lambda: threading.active_count() <= marks[0][0] + 2)  # workers and handshake threads come and go
     eventually(lambda: open_files() <= marks[0][1])
     first, second = marks[0][2], marks[1][2]
     # What is kept of each connection is there in both halves; what is made once, late, in one of them.

@@ -66,7 +66,7 @@ def tables(server: Any) -> Any:
         "connections": server._connections.by_channel,
         "ending": server._ending,
         "untold": server._notices,
-        "senders": dispatcher._lanes,
+        "senders": dispatcher._senders,
         "queues": dispatcher._queue_map._queues,
         "states": server._state._clients,
     }

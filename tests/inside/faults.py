@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Dict, List
 
 from ocppj import Client, Server
-from ocppj.dispatch.request_sender import Lane
+from ocppj.dispatch.request_sender import RequestSender
 from ocppj.ws.connection.channel import WireChannel
 from ocppj.ws.readers.choice import AutoReaders
 from ocppj.ws.stream.stream import Stream
@@ -33,9 +33,9 @@ def left_of_clients(server: Any) -> Dict[str, Any]:
     held = {
         **tables(server),
         "channels": run.channels,
-        "places": run.places,
-        "promises": run.promises,
-        "addresses": run.sources,
+        "by identity": run.by_identity,
+        "newest arrivals": run.newest_arrival,
+        "addresses": run.per_source,
         "handshakes": run.handshakes,
         "slots": slots(run.readers),
     }
@@ -60,14 +60,14 @@ def slots(readers: Any) -> List[Any]:
 def alive() -> "Counter[str]":
     """Count the objects that a connection is made of, after a collection."""
     gc.collect()
-    kinds = (Lane, WireChannel, Stream, Client, Server)
+    kinds = (RequestSender, WireChannel, Stream, Client, Server)
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
 
 
 def limit_send_buffers(server: Any, size: int) -> None:
     """Have the system keep about ``size`` bytes of what is sent to each client that connects from now on."""
     # What a listening socket is given, those that it accepts have too.
-    run_of(transport_of(server)).listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    run_of(transport_of(server)).listener._acceptor._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def waiting_since(server: Any) -> List[float]:

@@ -65,11 +65,6 @@ def kept(readers: Any) -> int:
     return len(readers._slots)
 
 
-def standing(greeters: Any) -> int:
-    """Return how many handshakes stand in line for a thread."""
-    return len(greeters._line)
-
-
 def last_heard(channel: Any) -> float:
     """Return when something last came over ``channel``, a pong for example."""
     return float(channel._keepalive.heard_at)

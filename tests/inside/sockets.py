@@ -9,7 +9,7 @@ def waiters(sock: Any) -> int:
 
 
 def limits_of(server: Any) -> Tuple[Any, Any]:
-    """Return the `ConnectionLimits` and the `AttemptLimit` of a transport server."""
+    """Return the `ConnectionLimits` and the `AttemptRateLimit` of a transport server."""
     return server._limits, server._attempts
 
 

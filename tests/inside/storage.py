@@ -1,16 +1,16 @@
-"""What a durable queue and a lane hold: the file, who waits for it, and what is known of requests."""
+"""What a durable queue and a sender hold: the file, the threads that wait for it, and the requests."""
 
 from typing import Any, Set
 
 
 def file_of(queue: Any) -> Any:
     """Return the file of a durable queue, or of a map of them."""
-    return queue._file
+    return queue._database
 
 
 def waiting(file: Any) -> int:
-    """Return how many requests stand in the line of those that wait for ``file``."""
-    return len(file._line._pushes)
+    """Return how many requests wait to be inserted into ``file``."""
+    return len(file._commits._waiting)
 
 
 def clients_with_losses(dispatcher: Any) -> Set[str]:
@@ -18,6 +18,6 @@ def clients_with_losses(dispatcher: Any) -> Set[str]:
     return set(dispatcher._losses)
 
 
-def turn_of(lane: Any) -> Any:
-    """Return what a lane knows of its requests. Tests read its fields, with the lane's lock held or nobody inside."""
-    return lane._turn
+def inflight_of(sender: Any) -> Any:
+    """Return the `InFlight` of a sender. Read its fields with the sender's lock held, or with no thread inside."""
+    return sender._inflight

@@ -1,4 +1,4 @@
-"""What a transport holds: runs, sessions, channels, handshakes and who reads."""
+"""What a transport holds: runs, sessions, channels, handshakes and threads."""
 
 from typing import Any, List, Optional
 
@@ -29,3 +29,13 @@ def attempt_of(client: Any) -> Optional[Any]:
     """Return the attempt to connect that a transport client makes now."""
     session = session_of(client)
     return None if session is None else session.attempt
+
+
+def idle_workers(handshake_threads: Any) -> List[Any]:
+    """Return the workers of `HandshakeThreads` that are idle."""
+    return list(handshake_threads._idle)
+
+
+def handshake_threads_of(server: Any) -> Any:
+    """Return the `HandshakeThreads` of a listening transport server."""
+    return run_of(server).listener._handshake_threads

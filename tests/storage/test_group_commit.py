@@ -1,4 +1,4 @@
-"""Pushes that meet share a sync: who writes, who waits, and what becomes of each when one fails."""
+"""Inserts at the same time share a sync: which thread writes, which wait, and what happens when one fails."""
 
 import contextlib
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from ocppj import NotRunning, QueueFailed, QueueFull, RequestBundle
-from ocppj.storage.group_commit import Line, Push
+from ocppj.storage.group_commit import CommitQueue, PendingInsert
 from tests.helpers import eventually, seconds
 from tests.inside.storage import file_of, waiting
 from tests.storing import (  # noqa: F401
@@ -23,8 +23,8 @@ from tests.storing import (  # noqa: F401
 )
 
 
-class Pushing:
-    """A thread that pushes, and what came of it."""
+class Inserting:
+    """A thread that inserts a request, and the error it got."""
 
     def __init__(self, push, what):
         self.error = None
@@ -45,11 +45,11 @@ class Pushing:
         return self.error
 
 
-def line_up(file, requests):
-    """Have a thread for each (queue, bundle) of ``requests`` wait for the file, in order; call with it held."""
+def wait_in_order(file, requests):
+    """Have a thread for each (queue, bundle) of ``requests`` wait for the locked file, in order."""
     threads, before = [], waiting(file)
     for target, one in requests:
-        threads.append(Pushing(target.push, one))
+        threads.append(Inserting(target.push, one))
         eventually(lambda: waiting(file) == before + len(threads))
     return threads
 
@@ -58,10 +58,10 @@ def nothing_to_do(*arguments):
     pass
 
 
-def test_those_that_wait_are_written_with_one_sync_in_order(disk, file):
+def test_waiting_inserts_are_written_with_one_sync_in_order(disk, file):
     queue = [queue_in(file, client) for client in "ABC"]
-    with file.held():
-        threads = line_up(file, [(queue[n % 3], bundle(n)) for n in range(12)])
+    with file.locked():
+        threads = wait_in_order(file, [(queue[n % 3], bundle(n)) for n in range(12)])
         assert all(each.is_empty() for each in queue)
         disk.told.clear()
     assert [each.join() for each in threads] == [None] * 12
@@ -71,10 +71,10 @@ def test_those_that_wait_are_written_with_one_sync_in_order(disk, file):
     assert [row.message_id for row in file.rows("C")] == ["2", "5", "8", "11"]
 
 
-def test_the_line_grows_while_one_syncs(disk, file, stored):
-    """And who pushes alone waits for nobody."""
+def test_the_queue_grows_while_one_thread_syncs(disk, file, stored):
+    """And a single insert does not wait."""
     threads = []
-    disk.once("COMMIT", lambda: threads.extend(line_up(file, [(stored, bundle(n)) for n in range(1, 6)])))
+    disk.once("COMMIT", lambda: threads.extend(wait_in_order(file, [(stored, bundle(n)) for n in range(1, 6)])))
     disk.told.clear()
     stored.push(bundle(0))
     assert [each.join() for each in threads] == [None] * 5
@@ -83,25 +83,29 @@ def test_the_line_grows_while_one_syncs(disk, file, stored):
     assert ids(stored) == [str(n) for n in range(6)]
 
 
-def test_nobody_is_told_before_it_is_on_disk(disk, file, stored):
-    settled, seen = [], []
-    pushes = [Push(None, bundle(n), nothing_to_do, lambda one, number: settled.append(number)) for n in range(3)]
-    disk.once("COMMIT", lambda: seen.append((len(stored), stored.peek(), [each.ended for each in pushes], [*settled])))
-    with file.held():
-        threads = line_up(file, [(stored, bundle("in a queue"))])
-        threads += [Pushing(file.insert, each) for each in pushes]
+def test_no_insert_ends_before_it_is_on_disk(disk, file, stored):
+    finished, seen = [], []
+    inserts = [
+        PendingInsert(None, bundle(n), nothing_to_do, lambda one, number: finished.append(number)) for n in range(3)
+    ]
+    disk.once(
+        "COMMIT", lambda: seen.append((len(stored), stored.peek(), [each.ended for each in inserts], [*finished]))
+    )
+    with file.locked():
+        threads = wait_in_order(file, [(stored, bundle("in a queue"))])
+        threads += [Inserting(file.insert, each) for each in inserts]
         eventually(lambda: waiting(file) == 4)
     assert [each.join() for each in threads] == [None] * 4
     assert seen == [(0, None, [False] * 3, [])]
-    assert (ids(stored), sorted(settled)) == (["in a queue"], [2, 3, 4])
-    assert [(each.ended, each.error) for each in pushes] == [(True, None)] * 3
+    assert (ids(stored), sorted(finished)) == (["in a queue"], [2, 3, 4])
+    assert [(each.ended, each.error) for each in inserts] == [(True, None)] * 3
 
 
-def test_a_bad_one_is_refused_alone(file, stored):
+def test_only_the_bad_insert_is_refused(file, stored):
     bad = [RequestBundle(bundle("surrogate").call, "\ud800", "1.6"), RequestBundle(bundle("nothing").call, None, "1.6")]
-    with file.held():
+    with file.locked():
         requests = [bundle(0), bad[0], bundle(1), bad[1], bundle(2)]
-        threads = line_up(file, [(stored, each) for each in requests])
+        threads = wait_in_order(file, [(stored, each) for each in requests])
     errors = [each.join() for each in threads]
     assert [type(each) for each in errors] == [type(None), QueueFailed, type(None), QueueFailed, type(None)]
     assert "queue.db: request 'surrogate' could not be written: 'utf-8' codec" in str(errors[1])
@@ -111,11 +115,11 @@ def test_a_bad_one_is_refused_alone(file, stored):
     assert ids(stored) == ["0", "1", "2"]
 
 
-def test_the_capacity_counts_those_that_are_written_together(file):
+def test_the_capacity_counts_inserts_of_one_transaction(file):
     queue = queue_in(file, capacity=3)
     queue.push(bundle("first"))
-    with file.held():
-        threads = line_up(file, [(queue, bundle(n)) for n in range(5)])
+    with file.locked():
+        threads = wait_in_order(file, [(queue, bundle(n)) for n in range(5)])
     assert [type(each.join()) for each in threads] == [type(None)] * 2 + [QueueFull] * 3
     assert ids(queue) == ["first", "0", "1"]
     queue.pop()
@@ -123,23 +127,23 @@ def test_the_capacity_counts_those_that_are_written_together(file):
     assert queue.is_full()
 
 
-def test_a_refused_write_gives_its_room_back(file):
+def test_a_refused_insert_takes_no_room(file):
     queue = queue_in(file, capacity=2)
     for _ in range(3):
         with pytest.raises(QueueFailed):
             queue.push(RequestBundle(bundle().call, "\ud800", "1.6"))
-    with file.held():
-        threads = line_up(file, [(queue, RequestBundle(bundle(0).call, None, "")), (queue, bundle(1))])
+    with file.locked():
+        threads = wait_in_order(file, [(queue, RequestBundle(bundle(0).call, None, "")), (queue, bundle(1))])
     assert [type(each.join()) for each in threads] == [QueueFailed, type(None)]
     assert not queue.is_full()
     queue.push(bundle(2))
     assert ids(queue) == ["1", "2"]
 
 
-def test_on_a_full_disk_each_has_its_own_error_and_nothing_is_taken(file, stored):
+def test_on_a_full_disk_each_insert_has_its_own_error_and_nothing_is_taken(file, stored):
     with disk_full():
-        with file.held():
-            threads = line_up(file, [(stored, bundle(n)) for n in range(4)])
+        with file.locked():
+            threads = wait_in_order(file, [(stored, bundle(n)) for n in range(4)])
         errors = [each.join() for each in threads]
     for n, error in enumerate(errors):
         assert isinstance(error, QueueFailed)
@@ -151,10 +155,10 @@ def test_on_a_full_disk_each_has_its_own_error_and_nothing_is_taken(file, stored
 
 
 @pytest.mark.parametrize("end", ["close", "discard"])
-def test_who_waits_when_the_queue_is_closed_is_told(queue, end):
+def test_waiting_inserts_are_refused_when_the_queue_is_closed(queue, end):
     queue.push(bundle("first"))
-    with file_of(queue).held():
-        threads = line_up(file_of(queue), [(queue, bundle(n)) for n in range(4)])
+    with file_of(queue).locked():
+        threads = wait_in_order(file_of(queue), [(queue, bundle(n)) for n in range(4)])
         closing = threading.Thread(target=getattr(queue, end), daemon=True)
         closing.start()
         eventually(queue.is_empty)
@@ -169,28 +173,28 @@ def test_who_waits_when_the_queue_is_closed_is_told(queue, end):
     [
         ("DELETE", lambda file, queue: queue.pop()),
         ("SELECT", lambda file, queue: file.rows(None)),
-        ("SELECT", lambda file, queue: file.aside()),
+        ("SELECT", lambda file, queue: file.list_set_aside()),
     ],
     ids=["pop", "rows", "aside"],
 )
-def test_whoever_releases_the_file_wakes_who_waits(disk, file, stored, statement, use):
-    """Not only who pushes has the file."""
+def test_every_release_of_the_file_wakes_a_waiting_insert(disk, file, stored, statement, use):
+    """Not only inserts take the file."""
     threads = []
     stored.push(bundle("first"))
-    disk.once(statement, lambda: threads.extend(line_up(file, [(stored, bundle("second"))])))
+    disk.once(statement, lambda: threads.extend(wait_in_order(file, [(stored, bundle("second"))])))
     use(file, stored)
     assert [each.join() for each in threads] == [None]
 
 
-def test_a_writer_that_is_interrupted_leaves_nobody_waiting(disk, file, stored):
+def test_an_interrupted_writer_leaves_no_insert_waiting(disk, file, stored):
     """As by Ctrl-C, which the main thread may get anywhere."""
 
     def interrupt():
         raise KeyboardInterrupt
 
     disk.once("INSERT", interrupt)
-    with file.held():
-        threads = line_up(file, [(stored, bundle(n)) for n in range(3)])
+    with file.locked():
+        threads = wait_in_order(file, [(stored, bundle(n)) for n in range(3)])
     errors = [each.join() for each in threads]
     assert sorted(type(each).__name__ for each in errors) == ["KeyboardInterrupt", "QueueFailed", "QueueFailed"]
     assert "was interrupted" in str(next(each for each in errors if isinstance(each, QueueFailed)))
@@ -198,7 +202,7 @@ def test_a_writer_that_is_interrupted_leaves_nobody_waiting(disk, file, stored):
     assert ids(stored) == ["after"]
 
 
-def test_who_is_interrupted_while_it_waits_passes_its_turn_on(file, stored):
+def test_an_insert_interrupted_while_it_waits_wakes_the_next(file, stored):
     free = threading.Event()
 
     class Interrupted(threading.Event):
@@ -206,13 +210,13 @@ def test_who_is_interrupted_while_it_waits_passes_its_turn_on(file, stored):
             free.wait(seconds(20))
             raise KeyboardInterrupt
 
-    push = Push(None, bundle("interrupted"), nothing_to_do, nothing_to_do)
-    push.turn = Interrupted()
-    with file.held():
-        first = Pushing(file.insert, push)
+    insert = PendingInsert(None, bundle("interrupted"), nothing_to_do, nothing_to_do)
+    insert.wake = Interrupted()
+    with file.locked():
+        first = Inserting(file.insert, insert)
         eventually(lambda: waiting(file) == 1)
-        (second,) = line_up(file, [(stored, bundle("second"))])
-    free.set()  # the file is, and the first was woken
+        (second,) = wait_in_order(file, [(stored, bundle("second"))])
+    free.set()  # the file is free, and the first was woken
     assert isinstance(first.join(), KeyboardInterrupt)
     assert second.join() is None
     assert ids(stored) == ["second"]
@@ -220,41 +224,46 @@ def test_who_is_interrupted_while_it_waits_passes_its_turn_on(file, stored):
     assert ids(stored) == ["second"]
 
 
-def test_a_push_stands_in_the_line_until_it_is_taken_or_given_up():
-    line, pushes = Line(), [Push(None, bundle(n), lambda: None, lambda *arguments: None) for n in range(3)]
-    line.wake()
-    for each in pushes:
-        line.add(each)
-    line.give_up(pushes[0])
-    assert [each.turn.is_set() for each in pushes] == [False, True, False]
-    assert line.take() == pushes[1:]
-    assert line.take() == []
-    line.give_up(pushes[1])
+def test_an_insert_stays_in_the_queue_until_it_is_taken_or_given_up():
+    commits = CommitQueue()
+    inserts = [PendingInsert(None, bundle(n), nothing_to_do, nothing_to_do) for n in range(3)]
+    commits.wake_first()
+    for each in inserts:
+        commits.add(each)
+    commits.give_up(inserts[0])
+    assert [each.wake.is_set() for each in inserts] == [False, True, False]
+    assert commits.take_all() == inserts[1:]
+    assert commits.take_all() == []
+    commits.give_up(inserts[1])
 
 
 @pytest.mark.parametrize("error", [None, QueueFailed("no")])
-def test_a_push_has_ended_when_all_that_belongs_to_it_is_done(error):
-    """Its thread may be awake already, and looks at nothing else."""
+def test_an_insert_has_ended_only_after_its_callback(error):
+    """Its thread may be awake already, and reads nothing else."""
     seen = []
-    push = Push(None, bundle(), lambda: None, lambda *arguments: seen.append((push.ended, push.error, *arguments)))
-    assert push.begin()
-    push.end(None if error else 7, error)
-    assert seen == [(False, error, push.bundle, None if error else 7)]
-    assert push.ended
+
+    def note(*arguments):
+        seen.append((insert.ended, insert.error, *arguments))
+
+    insert = PendingInsert(None, bundle(), nothing_to_do, note)
+    assert insert.begin()
+    insert.end(None if error else 7, error)
+    assert seen == [(False, error, insert.bundle, None if error else 7)]
+    assert insert.ended
 
 
-def test_a_push_that_is_refused_is_never_settled():
+def test_an_insert_that_is_refused_is_never_finished():
     def refuse():
         raise QueueFull("full")
 
-    push = Push(None, bundle(), refuse, lambda *arguments: pytest.fail("settled"))
-    assert push.begin() is False
-    assert push.ended
-    assert isinstance(push.error, QueueFull)
+    insert = PendingInsert(None, bundle(), refuse, lambda *arguments: pytest.fail("finished"))
+    assert insert.begin() is False
+    assert insert.ended
+    assert isinstance(insert.error, QueueFull)
 
 
 def test_many_threads_in_many_queues_while_clients_come_and_go(queues):
-    """Whatever meets what: what was taken is in the file and in the mirror, in the order of each thread."""
+    """What was taken is in the file and in memory, in the order of each thread."""
     clients, taken, popped, done = "ABCD", [], [], []
 
     def push(name):
@@ -280,10 +289,10 @@ def test_many_threads_in_many_queues_while_clients_come_and_go(queues):
     for each in threads:
         each.join(seconds(50))
         assert not each.is_alive()
-    mirrors = {client: ids(queues.get_or_create(client)) for client in clients}
+    copies = {client: ids(queues.get_or_create(client)) for client in clients}
     queues.init()
-    assert {client: ids(queues.get_or_create(client)) for client in clients} == mirrors
-    left = [each for client in clients for each in mirrors[client]]
+    assert {client: ids(queues.get_or_create(client)) for client in clients} == copies
+    left = [each for client in clients for each in copies[client]]
     assert sorted([*left, *popped]) == sorted(taken)
     for name in range(12):
         own = [each for each in [*popped, *left] if each.startswith(f"{name}-")]

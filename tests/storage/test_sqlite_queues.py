@@ -1,4 +1,4 @@
-"""Durable queues: what outlives the process, who may open the file, and what a bad file or disk is met with."""
+"""Durable queues: what outlives the process, which process may open the file, and bad files and disks."""
 
 import contextlib
 import gc
@@ -29,7 +29,7 @@ from ocppj import (
     v16,
 )
 from ocppj.clock import ManualClock
-from ocppj.dispatch.request_sender import Lane
+from ocppj.dispatch.request_sender import RequestSender
 from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
 from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
@@ -165,7 +165,7 @@ def test_the_same_objects_are_shown_again_and_again(queue):
     assert queue.peek() is queue.pop()
 
 
-def test_revived_requests_count_for_the_capacity(path):
+def test_loaded_requests_count_for_the_capacity(path):
     queue = opened(SQLiteQueue, path, 3)
     for n in range(3):
         queue.push(bundle(n))
@@ -343,7 +343,7 @@ def test_the_file_of_the_one_is_refused_by_the_other(tmp_path):
 # Threads
 
 
-def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(file, stored):
+def test_file_and_memory_agree_after_threads_push_pop_and_remove(file, stored):
     popped, removed, pause = [], [], threading.Event()
 
     def push(name):
@@ -381,7 +381,7 @@ def test_pushed_by_some_popped_and_removed_by_others_file_and_mirror_agree(file,
 
 
 def test_clients_that_come_and_go_while_others_send_lose_nothing(queues):
-    """Whoever pushes may meet a queue that was just removed; what push took is there when the client is back."""
+    """A push may come to a queue that was just removed. What push took is there when the client is back."""
     taken = []
 
     def push():
@@ -420,7 +420,7 @@ def test_a_push_that_ends_after_discard_is_in_the_file_alone(disk, queue):
 
 
 def test_nothing_is_taken_while_init_reads_what_there_is(queue):
-    """What came after the file was read would be on disk, and in no mirror."""
+    """What came after the file was read would be on disk, and not in memory."""
     queue.push(bundle("1"))
     refusals = []
 
@@ -437,10 +437,10 @@ def test_nothing_is_taken_while_init_reads_what_there_is(queue):
     assert queue.remove("1") is None
 
 
-def test_pop_and_remove_wait_for_nobody_who_has_the_file(file, stored):
+def test_pop_and_remove_do_not_wait_for_the_file(file, stored):
     for n in range(3):
         stored.push(bundle(n))
-    with file.held():  # as a push does, as long as the disk takes
+    with file.locked():  # as a push does, as long as the disk takes
         run(lambda: stored.pop(), lambda: stored.remove("2"))
         assert ids(stored) == ["1"]
         assert stored.peek().message_id == "1"
@@ -945,7 +945,7 @@ def test_what_is_given_up_while_the_client_is_away_is_never_sent(path):
 
 
 def test_a_client_that_comes_and_goes_while_requests_are_given_up_has_each_ended_once(path):
-    """Whatever meets what: a request is canceled once, or answered, and nothing is left."""
+    """In any order: a request is canceled once, or answered, and nothing is left."""
     queues = SQLiteQueueMap(path)
     server = Server(profiles=v16.PROFILES, queues=queues)
     canceled = Recorder()
@@ -976,7 +976,7 @@ def test_a_request_given_up_at_the_moment_its_client_leaves_is_not_sent_when_it_
     with server.listen(host="127.0.0.1", port=0), RawClient(Sockets(), server.url, "CP_1"):
         eventually(lambda: server.client_ids() == ["CP_1"])
         future = server.send_request("CP_1", RESET)
-        with at_call(Lane.cancel, lambda: dispatcher.delete_client("CP_1")) as met:  # the lane was found already
+        with at_call(RequestSender.cancel, lambda: dispatcher.delete_client("CP_1")) as met:  # its sender is found
             assert future.cancel()
         assert met == [True]
         assert queues.get_or_create("CP_1").is_empty()

@@ -171,13 +171,15 @@ def test_what_is_not_open_has_nothing_to_show(kind, path):
             queue.close()
 
 
-def test_it_waits_for_nobody_who_has_the_file(file, stored):
+def test_it_does_not_wait_for_the_file(file, stored):
     for n in range(3):
         stored.push(bundle(n))
-    with file.held():  # as a push does, as long as the disk takes
+    with file.locked():  # as a push does, as long as the disk takes
         run(lambda: stored.set_aside("1", "why"))
         assert ids(stored) == ["0", "2"]
-    assert [(each.message_id, each.reason) for each in file.aside()] == [("1", "why")], "moved when it was released"
+    assert [(each.message_id, each.reason) for each in file.list_set_aside()] == [("1", "why")], (
+        "moved when it was released"
+    )
     assert file.count() == 2
 
 
@@ -209,7 +211,7 @@ def test_a_full_disk_delays_it_and_loses_nothing(queue, caplog):
 
 
 def test_set_aside_while_others_push_pop_and_put_back(queue):
-    """Whatever meets what: each request is in one place, and in order."""
+    """In any order: each request is in one place, and in order."""
     popped, moved = [], []
 
     def push(name):
@@ -274,7 +276,7 @@ def test_a_request_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(queue, 
     assert ids(queue) == ["1", "bad", "3"]
 
 
-def test_in_a_map_it_keeps_nobody_away(queues, caplog):
+def test_in_a_map_it_keeps_no_client_away(queues, caplog):
     for n in ("1", "bad", "3"):
         queues.get_or_create("A").push(bundle(n))
     queues.get_or_create("B").push(bundle("bad"))

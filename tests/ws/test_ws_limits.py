@@ -7,7 +7,7 @@ import pytest
 
 from ocppj.errors import HandshakeRefused, TransportError
 from ocppj.ws.handshake.http import BadRequest
-from ocppj.ws.limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
+from ocppj.ws.limits import AttemptRateLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
 from ocppj.ws.memory import MemoryServer
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
@@ -46,12 +46,12 @@ def test_a_bucket_never_counts_time_twice():
 
 
 def test_a_thousand_attempts_a_second_pass_by_default():
-    attempts = AttemptLimit(2000, 0.0)
+    attempts = AttemptRateLimit(2000, 0.0)
     assert all(attempts.take(number / 1000) is None for number in range(10_000))
 
 
 def test_attempts_are_reported_once_a_second_and_all_of_them():
-    attempts = AttemptLimit(1, 0.0)
+    attempts = AttemptRateLimit(1, 0.0)
     assert attempts.take(0.0) is None
     refusal = attempts.take(0.0)
     assert (refusal.status, refusal.kind) == (503, "max_attempts_per_second")
@@ -68,7 +68,7 @@ def test_attempts_are_reported_once_a_second_and_all_of_them():
 
 
 def test_no_limit_of_attempts():
-    attempts = AttemptLimit(None, 0.0)
+    attempts = AttemptRateLimit(None, 0.0)
     assert all(attempts.take(0.0) is None for _ in range(10_000))
 
 

@@ -41,11 +41,16 @@ def test_nothing_is_kept_of_those_who_have_gone(make):
     for identity in ("CP_1", "CP_1", "CP_2"):
         make_client().connect(server.url, identity, OCPP)
     eventually(lambda: len(run.channels) == 2)
-    assert sum(run.sources.values()) == 2
+    assert sum(run.per_source.values()) == 2
     for identity in ("CP_1", "CP_2"):
         server.get_channel(identity).close()
     eventually(lambda: not run.channels)
-    assert (dict(run.places), dict(run.promises), dict(run.sources), list(run.handshakes)) == ({}, {}, {}, [])
+    assert (dict(run.by_identity), dict(run.newest_arrival), dict(run.per_source), list(run.handshakes)) == (
+        {},
+        {},
+        {},
+        [],
+    )
 
 
 def test_who_stops_is_forgotten(make):

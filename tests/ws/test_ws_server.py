@@ -123,12 +123,12 @@ def test_options_that_cannot_be(option, value):
             WebSocketClient(**{option: value})
 
 
-def test_a_handshake_given_up_does_not_put_out_a_newer_connection(make):
+def test_a_handshake_given_up_does_not_evict_a_newer_connection(make):
     server, log = make()
     with RawClient(server.url) as dead, RawClient(server.url) as given_up, RawClient(server.url) as newest:
         assert status(dead.upgrade()) == 101  # and answers no Close
         given_up.send(request())
-        eventually(lambda: "CP_1" in run_of(server).promises)
+        eventually(lambda: "CP_1" in run_of(server).newest_arrival)
         newest.send(request())
         assert status(newest.read_head()) == 101
         assert status(given_up.read_head()) == 409
@@ -136,7 +136,7 @@ def test_a_handshake_given_up_does_not_put_out_a_newer_connection(make):
         newest.send(frame(1, b"here"))
         assert log.wait_texts(1) == ["here"]
         assert server.get_channel("CP_1") is log.connected.calls[1][0]
-        assert run_of(server).promises == {}
+        assert run_of(server).newest_arrival == {}
 
 
 def test_an_old_handshake_whose_check_took_long_comes_too_late(make):

@@ -11,7 +11,7 @@ from ocppj.clock import ManualClock, SystemClock
 from ocppj.errors import HandshakeRefused, TransportError, UsageError
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
-from ocppj.ws.connecting.session import Attempt, ClientCore, Session
+from ocppj.ws.connecting.session import ClientCore, ConnectAttempt, Session
 from ocppj.ws.memory import MemoryClient, MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
@@ -380,15 +380,15 @@ def test_a_back_off_without_end_can_be_waited_for(make):
     assert str(attempt.join()) == "stopped while connecting"
 
 
-def test_what_is_cut_before_there_is_something_to_cut_ends_as_soon_as_there_is():
-    attempt, cut = Attempt(), Recorder()
-    attempt.can_be_cut_by(cut)
-    attempt.cut()
-    cut.wait(1)
-    attempt = Attempt()
-    attempt.cut()
+def test_an_attempt_that_is_canceled_early_fails_as_soon_as_it_can_be_interrupted():
+    attempt, interrupted = ConnectAttempt(), Recorder()
+    attempt.interrupt_with(interrupted)
+    attempt.cancel()
+    interrupted.wait(1)
+    attempt = ConnectAttempt()
+    attempt.cancel()
     with pytest.raises(TransportError, match="stopped while connecting"):
-        attempt.can_be_cut_by(cut)
+        attempt.interrupt_with(interrupted)
 
 
 def test_a_session_that_is_over_begins_nothing():
@@ -472,7 +472,7 @@ def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog
     client, log = make_client(clock=clock, backoff=Outage(*waits))
     client.connect(url, "CP_1", OCPP)
     server.stop()
-    for text, wait in (("again in 5.0 s", 5), ("cannot connect; trying anew in 10 s", 10), ("again in 5.0 s", 5)):
+    for text, wait in (("again in 5.0 s", 5), ("cannot connect; trying again in 10 s", 10), ("again in 5.0 s", 5)):
         eventually(lambda text=text: text in caplog.text)
         assert clock.wait_for_waiters(1)
         caplog.clear()
@@ -508,7 +508,7 @@ def test_stop_while_the_back_off_fails_and_fails(make, caplog):
     client.connect(server.url, "CP_1", OCPP)
     server.stop()
     for turn in (1, 2, 3):
-        eventually(lambda turn=turn: caplog.text.count("cannot connect; trying anew") == turn)
+        eventually(lambda turn=turn: caplog.text.count("cannot connect; trying again") == turn)
         assert clock.wait_for_waiters(1)
         clock.advance(10)
     client.stop()

@@ -374,8 +374,8 @@ def test_the_counts_are_what_happened_however_it_ended(make, readers):
     assert stats.accepted == sum(visitor.accepted for visitor in visitors) == len(log.connected.calls)
     assert stats.accepted == sum(stats.closed.values()) == len(log.disconnected.calls)
     run = run_of(server)
-    assert not run.places
+    assert not run.by_identity
     assert not run.channels
-    assert not run.sources
-    assert not run.promises
+    assert not run.per_source
+    assert not run.newest_arrival
     assert sources_of(run.handshakes) == 0

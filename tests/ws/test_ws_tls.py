@@ -305,6 +305,23 @@ def test_files_in_every_form():
     client_of(authority(), password=PASSWORD)
 
 
+@pytest.mark.parametrize("form", ["file", "file and key", "list of files", "list of pairs"])
+def test_both_sides_take_certificates_in_the_same_forms(form):
+    chain, key = authority().pair("CP_1")
+    given = {"list of pairs": [(chain, key)], "file and key": chain}.get(form, authority().both("CP_1"))
+    given = [given] if form == "list of files" else given
+    client = client_tls_context(authority().path, given, key if form == "file and key" else None)
+    shake(server_tls_context(server_file(), client_ca=authority().path, require_client_certificate=True), client)
+    if form != "file and key":
+        server_tls_context(given)
+
+
+def test_a_client_may_have_a_certificate_of_each_kind():
+    rsa, ec = (authority().pair("CP_1", kind=kind) for kind in ("RSA", "EC"))
+    client = client_tls_context(authority().path, [rsa, ec])
+    shake(server_tls_context(server_file(), client_ca=authority().path, require_client_certificate=True), client)
+
+
 def test_a_certificate_is_renewed_while_the_server_runs():
     server = server_tls_context([server_file("RSA"), server_file("EC")])
     before = shake(server, wanting())["key"]
@@ -375,6 +392,9 @@ def test_keys_that_do_not_fit():
 def test_what_is_no_list_of_files(bad):
     with pytest.raises(UsageError):
         server_tls_context(bad)
+    if bad is not None:
+        with pytest.raises(UsageError):
+            client_tls_context(certificate=bad)
 
 
 def test_options_that_make_no_sense():
@@ -384,6 +404,8 @@ def test_options_that_make_no_sense():
         client_tls_context(key=server_file())
     with pytest.raises(UsageError, match="without a certificate"):
         client_tls_context(password="x")
+    with pytest.raises(UsageError, match="one certificate file"):
+        client_tls_context(certificate=[server_file()], key=server_file())
     with pytest.raises(UsageError, match="a path is wanted, not int"):
         client_tls_context(7)
 

@@ -1,4 +1,4 @@
-"""Connect a TCP socket: every address of a name, one deadline for all, and a way to give up in between."""
+"""Connect a TCP socket: try every address of a name, with one deadline for all and a way to stop in between."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .dns import Resolver
 
 __all__ = ["dial"]
 
-_LOOK = 0.1  # seconds between looks at whether to give up
+_CHECK_INTERVAL = 0.1  # seconds between calls of ``check``
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, getattr(errno, "WSAEWOULDBLOCK", errno.EAGAIN))
 _PORTS = {"ws": 80, "wss": 443}
 
@@ -23,7 +23,7 @@ _PORTS = {"ws": 80, "wss": 443}
 def dial(url: str, resolver: Resolver, deadline: float, check: Callable[[], None]) -> Tuple[socket.socket, str]:
     """Return a connected non-blocking socket, and the peer's address for logs.
 
-    ``check`` is called between waits; what it raises ends the attempt. Raises `TransportError` or ``OSError``.
+    ``check`` is called between waits; an exception of it ends the attempt. Raises `TransportError` or ``OSError``.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
@@ -61,7 +61,7 @@ def _connect(sock: socket.socket, address: Any, deadline: float, check: Callable
         if now >= deadline:
             raise socket.timeout("no answer in time")
         check()
-        _, done = wait_io(sock.fileno(), False, True, min(deadline, now + _LOOK))
+        _, done = wait_io(sock.fileno(), False, True, min(deadline, now + _CHECK_INTERVAL))
         if done:
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             break

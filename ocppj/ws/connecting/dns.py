@@ -1,9 +1,9 @@
-"""Look host names up, with a deadline and a way to give up, which ``getaddrinfo`` has not.
+"""Look up host names with a deadline and a way to stop. ``getaddrinfo`` has neither.
 
-It runs on a thread ``ocppj-resolve-HOST``, and whoever asked waits for that thread as long as he likes. A look-up that
-was given up goes on until the system's resolver gives up too, for nothing can end it; the thread is a daemon, and who
-asks for the same host and port meanwhile waits for the same one. So a dead resolver holds one thread for each host,
-however often a client tries to connect. An address needs no look-up and no thread.
+It runs on a daemon thread ``ocppj-resolve-HOST``, and the caller waits for that thread as long as it likes. Nothing can
+end the system's resolver, so a look-up may go on after its caller has stopped waiting. The next caller for the same
+host and port waits for the same look-up. So a dead resolver holds one thread for each host, however often a client
+tries to connect. An IP address needs no look-up and no thread.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ...errors import TransportError
 
 __all__ = ["Resolver"]
 
-_LOOK = 0.05  # seconds between looks at whether to give up
+_CHECK_INTERVAL = 0.05  # seconds between calls of ``check``
 
-#: What ``getaddrinfo`` returns.
+#: The result of ``getaddrinfo``.
 Addresses = List[Tuple[Any, Any, int, str, Any]]
 
 
@@ -33,22 +33,22 @@ class _LookUp:
 
     def __init__(self, resolver: "Resolver", host: str, port: int) -> None:
         self._resolver = resolver
-        self._place = (host, port)
+        self._key = (host, port)
         self.addresses: Addresses = []
         self.error: Optional[BaseException] = None
         self.thread = threading.Thread(target=self._run, name=f"ocppj-resolve-{host}", daemon=True)
 
     def _run(self) -> None:
         try:
-            self.addresses = self._resolver.ask(*self._place)
+            self.addresses = self._resolver.ask(*self._key)
         except BaseException as error:
             self.error = error
         finally:
-            self._resolver.forget(self._place)
+            self._resolver.forget(self._key)
 
 
 class Resolver:
-    """Looks names up. Safe to use from any thread. ``ask`` is called with a host and a port, and may take its time."""
+    """Looks up names. For any thread. ``ask`` is called with a host and a port, and may take long."""
 
     def __init__(self, ask: Callable[[str, int], Addresses] = _ask) -> None:
         self.ask = ask
@@ -56,9 +56,9 @@ class Resolver:
         self._pending: Dict[Tuple[str, int], _LookUp] = {}
 
     def resolve(self, host: str, port: int, deadline: float, check: Callable[[], None]) -> Addresses:
-        """Return what ``socket.getaddrinfo`` says of ``host``.
+        """Return the addresses of ``host`` as ``socket.getaddrinfo`` does.
 
-        ``deadline`` is of `time.monotonic`. ``check`` is called between waits; what it raises ends the wait. Raises
+        ``deadline`` is of `time.monotonic`. ``check`` is called between waits; an exception of it ends the wait. Raises
         `TransportError` when the host is not known, or not in time.
         """
         if _is_address(host):
@@ -69,15 +69,15 @@ class Resolver:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TransportError(f"looking {host} up takes too long")
-            look_up.thread.join(min(left, _LOOK))
+            look_up.thread.join(min(left, _CHECK_INTERVAL))
         if look_up.error is not None:
             raise TransportError(f"cannot look {host} up: {look_up.error}") from look_up.error
         return look_up.addresses
 
-    def forget(self, place: Tuple[str, int]) -> None:
-        """Take notice that a look-up has ended: the next one is made anew."""
+    def forget(self, key: Tuple[str, int]) -> None:
+        """Forget a look-up that has ended: the next caller starts a new one."""
         with self._lock:
-            self._pending.pop(place, None)
+            self._pending.pop(key, None)
 
     def _begin(self, host: str, port: int) -> _LookUp:
         """Return the look-up in progress, or a new one, started."""
@@ -87,7 +87,7 @@ class Resolver:
                 return look_up
             look_up = _LookUp(self, host, port)
             try:
-                look_up.thread.start()  # with the lock held: who finds it pending finds it alive
+                look_up.thread.start()  # with the lock held: a pending look-up has a live thread for every caller
             except RuntimeError as error:
                 raise TransportError(f"cannot look {host} up: {error}") from error
             self._pending[host, port] = look_up

@@ -1,13 +1,13 @@
-"""What the real and the in-memory client share: connecting, losing, regaining, stopping.
+"""What the real and the in-memory client share: connecting, losing, reconnecting, stopping.
 
-A *session* is the time from ``connect()`` until ``stop()``, or until the connection is lost and not to be regained.
-It has at most one attempt to connect and one channel at a time; ``_Session.lock`` guards which. Everything that begins
-something (an attempt, a channel, the reconnect thread) asks under that lock whether the session is stopping; ``stop()``
-says so under it first and then ends what has begun. So nothing can begin behind its back.
+A *session* is the time from ``connect()`` until ``stop()``, or until the connection is lost and must not be regained.
+It has at most one attempt to connect and one channel at a time. Before anything begins (an attempt, a channel, the
+reconnect thread), its thread checks under `Session.lock`, or in `Threads.start`, that the session is not over.
+``stop()`` first makes it over, and then ends what has begun. So nothing begins after ``stop()``.
 
-Whoever must have a connection gets it in `Session.keep_trying`: each attempt is made after a wait of the back-off, and
-not before the server's Retry-After. That is the caller of ``connect(retry=True)``, or the reconnect thread, after a
-loss and for ``connect(retry=True, wait=False)``.
+`Session.keep_trying` connects until it succeeds. Each attempt comes after a wait of the back-off, and not before the
+server's Retry-After. It runs on the thread that calls ``connect(retry=True)``, or on the reconnect thread, after a loss
+and for ``connect(retry=True, wait=False)``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
-from typing import Any, Callable, ContextManager, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, ContextManager, Optional, Sequence, Set, Tuple, Union
 
 from ...clock import Clock, SystemClock
 from ...errors import HandshakeRefused, TransportError, UsageError
@@ -24,53 +24,52 @@ from ..backoff import Backoff
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_not_negative, check_positive, check_text
 from ..connection.channel import Handlers, WireChannel, check_close_code, log_failure
+from ..connection.ending import end_channels
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url
-from ..readers.base import join_all
 from ..readers.choice import ReadersOption, readers_maker
-from ..serving.registry import end_channels
+from ..threads import Threads
 
-__all__ = ["Attempt", "ClientCore", "Session"]
-
+__all__ = ["ClientCore", "ConnectAttempt", "Session"]
 
 _HANDLER_GRACE = 10.0  # seconds that the disconnected handler of the session before has
-_LONGEST_RETRY_AFTER = 3600.0  # seconds of a server's Retry-After that are respected
-_NO_THREAD = 1.0  # seconds until the reconnect thread is tried to be started again
-_REPAIR = 10.0  # seconds until it tries anew when an attempt, or the back-off, failed as it never should
+_LONGEST_RETRY_AFTER = 3600.0  # seconds; a server's Retry-After counts up to that
+_NO_THREAD = 1.0  # seconds between attempts to start the reconnect thread
+_REPAIR = 10.0  # seconds until the reconnect thread goes on after an error that should never happen
 _STOPPED = "stopped while connecting"
 
 
-class Attempt:
-    """One try to connect. ``cut`` makes it fail soon, from any thread."""
+class ConnectAttempt:
+    """One attempt to connect. `cancel` makes it fail soon, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._undo: Optional[Callable[[], None]] = None
-        self.stopped = threading.Event()
+        self._interrupt: Optional[Callable[[], None]] = None
+        self._canceled = False
 
-    def can_be_cut_by(self, undo: Callable[[], None]) -> None:
-        """Set what ``cut`` calls from now on. Raises `TransportError` when it was called already."""
+    def interrupt_with(self, interrupt: Callable[[], None]) -> None:
+        """Set what `cancel` calls from now on. Raises `TransportError` when it was called already."""
         with self._lock:
-            self._undo = undo
+            self._interrupt = interrupt
         self.check()
 
     def check(self) -> None:
-        """Raise `TransportError` when the attempt was cut."""
-        if self.stopped.is_set():
+        """Raise `TransportError` when the attempt was canceled."""
+        if self._canceled:
             raise TransportError(_STOPPED)
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """Make the attempt fail."""
-        self.stopped.set()
         with self._lock:
-            undo = self._undo
-        if undo is not None:
-            undo()
+            self._canceled = True
+            interrupt = self._interrupt
+        if interrupt is not None:
+            interrupt()
 
 
 class Session:
-    """What a client is connected to, or tries to be. It owns the channels (`channel.ChannelOwner`)."""
+    """One ``connect()``: the connection, or the attempts to get one. It owns the channels (`channel.ChannelOwner`)."""
 
     def __init__(self, core: "ClientCore", url: str, client_id: str, subprotocols: Sequence[str]) -> None:
         self.core = core
@@ -82,16 +81,16 @@ class Session:
         self.readers = core.make_readers()
         self.stopping = threading.Event()
         self.lock = threading.Lock()  # guards the fields below
-        self.over = False  # nothing will begin any more
-        self.attempt: Optional[Attempt] = None
+        self.over = False  # nothing begins any more
+        self.attempt: Optional[ConnectAttempt] = None
         self.channel: Optional[WireChannel] = None
         self.last: Optional[WireChannel] = None  # the present channel, or the one before
-        self.threads: List[threading.Thread] = []  # those that reconnect
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
+        self._threads = Threads()  # those that reconnect
 
     def connect(self) -> None:
         """Connect once, and begin the channel. Raises `TransportError`."""
-        attempt = Attempt()
+        attempt = ConnectAttempt()
         with self.lock:
             if self.over:
                 raise TransportError(_STOPPED)
@@ -113,15 +112,15 @@ class Session:
             raise TransportError(_STOPPED)
         try:
             self.handlers.call_connected(channel)
-        finally:  # whatever happens, a channel that somebody knows of is read until it ends
+        finally:  # whatever the handler raised: it knows the channel, which must be read until it ends
             channel.begin()
 
     def keep_trying(self, problem: Optional[BaseException] = None) -> None:
-        """Connect, and after a ``problem`` not before a wait; try again until that succeeds.
+        """Connect, and try again until that succeeds. After a ``problem``, begin with a wait.
 
         Raises `TransportError` when stopped, and `UsageError` when it can never succeed.
         """
-        problem = problem or self._attempt()
+        problem = problem or self._try_once()
         if problem is None:
             return
         for wait in self.core.backoff.waits():
@@ -134,13 +133,13 @@ class Session:
                 get_logger().warning(text, self.client_id, problem, wait, exc_info=unforeseen)
             if self.core.clock.wait(self.stopping, wait):
                 raise TransportError(_STOPPED)
-            problem = self._attempt()
-            if problem is None:  # the next wait is not asked for: what that raises would have us connect again
+            problem = self._try_once()
+            if problem is None:  # before the next wait: an error of the back-off would make us connect again
                 return
         raise UsageError("the waits of a back-off have no end")
 
-    def _attempt(self) -> Optional[Exception]:
-        """Connect; return what kept it from succeeding, of which the handler has been told. Raises `UsageError`."""
+    def _try_once(self) -> Optional[Exception]:
+        """Connect; on failure, call the handler and return the error. Raises `UsageError`."""
         try:
             self.connect()
         except UsageError:
@@ -152,21 +151,21 @@ class Session:
         return None
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
-        """Call the handler; then regain the connection, or end the session."""
-        get_logger().debug("%s: %s", channel.id, close)  # who uses the transport logs it too
+        """Call the handler; then reconnect, or end the session."""
+        get_logger().debug("%s: %s", channel.id, close)  # the user of the transport logs it too
         with self.lock:
             if self.channel is channel:
                 self.channel = None
-            self.over = self.over or not self.core.reconnect  # so that the handler's side may connect() again
+            self.over = self.over or not self.core.reconnect  # before the handler, which may connect() again
         try:
             self.handlers.call_disconnected(channel, close)
         finally:
             self._after_loss(close)
 
     def _after_loss(self, close: Close) -> None:
-        """Start to regain the connection, unless the session is over.
+        """Start the reconnect thread, unless the session is over.
 
-        When there can be no more threads, this one, which has nothing else to do, tries until there can.
+        When the system gives no thread, this one, which has nothing else to do, tries again until it does.
         """
         while True:
             with self.lock:
@@ -181,23 +180,11 @@ class Session:
             self.core.clock.wait(self.stopping, _NO_THREAD)
 
     def begin_trying(self, problem: Optional[BaseException] = None) -> None:
-        """Start the reconnect thread: `keep_trying`. Raises ``RuntimeError`` when there can be no more threads."""
-        name = f"ocppj-reconnect-{self.client_id}"
-        thread = threading.Thread(target=self._regain, args=(problem,), name=name, daemon=True)
-        with self.lock:
-            if self.over:
-                return
-            self.threads = [old for old in self.threads if old.ident is None or old.is_alive()]
-            self.threads.append(thread)
-        try:
-            thread.start()
-        except RuntimeError:
-            with self.lock:
-                self.threads.remove(thread)
-            raise
+        """Start the reconnect thread: `keep_trying`. Raises ``RuntimeError`` when the system gives no more threads."""
+        self._threads.start(f"ocppj-reconnect-{self.client_id}", self._reconnect, problem)
 
-    def _regain(self, problem: Optional[BaseException]) -> None:
-        """Try until connected or stopped: the reconnect thread. Whatever is wrong, nobody else would try."""
+    def _reconnect(self, problem: Optional[BaseException]) -> None:
+        """Try until connected or stopped: the reconnect thread. It goes on after any error: no other thread would."""
         while True:
             try:
                 self.keep_trying(problem)
@@ -206,7 +193,7 @@ class Session:
                 get_logger().info("%s: %s", self.client_id, stopped)
                 return
             except BaseException as error:
-                get_logger().exception("%s: cannot connect; trying anew in %g s", self.client_id, _REPAIR)
+                get_logger().exception("%s: cannot connect; trying again in %g s", self.client_id, _REPAIR)
                 problem = problem or error
             if self.core.clock.wait(self.stopping, _REPAIR):
                 return
@@ -218,23 +205,24 @@ class Session:
         with self.lock:
             self.over = True
             self.stoppers.add(me)
-            attempt, channel, threads = self.attempt, self.channel, list(self.threads)
+            attempt, channel = self.attempt, self.channel
+        self._threads.close()
         self.stopping.set()
         try:
             if attempt is not None:
-                attempt.cut()
+                attempt.cancel()
             if channel is not None:
-                patience = min(deadline, time.monotonic() + self.core.close_timeout)
-                end_channels([channel], code, reason, patience, self.stoppers)
+                close_deadline = min(deadline, time.monotonic() + self.core.close_timeout)
+                end_channels([channel], code, reason, close_deadline, self.stoppers)
             self.readers.stop(max(0.5, deadline - time.monotonic()), self.stoppers)
-            join_all(threads, max(deadline, time.monotonic() + 0.5), self.stoppers)
+            self._threads.join(max(deadline, time.monotonic() + 0.5), self.stoppers)
         finally:
             with self.lock:
                 self.stoppers.discard(me)
 
 
 class ClientCore:
-    """A `base.Client` without its way of connecting, which subclasses give: `open_wire`."""
+    """A `base.Client` without its way of connecting: subclasses have `open_wire`."""
 
     def __init__(
         self,
@@ -279,9 +267,9 @@ class ClientCore:
         self.handlers.disconnected = handler
 
     def set_attempt_failed_handler(self, handler: Optional[Callable[[Exception], Any]]) -> None:
-        """Set what is called with the error of an attempt to connect after which another will be made.
+        """Set what is called with the error of a failed attempt to connect, when another attempt follows.
 
-        It runs on the thread that connects, and what it raises is logged; the next attempt waits for it.
+        It runs on the thread that connects. What it raises is logged. The next attempt waits for it.
         """
         self._attempt_failed = handler
 
@@ -297,9 +285,9 @@ class ClientCore:
     def connect(
         self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
     ) -> None:
-        """Connect: see `base.Client.connect`. Raises `UsageError` while connected or regaining the connection."""
+        """Connect: see `base.Client.connect`. Raises `UsageError` while connected or connecting."""
         if not (retry or wait):
-            raise UsageError("wait=False needs retry=True: nobody would hear that the connection could not be made")
+            raise UsageError("wait=False needs retry=True: otherwise a failed connect() would have no effect")
         check_text(url=url, client_id=client_id)
         if isinstance(subprotocols, str) or not subprotocols:
             raise UsageError("subprotocols is a sequence of at least one name")
@@ -338,18 +326,26 @@ class ClientCore:
         return channel if channel is not None and channel.is_open else None
 
     def stop(self, code: int = 1000, reason: str = "", timeout: float = 5.0) -> None:
-        """Close the connection, or give up regaining it: see `base.Client.stop`. Waits at most ``timeout`` seconds.
+        """Close the connection, or give up connecting: see `base.Client.stop`.
 
-        A peer that does not answer our Close is waited for ``close_timeout`` seconds; then the connection is cut.
-        May be called again, and by several threads at once. ``connect()`` may be used after it.
+        The connection of a peer that does not answer our Close is cut after ``close_timeout`` seconds. May be called
+        again, and by several threads at once. ``connect()`` may be called after it.
+
+        Args:
+            code: The close code that the peer gets (RFC 6455 section 7.4).
+            reason: The reason that the peer gets.
+            timeout: The seconds to wait at most.
+
+        Raises:
+            UsageError: ``code`` cannot be sent.
         """
         check_close_code(code)
         session = self._session
         if session is not None:
             session.stop(code, reason, timeout)
 
-    def open_wire(self, session: Session, attempt: Attempt) -> Tuple[Wire, str, str]:
-        """Connect; return wire, subprotocol and the peer's address. Raises `TransportError`; then nothing is left."""
+    def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
+        """Connect; return the wire, the subprotocol and the peer's address. On `TransportError` nothing is left."""
         raise NotImplementedError
 
     def make_channel(self, session: Session, wire: Wire, subprotocol: str, remote_address: str) -> WireChannel:

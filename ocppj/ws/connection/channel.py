@@ -108,11 +108,11 @@ class WireChannel:
         "_readers",
         "_stream",
         "_wire",
+        "arrival",
         "id",
         "remote_address",
         "slot",
         "subprotocol",
-        "ticket",
     )
 
     def __init__(
@@ -144,8 +144,8 @@ class WireChannel:
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         #: Belongs to the `Readers`.
         self.slot: Any = None
-        #: Belongs to the server's registry: the greater, the newer.
-        self.ticket = 0
+        #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
+        self.arrival = 0
 
         self._lock = threading.Lock()  # guards the fields below
         self._ended: Optional[threading.Event] = None  # made when `ended` is first asked for

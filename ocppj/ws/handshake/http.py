@@ -1,4 +1,4 @@
-"""The HTTP of the opening handshake: reading a head within limits, parsing a request, writing a refusal."""
+"""The HTTP of the opening handshake: read a head within limits, parse a request or a response, write a refusal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ __all__ = [
     "BadRequest",
     "Headers",
     "RequestHead",
+    "ResponseHead",
     "parse_request",
+    "parse_response",
     "parse_retry_after",
     "read_head",
     "refusal",
@@ -26,22 +28,23 @@ __all__ = [
 _END = b"\r\n\r\n"
 _TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[^ ]* ([0-9]{3})(?: (.*))?", re.DOTALL)
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
-# A field as nearly all are (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line with nothing odd in it. The
-# space around the value belongs to it here: where it might belong to either, a line of spaces is tried in all ways.
+# The common form of a field (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line of plain characters. The
+# value includes the space around it. A pattern that leaves the space out needs quadratic time for a line of spaces.
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
-_MOST_FIELDS = 100  # what http.client takes
+_MOST_FIELDS = 100  # the limit of http.client
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
 
-#: What a status means unless the refusal says so itself.
+#: The kind of a refusal by its status, for refusals that give none.
 _KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "duplicate", 500: "internal_error"}
 
 
 class BadRequest(Exception):
-    """A request that is answered with an HTTP error: ``status``, and headers that go with it.
+    """A request that is answered with an HTTP error: ``status``, and the headers for it.
 
-    ``kind`` is the reason as it is counted (see `ocppj.ws.stats`); it follows from the status if it is not given.
+    ``kind`` is the reason under which the refusal is counted (see `ocppj.ws.stats`). Its default depends on the status.
     """
 
     def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = (), kind: str = "") -> None:
@@ -52,14 +55,14 @@ class BadRequest(Exception):
         self.kind = kind or _KINDS.get(status, "bad_request")
 
 
-#: Fields whose values ``repr`` shows. Of all others (cookies, tokens, what programs and proxies add) it shows the name.
+#: Fields whose values ``repr`` shows. Of the others (cookies, tokens, fields of proxies) it shows the name alone.
 _HARMLESS = {"connection", "content-length", "host", "origin", "retry-after", "server", "upgrade", "user-agent"} | {
     f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "version")
 }
 
 
 class Headers(Mapping[str, str]):
-    """Header fields; names in any case. ``repr`` shows no secrets.
+    """Header fields. Names may be in any case; ``repr`` shows no secrets.
 
     Repeated fields are joined with ", "; ``repeated`` has their names.
     """
@@ -98,7 +101,7 @@ def split_tokens(value: str) -> List[str]:
 
 @dataclass(frozen=True)
 class RequestHead:
-    """A request line and its fields. The target may have a token in its query, hence ``repr`` does not show it."""
+    """A request line and its fields. ``repr`` does not show the target: its query may have a token."""
 
     method: str
     target: str = field(repr=False)
@@ -106,14 +109,23 @@ class RequestHead:
     headers: Headers
 
 
+@dataclass(frozen=True)
+class ResponseHead:
+    """A status line and its fields."""
+
+    status: int
+    reason: str
+    headers: Headers
+
+
 def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None) -> bytes:
-    """Read to the empty line that ends a head, and leave what follows it in the socket.
+    """Read to the empty line that ends a head, and leave the bytes after it in the socket.
 
-    ``before_waiting`` is called when not all of it is there yet.
+    ``before_waiting`` is called once, when the head is not complete yet.
 
-    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) at once when TLS comes instead: that peer waits for an
-    answer to what it began. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends before,
-    ``OSError``.
+    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) at once for a TLS handshake: its peer sends no more
+    until it is answered. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends the connection
+    before, ``OSError``.
     """
     data = bytearray()
     while True:
@@ -143,8 +155,8 @@ def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optiona
 
 
 def parse_request(head: bytes) -> RequestHead:
-    """Parse what `read_head` read. Raises `BadRequest` (400)."""
-    if _STRAY.search(head):  # some parsers end a line there, some do not: a field could be hidden from a proxy
+    """Parse the head of a request. Raises `BadRequest` (400)."""
+    if _STRAY.search(head):  # only some parsers end a line there: a field could be hidden from a proxy
         raise BadRequest(400, "malformed header")
     line, _, rest = head.partition(b"\r\n")
     match = _REQUEST_LINE.fullmatch(line.decode("iso-8859-1"))
@@ -157,9 +169,9 @@ def parse_request(head: bytes) -> RequestHead:
 
 
 def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
-    """Return the fields of a head in which all are of the common form; ``None`` when one is not.
+    """Return the fields of a head if all have the common form; else ``None``.
 
-    ``http.client`` makes a mail message of them, which takes half as long as all the rest of a handshake.
+    ``http.client`` parses them as a mail message. That takes half as long as all the rest of a handshake.
     """
     lines = rest.decode("iso-8859-1").split("\r\n")
     if len(lines) > _MOST_FIELDS or len(rest) > 65536 or lines[-2:] != ["", ""]:
@@ -174,7 +186,7 @@ def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
 
 
 def _any_fields(rest: bytes) -> List[Tuple[str, str]]:
-    """Return the fields of a head: folded ones, and other oddities. Raises `BadRequest` (400)."""
+    """Return the fields of a head, folded fields and other rare forms too. Raises `BadRequest` (400)."""
     try:
         message = http.client.parse_headers(io.BytesIO(rest))
     except http.client.HTTPException as error:
@@ -184,8 +196,22 @@ def _any_fields(rest: bytes) -> List[Tuple[str, str]]:
     return [(name, " ".join(str(value).split("\r\n")).strip(" \t")) for name, value in message.items()]
 
 
+def parse_response(head: bytes) -> Optional[ResponseHead]:
+    """Parse the head of a response; return ``None`` when it is not HTTP/1.
+
+    Fields may have any form: a client reads them only to learn why it was refused.
+    """
+    line, *lines = head.split(b"\r\n")
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        return None
+    fields = [each.decode("iso-8859-1").partition(":") for each in lines]
+    headers = Headers((name, text.strip()) for name, _, text in fields)
+    return ResponseHead(int(match.group(1)), (match.group(2) or b"").decode("iso-8859-1"), headers)
+
+
 def parse_retry_after(headers: Mapping[str, str]) -> Optional[float]:
-    """Return the seconds of a ``Retry-After``; ``None`` without one, or when it is a date (RFC 9110 section 10.2.3)."""
+    """Return the seconds of a ``Retry-After``. ``None`` without one, or for a date (RFC 9110 section 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     return float(text) if _SECONDS.fullmatch(text) else None
 

@@ -1,12 +1,12 @@
-"""Whom a server lets in. Pure: no sockets, no threads; the same for real and in-memory servers.
+"""Which clients a server accepts. Pure: no sockets, no threads; the same for real and in-memory servers.
 
-`HandshakePolicy.decide` asks in this order, and the first "no" is the answer:
+`HandshakePolicy.decide` checks in this order, and the first failed check is the answer:
 
 ======================================  ======================================================================
-what                                    refused with
+check                                   on failure
 ======================================  ======================================================================
 the path is the server's                404
-the identity can be one                 400
+the identity is possible                400
 the origin, if a handler checks it      403
 the identity, if a handler checks it    404 (OCPP-J 1.6 section 3.2: unknown charge points)
 the certificate, if there is one        401 (ours: the documents name no status)
@@ -18,12 +18,12 @@ A client certificate that TLS has verified must name the identity: as a commonNa
 whitepaper and Part 2, A00.FR.405) or as a DNS name among its subjectAltNames. A handler replaces that check, for
 certificates that name a serial number which is not the identity, or to look at the organization (A00.FR.404).
 
-With a ``security_profile`` nobody gets in without what the profile demands, whatever handlers are set: credentials
-in 1 and 2, a verified certificate in 3.
+With a ``security_profile`` a client needs what the profile demands, whatever handlers are set: credentials in 1 and 2,
+a verified certificate in 3.
 
-A handler says yes with ``True`` and nothing else. What counts as false is a no; anything else (a status, a pair, a
-future, a promise to say it later) is a mistake which would let everybody in: it refuses with 500, as a handler does
-that raises. Who is refused is logged by the caller; secrets never are.
+A handler accepts with ``True`` and nothing else. Any false value refuses. Any other value (a status, a pair, a future,
+a coroutine) is a mistake that would accept every client: it refuses with 500, and so does an exception. The caller logs
+refusals. Secrets are never logged.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ...errors import UsageError
 from ...settings import get_logger
+from .credentials import basic_password
 from .http import BadRequest, Headers, RequestHead
-from .urls import BadIdentity, PathTemplate, basic_password, split_target
+from .urls import BadIdentity, PathTemplate, split_target
 
 __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
 
@@ -46,7 +47,7 @@ _REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
 # A 401 has to have a challenge (RFC 9110 section 15.5.2); no scheme is registered for certificates.
 _CERTIFICATE = (("WWW-Authenticate", 'Certificate realm="ocppj"'),)
 _SHOWN = 100  # characters of a wrong path in the log
-# What may be there once: someone before us may have looked at the other one (RFC 9112 section 3.2, RFC 9110 5.3).
+# Fields that must not be repeated: a proxy may have used another of the values (RFC 9112 section 3.2, RFC 9110 5.3).
 _ONCE = ("host", "authorization", "origin")
 
 
@@ -54,9 +55,9 @@ _ONCE = ("host", "authorization", "origin")
 class HandshakeRequest:
     """A client that wants to connect, as the check handlers see it.
 
-    ``identity`` is decoded; ``path`` is raw; ``query`` is the endpoint's. ``subprotocols`` are those offered, in the
-    client's order. ``peer_certificate`` is what `ssl.SSLSocket.getpeercert` returns: ``None`` without TLS or
-    certificate, empty when it was not verified. ``password`` is what Basic credentials for this identity hold.
+    ``identity`` is decoded, ``path`` is raw, ``query`` is the endpoint's. ``subprotocols`` are those offered, in the
+    client's order. ``peer_certificate`` is the result of `ssl.SSLSocket.getpeercert`: ``None`` without TLS or
+    certificate, empty when it was not verified. ``password`` is that of Basic credentials for this identity.
     """
 
     identity: str
@@ -82,12 +83,15 @@ class HandshakeRequest:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The handshake goes on. ``subprotocol`` is the header's, ``effective`` the channel's; both ``None``: close."""
+    """A handshake that goes on.
+
+    ``subprotocol`` is the header's, ``effective`` the channel's. If both are ``None``, upgrade and close at once.
+    """
 
     request: HandshakeRequest
     subprotocol: Optional[str]
     effective: Optional[str]
-    ticket: int = 0  # of one `registry.Run`: the greater, the newer
+    arrival: int = 0  # the number of this handshake in its `registry.Run`
 
 
 ClientCheck = Callable[[HandshakeRequest], bool]
@@ -128,7 +132,7 @@ class HandshakePolicy:
         remote_address: str,
         peer_certificate: Optional[Mapping[str, Any]] = None,
     ) -> Accepted:
-        """Return how the handshake goes on. Raises `BadRequest` when it does not."""
+        """Return how the handshake goes on. Raises `BadRequest` to refuse it."""
         try:
             identity = template.identity(target)
         except BadIdentity as error:
@@ -204,16 +208,16 @@ class HandshakePolicy:
 
 
 def _answer(answer: Any) -> bool:
-    """Return what a check handler said. Raises ``TypeError`` for what would pass as yes, and is not ``True``."""
+    """Return the answer of a check handler. Raises ``TypeError`` for a true value other than ``True``."""
     if answer is True or not answer:
         return answer is True
     if inspect.iscoroutine(answer):
-        answer.close()  # else Python warns that nobody awaited it
+        answer.close()  # else Python warns that it was never awaited
     raise TypeError(f"a check handler returned {type(answer).__name__}, not True or False")
 
 
 def choose_subprotocol(offered: Sequence[str], supported: Sequence[str], prefer_server: bool = False) -> Optional[str]:
-    """Return the first subprotocol of the client's list, or of the server's, that the other side has too."""
+    """Return the first subprotocol of the client's list, or of the server's, that the other side has as well."""
     first, other = (supported, offered) if prefer_server else (offered, supported)
     return next((subprotocol for subprotocol in first if subprotocol in other), None)
 

@@ -1,4 +1,4 @@
-"""Security profiles: do the options of a server or client make the profile that it is meant to have? Pure.
+"""Security profiles: check that the options of a server or client make its profile. Pure.
 
 =======  ==========================================  =========================================
 profile  server                                      client
@@ -9,10 +9,10 @@ profile  server                                      client
 3        TLS that requires a client certificate      ``wss``, an ``ssl_context`` for it
 =======  ==========================================  =========================================
 
-1.6 security whitepaper section 2; Part 2 chapter A, A00 (profile 0 is how OCPP is spoken without any of them). A
-server behind a proxy that ends TLS cannot see what the proxy does: it has no ``security_profile`` here. Whether a
-client's context has a certificate cannot be read back from it. No error repeats the user of ``basic_auth``: someone may
-have given user and password in the wrong order.
+1.6 security whitepaper section 2; Part 2 chapter A, A00 (profile 0 is OCPP without security). A server behind a proxy
+that ends TLS cannot see what the proxy does, so it has no ``security_profile`` here. Whether a client's context has a
+certificate cannot be read from it. No error repeats the user of ``basic_auth``: it may be the password, if the caller
+has mixed them up.
 """
 
 from __future__ import annotations
@@ -35,35 +35,38 @@ __all__ = [
 
 
 def check_profile(profile: Any) -> None:
-    """Raise `UsageError` unless ``profile`` is one, or ``None``."""
+    """Raise `UsageError` unless ``profile`` is 0, 1, 2, 3 or ``None``."""
     if profile is not None and (isinstance(profile, bool) or profile not in (0, 1, 2, 3)):
         raise UsageError(f"a security_profile is 0, 1, 2, 3 or None, not {profile!r}")
 
 
-def check_context(context: Any, of_the_other_side: int) -> None:
-    """Raise `UsageError` unless ``context`` is one for this side, or ``None``: else each handshake would fail."""
+def check_context(context: Any, wrong_protocol: int) -> None:
+    """Raise `UsageError` unless ``context`` is ``None`` or a TLS context that is not of ``wrong_protocol``.
+
+    That is the protocol of the other side (client or server). With it every handshake would fail.
+    """
     if context is None:
         return
     if not isinstance(context, ssl.SSLContext):
         raise UsageError(f"an ssl_context is an ssl.SSLContext, not {type(context).__name__}")
-    if context.protocol == of_the_other_side:
-        other, this = ("server", "client") if of_the_other_side == ssl.PROTOCOL_TLS_SERVER else ("client", "server")
+    if context.protocol == wrong_protocol:
+        other, this = ("server", "client") if wrong_protocol == ssl.PROTOCOL_TLS_SERVER else ("client", "server")
         raise UsageError(f"the ssl_context of a {this} was made for a {other}")
 
 
 def exposed(
     profile: Optional[int], url: str, context: Optional[ssl.SSLContext], has_credentials: bool
 ) -> Optional[str]:
-    """Return what a client should be warned of that connects without TLS, and nobody said that this is meant."""
+    """Return a warning for a client that connects without TLS, and has no ``security_profile`` that says so."""
     parts = urlsplit(url)
-    if profile is not None or parts.scheme != "ws" or _is_here(parts.hostname or ""):
+    if profile is not None or parts.scheme != "ws" or _is_loopback(parts.hostname or ""):
         return None
     if has_credentials:  # A00.FR.206
         return "credentials are sent in the clear, for the URL is ws://; security_profile=1 says that this is meant"
     return "the ssl_context is not used, for the URL is ws://" if context is not None else None
 
 
-def _is_here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -71,7 +74,7 @@ def _is_here(host: str) -> bool:
 
 
 def check_server_profile(profile: Optional[int], context: Optional[ssl.SSLContext], checks_credentials: bool) -> None:
-    """Raise `UsageError` naming what a server lacks of its ``profile``, or has too much."""
+    """Raise `UsageError` that names what is missing for a server's ``profile``, or does not belong to it."""
     if profile is None:
         return
     _check_tls(profile, context is not None, "an ssl_context")
@@ -86,7 +89,7 @@ def check_server_profile(profile: Optional[int], context: Optional[ssl.SSLContex
 def check_client_profile(
     profile: Optional[int], url: str, client_id: str, context: Optional[ssl.SSLContext], user: Optional[str]
 ) -> None:
-    """Raise `UsageError` naming what a client lacks of its ``profile``, or has too much."""
+    """Raise `UsageError` that names what is missing for a client's ``profile``, or does not belong to it."""
     if profile is None:
         return
     _check_tls(profile, urlsplit(url).scheme == "wss", "a wss:// URL")
@@ -103,9 +106,9 @@ def check_client_profile(
 
 
 def check_user(user: Optional[str], client_id: str) -> None:
-    """Raise `UsageError` for a user name with ":" which no server can tell from the password (RFC 7617 section 2).
+    """Raise `UsageError` for a user name with ":": no server can tell where its password begins (RFC 7617 section 2).
 
-    That of the identity can be told: it is in the URL, and in OCPP 1.6 may be a MAC address.
+    The identity is allowed: the server knows it from the URL, and in OCPP 1.6 it may be a MAC address.
     """
     if user is not None and ":" in user and user != client_id:
         raise UsageError("the user of basic_auth has a ':', and is not the identity")

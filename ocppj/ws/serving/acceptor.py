@@ -1,4 +1,4 @@
-"""A listening TCP socket and its accept thread."""
+"""A listening TCP socket, and the loop that accepts its connections."""
 
 from __future__ import annotations
 
@@ -6,101 +6,97 @@ import errno
 import os
 import selectors
 import socket
-import threading
 import time
-from contextlib import suppress
 from typing import Any, Callable, Optional
 
 from ...settings import get_logger
-from ..stream.waiting import earliest, remaining
-from .farewells import Farewells
+from ..stream.waiting import Waker, earliest, remaining
+from .lingering import LingeringSockets
 
-__all__ = ["Listener"]
+__all__ = ["Acceptor"]
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_BACKLOG = 4096  # connections that wait to be accepted: after a restart all come back at once
-_BACK_OFF = 0.5  # seconds without accepting after one of these: other connections must end first
+_BACKLOG = 4096  # connections that wait to be accepted: after a restart all clients come back at once
+_PAUSE = 0.5  # seconds without accepting after one of these errors: other connections must end first
 
 
-class Listener:
-    """Accepts connections on the thread ``ocppj-accept``, from `start` to `stop`.
+class Acceptor:
+    """Accepts connections in `run`, until `stop`.
 
-    ``welcome(sock, "host:port")`` is called on that thread for each. It takes the socket over and returns ``None``; or
-    it returns what is to be answered before the socket is closed (see `farewells`; ``b""``: nothing); or it raises.
-    Making a listener raises ``OSError`` or ``OverflowError`` when it cannot listen.
+    ``welcome(sock, "host:port")`` is called for each connection, on the thread of `run`. It takes the socket over and
+    returns ``None``; or it returns an answer, which is sent before a lingering close (``b""``: the socket is closed
+    without an answer); or it raises, and the socket is closed.
+
+    Raises ``OSError`` or ``OverflowError`` when it cannot listen.
     """
 
     def __init__(self, host: str, port: int, welcome: Callable[[socket.socket, str], Optional[bytes]]) -> None:
         self._welcome = welcome
         self._stopping = False
-        self._alarm = self._woken = self._sock = _listen(host, port)
-        #: The port it listens on.
-        self.port: int = self._sock.getsockname()[1]
+        self._pause_until: Optional[float] = None
+        self._sock = _listen(host, port)
         try:
-            self._alarm, self._woken = socket.socketpair()
+            #: The port it listens on.
+            self.port: int = self._sock.getsockname()[1]
             self._selector = selectors.DefaultSelector()
-            self._farewells = Farewells(self._selector)
-            self._pause_until: Optional[float] = None  # nothing is accepted until then
+            try:
+                self._waker = Waker(self._selector)
+                self._selector.register(self._sock, selectors.EVENT_READ)
+            except BaseException:
+                self._selector.close()
+                raise
         except BaseException:
-            self._release()
+            self._sock.close()
             raise
-        self.thread = threading.Thread(target=self._run, name="ocppj-accept", daemon=True)
-
-    def start(self) -> None:
-        """Begin to accept. Raises ``RuntimeError`` when there can be no more threads."""
-        try:
-            self.thread.start()
-        except RuntimeError:
-            self._release()
-            self._selector.close()
-            raise
+        self._lingering = LingeringSockets(self._selector)
 
     def stop(self) -> None:
-        """Tell the accept thread to end. For any thread, any number of times."""
+        """Make `run` return. For any thread, any number of times."""
         self._stopping = True
-        with suppress(OSError):  # of a socket that the thread has closed already
-            self._alarm.send(b"x")
+        self._waker.wake()
 
-    def _run(self) -> None:
+    def close(self) -> None:
+        """Give all sockets back. `run` does this at its end."""
+        self._lingering.close()
+        self._selector.close()
+        self._sock.close()
+        self._waker.close()
+
+    def run(self) -> None:
+        """Accept until `stop`: the accept thread. Never waits for a peer, for all other peers would wait as well."""
         try:
-            with self._selector as selector:
-                selector.register(self._woken, selectors.EVENT_READ)
-                selector.register(self._sock, selectors.EVENT_READ)
-                try:
-                    while not self._stopping:
-                        self._step(selector)
-                finally:
-                    self._farewells.close()
+            while not self._stopping:
+                self._step()
         except Exception:
             get_logger().exception("listening has ended")
         finally:
-            self._release()
+            self.close()
 
-    def _step(self, selector: selectors.BaseSelector) -> None:
-        """Wait, and do what is due."""
-        deadline = earliest(self._farewells.deadline(), self._pause_until)
-        ready = [key.fileobj for key, _ in selector.select(remaining(deadline))]
+    def _step(self) -> None:
+        """Wait for sockets and deadlines, and act on those that are due."""
+        deadline = earliest(self._lingering.deadline(), self._pause_until)
+        ready = [key.fileobj for key, _ in self._selector.select(remaining(deadline))]
         now = time.monotonic()
         for sock in ready:
-            if isinstance(sock, socket.socket) and sock in self._farewells:
-                self._farewells.read(sock)
-        self._farewells.expire(now)
+            if isinstance(sock, socket.socket) and sock in self._lingering:
+                self._lingering.read(sock)
+        self._lingering.expire(now)
         if self._pause_until is not None and now >= self._pause_until:
             self._pause_until = None
-            selector.register(self._sock, selectors.EVENT_READ)
+            self._selector.register(self._sock, selectors.EVENT_READ)
         elif self._sock in ready and not self._stopping and not self._accept():
-            self._pause_until = now + _BACK_OFF
-            selector.unregister(self._sock)
+            self._pause_until = now + _PAUSE
+            self._selector.unregister(self._sock)
 
     def _accept(self) -> bool:
-        """Accept one connection; return false when it is better to wait before the next."""
+        """Accept one connection; return false when the next must wait for resources."""
         raw: Optional[socket.socket] = None
         try:
             raw, address = self._sock.accept()
             answer = self._welcome(raw, _name(address))
             if answer is not None:
-                self._farewells.add(raw, answer, time.monotonic())
-        except (BlockingIOError, InterruptedError, ConnectionError):  # it was gone again
+                self._lingering.add(raw, answer, time.monotonic())
+        except (BlockingIOError, InterruptedError, ConnectionError):  # the peer has gone already
             if raw is not None:
                 raw.close()
             return True
@@ -111,10 +107,6 @@ class Listener:
             return not isinstance(error, RuntimeError) and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
         return True
 
-    def _release(self) -> None:
-        for sock in (self._sock, self._woken, self._alarm):
-            sock.close()
-
 
 def _name(address: Any) -> str:
     host, port = address[:2]
@@ -122,14 +114,14 @@ def _name(address: Any) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:  # some resolvers would take the lower 16 bits
+    if not 0 <= port <= 65535:  # some resolvers would use the lower 16 bits
         raise OverflowError("a port is a number from 0 to 65535")
     family, kind, protocol, _, address = socket.getaddrinfo(
         host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # elsewhere it would let two servers share a port
+        if os.name == "posix":  # elsewhere the option would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)

@@ -1,17 +1,16 @@
-"""The threads of handshakes: kept for a while, and no more of them at work than need be.
+"""The threads of handshakes: leader and followers.
 
-Sixty-four threads that each shake hands with one client fight for the interpreter more than they do; and most of those
-who come have said what they want when they are looked at. So one thread, the *usher*, takes one guest after another
-from the line. When it is about to do what may wait (for the peer, for a handler of the program's, for a place to become
-free) it *steps aside*: if others stand in line, another thread becomes the usher and goes on with them at once. So
-nobody is kept waiting by somebody else's handshake: a thousand that wait have a thousand threads. But a thousand that
-need not wait have a few.
+One thread, the *leader*, runs one handshake after another from the queue. Before it waits (for the peer, for a handler,
+for another connection of the same identity) it calls `HandshakeThreads.hand_over`. Then, if handshakes are queued,
+another thread becomes the leader and goes on with them at once. So no handshake waits for another one: a thousand that
+wait have a thousand threads. Handshakes that need not wait share a few, since many running threads slow one another
+down: they compete for the interpreter lock.
 
-Nobody is brought before the one before him was taken: who brings him waits a moment. Those not accepted yet wait in the
-backlog of the system; else a crowd that comes at once would count as handshakes in progress, and pass their limit.
+A thread that has ended its handshake becomes the leader if there is none. Otherwise it is idle, and ends after a
+while. Its name is ``ocppj-handshake-ADDRESS`` during a handshake, ``ocppj-idle-handshake`` between.
 
-A thread that has done its handshake becomes the usher if there is none, and rests otherwise; who rests for ``patience``
-seconds ends. It is called ``ocppj-handshake-ADDRESS`` while it has a handshake, ``ocppj-greeter`` while it rests.
+`submit` waits a moment while the queue is full. Connections that are not accepted yet wait in the backlog of the
+system. In the queue they would count as handshakes in progress, and a crowd would pass the limit of these.
 """
 
 from __future__ import annotations
@@ -21,155 +20,159 @@ from collections import deque
 from typing import Callable, Deque, List, Optional, Tuple
 
 from ...settings import get_logger
+from ..threads import Threads
 
-__all__ = ["Greeters"]
+__all__ = ["HandshakeThreads"]
 
-_RESTING = "ocppj-greeter"
+_IDLE_NAME = "ocppj-idle-handshake"
 
-
-#: Whom to greet: the address, and what does it.
-_Guest = Tuple[str, Callable[[], None]]
-
-
-class _Greeter(threading.Thread):
-    """One of the threads."""
-
-    def __init__(self, address: str, serve: Callable[["_Greeter"], None]) -> None:
-        super().__init__(daemon=True)
-        self.rename(address)
-        self._serve = serve
-        self.bell = threading.Event()  # rung when it is called from its rest
-
-    def rename(self, address: str) -> None:
-        """Be called after the one it greets."""
-        self.name = f"ocppj-handshake-{address}"
-
-    def run(self) -> None:
-        """Greet."""
-        self._serve(self)
+#: The peer's address, and what runs the handshake.
+_Handshake = Tuple[str, Callable[[], None]]
 
 
-class Greeters:
-    """The threads of one server's handshakes. Thread-safe.
+class _Worker:
+    """The state of one thread."""
 
-    When ``line`` guests stand in line, who brings another waits until all are taken, for ``moment`` seconds at most:
-    there may be no threads. A thread rests for ``patience`` seconds before it ends.
+    def __init__(self) -> None:
+        self.ident: Optional[int] = None  # set by the thread itself
+        self.started = False  # whether its thread was started, or is about to be
+        self.bell = threading.Event()  # wakes it while it is idle
+
+
+class HandshakeThreads:
+    """Runs the handshakes of one server on ``threads``. Thread-safe.
+
+    When the queue has ``queue_size`` handshakes, `submit` waits until it is empty, for ``submit_timeout`` seconds at
+    most: there may be no thread that empties it. A thread is idle for ``idle_timeout`` seconds before it ends.
     """
 
-    def __init__(self, *, line: int = 1, moment: float = 0.1, patience: float = 2.0) -> None:
-        self._longest, self._moment, self._patience = line, moment, patience
+    def __init__(
+        self, threads: Threads, *, queue_size: int = 1, submit_timeout: float = 0.1, idle_timeout: float = 2.0
+    ) -> None:
+        self._threads = threads
+        self._queue_size = queue_size
+        self._submit_timeout = submit_timeout
+        self._idle_timeout = idle_timeout
         self._lock = threading.Lock()  # guards the fields below
-        self._line: Deque[_Guest] = deque()
+        self._queue: Deque[_Handshake] = deque()
         self._emptied = threading.Condition(self._lock)
-        self._usher: Optional[_Greeter] = None  # there is one whenever somebody stands in line
-        self._resting: List[_Greeter] = []
-        self._threads: List[threading.Thread] = []
-        self._prune_at = 32
+        self._leader: Optional[_Worker] = None  # there is one while the queue is not empty
+        self._idle: List[_Worker] = []
         self._stopping = False
 
-    def submit(self, address: str, greet: Callable[[], None]) -> None:
-        """Have ``greet`` called on one of the threads. For one thread, which waits a moment while the line is full.
+    @property
+    def queued(self) -> int:
+        """How many handshakes no thread has begun yet."""
+        return len(self._queue)
 
-        Raises ``RuntimeError`` when there can be no more threads.
+    @property
+    def idle(self) -> int:
+        """How many threads are idle."""
+        return len(self._idle)
+
+    def submit(self, address: str, run: Callable[[], None]) -> None:
+        """Call ``run`` on one of the threads. For one submitting thread, which waits a moment while the queue is full.
+
+        Raises ``RuntimeError`` when the system gives no more threads.
         """
-        guest = (address, greet)
+        handshake = (address, run)
         with self._lock:
-            if len(self._line) >= self._longest:
-                self._emptied.wait(self._moment)
-            self._line.append(guest)
-            called = self._call() if self._usher is None else None
-        if called is None or self._rouse(called, None):
+            if len(self._queue) >= self._queue_size:
+                self._emptied.wait(self._submit_timeout)
+            self._queue.append(handshake)
+            leader = self._new_leader() if self._leader is None else None
+        if leader is None or self._wake(leader, address, None):
             return
         with self._lock:
-            if guest not in self._line:
+            if handshake not in self._queue:
                 return
-            self._line.remove(guest)
+            self._queue.remove(handshake)
         raise RuntimeError("no thread for a handshake can be started")
 
-    def step_aside(self) -> None:
-        """Say that this thread may have to wait from now on. For the threads themselves; again does nothing."""
-        with self._lock:
-            me = self._usher
-            if me is None or me.ident != threading.get_ident():
-                return
-            self._usher = None
-            called = self._call() if self._line else None
-        if called is not None and not self._rouse(called, me):
-            get_logger().error("cannot start a thread: handshakes wait for one another")
+    def hand_over(self) -> None:
+        """Let another thread go on with the queue, since this one may wait from now on. May be called again.
 
-    def stop(self) -> List[threading.Thread]:
-        """Let the threads end, when nobody stands in line any more; return them, to be joined.
-
-        Who stands in line may yet be greeted on a new one: to be called again when these have ended.
+        For the threads that run handshakes.
         """
         with self._lock:
+            me = self._leader
+            if me is None or me.ident != threading.get_ident():
+                return
+            self._leader = None
+            if not self._queue:
+                return
+            leader, address = self._new_leader(), self._queue[0][0]
+        if not self._wake(leader, address, me):
+            get_logger().error("cannot start a thread: handshakes wait for one another")
+
+    def stop(self) -> None:
+        """Let the threads end once the queue is empty. Join them by their `Threads`."""
+        with self._lock:
             self._stopping = True
-            resting, threads = list(self._resting), list(self._threads)
-        for greeter in resting:
-            greeter.bell.set()
-        return threads
+            idle = list(self._idle)
+        for worker in idle:
+            worker.bell.set()
 
-    def _call(self) -> _Greeter:
-        """Make somebody the usher, who is to be roused. Lock held; somebody stands in line."""
-        if self._resting:
-            self._usher = self._resting.pop()
-            return self._usher
-        self._usher = _Greeter(self._line[0][0], self._serve)
-        if len(self._threads) >= self._prune_at:
-            self._threads = [old for old in self._threads if old.ident is None or old.is_alive()]
-            self._prune_at = max(32, 2 * len(self._threads))
-        self._threads.append(self._usher)
-        return self._usher
+    def _new_leader(self) -> _Worker:
+        """Choose an idle worker or a new one as the leader. The caller must `_wake` it. Lock held."""
+        self._leader = self._idle.pop() if self._idle else _Worker()
+        return self._leader
 
-    def _rouse(self, usher: _Greeter, before: Optional[_Greeter]) -> bool:
-        """Wake or start the new usher; return whether that could be done. Else it is the one ``before`` again."""
-        if usher.ident is not None:
-            usher.bell.set()
+    def _wake(self, leader: _Worker, address: str, before: Optional[_Worker]) -> bool:
+        """Wake the new leader, or start its thread. If that fails, ``before`` is the leader again; return false."""
+        if leader.started:
+            leader.bell.set()
             return True
+        leader.started = True
         try:
-            usher.start()
+            self._threads.start(_name(address), self._run, leader)
         except RuntimeError:
             with self._lock:
-                self._threads.remove(usher)
-                self._usher = before
+                self._leader = before
             return False
         return True
 
-    def _serve(self, me: _Greeter) -> None:
-        """Greet one after another."""
+    def _run(self, me: _Worker) -> None:
+        """Run one handshake after another: a handshake thread."""
+        me.ident = threading.get_ident()
+        thread = threading.current_thread()
         while True:
-            guest = self._next(me)
-            if guest is None:
+            handshake = self._next(me, thread)
+            if handshake is None:
                 return
-            address, greet = guest
-            me.rename(address)
+            address, run = handshake
+            thread.name = _name(address)
             try:
-                greet()
-            except BaseException:  # which is logged where it happens; but the line must go on
-                get_logger().exception("%s: greeting failed", address)
-            del guest, greet  # and all that hangs on them, while this thread rests
+                run()
+            except BaseException:  # handshakes log their own errors; but this thread must go on with the queue
+                get_logger().exception("%s: the handshake failed", address)
+            del handshake, run  # and the connection, while this thread is idle
 
-    def _next(self, me: _Greeter) -> Optional[_Guest]:
-        """Return whom to greet next, after a rest if need be; ``None`` when the thread is to end."""
+    def _next(self, me: _Worker, thread: threading.Thread) -> Optional[_Handshake]:
+        """Return the next handshake, after waiting for one; ``None`` when the thread must end."""
         while True:
             with self._lock:
-                if self._usher is None:
-                    self._usher = me
-                if self._usher is me:
-                    if self._line:
-                        guest = self._line.popleft()
-                        if not self._line:
+                if self._leader is None:
+                    self._leader = me
+                if self._leader is me:
+                    if self._queue:
+                        handshake = self._queue.popleft()
+                        if not self._queue:
                             self._emptied.notify()
-                        return guest
-                    self._usher = None
+                        return handshake
+                    self._leader = None
                 if self._stopping:
                     return None
-                self._resting.append(me)
-            me.name = _RESTING
-            rung = me.bell.wait(self._patience)
+                self._idle.append(me)
+            thread.name = _IDLE_NAME
+            woken = me.bell.wait(self._idle_timeout)
             me.bell.clear()
             with self._lock:
-                if me in self._resting:  # not called, or rung by who called it the time before
-                    self._resting.remove(me)
-                    if not rung:
+                if me in self._idle:  # not chosen: timed out, or woken by a ring from the time before
+                    self._idle.remove(me)
+                    if not woken:
                         return None
+
+
+def _name(address: str) -> str:
+    return f"ocppj-handshake-{address}"

@@ -1,15 +1,16 @@
 """What the real and the in-memory server share: handlers, the registry of channels, duplicates, stopping.
 
-A *run* is the time from ``listen()`` to ``stop()``; every channel belongs to one. A channel is in the registry from
-before its client hears of it until its ``disconnected`` handler has returned. Therefore, and because a new channel of
-the same identity waits for its place there, ``disconnected`` of the old one always comes before ``connected`` of the
-new one. Places are given up by the channel that holds them, never by name.
+A *run* is the time from ``listen()`` to ``stop()``. Every channel belongs to one run. A channel is in the registry from
+before its client hears of it until its ``disconnected`` handler has returned. A new channel of the same identity waits
+until the old one has left ``by_identity``. So ``disconnected`` of the old channel always comes before ``connected`` of
+the new one. A channel removes itself alone, never another channel of its identity.
 
-Several handshakes may wait for one place. Each has a *ticket*, in the order in which they came; the place is promised
-to the newest, and the others are refused: one that its client has long given up must not put out a living connection.
+Several handshakes of one identity may wait for the same old channel. Each has an *arrival* number, in the order in
+which they came. Only the newest is registered; the others are refused. Otherwise a handshake whose client has long
+given up could replace a living connection.
 
-The limits (`ocppj.ws.limits`) are judged where their numbers change: under the run's lock, as a channel takes its
-place. Every refusal goes through `ServerCore._note_refusal`, which counts and logs it.
+The limits (`ocppj.ws.limits`) are checked where their numbers change: under the run's lock, when a channel is
+registered. Every refusal goes through `ServerCore.note_refusal`, which counts and logs it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Set, TypeVar
+from typing import Any, Callable, Collection, ContextManager, Dict, Optional, Protocol, Sequence, Set
 from typing import Counter as CounterType
 
 from ...errors import TransportError, UsageError, printable
@@ -28,32 +29,49 @@ from ...settings import get_logger
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_limits, check_not_negative, check_positive
 from ..connection.channel import Handlers, WireChannel, check_close_code
+from ..connection.ending import end_channels
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.http import BadRequest, Headers
 from ..handshake.policy import Accepted, CertificateCheck, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
 from ..handshake.urls import PathTemplate
-from ..limits import AttemptLimit, ConnectionLimits, Handshake, Handshakes, source_of
+from ..limits import AttemptRateLimit, ConnectionLimits, Handshake, Handshakes, source_of
 from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
 from ..stats import Stats, Tally, judge_close
 
-__all__ = ["Run", "ServerCore", "end_channels"]
-
-R = TypeVar("R", bound="Run")
-
+__all__ = ["Listener", "Run", "ServerCore"]
 
 _REPLACED = "replaced by a newer connection of the same identity"
-_REPLACED_GRACE = 0.5  # seconds a replaced connection has to answer our Close: often it is long dead
-_OFFERED = 100  # characters of what a client offers that are worth logging
-_HANDLER_GRACE = 10.0  # seconds its disconnected handler has
+_REPLACED_GRACE = 0.5  # seconds that a replaced connection has to answer our Close: often it is long dead
+_HANDLER_GRACE = 10.0  # seconds that its disconnected handler has
+_OFFERED = 100  # characters of the offered subprotocols that are logged
+
+
+class Listener(Protocol):
+    """Where the clients of a run connect."""
+
+    #: The endpoint URL for clients on this machine.
+    url: str
+
+    def stop(self) -> None:
+        """Let no further client connect. For any thread, any number of times."""
+
+    def join(self, deadline: float, exempt: Collection[int]) -> None:
+        """Wait for the threads of listening and of handshakes, after `stop`."""
 
 
 class Run:
-    """One ``listen()``: what it serves, and what is connected. It owns the channels (`channel.ChannelOwner`)."""
+    """One ``listen()``: its options, and what is connected. It owns the channels (`channel.ChannelOwner`)."""
 
     def __init__(
-        self, handlers: Handlers, template: PathTemplate, subprotocols: Sequence[str], readers: Readers, tally: Tally
+        self,
+        handlers: Handlers,
+        template: PathTemplate,
+        subprotocols: Sequence[str],
+        readers: Readers,
+        tally: Tally,
+        handshakes: Handshakes,
     ) -> None:
         self.handlers = handlers
         self.template = template
@@ -61,21 +79,22 @@ class Run:
         self.readers = readers
         self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
+        self.listener: Optional[Listener] = None
         self.stopping = False
-        self.handshakes = Handshakes()  # those without a channel yet
-        self.tickets = itertools.count(1)
-        self.places: Dict[str, WireChannel] = {}
-        self.promises: Dict[str, int] = {}  # identity -> ticket of the newest that waits for the place
-        self.channels: Set[WireChannel] = set()  # those in places, and those put out of theirs by force
-        self.sources: CounterType[str] = Counter()  # of the channels, by address
+        self.handshakes = handshakes  # those in progress that have no channel yet
+        self.arrivals = itertools.count(1)
+        self.by_identity: Dict[str, WireChannel] = {}
+        self.newest_arrival: Dict[str, int] = {}  # by identity, of the handshakes that wait for an old channel to end
+        self.channels: Set[WireChannel] = set()  # those in by_identity, and evicted ones whose handlers still run
+        self.per_source: CounterType[str] = Counter()  # channels by `source_of` their addresses
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
         self.replaced_grace = _REPLACED_GRACE  # not guarded: set before the first client comes, if at all
         self.handler_grace = _HANDLER_GRACE  # likewise
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
-        """Call the handler, then let the place go."""
+        """Call the handler, then remove the channel."""
         how, reason = judge_close(close)
-        log = get_logger().warning if reason else get_logger().debug  # who uses the transport logs the others
+        log = get_logger().warning if reason else get_logger().debug  # the user of the transport logs the others
         log("%s: %s", channel.id, close)
         try:
             self.handlers.call_disconnected(channel, close)
@@ -85,18 +104,18 @@ class Run:
             with self.lock:
                 if channel in self.channels:
                     self.channels.discard(channel)
-                    self.sources[source] -= 1
-                    if not self.sources[source]:
-                        del self.sources[source]
-                if self.places.get(channel.id) is channel:
-                    del self.places[channel.id]
+                    self.per_source[source] -= 1
+                    if not self.per_source[source]:
+                        del self.per_source[source]
+                if self.by_identity.get(channel.id) is channel:
+                    del self.by_identity[channel.id]
 
 
 class ServerCore:
     """A `base.Server` without its way of listening.
 
-    Subclasses call `_admit`, `make_channel`, `_enter`, `Handlers.call_connected` and `WireChannel.begin`, in
-    that order.
+    A subclass calls `_open_run` and `_serve` to listen. For each client it calls `_decide`, `make_channel`,
+    `_register`, `Handlers.call_connected` and `WireChannel.begin`, in that order.
     """
 
     def __init__(
@@ -127,7 +146,7 @@ class ServerCore:
         self._replace = duplicates == "replace"
         self._max_message_size = max_message_size
         self._limits = ConnectionLimits(max_connections, max_connections_per_address)
-        self._attempts = AttemptLimit(max_attempts_per_second, time.monotonic())
+        self._attempts = AttemptRateLimit(max_attempts_per_second, time.monotonic())
         self._attempts_lock = threading.Lock()  # guards _attempts
         self._tally = Tally()
         self._idle_timeout = idle_timeout
@@ -156,23 +175,34 @@ class ServerCore:
         self.handlers.disconnected = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
-        """Set what says whether a `HandshakeRequest` may connect; false is answered with 404. Must not block long."""
+        """Set what decides whether a `HandshakeRequest` may connect; false is answered with 404.
+
+        It is called on the thread of the handshake, and must not block long.
+        """
         self._policy.check_client = handler
 
     def set_check_certificate_handler(self, handler: Optional[CertificateCheck]) -> None:
-        """Set what says whether a `HandshakeRequest` has its own certificate; false is answered with 401.
+        """Set what decides whether a `HandshakeRequest` has its own certificate; false is answered with 401.
 
         ``None``: a verified certificate must name the identity (``HandshakeRequest.certificate_matches``).
         """
         self._policy.check_certificate = handler
 
     def set_basic_auth_handler(self, handler: Optional[CredentialsCheck]) -> None:
-        """Set what says whether (identity, password as bytes) is right; false, or none sent, is answered with 401."""
+        """Set what decides whether (identity, password as bytes) is right; false, or no password, gets 401."""
         self._policy.check_credentials = handler
 
     def set_check_origin_handler(self, handler: Optional[OriginCheck]) -> None:
-        """Set what says whether an ``Origin`` (``None``: none was sent) may connect; false is answered with 403."""
+        """Set what decides whether an ``Origin`` (``None`` without the field) may connect; false gets 403."""
         self._policy.check_origin = handler
+
+    @property
+    def url(self) -> str:
+        """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
+        run = self._run
+        if run is None or run.listener is None:
+            raise UsageError("the server does not listen")
+        return run.listener.url
 
     def get_channel(self, client_id: str) -> Optional[WireChannel]:
         """Return the open channel of that identity, or ``None``."""
@@ -180,7 +210,7 @@ class ServerCore:
         if run is None:
             return None
         with run.lock:
-            channel = run.places.get(client_id)
+            channel = run.by_identity.get(client_id)
         return channel if channel is not None and channel.is_open else None
 
     def send(self, client_id: str, text: str, wait: bool = True) -> None:
@@ -191,7 +221,7 @@ class ServerCore:
         channel.send(text, wait)
 
     def stats(self) -> Stats:
-        """Return the counts of this server, from its making until now."""
+        """Return the counts of this server since it was made. For any thread."""
         run, connections, handshakes = self._run, 0, 0
         if run is not None:
             with run.lock:
@@ -199,16 +229,23 @@ class ServerCore:
         return self._tally.snapshot(connections, handshakes)
 
     def count_refusal(self, reason: str, count: int = 1) -> None:
-        """Count refusals of whoever uses this server, for ``Stats.refused``. For any thread."""
+        """Count refusals in ``Stats.refused``, for reasons of the program that uses this server. For any thread."""
         self._tally.refuse(reason, count)
 
     def stop(self, code: int = 1001, reason: str = "", timeout: float = 5.0) -> None:
-        """Stop listening, close all channels with ``code``, and wait at most ``timeout`` seconds for all threads.
+        """Stop listening, close all channels with ``code``, and wait for all threads.
 
-        All are closed at once, and those that have not answered after ``close_timeout`` are cut: with a thousand mute
-        ones that takes a third of a second more. May be called again, also
-        while another thread is in it, and from any handler, whose own thread is then not waited for. ``listen()`` may
-        be used after it.
+        All channels are closed at once. Those whose peers have not answered after ``close_timeout`` seconds are cut;
+        with a thousand such peers that takes a third of a second more. May be called again, by several threads at once,
+        and by any handler, whose own thread is then not waited for. ``listen()`` may be called after it.
+
+        Args:
+            code: The close code that the peers get (RFC 6455 section 7.4).
+            reason: The reason that the peers get.
+            timeout: The seconds to wait at most.
+
+        Raises:
+            UsageError: ``code`` cannot be sent.
         """
         check_close_code(code)
         run = self._run
@@ -219,28 +256,31 @@ class ServerCore:
         with run.lock:
             run.stopping = True
             run.stoppers.add(me)
-            channels, handshakes = list(run.channels), list(run.handshakes)
+            listener, channels, handshakes = run.listener, list(run.channels), list(run.handshakes)
             for handshake in handshakes:
                 handshake.cut_for = "stopping"
         try:
-            self._halt(run)
+            if listener is not None:
+                listener.stop()
             for handshake in handshakes:
                 handshake.sock.shutdown()
             end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
             run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
-            self._join(run, max(deadline, time.monotonic() + 0.5))
+            if listener is not None:
+                listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
             self._report_attempts(last=True)
         finally:
             with run.lock:
                 run.stoppers.discard(me)
 
-    # For transports ----------------------------------------------------------------------------------------------
+    # Listening ---------------------------------------------------------------------------------------------------
 
-    def _open_run(self, path: str, subprotocols: Sequence[str], make: Callable[..., R]) -> R:
-        """Return a new run, made by ``make``. Raises `UsageError` while one is not stopped."""
+    def _open_run(self, path: str, subprotocols: Sequence[str], handshakes: Handshakes) -> Run:
+        """Return a new run. Raises `UsageError` while another one is not stopped."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
-        run = make(self.handlers, PathTemplate(path), subprotocols, self._make_readers(), self._tally)
+        readers = self._make_readers()
+        run = Run(self.handlers, PathTemplate(path), subprotocols, readers, self._tally, handshakes)
         with self._state:
             if self._run is not None and not self._run.stopping:
                 raise UsageError("the server listens already")
@@ -248,14 +288,24 @@ class ServerCore:
             self.waiting = run.readers.waiting
         return run
 
+    def _serve(self, run: Run, listener: Listener) -> None:
+        """Let ``listener`` belong to ``run``: ``stop()`` ends it. Stop it at once if ``stop()`` was called already."""
+        with run.lock:
+            run.listener = listener
+            stopped = run.stopping
+        if stopped:
+            listener.stop()
+
     def _close_run(self, run: Run) -> None:
-        """Forget a run that could not begin."""
+        """Forget a run that could not begin to listen."""
         with self._state:
             if self._run is run:
                 self._run = None
 
-    def _attempt(self) -> Optional[BadRequest]:
-        """Take notice of an attempt to connect; return the refusal, counted, if it is one too many."""
+    # Handshakes --------------------------------------------------------------------------------------------------
+
+    def take_attempt(self) -> Optional[BadRequest]:
+        """Count an attempt to connect; return the refusal, counted too, if it is one too many."""
         with self._attempts_lock:
             refusal = self._attempts.take(time.monotonic())
         if refusal is not None:
@@ -264,39 +314,39 @@ class ServerCore:
         return refusal
 
     def _report_attempts(self, last: bool = False) -> None:
-        """Log the attempts refused since the last report, if it is time."""
+        """Log how many attempts were refused since the last report, if it is time for one."""
         with self._attempts_lock:
             count = self._attempts.report(time.monotonic(), last)
         if count:
             get_logger().warning("%d attempts to connect were refused with 503: too many a second", count)
 
-    def _note_refusal(self, remote_address: str, error: BadRequest) -> None:
+    def note_refusal(self, remote_address: str, error: BadRequest) -> None:
         """Count and log a refusal."""
         self._tally.refuse(error.kind)
         get_logger().warning("%s: refused with %d: %s", remote_address, error.status, error)
 
     def _note_no_subprotocol(self, accepted: Accepted) -> None:
-        """Count and log a client that is let in only to be told that there is no common subprotocol."""
+        """Count and log a client that is connected only to be closed: there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
         get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
 
-    def _admit(
+    def _decide(
         self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
     ) -> Accepted:
-        """Decide on a handshake. Raises `BadRequest` to refuse it."""
+        """Decide on a handshake: see `HandshakePolicy.decide`. Raises `BadRequest` to refuse it."""
         with run.lock:
-            ticket = next(run.tickets)  # before the checks: they may take their time
+            arrival = next(run.arrivals)  # before the checks, which may take long
         accepted = self._policy.decide(run.template, run.subprotocols, target, headers, remote_address, certificate)
         if accepted.effective is None:
             return accepted
-        with run.lock:  # to refuse early; what counts is _enter
-            self._check_vacancy(run, accepted.request.identity, remote_address)
-        return replace(accepted, ticket=ticket)
+        with run.lock:  # to refuse early; `_register` checks again
+            self._check_limits(run, accepted.request.identity, remote_address)
+        return replace(accepted, arrival=arrival)
 
     def make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
-        """Return the channel of a client that is let in, which has no place yet."""
+        """Return the channel of an accepted client. It is not registered yet."""
         assert accepted.effective is not None
         channel = WireChannel(
             wire,
@@ -310,34 +360,34 @@ class ServerCore:
             close_timeout=self._close_timeout,
             idle_timeout=self._idle_timeout,
         )
-        channel.ticket = accepted.ticket
+        channel.arrival = accepted.arrival
         return channel
 
-    def _enter(self, run: Run, channel: WireChannel, handshake: Optional[Handshake] = None) -> None:
-        """Give ``channel`` its place, when the one who has it is gone. Raises `BadRequest` when it gets none.
+    def _register(self, run: Run, channel: WireChannel, handshake: Optional[Handshake] = None) -> None:
+        """Register ``channel``, once the old channel of its identity has ended. Raises `BadRequest` to refuse it.
 
-        ``handshake`` is what ``stop()`` would have cut until now; from now on it closes the channel.
+        Until now ``stop()`` would have cut ``handshake``; from now on it closes the channel.
         """
         deadline = time.monotonic() + run.replaced_grace + run.handler_grace
         old = None
         try:
             while True:
                 with run.lock:
-                    old = run.places.get(channel.id)
-                    self._check_place(run, channel, old)
+                    old = run.by_identity.get(channel.id)
+                    self._check_newest(run, channel, old)
                     if old is None or time.monotonic() >= deadline:
-                        run.places[channel.id] = channel
+                        run.by_identity[channel.id] = channel
                         run.channels.add(channel)
-                        run.sources[source_of(channel.remote_address)] += 1
+                        run.per_source[source_of(channel.remote_address)] += 1
                         if handshake is not None:
                             run.handshakes.discard(handshake)
                         break
-                    run.promises[channel.id] = channel.ticket
-                self._put_out(old, run.replaced_grace, deadline)
+                    run.newest_arrival[channel.id] = channel.arrival
+                self._evict(old, run.replaced_grace, deadline)
         finally:
             with run.lock:
-                if run.promises.get(channel.id) == channel.ticket:
-                    del run.promises[channel.id]
+                if run.newest_arrival.get(channel.id) == channel.arrival:
+                    del run.newest_arrival[channel.id]
         self._tally.accept()
         if old is not None:
             get_logger().error(
@@ -346,57 +396,29 @@ class ServerCore:
             old.begin_close(1008, _REPLACED)
             old.abort()
 
-    def _check_place(self, run: Run, channel: WireChannel, old: Optional[WireChannel]) -> None:
-        """Raise `BadRequest` when the place that ``old`` has is not for ``channel``. Lock held."""
+    def _check_newest(self, run: Run, channel: WireChannel, old: Optional[WireChannel]) -> None:
+        """Raise `BadRequest` when ``channel`` may not replace ``old`` or be registered at all. Lock held."""
         if run.stopping:
             raise BadRequest(503, "the server is stopping", [("Retry-After", "5")], "stopping")
-        if channel.ticket < max(run.promises.get(channel.id, 0), old.ticket if old is not None else 0):
+        if channel.arrival < max(run.newest_arrival.get(channel.id, 0), old.arrival if old is not None else 0):
             raise BadRequest(409, f"a newer connection of {channel.id!r} has come")
-        self._check_vacancy(run, channel.id, channel.remote_address)
+        self._check_limits(run, channel.id, channel.remote_address)
 
-    def _check_vacancy(self, run: Run, identity: str, remote_address: str) -> None:
-        """Raise `BadRequest` when there is no place, or one that may not be taken over. Lock held."""
-        known = run.places.get(identity)
+    def _check_limits(self, run: Run, identity: str, remote_address: str) -> None:
+        """Raise `BadRequest` when a new identity is one too many, or a connected one may not be replaced. Lock held."""
+        known = run.by_identity.get(identity)
         if known is None:
-            self._limits.check(len(run.channels), run.sources.get(source_of(remote_address), 0))
+            self._limits.check(len(run.channels), run.per_source.get(source_of(remote_address), 0))
         elif known.is_open and not self._replace:
             raise BadRequest(409, f"{identity!r} is connected already")
 
-    def _put_out(self, old: WireChannel, grace: float, deadline: float) -> None:
-        """Close a channel whose place is wanted, and wait until its ``disconnected`` handler has returned.
+    def _evict(self, old: WireChannel, grace: float, deadline: float) -> None:
+        """Close the old channel, and wait until its ``disconnected`` handler has returned, or ``deadline``.
 
-        It has ``grace`` seconds to answer our Close.
+        Its peer has ``grace`` seconds to answer our Close.
         """
         if old.begin_close(1008, _REPLACED):
             get_logger().info("%s: replaced by a newer connection", old.id)
         if not old.ended.wait(grace):
             old.abort()
             old.ended.wait(max(0.0, deadline - time.monotonic()))
-
-    def _halt(self, run: Run) -> None:
-        """Stop listening."""
-
-    def _join(self, run: Run, deadline: float) -> None:
-        """Wait for the threads of listening and handshakes."""
-
-
-def end_channels(channels: Sequence[WireChannel], code: int, reason: str, deadline: float, stoppers: Set[int]) -> None:
-    """Close ``channels`` and wait for their ends; those that do not answer until ``deadline`` are cut.
-
-    Channels that this thread reads, or one that stops the same endpoint, are not waited for: their reader ends them
-    when it comes back from its handler.
-    """
-    for channel in channels:
-        channel.begin_close(code, reason)
-    waited: List[WireChannel] = []
-    for channel in channels:
-        while not channel.ended.is_set() and not channel.read_by(stoppers):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                channel.abort()
-                waited.append(channel)
-                break
-            channel.ended.wait(min(left, 0.05))
-    grace = time.monotonic() + 1.0
-    for channel in waited:
-        channel.ended.wait(max(0.0, grace - time.monotonic()))

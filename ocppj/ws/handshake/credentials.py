@@ -1,0 +1,127 @@
+"""Header fields and Basic credentials of an upgrade request: what a client adds, and what a server reads. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Callable, Dict, Mapping, Optional, Tuple, TypeVar, Union
+
+from ...errors import TransportError, UsageError
+from .urls import can_be_encoded
+
+__all__ = ["BasicAuthOption", "HeadersOption", "UpgradeFields", "basic_password", "client_headers"]
+
+T = TypeVar("T")
+
+HeaderFields = Mapping[str, str]
+#: User and password.
+BasicAuth = Tuple[str, Union[str, bytes]]
+#: The options of a client: a value, or a function that returns one and is called before each attempt to connect.
+HeadersOption = Union[None, HeaderFields, Callable[[], Optional[HeaderFields]]]
+BasicAuthOption = Union[None, BasicAuth, Callable[[], Optional[BasicAuth]]]
+
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_END = re.compile("[\r\n\0]")
+#: Fields that the handshake sets, in lower case. Names that begin with "sec-websocket-" belong to them.
+_OURS = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
+
+
+class UpgradeFields:
+    """The fields that a client adds to its upgrade requests: ``headers``, and an Authorization from ``basic_auth``.
+
+    Each option may be a function, for a password that changes (use case A01) or a token that expires. Raises
+    `UsageError` when a value cannot be sent.
+    """
+
+    def __init__(self, headers: HeadersOption, basic_auth: BasicAuthOption) -> None:
+        now = client_headers(None if callable(headers) else headers, None if callable(basic_auth) else basic_auth)
+        #: Whether the fields hold credentials, as far as that is known before a function is called.
+        self.has_credentials = basic_auth is not None or "authorization" in map(str.lower, now)
+        self._headers: HeadersOption = dict(headers) if isinstance(headers, Mapping) else headers
+        self._basic_auth = basic_auth
+
+    def user(self, expected: Optional[str]) -> Optional[str]:
+        """Return the user of ``basic_auth``: ``None`` without one, ``expected`` when only a function knows it."""
+        if callable(self._basic_auth):
+            return expected
+        return self._basic_auth[0] if self._basic_auth is not None else None
+
+    def ask(self) -> Tuple[Dict[str, str], Optional[str]]:
+        """Return the fields of one request, and the user of ``basic_auth``. Calls the functions, on this thread.
+
+        Raises `TransportError` when a function fails or returns a value that cannot be sent: the next call may succeed.
+        """
+        headers, basic_auth = _ask("headers", self._headers), _ask("basic_auth", self._basic_auth)
+        try:
+            return client_headers(headers, basic_auth), basic_auth[0] if basic_auth is not None else None
+        except UsageError as error:
+            raise TransportError(f"cannot connect: {error}") from error
+
+
+def _ask(name: str, option: Union[Optional[T], Callable[[], Optional[T]]]) -> Optional[T]:
+    if not callable(option):
+        return option
+    try:
+        return option()
+    except Exception as error:
+        raise TransportError(f"cannot connect: {name}() failed: {type(error).__name__}: {error}") from error
+
+
+def client_headers(headers: Optional[HeaderFields], basic_auth: Optional[BasicAuth]) -> Dict[str, str]:
+    """Return the fields that a client adds to its upgrade request. Raises `UsageError` for one that cannot be sent.
+
+    ``basic_auth`` is user and password. The password may be bytes, since a 1.6 AuthorizationKey is sent as bytes and
+    not as hex text (1.6 security whitepaper, profile 1). A field that the handshake sets is refused: a proxy could read
+    one of the two values and the server the other. No error repeats a value or a password.
+    """
+    if not isinstance(headers, (Mapping, type(None))):
+        raise UsageError(f"headers are a mapping: texts by name, not {type(headers).__name__}")
+    fields = dict(headers or {})
+    for name, value in fields.items():
+        _check_field(name, value, basic_auth is not None)
+    if basic_auth is not None:
+        fields["Authorization"] = _basic(basic_auth)
+    return fields
+
+
+def _check_field(name: str, value: str, basic_auth: bool) -> None:
+    if not isinstance(name, str) or not isinstance(value, str) or not _FIELD_NAME.fullmatch(name):
+        begin = _FIELD_NAME.match(name) if isinstance(name, str) else None
+        raise UsageError(f"header fields are texts by name; one of them is not: {begin and begin.group()!r}...")
+    if _FIELD_END.search(value) or not can_be_encoded(value):
+        raise UsageError(f"the header {name!r} cannot be sent")
+    if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
+        raise UsageError(f"the header {name!r} is set by the handshake itself")
+    if basic_auth and name.lower() == "authorization":
+        raise UsageError("the header 'Authorization' is given, and basic_auth as well")
+
+
+def _basic(basic_auth: BasicAuth) -> str:
+    """Return the value of an Authorization field (RFC 7617)."""
+    if not isinstance(basic_auth, (tuple, list)) or len(basic_auth) != 2:
+        raise UsageError("basic_auth is a pair: user and password")
+    user, password = basic_auth
+    if not isinstance(user, str) or not user or not can_be_encoded(user):
+        raise UsageError("the user of basic_auth is a text that is not empty")
+    if isinstance(password, str) and can_be_encoded(password):
+        password = password.encode("utf-8")
+    if not isinstance(password, bytes):
+        raise UsageError("the password of basic_auth is a text or bytes")
+    return "Basic " + base64.b64encode(user.encode("utf-8") + b":" + password).decode("ascii")
+
+
+def basic_password(authorization: Optional[str], identity: str) -> Optional[bytes]:
+    """Return the password of ``identity`` in an Authorization field; ``None`` when there is none.
+
+    The user name must equal the identity, and is cut off as a whole: in 1.6 it may contain ":".
+    """
+    scheme, _, encoded = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        credentials = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    start = identity.encode("utf-8") + b":"
+    return credentials[len(start) :] if credentials.startswith(start) else None

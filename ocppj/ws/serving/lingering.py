@@ -1,0 +1,90 @@
+"""Lingering close without a thread: connections that the accept thread refuses by itself.
+
+A socket that is closed while bytes of its peer are unread makes the system reset the connection, and our answer may be
+lost. So the socket stays open for a moment, and what comes is read and dropped. Here nothing waits: the caller's
+selector says when there is something to read. `Stream.linger` does the same for a thread that may wait.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from contextlib import suppress
+from typing import Dict, Optional
+
+__all__ = ["LingeringSockets"]
+
+_LINGER = 1.0  # seconds that a peer has to end the connection
+_MAX_SOCKETS = 256
+_READ_SIZE = 65536
+_MAX_READS = 8  # of one socket; a peer that still sends then does not send a request
+
+
+class LingeringSockets:
+    """The sockets that linger in ``selector``. Beyond ``max_sockets`` the oldest is closed. For one thread."""
+
+    def __init__(self, selector: selectors.BaseSelector, max_sockets: int = _MAX_SOCKETS) -> None:
+        self._selector = selector
+        self._max_sockets = max_sockets
+        self._deadlines: Dict[socket.socket, float] = {}  # ordered
+        self._reads: Dict[socket.socket, int] = {}  # how often each was read
+
+    def __contains__(self, sock: object) -> bool:
+        return sock in self._deadlines
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def add(self, sock: socket.socket, answer: bytes, now: float) -> None:
+        """Send ``answer`` and keep the socket, which belongs to this object from now on.
+
+        Close the socket at once when there is no answer, or when the network does not take all of it at once.
+        """
+        try:
+            sock.setblocking(False)
+            if not answer or sock.send(answer) < len(answer):
+                raise OSError("the answer cannot be sent")
+            sock.shutdown(socket.SHUT_WR)
+            self._selector.register(sock, selectors.EVENT_READ)
+        except (OSError, ValueError):
+            sock.close()
+            return
+        self._deadlines[sock] = now + _LINGER
+        if len(self._deadlines) > self._max_sockets:
+            self._close(next(iter(self._deadlines)))
+
+    def read(self, sock: socket.socket) -> None:
+        """Drop what has come. Close the socket at its end, or when more comes than a request has."""
+        self._reads[sock] = self._reads.get(sock, 0) + 1
+        try:
+            data = sock.recv(_READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data or self._reads[sock] >= _MAX_READS:
+            self._close(sock)
+
+    def deadline(self) -> Optional[float]:
+        """Return when `expire` must be called; ``None`` when no socket lingers."""
+        return next(iter(self._deadlines.values()), None)
+
+    def expire(self, now: float) -> None:
+        """Close the sockets whose time is over."""
+        while self._deadlines:
+            sock, deadline = next(iter(self._deadlines.items()))
+            if now < deadline:
+                return
+            self._close(sock)
+
+    def close(self) -> None:
+        """Close all."""
+        for sock in list(self._deadlines):
+            self._close(sock)
+
+    def _close(self, sock: socket.socket) -> None:
+        del self._deadlines[sock]
+        self._reads.pop(sock, None)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(sock)
+        sock.close()

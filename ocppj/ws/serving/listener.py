@@ -1,0 +1,229 @@
+"""A TCP port that a server listens on, and the handshakes in progress there, whatever library speaks WebSocket.
+
+``ocppj-accept`` accepts (see `acceptor`). Each handshake runs on a handshake thread (see `handshake_threads`). A thread
+that has to wait runs nothing else meanwhile, so that no client keeps others waiting. `ocppj.ws.limits` says how many
+handshakes there may be. The accept thread refuses by itself what is beyond a limit, and never waits (see `lingering`):
+it answers 503 where the connection is plain. Over TLS an answer would cost a handshake, so the connection is closed.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Callable, Collection, Optional
+
+from ...settings import get_logger
+from ..handshake.http import BadRequest, refusal
+from ..limits import Handshake, source_of
+from ..stream.stream import Stream
+from ..threads import Threads
+from .acceptor import Acceptor
+from .handshake_threads import HandshakeThreads
+from .registry import Run, ServerCore
+
+__all__ = ["TcpListener", "Upgrade"]
+
+_CUT = {
+    "max_handshakes": "the handshake was cut for a newer one: too many wait for their peers",
+    "stopping": "the handshake was cut: the server is stopping",
+}
+
+#: Leads a connection to its channel; returns whether it has one. Raises `BadRequest`, ``OSError``, ``EOFError``. Calls
+#: `TcpListener.end_of_waiting` when nothing more is expected of the peer.
+Upgrade = Callable[["TcpListener", Handshake, Stream], bool]
+
+
+class TcpListener:
+    """Accepts connections for one `Run`, and runs their handshakes: ``upgrade``, after which a channel has the socket.
+
+    ``linger`` is how many seconds a peer has to end the connection after a refusal. Raises ``OSError`` or
+    ``OverflowError`` when it cannot listen.
+    """
+
+    def __init__(
+        self,
+        server: ServerCore,
+        run: Run,
+        host: str,
+        port: int,
+        upgrade: Upgrade,
+        *,
+        ssl_context: Optional[ssl.SSLContext],
+        write_timeout: float,
+        linger: float,
+    ) -> None:
+        self.run = run
+        self._server = server
+        self._upgrade = upgrade
+        self._ssl_context = ssl_context
+        self._write_timeout = write_timeout
+        self._linger = linger
+        self._threads = Threads()
+        self._handshake_threads = HandshakeThreads(self._threads)
+        self._acceptor = Acceptor(host, port, self._welcome)
+        #: The URL for clients on this machine, without the identity.
+        self.url = self._make_url(host, self._acceptor.port)
+
+    def _make_url(self, host: str, port: int) -> str:
+        secure = self._ssl_context is not None
+        if host in ("", "0.0.0.0", "::"):
+            host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
+        elif ":" in host:
+            host = f"[{host}]"
+        return f"{'wss' if secure else 'ws'}://{host}:{port}{self.run.template.prefix}"
+
+    def start(self) -> None:
+        """Begin to accept. Raises ``RuntimeError`` when the system gives no thread."""
+        try:
+            self._threads.start("ocppj-accept", self._acceptor.run)
+        except RuntimeError:
+            self._acceptor.close()
+            raise
+
+    def stop(self) -> None:
+        """Accept no more. For any thread, any number of times."""
+        self._acceptor.stop()
+
+    def join(self, deadline: float, exempt: Collection[int]) -> None:
+        """Wait for the threads: see `Threads.join`."""
+        self._handshake_threads.stop()
+        self._threads.join(deadline, exempt)
+
+    def hand_over(self) -> None:
+        """See `HandshakeThreads.hand_over`."""
+        self._handshake_threads.hand_over()
+
+    def end_of_waiting(self, handshake: Handshake) -> None:
+        """Take notice that the peer has done its part: this handshake gives way to no other any more.
+
+        From now on it may wait for handlers, or for another connection of the same identity. Raises
+        ``ConnectionAbortedError`` when it was cut already.
+        """
+        self.hand_over()
+        with self.run.lock:
+            handshake.waiting_since = None
+            cut = handshake.cut_for is not None
+        if cut:
+            raise ConnectionAbortedError("the handshake was cut")
+
+    def linger(self, handshake: Handshake, sock: Stream) -> None:
+        """Close ``sock`` so that its peer surely reads our last words. See `Stream.linger`.
+
+        Meanwhile this handshake gives way to others, as one that waits for its request does. Otherwise peers that are
+        refused and stay connected would keep others out.
+        """
+        with self.run.lock:
+            self.run.handshakes.wait_again(handshake, time.monotonic())
+        sock.linger(time.monotonic() + self._linger)
+
+    # The accept thread -------------------------------------------------------------------------------------------
+
+    def _welcome(self, raw: socket.socket, address: str) -> Optional[bytes]:
+        """Begin the handshake of a connection, or return the answer when it is beyond a limit: see `Acceptor`.
+
+        Raises ``OSError``, ``RuntimeError``.
+        """
+        problem = self._server.take_attempt()
+        if problem is None:
+            try:
+                self._make_room(source_of(address))
+            except BadRequest as error:
+                self._server.note_refusal(address, error)
+                problem = error
+        if problem is not None:
+            return b"" if self._ssl_context is not None else refusal(problem.status, problem.reason, problem.headers)
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._ssl_context is not None:
+                raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:  # the peer has gone; then some systems refuse even a socket option
+            self._server.count_refusal("abandoned")
+            get_logger().warning("%s: gone when it was accepted: %s", address, error)
+            raise ConnectionAbortedError("gone when it was accepted") from error
+        sock = Stream(raw, write_timeout=self._write_timeout)
+        try:
+            self._begin(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        return None
+
+    def _make_room(self, source: str) -> None:
+        """Cut a handshake if one more would be too many. Raises `BadRequest`. Only this thread adds handshakes."""
+        with self.run.lock:
+            victim = self.run.handshakes.make_room(source, time.monotonic())
+        if victim is not None:
+            victim.sock.shutdown()  # its thread logs and counts it, unless it has done so already
+
+    def _begin(self, sock: Stream, address: str) -> None:
+        handshake = Handshake(sock, address)
+        with self.run.lock:
+            stopping = self.run.stopping
+            if not stopping:
+                self.run.handshakes.add(handshake)
+        if stopping:
+            self._server.count_refusal("stopping")
+            raise ConnectionAbortedError("the server is stopping")
+        try:
+            self._handshake_threads.submit(address, partial(self._run_handshake, handshake, sock))
+        except RuntimeError:
+            with self.run.lock:
+                self.run.handshakes.discard(handshake)
+            self._server.count_refusal("out_of_resources")
+            raise
+
+    # A handshake thread ------------------------------------------------------------------------------------------
+
+    def _run_handshake(self, handshake: Handshake, sock: Stream) -> None:
+        has_channel = False
+        try:
+            handshake.waiting_since = time.monotonic()
+            has_channel = self._upgrade(self, handshake, sock)
+        except BaseException as error:
+            self.hand_over()  # logging may take time, and a refused peer may stay connected
+            self._fail(handshake, sock, error)
+        finally:
+            with self.run.lock:
+                self.run.handshakes.discard(handshake)
+            if not has_channel:
+                sock.close()
+
+    def _fail(self, handshake: Handshake, sock: Stream, error: BaseException) -> None:
+        """Count and log why a handshake failed, and tell the peer if that is possible."""
+        if isinstance(error, BadRequest):
+            self._server.note_refusal(handshake.address, error)
+            self._refuse(handshake, sock, error)
+        elif isinstance(error, (OSError, EOFError)):
+            reason = _reason(error)
+            self._note_failure(handshake, handshake.cut_for or reason, error)
+            if reason == "tls":
+                sock.linger(time.monotonic() + self._linger)  # it reads our alert
+        else:
+            self._server.count_refusal("internal_error")
+            get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
+            self._refuse(handshake, sock, BadRequest(500, "internal error"))
+
+    def _note_failure(self, handshake: Handshake, reason: str, error: Exception) -> None:
+        """Count and log a handshake whose peer cannot be answered."""
+        self._server.count_refusal(reason)
+        story = _CUT.get(reason) or f"the handshake failed: {error}"
+        get_logger().warning("%s: %s", handshake.address, story)
+
+    def _refuse(self, handshake: Handshake, sock: Stream, error: BadRequest) -> None:
+        """Answer with an HTTP error, as far as that is possible without waiting long."""
+        with suppress(OSError):
+            sock.uncork(discard=True)
+            sock.send(refusal(error.status, error.reason, error.headers))
+            self.linger(handshake, sock)
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason under which a failed handshake is counted."""
+    if isinstance(error, socket.timeout):
+        return "handshake_timeout"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return "tls"
+    return "abandoned"
