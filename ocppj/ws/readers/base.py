@@ -11,16 +11,13 @@ cannot tell which `Readers` run it. All of them promise:
 
 from __future__ import annotations
 
-import threading
-import time
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from typing import Any, Callable, Collection, ContextManager, List, Optional, Protocol, Tuple
 
-from ...settings import get_logger
 from ..stream.outlet import Outlet
 
-__all__ = ["Job", "Jobs", "Readers", "Source", "join_all"]
+__all__ = ["Job", "Jobs", "Readers", "Source"]
 
 
 Job = Callable[[], None]
@@ -131,26 +128,3 @@ class Readers(ABC):
             timeout: Seconds to wait at most.
             exempt: Idents of threads that are not waited for, besides the calling thread. May grow during the call.
         """
-
-
-def join_all(threads: Collection[threading.Thread], deadline: float, exempt: Collection[int] = ()) -> bool:
-    """Join ``threads`` until ``deadline``; return whether all ended. Neither this thread nor the exempt are joined.
-
-    ``exempt`` is looked at again and again: two threads that stop the same endpoint must not wait for each other.
-    """
-    all_gone = True
-    pause = threading.Event()
-    for thread in threads:
-        while thread is not threading.current_thread() and thread.ident not in exempt:
-            left = deadline - time.monotonic()
-            try:
-                thread.join(max(0.0, min(left, 0.05)))
-                if not thread.is_alive():
-                    break
-            except RuntimeError:  # made, and about to be started by another thread
-                pause.wait(0.001)
-            if left <= 0:
-                get_logger().warning("the thread %s does not end", thread.name)
-                all_gone = False
-                break
-    return all_gone
