@@ -1,12 +1,15 @@
-"""The settings of the whole process, all in this file. Each can be overridden per endpoint.
+"""The settings of the whole process. Each can be overridden per endpoint.
 
-An endpoint that was given no logger, id generator or validation switch of its own asks here each time.
+An endpoint without its own logger, id generator or validation setting reads the one of the process each time.
+
+Two more switches of the process are elsewhere: `ocppj.rpc.validation.use_accelerators` and
+`ocppj.payloads.jsontext.use_orjson`. They choose between two ways to the same result, depending on the installed
+packages, and are no settings: only tests and benchmarks call them.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Protocol, Union
 
@@ -26,39 +29,47 @@ __all__ = [
 
 
 class LoggerLike(Protocol):
-    """What of `logging.Logger` this library uses."""
+    """The part of `logging.Logger` that this library uses."""
 
     def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log what only a developer wants to see."""
+        """Log a detail for developers."""
 
     def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log what is as it should be."""
+        """Log a normal event."""
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log what a peer or the network did wrong."""
+        """Log a fault of a peer or of the network."""
 
     def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log what this program did wrong."""
+        """Log a fault of this program, or a request that is lost."""
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log an error with the traceback of the exception being handled."""
+        """Log an error with the traceback of the exception that is being handled."""
 
 
-#: What a payload that breaks its schema meets: an error; a line in the log; nothing.
+#: What happens to a payload that breaks its schema: an error, a line in the log, nothing.
 MODES = ("strict", "warn", "off")
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How strictly payloads are checked against their schemas: received ones, sent ones, and those of single actions.
+    """How strictly payloads are checked against their schemas.
 
-    Each mode is ``"strict"`` (a payload that breaks its schema is refused), ``"warn"`` (it is logged and goes on) or
-    ``"off"`` (it is not looked at). ``actions`` maps names of actions, as they stand in a CALL, to a mode for both
-    directions or to a `Validation` of their own; requests and responses of the action are meant.
+    Each mode is ``"strict"`` (a payload that breaks its schema is refused), ``"warn"`` (it is logged and accepted) or
+    ``"off"`` (it is not checked).
 
-    In ``warn`` and ``off`` a received payload is read as far as it goes: what is required and missing is ``None``, what
-    cannot be read stays the JSON value that came, a date-time without a zone is taken for UTC. A payload that is no
-    JSON object is refused in every mode.
+    With ``"warn"`` and ``"off"`` a received payload is read as far as possible. A required field that is missing is
+    ``None``. A value that cannot be read stays the JSON value. A date-time without a zone is taken as UTC. A payload
+    that is no JSON object is refused in every mode.
+
+    Args:
+        incoming: The mode for received payloads.
+        outgoing: The mode for sent payloads.
+        actions: Exceptions, by the name of the action as in a CALL: a mode for both directions, or a `Validation`. Each
+            is for the requests and the responses of the action.
+
+    Raises:
+        UsageError: for a mode that does not exist.
     """
 
     incoming: str = "strict"
@@ -75,11 +86,11 @@ class Validation:
                 _check_mode(f"actions[{action!r}]", chosen)
             elif chosen.actions:
                 raise UsageError(f"actions[{action!r}] is of one action: it has no actions of its own")
-        object.__setattr__(self, "actions", dict(self.actions))  # nobody else's: the object is frozen
+        object.__setattr__(self, "actions", dict(self.actions))  # a copy: the object is frozen
 
     @classmethod
     def of(cls, setting: "ValidationSetting") -> "Validation":
-        """Return what ``setting`` stands for: a mode for everything, or ``True`` (strict) or ``False`` (off)."""
+        """Return ``setting`` as a `Validation`. ``True`` means strict, ``False`` off. A mode is for both directions."""
         if isinstance(setting, Validation):
             return setting
         if isinstance(setting, bool):
@@ -106,24 +117,15 @@ def _check_mode(what: str, mode: object) -> None:
         raise UsageError(f"{what} must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
 
 
-_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
-
-
-def _uuid() -> str:
-    """Return a random UUID (RFC 9562 section 5.4), in a third of the time that ``str(uuid.uuid4())`` takes."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
-
-
 logging.getLogger("ocppj").addHandler(logging.NullHandler())
-
-_logger: LoggerLike = logging.getLogger("ocppj")
-_message_id_generator: Callable[[], str] = _uuid
 
 
 class _Process:
-    """What is asked for with every message: an attribute, which takes no call."""
+    """What every message reads: as attributes, to save calls."""
 
+    logger: LoggerLike = logging.getLogger("ocppj")
+    #: Returns the id of a new message. ``None`` stands for the default: random UUIDs.
+    message_id_generator: Optional[Callable[[], str]] = None
     validation = Validation()
 
 
@@ -131,37 +133,47 @@ process = _Process()
 
 
 def set_logger(logger: LoggerLike) -> None:
-    """Log to ``logger``, anything with the methods of `logging.Logger`. Raises `ValueError` for ``None``."""
-    global _logger
+    """Log to ``logger``, from now on.
+
+    Args:
+        logger: Any object with the methods of `logging.Logger`.
+
+    Raises:
+        ValueError: for ``None``.
+    """
     if logger is None:
         raise ValueError("the logger must not be None; a logger without handlers is silent")
-    _logger = logger
+    process.logger = logger
 
 
 def get_logger() -> LoggerLike:
-    """Return the logger in use: the standard library's ``ocppj`` unless `set_logger` gave another."""
-    return _logger
+    """Return the logger in use: ``logging.getLogger("ocppj")``, unless `set_logger` gave another."""
+    return process.logger
 
 
 def set_message_id_generator(generator: Optional[Callable[[], str]]) -> None:
-    """Call ``generator`` for the id of each new CALL; ``None`` restores the default, a random UUID.
+    """Call ``generator`` for the id of each new CALL. Any thread may call it.
 
-    Ids have 1 to 36 characters and must never repeat for a charging station, over restarts too (OCPP-J 1.6 errata
-    3.1; OCPP 2.1 Part 4 section 4.1.4).
+    Args:
+        generator: Returns an id of 1 to 36 characters. An id must never repeat for a charging station, not even after a
+            restart (OCPP-J 1.6 errata 3.1; OCPP 2.1 Part 4 section 4.1.4). ``None`` restores the default: random UUIDs.
     """
-    global _message_id_generator
-    _message_id_generator = generator or _uuid
+    process.message_id_generator = generator
 
 
-def get_message_id_generator() -> Callable[[], str]:
-    """Return the generator in use."""
-    return _message_id_generator
+def get_message_id_generator() -> Optional[Callable[[], str]]:
+    """Return the generator that was set, or ``None`` for the default."""
+    return process.message_id_generator
 
 
 def set_message_validation(setting: ValidationSetting) -> None:
-    """Check payloads against their schemas as ``setting`` says: a `Validation`, a mode, or ``True`` or ``False``.
+    """Check payloads against their schemas as ``setting`` says.
 
-    Raises `UsageError` for a mode that there is not.
+    Args:
+        setting: A `Validation`, a mode, ``True`` (strict) or ``False`` (off).
+
+    Raises:
+        UsageError: for a mode that does not exist.
     """
     process.validation = Validation.of(setting)
 

@@ -12,12 +12,12 @@ from typing import Any, Dict, Mapping, Type, TypeVar
 
 from .model import _UNREADABLE, Payload, Reader, _plan_of, parse_datetime
 
-__all__ = ["read_leniently"]
+__all__ = ["decode_leniently"]
 
 P = TypeVar("P", bound=Payload)
 
 
-def read_leniently(cls: Type[P], data: Mapping[str, Any]) -> P:
+def decode_leniently(cls: Type[P], data: Mapping[str, Any]) -> P:
     """Return the payload that the JSON object ``data`` describes, rules or no rules.
 
     What is required and missing is ``None``; a date-time without a zone is in UTC; any other value that cannot be read
@@ -50,7 +50,7 @@ def _rescued(read: Reader, value: Any) -> Any:
     """Return what can be made of ``value``, which ``read`` refused."""
     owner = getattr(read, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, Payload):
-        return read_leniently(owner, value) if isinstance(value, Mapping) else value
+        return decode_leniently(owner, value) if isinstance(value, Mapping) else value
     if isinstance(read, partial):  # of a list, with the reader of its items
         item = read.args[0]
         return [_item(item, each) for each in value] if isinstance(value, (list, tuple)) else value

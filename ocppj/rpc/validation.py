@@ -22,7 +22,7 @@ from ..settings import get_logger
 from .accelerated import plain_schema, quick_verdict
 from .features import Feature
 
-__all__ = ["check_payload", "check_schemas", "judge_of", "use_accelerators"]
+__all__ = ["check_payload", "check_schemas", "get_quick_check", "use_accelerators"]
 
 # The rank orders faults, lowest first.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
@@ -88,7 +88,7 @@ def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
 
 
 @lru_cache(maxsize=None)
-def judge_of(feature: Feature, answer: bool) -> Callable[[Any], object]:
+def get_quick_check(feature: Feature, answer: bool) -> Callable[[Any], object]:
     """Return a function that says true of a JSON object which keeps to the schema of ``feature``, as most do.
 
     When it says something else or raises, `check_payload` is to be asked: it may be that all is well, and it knows the
@@ -117,7 +117,7 @@ def use_accelerators(wanted: bool) -> None:
     global _accelerated
     _accelerated = wanted
     _validator.cache_clear()
-    judge_of.cache_clear()
+    get_quick_check.cache_clear()
     jsontext.use_orjson(wanted)
 
 

@@ -27,7 +27,7 @@ from ocppj import (
     v201,
 )
 from ocppj.payloads.datetimes import parse_datetime
-from ocppj.payloads.lenient import read_leniently
+from ocppj.payloads.lenient import decode_leniently
 from ocppj.rpc.dialect import DIALECTS, Dialect
 from ocppj.rpc.features import Feature
 from ocppj.rpc.messages import parse_json_message, write_json
@@ -163,7 +163,7 @@ def answered(endpoint: Endpoint, mode: str, case: Case, dialect: Dialect) -> str
     try:
         response = kind.from_wire(case.payload)
     except ValidationError:
-        response = read_leniently(kind, case.payload)
+        response = decode_leniently(kind, case.payload)
     try:
         data: Dict[str, Any] = response.to_wire()
         check_payload(case.feature, True, data)

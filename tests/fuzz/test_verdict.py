@@ -16,7 +16,7 @@ import pytest
 
 from ocppj import Feature, ValidationError, v16
 from ocppj.rpc.accelerated import plain_schema, quick_verdict
-from ocppj.rpc.validation import check_payload, judge_of, use_accelerators
+from ocppj.rpc.validation import check_payload, get_quick_check, use_accelerators
 from tests.fuzz.mutations import mutated, samples
 from tests.versions.strategies import ROOT, load
 
@@ -81,9 +81,9 @@ def test_all_verdicts_are_the_same(accelerators: None) -> None:
         schema = load(path)
         feature = as_feature(schema)
         use_accelerators(True)
-        quick = judge_of(feature, False)
+        quick = get_quick_check(feature, False)
         use_accelerators(False)
-        short, exact = judge_of(feature, False), judge_of(as_given(schema), False)
+        short, exact = get_quick_check(feature, False), get_quick_check(as_given(schema), False)
         for payload in spoilt(schema, share, SEED):
             wanted = exact(payload)
             try:

@@ -25,7 +25,7 @@ from ocppj import (
     v16,
     wire,
 )
-from ocppj.payloads.lenient import read_leniently
+from ocppj.payloads.lenient import decode_leniently
 from ocppj.ws.memory import MemoryNetwork
 from tests.helpers import Recorder
 
@@ -331,5 +331,5 @@ ZONED = "2026-01-02T03:04:05Z"
 )
 def test_reading_leniently(data, expected):
     before = json.dumps(data)
-    assert read_leniently(Outer, data) == expected
+    assert decode_leniently(Outer, data) == expected
     assert json.dumps(data) == before
