@@ -1,4 +1,4 @@
-"""`ocppj.rpc.accelerated`: which date-times are judged without Python. (Its verdicts: tests/fuzz/test_verdict.py.)"""
+"""`ocppj.rpc.accelerated`: which date-times are checked without Python. (The rest: tests/fuzz/test_quick_check.py.)"""
 
 import random
 import re
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ocppj.payloads.datetimes import format_datetime, parse_datetime
-from ocppj.rpc.accelerated import USUAL_DATE_TIME, quick_verdict
+from ocppj.rpc.accelerated import USUAL_DATE_TIME, build_quick_check
 
 DATED = {"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}}
 
@@ -83,6 +83,6 @@ def test_the_function_is_asked_about_the_rest(text, asked):
             questions.append(moment)
             return verdict
 
-        assert quick_verdict(DATED, answer, bool)({"at": text}) is (verdict if asked else True)
+        assert build_quick_check(DATED, answer, bool)({"at": text}) is (verdict if asked else True)
         assert questions == [text] * asked
-    assert quick_verdict(DATED, answer, bool)({"at": 1}) is False, "its type is judged all the same"
+    assert build_quick_check(DATED, answer, bool)({"at": 1}) is False, "its type is judged all the same"

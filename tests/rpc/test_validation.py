@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ocppj import ErrorCode, Feature, UsageError, ValidationError, v16
-from ocppj.rpc.accelerated import plain_schema, quick_verdict
+from ocppj.rpc.accelerated import build_quick_check, simplify_schema
 from ocppj.rpc.dialect import V16
 from ocppj.rpc.validation import KEYWORDS, check_payload, use_accelerators
 
@@ -340,8 +340,8 @@ def test_a_name_that_is_no_text_is_refused(payload):
     ],
 )
 def test_a_schema_that_is_not_plain_is_left_to_jsonschema(extra):
-    assert plain_schema({"properties": {"a": extra}}) is None
-    assert plain_schema({"properties": {"a": {}}, "$schema": "https://json-schema.org/draft/2020-12/schema"}) is None
+    assert simplify_schema({"properties": {"a": extra}}) is None
+    assert simplify_schema({"properties": {"a": {}}, "$schema": "https://json-schema.org/draft/2020-12/schema"}) is None
 
 
 def test_a_schema_that_refers_to_itself_is_left_to_jsonschema():
@@ -350,7 +350,7 @@ def test_a_schema_that_refers_to_itself_is_left_to_jsonschema():
         "definitions": {"Node": {"properties": {"next": {"$ref": "#/definitions/Node"}}}},
     }
     schema["definitions"]["Node"]["additionalProperties"] = False
-    assert plain_schema(schema) is None
+    assert simplify_schema(schema) is None
     feature = Feature("Nodes", v16.ResetRequest, v16.ResetResponse, schema)
     assert fault(feature, {"next": {"next": {}}}) is None
     assert fault(feature, {"next": {"next": {"x": 1}}}) == (UNKNOWN, "next.next.x")
@@ -378,4 +378,4 @@ def test_many_threads_may_check_at_once():
 def test_an_old_jsonschema_rs_is_not_used(monkeypatch, tmp_path, version, used):
     pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed")
     pretend(monkeypatch, tmp_path, version)
-    assert (quick_verdict({}, bool, bool) is not None) == used
+    assert (build_quick_check({}, bool, bool) is not None) == used

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from ocppj import Feature, ValidationError, v16
-from ocppj.rpc.accelerated import plain_schema, quick_verdict
+from ocppj.rpc.accelerated import build_quick_check, simplify_schema
 from ocppj.rpc.validation import check_payload, get_quick_check, use_accelerators
 from tests.fuzz.mutations import mutated, samples
 from tests.versions.strategies import ROOT, load
@@ -36,7 +36,7 @@ def as_feature(schema: Dict[str, Any]) -> Feature:
 def as_given(schema: Dict[str, Any]) -> Feature:
     """Return a feature whose payloads ``jsonschema`` judges as the schema was given, without any short cut of ours."""
     not_plain = {**schema, "not": {"type": "array"}}
-    assert plain_schema(not_plain) is None, "judged by jsonschema alone"
+    assert simplify_schema(not_plain) is None, "judged by jsonschema alone"
     return as_feature(not_plain)
 
 
@@ -65,12 +65,12 @@ def accelerators() -> Iterator[None]:
 
 
 def test_every_bundled_schema_is_plain() -> None:
-    assert [path for path in PATHS if plain_schema(load(path)) is None] == []
+    assert [path for path in PATHS if simplify_schema(load(path)) is None] == []
 
 
 @pytest.mark.timeout(PATIENCE)
 def test_all_verdicts_are_the_same(accelerators: None) -> None:
-    if quick_verdict({}, bool, bool) is None:
+    if build_quick_check({}, bool, bool) is None:
         pytest.skip("jsonschema-rs 0.49 or newer (the extra fast, from Python 3.10 on) is not installed")
     begun, seen, valid, left = time.monotonic(), 0, 0, 0
     print(f"OCPPJ_FUZZ_SEED={SEED}")
