@@ -129,11 +129,11 @@ ENUM = {"type": "string", "enum": ["A", "B"]}
     [
         ({}, {"a": ENUM}, r"PingRequest\.a: an inline enum without a name"),
         ({}, {"a": {"type": "array", "items": message()}}, r"PingRequest\.a: an inline object without a name"),
-        ({"INLINE": {"PingRequest.b": "B"}}, {}, r"names\.INLINE: nothing is called 'PingRequest\.b'"),
-        ({"DEFINITIONS": {"BType": "B"}}, {}, r"names\.DEFINITIONS: nothing is called 'BType'"),
-        ({"WIDENED": {"B": "why"}}, {}, r"names\.WIDENED: nothing is called 'B'"),
-        ({"FIELDS": {"b": "B"}}, {}, r"names\.FIELDS: nothing is called 'b'"),
-        ({"ENUM_MEMBERS": {"b": "B"}}, {}, r"names\.ENUM_MEMBERS: nothing is called 'b'"),
+        ({"INLINE": {"PingRequest.b": "B"}}, {}, r"names\.INLINE: 'PingRequest\.b' is not used"),
+        ({"DEFINITIONS": {"BType": "B"}}, {}, r"names\.DEFINITIONS: 'BType' is not used"),
+        ({"WIDENED": {"B": "why"}}, {}, r"names\.WIDENED: 'B' is not used"),
+        ({"FIELDS": {"b": "B"}}, {}, r"names\.FIELDS: 'b' is not used"),
+        ({"ENUM_MEMBERS": {"b": "B"}}, {}, r"names\.ENUM_MEMBERS: 'b' is not used"),
         (
             {"DEFINITIONS": {}},
             {"a": {"type": "object", "properties": {"extra": {"type": "string"}}}},

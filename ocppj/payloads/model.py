@@ -2,9 +2,9 @@
 
 A payload class is a dataclass that inherits from `Payload`. The metadata of each field has the name of its JSON
 property (``field(metadata=wire("idTag"))``), because no rule turns ``idTag``, ``SoC`` and ``ocppCSMSURL`` into
-snake_case and back. The annotation says how the JSON value is decoded: a `Payload` class, a `List` of anything, `datetime`, an `Enum`
-(``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. A text that is no member of the enum
-stays text: only the validation refuses values.
+snake_case and back. The annotation says how the JSON value is decoded: a `Payload` class, a `List` of anything,
+`datetime`, an `Enum` (``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. A text that
+is no member of the enum stays text: only the validation refuses values.
 
 A class may keep the properties for which it has no field, as OCPP 2.x demands for ``customData``. It has a field for
 them, a dict, with the wire name ``*``. Without such a field they are dropped.
