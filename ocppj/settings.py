@@ -10,7 +10,6 @@ packages, and are no settings: only tests and benchmarks call them.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Protocol, Union
 
@@ -118,24 +117,15 @@ def _check_mode(what: str, mode: object) -> None:
         raise UsageError(f"{what} must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
 
 
-_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
-
-
-def _uuid() -> str:
-    """Return a random UUID (RFC 9562 section 5.4), in a third of the time that ``str(uuid.uuid4())`` takes."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
-
-
 logging.getLogger("ocppj").addHandler(logging.NullHandler())
-
-_logger: LoggerLike = logging.getLogger("ocppj")
-_message_id_generator: Callable[[], str] = _uuid
 
 
 class _Process:
-    """What every message reads: as an attribute, to save a call."""
+    """What every message reads: as attributes, to save calls."""
 
+    logger: LoggerLike = logging.getLogger("ocppj")
+    #: Returns the id of a new message. ``None`` stands for the default: random UUIDs.
+    message_id_generator: Optional[Callable[[], str]] = None
     validation = Validation()
 
 
@@ -151,15 +141,14 @@ def set_logger(logger: LoggerLike) -> None:
     Raises:
         ValueError: for ``None``.
     """
-    global _logger
     if logger is None:
         raise ValueError("the logger must not be None; a logger without handlers is silent")
-    _logger = logger
+    process.logger = logger
 
 
 def get_logger() -> LoggerLike:
     """Return the logger in use: ``logging.getLogger("ocppj")``, unless `set_logger` gave another."""
-    return _logger
+    return process.logger
 
 
 def set_message_id_generator(generator: Optional[Callable[[], str]]) -> None:
@@ -169,13 +158,12 @@ def set_message_id_generator(generator: Optional[Callable[[], str]]) -> None:
         generator: Returns an id of 1 to 36 characters. An id must never repeat for a charging station, not even after a
             restart (OCPP-J 1.6 errata 3.1; OCPP 2.1 Part 4 section 4.1.4). ``None`` restores the default: random UUIDs.
     """
-    global _message_id_generator
-    _message_id_generator = generator or _uuid
+    process.message_id_generator = generator
 
 
-def get_message_id_generator() -> Callable[[], str]:
-    """Return the generator in use."""
-    return _message_id_generator
+def get_message_id_generator() -> Optional[Callable[[], str]]:
+    """Return the generator that was set, or ``None`` for the default."""
+    return process.message_id_generator
 
 
 def set_message_validation(setting: ValidationSetting) -> None:

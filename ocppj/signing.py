@@ -1,25 +1,4 @@
-"""Signed messages of OCPP 2.x. They live in `ocppj.rpc`; this is their public name."""
+"""The public module for signed messages of OCPP 2.x. The code is in `ocppj.rpc.signing`."""
 
-from .rpc.signing import (
-    ALGORITHMS,
-    SignatureResult,
-    Signer,
-    Verifier,
-    check_header,
-    looks_signed,
-    result_of,
-    sign_payload,
-    unwrap,
-)
-
-__all__ = [
-    "ALGORITHMS",
-    "SignatureResult",
-    "Signer",
-    "Verifier",
-    "check_header",
-    "looks_signed",
-    "result_of",
-    "sign_payload",
-    "unwrap",
-]
+from .rpc.signing import *  # noqa: F403
+from .rpc.signing import __all__  # noqa: F401

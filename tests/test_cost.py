@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ocppj import Client, DefaultClientDispatcher, FIFOClientQueue, Server, v16
-from ocppj.rpc.accelerated import quick_verdict
+from ocppj.rpc.accelerated import build_quick_check
 from tests.fixtures import BEAT, HEARTBEAT, RESET
 
 FEW, MANY = 2, 500
@@ -142,7 +142,7 @@ def make_site():
 def test_a_message_costs_so_many_functions(make_site, what, most):
     """A message in which nothing is unusual takes no detours, with the extra ``fast``."""
     pytest.importorskip("orjson", reason="the extra fast is not installed")
-    if quick_verdict({}, bool, bool) is None:
+    if build_quick_check({}, bool, bool) is None:
         pytest.skip("the extra fast is not installed")
     assert most / 2 < cost(getattr(make_site(FEW), what)) <= most
 

@@ -1,4 +1,4 @@
-"""The generator of version packages, ``tools/generate.py``: the names it makes, what it writes, what it refuses."""
+"""``tools/generate.py``: the names in the generated modules, their text, and what the generator refuses."""
 
 import importlib
 import json
@@ -70,7 +70,7 @@ def test_attribute_names(wire: str, attribute: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["kWh", "fullSoC", "numEPriceLevels", "theCSMSURL", "", "-", "16A", "a°b", "W/m2"])
-def test_where_the_rule_fails_it_says_so(text: str) -> None:
+def test_a_text_without_a_rule_is_refused(text: str) -> None:
     with pytest.raises(schema_model.GenerateError, match="table of exceptions"):
         schema_model.snake_case(text)
 
@@ -94,7 +94,7 @@ def test_member_names(text: str, member: str) -> None:
     assert schema_model.member_name(text, generate.VERSIONS["1.6"].names) == member
 
 
-# --- what it writes and refuses
+# --- written and refused
 
 
 def a_version(**tables: Any) -> Any:
@@ -129,11 +129,11 @@ ENUM = {"type": "string", "enum": ["A", "B"]}
     [
         ({}, {"a": ENUM}, r"PingRequest\.a: an inline enum without a name"),
         ({}, {"a": {"type": "array", "items": message()}}, r"PingRequest\.a: an inline object without a name"),
-        ({"INLINE": {"PingRequest.b": "B"}}, {}, r"names\.INLINE: nothing is called 'PingRequest\.b'"),
-        ({"DEFINITIONS": {"BType": "B"}}, {}, r"names\.DEFINITIONS: nothing is called 'BType'"),
-        ({"WIDENED": {"B": "why"}}, {}, r"names\.WIDENED: nothing is called 'B'"),
-        ({"FIELDS": {"b": "B"}}, {}, r"names\.FIELDS: nothing is called 'b'"),
-        ({"ENUM_MEMBERS": {"b": "B"}}, {}, r"names\.ENUM_MEMBERS: nothing is called 'b'"),
+        ({"INLINE": {"PingRequest.b": "B"}}, {}, r"names\.INLINE: 'PingRequest\.b' is not used"),
+        ({"DEFINITIONS": {"BType": "B"}}, {}, r"names\.DEFINITIONS: 'BType' is not used"),
+        ({"WIDENED": {"B": "why"}}, {}, r"names\.WIDENED: 'B' is not used"),
+        ({"FIELDS": {"b": "B"}}, {}, r"names\.FIELDS: 'b' is not used"),
+        ({"ENUM_MEMBERS": {"b": "B"}}, {}, r"names\.ENUM_MEMBERS: 'b' is not used"),
         (
             {"DEFINITIONS": {}},
             {"a": {"type": "object", "properties": {"extra": {"type": "string"}}}},
@@ -183,7 +183,7 @@ def test_what_the_generator_refuses(
     assert not (tmp_path / "out").exists()
 
 
-def test_enums_in_other_order_are_equal_and_wider_ones_may_be_asked_for(tmp_path: Path) -> None:
+def test_enums_in_another_order_are_equal_and_a_table_may_widen_one(tmp_path: Path) -> None:
     inline = {"PingRequest.a": "E", "PingRequest.b": "E", "PingRequest.c": "F", "PingRequest.d": "F"}
     properties = {
         "a": ENUM,
@@ -199,8 +199,8 @@ def test_enums_in_other_order_are_equal_and_wider_ones_may_be_asked_for(tmp_path
     assert '    A = "A"\n    B = "B"\n    C = "C"\n' in text
 
 
-def test_what_later_versions_need(tmp_path: Path) -> None:
-    """References, open objects, untyped properties, messages without answer."""
+def test_a_schema_of_a_later_version(tmp_path: Path) -> None:
+    """References, open objects, untyped properties, messages without response."""
     request = message(
         required=["data", "evse"],
         properties={
@@ -243,7 +243,7 @@ def test_what_later_versions_need(tmp_path: Path) -> None:
     assert '    extra: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))\n' in datatypes
 
 
-def test_a_type_that_is_used_everywhere_does_not_name_its_places(tmp_path: Path) -> None:
+def test_the_docstring_of_a_type_with_many_places_counts_them(tmp_path: Path) -> None:
     properties = {f"p{number}": {"$ref": "#/definitions/EType"} for number in range(21)}
     request = message(properties=properties, definitions={"EType": ENUM})
     text = (build(tmp_path, a_version(), PingRequest=request) / "enums.py").read_text()

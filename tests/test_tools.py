@@ -1,4 +1,4 @@
-"""The importer of schemas, ``tools/import_schemas.py``: what it takes, what it makes of it, what it refuses."""
+"""``tools/import_schemas.py``: what it reads, writes and refuses."""
 
 import importlib
 import json
@@ -30,7 +30,7 @@ def write(folder: Path, **files: Any) -> Path:
     return folder
 
 
-# --- importer: what it reads
+# --- read and written
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def write(folder: Path, **files: Any) -> Path:
         ("Ping_req", "Ping_conf"),
     ],
 )
-def test_every_way_to_name_files(names: Tuple[str, str], tmp_path: Path) -> None:
+def test_all_forms_of_file_names(names: Tuple[str, str], tmp_path: Path) -> None:
     source = write(tmp_path / "in", **{name: message() for name in names})
     assert import_schemas.import_folder(source, tmp_path / "out") == ["PingRequest", "PingResponse"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["PingRequest.json", "PingResponse.json"]
@@ -51,7 +51,7 @@ def test_every_way_to_name_files(names: Tuple[str, str], tmp_path: Path) -> None
     "identifier",
     ["urn:OCPP:Cp:1.6:2020:3:Ping.req", "urn:OCPP:Cp:2:2020:3:PingRequest", "urn:OCPP:1.6:2025:04", "Ping"],
 )
-def test_ids_that_fit_the_file(identifier: str, tmp_path: Path) -> None:
+def test_ids_that_agree_with_the_file_name(identifier: str, tmp_path: Path) -> None:
     source = write(tmp_path / "in", Ping={**message(), "$id": identifier}, PingResponse=message())
     import_schemas.import_folder(source, tmp_path / "out")
 
@@ -63,7 +63,7 @@ def test_byte_order_mark(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "PingRequest.json").read_bytes()[:1] == b"{"
 
 
-def test_a_message_without_answer(tmp_path: Path) -> None:
+def test_a_message_without_response(tmp_path: Path) -> None:
     source = write(tmp_path / "in", NotifyPeriodicEventStream=message())
     assert import_schemas.import_folder(source, tmp_path / "out") == ["NotifyPeriodicEventStream"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["NotifyPeriodicEventStream.json"]
@@ -104,13 +104,13 @@ def test_normal_form() -> None:
     )
 
 
-def test_schemas_that_are_gone_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_schemas_that_the_source_lacks_are_removed(tmp_path: Path) -> None:
     target = write(tmp_path / "out", OldRequest={}, OldResponse={}, NotifyPeriodicEventStream={}, notes={})
     import_schemas.import_folder(write(tmp_path / "in", Ping=message(), PingResponse=message()), target)
     assert sorted(path.stem for path in target.iterdir()) == ["PingRequest", "PingResponse", "notes"]
 
 
-# --- importer: what it refuses
+# --- refused
 
 
 BROKEN = [
@@ -123,7 +123,7 @@ BROKEN = [
     pytest.param(message(type="array"), "of type 'object', not 'array'", id="not an object"),
     pytest.param(message(definitions=[]), "definitions must be an object", id="definitions"),
     pytest.param(message(oneOf=[]), "unknown keyword 'oneOf'", id="unknown keyword"),
-    # OCPP-J 1.6 errata 2.3: a property that slipped out of its object.
+    # OCPP-J 1.6 errata 2.3: a property outside its object.
     pytest.param(
         message(properties={"a": {"type": "object", "parentIdTag": {"type": "string"}}}),
         ": a: unknown keyword 'parentIdTag'",
@@ -165,7 +165,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "complaint"), BROKEN)
-def test_a_broken_file_is_refused(
+def test_an_invalid_file_is_refused(
     content: Any, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write(tmp_path / "in", Ping=content, PingResponse=message())

@@ -5,9 +5,9 @@
 Reads ``ocppj/v16/schemas/*.json`` (written by ``tools/import_schemas.py``) and writes ``enums.py``, ``datatypes.py``,
 ``messages.py``, ``profiles.py`` and ``__init__.py`` beside them, or into the folder given with ``--output``.
 
-A version is a row of `VERSIONS`: its package, its dialect and a module of names. ``schema_model.py`` turns schemas and
-names into a `Model`; the functions ``write_*`` here turn that into source text that ``ruff format`` would leave as it
-is; `generate` writes the files.
+`VERSIONS` lists the versions: the package, the dialect and the module of names of each. ``schema_model.py`` builds a
+`Model` from schemas and names. The functions ``write_*`` here return the source text for it, formatted as ``ruff
+format`` does. `generate` writes the files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["VERSIONS", "generate"]
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 120
-#: More places than this are counted, not named.
+#: A docstring names the places where a type is used, up to this number. It counts more.
 MANY = 20
 
 VERSIONS: Dict[str, Version] = {
@@ -49,12 +49,12 @@ def _header(docstring: str, imports: Iterable[str], exported: Iterable[str]) -> 
 
 
 def _sorted(names: Iterable[str]) -> List[str]:
-    """Sort as isort does: CONSTANTS, Classes, functions."""
+    """Sort as isort does: constants, classes, functions."""
     return sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
 
 
 def _listing(opening: str, items: Sequence[str], closing: str) -> str:
-    """Return a list, tuple or import on one line if it fits, else with a line for each item."""
+    """Return a list, tuple or import on one line, or, if it is too long, with a line for each item."""
     line = f"{opening}{', '.join(items)}{closing}"
     if len(line) <= WIDTH:
         return line
@@ -62,7 +62,7 @@ def _listing(opening: str, items: Sequence[str], closing: str) -> str:
 
 
 def _call(indent: str, opening: str, arguments: Sequence[str], closing: str) -> str:
-    """Return a call on one line if it fits, else its arguments on one line of their own, else with a line for each."""
+    """Return a call on one line, or, if it is too long, with its arguments on a second line, or on a line each."""
     line = f"{indent}{opening}{', '.join(arguments)}{closing}"
     if len(line) <= WIDTH:
         return line + "\n"
@@ -73,7 +73,7 @@ def _call(indent: str, opening: str, arguments: Sequence[str], closing: str) -> 
 
 
 def _import(module: str, names: Iterable[str]) -> str:
-    # Within each kind isort ignores case in imports, but not in __all__.
+    # Within constants, classes and functions isort ignores case in imports, but not in __all__.
     ordered = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name.lower()))
     line = f"from {module} import {', '.join(ordered)}"
     return line if len(line) <= WIDTH else _listing(f"from {module} import (", ordered, ")")
@@ -98,7 +98,7 @@ def write_enums(version: Version, model: Model) -> str:
 
 
 def _used(model: Model, name: str) -> str:
-    """Return the docstring's text: the places where ``name`` is used."""
+    """Return the docstring of the type ``name``: the places where it is used."""
     places = model.used_in[name]
     if len(places) > MANY:
         return f"Used in {len(places)} places."
@@ -115,10 +115,10 @@ def _write_class(name: str, base: str, docstring: str, fields: Sequence[Field]) 
     for each in fields:
         metadata = f'metadata=wire("{each.wire}")'
         annotation, arguments = each.annotation, [metadata]
-        if each.takes_rest:
+        if each.is_extra:
             arguments = ["default_factory=dict", metadata]
         elif not each.required:
-            # Optional[Any] is Any, and linters say so.
+            # Optional[Any] is the same as Any. Linters refuse it.
             annotation = annotation if annotation == "Any" else f"Optional[{annotation}]"
             arguments = ["default=None", metadata]
         lines.append(_call("    ", f"{each.attribute}: {annotation} = field(", arguments, ")"))
@@ -129,7 +129,7 @@ def _write_classes(
     docstring: str, classes: Mapping[str, Sequence[Field]], docstrings: Mapping[str, str], model: Model
 ) -> str:
     annotations = " ".join(
-        each.annotation if each.required or each.takes_rest else f"Optional[{each.annotation}]"
+        each.annotation if each.required or each.is_extra else f"Optional[{each.annotation}]"
         for fields in classes.values()
         for each in fields
         if each.required or each.annotation != "Any"
@@ -156,7 +156,7 @@ def _write_classes(
 
 
 def _base(name: str, classes: Mapping[str, Sequence[Field]]) -> str:
-    """Return the base class: a request that is answered names the type of its response."""
+    """Return the base class. That of a request with a response names the type of the response."""
     response = name[: -len("Request")] + "Response"
     return f'Request["{response}"]' if name.endswith("Request") and response in classes else "Payload"
 
@@ -175,7 +175,7 @@ def write_messages(version: Version, model: Model) -> str:
         if action in version.names.SENT_BY_BOTH:
             sender = f"{version.requester} or {version.other}"
         docstrings[model.request(action)] = f"{action}, sent by {sender}."
-        docstrings[action + "Response"] = f"The answer to {action}."
+        docstrings[action + "Response"] = f"The response to {action}."
     return _write_classes(f"The messages of OCPP {version.version}.", model.messages, docstrings, model)
 
 
@@ -189,7 +189,7 @@ def write_profiles(version: Version, model: Model) -> str:
         _import("..rpc.dialect", [version.dialect]),
         _import("..rpc.features", ["Feature", "Profile"]),
     ]
-    docstring = f"The profiles of OCPP {version.version}: which action belongs to which."
+    docstring = f"The profiles of OCPP {version.version}: the actions of each."
     parts = [_header(docstring, imports, [*constants.values(), "PROFILES"])]
     for name, actions in profiles.items():
         features = "".join(_feature(version, action, model) for action in actions)
@@ -203,7 +203,7 @@ def _check_profiles(profiles: Mapping[str, Sequence[str]], model: Model) -> None
     grouped = [action for actions in profiles.values() for action in actions]
     for action in sorted({*grouped, *model.actions}):
         if grouped.count(action) != 1:
-            raise GenerateError(f"{action}: is in {grouped.count(action)} profiles, not one")
+            raise GenerateError(f"{action}: is in {grouped.count(action)} profiles, not in one")
         if action not in model.actions:
             raise GenerateError(f"{action}: is in a profile, but has no schema")
 
@@ -217,7 +217,7 @@ def _feature(version: Version, action: str, model: Model) -> str:
 
 _PACKAGE = """OCPP {}: its messages, data types, enums and profiles.
 
-The types are imported when one is first asked for: hundreds of dataclasses take a while to make.
+The types are imported on demand: hundreds of dataclasses take a while to define.
 """
 _ON_DEMAND = """
 if not TYPE_CHECKING:

@@ -1,16 +1,16 @@
-"""Import OCPP JSON schemas: read a folder of schema files, write them in this project's normal form.
+"""Import OCPP JSON schemas: read a folder of schema files, and write them in a normal form.
 
     python tools/import_schemas.py FOLDER ocppj/v16/schemas
 
-FOLDER is what the Open Charge Alliance's archives unpack to, or the ``schemas`` folder of the PyPI package ``ocpp``.
+FOLDER is an unpacked archive of the Open Charge Alliance, or the ``schemas`` folder of the PyPI package ``ocpp``.
 A request may be named ``Authorize.json``, ``AuthorizeRequest.json`` or ``Authorize.req.json``, its response
-``AuthorizeResponse.json`` or ``Authorize.conf.json``. What is written is always ``AuthorizeRequest.json`` and
-``AuthorizeResponse.json``; a message of `SEND`, which is no request, keeps its bare name.
+``AuthorizeResponse.json`` or ``Authorize.conf.json``. The written files are ``AuthorizeRequest.json`` and
+``AuthorizeResponse.json``. A message in `SEND` has no response, and keeps its name.
 
-The normal form keeps the facts (names, types, limits, enums, what is required) and drops prose, ids and keywords
-that have no effect. Two sources that mean the same give the same bytes. A keyword this file does not know is
-refused, never dropped: it could be a rule, or a property that slipped out of its object (as in the first 1.6
-schemas; OCPP-J 1.6 errata 2.3).
+The normal form has names, types, limits, enums and required properties. It has no prose, no ids, and no keywords
+without effect. Two sources with the same meaning give the same bytes. An unknown keyword is refused, never dropped: it
+may be a rule, or a property that is outside its object by mistake (as in the first 1.6 schemas; OCPP-J 1.6 errata
+2.3).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Seque
 
 __all__ = ["SEND", "SchemaError", "import_folder", "normalize"]
 
-#: Messages that are never answered (OCPP 2.1 Part 4 section 4.2.4): the action is the message's whole name.
+#: Messages without a response (OCPP 2.1 Part 4 section 4.2.4). Such a message has the name of its action.
 SEND = frozenset({"NotifyPeriodicEventStream"})
 
 _DRAFTS = frozenset({"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-06/schema#"})
 _TYPES = frozenset({"array", "boolean", "integer", "number", "object", "string"})
-#: Keywords that judge nothing. ``id`` is what draft-04 called ``$id``.
+#: Keywords that check nothing. ``id`` is the name of ``$id`` in draft-04.
 _NOISE = frozenset({"$comment", "$id", "comment", "description", "id", "javaType", "title"})
-#: Every keyword that is kept, in the order of the normal form, and the types that it says something about.
+#: The keywords that are kept, in the order of the normal form, and the types of values that they check.
 _KEPT: Dict[str, Tuple[str, ...]] = {
     "$schema": ("object",),
     "type": tuple(_TYPES),
@@ -59,14 +59,14 @@ _MESSAGE = re.compile(r"([A-Z][A-Za-z0-9]*?)(?:(Request|\.req)|(Response|\.conf)
 
 
 class SchemaError(ValueError):
-    """A schema file cannot be imported. The text names the file, the place in it, and what is wrong."""
+    """A schema file cannot be imported. The text names the file, the place and the fault."""
 
 
 def import_folder(source: Path, target: Path) -> List[str]:
     """Write the schemas of the folder ``source`` into the folder ``target``; return the names of the messages.
 
-    Nothing is written when any file is wrong. Schemas in ``target`` that ``source`` does not have are removed.
-    Raises `SchemaError`.
+    If a file is wrong, nothing is written. A schema in ``target`` that ``source`` does not have is removed. Raises
+    `SchemaError`.
     """
     if not source.is_dir():
         raise SchemaError(f"{source}: not a folder")
@@ -121,7 +121,7 @@ def _read_json(path: Path) -> Dict[str, Any]:
         return members
 
     try:
-        # Some editors put a byte order mark in front.
+        # Some editors write a byte order mark.
         schema = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=unique)
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path}: not UTF-8 ({error})") from None
@@ -133,13 +133,13 @@ def _read_json(path: Path) -> Dict[str, Any]:
 
 
 def _message_name(path: Path, schema: Mapping[str, Any]) -> str:
-    """Return the message's name, such as ``AuthorizeRequest``, from the file's; its id must not say otherwise."""
+    """Return the name of the message, such as ``AuthorizeRequest``. File name and id of the schema must agree."""
     name = _parse_name(path.stem)
     if name is None:
         raise SchemaError(f"{path}: the file is not named after a message")
     identifier = schema.get("$id", schema.get("id"))
     if isinstance(identifier, str):
-        # Such as "urn:OCPP:Cp:1.6:2020:3:GetLog.req"; some ids hold the version alone.
+        # An id is such as "urn:OCPP:Cp:1.6:2020:3:GetLog.req". Some ids have only the version.
         stated = _parse_name(identifier.rsplit(":", 1)[-1])
         if stated is not None and stated != name:
             raise SchemaError(f"{path}: the file's name says {name}, its id {stated}")
@@ -156,7 +156,7 @@ def _parse_name(text: str) -> Optional[str]:
 
 
 def normalize(schema: Mapping[str, Any], where: str = "schema") -> Dict[str, Any]:
-    """Return the normal form of a message's schema. Raises `SchemaError`, which begins with ``where``."""
+    """Return the normal form of the schema of a message. Raises `SchemaError`; its text begins with ``where``."""
     if schema.get("$schema") not in _DRAFTS:
         raise SchemaError(f"{where}: $schema is {schema.get('$schema')!r}, not draft-04 or draft-06")
     if schema.get("type") != "object":
@@ -168,17 +168,17 @@ def normalize(schema: Mapping[str, Any], where: str = "schema") -> Dict[str, Any
 
 
 class _Normalizer:
-    """Turns schemas into their normal form. Every method's ``where`` says which place an error is about."""
+    """Returns the normal form of schemas. In all methods ``where`` is the place, for the text of an error."""
 
     def __init__(self, defined: frozenset[str]) -> None:
         self._defined = defined
-        self._writers: Dict[str, Callable[[Any, str], Any]] = {
-            "enum": self._enum,
-            "required": self._names,
+        self._normalizers: Dict[str, Callable[[Any, str], Any]] = {
+            "enum": self._normalize_enum,
+            "required": self._check_names,
             "items": self.subschema,
-            "properties": self._members,
-            "definitions": self._definitions,
-            "additionalProperties": self._additional_properties,
+            "properties": self._normalize_members,
+            "definitions": self._normalize_definitions,
+            "additionalProperties": self._check_additional_properties,
         }
 
     def subschema(self, schema: Any, where: str, root: bool = False) -> Dict[str, Any]:
@@ -186,17 +186,17 @@ class _Normalizer:
             _fail(where, "a schema must be an object")
         facts = {key: value for key, value in schema.items() if key not in _NOISE}
         if "$ref" in facts:
-            return self._reference(facts, where)
+            return self._normalize_reference(facts, where)
         kind = facts.get("type")
         if kind is not None and (not isinstance(kind, str) or kind not in _TYPES):
             _fail(where, f"unknown type {kind!r}")
-        self._drop_idle(facts, kind)
+        self._drop_useless(facts, kind)
         for key in facts:
             self._check_place(key, kind, where, root)
-        normal = {key: self._value(key, facts[key], where) for key in _KEPT if key in facts}
+        normal = {key: self._normalize_value(key, facts[key], where) for key in _KEPT if key in facts}
         return self._check_required(normal, where)
 
-    def _reference(self, facts: Dict[str, Any], where: str) -> Dict[str, Any]:
+    def _normalize_reference(self, facts: Dict[str, Any], where: str) -> Dict[str, Any]:
         match = _DEFINITION.fullmatch(str(facts["$ref"]))
         if match is None or match[1] not in self._defined:
             _fail(where, f"$ref {facts['$ref']!r} leads nowhere")
@@ -205,8 +205,8 @@ class _Normalizer:
             _fail(where, f"{beside[0]!r} beside a $ref would be ignored")
         return {"$ref": facts["$ref"]}
 
-    def _drop_idle(self, facts: Dict[str, Any], kind: Optional[str]) -> None:
-        """Drop the two keywords that the OCA's generator writes where they do nothing."""
+    def _drop_useless(self, facts: Dict[str, Any], kind: Optional[str]) -> None:
+        """Drop the two keywords that the generator of the OCA also writes where they have no effect."""
         if kind is not None and kind != "object" and isinstance(facts.get("additionalProperties"), bool):
             del facts["additionalProperties"]
         if isinstance(facts.get("items"), dict):
@@ -220,10 +220,10 @@ class _Normalizer:
         if kind is None or kind not in _KEPT[key]:
             _fail(where, f"{key!r} says nothing about a value of type {kind!r}")
 
-    def _value(self, key: str, value: Any, where: str) -> Any:
-        write = self._writers.get(key)
-        if write is not None:
-            return write(value, where if key == "properties" else f"{where}: {key}")
+    def _normalize_value(self, key: str, value: Any, where: str) -> Any:
+        normalize_keyword = self._normalizers.get(key)
+        if normalize_keyword is not None:
+            return normalize_keyword(value, where if key == "properties" else f"{where}: {key}")
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if key in _COUNTS and not (isinstance(value, int) and number and value >= 0):
             _fail(where, f"{key} must be a count, not {value!r}")
@@ -233,25 +233,25 @@ class _Normalizer:
             _fail(where, f"{key} must be text, not {value!r}")
         return value
 
-    def _names(self, names: Any, where: str) -> List[str]:
+    def _check_names(self, names: Any, where: str) -> List[str]:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             _fail(where, "must be a list of texts")
         if len(set(names)) != len(names):
             _fail(where, "has the same text twice")
         return list(names)
 
-    def _enum(self, texts: Any, where: str) -> List[str]:
-        return self._names(texts, where) or _fail(where, "must not be empty")
+    def _normalize_enum(self, texts: Any, where: str) -> List[str]:
+        return self._check_names(texts, where) or _fail(where, "must not be empty")
 
-    def _members(self, members: Any, where: str) -> Dict[str, Any]:
+    def _normalize_members(self, members: Any, where: str) -> Dict[str, Any]:
         if not isinstance(members, dict):
             _fail(where, "properties must be an object")
         return {name: self.subschema(schema, f"{where}: {name}") for name, schema in members.items()}
 
-    def _definitions(self, members: Any, where: str) -> Dict[str, Any]:
-        return dict(sorted(self._members(members, where).items()))
+    def _normalize_definitions(self, members: Any, where: str) -> Dict[str, Any]:
+        return dict(sorted(self._normalize_members(members, where).items()))
 
-    def _additional_properties(self, value: Any, where: str) -> bool:
+    def _check_additional_properties(self, value: Any, where: str) -> bool:
         if not isinstance(value, bool):
             _fail(where, "must be true or false")
         return value
@@ -263,7 +263,7 @@ class _Normalizer:
             if name not in properties:
                 _fail(where, f"requires {name!r}, which is no property of it")
         if required:
-            # A set in meaning: the properties' order is as good as any, and the same for every source.
+            # The order has no meaning. That of the properties is the same for all sources.
             normal["required"] = sorted(required, key=properties.index)
         else:
             normal.pop("required", None)

@@ -1,8 +1,8 @@
-"""Names for what the schemas of OCPP 1.6 leave nameless, and what else they do not say.
+"""The names that the schemas of OCPP 1.6 do not have, and what else is missing there.
 
-Names are those of "OCPP 1.6 edition 2" sections 6 and 7 and of the "Security Whitepaper edition 3" section 6 (there
-without "Type" or "EnumType", for no enum of OCPP 1.6 itself has "Enum" in its name, and told apart where they would
-take the name of a type of OCPP 1.6 itself).
+The names are those of "OCPP 1.6 edition 2" sections 6 and 7 and of the "Security Whitepaper edition 3" section 6. The
+latter lose "Type" or "EnumType", because no enum of OCPP 1.6 has "Enum" in its name. Where two names are then the same,
+the type of the whitepaper has another one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = [
     "WIDENED",
 ]
 
-#: Inline objects and enums: the class and property that hold one, or a list of one, and the name of its own class.
+#: Inline objects and enums: the class and property with the object, or with a list of it, and the name of its class.
 INLINE: Dict[str, str] = {
     "AuthorizationData.idTagInfo": "IdTagInfo",
     "AuthorizeResponse.idTagInfo": "IdTagInfo",
@@ -76,7 +76,7 @@ INLINE: Dict[str, str] = {
     "UnlockConnectorResponse.status": "UnlockStatus",
 }
 
-#: Definitions whose class is not simply their name without "Type": the enums.
+#: Definitions whose class has not the name of the definition without "Type": the enums.
 DEFINITIONS: Dict[str, str] = {
     "CertificateSignedStatusEnumType": "CertificateSignedStatus",
     "CertificateUseEnumType": "CertificateUse",
@@ -95,18 +95,18 @@ DEFINITIONS: Dict[str, str] = {
     "LogEnumType": "LogType",
 }
 
-#: Enums whose places have different members, and which get all of them. The schemas judge each place by its own.
+#: Enums with different members in different places. The class has all of them. The schemas check each place.
 WIDENED: Dict[str, str] = {
-    "UnitOfMeasure": "MeterValues.req has Hertz, StopTransaction.req has not (compare OCPP 1.6 errata 3.86)",
+    "UnitOfMeasure": "MeterValues.req has Hertz, StopTransaction.req does not (compare OCPP 1.6 errata 3.86)",
 }
 
-#: Members of enums that the rule in `generate.snake_case` would get wrong.
+#: Members of enums for which the rule of `schema_model.snake_case` is wrong.
 ENUM_MEMBERS: Dict[str, str] = {"SoC": "SOC", "kVA": "KVA", "kW": "KW", "kWh": "KWH"}
 
-#: Properties that the rule would get wrong.
+#: Properties for which the rule is wrong.
 FIELDS: Dict[str, str] = {}
 
-#: The feature profiles of OCPP 1.6 section 3.3, and the security extension as one more.
+#: The feature profiles of OCPP 1.6 section 3.3, and one for the security extension.
 PROFILES: Dict[str, Tuple[str, ...]] = {
     "Core": (
         "Authorize",
@@ -151,7 +151,7 @@ PROFILES: Dict[str, Tuple[str, ...]] = {
     ),
 }
 
-#: Who sends the request; what is in neither is sent by the central system.
+#: The senders of requests. The central system sends all requests that are in neither table.
 SENT_BY_CHARGE_POINT: Tuple[str, ...] = (
     "Authorize",
     "BootNotification",

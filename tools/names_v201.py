@@ -1,10 +1,10 @@
-"""Names for what the schemas of OCPP 2.0.1 do not say.
+"""The names that the schemas of OCPP 2.0.1 do not have.
 
-A class is called as Part 2 calls the type, without "Type": `IdTokenType` is `IdToken`, `IdTokenEnumType` is
-`IdTokenEnum`, `ResetEnumType` is `ResetEnum`. An enum so never looks like a message or an object, and a name does not
-depend on what else there is. The rule has no exceptions and leads to no clash, here and in OCPP 2.1
-(``names_v21.py``); the generator refuses a name that is taken. One object has the name of an action, for Part 2 calls
-it so: `ClearChargingProfile`, beside the message `ClearChargingProfileRequest`.
+A class has the name of the type in Part 2 without "Type": `IdTokenType` is `IdToken`, `IdTokenEnumType` is
+`IdTokenEnum`, `ResetEnumType` is `ResetEnum`. So an enum never looks like a message or an object, and a name does not
+depend on other types. The rule has no exceptions and no clashes, here and in OCPP 2.1 (``names_v21.py``). The generator
+refuses a name that is taken. One object has the name of an action, because Part 2 has it so: `ClearChargingProfile`,
+beside the message `ClearChargingProfileRequest`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = [
     "WIDENED",
 ]
 
-#: Every type has a name of its own.
+#: All types have names.
 INLINE: Dict[str, str] = {}
 
-#: The rule names every type.
+#: The rule gives all names.
 DEFINITIONS: Dict[str, str] = {}
 
-#: Every enum has the same members wherever it stands.
+#: Each enum has the same members in all places.
 WIDENED: Dict[str, str] = {}
 
-#: Members of enums that the rule in `schema_model.snake_case` would get wrong, or refuses.
+#: Members of enums for which the rule of `schema_model.snake_case` is wrong, or which it refuses.
 ENUM_MEMBERS: Dict[str, str] = {
     "IKEv2": "IKEV2",
     "IPSec": "IPSEC",
@@ -63,7 +63,7 @@ ENUM_MEMBERS: Dict[str, str] = {
     "wResonant": "W_RESONANT",
 }
 
-#: Properties that the rule would get wrong, or refuses.
+#: Properties for which the rule is wrong, or which it refuses.
 FIELDS: Dict[str, str] = {
     "bulkSoC": "bulk_soc",
     "ePriceLevel": "e_price_level",
@@ -71,7 +71,7 @@ FIELDS: Dict[str, str] = {
     "numEPriceLevels": "num_e_price_levels",
 }
 
-#: The functional blocks of OCPP 2.0.1 Part 2, A to P: an action belongs to the block whose use cases are about it.
+#: The functional blocks of OCPP 2.0.1 Part 2, A to P: an action belongs to the block with its use cases.
 PROFILES: Dict[str, Tuple[str, ...]] = {
     "Security": ("CertificateSigned", "SecurityEventNotification", "SignCertificate"),
     "Provisioning": (
@@ -134,7 +134,7 @@ PROFILES: Dict[str, Tuple[str, ...]] = {
     "DataTransfer": ("DataTransfer",),
 }
 
-#: Who sends the request; what is in neither is sent by the CSMS.
+#: The senders of requests. The CSMS sends all requests that are in neither table.
 SENT_BY_CHARGE_POINT: Tuple[str, ...] = (
     "Authorize",
     "BootNotification",

@@ -1,4 +1,4 @@
-"""Names for what the schemas of OCPP 2.1 do not say. The rule of ``names_v201.py`` holds here too."""
+"""The names that the schemas of OCPP 2.1 do not have. The rule of ``names_v201.py`` applies here, too."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = [
     "WIDENED",
 ]
 
-#: Every type has a name of its own.
+#: All types have names.
 INLINE: Dict[str, str] = {}
 
-#: The rule names every type.
+#: The rule gives all names.
 DEFINITIONS: Dict[str, str] = {}
 
-#: Every enum has the same members wherever it stands.
+#: Each enum has the same members in all places.
 WIDENED: Dict[str, str] = {}
 
-#: Members of enums that the rule in `schema_model.snake_case` would get wrong, or refuses.
+#: Members of enums for which the rule of `schema_model.snake_case` is wrong, or which it refuses.
 ENUM_MEMBERS: Dict[str, str] = {
     "EnergyRequest.Maximum.V2X": "ENERGY_REQUEST_MAXIMUM_V2X",
     "EnergyRequest.Minimum.V2X": "ENERGY_REQUEST_MINIMUM_V2X",
@@ -46,7 +46,7 @@ ENUM_MEMBERS: Dict[str, str] = {
     "V2GRootCertificate": "V2G_ROOT_CERTIFICATE",
 }
 
-#: Properties that the rule would get wrong, or refuses.
+#: Properties for which the rule is wrong, or which it refuses.
 FIELDS: Dict[str, str] = {
     "autonomousVRefEnable": "autonomous_v_ref_enable",
     "autonomousVRefTimeConstant": "autonomous_v_ref_time_constant",
@@ -66,7 +66,7 @@ FIELDS: Dict[str, str] = {
     "yUnit": "y_unit",
 }
 
-#: The functional blocks of OCPP 2.1 Part 2, A to S: an action belongs to the block whose use cases are about it.
+#: The functional blocks of OCPP 2.1 Part 2, A to S: an action belongs to the block with its use cases.
 PROFILES: Dict[str, Tuple[str, ...]] = {
     "Security": ("CertificateSigned", "SecurityEventNotification", "SignCertificate"),
     "Provisioning": (
@@ -149,7 +149,7 @@ PROFILES: Dict[str, Tuple[str, ...]] = {
     "BatterySwapping": ("BatterySwap", "RequestBatterySwap"),
 }
 
-#: Who sends the request; what is in neither is sent by the CSMS.
+#: The senders of requests. The CSMS sends all requests that are in neither table.
 SENT_BY_CHARGE_POINT: Tuple[str, ...] = (
     "Authorize",
     "BatterySwap",

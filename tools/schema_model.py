@@ -1,7 +1,7 @@
-"""Read the bundled schemas of one OCPP version into a model of Python classes: the first half of ``generate.py``.
+"""Builds a model of Python classes from the bundled schemas of one OCPP version. ``generate.py`` uses it.
 
-Schemas do not say everything: a version brings a module of names (see ``names_v16.py``). Whatever the schemas and the
-names leave open is an error here, never a guess at run time.
+The schemas do not have all names. A module of names (see ``names_v16.py``) has the rest. A name that is in neither is
+an error. It is never guessed.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ __all__ = ["Field", "GenerateError", "Model", "Version", "attribute_name", "memb
 
 
 class GenerateError(ValueError):
-    """The schemas and the names do not make a package. The text says where and what is missing."""
+    """The schemas and the names are not enough for a package. The text says where and what is missing."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One OCPP version: the package it is written to, its constant in `ocppj.rpc.dialect`, and its names."""
+    """One OCPP version: its package, its constant in `ocppj.rpc.dialect`, and its module of names."""
 
     version: str
     package: str
     dialect: str
     names: ModuleType
-    requester: str  # who sends the requests of SENT_BY_CHARGE_POINT
-    other: str
+    requester: str  # the sender of the requests of SENT_BY_CHARGE_POINT
+    other: str  # the sender of the other requests
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-#: Properties, of any version, that the rule below gets wrong.
+#: Properties of any version for which the rule of `snake_case` is wrong.
 _FIELDS = {"SoC": "soc", "ocppCSMSURL": "ocpp_csms_url"}
-#: The field of an open object that takes the properties without a field, and its wire name.
-_REST = ("extra", "*")
-#: What a generated class uses by name in its body, or inherits; a field must not hide it.
+#: The field for the properties without a field, in a class for an open object, and its wire name.
+_EXTRA = ("extra", "*")
+#: Names that a generated class uses or inherits. A field must not hide them.
 _TAKEN = frozenset({"field", "from_wire", "to_wire", "wire"})
 
 
 def snake_case(text: str) -> str:
     """Return ``text`` in snake_case: chargePointModel -> charge_point_model, EVSEId -> evse_id, L1-N -> l1_n.
 
-    Raises `GenerateError` where case does not show how the words divide (SoC, kWh, ocppCSMSURL): those belong into a
-    table of exceptions.
+    Raises `GenerateError` if the case does not show where the words begin (SoC, kWh, ocppCSMSURL). Such a text needs a
+    row in a table of exceptions.
     """
     if re.fullmatch(r"[A-Za-z0-9]+([ ._-]+[A-Za-z0-9]+)*", text) is None:
-        raise GenerateError(f"{text!r}: no rule makes a name of it; add it to a table of exceptions")
+        raise GenerateError(f"{text!r}: no rule gives a name for it; add it to a table of exceptions")
     words: List[str] = []
     for chunk in re.split(r"[ ._-]+", text):
         split = re.sub(r"([A-Z])([A-Z][a-z])", r"\1_\2", chunk)
@@ -59,11 +59,11 @@ def snake_case(text: str) -> str:
         parts = split.split("_")
         run_together = any(re.search(r"[A-Z]{6}", part) for part in parts) and not text.isupper()
         if run_together or (len(parts) > 1 and any(len(part) == 1 for part in parts)):
-            raise GenerateError(f"{text!r}: no rule says how its words divide; add it to a table of exceptions")
+            raise GenerateError(f"{text!r}: no rule says where its words begin; add it to a table of exceptions")
         words += parts
     name = "_".join(words).lower()
     if not name.isidentifier():
-        raise GenerateError(f"{text!r}: no rule makes a name of it; add it to a table of exceptions")
+        raise GenerateError(f"{text!r}: no rule gives a name for it; add it to a table of exceptions")
     return name
 
 
@@ -85,7 +85,7 @@ def member_name(text: str, names: ModuleType) -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """One field: its JSON property, its attribute, its annotation without ``Optional``."""
+    """A field: its JSON property, its attribute, and its annotation without ``Optional``."""
 
     wire: str
     attribute: str
@@ -93,14 +93,14 @@ class Field:
     required: bool
 
     @property
-    def takes_rest(self) -> bool:
-        """Whether it takes the properties that no other field has."""
-        return self.wire == _REST[1]
+    def is_extra(self) -> bool:
+        """Whether this is the field for the properties without a field."""
+        return self.wire == _EXTRA[1]
 
 
 @dataclass
 class Model:
-    """Everything a version's package holds: enums (class -> texts), data types and messages (class -> fields)."""
+    """The contents of a package: enums (class -> texts), data types and messages (class -> fields)."""
 
     enums: Dict[str, List[str]] = field(default_factory=dict)
     datatypes: Dict[str, List[Field]] = field(default_factory=dict)
@@ -109,16 +109,16 @@ class Model:
 
     @property
     def actions(self) -> List[str]:
-        """The names of all actions, in alphabetical order. One that is never answered has a message of its own name."""
+        """All actions, in alphabetical order. An action without a response has one message, of the same name."""
         return sorted(re.sub("Request$", "", name) for name in self.messages if not name.endswith("Response"))
 
     def request(self, action: str) -> str:
-        """Return the name of the message that starts ``action``."""
+        """Return the name of the request of ``action``."""
         return action if action in self.messages else action + "Request"
 
 
 def read_model(version: Version, schemas: Path) -> Model:
-    """Return the model of the schemas in that folder. Raises `GenerateError`."""
+    """Return the model for the schemas in a folder. Raises `GenerateError`."""
     reader = _Reader(version)
     paths = sorted(schemas.glob("*.json"))
     if not paths:
@@ -130,7 +130,7 @@ def read_model(version: Version, schemas: Path) -> Model:
 
 
 class _Reader:
-    """Reads schemas one after another into one `Model`."""
+    """Adds schemas, one after another, to one `Model`."""
 
     def __init__(self, version: Version) -> None:
         self.model = Model()
@@ -146,7 +146,7 @@ class _Reader:
         self.model.messages[name] = self._fields(name, schema)
 
     def check_names(self) -> None:
-        """Refuse classes named like messages, and rows that nothing uses: spelling mistakes, or leftovers."""
+        """Refuse a class with the name of a message, and a row of names that is not used: it may be misspelt."""
         for name in self.model.messages:
             if name in self._origin:
                 raise GenerateError(f"{self._origin[name]}: the name {name} is taken by a message")
@@ -160,7 +160,7 @@ class _Reader:
         for table, rows, used in tables:
             for row in rows:
                 if row not in used:
-                    raise GenerateError(f"{self._names.__name__}.{table}: nothing is called {row!r}")
+                    raise GenerateError(f"{self._names.__name__}.{table}: {row!r} is not used")
 
     def _fields(self, owner: str, schema: Mapping[str, Any]) -> List[Field]:
         required = schema.get("required", [])
@@ -170,19 +170,19 @@ class _Reader:
             attribute = attribute_name(wire, self._names)
             fields.append(Field(wire, attribute, self._annotation(owner, wire, each), wire in required))
         if _is_open(schema):
-            attribute, wire = _REST
+            attribute, wire = _EXTRA
             fields.append(Field(wire, attribute, "Dict[str, Any]", required=False))
         attributes = [each.attribute for each in fields]
         for attribute in attributes:
             if attributes.count(attribute) > 1:
                 raise GenerateError(f"{owner}: two properties become {attribute!r}")
-        # A dataclass wants the fields without a default first.
+        # In a dataclass the fields without a default come first.
         return sorted(fields, key=lambda each: not each.required)
 
     def _annotation(self, owner: str, wire: str, schema: Mapping[str, Any]) -> str:
         if "$ref" in schema:
             name = schema["$ref"].rsplit("/", 1)[-1]
-            return self._named(self._definition_class(name), self._definitions[name], f"{owner}.{wire}")
+            return self._add_class(self._definition_class(name), self._definitions[name], f"{owner}.{wire}")
         kind = schema.get("type")
         if kind == "array":
             return f"List[{self._annotation(owner, wire, schema['items'])}]"
@@ -191,7 +191,7 @@ class _Reader:
             if place not in self._names.INLINE:
                 raise GenerateError(f"{place}: an inline {'enum' if 'enum' in schema else 'object'} without a name")
             self._inline_used[place] = None
-            return self._named(self._names.INLINE[place], schema, place)
+            return self._add_class(self._names.INLINE[place], schema, place)
         if kind == "string" and schema.get("format") == "date-time":
             return "datetime"
         plain = {"boolean": "bool", "integer": "int", "number": "float", "string": "str", "object": "Dict[str, Any]"}
@@ -203,28 +203,28 @@ class _Reader:
             return str(self._names.DEFINITIONS[name])
         return re.sub("Type$", "", name)
 
-    def _named(self, name: str, schema: Mapping[str, Any], place: str) -> str:
-        """Take in the enum or object ``schema`` as class ``name``; return the annotation that names it."""
+    def _add_class(self, name: str, schema: Mapping[str, Any], place: str) -> str:
+        """Add the enum or object ``schema`` as the class ``name``; return its annotation."""
         if "enum" not in schema and not _has_class(schema):
-            # Of a definition: a plain type, or an object of which nothing is known.
+            # A definition of a plain type, or of an object without properties.
             return self._annotation("", "", schema)
         used_in = self.model.used_in.setdefault(name, [])
         if place not in used_in:
             used_in.append(place)
         if "enum" in schema:
-            self._take_enum(name, schema["enum"], place)
+            self._add_enum(name, schema["enum"], place)
             return f"Union[{name}, str]"
-        self._take(self.model.datatypes, name, self._fields(name, schema), place)
+        self._add(self.model.datatypes, name, self._fields(name, schema), place)
         return name
 
-    def _take_enum(self, name: str, texts: List[str], place: str) -> None:
+    def _add_enum(self, name: str, texts: List[str], place: str) -> None:
         known = self.model.enums.get(name)
         if known is not None and name in self._names.WIDENED:
             known += [text for text in texts if text not in known]
             return
-        self._take(self.model.enums, name, list(texts), place, as_set=True)
+        self._add(self.model.enums, name, list(texts), place, as_set=True)
 
-    def _take(self, into: Dict[str, Any], name: str, members: List[Any], place: str, as_set: bool = False) -> None:
+    def _add(self, into: Dict[str, Any], name: str, members: List[Any], place: str, as_set: bool = False) -> None:
         if any(name in kind for kind in (self.model.enums, self.model.datatypes) if kind is not into):
             raise GenerateError(f"{place}: the name {name} is taken by {self._origin[name]}")
         known = into.setdefault(name, members)
@@ -238,5 +238,5 @@ def _is_open(schema: Mapping[str, Any]) -> bool:
 
 
 def _has_class(schema: Mapping[str, Any]) -> bool:
-    """Tell whether it is an object with properties to name, or with none; else it is a plain dict."""
+    """Tell whether ``schema`` becomes a class. An open object without properties is a plain dict."""
     return schema.get("type") == "object" and ("properties" in schema or not _is_open(schema))

@@ -89,7 +89,7 @@ class Node(Endpoint):
         self._caller = Caller(
             self,
             self._features,
-            self._new_id,
+            self._create_id,
             transport,
             dispatcher,
             self._connections,

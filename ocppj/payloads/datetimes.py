@@ -13,23 +13,26 @@ __all__ = ["format_datetime", "parse_datetime"]
 _DATETIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}):(\d{2})(?:\.(\d+))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
 )
-
-
-#: What nearly everyone sends, and `datetime.fromisoformat` of Python 3.9 can read: 3 or 6 digits, UTC, no leap second.
+#: The form that nearly all peers send: UTC, with 0, 3 or 6 digits of the second, and no leap second.
+#: `datetime.fromisoformat` of Python 3.9 can read it.
 _is_common = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII).fullmatch
 _from_iso = datetime.fromisoformat
 
 
 def parse_datetime(text: str) -> datetime:
-    """Return the moment that ``text`` names, an RFC 3339 date-time with a zone.
+    """Return the datetime of an RFC 3339 date-time with a zone.
 
-    Digits past the microsecond are dropped; a leap second (``:60``) is the second after. Raises `ValueError`.
+    Args:
+        text: The date-time. Digits after the microsecond are dropped. A leap second (``:60``) becomes the next second.
+
+    Raises:
+        ValueError: It is no such date-time. The error does not quote the text.
     """
     if _is_common(text) is not None:
         try:
             return _from_iso(text[:-1] + "+00:00")
         except ValueError:
-            # Python's own words would quote what the peer sent.
+            # The message of Python would quote what the peer sent.
             raise ValueError("there is no such day or time") from None
     match = _DATETIME.fullmatch(text)
     if match is None:
@@ -46,7 +49,7 @@ def parse_datetime(text: str) -> datetime:
         try:
             moment = moment.replace(microsecond=0) + timedelta(seconds=1)
         except OverflowError:
-            raise ValueError("the second after lies beyond the year 9999") from None
+            raise ValueError("the next second is after the year 9999") from None
     if utc:
         return moment.replace(tzinfo=timezone.utc)
     if int(hours) > 23 or int(minutes) > 59:
@@ -56,9 +59,13 @@ def parse_datetime(text: str) -> datetime:
 
 
 def format_datetime(moment: datetime) -> str:
-    """Return ``moment`` as RFC 3339 in UTC, with "Z" and at most three fractional digits (OCPP 1.6 section 3.16).
+    """Return a datetime as RFC 3339 in UTC, with "Z" and at most three fractional digits (OCPP 1.6 section 3.16).
 
-    Raises `EncodingError` when it has no zone, or lies outside the years 1 to 9999 in UTC.
+    Args:
+        moment: The datetime, with a zone.
+
+    Raises:
+        EncodingError: It has no zone, or is outside the years 1 to 9999 in UTC.
     """
     if moment.tzinfo is not timezone.utc:
         if moment.utcoffset() is None:
@@ -67,5 +74,5 @@ def format_datetime(moment: datetime) -> str:
             moment = moment.astimezone(timezone.utc)
         except OverflowError:
             raise EncodingError("the datetime cannot be written in UTC") from None
-    # 2026-01-02T03:04:05.678901+00:00, without the fraction where that is 0. (``timespec`` takes more than cutting.)
+    # Such as 2026-01-02T03:04:05.678901+00:00, without the fraction if it is 0. A slice is faster than ``timespec``.
     return moment.isoformat()[: 23 if moment.microsecond >= 1000 else 19] + "Z"

@@ -1,8 +1,8 @@
-"""JSON text to values and back, by ``orjson`` where it is installed and means the same. Its only importer.
+"""Decodes and encodes JSON text. Only this module imports ``orjson``, which is optional.
 
-The standard library decides. ``orjson`` reads what both read alike; anything else is read by the library, which says
-what is wrong with it. The two would differ in integers beyond 64 bits (floats to ``orjson``), in lone surrogates, and
-in how deep a value may be; in writing, also in NaN and infinity (``null`` to ``orjson``) and keys that are no text.
+The result is always that of the standard library. ``orjson`` is used only where the two agree. They differ about
+integers beyond 64 bits (``orjson`` makes them floats), lone surrogates and the depth of a value, and in encoding also
+about NaN and infinity (``orjson`` writes ``null``) and keys that are no text.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..errors import EncodingError
 
 __all__ = ["MAX_DEPTH", "NestedTooDeeply", "decode", "encode", "is_deeper", "use_orjson"]
 
-#: How many arrays and objects of a frame may be inside one another. The schemas go to 13 in a frame; ``customData``
-#: and the data of a DataTransfer come on top.
+#: How many arrays and objects of a frame may be inside one another. The schemas need 13. ``customData`` and the data of
+#: a DataTransfer may need more.
 MAX_DEPTH = 32
 
-#: A text with no more brackets is not nested deeper than both can read.
+#: A text with so many brackets is not deeper than both libraries can read.
 _MANY_BRACKETS = 400
-#: 2**63 has 19 digits. To find so many in a row, all digits are made 0 (a search by regular expression takes longer
-#: than ``orjson`` itself).
+#: 2**63 has 19 digits. To find so many in a row, all digits are made 0. A regular expression takes longer than
+#: ``orjson`` itself.
 _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -33,22 +33,22 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 class NestedTooDeeply(ValueError):
-    """A JSON text has more arrays and objects inside one another than it may have."""
+    """A JSON text has too many arrays and objects inside one another."""
 
 
 def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError("a number is too large")
     return number
 
 
-def _default(value: object) -> Any:
-    """Write what ``orjson`` writes too: what may be sent must not depend on what is installed."""
+def _encode_other(value: object) -> Any:
+    """Encode the types that ``orjson`` encodes, so that the result does not depend on the installed packages."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, UUID):
@@ -56,22 +56,24 @@ def _default(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
-_encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_default).encode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_encode_other).encode
+_encode_ascii = json.JSONEncoder(
+    ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_encode_other
+).encode
 
 
 def is_deeper(text: str, depth: int) -> bool:
-    """Tell whether arrays and objects of ``text`` are nested more than ``depth`` deep. It may be no JSON.
+    """Tell whether arrays and objects of ``text`` are nested more than ``depth`` deep. The text may be no JSON.
 
-    Strings and all but brackets are dropped; then each round drops all pairs with nothing inside, one level, without
-    a loop in Python. If something is left, the text is too deep or not balanced: then it is counted one by one.
+    All but brackets outside strings is dropped. Then each round drops all empty pairs, one level, without a loop over
+    characters in Python. If something is left, the text is too deep or not balanced: then the brackets are counted.
     """
     data = text.encode("utf-8", "surrogatepass")
     if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a string
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # now each quote begins or ends a string
     brackets = data.translate(_BRACKETS, _NO_BRACKETS).replace(b'""', b"")
-    if b'"' in brackets:  # a string has brackets in it
+    if b'"' in brackets:  # a string contains brackets
         brackets = b"".join(brackets.split(b'"')[::2])
     rest = brackets
     for _ in range(depth):
@@ -87,12 +89,18 @@ def is_deeper(text: str, depth: int) -> bool:
 
 
 def decode(text: str, max_depth: Optional[int] = None) -> Any:
-    """Return the JSON value that ``text`` is. NaN, infinities and numbers beyond a float are no JSON.
+    """Return the JSON value of ``text``.
 
-    Raises `ValueError` (`json.JSONDecodeError` where the position is known; `NestedTooDeeply`, before anything is
-    read, when more than ``max_depth`` arrays and objects are inside one another) or `RecursionError`.
+    Args:
+        text: The JSON text. NaN, infinities and numbers too large for a float are refused.
+        max_depth: How many arrays and objects may be inside one another. ``None``: any number.
+
+    Raises:
+        NestedTooDeeply: The text is too deep. It is raised before the text is decoded.
+        ValueError: The text is no JSON. It is a `json.JSONDecodeError` if the position is known.
+        RecursionError: The text is too deep for the library.
     """
-    # A text with no more brackets cannot be deeper: that settles it for most messages.
+    # A text cannot be deeper than it has brackets. Most messages have few.
     brackets = text.count("[") + text.count("{")
     if max_depth is not None and brackets > max_depth and is_deeper(text, max_depth):
         raise NestedTooDeeply(f"nested more than {max_depth} deep")
@@ -101,15 +109,15 @@ def decode(text: str, max_depth: Optional[int] = None) -> Any:
             data = text.encode()
             if _LONG_NUMBER not in data.translate(_DIGITS):
                 return _loads(data)
-        except ValueError:  # a lone surrogate, or what is no JSON to orjson: the library decides
+        except ValueError:  # a lone surrogate, or no JSON for orjson: the standard library decides
             pass
     return _decoder.decode(text)
 
 
 def encode(value: Any) -> str:
-    """Return the JSON text of ``value``, which can be written as UTF-8.
+    """Return the JSON text of ``value``. It can be encoded as UTF-8.
 
-    Raises `EncodingError` for what JSON cannot say.
+    Raises `EncodingError` if a value has no JSON form.
     """
     if _dumps is not None:
         try:
@@ -117,14 +125,14 @@ def encode(value: Any) -> str:
         except TypeError:
             pass
         else:
-            if b"null" not in data:  # NaN, perhaps
+            if b"null" not in data:  # it may stand for NaN
                 return data.decode("utf-8")
     try:
         text = _encode(value)
         if not text.isascii():
             text.encode("utf-8")
     except UnicodeEncodeError:
-        # A lone surrogate has no UTF-8 form; escaped, it still is the text that was meant.
+        # A lone surrogate has no UTF-8 form. An escape sequence keeps it.
         return _encode_ascii(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodingError(f"the payload cannot be written as JSON: {error}") from error
@@ -136,7 +144,7 @@ _dumps: Optional[Callable[[Any], bytes]] = None
 
 
 def use_orjson(wanted: bool) -> None:
-    """Use ``orjson`` if it is installed, or never."""
+    """Use ``orjson`` if it is installed (the default), or never."""
     global _loads, _dumps
     _loads = _dumps = None
     if not wanted:

@@ -1,7 +1,7 @@
-"""Payloads that break the rules, read as far as they go: the modes ``warn`` and ``off`` of `ocppj.settings.Validation`.
+"""Decodes payloads that break the rules, for the modes ``warn`` and ``off`` of `ocppj.settings.Validation`.
 
-Only a payload that `Payload.from_wire` refused comes here, so nothing of it need be quick. What cannot be read is taken
-out, the rest is read as ever, and the JSON values that came are put in the places of what was taken out.
+Only a payload that `Payload.from_wire` refuses comes here, so speed does not matter. Values that cannot be decoded are
+taken out, the rest is decoded as usual, and then these values are put in their places as they came.
 """
 
 from __future__ import annotations
@@ -10,51 +10,51 @@ from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any, Dict, Mapping, Type, TypeVar
 
-from .model import _UNREADABLE, Payload, Reader, _plan_of, parse_datetime
+from .model import DECODE_ERRORS, Decoder, Payload, get_plan, parse_datetime
 
-__all__ = ["read_leniently"]
+__all__ = ["decode_leniently"]
 
 P = TypeVar("P", bound=Payload)
 
 
-def read_leniently(cls: Type[P], data: Mapping[str, Any]) -> P:
-    """Return the payload that the JSON object ``data`` describes, rules or no rules.
+def decode_leniently(cls: Type[P], data: Mapping[str, Any]) -> P:
+    """Return the payload of the JSON object ``data``, even if it breaks the rules.
 
-    What is required and missing is ``None``; a date-time without a zone is in UTC; any other value that cannot be read
-    stays as it came, be it an item of a list or a whole object.
+    A required property that is missing becomes ``None``. A date-time without a zone is read as UTC. Any other value
+    that cannot be decoded stays the JSON value. It may be an item of a list or a whole object.
     """
-    known = dict(data)
-    odd: Dict[str, Any] = {}
+    valid = dict(data)
+    refused: Dict[str, Any] = {}
     required = {
         each.name
         for each in fields(cls)  # type: ignore[arg-type]
         if each.default is MISSING and each.default_factory is MISSING
     }
-    for name, attribute, read, *_ in _plan_of(cls).fields:
+    for name, attribute, decode, *_ in get_plan(cls).fields:
         if name not in data:
             if attribute in required:
-                known[name] = None
-        elif read is not None and data[name] is not None:
+                valid[name] = None
+        elif decode is not None and data[name] is not None:
             try:
-                read(data[name])
-            except _UNREADABLE:
-                known[name] = None
-                odd[attribute] = _rescued(read, data[name])
-    payload = cls.from_wire(known)
-    for attribute, value in odd.items():
+                decode(data[name])
+            except DECODE_ERRORS:
+                valid[name] = None
+                refused[attribute] = _decode_refused(decode, data[name])
+    payload = cls.from_wire(valid)
+    for attribute, value in refused.items():
         object.__setattr__(payload, attribute, value)  # the class may be frozen
     return payload
 
 
-def _rescued(read: Reader, value: Any) -> Any:
-    """Return what can be made of ``value``, which ``read`` refused."""
-    owner = getattr(read, "__self__", None)
+def _decode_refused(decode: Decoder, value: Any) -> Any:
+    """Return ``value``, which ``decode`` refuses, decoded as far as possible."""
+    owner = getattr(decode, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, Payload):
-        return read_leniently(owner, value) if isinstance(value, Mapping) else value
-    if isinstance(read, partial):  # of a list, with the reader of its items
-        item = read.args[0]
-        return [_item(item, each) for each in value] if isinstance(value, (list, tuple)) else value
-    if read is parse_datetime and isinstance(value, str):
+        return decode_leniently(owner, value) if isinstance(value, Mapping) else value
+    if isinstance(decode, partial):  # of a list: the argument decodes its items
+        decode_item = decode.args[0]
+        return [_decode_item(decode_item, each) for each in value] if isinstance(value, (list, tuple)) else value
+    if decode is parse_datetime and isinstance(value, str):
         try:
             return parse_datetime(value + "Z")
         except ValueError:
@@ -62,8 +62,8 @@ def _rescued(read: Reader, value: Any) -> Any:
     return value
 
 
-def _item(read: Reader, value: Any) -> Any:
+def _decode_item(decode: Decoder, value: Any) -> Any:
     try:
-        return read(value)
-    except _UNREADABLE:
-        return _rescued(read, value)
+        return decode(value)
+    except DECODE_ERRORS:
+        return _decode_refused(decode, value)

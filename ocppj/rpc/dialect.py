@@ -1,4 +1,4 @@
-"""Everything that differs by OCPP version, in one table per version."""
+"""The OCPP versions: what differs between them, in one table per version."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from .messages import MessageType
 __all__ = ["DIALECTS", "V16", "V21", "V201", "Dialect", "is_error_code_valid"]
 
 _SCHEMA = ".json"
-#: The modules of a version's package that hold its types; each imports those before it.
+#: The modules with the types of a version. Each imports the ones before it.
 _ENUMS, _DATATYPES, _MESSAGES = "enums", "datatypes", "messages"
 
 
 @dataclass(frozen=True, eq=False)
 class Dialect:
-    """One OCPP version's way of saying things.
+    """An OCPP version.
 
-    ``spellings`` maps each `ErrorCode` that the version has to its text on the wire. ``unreadable_id`` is the id
-    under which a frame without a readable id is answered, ``None`` where such a frame gets no answer.
-    ``repeated_id_code`` answers a CALL whose id is being handled already. ``signed_messages`` says whether each action
-    has a signed form (2.x Part 4 chapter 7).
+    Attributes:
+        version: The version, such as "2.0.1".
+        subprotocol: The WebSocket subprotocol.
+        package: The package with the messages.
+        message_types: The message types that the version has.
+        spellings: The text on the wire of each `ErrorCode` that the version has.
+        repeated_id_code: The code of the answer to a CALL with the id of a CALL that is being handled.
+        unreadable_id: The id in the answer to a frame without a readable id. ``None``: there is no answer.
+        max_identity: The longest identity of a charging station, in characters. ``None``: no limit, and any character.
+        signed_messages: Whether the version has signed messages (2.x Part 4 chapter 7).
     """
 
     version: str
@@ -44,31 +50,28 @@ class Dialect:
         return f"<Dialect OCPP {self.version}>"
 
     def allows_identity(self, identity: str) -> bool:
-        """Tell whether a charge point may be called so: in 2.x at most 48 characters, and no colon."""
+        """Tell whether a charging station may have this identity: in 2.x at most 48 characters, and no colon."""
         return self.max_identity is None or (len(identity) <= self.max_identity and ":" not in identity)
 
     def spell(self, code: Union[ErrorCode, str]) -> str:
-        """Return ``code`` as this version writes it; a code the version lacks becomes its nearest, GenericError."""
+        """Return ``code`` as this version writes it. A code that the version does not have becomes GenericError."""
         if isinstance(code, ErrorCode):
             return self.spellings.get(code, self.spellings[ErrorCode.GENERIC_ERROR])
         return code
 
     @property
     def actions(self) -> FrozenSet[str]:
-        """The names of all actions that the version's catalogue has, registered or not."""
-        return _actions(self.package)
+        """All actions of the version, whether a profile has them or not."""
+        return _list_actions(self.package)
 
     def load_schema(self, name: str) -> Dict[str, Any]:
-        """Return the bundled JSON schema ``name`` (such as ``"BootNotificationRequest"``), read from the package."""
+        """Return a bundled JSON schema, such as "BootNotificationRequest"."""
         text = resources.files(self.package).joinpath("schemas").joinpath(name + ".json").read_text("utf-8")
         schema: Dict[str, Any] = json.loads(text)
         return schema
 
     def load_type(self, name: str) -> Type[Any]:
-        """Return the message, data type or enum ``name`` of the version, importing what is needed of its package.
-
-        Raises `AttributeError` when there is none.
-        """
+        """Import and return a message, data type or enum of the version. Raises `AttributeError` if there is none."""
         for module in (_ENUMS, _DATATYPES, _MESSAGES):
             found = getattr(import_module(f"{self.package}.{module}"), name, None)
             if isinstance(found, type) and found.__module__.startswith(self.package):
@@ -77,15 +80,15 @@ class Dialect:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the messages have been imported: before, there is no object of their types."""
+        """Whether the messages have been imported. Before that no object of their types exists."""
         return f"{self.package}.{_MESSAGES}" in sys.modules
 
 
 @lru_cache(maxsize=None)
-def _actions(package: str) -> FrozenSet[str]:
+def _list_actions(package: str) -> FrozenSet[str]:
     files = (entry.name for entry in resources.files(package).joinpath("schemas").iterdir())
     names = [name[: -len(_SCHEMA)] for name in files if name.endswith(_SCHEMA)]
-    # AuthorizeRequest is the request of Authorize; a message of SEND is named after its action alone.
+    # AuthorizeRequest is the request of Authorize. The message of a SEND has the name of its action.
     return frozenset(re.sub("Request$", "", name) for name in names if not name.endswith("Response"))
 
 
@@ -100,7 +103,7 @@ _COMMON_CODES = (
     ErrorCode.GENERIC_ERROR,
 )
 
-#: OCPP-J 1.6: error codes of section 4.2.3, misspelt for good by its errata 5.1 and 5.2.
+#: OCPP-J 1.6: the error codes are in section 4.2.3. Its errata 5.1 and 5.2 keep the misspelt ones.
 V16 = Dialect(
     version="1.6",
     subprotocol="ocpp1.6",
@@ -125,7 +128,7 @@ _CODES_OF_2 = {
     )
 }
 
-#: OCPP 2.0.1 Part 4: section 4.2.3 for the id "-1", 4.3 for the error codes; Part 2 has the length of an identity.
+#: OCPP 2.0.1 Part 4: the id "-1" is in section 4.2.3, the error codes in 4.3. Part 2 limits the identity.
 V201 = Dialect(
     version="2.0.1",
     subprotocol="ocpp2.0.1",
@@ -147,12 +150,17 @@ V21 = replace(
     message_types=V201.message_types | {MessageType.CALL_RESULT_ERROR, MessageType.SEND},
 )
 
-#: Every version this library speaks.
+#: All supported versions.
 DIALECTS = (V16, V201, V21)
 
 
 def is_error_code_valid(code: Union[ErrorCode, str], dialect: Optional[Dialect] = None) -> bool:
-    """Tell whether ``code`` is an error code: of ``dialect`` in its own spelling, or of any version without one."""
+    """Tell whether an error code exists.
+
+    Args:
+        code: The code, or its text.
+        dialect: The OCPP version, in whose spelling a text must be. ``None``: any version.
+    """
     if dialect is None:
         return isinstance(parse_error_code(code), ErrorCode)
     if isinstance(code, ErrorCode):

@@ -1,48 +1,53 @@
-"""`Endpoint`: what messages there are, how they are made and what they mean. Pure: no threads, no sockets, no time."""
+"""`Endpoint`: creates and parses messages. It has no threads, no sockets and no clock."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Protocol, Sequence, Type, Union
 
 from ..errors import EncodingError, ErrorCode, MessageError, UsageError, ValidationError
-from ..payloads.lenient import read_leniently
+from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
-from ..settings import LoggerLike, Validation, ValidationSetting, get_logger, get_message_id_generator, process
+from ..settings import LoggerLike, Validation, ValidationSetting, process
 from .dialect import Dialect, is_error_code_valid
 from .feature_registry import FeatureRegistry
 from .features import Feature, Profile
-from .frames import broken, read_error, read_head, type_name
-from .messages import SIGNED, Call, CallError, CallResult, Message, MessageType, Send, SignatureResult
+from .frames import build_action_error, build_frame_error, get_type_name, parse_error, parse_head
+from .messages import SIGNED, Call, CallError, CallResult, Message, MessageType, Send, SignatureResult, create_uuid
 from .signed_messages import SignedMessages, open_payload
-from .signing import Signer, Verifier, looks_signed, result_of
-from .validation import check_payload, judge_of
+from .signing import Signer, Verifier, looks_signed
+from .validation import check_payload, get_quick_check
 
 __all__ = ["Endpoint", "Pending"]
 
-_CALL, _CALL_RESULT, _SEND = MessageType.CALL, MessageType.CALL_RESULT, MessageType.SEND
-
-#: A message whose payload is still the JSON value, its feature, and the protected header if it came signed.
-_Undecoded = Tuple[Union[Call, CallResult], Feature, Optional[Mapping[str, Any]]]
+_CALL, _SEND = MessageType.CALL, MessageType.SEND
+_CALL_RESULT, _CALL_RESULT_ERROR = MessageType.CALL_RESULT, MessageType.CALL_RESULT_ERROR
 
 
 class Pending(Protocol):
-    """What `Endpoint.parse_message` asks of a pending-request state."""
+    """The pending requests, as `Endpoint.parse_message` needs them."""
 
     def get(self, message_id: str) -> Optional[Any]:
         """Return the pending request of that id, or ``None``."""
 
 
 class Endpoint:
-    """The profiles of one side, and the messages they allow.
+    """The profiles of a client or a server, and the messages that they allow.
+
+    Any thread may create and parse messages. Add profiles before that.
 
     Args:
         profiles: The profiles, such as ``v16.PROFILES``.
         validate: How payloads are checked: a `Validation`, a mode ("strict", "warn", "off"), or ``True`` (strict) or
-            ``False`` (off). ``None`` leaves it to the setting of the process (see `ocppj.settings`).
-        message_id_generator: A function that returns a new message id. ``None`` leaves it to the process.
-        logger: The logger. ``None`` leaves it to the process.
-        signer: What signs messages that are to be signed. Signed messages are understood without it.
-        verifier: What looks at the signatures of messages that come in signed.
+            ``False`` (off). ``None``: as the process does (`set_message_validation`).
+        message_id_generator: A function that returns the id of a new message. It is called on the thread that creates
+            the message. ``None``: that of the process (`set_message_id_generator`).
+        logger: The logger. ``None``: that of the process (`set_logger`).
+        signer: Signs messages. Without it signed messages are still received.
+        verifier: Verifies the signatures of received messages. Without it they are not verified.
+
+    Raises:
+        DuplicateFeature: Two profiles have the same name, action or request type in the same OCPP version.
+        UsageError: An argument is not valid.
     """
 
     def __init__(
@@ -57,19 +62,24 @@ class Endpoint:
     ) -> None:
         self._features = FeatureRegistry(profiles)
         self._validation = None if validate is None else Validation.of(validate)
-        self._generate_id = message_id_generator
+        self._message_id_generator = message_id_generator
         self._logger = logger
         self._signed_messages = SignedMessages(signer, verifier)
 
     @property
     def log(self) -> LoggerLike:
-        """The endpoint's logger, or the process's."""
-        return self._logger if self._logger is not None else get_logger()
+        """The logger of the endpoint, or else of the process."""
+        return self._logger if self._logger is not None else process.logger
 
     def set_message_validation(self, setting: Optional[ValidationSetting]) -> None:
-        """Check this endpoint's payloads as ``setting`` says; ``None`` leaves it to the setting of the process.
+        """Set how the payloads of this endpoint are checked, from the next message on.
 
-        Raises `UsageError` for a mode that there is not.
+        Args:
+            setting: A `Validation`, a mode ("strict", "warn", "off"), or ``True`` (strict) or ``False`` (off).
+                ``None``: as the process does.
+
+        Raises:
+            UsageError: There is no such mode.
         """
         self._validation = None if setting is None else Validation.of(setting)
 
@@ -77,35 +87,63 @@ class Endpoint:
 
     @property
     def profiles(self) -> Sequence[Profile]:
-        """The profiles, in the order they were added."""
+        """The profiles, in the order in which they were added."""
         return self._features.profiles
 
     @property
     def dialects(self) -> Sequence[Dialect]:
-        """The OCPP versions of the profiles, in the order they were first added: the order of preference."""
+        """The OCPP versions of the profiles, in the order in which they were first added: the order of preference."""
         return self._features.dialects
 
     def add_profile(self, profile: Profile) -> None:
-        """Add ``profile``, with the features that it has now.
+        """Add a profile, with the features that it has now. A profile that is refused changes nothing.
 
-        Raises `DuplicateFeature`, and adds nothing, when its name, one of its actions or one of its request types is
-        there already in the same OCPP version; and `UsageError` when a schema of one's own is no JSON schema.
+        Args:
+            profile: The profile.
+
+        Raises:
+            DuplicateFeature: The endpoint already has a profile of this name, or one of its actions or request types,
+                in the same OCPP version.
+            UsageError: It is no profile, or one of its schemas is no JSON schema.
         """
         self._features.add_profile(profile)
 
     def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile of that name (in that version, or the first that has it), or ``None``."""
+        """Return the profile of a name.
+
+        Args:
+            name: The name.
+            dialect: The OCPP version. ``None``: any; the profile that was added first is returned.
+
+        Returns:
+            The profile, or ``None`` if there is none.
+        """
         return self._features.get_profile(name, dialect)
 
     def get_profile_for_feature(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile that has the action ``name`` (in that version, or the first that does), or ``None``."""
+        """Return the profile with an action.
+
+        Args:
+            name: The action.
+            dialect: The OCPP version. ``None``: any; the profile that was added first is returned.
+
+        Returns:
+            The profile, or ``None`` if there is none.
+        """
         return self._features.get_profile_for_feature(name, dialect)
 
     def get_dialect(self, subprotocol: str) -> Optional[Dialect]:
-        """Return the version of that WebSocket subprotocol, if this endpoint has a profile of it."""
+        """Return the OCPP version of a WebSocket subprotocol.
+
+        Args:
+            subprotocol: The subprotocol, such as ``"ocpp1.6"``.
+
+        Returns:
+            The version, or ``None`` if no profile is of that version.
+        """
         return self._features.get_dialect(subprotocol)
 
-    # Making messages
+    # Creating messages
 
     def create_call(
         self,
@@ -116,26 +154,32 @@ class Endpoint:
         *,
         signed: bool = False,
     ) -> Call:
-        """Return the CALL of ``request``, checked. It is not queued or pending.
+        """Return the CALL of a request. The payload is checked. The CALL is not sent.
 
         Args:
             request: The request.
-            dialect: The version. By default it is the first whose profiles have the request.
-            message_id: The id. By default it is a new one.
+            dialect: The OCPP version. ``None``: the first version whose profiles have the request.
+            message_id: The message id. ``None``: a new one.
             client_id: The peer, for the log.
-            signed: Whether to make the signed form.
+            signed: Whether to sign the message.
+
+        Returns:
+            The CALL.
 
         Raises:
             UnsupportedFeature: No profile has the request, or the version has no signed messages.
             ValidationError: The request breaks its schema.
             EncodingError: A field cannot be written.
-            UsageError: The request is never answered, or there is no signer.
+            UsageError: The request has no response and must be a SEND, the id is not valid, or there is no signer.
         """
-        feature = self._features.of_request(type(request), dialect)
+        # The table has most requests; `of_request` knows the rest.
+        feature = self._features.by_request.get((dialect, type(request))) or self._features.of_request(
+            type(request), dialect
+        )
         if feature.response_type is None:
             raise UsageError(f"{feature.name} is never answered: send it with send()")
-        payload = self._checked(feature, False, request, client_id)
-        call = Call(message_id or self._new_id(), feature.name, request, payload)
+        payload = self._encode_payload(feature, False, request, client_id)
+        call = Call(message_id or self._create_id(), feature.name, request, payload)
         if signed:
             self._signed_messages.sign(call, feature.name, dialect or self._features.dialect_of(type(request)))
         return call
@@ -143,14 +187,28 @@ class Endpoint:
     def create_send(
         self, request: Payload, dialect: Optional[Dialect] = None, client_id: str = "", *, signed: bool = False
     ) -> Send:
-        """Return the SEND of ``request``, checked, with a new id (OCPP 2.1 Part 4 section 4.2.4).
+        """Return the SEND of a request, with a new id (OCPP 2.1 Part 4 section 4.2.4). It is checked, but not sent.
 
-        Raises what `create_call` raises, and `UsageError` for a request that is answered, and must be called.
+        Args:
+            request: The request.
+            dialect: The OCPP version. ``None``: the first version whose profiles have the request.
+            client_id: The peer, for the log.
+            signed: Whether to sign the message.
+
+        Returns:
+            The SEND.
+
+        Raises:
+            UnsupportedFeature: No profile has the request, or the version has no signed messages.
+            ValidationError: The request breaks its schema.
+            EncodingError: A field cannot be written.
+            UsageError: The request has a response and must be a CALL, the id is not valid, or there is no signer.
         """
         feature = self._features.of_request(type(request), dialect)
         if feature.response_type is not None:
             raise UsageError(f"{feature.name} is answered: send it with call() or send_request()")
-        message = Send(self._new_id(), feature.name, request, self._checked(feature, False, request, client_id))
+        payload = self._encode_payload(feature, False, request, client_id)
+        message = Send(self._create_id(), feature.name, request, payload)
         if signed:
             self._signed_messages.sign(message, feature.name, dialect or self._features.dialect_of(type(request)))
         return message
@@ -165,30 +223,32 @@ class Endpoint:
         *,
         signed: bool = False,
     ) -> CallResult:
-        """Return the CALLRESULT of ``response``, checked.
+        """Return the CALLRESULT of a response. The payload is checked. The CALLRESULT is not sent.
 
         Args:
             response: The response.
             message_id: The id of the CALL that it answers.
-            dialect: The version. By default it is the first whose profiles have the response.
-            action: The action of the CALL, where it is known. It must be given for a signed answer.
+            dialect: The OCPP version. ``None``: the first version whose profiles have the response.
+            action: The action of the CALL, if it is known. A signed response needs it.
             client_id: The peer, for the log.
-            signed: Whether to make the signed form.
+            signed: Whether to sign the message.
+
+        Returns:
+            The CALLRESULT.
 
         Raises:
-            UnsupportedFeature: No profile has the response, or it does not answer that action, or the version has no
-                signed messages.
+            UnsupportedFeature: No profile has the response, it does not answer the action, or the version has no signed
+                messages.
             ValidationError: The response breaks its schema.
             EncodingError: A field cannot be written.
-            UsageError: The id is none, there is no signer, or no action for a signed answer.
+            UsageError: The id is not valid, there is no signer, or a signed response has no action.
         """
-        key: Any = dialect, action
-        known = self._features.by_action
-        if key in known and type(response) is known[key].response_type:  # the fast case
+        key, known = (dialect, action), self._features.by_action
+        if key in known and type(response) is known[key].response_type:  # the usual case
             feature = known[key]
         else:
             feature = self._features.of_response(type(response), dialect, action)
-        result = CallResult(message_id, response, self._checked(feature, True, response, client_id))
+        result = CallResult(message_id, response, self._encode_payload(feature, True, response, client_id))
         if signed:
             if action is None:
                 raise UsageError("a signed answer names its action")
@@ -203,10 +263,20 @@ class Endpoint:
         details: Optional[Mapping[str, Any]] = None,
         dialect: Optional[Dialect] = None,
     ) -> CallError:
-        """Return the CALLERROR for the CALL ``message_id``.
+        """Return a CALLERROR. It is not sent.
 
-        ``code`` is an `ErrorCode`, written as the version spells it, or its text in any version's spelling. Raises
-        `UsageError` for a code that no version knows.
+        Args:
+            message_id: The id of the CALL that it answers.
+            code: The error code, or its text in the spelling of any version. It is written as ``dialect`` spells it.
+            description: The description.
+            details: The details, a JSON object.
+            dialect: The OCPP version. ``None``: that of the first profile.
+
+        Returns:
+            The CALLERROR.
+
+        Raises:
+            UsageError: No version has the code, or description or details are of the wrong type.
         """
         dialect = dialect or self._features.default_dialect()
         if not isinstance(description, str) or not isinstance(details, (Mapping, type(None))):
@@ -217,11 +287,11 @@ class Endpoint:
             code = ErrorCode(code)
         return CallError(message_id, dialect.spell(code), description, dict(details or {}))
 
-    def _new_id(self) -> str:
-        return (self._generate_id or get_message_id_generator())()
+    def _create_id(self) -> str:
+        return (self._message_id_generator or process.message_id_generator or create_uuid)()
 
-    def _checked(self, feature: Feature, answer: bool, payload: Payload, client_id: str) -> Dict[str, Any]:
-        """Return ``payload`` as JSON values, checked as the mode says."""
+    def _encode_payload(self, feature: Feature, is_response: bool, payload: Payload, client_id: str) -> Dict[str, Any]:
+        """Return ``payload`` as a JSON object, checked as the mode says."""
         try:
             data = payload.to_wire()
         except RecursionError:
@@ -229,162 +299,167 @@ class Endpoint:
         validation = self._validation or process.validation
         mode = validation.mode(feature.name, False) if validation.actions else validation.outgoing
         try:
-            if mode == "off" or judge_of(feature, answer)(data):
+            if mode == "off" or get_quick_check(feature, is_response)(data):
                 return data
-        except Exception:  # the judge does not know such a value
+        except Exception:  # The quick check cannot handle some values. The full check decides.
             pass
         try:
-            check_payload(feature, answer, data)
+            check_payload(feature, is_response, data)
         except ValidationError as error:
             if mode == "strict":
                 raise
-            self._tolerate(client_id, "sent", feature, answer, error)
+            self._log_invalid(client_id, "sent", feature, is_response, error)
         return data
 
-    def _tolerate(self, client_id: str, what: str, feature: Feature, answer: bool, error: ValidationError) -> None:
-        """Log a payload that breaks its schema and goes on all the same."""
-        self.log.warning(
-            "%s: %s an invalid %s of %s, and went on: at %r: %s",
-            client_id or "endpoint",
-            what,
-            "response" if answer else "request",
-            feature.name,
-            error.path[:255],
-            error,
-        )
-
-    # Reading messages
+    # Parsing messages
 
     def parse_message(
         self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None, client_id: str = ""
     ) -> Optional[Message]:
-        """Return what the elements of a frame mean, with a typed payload.
+        """Return the message of a frame, with a typed payload.
 
-        The rules are those of OCPP-J 1.6 section 4.2 and of OCPP 2.x Part 4 section 4.2. A signed message is returned
-        as the normal message inside it, with a ``signature`` that is not verified yet (`check_signature` does it).
+        The rules are in OCPP-J 1.6 section 4.2 and in OCPP 2.x Part 4 section 4.2. A signed message is returned as the
+        normal message inside it. Its ``signature`` is not verified yet: `check_signature` does that.
 
         Args:
-            fields: The elements of the frame.
-            pending: What knows the request that an answer belongs to. It is only read.
-            dialect: The version of the connection. By default it is that of the first profile.
+            fields: The elements of the frame, from `parse_json_message`.
+            pending: The pending requests, by which an answer gets its type. They are only read.
+            dialect: The OCPP version of the connection. ``None``: that of the first profile.
             client_id: The peer, for the log.
 
         Returns:
-            The message, or ``None`` for an answer to no pending request, which is logged.
+            The message. ``None`` for an answer to no pending request, which is logged.
 
         Raises:
             MessageError: The frame breaks the rules.
+            UsageError: ``dialect`` is ``None``, and there is no profile.
         """
         if dialect is None:
             dialect = self._features.default_dialect()
-        message: Union[Call, CallResult, None] = None
-        try:  # the fast case, which most frames are: a CALL of an action that is known, and not signed
-            number, message_id, action, payload = fields
-            feature, header = self._features.by_action[dialect, action], None
-            if type(number) is int and number == _CALL and feature.response_type is not None:
-                message, message_type = Call(message_id, action, payload), _CALL
-        except Exception:  # any other frame; and whatever it is, it is met again
-            pass
-        if message is None:
-            message_type, message_id = read_head(fields, dialect)
+        call: Optional[Call] = None
         try:
-            if message is None:
-                found = self._undecoded(fields, message_type, message_id, pending, dialect)
-                if not isinstance(found, tuple):
-                    return found
-                message, feature, header = found
-            message.payload = self._decoded(feature, message_type is _CALL_RESULT, message.payload, client_id)
-            if header is not None:
-                message.signed_payload = fields[-1]
-                message.signature = result_of(header, None, "there is no verifier")
-            return message
+            # The usual frame: a CALL of a known action, not signed. `Call` checks the id.
+            number, message_id, action, payload = fields
+            feature = self._features.by_action[dialect, action]
+            if type(number) is int and number == _CALL and feature.response_type is not None:
+                call = Call(message_id, action, payload)
+        except Exception:  # Any other frame, valid or not. It is parsed below, from the head on.
+            pass
+        try:
+            if call is not None:
+                call.payload = self._decode_payload(feature, False, payload, client_id)
+                return call
+            message_type, message_id = parse_head(fields, dialect)
+            if message_type is _CALL or message_type is _SEND:
+                return self._parse_request(fields, message_type, dialect, client_id)
+            if message_type is _CALL_RESULT_ERROR:  # It is about a response of this side: no request is pending.
+                return parse_error(fields, message_type)
+            request = pending.get(message_id)
+            if request is None:
+                self.log.warning("ignored an answer to %r, which is not pending", message_id)
+                return None
+            if message_type is _CALL_RESULT:
+                return self._parse_result(fields, type(request), dialect, client_id)
+            return parse_error(fields, message_type)
         except MessageError:
             raise
         except ValidationError as error:
-            raise broken(fields, message_type, error.code, error.description) from error
-        except Exception as error:  # a schema or a type of the program's own that cannot be used
+            raise build_frame_error(fields, error.code, error.description) from error
+        except Exception as error:  # A schema or a type of the program is faulty.
             self.log.exception("message %r cannot be read", message_id)
-            raise broken(fields, message_type, ErrorCode.INTERNAL_ERROR, "the message could not be read") from error
+            raise build_frame_error(fields, ErrorCode.INTERNAL_ERROR, "the message could not be read") from error
 
     def check_signature(self, message: Union[Call, CallResult], client_id: str) -> Optional[SignatureResult]:
-        """Have the verifier look at the signature of ``message``; return its result, ``None`` if it is not signed.
+        """Verify the signature of a message. The message keeps the result.
 
-        Whatever goes wrong in there is logged, and a signature that could not be verified.
+        Args:
+            message: A message from `parse_message`.
+            client_id: The peer, for the verifier and the log.
+
+        Returns:
+            The result, or ``None`` if the message is not signed. If the verifier fails, this is logged, and the result
+            says that the signature was not verified.
         """
         return self._signed_messages.check(message, client_id, self.log)
 
-    def _undecoded(
-        self, fields: Sequence[Any], message_type: MessageType, message_id: str, pending: Pending, dialect: Dialect
-    ) -> Union[_Undecoded, CallError, None]:
-        """Return an error message as it is, and any other with its payload still to be decoded.
-
-        Raises `MessageError`, and `ValidationError` for a signed payload that is none.
-        """
-        if message_type is _CALL or message_type is _SEND:
-            return self._undecoded_call(fields, message_type, dialect)
-        if message_type is MessageType.CALL_RESULT_ERROR:  # about an answer of ours: nothing is pending
-            return read_error(fields, message_type)
-        request = pending.get(message_id)
-        if request is None:
-            self.log.warning("ignored an answer to %r, which is not pending", message_id)
-            return None
-        if message_type is not _CALL_RESULT:
-            return read_error(fields, message_type)
-        if len(fields) != 3:
-            words = f"a CALLRESULT has 3 elements, not {len(fields)}"
-            raise broken(fields, message_type, ErrorCode.FORMAT_VIOLATION, words)
-        feature, payload, header = self._features.of_request(type(request), dialect), fields[2], None
-        if dialect.signed_messages and looks_signed(payload):
-            payload, header = open_payload(payload, feature.name, message_type)
-        return CallResult(message_id, payload), feature, header
-
-    def _undecoded_call(self, fields: Sequence[Any], message_type: MessageType, dialect: Dialect) -> _Undecoded:
+    def _parse_request(
+        self, fields: Sequence[Any], message_type: MessageType, dialect: Dialect, client_id: str
+    ) -> Union[Call, Send]:
+        """Return the CALL or SEND of a frame whose head is valid. Raises `MessageError` and `ValidationError`."""
         if len(fields) != 4:
-            words = f"a {type_name(message_type)} has 4 elements, not {len(fields)}"
-            raise broken(fields, message_type, ErrorCode.FORMAT_VIOLATION, words)
+            text = f"a {get_type_name(message_type)} has 4 elements, not {len(fields)}"
+            raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
         _, message_id, action, payload = fields
         if not isinstance(action, str):
-            words = f"the action of a {type_name(message_type)} is a string"
-            raise broken(fields, message_type, ErrorCode.FORMAT_VIOLATION, words)
-        feature, header = self._features.by_action.get((dialect, action)), None
+            text = f"the action of a {get_type_name(message_type)} is a string"
+            raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
+        feature = self._features.by_action.get((dialect, action))
+        signed_payload, signature = None, None
         if feature is None and dialect.signed_messages and action.endswith(SIGNED):
-            normal = action[: -len(SIGNED)]
-            feature = self._features.by_action.get((dialect, normal))
+            feature = self._features.by_action.get((dialect, action[: -len(SIGNED)]))
             if feature is not None:
-                payload, header = open_payload(payload, normal, message_type)
-            elif normal in dialect.actions:  # refused for its action, whatever its payload
-                action = normal
+                signed_payload = payload
+                payload, signature = open_payload(signed_payload, feature.name, message_type)
         if feature is None:
-            if action in dialect.actions:
-                raise broken(fields, message_type, ErrorCode.NOT_SUPPORTED, f"{action} is not supported here")
-            words = f"OCPP {dialect.version} has no action {action[:40]!r:.60}"
-            raise broken(fields, message_type, ErrorCode.NOT_IMPLEMENTED, words)
+            raise build_action_error(fields, dialect)
         if (message_type is _SEND) != (feature.response_type is None):
-            kind = "SEND" if feature.response_type is None else "CALL"
-            raise broken(fields, message_type, ErrorCode.FORMAT_VIOLATION, f"{feature.name} travels in a {kind}")
-        return (Send if message_type is _SEND else Call)(message_id, feature.name, payload), feature, header
+            text = f"{feature.name} travels in a {'SEND' if feature.response_type is None else 'CALL'}"
+            raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
+        payload = self._decode_payload(feature, False, payload, client_id)
+        message_class = Send if message_type is _SEND else Call
+        return message_class(message_id, feature.name, payload, None, signed_payload, signature)
 
-    def _decoded(self, feature: Feature, answer: bool, payload: Any, client_id: str) -> Payload:
+    def _parse_result(
+        self, fields: Sequence[Any], request_type: Type[Payload], dialect: Dialect, client_id: str
+    ) -> CallResult:
+        """Return the CALLRESULT of a frame whose head is valid. Raises `MessageError` and `ValidationError`."""
+        if len(fields) != 3:
+            text = f"a CALLRESULT has 3 elements, not {len(fields)}"
+            raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
+        _, message_id, payload = fields
+        feature = self._features.of_request(request_type, dialect)
+        signed_payload, signature = None, None
+        if dialect.signed_messages and looks_signed(payload):
+            signed_payload = payload
+            payload, signature = open_payload(signed_payload, feature.name, _CALL_RESULT)
+        payload = self._decode_payload(feature, True, payload, client_id)
+        return CallResult(message_id, payload, None, signed_payload, signature)
+
+    def _decode_payload(self, feature: Feature, is_response: bool, payload: Any, client_id: str) -> Payload:
         """Return the typed payload, checked as the mode says. Raises `ValidationError`."""
         if payload is None:
-            payload = {}  # some peers write null for "nothing in it"
-        payload_type = feature.response_type if answer else feature.request_type
+            payload = {}  # some peers write null for an empty payload
+        payload_type = feature.response_type if is_response else feature.request_type
         if payload_type is None:
             raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", f"{feature.name} is never answered")
         validation = self._validation or process.validation
         mode = validation.mode(feature.name, True) if validation.actions else validation.incoming
         is_object = type(payload) is dict or isinstance(payload, dict)
         try:
-            sound = is_object and (mode == "off" or judge_of(feature, answer)(payload))
-        except Exception:  # the judge does not know such a value
-            sound = False
+            is_valid = is_object and (mode == "off" or get_quick_check(feature, is_response)(payload))
+        except Exception:  # The quick check cannot handle some values. The full check decides.
+            is_valid = False
         try:
-            if not sound:
-                check_payload(feature, answer, payload)
+            if not is_valid:
+                check_payload(feature, is_response, payload)
             return payload_type.from_wire(payload)
         except ValidationError as error:
             if mode == "strict" or not is_object:
                 raise
             if mode == "warn":
-                self._tolerate(client_id, "received", feature, answer, error)
-        return read_leniently(payload_type, payload)
+                self._log_invalid(client_id, "received", feature, is_response, error)
+        return decode_leniently(payload_type, payload)
+
+    def _log_invalid(
+        self, client_id: str, verb: str, feature: Feature, is_response: bool, error: ValidationError
+    ) -> None:
+        """Log a payload that breaks its schema and is accepted."""
+        self.log.warning(
+            "%s: %s an invalid %s of %s, and went on: at %r: %s",
+            client_id or "endpoint",
+            verb,
+            "response" if is_response else "request",
+            feature.name,
+            error.path[:255],
+            error,
+        )

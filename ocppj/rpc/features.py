@@ -1,8 +1,4 @@
-"""Features and profiles: which messages an endpoint speaks.
-
-A `Feature` is one action: its name, its request and response types and their schemas. A `Profile` is a named group
-of features in one OCPP version, as the specification groups them, or as a vendor adds them.
-"""
+"""Features and profiles: the messages that an endpoint supports."""
 
 from __future__ import annotations
 
@@ -17,16 +13,24 @@ from .messages import MAX_ACTION
 
 __all__ = ["Feature", "Profile", "Schema"]
 
-#: A JSON schema, or a function that loads it when it is first needed.
+#: A JSON schema, or a function that loads it on demand.
 Schema = Union[Mapping[str, Any], Callable[[], Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """One action: ``name`` as it stands in a CALL, its types, and the schemas of their payloads.
+    """One action, with its types and schemas.
 
-    Without a schema a payload is only decoded, not checked. ``response_type`` is ``None`` for a message that is
-    never answered (SEND, in OCPP 2.1).
+    Args:
+        name: The action as it stands in a CALL, 1 to 36 characters.
+        request_type: The type of the request.
+        response_type: The type of the response. ``None``: the request is a SEND, which has no response (OCPP 2.1).
+        request_schema: The JSON schema of the request, or a function that loads it on demand. ``None``: a request is
+            decoded without a check.
+        response_schema: The same for the response.
+
+    Raises:
+        UsageError: The name is not valid.
     """
 
     name: str
@@ -41,25 +45,27 @@ class Feature:
 
     @staticmethod
     def bundled(dialect: Dialect, name: str, *, answered: bool = True) -> "Feature":
-        """Return the action ``name`` of ``dialect``'s own catalogue.
+        """Return a feature of an OCPP version. Its types are imported, and its schemas read, on demand.
 
-        Its types are imported, and its schemas read, when they are first needed. An action that is not ``answered``
-        has a message of its own name, no request and response.
+        Args:
+            dialect: The OCPP version.
+            name: The action.
+            answered: Whether the action has a response. If not, its message has the name of the action.
         """
         return _BundledFeature(dialect, name, answered)
 
     @property
     def is_loaded(self) -> bool:
-        """Whether its types have been imported: before, there is no object of them."""
+        """Whether its types have been imported. Before that no object of them exists."""
         return True
 
 
 class _BundledFeature(Feature):
-    """A feature that knows where its types are. Read once, they are attributes like any other feature's."""
+    """A feature that imports its types when they are first read. Then they are attributes as in any other feature."""
 
     def __init__(self, dialect: Dialect, name: str, answered: bool) -> None:
         request, response = (name + "Request", name + "Response") if answered else (name, None)
-        # The base is frozen, and its types are not known yet.
+        # The base class is frozen, and the types are not imported yet.
         self.__dict__.update(
             name=name,
             request_schema=partial(dialect.load_schema, request),
@@ -86,7 +92,16 @@ class _BundledFeature(Feature):
 
 
 class Profile:
-    """A named group of features of one OCPP version. Refuses a feature whose name or types it has already."""
+    """A named group of features of one OCPP version.
+
+    Args:
+        name: The name of the profile.
+        dialect: The OCPP version.
+        features: The features.
+
+    Raises:
+        DuplicateFeature: Two features have the same name.
+    """
 
     def __init__(self, name: str, dialect: Dialect, *features: Feature) -> None:
         self.name = name
@@ -102,15 +117,22 @@ class Profile:
         return iter(self._by_name.values())
 
     def add_feature(self, feature: Feature) -> None:
-        """Add ``feature``. Raises `DuplicateFeature`. Add features before an endpoint is given the profile."""
+        """Add a feature. An endpoint takes only the features that the profile has when it is added.
+
+        Args:
+            feature: The feature.
+
+        Raises:
+            DuplicateFeature: The profile has a feature of this name.
+        """
         if feature.name in self._by_name:
             raise DuplicateFeature(f"profile {self.name!r} has a feature {feature.name!r} already")
         self._by_name[feature.name] = feature
 
     def get_feature(self, name: str) -> Optional[Feature]:
-        """Return the feature of that action, or ``None``."""
+        """Return the feature of the action ``name``, or ``None``."""
         return self._by_name.get(name)
 
     def supports_feature(self, name: str) -> bool:
-        """Tell whether the profile has a feature of that action."""
+        """Tell whether the profile has a feature of the action ``name``."""
         return name in self._by_name

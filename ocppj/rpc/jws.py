@@ -1,7 +1,7 @@
-"""Keys, certificates and JSON Web Signatures. The only importer of ``joserfc``, and of ``cryptography`` under it.
+"""Keys, certificates and JSON Web Signatures. Only this module imports ``joserfc`` and ``cryptography``.
 
-They are an extra (``ocppj[signed]``): only `ocppj.signing` imports this module, and only when it has something to sign
-or to verify. No error raised here repeats what was read, which may be a private key.
+They come with the extra ``ocppj[signed]``. `ocppj.rpc.signing` imports this module when a signer or a verifier is made.
+No error of this module contains what was read: it may be a private key.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from joserfc.jwk import ECKey, RSAKey
 
 from ..errors import UsageError
 
-__all__ = ["Key", "private_key", "public_key", "sign", "verification_fault"]
+__all__ = ["Key", "find_signature_fault", "private_key", "public_key", "sign"]
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key that signs or verifies, and the ``x5t#S256`` of its certificate where that is known."""
+    """A key that signs or verifies, and the ``x5t#S256`` of its certificate if that is known."""
 
     kind: str  #: "RSA" or "EC" (on P-256)
     public: bytes = field(repr=False)  #: the public half, in DER
@@ -45,15 +45,15 @@ def private_key(pem: bytes, password: Optional[bytes]) -> Key:
     try:
         key: Any = load_pem_private_key(pem, password)
         plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    except Exception as error:  # of many kinds
+    except Exception as error:  # cryptography raises many kinds
         fault = type(error).__name__
     else:
-        return _key(key.public_key(), plain)
+        return _build_key(key.public_key(), plain)
     raise UsageError(f"the private key cannot be read ({fault})")
 
 
 def public_key(pem: bytes) -> Key:
-    """Return the key of a certificate (the first, if ``pem`` has several) or a public key. Raises `UsageError`."""
+    """Return the key of a certificate (of several the first), or a public key. Raises `UsageError`."""
     try:
         if b"-----BEGIN CERTIFICATE" not in pem:
             public: Any = load_pem_public_key(pem)
@@ -67,12 +67,12 @@ def public_key(pem: bytes) -> Key:
     except Exception as error:
         fault = type(error).__name__
     else:
-        return _key(public, plain, x5t)
+        return _build_key(public, plain, x5t)
     raise UsageError(f"the certificate cannot be read ({fault})")
 
 
-def _key(public: Any, pem: bytes, x5t: Optional[str] = None) -> Key:
-    """Return ``pem``, whose public half is ``public``, as a key of a kind that signs OCPP messages."""
+def _build_key(public: Any, pem: bytes, x5t: Optional[str] = None) -> Key:
+    """Return the key in ``pem``, whose public half is ``public``. Raises `UsageError` for other kinds of keys."""
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if isinstance(public, rsa.RSAPublicKey):
         return Key("RSA", der, RSAKey.import_key(pem), x5t)
@@ -82,25 +82,25 @@ def _key(public: Any, pem: bytes, x5t: Optional[str] = None) -> Key:
 
 
 class _Registry(jws.JWSRegistry):
-    """Leaves the size of a message to the transport, which bounds it."""
+    """Has no bounds of its own for sizes: the transport bounds the message."""
 
     max_header_length = max_payload_length = max_signature_length = 2**62
 
 
-def _registry(algorithm: str) -> jws.JWSRegistry:
-    return _Registry(algorithms=[algorithm], strict_check_header=False)  # OCPP has header fields of its own
+def _build_registry(algorithm: str) -> jws.JWSRegistry:
+    return _Registry(algorithms=[algorithm], strict_check_header=False)  # OCPP adds header fields
 
 
 def sign(header: Dict[str, Any], payload: bytes, key: Key) -> Dict[str, Any]:
-    """Return the flattened JWS of ``payload`` with that protected header, whose ``alg`` says how."""
-    return dict(jws.serialize_json({"protected": header}, payload, key.jwk, registry=_registry(header["alg"])))
+    """Return the flattened JWS of ``payload``. The protected ``header`` names the algorithm, ``alg``."""
+    return dict(jws.serialize_json({"protected": header}, payload, key.jwk, registry=_build_registry(header["alg"])))
 
 
-def verification_fault(signed_payload: Mapping[str, Any], algorithm: str, key: Key) -> str:
-    """Return why the signature of a flattened JWS is not good, or ``""`` if it is."""
+def find_signature_fault(signed_payload: Mapping[str, Any], algorithm: str, key: Key) -> str:
+    """Return why the signature of a flattened JWS is not valid, or ``""`` if it is."""
     value: Any = {name: signed_payload[name] for name in ("payload", "protected", "signature")}
     try:
-        jws.deserialize_json(value, key.jwk, registry=_registry(algorithm))
+        jws.deserialize_json(value, key.jwk, registry=_build_registry(algorithm))
     except (JoseError, ValueError, TypeError) as error:
         return f"the signature does not verify ({type(error).__name__})"
     return ""

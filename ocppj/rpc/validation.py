@@ -1,8 +1,8 @@
-"""Payload -> verdict. The only importer of ``jsonschema``.
+"""Checks payloads against schemas. Only this module imports ``jsonschema``.
 
-When a payload has several faults one is named, the same one every time: unknown properties first, then missing
-ones (and arrays of the wrong length), then types, then values; among equals the shallowest, then the first in the
-document. Which schema keyword gives which error code is one table, `KEYWORDS`.
+A payload may have several faults. The error names one of them, always the same: first unknown properties, then missing
+ones and arrays of the wrong length, then types, then values. Among faults of the same kind it names the one nearest to
+the top, then the first in the document. The table `KEYWORDS` says which schema keyword gives which error code.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..errors import ErrorCode, UsageError, ValidationError
 from ..payloads import jsontext
 from ..payloads.datetimes import parse_datetime
 from ..settings import get_logger
-from .accelerated import plain_schema, quick_verdict
+from .accelerated import build_quick_check, simplify_schema
 from .features import Feature
 
-__all__ = ["check_payload", "check_schemas", "judge_of", "use_accelerators"]
+__all__ = ["check_payload", "check_schemas", "get_quick_check", "use_accelerators"]
 
-# The rank orders faults, lowest first.
+# The ranks of faults. The fault of the lowest rank is named.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
 _CODES = {
     _UNKNOWN: ErrorCode.FORMAT_VIOLATION,
@@ -32,7 +32,7 @@ _CODES = {
     _TYPE: ErrorCode.TYPE_CONSTRAINT_VIOLATION,
     _VALUE: ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
 }
-#: Schema keyword -> rank, hence `ErrorCode`, in every version; `Dialect.spell` gives a code its spelling.
+#: Schema keyword -> rank, and so `ErrorCode`, in every version. `Dialect.spell` spells the code.
 #: J16 is OCPP-J 1.6, J16E its errata; P4 and P2 are Parts 4 and 2 of OCPP 2.0.1 and 2.1, which agree.
 KEYWORDS = {
     "additionalProperties": _UNKNOWN,  # not conform the structure of the action: J16 4.2.3 with J16E 5.2; P4 4.3
@@ -53,7 +53,7 @@ KEYWORDS = {
     "multipleOf": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
     "uniqueItems": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
 }
-#: Any other keyword, which only a schema of a program's own has: the value is none that it allows.
+#: For any other keyword. Only schemas of the program have others.
 _OTHER = _VALUE
 
 Path = Tuple[Union[str, int], ...]
@@ -62,62 +62,66 @@ Path = Tuple[Union[str, int], ...]
 class _Violation(NamedTuple):
     rank: int
     depth: int
-    order: Tuple[int, ...]
+    position: Tuple[int, ...]
     path: Path
-    words: str
+    text: str
 
 
-def check_payload(feature: Feature, answer: bool, payload: Any) -> None:
-    """Check ``payload``, a JSON value, against the schema of ``feature``'s request (or, if ``answer``, response).
+def check_payload(feature: Feature, is_response: bool, payload: Any) -> None:
+    """Check a JSON value against a schema of ``feature``. Without a schema any object is valid.
 
-    Raises `ValidationError` for the fault to be named; its description is at most 255 characters. A feature without
-    a schema takes any object.
+    Args:
+        feature: The feature.
+        is_response: Whether the payload is the response of the feature, or else its request.
+        payload: The JSON value.
+
+    Raises:
+        ValidationError: The payload is not valid. The description has at most 255 characters.
+        UsageError: The schema is no JSON schema.
     """
-    validator = _validator(feature, answer)
+    validator = _get_validator(feature, is_response)
     if not isinstance(payload, dict):
-        words = f"the payload must be an object, not {_type_name(payload)}"
-        raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", words)
+        text = f"the payload must be an object, not {_get_type_name(payload)}"
+        raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", text)
     try:
-        if validator is None or validator.is_valid(payload):
-            return
-        worst = min(_violations(payload, validator.exact.iter_errors(payload)))
-    except RecursionError:  # jsonschema puts the value at fault in words, however deep it is
+        violation = validator.find_violation(payload) if validator is not None else None
+    except RecursionError:  # jsonschema writes the value at fault into its message, however deep it is
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
-    words = worst.words if len(worst.words) <= 255 else worst.words[:252] + "..."
-    raise ValidationError(_CODES[worst.rank], _json_path(worst.path), words)
+    if violation is not None:
+        raise ValidationError(_CODES[violation.rank], _format_path(violation.path), _shorten(violation.text, 255))
 
 
 @lru_cache(maxsize=None)
-def judge_of(feature: Feature, answer: bool) -> Callable[[Any], object]:
-    """Return a function that says true of a JSON object which keeps to the schema of ``feature``, as most do.
+def get_quick_check(feature: Feature, is_response: bool) -> Callable[[Any], object]:
+    """Return a function that returns true for most JSON objects that are valid.
 
-    When it says something else or raises, `check_payload` is to be asked: it may be that all is well, and it knows the
-    fault if there is one. Raises what `check_payload` raises for a schema that cannot be used.
+    If it returns false or raises, the object may still be valid: `check_payload` decides. Raises `UsageError` if the
+    schema is no JSON schema.
     """
-    validator = _validator(feature, answer)
-    return _anything if validator is None else validator.quick or validator.exact.is_valid
+    validator = _get_validator(feature, is_response)
+    return _accept if validator is None else validator.quick_check or validator.exact.is_valid
 
 
-def _anything(payload: Any) -> bool:
+def _accept(payload: Any) -> bool:
     return True
 
 
 def check_schemas(feature: Feature) -> None:
-    """Raise `UsageError` when a schema that ``feature`` was given is no JSON schema.
+    """Raise `UsageError` if ``feature`` has a schema that is no JSON schema.
 
-    Schemas that are loaded when they are first needed are checked then.
+    A schema that is loaded on demand is checked when it is loaded.
     """
-    for answer, schema in ((False, feature.request_schema), (True, feature.response_schema)):
+    for is_response, schema in ((False, feature.request_schema), (True, feature.response_schema)):
         if not callable(schema):
-            _validator(feature, answer)
+            _get_validator(feature, is_response)
 
 
 def use_accelerators(wanted: bool) -> None:
-    """Use ``jsonschema-rs`` and ``orjson`` if they are installed (the default), or never. For tests, benchmarks."""
+    """Use ``jsonschema-rs`` and ``orjson`` if they are installed (the default), or never. For tests and benchmarks."""
     global _accelerated
     _accelerated = wanted
-    _validator.cache_clear()
-    judge_of.cache_clear()
+    _get_validator.cache_clear()
+    get_quick_check.cache_clear()
     jsontext.use_orjson(wanted)
 
 
@@ -125,32 +129,40 @@ _accelerated = True
 
 
 class _Validator:
-    """A schema's judge: ``exact``, of ``jsonschema``, decides; ``quick``, where there is one, spares asking it."""
+    """Checks payloads against one schema. ``exact`` decides. ``quick_check``, if there is one, saves most calls of it.
 
-    def __init__(self, name: str, exact: Any, quick: Optional[Callable[[Any], bool]]) -> None:
+    Args:
+        name: The action, for the log.
+        exact: The validator of ``jsonschema``.
+        quick_check: Returns true only for valid payloads.
+    """
+
+    def __init__(self, name: str, exact: Any, quick_check: Optional[Callable[[Any], bool]]) -> None:
         self.exact = exact
+        self.quick_check = quick_check
         self._name = name
-        self.quick = quick
-        self._told = False
+        self._is_logged = False
 
-    def is_valid(self, payload: Any) -> bool:
-        if self.quick is None:
-            return bool(self.exact.is_valid(payload))
-        try:
-            if self.quick(payload):
-                return True
-        except Exception:  # a value that it does not know, such as a key that is no text
-            return bool(self.exact.is_valid(payload))
-        valid = bool(self.exact.is_valid(payload))
-        if valid and not self._told:
-            self._told = True
+    def find_violation(self, payload: Any) -> Optional[_Violation]:
+        """Return the violation to name, or ``None`` if ``payload`` is valid."""
+        is_refused = False
+        if self.quick_check is not None:
+            try:
+                if self.quick_check(payload):
+                    return None
+                is_refused = True
+            except Exception:  # It cannot handle some values, such as a key that is no text.
+                pass
+        violation = min(_list_violations(payload, self.exact.iter_errors(payload)), default=None)
+        if violation is None and is_refused and not self._is_logged:
+            self._is_logged = True
             get_logger().debug("jsonschema-rs refuses a payload of %s that jsonschema finds valid", self._name)
-        return valid
+        return violation
 
 
 @lru_cache(maxsize=None)
-def _validator(feature: Feature, answer: bool) -> Optional[_Validator]:
-    schema = feature.response_schema if answer else feature.request_schema
+def _get_validator(feature: Feature, is_response: bool) -> Optional[_Validator]:
+    schema = feature.response_schema if is_response else feature.request_schema
     if schema is None:
         return None
     loaded = dict(schema() if callable(schema) else schema)
@@ -158,28 +170,28 @@ def _validator(feature: Feature, answer: bool) -> Optional[_Validator]:
     try:
         base.check_schema(loaded)
     except jsonschema.SchemaError as error:
-        kind = "response" if answer else "request"
+        kind = "response" if is_response else "request"
         raise UsageError(f"the {kind} schema of {feature.name} is invalid: {error.message}") from error
-    plain = plain_schema(loaded)
+    plain = simplify_schema(loaded)
     if plain is None:
-        return _Validator(feature.name, _extended(base, {})(loaded, format_checker=_formats), None)
-    exact = _extended(jsonschema.Draft6Validator, _SHORT_CUTS)(plain, format_checker=_formats)
-    return _Validator(
-        feature.name, exact, quick_verdict(plain, _is_date_time_text, _is_multiple) if _accelerated else None
-    )
+        return _Validator(feature.name, _extend(base, {})(loaded, format_checker=_formats), None)
+    exact = _extend(jsonschema.Draft6Validator, _SHORT_CUTS)(plain, format_checker=_formats)
+    quick_check = build_quick_check(plain, _is_datetime, _is_multiple) if _accelerated else None
+    return _Validator(feature.name, exact, quick_check)
 
 
-def _extended(base: Any, keywords: Mapping[str, Any]) -> Any:
+def _extend(base: Any, keywords: Mapping[str, Any]) -> Any:
+    """Return ``base``, a validator class, with other checks for ``keywords`` and with the rules of this module."""
     extend: Any = validators.extend
     types = base.TYPE_CHECKER.redefine("integer", _is_integer)
-    return extend(base, {"multipleOf": _multiple_of, **keywords}, type_checker=types)
+    return extend(base, {"multipleOf": _check_multiple, **keywords}, type_checker=types)
 
 
 def _is_integer(checker: Any, value: object) -> bool:
-    """Tell whether ``value`` is an integer as draft-06 has it: 1.0 is one.
+    """Tell whether ``value`` is an integer by the rule of draft-06, where 1.0 is one.
 
-    JSON has one type of numbers. Draft-04, in which most schemas of OCPP 1.6 are written, says otherwise, while those
-    of its security extensions are in draft-06: one rule for all.
+    JSON has one type of numbers. Most schemas of OCPP 1.6 are in draft-04, which has another rule, but those of its
+    security extensions are in draft-06. Here one rule is for all.
     """
     if isinstance(value, float):
         return value.is_integer()
@@ -189,28 +201,24 @@ def _is_integer(checker: Any, value: object) -> bool:
 _formats = jsonschema.FormatChecker(formats=())
 
 
-@_formats.checks("date-time", raises=ValueError)
+@_formats.checks("date-time")
 def _is_datetime(value: object) -> bool:
+    """Tell whether ``value`` is a date-time of RFC 3339. What is no text has another fault, its type."""
     if isinstance(value, str):
-        parse_datetime(value)
+        try:
+            parse_datetime(value)
+        except ValueError:
+            return False
     return True
 
 
-def _is_date_time_text(text: str) -> bool:
-    try:
-        parse_datetime(text)
-    except ValueError:
-        return False
-    return True
-
-
-# Plain schemas have no references, so that a part of one is judged alike wherever it stands: its validator is made
-# once. (`jsonschema` makes it anew for each value, which takes most of its time.) The other short cuts see what is
-# surely right, and leave the rest to the library.
+# Faster checks for plain schemas. Such a schema has no references, so that a part of it means the same everywhere, and
+# one validator per part is enough. (`jsonschema` makes one for each value, which takes most of its time.) The other
+# checks return early for what is surely valid, and leave the rest to `jsonschema`.
 
 _parts: Dict[int, Any] = {}
 _DRAFT6: Mapping[str, Callable[..., Iterable[Fault]]] = dict(jsonschema.Draft6Validator.VALIDATORS)
-_SURE = {
+_PYTHON_TYPES = {
     "string": (str,),
     "integer": (int,),
     "number": (int, float),
@@ -220,109 +228,112 @@ _SURE = {
 }
 
 
-def _part(validator: Any, schema: Mapping[str, Any]) -> Any:
+def _get_part(validator: Any, schema: Mapping[str, Any]) -> Any:
     part = _parts.get(id(schema))
     if part is None:
-        # It holds the schema, whose id is thereby nobody else's.
+        # The validator keeps the schema alive, so that no other object gets this id.
         part = _parts[id(schema)] = validator.evolve(schema=schema)
     return part
 
 
-def _properties(validator: Any, properties: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
+def _check_properties(validator: Any, properties: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
     if isinstance(instance, dict):
         for name, value in instance.items():
             if name in properties:
-                for fault in _part(validator, properties[name]).iter_errors(value):
+                for fault in _get_part(validator, properties[name]).iter_errors(value):
                     fault.path.appendleft(name)
                     yield fault
 
 
-def _items(validator: Any, items: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
+def _check_items(validator: Any, items: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
     if isinstance(instance, list):
-        part = _part(validator, items)
+        part = _get_part(validator, items)
         for index, value in enumerate(instance):
             for fault in part.iter_errors(value):
                 fault.path.appendleft(index)
                 yield fault
 
 
-def _additional(validator: Any, additional: Any, instance: Any, schema: Any) -> Iterable[Fault]:
+def _check_additional(validator: Any, additional: Any, instance: Any, schema: Any) -> Iterable[Fault]:
     if not isinstance(instance, dict) or instance.keys() <= schema.get("properties", {}).keys():
         return ()
     return _DRAFT6["additionalProperties"](validator, additional, instance, schema)
 
 
-def _type(validator: Any, name: str, instance: Any, schema: Any) -> Iterable[Fault]:
-    return () if type(instance) in _SURE.get(name, ()) else _DRAFT6["type"](validator, name, instance, schema)
+def _check_type(validator: Any, name: str, instance: Any, schema: Any) -> Iterable[Fault]:
+    return () if type(instance) in _PYTHON_TYPES.get(name, ()) else _DRAFT6["type"](validator, name, instance, schema)
 
 
-def _enum(validator: Any, texts: List[str], instance: Any, schema: Any) -> Iterable[Fault]:
+def _check_enum(validator: Any, texts: List[str], instance: Any, schema: Any) -> Iterable[Fault]:
     return () if type(instance) is str and instance in texts else _DRAFT6["enum"](validator, texts, instance, schema)
 
 
 _SHORT_CUTS = {
-    "properties": _properties,
-    "items": _items,
-    "additionalProperties": _additional,
-    "type": _type,
-    "enum": _enum,
+    "properties": _check_properties,
+    "items": _check_items,
+    "additionalProperties": _check_additional,
+    "type": _check_type,
+    "enum": _check_enum,
 }
 
 
-def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Fault]:
+def _check_multiple(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Fault]:
     if not _is_multiple(instance, step):
         yield Fault(f"{instance!r} is not a multiple of {step}")
 
 
 def _is_multiple(value: Any, step: float) -> bool:
-    """Decide on the decimal text: as floats, 21.4 is no multiple of 0.1. What is no number is not asked about."""
+    """Tell whether ``value`` is a multiple of ``step``, by their decimal texts: as a float, 21.4 is no multiple of 0.1.
+
+    What is no number has another fault, its type.
+    """
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return True
     try:
         return Decimal(repr(value)) % Decimal(repr(step)) == 0
-    except (InvalidOperation, ValueError):  # too many digits to divide: far beyond any multiple that means something
+    except (InvalidOperation, ValueError):  # too many digits to divide
         return False
 
 
-def _violations(payload: Any, faults: Iterator[Fault]) -> Iterator[_Violation]:
+def _list_violations(payload: Any, faults: Iterable[Fault]) -> Iterator[_Violation]:
     for fault in faults:
         path: Path = tuple(fault.absolute_path)
         rank = KEYWORDS.get(str(fault.validator), _OTHER)
-        for last, place, words in _named(fault, path):
+        for last, index, text in _describe(fault, path):
             full = path + last
-            order = _order(payload, path) + ((place,) if last else ())
-            yield _Violation(rank, len(full), order, full, words)
+            position = _get_position(payload, path) + ((index,) if last else ())
+            yield _Violation(rank, len(full), position, full, text)
 
 
-def _named(fault: Fault, path: Path) -> List[Tuple[Path, int, str]]:
-    """Return (property below ``path``, its place, words) for each thing the fault is about."""
-    where = f" in {_json_path(path)}" if path else ""
+def _describe(fault: Fault, path: Path) -> List[Tuple[Path, int, str]]:
+    """Return the property below ``path``, its index, and the description, for each thing that is wrong."""
+    where = f" in {_format_path(path)}" if path else ""
     instance: Any = fault.instance
     if fault.validator == "additionalProperties" and isinstance(instance, dict):
         known = fault.schema.get("properties", {}) if isinstance(fault.schema, dict) else {}
-        extra = [(name, place) for place, name in enumerate(instance) if name not in known]
-        return [((name,), place, f"property {name!r} is not allowed{where}") for name, place in extra]
+        extra = [(name, index) for index, name in enumerate(instance) if name not in known]
+        return [((name,), index, f"property {name!r} is not allowed{where}") for name, index in extra]
     if fault.validator == "required" and isinstance(fault.validator_value, Sequence):
-        missing = [(name, place) for place, name in enumerate(fault.validator_value) if name not in instance]
-        return [((name,), place, f"required property {name!r} is missing{where}") for name, place in missing]
-    return [((), 0, f"{_json_path(path) or 'the payload'} {_words(fault)}")]
+        missing = [(name, index) for index, name in enumerate(fault.validator_value) if name not in instance]
+        return [((name,), index, f"required property {name!r} is missing{where}") for name, index in missing]
+    return [((), 0, f"{_format_path(path) or 'the payload'} {_describe_rule(fault)}")]
 
 
-def _words(fault: Fault) -> str:
+def _describe_rule(fault: Fault) -> str:
     value: Any = fault.instance
     limit: Any = fault.validator_value
     keyword = str(fault.validator)
     if keyword == "type":
-        return f"must be {_one_of(limit)}, not {_type_name(value)}"
+        return f"must be {_join_types(limit)}, not {_get_type_name(value)}"
     if keyword == "format":
         return f"must be a {limit} as RFC 3339 writes it, with a zone" if limit == "date-time" else f"is no {limit}"
     if keyword == "enum":
-        return f"must be one of {', '.join(map(str, limit))}, not {_short(value)}"
+        return f"must be one of {', '.join(map(str, limit))}, not {_shorten(repr(value))}"
     if keyword in _LIMITS:
         actual = len(value) if keyword[3:] in ("Length", "Items") else value
         return f"must {_LIMITS[keyword].format(limit)}, not {actual}"
     if keyword in _RULES:
-        return _RULES[keyword].format(_short(limit))
+        return _RULES[keyword].format(_shorten(repr(limit)))
     return f"is not valid: {fault.message}"
 
 
@@ -346,30 +357,29 @@ _RULES = {
 }
 
 
-def _one_of(types: Union[str, Sequence[str]]) -> str:
+def _join_types(types: Union[str, Sequence[str]]) -> str:
     return " or ".join([types] if isinstance(types, str) else types)
 
 
-def _type_name(value: object) -> str:
+def _get_type_name(value: object) -> str:
     names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
     return names.get(type(value), "null" if value is None else type(value).__name__)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _shorten(text: str, longest: int = 60) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _order(payload: Any, path: Path) -> Tuple[int, ...]:
-    """Return where ``path`` stands in the document: the index of each step in its object or array."""
-    order: List[int] = []
+def _get_position(payload: Any, path: Path) -> Tuple[int, ...]:
+    """Return the position of ``path`` in the document: the index of each step in its object or array."""
+    position: List[int] = []
     for step in path:
-        order.append(step if isinstance(step, int) else list(payload).index(step))
+        position.append(step if isinstance(step, int) else list(payload).index(step))
         payload = payload[step]
-    return tuple(order)
+    return tuple(position)
 
 
-def _json_path(path: Path) -> str:
+def _format_path(path: Path) -> str:
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)

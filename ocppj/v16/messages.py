@@ -153,7 +153,7 @@ class AuthorizeRequest(Request["AuthorizeResponse"]):
 
 @dataclass(repr=False, eq=False)
 class AuthorizeResponse(Payload):
-    """The answer to Authorize."""
+    """The response to Authorize."""
 
     id_tag_info: IdTagInfo = field(metadata=wire("idTagInfo"))
 
@@ -175,7 +175,7 @@ class BootNotificationRequest(Request["BootNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class BootNotificationResponse(Payload):
-    """The answer to BootNotification."""
+    """The response to BootNotification."""
 
     status: Union[RegistrationStatus, str] = field(metadata=wire("status"))
     current_time: datetime = field(metadata=wire("currentTime"))
@@ -191,7 +191,7 @@ class CancelReservationRequest(Request["CancelReservationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CancelReservationResponse(Payload):
-    """The answer to CancelReservation."""
+    """The response to CancelReservation."""
 
     status: Union[CancelReservationStatus, str] = field(metadata=wire("status"))
 
@@ -205,7 +205,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CertificateSignedResponse(Payload):
-    """The answer to CertificateSigned."""
+    """The response to CertificateSigned."""
 
     status: Union[CertificateSignedStatus, str] = field(metadata=wire("status"))
 
@@ -220,7 +220,7 @@ class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ChangeAvailabilityResponse(Payload):
-    """The answer to ChangeAvailability."""
+    """The response to ChangeAvailability."""
 
     status: Union[AvailabilityStatus, str] = field(metadata=wire("status"))
 
@@ -235,7 +235,7 @@ class ChangeConfigurationRequest(Request["ChangeConfigurationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ChangeConfigurationResponse(Payload):
-    """The answer to ChangeConfiguration."""
+    """The response to ChangeConfiguration."""
 
     status: Union[ConfigurationStatus, str] = field(metadata=wire("status"))
 
@@ -247,7 +247,7 @@ class ClearCacheRequest(Request["ClearCacheResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearCacheResponse(Payload):
-    """The answer to ClearCache."""
+    """The response to ClearCache."""
 
     status: Union[ClearCacheStatus, str] = field(metadata=wire("status"))
 
@@ -266,7 +266,7 @@ class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearChargingProfileResponse(Payload):
-    """The answer to ClearChargingProfile."""
+    """The response to ClearChargingProfile."""
 
     status: Union[ClearChargingProfileStatus, str] = field(metadata=wire("status"))
 
@@ -282,7 +282,7 @@ class DataTransferRequest(Request["DataTransferResponse"]):
 
 @dataclass(repr=False, eq=False)
 class DataTransferResponse(Payload):
-    """The answer to DataTransfer."""
+    """The response to DataTransfer."""
 
     status: Union[DataTransferStatus, str] = field(metadata=wire("status"))
     data: Optional[str] = field(default=None, metadata=wire("data"))
@@ -297,7 +297,7 @@ class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class DeleteCertificateResponse(Payload):
-    """The answer to DeleteCertificate."""
+    """The response to DeleteCertificate."""
 
     status: Union[DeleteCertificateStatus, str] = field(metadata=wire("status"))
 
@@ -311,7 +311,7 @@ class DiagnosticsStatusNotificationRequest(Request["DiagnosticsStatusNotificatio
 
 @dataclass(repr=False, eq=False)
 class DiagnosticsStatusNotificationResponse(Payload):
-    """The answer to DiagnosticsStatusNotification."""
+    """The response to DiagnosticsStatusNotification."""
 
 
 @dataclass(repr=False, eq=False)
@@ -324,7 +324,7 @@ class ExtendedTriggerMessageRequest(Request["ExtendedTriggerMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ExtendedTriggerMessageResponse(Payload):
-    """The answer to ExtendedTriggerMessage."""
+    """The response to ExtendedTriggerMessage."""
 
     status: Union[TriggerMessageStatus, str] = field(metadata=wire("status"))
 
@@ -338,7 +338,7 @@ class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationRespo
 
 @dataclass(repr=False, eq=False)
 class FirmwareStatusNotificationResponse(Payload):
-    """The answer to FirmwareStatusNotification."""
+    """The response to FirmwareStatusNotification."""
 
 
 @dataclass(repr=False, eq=False)
@@ -354,7 +354,7 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetCompositeScheduleResponse(Payload):
-    """The answer to GetCompositeSchedule."""
+    """The response to GetCompositeSchedule."""
 
     status: Union[GetCompositeScheduleStatus, str] = field(metadata=wire("status"))
     connector_id: Optional[int] = field(default=None, metadata=wire("connectorId"))
@@ -371,7 +371,7 @@ class GetConfigurationRequest(Request["GetConfigurationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetConfigurationResponse(Payload):
-    """The answer to GetConfiguration."""
+    """The response to GetConfiguration."""
 
     configuration_key: Optional[List[KeyValue]] = field(default=None, metadata=wire("configurationKey"))
     unknown_key: Optional[List[str]] = field(default=None, metadata=wire("unknownKey"))
@@ -390,7 +390,7 @@ class GetDiagnosticsRequest(Request["GetDiagnosticsResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetDiagnosticsResponse(Payload):
-    """The answer to GetDiagnostics."""
+    """The response to GetDiagnostics."""
 
     file_name: Optional[str] = field(default=None, metadata=wire("fileName"))
 
@@ -404,7 +404,7 @@ class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsRespo
 
 @dataclass(repr=False, eq=False)
 class GetInstalledCertificateIdsResponse(Payload):
-    """The answer to GetInstalledCertificateIds."""
+    """The response to GetInstalledCertificateIds."""
 
     status: Union[GetInstalledCertificateStatus, str] = field(metadata=wire("status"))
     certificate_hash_data: Optional[List[CertificateHashData]] = field(
@@ -419,7 +419,7 @@ class GetLocalListVersionRequest(Request["GetLocalListVersionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetLocalListVersionResponse(Payload):
-    """The answer to GetLocalListVersion."""
+    """The response to GetLocalListVersion."""
 
     list_version: int = field(metadata=wire("listVersion"))
 
@@ -437,7 +437,7 @@ class GetLogRequest(Request["GetLogResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetLogResponse(Payload):
-    """The answer to GetLog."""
+    """The response to GetLog."""
 
     status: Union[LogStatus, str] = field(metadata=wire("status"))
     filename: Optional[str] = field(default=None, metadata=wire("filename"))
@@ -450,7 +450,7 @@ class HeartbeatRequest(Request["HeartbeatResponse"]):
 
 @dataclass(repr=False, eq=False)
 class HeartbeatResponse(Payload):
-    """The answer to Heartbeat."""
+    """The response to Heartbeat."""
 
     current_time: datetime = field(metadata=wire("currentTime"))
 
@@ -465,7 +465,7 @@ class InstallCertificateRequest(Request["InstallCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class InstallCertificateResponse(Payload):
-    """The answer to InstallCertificate."""
+    """The response to InstallCertificate."""
 
     status: Union[InstallCertificateStatus, str] = field(metadata=wire("status"))
 
@@ -480,7 +480,7 @@ class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class LogStatusNotificationResponse(Payload):
-    """The answer to LogStatusNotification."""
+    """The response to LogStatusNotification."""
 
 
 @dataclass(repr=False, eq=False)
@@ -494,7 +494,7 @@ class MeterValuesRequest(Request["MeterValuesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class MeterValuesResponse(Payload):
-    """The answer to MeterValues."""
+    """The response to MeterValues."""
 
 
 @dataclass(repr=False, eq=False)
@@ -508,7 +508,7 @@ class RemoteStartTransactionRequest(Request["RemoteStartTransactionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class RemoteStartTransactionResponse(Payload):
-    """The answer to RemoteStartTransaction."""
+    """The response to RemoteStartTransaction."""
 
     status: Union[RemoteStartStopStatus, str] = field(metadata=wire("status"))
 
@@ -522,7 +522,7 @@ class RemoteStopTransactionRequest(Request["RemoteStopTransactionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class RemoteStopTransactionResponse(Payload):
-    """The answer to RemoteStopTransaction."""
+    """The response to RemoteStopTransaction."""
 
     status: Union[RemoteStartStopStatus, str] = field(metadata=wire("status"))
 
@@ -540,7 +540,7 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ReserveNowResponse(Payload):
-    """The answer to ReserveNow."""
+    """The response to ReserveNow."""
 
     status: Union[ReservationStatus, str] = field(metadata=wire("status"))
 
@@ -554,7 +554,7 @@ class ResetRequest(Request["ResetResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ResetResponse(Payload):
-    """The answer to Reset."""
+    """The response to Reset."""
 
     status: Union[ResetStatus, str] = field(metadata=wire("status"))
 
@@ -570,7 +570,7 @@ class SecurityEventNotificationRequest(Request["SecurityEventNotificationRespons
 
 @dataclass(repr=False, eq=False)
 class SecurityEventNotificationResponse(Payload):
-    """The answer to SecurityEventNotification."""
+    """The response to SecurityEventNotification."""
 
 
 @dataclass(repr=False, eq=False)
@@ -586,7 +586,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SendLocalListResponse(Payload):
-    """The answer to SendLocalList."""
+    """The response to SendLocalList."""
 
     status: Union[UpdateStatus, str] = field(metadata=wire("status"))
 
@@ -601,7 +601,7 @@ class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetChargingProfileResponse(Payload):
-    """The answer to SetChargingProfile."""
+    """The response to SetChargingProfile."""
 
     status: Union[ChargingProfileStatus, str] = field(metadata=wire("status"))
 
@@ -615,7 +615,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SignCertificateResponse(Payload):
-    """The answer to SignCertificate."""
+    """The response to SignCertificate."""
 
     status: Union[GenericStatus, str] = field(metadata=wire("status"))
 
@@ -630,7 +630,7 @@ class SignedFirmwareStatusNotificationRequest(Request["SignedFirmwareStatusNotif
 
 @dataclass(repr=False, eq=False)
 class SignedFirmwareStatusNotificationResponse(Payload):
-    """The answer to SignedFirmwareStatusNotification."""
+    """The response to SignedFirmwareStatusNotification."""
 
 
 @dataclass(repr=False, eq=False)
@@ -645,7 +645,7 @@ class SignedUpdateFirmwareRequest(Request["SignedUpdateFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SignedUpdateFirmwareResponse(Payload):
-    """The answer to SignedUpdateFirmware."""
+    """The response to SignedUpdateFirmware."""
 
     status: Union[UpdateFirmwareStatus, str] = field(metadata=wire("status"))
 
@@ -663,7 +663,7 @@ class StartTransactionRequest(Request["StartTransactionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class StartTransactionResponse(Payload):
-    """The answer to StartTransaction."""
+    """The response to StartTransaction."""
 
     id_tag_info: IdTagInfo = field(metadata=wire("idTagInfo"))
     transaction_id: int = field(metadata=wire("transactionId"))
@@ -684,7 +684,7 @@ class StatusNotificationRequest(Request["StatusNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class StatusNotificationResponse(Payload):
-    """The answer to StatusNotification."""
+    """The response to StatusNotification."""
 
 
 @dataclass(repr=False, eq=False)
@@ -701,7 +701,7 @@ class StopTransactionRequest(Request["StopTransactionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class StopTransactionResponse(Payload):
-    """The answer to StopTransaction."""
+    """The response to StopTransaction."""
 
     id_tag_info: Optional[IdTagInfo] = field(default=None, metadata=wire("idTagInfo"))
 
@@ -716,7 +716,7 @@ class TriggerMessageRequest(Request["TriggerMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class TriggerMessageResponse(Payload):
-    """The answer to TriggerMessage."""
+    """The response to TriggerMessage."""
 
     status: Union[TriggerMessageStatus, str] = field(metadata=wire("status"))
 
@@ -730,7 +730,7 @@ class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UnlockConnectorResponse(Payload):
-    """The answer to UnlockConnector."""
+    """The response to UnlockConnector."""
 
     status: Union[UnlockStatus, str] = field(metadata=wire("status"))
 
@@ -747,4 +747,4 @@ class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UpdateFirmwareResponse(Payload):
-    """The answer to UpdateFirmware."""
+    """The response to UpdateFirmware."""

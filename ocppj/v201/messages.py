@@ -254,7 +254,7 @@ class AuthorizeRequest(Request["AuthorizeResponse"]):
 
 @dataclass(repr=False, eq=False)
 class AuthorizeResponse(Payload):
-    """The answer to Authorize."""
+    """The response to Authorize."""
 
     id_token_info: IdTokenInfo = field(metadata=wire("idTokenInfo"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -274,7 +274,7 @@ class BootNotificationRequest(Request["BootNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class BootNotificationResponse(Payload):
-    """The answer to BootNotification."""
+    """The response to BootNotification."""
 
     current_time: datetime = field(metadata=wire("currentTime"))
     interval: int = field(metadata=wire("interval"))
@@ -293,7 +293,7 @@ class CancelReservationRequest(Request["CancelReservationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CancelReservationResponse(Payload):
-    """The answer to CancelReservation."""
+    """The response to CancelReservation."""
 
     status: Union[CancelReservationStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -313,7 +313,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CertificateSignedResponse(Payload):
-    """The answer to CertificateSigned."""
+    """The response to CertificateSigned."""
 
     status: Union[CertificateSignedStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -331,7 +331,7 @@ class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ChangeAvailabilityResponse(Payload):
-    """The answer to ChangeAvailability."""
+    """The response to ChangeAvailability."""
 
     status: Union[ChangeAvailabilityStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -347,7 +347,7 @@ class ClearCacheRequest(Request["ClearCacheResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearCacheResponse(Payload):
-    """The answer to ClearCache."""
+    """The response to ClearCache."""
 
     status: Union[ClearCacheStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -367,7 +367,7 @@ class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearChargingProfileResponse(Payload):
-    """The answer to ClearChargingProfile."""
+    """The response to ClearChargingProfile."""
 
     status: Union[ClearChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -384,7 +384,7 @@ class ClearDisplayMessageRequest(Request["ClearDisplayMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearDisplayMessageResponse(Payload):
-    """The answer to ClearDisplayMessage."""
+    """The response to ClearDisplayMessage."""
 
     status: Union[ClearMessageStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -401,7 +401,7 @@ class ClearVariableMonitoringRequest(Request["ClearVariableMonitoringResponse"])
 
 @dataclass(repr=False, eq=False)
 class ClearVariableMonitoringResponse(Payload):
-    """The answer to ClearVariableMonitoring."""
+    """The response to ClearVariableMonitoring."""
 
     clear_monitoring_result: List[ClearMonitoringResult] = field(metadata=wire("clearMonitoringResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -418,7 +418,7 @@ class ClearedChargingLimitRequest(Request["ClearedChargingLimitResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearedChargingLimitResponse(Payload):
-    """The answer to ClearedChargingLimit."""
+    """The response to ClearedChargingLimit."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -434,7 +434,7 @@ class CostUpdatedRequest(Request["CostUpdatedResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CostUpdatedResponse(Payload):
-    """The answer to CostUpdated."""
+    """The response to CostUpdated."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -454,7 +454,7 @@ class CustomerInformationRequest(Request["CustomerInformationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CustomerInformationResponse(Payload):
-    """The answer to CustomerInformation."""
+    """The response to CustomerInformation."""
 
     status: Union[CustomerInformationStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -473,7 +473,7 @@ class DataTransferRequest(Request["DataTransferResponse"]):
 
 @dataclass(repr=False, eq=False)
 class DataTransferResponse(Payload):
-    """The answer to DataTransfer."""
+    """The response to DataTransfer."""
 
     status: Union[DataTransferStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -491,7 +491,7 @@ class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class DeleteCertificateResponse(Payload):
-    """The answer to DeleteCertificate."""
+    """The response to DeleteCertificate."""
 
     status: Union[DeleteCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -509,7 +509,7 @@ class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationRespo
 
 @dataclass(repr=False, eq=False)
 class FirmwareStatusNotificationResponse(Payload):
-    """The answer to FirmwareStatusNotification."""
+    """The response to FirmwareStatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -526,7 +526,7 @@ class Get15118EVCertificateRequest(Request["Get15118EVCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class Get15118EVCertificateResponse(Payload):
-    """The answer to Get15118EVCertificate."""
+    """The response to Get15118EVCertificate."""
 
     status: Union[Iso15118EVCertificateStatusEnum, str] = field(metadata=wire("status"))
     exi_response: str = field(metadata=wire("exiResponse"))
@@ -545,7 +545,7 @@ class GetBaseReportRequest(Request["GetBaseReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetBaseReportResponse(Payload):
-    """The answer to GetBaseReport."""
+    """The response to GetBaseReport."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -562,7 +562,7 @@ class GetCertificateStatusRequest(Request["GetCertificateStatusResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetCertificateStatusResponse(Payload):
-    """The answer to GetCertificateStatus."""
+    """The response to GetCertificateStatus."""
 
     status: Union[GetCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -582,7 +582,7 @@ class GetChargingProfilesRequest(Request["GetChargingProfilesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetChargingProfilesResponse(Payload):
-    """The answer to GetChargingProfiles."""
+    """The response to GetChargingProfiles."""
 
     status: Union[GetChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -603,7 +603,7 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetCompositeScheduleResponse(Payload):
-    """The answer to GetCompositeSchedule."""
+    """The response to GetCompositeSchedule."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -624,7 +624,7 @@ class GetDisplayMessagesRequest(Request["GetDisplayMessagesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetDisplayMessagesResponse(Payload):
-    """The answer to GetDisplayMessages."""
+    """The response to GetDisplayMessages."""
 
     status: Union[GetDisplayMessagesStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -643,7 +643,7 @@ class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsRespo
 
 @dataclass(repr=False, eq=False)
 class GetInstalledCertificateIdsResponse(Payload):
-    """The answer to GetInstalledCertificateIds."""
+    """The response to GetInstalledCertificateIds."""
 
     status: Union[GetInstalledCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -662,7 +662,7 @@ class GetLocalListVersionRequest(Request["GetLocalListVersionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetLocalListVersionResponse(Payload):
-    """The answer to GetLocalListVersion."""
+    """The response to GetLocalListVersion."""
 
     version_number: int = field(metadata=wire("versionNumber"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -682,7 +682,7 @@ class GetLogRequest(Request["GetLogResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetLogResponse(Payload):
-    """The answer to GetLog."""
+    """The response to GetLog."""
 
     status: Union[LogStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -704,7 +704,7 @@ class GetMonitoringReportRequest(Request["GetMonitoringReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetMonitoringReportResponse(Payload):
-    """The answer to GetMonitoringReport."""
+    """The response to GetMonitoringReport."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -725,7 +725,7 @@ class GetReportRequest(Request["GetReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetReportResponse(Payload):
-    """The answer to GetReport."""
+    """The response to GetReport."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -742,7 +742,7 @@ class GetTransactionStatusRequest(Request["GetTransactionStatusResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetTransactionStatusResponse(Payload):
-    """The answer to GetTransactionStatus."""
+    """The response to GetTransactionStatus."""
 
     messages_in_queue: bool = field(metadata=wire("messagesInQueue"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -759,7 +759,7 @@ class GetVariablesRequest(Request["GetVariablesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetVariablesResponse(Payload):
-    """The answer to GetVariables."""
+    """The response to GetVariables."""
 
     get_variable_result: List[GetVariableResult] = field(metadata=wire("getVariableResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -774,7 +774,7 @@ class HeartbeatRequest(Request["HeartbeatResponse"]):
 
 @dataclass(repr=False, eq=False)
 class HeartbeatResponse(Payload):
-    """The answer to Heartbeat."""
+    """The response to Heartbeat."""
 
     current_time: datetime = field(metadata=wire("currentTime"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -791,7 +791,7 @@ class InstallCertificateRequest(Request["InstallCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class InstallCertificateResponse(Payload):
-    """The answer to InstallCertificate."""
+    """The response to InstallCertificate."""
 
     status: Union[InstallCertificateStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -809,7 +809,7 @@ class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class LogStatusNotificationResponse(Payload):
-    """The answer to LogStatusNotification."""
+    """The response to LogStatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -825,7 +825,7 @@ class MeterValuesRequest(Request["MeterValuesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class MeterValuesResponse(Payload):
-    """The answer to MeterValues."""
+    """The response to MeterValues."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -842,7 +842,7 @@ class NotifyChargingLimitRequest(Request["NotifyChargingLimitResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyChargingLimitResponse(Payload):
-    """The answer to NotifyChargingLimit."""
+    """The response to NotifyChargingLimit."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -861,7 +861,7 @@ class NotifyCustomerInformationRequest(Request["NotifyCustomerInformationRespons
 
 @dataclass(repr=False, eq=False)
 class NotifyCustomerInformationResponse(Payload):
-    """The answer to NotifyCustomerInformation."""
+    """The response to NotifyCustomerInformation."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -878,7 +878,7 @@ class NotifyDisplayMessagesRequest(Request["NotifyDisplayMessagesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyDisplayMessagesResponse(Payload):
-    """The answer to NotifyDisplayMessages."""
+    """The response to NotifyDisplayMessages."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -895,7 +895,7 @@ class NotifyEVChargingNeedsRequest(Request["NotifyEVChargingNeedsResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyEVChargingNeedsResponse(Payload):
-    """The answer to NotifyEVChargingNeeds."""
+    """The response to NotifyEVChargingNeeds."""
 
     status: Union[NotifyEVChargingNeedsStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -914,7 +914,7 @@ class NotifyEVChargingScheduleRequest(Request["NotifyEVChargingScheduleResponse"
 
 @dataclass(repr=False, eq=False)
 class NotifyEVChargingScheduleResponse(Payload):
-    """The answer to NotifyEVChargingSchedule."""
+    """The response to NotifyEVChargingSchedule."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -934,7 +934,7 @@ class NotifyEventRequest(Request["NotifyEventResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyEventResponse(Payload):
-    """The answer to NotifyEvent."""
+    """The response to NotifyEvent."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -953,7 +953,7 @@ class NotifyMonitoringReportRequest(Request["NotifyMonitoringReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyMonitoringReportResponse(Payload):
-    """The answer to NotifyMonitoringReport."""
+    """The response to NotifyMonitoringReport."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -972,7 +972,7 @@ class NotifyReportRequest(Request["NotifyReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyReportResponse(Payload):
-    """The answer to NotifyReport."""
+    """The response to NotifyReport."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -991,7 +991,7 @@ class PublishFirmwareRequest(Request["PublishFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class PublishFirmwareResponse(Payload):
-    """The answer to PublishFirmware."""
+    """The response to PublishFirmware."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1010,7 +1010,7 @@ class PublishFirmwareStatusNotificationRequest(Request["PublishFirmwareStatusNot
 
 @dataclass(repr=False, eq=False)
 class PublishFirmwareStatusNotificationResponse(Payload):
-    """The answer to PublishFirmwareStatusNotification."""
+    """The response to PublishFirmwareStatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1029,7 +1029,7 @@ class ReportChargingProfilesRequest(Request["ReportChargingProfilesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ReportChargingProfilesResponse(Payload):
-    """The answer to ReportChargingProfiles."""
+    """The response to ReportChargingProfiles."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1048,7 +1048,7 @@ class RequestStartTransactionRequest(Request["RequestStartTransactionResponse"])
 
 @dataclass(repr=False, eq=False)
 class RequestStartTransactionResponse(Payload):
-    """The answer to RequestStartTransaction."""
+    """The response to RequestStartTransaction."""
 
     status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1066,7 +1066,7 @@ class RequestStopTransactionRequest(Request["RequestStopTransactionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class RequestStopTransactionResponse(Payload):
-    """The answer to RequestStopTransaction."""
+    """The response to RequestStopTransaction."""
 
     status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1084,7 +1084,7 @@ class ReservationStatusUpdateRequest(Request["ReservationStatusUpdateResponse"])
 
 @dataclass(repr=False, eq=False)
 class ReservationStatusUpdateResponse(Payload):
-    """The answer to ReservationStatusUpdate."""
+    """The response to ReservationStatusUpdate."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1104,7 +1104,7 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ReserveNowResponse(Payload):
-    """The answer to ReserveNow."""
+    """The response to ReserveNow."""
 
     status: Union[ReserveNowStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1122,7 +1122,7 @@ class ResetRequest(Request["ResetResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ResetResponse(Payload):
-    """The answer to Reset."""
+    """The response to Reset."""
 
     status: Union[ResetStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1141,7 +1141,7 @@ class SecurityEventNotificationRequest(Request["SecurityEventNotificationRespons
 
 @dataclass(repr=False, eq=False)
 class SecurityEventNotificationResponse(Payload):
-    """The answer to SecurityEventNotification."""
+    """The response to SecurityEventNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1160,7 +1160,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SendLocalListResponse(Payload):
-    """The answer to SendLocalList."""
+    """The response to SendLocalList."""
 
     status: Union[SendLocalListStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1178,7 +1178,7 @@ class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetChargingProfileResponse(Payload):
-    """The answer to SetChargingProfile."""
+    """The response to SetChargingProfile."""
 
     status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1195,7 +1195,7 @@ class SetDisplayMessageRequest(Request["SetDisplayMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetDisplayMessageResponse(Payload):
-    """The answer to SetDisplayMessage."""
+    """The response to SetDisplayMessage."""
 
     status: Union[DisplayMessageStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1212,7 +1212,7 @@ class SetMonitoringBaseRequest(Request["SetMonitoringBaseResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetMonitoringBaseResponse(Payload):
-    """The answer to SetMonitoringBase."""
+    """The response to SetMonitoringBase."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1229,7 +1229,7 @@ class SetMonitoringLevelRequest(Request["SetMonitoringLevelResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetMonitoringLevelResponse(Payload):
-    """The answer to SetMonitoringLevel."""
+    """The response to SetMonitoringLevel."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1247,7 +1247,7 @@ class SetNetworkProfileRequest(Request["SetNetworkProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetNetworkProfileResponse(Payload):
-    """The answer to SetNetworkProfile."""
+    """The response to SetNetworkProfile."""
 
     status: Union[SetNetworkProfileStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1264,7 +1264,7 @@ class SetVariableMonitoringRequest(Request["SetVariableMonitoringResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetVariableMonitoringResponse(Payload):
-    """The answer to SetVariableMonitoring."""
+    """The response to SetVariableMonitoring."""
 
     set_monitoring_result: List[SetMonitoringResult] = field(metadata=wire("setMonitoringResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1280,7 +1280,7 @@ class SetVariablesRequest(Request["SetVariablesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetVariablesResponse(Payload):
-    """The answer to SetVariables."""
+    """The response to SetVariables."""
 
     set_variable_result: List[SetVariableResult] = field(metadata=wire("setVariableResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1299,7 +1299,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SignCertificateResponse(Payload):
-    """The answer to SignCertificate."""
+    """The response to SignCertificate."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1319,7 +1319,7 @@ class StatusNotificationRequest(Request["StatusNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class StatusNotificationResponse(Payload):
-    """The answer to StatusNotification."""
+    """The response to StatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1345,7 +1345,7 @@ class TransactionEventRequest(Request["TransactionEventResponse"]):
 
 @dataclass(repr=False, eq=False)
 class TransactionEventResponse(Payload):
-    """The answer to TransactionEvent."""
+    """The response to TransactionEvent."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
     total_cost: Optional[float] = field(default=None, metadata=wire("totalCost"))
@@ -1365,7 +1365,7 @@ class TriggerMessageRequest(Request["TriggerMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class TriggerMessageResponse(Payload):
-    """The answer to TriggerMessage."""
+    """The response to TriggerMessage."""
 
     status: Union[TriggerMessageStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1383,7 +1383,7 @@ class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UnlockConnectorResponse(Payload):
-    """The answer to UnlockConnector."""
+    """The response to UnlockConnector."""
 
     status: Union[UnlockStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1400,7 +1400,7 @@ class UnpublishFirmwareRequest(Request["UnpublishFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UnpublishFirmwareResponse(Payload):
-    """The answer to UnpublishFirmware."""
+    """The response to UnpublishFirmware."""
 
     status: Union[UnpublishFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1419,7 +1419,7 @@ class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UpdateFirmwareResponse(Payload):
-    """The answer to UpdateFirmware."""
+    """The response to UpdateFirmware."""
 
     status: Union[UpdateFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))

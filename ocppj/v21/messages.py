@@ -341,7 +341,7 @@ class AFRRSignalRequest(Request["AFRRSignalResponse"]):
 
 @dataclass(repr=False, eq=False)
 class AFRRSignalResponse(Payload):
-    """The answer to AFRRSignal."""
+    """The response to AFRRSignal."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -359,7 +359,7 @@ class AdjustPeriodicEventStreamRequest(Request["AdjustPeriodicEventStreamRespons
 
 @dataclass(repr=False, eq=False)
 class AdjustPeriodicEventStreamResponse(Payload):
-    """The answer to AdjustPeriodicEventStream."""
+    """The response to AdjustPeriodicEventStream."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -380,7 +380,7 @@ class AuthorizeRequest(Request["AuthorizeResponse"]):
 
 @dataclass(repr=False, eq=False)
 class AuthorizeResponse(Payload):
-    """The answer to Authorize."""
+    """The response to Authorize."""
 
     id_token_info: IdTokenInfo = field(metadata=wire("idTokenInfo"))
     certificate_status: Optional[Union[AuthorizeCertificateStatusEnum, str]] = field(
@@ -406,7 +406,7 @@ class BatterySwapRequest(Request["BatterySwapResponse"]):
 
 @dataclass(repr=False, eq=False)
 class BatterySwapResponse(Payload):
-    """The answer to BatterySwap."""
+    """The response to BatterySwap."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -422,7 +422,7 @@ class BootNotificationRequest(Request["BootNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class BootNotificationResponse(Payload):
-    """The answer to BootNotification."""
+    """The response to BootNotification."""
 
     current_time: datetime = field(metadata=wire("currentTime"))
     interval: int = field(metadata=wire("interval"))
@@ -441,7 +441,7 @@ class CancelReservationRequest(Request["CancelReservationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CancelReservationResponse(Payload):
-    """The answer to CancelReservation."""
+    """The response to CancelReservation."""
 
     status: Union[CancelReservationStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -462,7 +462,7 @@ class CertificateSignedRequest(Request["CertificateSignedResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CertificateSignedResponse(Payload):
-    """The answer to CertificateSigned."""
+    """The response to CertificateSigned."""
 
     status: Union[CertificateSignedStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -480,7 +480,7 @@ class ChangeAvailabilityRequest(Request["ChangeAvailabilityResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ChangeAvailabilityResponse(Payload):
-    """The answer to ChangeAvailability."""
+    """The response to ChangeAvailability."""
 
     status: Union[ChangeAvailabilityStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -498,7 +498,7 @@ class ChangeTransactionTariffRequest(Request["ChangeTransactionTariffResponse"])
 
 @dataclass(repr=False, eq=False)
 class ChangeTransactionTariffResponse(Payload):
-    """The answer to ChangeTransactionTariff."""
+    """The response to ChangeTransactionTariff."""
 
     status: Union[TariffChangeStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -514,7 +514,7 @@ class ClearCacheRequest(Request["ClearCacheResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearCacheResponse(Payload):
-    """The answer to ClearCache."""
+    """The response to ClearCache."""
 
     status: Union[ClearCacheStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -534,7 +534,7 @@ class ClearChargingProfileRequest(Request["ClearChargingProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearChargingProfileResponse(Payload):
-    """The answer to ClearChargingProfile."""
+    """The response to ClearChargingProfile."""
 
     status: Union[ClearChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -553,7 +553,7 @@ class ClearDERControlRequest(Request["ClearDERControlResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearDERControlResponse(Payload):
-    """The answer to ClearDERControl."""
+    """The response to ClearDERControl."""
 
     status: Union[DERControlStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -570,7 +570,7 @@ class ClearDisplayMessageRequest(Request["ClearDisplayMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearDisplayMessageResponse(Payload):
-    """The answer to ClearDisplayMessage."""
+    """The response to ClearDisplayMessage."""
 
     status: Union[ClearMessageStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -588,7 +588,7 @@ class ClearTariffsRequest(Request["ClearTariffsResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearTariffsResponse(Payload):
-    """The answer to ClearTariffs."""
+    """The response to ClearTariffs."""
 
     clear_tariffs_result: List[ClearTariffsResult] = field(metadata=wire("clearTariffsResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -604,7 +604,7 @@ class ClearVariableMonitoringRequest(Request["ClearVariableMonitoringResponse"])
 
 @dataclass(repr=False, eq=False)
 class ClearVariableMonitoringResponse(Payload):
-    """The answer to ClearVariableMonitoring."""
+    """The response to ClearVariableMonitoring."""
 
     clear_monitoring_result: List[ClearMonitoringResult] = field(metadata=wire("clearMonitoringResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -621,7 +621,7 @@ class ClearedChargingLimitRequest(Request["ClearedChargingLimitResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ClearedChargingLimitResponse(Payload):
-    """The answer to ClearedChargingLimit."""
+    """The response to ClearedChargingLimit."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -636,7 +636,7 @@ class ClosePeriodicEventStreamRequest(Request["ClosePeriodicEventStreamResponse"
 
 @dataclass(repr=False, eq=False)
 class ClosePeriodicEventStreamResponse(Payload):
-    """The answer to ClosePeriodicEventStream."""
+    """The response to ClosePeriodicEventStream."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -652,7 +652,7 @@ class CostUpdatedRequest(Request["CostUpdatedResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CostUpdatedResponse(Payload):
-    """The answer to CostUpdated."""
+    """The response to CostUpdated."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -672,7 +672,7 @@ class CustomerInformationRequest(Request["CustomerInformationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class CustomerInformationResponse(Payload):
-    """The answer to CustomerInformation."""
+    """The response to CustomerInformation."""
 
     status: Union[CustomerInformationStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -691,7 +691,7 @@ class DataTransferRequest(Request["DataTransferResponse"]):
 
 @dataclass(repr=False, eq=False)
 class DataTransferResponse(Payload):
-    """The answer to DataTransfer."""
+    """The response to DataTransfer."""
 
     status: Union[DataTransferStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -709,7 +709,7 @@ class DeleteCertificateRequest(Request["DeleteCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class DeleteCertificateResponse(Payload):
-    """The answer to DeleteCertificate."""
+    """The response to DeleteCertificate."""
 
     status: Union[DeleteCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -728,7 +728,7 @@ class FirmwareStatusNotificationRequest(Request["FirmwareStatusNotificationRespo
 
 @dataclass(repr=False, eq=False)
 class FirmwareStatusNotificationResponse(Payload):
-    """The answer to FirmwareStatusNotification."""
+    """The response to FirmwareStatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -749,7 +749,7 @@ class Get15118EVCertificateRequest(Request["Get15118EVCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class Get15118EVCertificateResponse(Payload):
-    """The answer to Get15118EVCertificate."""
+    """The response to Get15118EVCertificate."""
 
     status: Union[Iso15118EVCertificateStatusEnum, str] = field(metadata=wire("status"))
     exi_response: str = field(metadata=wire("exiResponse"))
@@ -769,7 +769,7 @@ class GetBaseReportRequest(Request["GetBaseReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetBaseReportResponse(Payload):
-    """The answer to GetBaseReport."""
+    """The response to GetBaseReport."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -786,7 +786,7 @@ class GetCertificateChainStatusRequest(Request["GetCertificateChainStatusRespons
 
 @dataclass(repr=False, eq=False)
 class GetCertificateChainStatusResponse(Payload):
-    """The answer to GetCertificateChainStatus."""
+    """The response to GetCertificateChainStatus."""
 
     certificate_status: List[CertificateStatus] = field(metadata=wire("certificateStatus"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -802,7 +802,7 @@ class GetCertificateStatusRequest(Request["GetCertificateStatusResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetCertificateStatusResponse(Payload):
-    """The answer to GetCertificateStatus."""
+    """The response to GetCertificateStatus."""
 
     status: Union[GetCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -822,7 +822,7 @@ class GetChargingProfilesRequest(Request["GetChargingProfilesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetChargingProfilesResponse(Payload):
-    """The answer to GetChargingProfiles."""
+    """The response to GetChargingProfiles."""
 
     status: Union[GetChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -843,7 +843,7 @@ class GetCompositeScheduleRequest(Request["GetCompositeScheduleResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetCompositeScheduleResponse(Payload):
-    """The answer to GetCompositeSchedule."""
+    """The response to GetCompositeSchedule."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -864,7 +864,7 @@ class GetDERControlRequest(Request["GetDERControlResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetDERControlResponse(Payload):
-    """The answer to GetDERControl."""
+    """The response to GetDERControl."""
 
     status: Union[DERControlStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -884,7 +884,7 @@ class GetDisplayMessagesRequest(Request["GetDisplayMessagesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetDisplayMessagesResponse(Payload):
-    """The answer to GetDisplayMessages."""
+    """The response to GetDisplayMessages."""
 
     status: Union[GetDisplayMessagesStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -903,7 +903,7 @@ class GetInstalledCertificateIdsRequest(Request["GetInstalledCertificateIdsRespo
 
 @dataclass(repr=False, eq=False)
 class GetInstalledCertificateIdsResponse(Payload):
-    """The answer to GetInstalledCertificateIds."""
+    """The response to GetInstalledCertificateIds."""
 
     status: Union[GetInstalledCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -922,7 +922,7 @@ class GetLocalListVersionRequest(Request["GetLocalListVersionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetLocalListVersionResponse(Payload):
-    """The answer to GetLocalListVersion."""
+    """The response to GetLocalListVersion."""
 
     version_number: int = field(metadata=wire("versionNumber"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -942,7 +942,7 @@ class GetLogRequest(Request["GetLogResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetLogResponse(Payload):
-    """The answer to GetLog."""
+    """The response to GetLog."""
 
     status: Union[LogStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -964,7 +964,7 @@ class GetMonitoringReportRequest(Request["GetMonitoringReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetMonitoringReportResponse(Payload):
-    """The answer to GetMonitoringReport."""
+    """The response to GetMonitoringReport."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -980,7 +980,7 @@ class GetPeriodicEventStreamRequest(Request["GetPeriodicEventStreamResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetPeriodicEventStreamResponse(Payload):
-    """The answer to GetPeriodicEventStream."""
+    """The response to GetPeriodicEventStream."""
 
     constant_stream_data: Optional[List[ConstantStreamData]] = field(default=None, metadata=wire("constantStreamData"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1000,7 +1000,7 @@ class GetReportRequest(Request["GetReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetReportResponse(Payload):
-    """The answer to GetReport."""
+    """The response to GetReport."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1017,7 +1017,7 @@ class GetTariffsRequest(Request["GetTariffsResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetTariffsResponse(Payload):
-    """The answer to GetTariffs."""
+    """The response to GetTariffs."""
 
     status: Union[TariffGetStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1035,7 +1035,7 @@ class GetTransactionStatusRequest(Request["GetTransactionStatusResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetTransactionStatusResponse(Payload):
-    """The answer to GetTransactionStatus."""
+    """The response to GetTransactionStatus."""
 
     messages_in_queue: bool = field(metadata=wire("messagesInQueue"))
     ongoing_indicator: Optional[bool] = field(default=None, metadata=wire("ongoingIndicator"))
@@ -1052,7 +1052,7 @@ class GetVariablesRequest(Request["GetVariablesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class GetVariablesResponse(Payload):
-    """The answer to GetVariables."""
+    """The response to GetVariables."""
 
     get_variable_result: List[GetVariableResult] = field(metadata=wire("getVariableResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1067,7 +1067,7 @@ class HeartbeatRequest(Request["HeartbeatResponse"]):
 
 @dataclass(repr=False, eq=False)
 class HeartbeatResponse(Payload):
-    """The answer to Heartbeat."""
+    """The response to Heartbeat."""
 
     current_time: datetime = field(metadata=wire("currentTime"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1084,7 +1084,7 @@ class InstallCertificateRequest(Request["InstallCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class InstallCertificateResponse(Payload):
-    """The answer to InstallCertificate."""
+    """The response to InstallCertificate."""
 
     status: Union[InstallCertificateStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1103,7 +1103,7 @@ class LogStatusNotificationRequest(Request["LogStatusNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class LogStatusNotificationResponse(Payload):
-    """The answer to LogStatusNotification."""
+    """The response to LogStatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1119,7 +1119,7 @@ class MeterValuesRequest(Request["MeterValuesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class MeterValuesResponse(Payload):
-    """The answer to MeterValues."""
+    """The response to MeterValues."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1135,7 +1135,7 @@ class NotifyAllowedEnergyTransferRequest(Request["NotifyAllowedEnergyTransferRes
 
 @dataclass(repr=False, eq=False)
 class NotifyAllowedEnergyTransferResponse(Payload):
-    """The answer to NotifyAllowedEnergyTransfer."""
+    """The response to NotifyAllowedEnergyTransfer."""
 
     status: Union[NotifyAllowedEnergyTransferStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1154,7 +1154,7 @@ class NotifyChargingLimitRequest(Request["NotifyChargingLimitResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyChargingLimitResponse(Payload):
-    """The answer to NotifyChargingLimit."""
+    """The response to NotifyChargingLimit."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1173,7 +1173,7 @@ class NotifyCustomerInformationRequest(Request["NotifyCustomerInformationRespons
 
 @dataclass(repr=False, eq=False)
 class NotifyCustomerInformationResponse(Payload):
-    """The answer to NotifyCustomerInformation."""
+    """The response to NotifyCustomerInformation."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1192,7 +1192,7 @@ class NotifyDERAlarmRequest(Request["NotifyDERAlarmResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyDERAlarmResponse(Payload):
-    """The answer to NotifyDERAlarm."""
+    """The response to NotifyDERAlarm."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1210,7 +1210,7 @@ class NotifyDERStartStopRequest(Request["NotifyDERStartStopResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyDERStartStopResponse(Payload):
-    """The answer to NotifyDERStartStop."""
+    """The response to NotifyDERStartStop."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1227,7 +1227,7 @@ class NotifyDisplayMessagesRequest(Request["NotifyDisplayMessagesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyDisplayMessagesResponse(Payload):
-    """The answer to NotifyDisplayMessages."""
+    """The response to NotifyDisplayMessages."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1245,7 +1245,7 @@ class NotifyEVChargingNeedsRequest(Request["NotifyEVChargingNeedsResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyEVChargingNeedsResponse(Payload):
-    """The answer to NotifyEVChargingNeeds."""
+    """The response to NotifyEVChargingNeeds."""
 
     status: Union[NotifyEVChargingNeedsStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1266,7 +1266,7 @@ class NotifyEVChargingScheduleRequest(Request["NotifyEVChargingScheduleResponse"
 
 @dataclass(repr=False, eq=False)
 class NotifyEVChargingScheduleResponse(Payload):
-    """The answer to NotifyEVChargingSchedule."""
+    """The response to NotifyEVChargingSchedule."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1286,7 +1286,7 @@ class NotifyEventRequest(Request["NotifyEventResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyEventResponse(Payload):
-    """The answer to NotifyEvent."""
+    """The response to NotifyEvent."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1305,7 +1305,7 @@ class NotifyMonitoringReportRequest(Request["NotifyMonitoringReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyMonitoringReportResponse(Payload):
-    """The answer to NotifyMonitoringReport."""
+    """The response to NotifyMonitoringReport."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1332,7 +1332,7 @@ class NotifyPriorityChargingRequest(Request["NotifyPriorityChargingResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyPriorityChargingResponse(Payload):
-    """The answer to NotifyPriorityCharging."""
+    """The response to NotifyPriorityCharging."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1351,7 +1351,7 @@ class NotifyReportRequest(Request["NotifyReportResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifyReportResponse(Payload):
-    """The answer to NotifyReport."""
+    """The response to NotifyReport."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1375,7 +1375,7 @@ class NotifySettlementRequest(Request["NotifySettlementResponse"]):
 
 @dataclass(repr=False, eq=False)
 class NotifySettlementResponse(Payload):
-    """The answer to NotifySettlement."""
+    """The response to NotifySettlement."""
 
     receipt_url: Optional[str] = field(default=None, metadata=wire("receiptUrl"))
     receipt_id: Optional[str] = field(default=None, metadata=wire("receiptId"))
@@ -1393,7 +1393,7 @@ class NotifyWebPaymentStartedRequest(Request["NotifyWebPaymentStartedResponse"])
 
 @dataclass(repr=False, eq=False)
 class NotifyWebPaymentStartedResponse(Payload):
-    """The answer to NotifyWebPaymentStarted."""
+    """The response to NotifyWebPaymentStarted."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1408,7 +1408,7 @@ class OpenPeriodicEventStreamRequest(Request["OpenPeriodicEventStreamResponse"])
 
 @dataclass(repr=False, eq=False)
 class OpenPeriodicEventStreamResponse(Payload):
-    """The answer to OpenPeriodicEventStream."""
+    """The response to OpenPeriodicEventStream."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1429,7 +1429,7 @@ class PublishFirmwareRequest(Request["PublishFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class PublishFirmwareResponse(Payload):
-    """The answer to PublishFirmware."""
+    """The response to PublishFirmware."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1449,7 +1449,7 @@ class PublishFirmwareStatusNotificationRequest(Request["PublishFirmwareStatusNot
 
 @dataclass(repr=False, eq=False)
 class PublishFirmwareStatusNotificationResponse(Payload):
-    """The answer to PublishFirmwareStatusNotification."""
+    """The response to PublishFirmwareStatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1464,7 +1464,7 @@ class PullDynamicScheduleUpdateRequest(Request["PullDynamicScheduleUpdateRespons
 
 @dataclass(repr=False, eq=False)
 class PullDynamicScheduleUpdateResponse(Payload):
-    """The answer to PullDynamicScheduleUpdate."""
+    """The response to PullDynamicScheduleUpdate."""
 
     status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     schedule_update: Optional[ChargingScheduleUpdate] = field(default=None, metadata=wire("scheduleUpdate"))
@@ -1486,7 +1486,7 @@ class ReportChargingProfilesRequest(Request["ReportChargingProfilesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ReportChargingProfilesResponse(Payload):
-    """The answer to ReportChargingProfiles."""
+    """The response to ReportChargingProfiles."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1510,7 +1510,7 @@ class ReportDERControlRequest(Request["ReportDERControlResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ReportDERControlResponse(Payload):
-    """The answer to ReportDERControl."""
+    """The response to ReportDERControl."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1526,7 +1526,7 @@ class RequestBatterySwapRequest(Request["RequestBatterySwapResponse"]):
 
 @dataclass(repr=False, eq=False)
 class RequestBatterySwapResponse(Payload):
-    """The answer to RequestBatterySwap."""
+    """The response to RequestBatterySwap."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1547,7 +1547,7 @@ class RequestStartTransactionRequest(Request["RequestStartTransactionResponse"])
 
 @dataclass(repr=False, eq=False)
 class RequestStartTransactionResponse(Payload):
-    """The answer to RequestStartTransaction."""
+    """The response to RequestStartTransaction."""
 
     status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1565,7 +1565,7 @@ class RequestStopTransactionRequest(Request["RequestStopTransactionResponse"]):
 
 @dataclass(repr=False, eq=False)
 class RequestStopTransactionResponse(Payload):
-    """The answer to RequestStopTransaction."""
+    """The response to RequestStopTransaction."""
 
     status: Union[RequestStartStopStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1583,7 +1583,7 @@ class ReservationStatusUpdateRequest(Request["ReservationStatusUpdateResponse"])
 
 @dataclass(repr=False, eq=False)
 class ReservationStatusUpdateResponse(Payload):
-    """The answer to ReservationStatusUpdate."""
+    """The response to ReservationStatusUpdate."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1603,7 +1603,7 @@ class ReserveNowRequest(Request["ReserveNowResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ReserveNowResponse(Payload):
-    """The answer to ReserveNow."""
+    """The response to ReserveNow."""
 
     status: Union[ReserveNowStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1621,7 +1621,7 @@ class ResetRequest(Request["ResetResponse"]):
 
 @dataclass(repr=False, eq=False)
 class ResetResponse(Payload):
-    """The answer to Reset."""
+    """The response to Reset."""
 
     status: Union[ResetStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1640,7 +1640,7 @@ class SecurityEventNotificationRequest(Request["SecurityEventNotificationRespons
 
 @dataclass(repr=False, eq=False)
 class SecurityEventNotificationResponse(Payload):
-    """The answer to SecurityEventNotification."""
+    """The response to SecurityEventNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1659,7 +1659,7 @@ class SendLocalListRequest(Request["SendLocalListResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SendLocalListResponse(Payload):
-    """The answer to SendLocalList."""
+    """The response to SendLocalList."""
 
     status: Union[SendLocalListStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1677,7 +1677,7 @@ class SetChargingProfileRequest(Request["SetChargingProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetChargingProfileResponse(Payload):
-    """The answer to SetChargingProfile."""
+    """The response to SetChargingProfile."""
 
     status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1704,7 +1704,7 @@ class SetDERControlRequest(Request["SetDERControlResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetDERControlResponse(Payload):
-    """The answer to SetDERControl."""
+    """The response to SetDERControl."""
 
     status: Union[DERControlStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1723,7 +1723,7 @@ class SetDefaultTariffRequest(Request["SetDefaultTariffResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetDefaultTariffResponse(Payload):
-    """The answer to SetDefaultTariff."""
+    """The response to SetDefaultTariff."""
 
     status: Union[TariffSetStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1740,7 +1740,7 @@ class SetDisplayMessageRequest(Request["SetDisplayMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetDisplayMessageResponse(Payload):
-    """The answer to SetDisplayMessage."""
+    """The response to SetDisplayMessage."""
 
     status: Union[DisplayMessageStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1757,7 +1757,7 @@ class SetMonitoringBaseRequest(Request["SetMonitoringBaseResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetMonitoringBaseResponse(Payload):
-    """The answer to SetMonitoringBase."""
+    """The response to SetMonitoringBase."""
 
     status: Union[GenericDeviceModelStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1774,7 +1774,7 @@ class SetMonitoringLevelRequest(Request["SetMonitoringLevelResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetMonitoringLevelResponse(Payload):
-    """The answer to SetMonitoringLevel."""
+    """The response to SetMonitoringLevel."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1792,7 +1792,7 @@ class SetNetworkProfileRequest(Request["SetNetworkProfileResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetNetworkProfileResponse(Payload):
-    """The answer to SetNetworkProfile."""
+    """The response to SetNetworkProfile."""
 
     status: Union[SetNetworkProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1809,7 +1809,7 @@ class SetVariableMonitoringRequest(Request["SetVariableMonitoringResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetVariableMonitoringResponse(Payload):
-    """The answer to SetVariableMonitoring."""
+    """The response to SetVariableMonitoring."""
 
     set_monitoring_result: List[SetMonitoringResult] = field(metadata=wire("setMonitoringResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1825,7 +1825,7 @@ class SetVariablesRequest(Request["SetVariablesResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SetVariablesResponse(Payload):
-    """The answer to SetVariables."""
+    """The response to SetVariables."""
 
     set_variable_result: List[SetVariableResult] = field(metadata=wire("setVariableResult"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1846,7 +1846,7 @@ class SignCertificateRequest(Request["SignCertificateResponse"]):
 
 @dataclass(repr=False, eq=False)
 class SignCertificateResponse(Payload):
-    """The answer to SignCertificate."""
+    """The response to SignCertificate."""
 
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1866,7 +1866,7 @@ class StatusNotificationRequest(Request["StatusNotificationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class StatusNotificationResponse(Payload):
-    """The answer to StatusNotification."""
+    """The response to StatusNotification."""
 
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
 
@@ -1897,7 +1897,7 @@ class TransactionEventRequest(Request["TransactionEventResponse"]):
 
 @dataclass(repr=False, eq=False)
 class TransactionEventResponse(Payload):
-    """The answer to TransactionEvent."""
+    """The response to TransactionEvent."""
 
     total_cost: Optional[float] = field(default=None, metadata=wire("totalCost"))
     charging_priority: Optional[int] = field(default=None, metadata=wire("chargingPriority"))
@@ -1922,7 +1922,7 @@ class TriggerMessageRequest(Request["TriggerMessageResponse"]):
 
 @dataclass(repr=False, eq=False)
 class TriggerMessageResponse(Payload):
-    """The answer to TriggerMessage."""
+    """The response to TriggerMessage."""
 
     status: Union[TriggerMessageStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1940,7 +1940,7 @@ class UnlockConnectorRequest(Request["UnlockConnectorResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UnlockConnectorResponse(Payload):
-    """The answer to UnlockConnector."""
+    """The response to UnlockConnector."""
 
     status: Union[UnlockStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1957,7 +1957,7 @@ class UnpublishFirmwareRequest(Request["UnpublishFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UnpublishFirmwareResponse(Payload):
-    """The answer to UnpublishFirmware."""
+    """The response to UnpublishFirmware."""
 
     status: Union[UnpublishFirmwareStatusEnum, str] = field(metadata=wire("status"))
     custom_data: Optional[CustomData] = field(default=None, metadata=wire("customData"))
@@ -1974,7 +1974,7 @@ class UpdateDynamicScheduleRequest(Request["UpdateDynamicScheduleResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UpdateDynamicScheduleResponse(Payload):
-    """The answer to UpdateDynamicSchedule."""
+    """The response to UpdateDynamicSchedule."""
 
     status: Union[ChargingProfileStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -1994,7 +1994,7 @@ class UpdateFirmwareRequest(Request["UpdateFirmwareResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UpdateFirmwareResponse(Payload):
-    """The answer to UpdateFirmware."""
+    """The response to UpdateFirmware."""
 
     status: Union[UpdateFirmwareStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -2012,7 +2012,7 @@ class UsePriorityChargingRequest(Request["UsePriorityChargingResponse"]):
 
 @dataclass(repr=False, eq=False)
 class UsePriorityChargingResponse(Payload):
-    """The answer to UsePriorityCharging."""
+    """The response to UsePriorityCharging."""
 
     status: Union[PriorityChargingStatusEnum, str] = field(metadata=wire("status"))
     status_info: Optional[StatusInfo] = field(default=None, metadata=wire("statusInfo"))
@@ -2030,7 +2030,7 @@ class VatNumberValidationRequest(Request["VatNumberValidationResponse"]):
 
 @dataclass(repr=False, eq=False)
 class VatNumberValidationResponse(Payload):
-    """The answer to VatNumberValidation."""
+    """The response to VatNumberValidation."""
 
     vat_number: str = field(metadata=wire("vatNumber"))
     status: Union[GenericStatusEnum, str] = field(metadata=wire("status"))

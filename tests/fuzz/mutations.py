@@ -1,4 +1,4 @@
-"""Payloads that keep to a schema, and ways to spoil them."""
+"""Payloads that are valid for a schema, and ways to change them."""
 
 import copy
 import random
@@ -46,7 +46,7 @@ Place = Tuple[Any, Any]  # a dict or a list, and a key or an index of it
 
 
 def samples(schema: Dict[str, Any], count: int, number: int) -> List[Any]:
-    """Return some ``count`` payloads that keep to ``schema``, the same for the same ``number``."""
+    """Return about ``count`` payloads that are valid for ``schema``. The same ``number`` gives the same payloads."""
     found: List[Any] = []
 
     @seed(number)
@@ -132,7 +132,7 @@ _MUTATIONS = [
 
 
 def mutated(random: random.Random, payload: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a copy of ``payload`` with one to three things changed, so that it may break its schema."""
+    """Return a copy of ``payload`` with one to three changes. It may break its schema."""
     changed: Dict[str, Any] = copy.deepcopy(payload)
     for _ in range(random.choice([1, 1, 1, 1, 1, 2, 3])):
         places = _places(changed)

@@ -27,7 +27,7 @@ from ocppj import (
     v201,
 )
 from ocppj.payloads.datetimes import parse_datetime
-from ocppj.payloads.lenient import read_leniently
+from ocppj.payloads.lenient import decode_leniently
 from ocppj.rpc.dialect import DIALECTS, Dialect
 from ocppj.rpc.features import Feature
 from ocppj.rpc.messages import parse_json_message, write_json
@@ -66,7 +66,7 @@ class Case:
         self.fault = self._fault()
 
     def _fault(self) -> Optional[ErrorCode]:
-        """Return the code of the payload's fault. It is asked for when there are no accelerators."""
+        """Return the code of the fault of the payload. Call it when the accelerators are off."""
         try:
             check_payload(self.feature, self.answer, self.payload)
         except ValidationError as error:
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def usual(self) -> bool:
-        """Whether nothing but the payload can be wrong with the frame."""
+        """Whether the frame is valid except for its payload."""
         number = {CallResult: 3, Call: 2, Send: 6}[self.kind]
         head = [number, "1"] if self.answer else [number, self.frame[1], self.feature.name]
         readable = len(self.frame) > 1 and isinstance(self.frame[1], str) and 1 <= len(self.frame[1]) <= 36
@@ -116,7 +116,7 @@ def parsed(endpoint: Endpoint, case: Case, frame: List[Any], dialect: Dialect) -
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Tell whether two JSON values say the same. A date-time may be written in several ways."""
+    """Tell whether two JSON values mean the same. A date-time has several forms."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(alike(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -127,10 +127,10 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def judge(endpoint: Endpoint, mode: str, case: Case, dialect: Dialect) -> str:
-    """See that a frame is understood as it must be; return what became of it."""
+    """Check that a frame is parsed correctly. Return the result."""
     told = parsed(endpoint, case, case.frame, dialect)
     if isinstance(told, (Call, CallResult)):
-        assert mode != "strict" or case.fault is None or not case.usual, "what is invalid is refused"
+        assert mode != "strict" or case.fault is None or not case.usual, "an invalid payload is refused"
         assert type(told) is case.kind or not case.usual
         assert type(case.frame[0]) is int
         assert case.frame[:2] == [told.message_type_id, told.unique_id]
@@ -149,21 +149,21 @@ def judge(endpoint: Endpoint, mode: str, case: Case, dialect: Dialect) -> str:
         return "read"
     if case.usual:
         refused = case.fault if mode == "strict" else None if isinstance(case.payload, dict) else case.fault
-        assert refused is not None, "what is valid, or need not be, is read"
+        assert refused is not None, "a payload that is valid, or need not be, is accepted"
         assert told.code is refused
         assert (told.message_id, told.answerable) == (case.frame[1], case.kind is Call)
     return "refused" if told is not None else "ignored"
 
 
 def answered(endpoint: Endpoint, mode: str, case: Case, dialect: Dialect) -> str:
-    """See that the answer with the payload of ``case`` is written if it may be; return what became of it."""
+    """Check that an answer with the payload of ``case`` is created if it may be. Return the result."""
     kind: Any = case.feature.response_type
     if not case.answer or not isinstance(case.frame[-1], dict):
         return "no answer"
     try:
         response = kind.from_wire(case.payload)
     except ValidationError:
-        response = read_leniently(kind, case.payload)
+        response = decode_leniently(kind, case.payload)
     try:
         data: Dict[str, Any] = response.to_wire()
         check_payload(case.feature, True, data)
@@ -190,7 +190,7 @@ def accelerated(request: Any) -> Iterator[bool]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("dialect", "folder"), list(zip(DIALECTS, ("v16", "v201", "v21"))), ids=["v16", "v201", "v21"])
-def test_frames_mean_what_they_must(accelerated: bool, dialect: Dialect, folder: str) -> None:
+def test_frames_are_parsed_as_jsonschema_decides(accelerated: bool, dialect: Dialect, folder: str) -> None:
     print(f"OCPPJ_FUZZ_SEED={SEED}")
     use_accelerators(False)
     all_cases = list(cases(random.Random(SEED), dialect, folder))

@@ -1,4 +1,4 @@
-"""Whatever a peer sends is a message, nothing, or a `MessageError`; and what was read can be written and read again."""
+"""Any data is a message, nothing, or a `MessageError`. A parsed message can be written and parsed again."""
 
 import json
 from typing import Any, List
@@ -81,7 +81,7 @@ frames = st.one_of(
 
 @st.composite
 def mutated(draw: Any, frame: Any) -> Any:
-    """``frame`` with a few of its values replaced, left out, doubled or nested."""
+    """Return ``frame`` with a few of its values replaced, removed, doubled or nested."""
     frame = json.loads(json.dumps(frame))
     for _ in range(draw(st.integers(0, 3))):
         container, key = draw(st.sampled_from(list(places(frame))))
@@ -124,11 +124,11 @@ def states() -> Any:
 
 
 def judge(data: bytes) -> None:
-    """Read ``data`` on every endpoint with every state: see that nothing but what is promised comes of it."""
+    """Parse ``data`` on every endpoint with every state, and check the results."""
     try:
         fields = parse_raw_json_message(data)
     except MessageError as error:
-        check_unreadable(error)
+        check_framework_error(error)
         return
     assert isinstance(fields, list)
     for endpoint in (ENDPOINT, UNCHECKED, PARTIAL):
@@ -151,7 +151,7 @@ def check_error(error: MessageError) -> None:
     assert json.loads(reply)[3] == error.description
 
 
-def check_unreadable(error: MessageError) -> None:
+def check_framework_error(error: MessageError) -> None:
     check_error(error)
     assert (error.code, error.message_id) == (ErrorCode.RPC_FRAMEWORK_ERROR, None)
 
@@ -167,7 +167,7 @@ def check_round_trip(endpoint: Endpoint, message: Any, state: PendingRequestStat
         text = message.to_json()
         again = endpoint.parse_message(parse_raw_json_message(text.encode("utf-8")), state)
     except (EncodingError, MessageError):
-        # What was not checked may have null where a value is required, or be too deep to be written.
+        # A payload that was not checked may have null for a required value, or be too deep to be written.
         assert endpoint is UNCHECKED or isinstance(message, CallError)
         return
     assert again is not None
@@ -192,7 +192,7 @@ def test_any_bytes(data: bytes) -> None:
 
 @FUZZ
 @given(st.text(st.sampled_from('[]{}",:.0123456789eE+-\\untrfalsNIy \t"'), max_size=60))
-def test_anything_that_looks_like_json(text: str) -> None:
+def test_any_text_that_looks_like_json(text: str) -> None:
     judge(text.encode())
     judge(f'[2,"1","Authorize",{{"idTag":{text}}}]'.encode())
 
@@ -223,7 +223,7 @@ def test_damaged_text_of_valid_frames(frame: Any, data: Any) -> None:
 
 @FUZZ
 @given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x4FFF), min_size=1, max_size=30), st.booleans())
-def test_an_unreadable_frame_is_never_quoted(secret: str, closed: bool) -> None:
+def test_an_error_never_quotes_the_frame(secret: str, closed: bool) -> None:
     for text in (secret, f'["{secret}', f'{{"{secret}":1}}', f'"{secret}"', f'[2,"1","{secret}",{{]', f"[{secret}]"):
         with pytest.raises(MessageError) as caught:
             parse_raw_json_message(text.encode())
@@ -243,7 +243,7 @@ def test_deep_nesting_anywhere(depth: int, opening: str) -> None:
 
 
 @pytest.mark.parametrize("action", sorted(VALID))
-def test_the_valid_frames_are_valid(action: str) -> None:
+def test_the_valid_frames_are_accepted(action: str) -> None:
     message = ENDPOINT.parse_message([2, "1", action, VALID[action]], PendingRequestState())
     assert message is not None
     assert json.loads(message.to_json())[3] == VALID[action]

@@ -1,4 +1,4 @@
-"""The ways dates are written."""
+"""`ocppj.payloads.datetimes`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_parse_datetime(text: str, moment: datetime) -> None:
         "٢٠٢٤-01-01T00:00:00Z",
     ],
 )
-def test_what_is_no_date_time(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|no such day|zone is out|year 9999") as caught:
         parse_datetime(text)
     assert type(caught.value) is ValueError
@@ -92,12 +92,12 @@ DIGITS = "0123456789"
 @settings(deadline=None, database=None, max_examples=300)
 @given(st.text(DIGITS + "TtZz:.+- W", max_size=30) | st.from_regex(r"\A20[0-9]{2}-[01][0-9]-[0-3][0-9]T.{8,15}\Z"))
 @example("2024-01-01T00:00:00.+01Z")
-def test_text_is_a_date_time_or_a_value_error(text: str) -> None:
+def test_any_text_is_a_date_time_or_a_value_error(text: str) -> None:
     try:
         moment = parse_datetime(text)
     except ValueError:
         return
-    # Whatever was read has the day, the hour and the minute that stand in the text (a leap second aside).
+    # The result has the day, the hour and the minute of the text, except for a leap second.
     if text[17:19] != "60":
         assert moment.isoformat()[:16] == text[:10] + "T" + text[11:16]
     assert moment.utcoffset() is not None
@@ -105,7 +105,7 @@ def test_text_is_a_date_time_or_a_value_error(text: str) -> None:
 
 @settings(deadline=None, database=None)
 @given(st.datetimes(), st.sampled_from([0, 3, 6]))
-def test_the_common_spelling_and_the_rare_ones_agree(naive: datetime, digits: int) -> None:
+def test_the_common_form_and_the_rare_forms_agree(naive: datetime, digits: int) -> None:
     text = naive.strftime("%m-%dT%H:%M:%S") + (f".{naive.microsecond:06}"[: digits + 1] if digits else "")
     text = f"{naive.year:04}-{text}"
     common = parse_datetime(text + "Z")
@@ -134,7 +134,7 @@ def test_format_datetime(moment: datetime, text: str) -> None:
 
 
 @pytest.mark.parametrize(("year", "hours"), [(1, 1), (9999, -1)])
-def test_what_cannot_be_written_in_utc(year: int, hours: int) -> None:
+def test_a_moment_outside_the_years_of_utc_is_refused(year: int, hours: int) -> None:
     zone = timezone(timedelta(hours=hours))
     moment = datetime(1, 1, 1, tzinfo=zone) if year == 1 else datetime(9999, 12, 31, 23, 30, tzinfo=zone)
     with pytest.raises(EncodingError, match="cannot be written in UTC"):

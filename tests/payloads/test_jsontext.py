@@ -1,4 +1,4 @@
-"""JSON text: with ``orjson`` and without, the same values, the same text, the same refusals."""
+"""`ocppj.payloads.jsontext`: values, texts and errors are the same with ``orjson`` and without."""
 
 import dataclasses
 import enum
@@ -42,7 +42,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def both(function: Callable[[Any], Any], value: Any) -> Tuple[Tuple[str, Any], Tuple[str, Any]]:
-    """Return what comes of it with ``orjson`` and without."""
+    """Return the result with ``orjson`` and the one without."""
     jsontext.use_orjson(True)
     fast = outcome(function, value)
     jsontext.use_orjson(False)
@@ -60,7 +60,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", ["", *(each for line in TEXTS for each in line.split(" ")), " [1] ", "[1] x"])
 @pytest.mark.parametrize("frame", ["{}", '[2,"1","A",{{"b":{}}}]'])
-def test_reading_is_the_same(text: str, frame: str) -> None:
+def test_decoding_is_the_same(text: str, frame: str) -> None:
     fast, slow = both(jsontext.decode, frame.format(text))
     assert fast[0] == slow[0]
     assert same(fast[1], slow[1])
@@ -73,7 +73,7 @@ def test_depth_is_the_same(depth: int, opening: str, closing: str) -> None:
     assert fast[0] == slow[0]
 
 
-def test_many_spoilt_texts_are_read_alike() -> None:
+def test_decoding_many_damaged_texts_is_the_same() -> None:
     chance = random.Random(7)
     frame = json.dumps(
         [2, "id-1", "MeterValues", {"a": [{"t": "2026-01-02T03:04:05Z", "v": [21.4, -7, 1e3, True, "ü"]}]}]
@@ -120,11 +120,11 @@ def look(text: str) -> int:
         ("]]][[[[", 0),
     ],
 )
-def test_how_deep_a_text_is(text: str, depth: int) -> None:
+def test_the_depth_of_a_text(text: str, depth: int) -> None:
     assert [jsontext.is_deeper(text, limit) for limit in range(6)] == [depth > limit for limit in range(6)]
 
 
-def test_many_random_texts_are_as_deep_as_a_slow_look_says() -> None:
+def test_the_depth_of_many_random_texts() -> None:
     chance = random.Random(3)
     seen = set()
     for _ in range(20_000):
@@ -141,7 +141,7 @@ def test_many_random_texts_are_as_deep_as_a_slow_look_says() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 5, 31, 32, 33, 401, 100_000])
-def test_the_limit_is_the_same_and_comes_before_reading(depth: int) -> None:
+def test_the_limit_is_the_same_and_is_checked_before_decoding(depth: int) -> None:
     text = "[" * depth + "1" + "]" * depth
     fast, slow = both(lambda text: jsontext.decode(text, 32), text)
     assert fast == slow
@@ -158,7 +158,7 @@ def test_brackets_side_by_side_are_not_deep() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 10**6, "]" * 10**6, "[]" * 500_000, '"[' * 500_000, "[" * 31 + "[]" * 400_000])
-def test_looking_takes_no_longer_than_reading_would(text: str) -> None:
+def test_checking_the_depth_takes_no_longer_than_decoding(text: str) -> None:
     begun = time.process_time()
     jsontext.is_deeper(text, 32)
     assert time.process_time() - begun < seconds(2)
@@ -201,7 +201,7 @@ def shown(value: Any) -> str:
     ],
     ids=shown,
 )
-def test_writing_is_the_same(value: Any) -> None:
+def test_encoding_is_the_same(value: Any) -> None:
     fast, slow = both(jsontext.encode, [4, "1", value])
     assert fast[0] == slow[0]
     if fast[0] == "value":
@@ -210,7 +210,7 @@ def test_writing_is_the_same(value: Any) -> None:
 
 
 @pytest.mark.parametrize("depth", [10, 250, 256, 800, 100_000])
-def test_what_is_deep_is_written_alike(depth: int) -> None:
+def test_encoding_deep_values_is_the_same(depth: int) -> None:
     value: Any = 1
     for _ in range(depth):
         value = [value]
@@ -218,7 +218,7 @@ def test_what_is_deep_is_written_alike(depth: int) -> None:
     assert fast[0] == slow[0]
 
 
-def test_orjson_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orjson_is_used_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     orjson = pytest.importorskip("orjson", reason="the extra fast is not installed")
     loads, dumps = Mock(side_effect=orjson.loads), Mock(side_effect=orjson.dumps)
     watched = SimpleNamespace(**{**vars(orjson), "loads": loads, "dumps": dumps})
@@ -228,4 +228,4 @@ def test_orjson_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -
     assert (loads.call_count, dumps.call_count) == (1, 1)
     jsontext.use_orjson(False)
     assert jsontext.encode(jsontext.decode('["x"]')) == '["x"]'
-    assert (loads.call_count, dumps.call_count) == (1, 1), "now the standard library does it"
+    assert (loads.call_count, dumps.call_count) == (1, 1), "the standard library is used now"

@@ -1,4 +1,4 @@
-"""Unit tests of `ocppj.payloads`: classes of our own making."""
+"""`ocppj.payloads.model`, with the classes below."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ AT_TEXT = "2024-05-01T12:00:00Z"
 # --- classes
 
 
-def test_everything_there_and_back() -> None:
+def test_round_trip() -> None:
     data = {
         "idTag": "T",
         "itemList": [{"@at": AT_TEXT, "Color": "Red"}, {"@at": AT_TEXT}],
@@ -91,17 +91,17 @@ def test_everything_there_and_back() -> None:
     assert order.to_wire() == data
 
 
-def test_none_is_left_out_and_defaults_are_filled_in() -> None:
+def test_none_is_left_out_and_defaults_are_set() -> None:
     order = Order.from_wire({"idTag": "T", "itemList": [], "first": None})
     assert order == Order("T", [])
     assert order.to_wire() == {"idTag": "T", "itemList": [], "extras": {}}
 
 
-def test_unknown_properties_are_left_out() -> None:
+def test_unknown_properties_are_dropped() -> None:
     assert Item.from_wire({"@at": AT_TEXT, "at": 1, "more": {}}).to_wire() == {"@at": AT_TEXT}
 
 
-def test_the_json_object_is_not_changed_nor_kept() -> None:
+def test_the_json_object_is_neither_changed_nor_kept() -> None:
     data = {"idTag": "T", "itemList": [], "notes": ["a"]}
     order = Order.from_wire(data)
     assert order.notes is not None
@@ -118,11 +118,11 @@ def test_a_class_may_extend_another() -> None:
     order = BiggerOrder.from_wire({"idTag": "T", "itemList": [], "WGT": 3})
     assert order.weight == 3
     assert order.to_wire()["WGT"] == 3
-    # The longer list of fields must not have become that of the base.
+    # The base class must keep its own list of fields.
     assert "WGT" not in Order.from_wire({"idTag": "T", "itemList": [], "WGT": 3}).to_wire()
 
 
-def test_tuples_and_nested_values_are_written_too() -> None:
+def test_tuples_and_nested_values_are_encoded() -> None:
     order = Order("T", [], anything=(Color.RED, {"at": AT, "item": Item(AT)}))
     assert order.to_wire()["anything"] == ["Red", {"at": AT_TEXT, "item": {"@at": AT_TEXT}}]
 
@@ -132,10 +132,10 @@ def test_text_enum_prints_as_its_text() -> None:
     assert Color.RED == "Red"
 
 
-# --- what is not a payload class
+# --- invalid payload classes
 
 
-def test_a_field_without_wire_name_is_refused() -> None:
+def test_a_field_without_a_wire_name_is_refused() -> None:
     @dataclass
     class Nameless(Payload):
         here: int = field(metadata=wire("here"))
@@ -155,7 +155,7 @@ def test_a_class_that_is_no_dataclass_is_refused() -> None:
         Plain().to_wire()
 
 
-def test_an_annotation_that_names_nothing_is_refused() -> None:
+def test_an_annotation_with_an_unknown_name_is_refused() -> None:
     @dataclass
     class Lost(Payload):
         what: NoSuchClass = field(metadata=wire("what"))  # type: ignore[name-defined]  # noqa: F821
@@ -164,12 +164,12 @@ def test_an_annotation_that_names_nothing_is_refused() -> None:
         Lost.from_wire({"what": 1})
 
 
-def test_a_choice_that_json_does_not_show_is_refused() -> None:
+def test_an_ambiguous_union_is_refused() -> None:
     @dataclass
     class Either(Payload):
         what: Union[Item, Node] = field(metadata=wire("what"))
 
-    with pytest.raises(UsageError, match="JSON does not say which"):
+    with pytest.raises(UsageError, match="JSON does not show which"):
         Either.from_wire({"what": {}})
 
 
@@ -183,7 +183,7 @@ def test_new_style_unions() -> None:
     assert Modern.from_wire({"color": "Red", "moments": [AT_TEXT]}) == Modern(Color.RED, [AT])
 
 
-# --- errors of reading
+# --- errors of decoding
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_new_style_unions() -> None:
         ("idTag", "", ErrorCode.TYPE_CONSTRAINT_VIOLATION),
     ],
 )
-def test_reading_fails_and_says_where(data: Any, path: str, code: ErrorCode) -> None:
+def test_an_error_of_decoding_has_the_path(data: Any, path: str, code: ErrorCode) -> None:
     with pytest.raises(ValidationError) as caught:
         Order.from_wire(data)
     assert (caught.value.path, caught.value.code) == (path, code)
@@ -234,15 +234,15 @@ def test_an_error_of_the_class_itself_is_not_hidden() -> None:
         Picky.from_wire({"what": 1})
 
 
-# --- how an object is made
+# --- how an object is constructed
 
 
 class Calm(type):
-    """A metaclass that leaves things as they are."""
+    """A metaclass that changes nothing."""
 
 
 class Marking(type):
-    """A metaclass that has something to say about each object."""
+    """A metaclass that changes each object."""
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
         made = super().__call__(*arguments, **named)
@@ -296,7 +296,7 @@ class Setting(Simple):
 
 
 class Watched:
-    """A descriptor that sees what is stored."""
+    """A descriptor that records stored values."""
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return 9 if owner is None else owner.__dict__.get("kept", 9)
@@ -340,13 +340,13 @@ class OtherDefault(Simple):
     c: Optional[int] = field(default=8, metadata=wire("c"))  # but the __init__ of the base
 
 
-def test_an_init_of_a_base_has_its_own_defaults() -> None:
+def test_an_inherited_init_has_its_own_defaults() -> None:
     assert OtherDefault.from_wire({"a": 1}) == OtherDefault(1)
     assert OtherDefault.from_wire({"a": 1}).c == 7
 
 
 @pytest.mark.parametrize("indent", ["", "if True:\n ", "def make():\n "])
-def test_an_init_that_comes_from_no_file_either_is_called(indent: str) -> None:
+def test_another_init_without_a_file_is_called(indent: str) -> None:
     space = " " * (indent.count(" ") and 1)
     text = f"{indent}class Own(Simple):\n{space} def __init__(self, a, c):\n{space}  super().__init__(a + 1, None, c)"
     names: Any = {"__name__": __name__, "Simple": Simple}
@@ -360,7 +360,7 @@ HANDED = pytest.param(Handed, marks=pytest.mark.skipif(sys.version_info < (3, 11
 
 
 @pytest.mark.parametrize("cls", [Simple, Calmly, Posted, OwnInit, Marked, Newly, Setting, Described, HalfGiven, HANDED])
-def test_what_is_read_is_as_if_it_was_made_by_calling_the_class(cls: Any) -> None:
+def test_a_decoded_object_equals_a_constructed_one(cls: Any) -> None:
     read, called = cls.from_wire({"a": 1}), cls(a=1)
     assert type(read) is cls
     assert vars(read) == vars(called) != {}
@@ -368,19 +368,19 @@ def test_what_is_read_is_as_if_it_was_made_by_calling_the_class(cls: Any) -> Non
     assert read.to_wire() == called.to_wire()
     with pytest.raises(ValidationError, match="required property 'a' is missing"):
         cls.from_wire({})
-    assert hasattr(read, "made_by") or hasattr(read, "kept") or cls in (Simple, Calmly), "what it does was done"
+    assert hasattr(read, "made_by") or hasattr(read, "kept") or cls in (Simple, Calmly), "its code was run"
 
 
-def test_a_frozen_object_is_read_and_stays_frozen() -> None:
+def test_a_frozen_object_is_decoded_and_stays_frozen() -> None:
     read = Frozen.from_wire({"a": 1})
     assert read == Frozen(1) and read.b == [1]
     assert Frozen.from_wire({"a": 1, "b": [2]}) == Frozen(1, [2])
-    assert read.b is not Frozen.from_wire({"a": 1}).b, "each has a list of its own"
+    assert read.b is not Frozen.from_wire({"a": 1}).b, "each object has its own list"
     with pytest.raises(FrozenInstanceError):
         read.a = 2  # type: ignore[misc]
 
 
-def test_the_attributes_come_in_the_order_of_the_fields() -> None:
+def test_the_attributes_have_the_order_of_the_fields() -> None:
     assert list(vars(Simple.from_wire({"c": 1, "a": 2}))) == ["a", "b", "c"]
 
 
@@ -398,12 +398,12 @@ def test_the_plan_of_a_class_is_not_that_of_its_subclass() -> None:
         c: int = field(metadata=wire("c"))
 
     assert Parent(1).to_wire() == {"a": 1}
-    assert Child(1, 2).to_wire() == {"a": 1, "b": 2}, "written first"
-    assert Sibling.from_wire({"a": 1, "c": 2}).to_wire() == {"a": 1, "c": 2}, "read first"
+    assert Child(1, 2).to_wire() == {"a": 1, "b": 2}, "encoded first"
+    assert Sibling.from_wire({"a": 1, "c": 2}).to_wire() == {"a": 1, "c": 2}, "decoded first"
     assert Parent.from_wire({"a": 1, "b": 2}).to_wire() == {"a": 1}
 
 
-def test_an_enum_may_have_a_value_of_its_own() -> None:
+def test_an_enum_may_override_value() -> None:
     class Loud(Enum):
         RED = "red"
 
@@ -415,12 +415,12 @@ def test_an_enum_may_have_a_value_of_its_own() -> None:
     assert order.to_wire()["anything"] == ["RED", "Red", 1]
 
 
-def test_what_has_no_writer_is_left_to_json() -> None:
+def test_a_value_without_an_encoder_stays_as_it_is() -> None:
     thing = object()
     assert Order("T", [], anything=thing).to_wire()["anything"] is thing
 
 
-def test_an_encoding_error_of_a_class_of_ones_own_gets_its_place() -> None:
+def test_an_encoding_error_of_a_custom_class_gets_its_path() -> None:
     @dataclass
     class Mute(Payload):
         def to_wire(self) -> Dict[str, Any]:
@@ -430,11 +430,11 @@ def test_an_encoding_error_of_a_class_of_ones_own_gets_its_place() -> None:
         Order("T", [], anything=[1, Mute()]).to_wire()
 
 
-# --- errors of writing
+# --- errors of encoding
 
 
 class NoZone(tzinfo):
-    """A zone that does not know its offset: a datetime with it is as naive as one without."""
+    """A zone without an offset. A datetime with it has no zone in effect."""
 
     def utcoffset(self, moment: Optional[datetime]) -> Optional[timedelta]:
         return None
@@ -483,7 +483,7 @@ class BiggerCustom(Custom):
 EXTRAS: Dict[str, Any] = {"SoC": None, "size ": 1, "*": [], "extra": {"vendorId": [1.5, None]}}
 
 
-def test_what_no_field_has_is_kept_where_a_field_takes_it():
+def test_properties_without_a_field_are_kept_if_there_is_a_field_for_them():
     custom = Custom.from_wire({"vendorId": "V", "size": 3, **EXTRAS})
     assert custom == Custom(vendor_id="V", size=3, extra=EXTRAS)
     assert custom.to_wire() == {"vendorId": "V", "size": 3, **EXTRAS}
@@ -496,7 +496,7 @@ def test_extras_are_kept_at_any_depth():
     assert Box.from_wire({**data, "unknown": 1}).to_wire() == data
 
 
-def test_a_subclass_may_know_more_properties():
+def test_a_subclass_may_have_more_fields():
     data = {"vendorId": "V", "SoC": "Red", "x": 1}
     custom = BiggerCustom.from_wire(data)
     assert (custom.color, custom.extra) == (Color.RED, {"x": 1})
@@ -504,7 +504,7 @@ def test_a_subclass_may_know_more_properties():
     assert Custom.from_wire(data).extra == {"SoC": "Red", "x": 1}
 
 
-def test_extras_are_written_as_fields_are():
+def test_extras_are_encoded_like_fields():
     extra = {"at": AT, "box": Box([Custom("W", extra={"level": Level.LOW})]), "none": None}
     assert Custom("V", extra=extra).to_wire() == {
         "vendorId": "V",
@@ -518,32 +518,32 @@ def test_extras_are_written_as_fields_are():
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
-        ({"size": 4}, r"customData\[1\]\.size: there is a field of that name"),
-        ({7: 4}, r"customData\[1\]\.7: the name of a property is text"),
+        ({"size": 4}, r"customData\[1\]\.size: there is a field of this name"),
+        ({7: 4}, r"customData\[1\]\.7: the name of a property must be text"),
         ({"x": {"at": datetime(2024, 1, 1)}}, r"customData\[1\]\.x\.at: .*zone"),  # noqa: DTZ001
     ],
 )
-def test_extras_that_cannot_be_written(extra, complaint):
+def test_extras_that_cannot_be_encoded(extra, complaint):
     with pytest.raises(EncodingError, match=complaint):
         Box([Custom("V"), Custom("V", extra=extra)]).to_wire()
 
 
-def test_a_missing_property_is_told_as_ever():
+def test_a_missing_property_is_named_in_a_class_with_extras():
     with pytest.raises(ValidationError, match="'vendorId' is missing"):
         Custom.from_wire({"x": 1})
 
 
-def test_one_field_takes_the_rest():
+def test_two_fields_for_extras_are_refused():
     @dataclass
     class Two(Payload):
         a: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))
         b: Dict[str, Any] = field(default_factory=dict, metadata=wire("*"))
 
-    with pytest.raises(UsageError, match="more than one field takes the rest: a, b"):
+    with pytest.raises(UsageError, match=r"more than one field has the wire name \*: a, b"):
         Two.from_wire({})
 
 
-# --- equality and representation of classes that leave both to Payload
+# --- equality and representation of classes that inherit them
 
 
 @dataclass(repr=False, eq=False)
@@ -558,7 +558,7 @@ class Made(Payload):
     inner: Any = field(default=None, metadata=wire("inner"))
 
 
-def test_equality_is_that_of_dataclasses():
+def test_equality_is_the_same_as_in_dataclasses():
     for kind in (Lean, Made):
         assert kind("a", [1]) == kind("a", [1])
         assert kind("a") != kind("b")
@@ -569,14 +569,14 @@ def test_equality_is_that_of_dataclasses():
     assert Lean("a") != "a"
 
 
-def test_the_representation_is_that_of_dataclasses():
+def test_the_representation_is_the_same_as_in_dataclasses():
     assert repr(Lean("a", Lean("b"))) == repr(Made("a", Made("b"))).replace("Made", "Lean")
     endless = Lean("a")
     endless.inner = endless
     assert repr(endless) == "Lean(name='a', inner=...)"
 
 
-def test_a_payload_that_is_no_dataclass_is_itself():
+def test_a_payload_that_is_no_dataclass_equals_itself():
     class Bare(Payload):
         pass
 
@@ -587,7 +587,7 @@ def test_a_payload_that_is_no_dataclass_is_itself():
 
 
 class Proxy:
-    """Stands for another object, as ``LocalProxy`` of web frameworks does."""
+    """A proxy of another object, such as ``LocalProxy`` of web frameworks."""
 
     def __init__(self, target: Any) -> None:
         self.target = target
@@ -600,7 +600,7 @@ class Proxy:
         return getattr(self.target, name)
 
 
-def test_a_proxy_is_written_as_what_it_stands_for() -> None:
+def test_a_proxy_is_encoded_like_its_object() -> None:
     odd = Proxy(range(3))
     assert Item(at=datetime.now(timezone.utc), color=odd).to_wire()["Color"] is odd  # type: ignore[arg-type]
     at = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)

@@ -1,4 +1,4 @@
-"""`ocppj.rpc.accelerated`: which date-times are judged without Python. (Its verdicts: tests/fuzz/test_verdict.py.)"""
+"""`ocppj.rpc.accelerated`: which date-times are checked without Python. (The rest: tests/fuzz/test_quick_check.py.)"""
 
 import random
 import re
@@ -7,16 +7,16 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ocppj.payloads.datetimes import format_datetime, parse_datetime
-from ocppj.rpc.accelerated import USUAL_DATE_TIME, quick_verdict
+from ocppj.rpc.accelerated import USUAL_DATE_TIME, build_quick_check
 
 DATED = {"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}}
 
 
-def is_usual(text):
+def matches(text):
     return re.fullmatch(USUAL_DATE_TIME, text) is not None
 
 
-def is_right(text):
+def is_valid(text):
     try:
         parse_datetime(text)
     except ValueError:
@@ -24,36 +24,36 @@ def is_right(text):
     return True
 
 
-def test_no_day_is_usual_that_does_not_exist():
-    unusual = 0
+def test_the_pattern_matches_no_day_that_does_not_exist():
+    unmatched = 0
     for year in range(1900, 2150):
         for month in range(14):
             for day in range(33):
                 text = f"{year}-{month:02}-{day:02}T00:00:00Z"
-                if is_usual(text):
-                    assert is_right(text), text
+                if matches(text):
+                    assert is_valid(text), text
                 else:
-                    unusual += is_right(text) and 1970 <= year < 2100
-    assert unusual == 32, "February 29 alone is left to the function"
+                    unmatched += is_valid(text) and 1970 <= year < 2100
+    assert unmatched == 32, "only February 29 is left to the function"
 
 
-def test_what_is_written_here_is_usual():
+def test_the_pattern_matches_what_format_datetime_returns():
     chance, start = random.Random(1), datetime(1970, 1, 1, tzinfo=timezone.utc)
     for _ in range(3000):
         moment = start + timedelta(milliseconds=chance.randrange(130 * 365 * 86_400_000))
-        assert is_usual(format_datetime(moment)) or (moment.month, moment.day) == (2, 29)
+        assert matches(format_datetime(moment)) or (moment.month, moment.day) == (2, 29)
 
 
-def test_what_is_usual_is_right():
+def test_the_pattern_matches_only_valid_date_times():
     chance, usual = random.Random(2), 0
-    whole = ["2026-12-31T23:59:59.999Z", "1999-10-30T19:00:09+05:45", "2000-01-01T00:00:00-23:59"]
+    examples = ["2026-12-31T23:59:59.999Z", "1999-10-30T19:00:09+05:45", "2000-01-01T00:00:00-23:59"]
     for _ in range(30_000):
-        text = list(chance.choice(whole))
+        text = list(chance.choice(examples))
         for _ in range(chance.randrange(4)):
             text[chance.randrange(len(text))] = chance.choice("0123456789:-+.TZtz \n٢")
-        if is_usual("".join(text)):
+        if matches("".join(text)):
             usual += 1
-            assert is_right("".join(text)), text
+            assert is_valid("".join(text)), text
     assert usual > 5_000
 
 
@@ -73,7 +73,7 @@ def test_what_is_usual_is_right():
         ("", True),
     ],
 )
-def test_the_function_is_asked_about_the_rest(text, asked):
+def test_the_function_decides_about_other_texts(text, asked):
     pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed")
     questions = []
     for verdict in True, False:
@@ -83,6 +83,6 @@ def test_the_function_is_asked_about_the_rest(text, asked):
             questions.append(moment)
             return verdict
 
-        assert quick_verdict(DATED, answer, bool)({"at": text}) is (verdict if asked else True)
+        assert build_quick_check(DATED, answer, bool)({"at": text}) is (verdict if asked else True)
         assert questions == [text] * asked
-    assert quick_verdict(DATED, answer, bool)({"at": 1}) is False, "its type is judged all the same"
+    assert build_quick_check(DATED, answer, bool)({"at": 1}) is False, "the type is still checked"

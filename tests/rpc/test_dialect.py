@@ -1,4 +1,4 @@
-"""What differs by version."""
+"""`ocppj.rpc.dialect`: the differences between the OCPP versions."""
 
 import pytest
 
@@ -20,36 +20,36 @@ SPELT_IN_16 = [
 
 
 @pytest.mark.parametrize(("code", "text"), SPELT_IN_16)
-def test_1_6_spells_as_its_errata_say(code, text):
+def test_the_spelling_of_1_6_is_that_of_its_errata(code, text):
     assert V16.spell(code) == text
     assert is_error_code_valid(text, V16)
     assert is_error_code_valid(code, V16)
 
 
 @pytest.mark.parametrize("code", [ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED, ErrorCode.RPC_FRAMEWORK_ERROR])
-def test_a_code_that_1_6_lacks_becomes_generic_error(code):
+def test_a_code_that_1_6_does_not_have_becomes_generic_error(code):
     assert V16.spell(code) == "GenericError"
     assert not is_error_code_valid(code, V16)
     assert not is_error_code_valid(code.value, V16)
 
 
-def test_text_is_spelt_as_it_is():
+def test_text_is_not_changed():
     assert V16.spell("VendorError") == "VendorError"
 
 
 @pytest.mark.parametrize("text", ["FormatViolation", "OccurrenceConstraintViolation"])
-def test_the_spelling_of_another_version_is_valid_in_none_but_that(text):
+def test_a_spelling_is_valid_only_in_its_version(text):
     assert not is_error_code_valid(text, V16)
     assert is_error_code_valid(text)
 
 
 @pytest.mark.parametrize("code", [*ErrorCode, *(text for _, text in SPELT_IN_16)])
-def test_without_a_version_every_versions_codes_are_valid(code):
+def test_without_a_version_the_codes_of_all_versions_are_valid(code):
     assert is_error_code_valid(code)
 
 
 @pytest.mark.parametrize("code", ["", "genericerror", "Formationviolation", "OccurenceViolation"])
-def test_anything_else_is_no_code(code):
+def test_other_texts_are_no_codes(code):
     assert not is_error_code_valid(code)
     assert not is_error_code_valid(code, V16)
 
@@ -61,7 +61,7 @@ def test_1_6_has_three_message_types_and_its_subprotocol():
     assert V16.repeated_id_code is ErrorCode.PROTOCOL_ERROR
 
 
-def test_the_catalogue_has_every_action():
+def test_1_6_has_all_actions():
     assert len(V16.actions) == 39
     assert {"BootNotification", "SignedUpdateFirmware"} <= V16.actions
     assert V16.load_schema("HeartbeatRequest")["type"] == "object"
@@ -76,7 +76,7 @@ both = pytest.mark.parametrize("dialect", [V201, V21], ids=lambda dialect: diale
 
 @both
 @pytest.mark.parametrize("code", list(ErrorCode))
-def test_2_spells_every_code_as_the_code_is(dialect, code):
+def test_the_spelling_of_2_is_that_of_the_code(dialect, code):
     assert dialect.spell(code) == code.value
     assert is_error_code_valid(code.value, dialect)
 
@@ -89,7 +89,7 @@ def test_the_spelling_of_1_6_is_not_valid_in_2(dialect, text):
 
 
 @both
-def test_what_2_0_1_and_2_1_share(dialect):
+def test_2_0_1_and_2_1_have_the_same_rules(dialect):
     assert dialect.unreadable_id == "-1"
     assert dialect.repeated_id_code is ErrorCode.RPC_FRAMEWORK_ERROR
     assert dialect.max_identity == 48
@@ -102,7 +102,7 @@ def test_message_types_and_subprotocols_of_2():
     assert [each.version for each in DIALECTS] == ["1.6", "2.0.1", "2.1"]
 
 
-def test_the_catalogues_of_2_have_every_action():
+def test_2_has_all_actions():
     assert len(V201.actions) == 64
     assert len(V21.actions) == 91
     assert V201.actions - V21.actions == set()
@@ -119,6 +119,6 @@ def test_types_are_found_by_name():
 
 
 @pytest.mark.parametrize("name", ["NoSuchRequest", "Payload", "datetime", "Union", "__name__", ""])
-def test_what_is_no_type_of_the_version_is_not_found(name):
+def test_other_names_are_not_found(name):
     with pytest.raises(AttributeError, match=r"OCPP 2\.1 has no type"):
         V21.load_type(name)

@@ -1,4 +1,4 @@
-"""What messages there are, how they are made and what they mean, in OCPP 1.6."""
+"""`Endpoint`: its profiles, and how it creates and parses messages, mostly of OCPP 1.6."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ UUID = "0" * 36
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["fast", "plain"])
 def accelerators(request):
-    """Run each test here with the extra and without it: both say the same."""
+    """Run each test with the accelerators and without them. The results are the same."""
     use_accelerators(request.param)
     yield
     use_accelerators(True)
@@ -60,7 +60,7 @@ def endpoint():
 
 @pytest.fixture
 def core():
-    """An endpoint with one profile, which has only a few actions."""
+    """An endpoint with one profile, that does not have all actions."""
     return Endpoint([v16.PROFILES[0]])
 
 
@@ -110,10 +110,10 @@ def test_an_endpoint_without_profiles_says_so():
         Endpoint().create_call(BOOT)
 
 
-# Making messages
+# Creating messages
 
 
-def test_create_call_is_complete_and_marks_nothing_pending(endpoint):
+def test_create_call_sets_all_fields_and_leaves_nothing_pending(endpoint):
     call = endpoint.create_call(BOOT, message_id="1")
     assert (call.unique_id, call.action, call.payload) == ("1", "BootNotification", BOOT)
     assert json.loads(call.to_json()) == [2, "1", "BootNotification", BOOT_WIRE]
@@ -146,12 +146,12 @@ def test_an_unsupported_feature_is_refused(core):
 
 
 @pytest.mark.parametrize("bad", ["", "i" * 37])
-def test_a_generator_of_bad_ids_is_refused(bad):
+def test_an_invalid_id_of_the_generator_is_refused(bad):
     with pytest.raises(UsageError, match="message id"):
         Endpoint(v16.PROFILES, message_id_generator=lambda: bad).create_call(BOOT)
 
 
-def test_what_cannot_be_encoded_is_refused(endpoint):
+def test_a_value_without_a_json_form_is_refused(endpoint):
     with pytest.raises(EncodingError, match="currentTime"):
         endpoint.create_call_result(v16.HeartbeatResponse(current_time=datetime(2026, 1, 1)), "1")  # noqa: DTZ001
     endpoint.set_message_validation(False)
@@ -160,7 +160,7 @@ def test_what_cannot_be_encoded_is_refused(endpoint):
         call.to_json()
 
 
-def test_create_call_result_keeps_every_field_and_is_checked(endpoint):
+def test_create_call_result_sets_all_fields_and_checks_them(endpoint):
     result = endpoint.create_call_result(BOOTED, "1", V16, "BootNotification")
     assert (result.unique_id, result.payload) == ("1", BOOTED)
     assert json.loads(result.to_json()) == [3, "1", BOOTED_WIRE]
@@ -189,20 +189,20 @@ ACCEPTED = v16.ResetResponse(status="Accepted")
     ],
 )
 @pytest.mark.parametrize("dialect", [V16, None])
-def test_an_answer_that_may_not_be_sent(endpoint, response, action, error, dialect):
+def test_create_call_result_refuses_a_wrong_response(endpoint, response, action, error, dialect):
     with pytest.raises(error):
         endpoint.create_call_result(response, "1", dialect, action)
 
 
 @pytest.mark.parametrize("dialect", [V16, None])
 @pytest.mark.parametrize("action", ["Reset", None])
-def test_an_answer_of_the_right_type_is_made(endpoint, dialect, action):
+def test_create_call_result_accepts_a_response_of_the_right_type(endpoint, dialect, action):
     result = endpoint.create_call_result(ACCEPTED, "1", dialect, action)
     assert result == CallResult("1", ACCEPTED)
     assert result.to_json() == '[3,"1",{"status":"Accepted"}]'
 
 
-def test_actions_may_share_a_type_of_response():
+def test_two_actions_may_have_the_same_type_of_response():
     one = Feature("One", v16.ResetRequest, v16.ResetResponse)
     other = Feature("Other", v16.HeartbeatRequest, v16.ResetResponse, None, {"required": ["more"]})
     endpoint = Endpoint([Profile("mine", V16, one, other)])
@@ -213,22 +213,22 @@ def test_actions_may_share_a_type_of_response():
 
 
 @pytest.mark.parametrize("code", [ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "OccurrenceConstraintViolation"])
-def test_create_call_error_keeps_every_field_and_spells_as_1_6_does(endpoint, code):
+def test_create_call_error_sets_all_fields_in_the_spelling_of_1_6(endpoint, code):
     error = endpoint.create_call_error("1", code, "why", {"a": [1]})
     assert (error.unique_id, error.error_description, error.error_details) == ("1", "why", {"a": [1]})
     assert error.to_json() == '[4,"1","OccurenceConstraintViolation","why",{"a":[1]}]'
 
 
 @pytest.mark.parametrize("code", ["", "NoSuchCode", "genericError"])
-def test_an_unknown_error_code_is_rejected(endpoint, code):
+def test_an_unknown_error_code_is_refused(endpoint, code):
     with pytest.raises(UsageError, match="error code"):
         endpoint.create_call_error("1", code)
 
 
-# Reading: what is right
+# Parsing valid messages
 
 
-def test_a_valid_call_comes_out_typed(endpoint):
+def test_a_valid_call_has_a_typed_payload(endpoint):
     call = endpoint.parse_message([2, UUID, "BootNotification", BOOT_WIRE], PendingRequestState())
     assert call == Call(UUID, "BootNotification", BOOT)
     assert isinstance(call.payload, v16.BootNotificationRequest)
@@ -290,7 +290,7 @@ UNREADABLE, FORMAT = ErrorCode.RPC_FRAMEWORK_ERROR, ErrorCode.FORMAT_VIOLATION
         (V16, [2, "1", "Reset-Signed", JWS], ErrorCode.NOT_IMPLEMENTED),
     ],
 )
-def test_what_is_no_message_of_its_version_is_refused(both, dialect, fields, code):
+def test_a_message_that_the_version_does_not_have_is_refused(both, dialect, fields, code):
     with pytest.raises(MessageError) as caught:
         both.parse_message(fields, PendingRequestState(), dialect)
     assert caught.value.code is code
@@ -317,14 +317,14 @@ def test_an_answer_has_the_types_of_the_version(both, dialect, request_):
         (V21, RESET_21, [3, "1", JWS], FORMAT),
     ],
 )
-def test_an_answer_that_is_none_is_refused(both, dialect, request_, fields, code):
+def test_an_invalid_answer_is_refused(both, dialect, request_, fields, code):
     with pytest.raises(MessageError) as caught:
         both.parse_message(fields, pending("1", request_), dialect)
     assert caught.value.code is code
 
 
 @pytest.mark.parametrize("payload", [{}, None])
-def test_a_payload_of_null_is_read_as_empty(endpoint, payload):
+def test_a_payload_of_null_is_an_empty_object(endpoint, payload):
     call = endpoint.parse_message([2, "1", "Heartbeat", payload], PendingRequestState())
     assert call == Call("1", "Heartbeat", v16.HeartbeatRequest())
     request = v16.StatusNotificationRequest(1, "NoError", "Available")
@@ -332,7 +332,7 @@ def test_a_payload_of_null_is_read_as_empty(endpoint, payload):
     assert result == CallResult("1", v16.StatusNotificationResponse())
 
 
-def test_a_result_has_the_type_of_the_pending_request_which_stays_pending(endpoint):
+def test_a_result_has_the_type_of_the_pending_request_and_does_not_end_it(endpoint):
     state = pending()
     assert endpoint.parse_message([3, "1", BOOTED_WIRE], state) == CallResult("1", BOOTED)
     assert state.get("1") is BOOT
@@ -356,11 +356,11 @@ def test_call_errors(endpoint, fields, expected):
 
 @pytest.mark.parametrize("fields", [[3, "2", {}], [3, "2", []], [3, "2"], [4, "2", "GenericError", "", {}], [4, "2"]])
 @pytest.mark.parametrize("state", [PendingRequestState(), pending()])
-def test_an_answer_to_nothing_pending_is_ignored(endpoint, fields, state):
+def test_an_answer_to_no_pending_request_is_ignored(endpoint, fields, state):
     assert endpoint.parse_message(fields, state) is None
 
 
-# Reading: what is wrong (WIRE.md, "Error codes")
+# Parsing invalid messages (docs/errors.md)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_an_answer_to_nothing_pending_is_ignored(endpoint, fields, state):
         ([2, "1", ["Heartbeat"], {}], "FormationViolation"),
     ],
 )
-def test_a_bad_call_is_answered_as_1_6_spells_it(core, fields, code):
+def test_an_invalid_call_has_the_error_code_of_1_6(core, fields, code):
     with pytest.raises(MessageError) as caught:
         core.parse_message(fields, PendingRequestState())
     error = caught.value
@@ -409,7 +409,7 @@ def test_a_bad_call_is_answered_as_1_6_spells_it(core, fields, code):
         ([4, "1", "GenericError", "", {}, 1], ErrorCode.FORMAT_VIOLATION),
     ],
 )
-def test_a_bad_answer_is_an_error_that_is_never_answered(endpoint, fields, code):
+def test_the_error_of_an_invalid_answer_is_not_answerable(endpoint, fields, code):
     with pytest.raises(MessageError) as caught:
         endpoint.parse_message(fields, pending())
     error = caught.value
@@ -420,7 +420,7 @@ def test_a_bad_answer_is_an_error_that_is_never_answered(endpoint, fields, code)
 @pytest.mark.parametrize(
     "fields", [[], [2], [None, "1"], ["2", "1"], [True, "1"], [2.0, "1"], [[2], "1"], [{}], [2, ""], [2, None]]
 )
-def test_a_frame_without_type_or_id_is_unreadable(endpoint, fields):
+def test_a_frame_without_type_or_id_is_a_framework_error(endpoint, fields):
     with pytest.raises(MessageError) as caught:
         endpoint.parse_message([*fields, "Heartbeat", {}] if len(fields) > 1 else fields, pending())
     error = caught.value
@@ -430,7 +430,7 @@ def test_a_frame_without_type_or_id_is_unreadable(endpoint, fields):
 
 @pytest.mark.parametrize("message_id", ["", "i" * 37, "i" * 100_000, 7, None, True, ["1"], {"1": 1}])
 @pytest.mark.parametrize(("number", "answerable"), [(2, True), (3, False), (4, False)])
-def test_an_id_that_is_none_is_answered_for_calls_alone(endpoint, message_id, number, answerable):
+def test_an_invalid_id_is_answerable_only_in_a_call(endpoint, message_id, number, answerable):
     with pytest.raises(MessageError) as caught:
         endpoint.parse_message([number, message_id, "Heartbeat", {}], pending())
     error = caught.value
@@ -439,13 +439,13 @@ def test_an_id_that_is_none_is_answered_for_calls_alone(endpoint, message_id, nu
 
 
 @pytest.mark.parametrize("length", [1, 36])
-def test_an_id_of_1_to_36_characters_is_read(endpoint, length):
+def test_an_id_of_1_to_36_characters_is_accepted(endpoint, length):
     assert endpoint.parse_message([2, "ü" * length, "Heartbeat", {}], pending()).unique_id == "ü" * length
 
 
 @pytest.mark.parametrize("number", [0, 1, 5, 6, 7, -2, 10**400])
 @pytest.mark.parametrize(("message_id", "kept"), [("1", "1"), ("", None), (7, None)])
-def test_an_unknown_message_type_keeps_the_id_and_is_not_answered(endpoint, number, message_id, kept):
+def test_the_error_of_an_unknown_message_type_has_the_id_and_is_not_answerable(endpoint, number, message_id, kept):
     with pytest.raises(MessageError) as caught:
         endpoint.parse_message([number, message_id, "A", {}], pending())
     error = caught.value
@@ -455,14 +455,14 @@ def test_an_unknown_message_type_keeps_the_id_and_is_not_answered(endpoint, numb
 
 
 @pytest.mark.parametrize("action", ["x" * 100_000, "\U000e0001" * 100, "\ud800" * 36, "\x00'\"" * 30])
-def test_an_odd_action_makes_a_short_description(endpoint, action):
+def test_the_description_of_an_unknown_action_is_short(endpoint, action):
     with pytest.raises(MessageError) as caught:
         endpoint.parse_message([2, "1", action, {}], pending())
     assert len(caught.value.description) <= 255
     endpoint.create_call_error("1", caught.value.code, caught.value.description).to_json().encode()
 
 
-def test_without_validation_a_payload_is_read_as_far_as_it_goes():
+def test_without_validation_a_payload_is_decoded_as_far_as_possible():
     endpoint = Endpoint(v16.PROFILES, validate=False)
     call = endpoint.parse_message([2, "1", "Reset", {"type": "Gentle", "foo": 1}], pending())
     assert call.payload == v16.ResetRequest(type="Gentle")
@@ -473,14 +473,14 @@ def test_without_validation_a_payload_is_read_as_far_as_it_goes():
     assert caught.value.code is ErrorCode.FORMAT_VIOLATION
 
 
-def test_a_message_that_is_never_answered():
+def test_an_answer_to_a_request_without_response_is_refused():
     feature = Feature("Stream", v16.ResetRequest, None)
     endpoint = Endpoint([Profile("mine", V16, feature)])
     with pytest.raises(MessageError, match="never answered"):
         endpoint.parse_message([3, "1", {}], pending("1", v16.ResetRequest(type="Soft")))
 
 
-# The mode, and what a program gets wrong
+# Modes, and faults of the program
 
 
 WRONG = [2, "1", "Heartbeat", {"x": 1}]
@@ -492,8 +492,8 @@ def process_setting():
     set_message_validation(True)
 
 
-def fate(endpoint, fields, caplog):
-    """Return "strict", "warn" or "off", as it shows in what becomes of an invalid frame."""
+def observe_mode(endpoint, fields, caplog):
+    """Return the mode, "strict", "warn" or "off", by which an invalid frame was parsed."""
     caplog.clear()
     try:
         endpoint.parse_message(fields, PendingRequestState(), V16)
@@ -514,19 +514,19 @@ def fate(endpoint, fields, caplog):
         (Validation(outgoing="off"), "strict"),
     ],
 )
-def test_the_mode_of_the_moment_decides(process_setting, caplog, endpoint, setting, expected):
+def test_a_change_of_the_mode_applies_at_once(process_setting, caplog, endpoint, setting, expected):
     caplog.set_level(logging.WARNING, "ocppj")
     for _ in range(2):
         process_setting(setting)
-        assert fate(endpoint, WRONG, caplog) == expected
-        assert fate(endpoint, [2, "1", "Heartbeat", {}], caplog) == "off"
+        assert observe_mode(endpoint, WRONG, caplog) == expected
+        assert observe_mode(endpoint, [2, "1", "Heartbeat", {}], caplog) == "off"
         process_setting("strict")
-        assert fate(endpoint, WRONG, caplog) == "strict"
+        assert observe_mode(endpoint, WRONG, caplog) == "strict"
     endpoint.set_message_validation(setting)
-    assert fate(endpoint, WRONG, caplog) == expected
+    assert observe_mode(endpoint, WRONG, caplog) == expected
 
 
-def test_the_mode_of_answers_is_the_outgoing_one():
+def test_the_mode_for_responses_is_the_outgoing_one():
     response = v16.ResetResponse(status="Perhaps")
     with pytest.raises(ValidationError):
         Endpoint(v16.PROFILES, validate=Validation("off")).create_call_result(response, "1", V16, "Reset")
@@ -557,7 +557,7 @@ def nonsense():
 
 
 @pytest.mark.parametrize(("schema", "n"), [(None, -1), (nonsense, 1)])
-def test_what_a_program_gets_wrong_is_an_internal_error(caplog, schema, n):
+def test_a_fault_of_the_program_is_an_internal_error(caplog, schema, n):
     endpoint = Endpoint([Profile("Own", V16, Feature("Mood", MoodyRequest, Moody, schema, schema))])
     for fields, answerable in ([2, "1", "Mood", {"n": n}], True), ([3, "1", {"n": n}], False):
         with pytest.raises(MessageError) as caught:
@@ -567,11 +567,11 @@ def test_what_a_program_gets_wrong_is_an_internal_error(caplog, schema, n):
     assert [record.getMessage() for record in caplog.records] == ["message '1' cannot be read"] * 2
 
 
-# Methods of a program's own
+# Overridden methods
 
 
 class Own(Server):
-    """A server that looks at all messages itself."""
+    """A server that overrides methods of `Endpoint`."""
 
     def parse_message(self, fields, *arguments, **options):
         self.parsed = [*getattr(self, "parsed", []), fields[1]]
@@ -599,7 +599,7 @@ def own():
     server.stop()
 
 
-def test_a_parse_message_of_a_programs_own_sees_every_frame(own):
+def test_an_overridden_parse_message_gets_every_frame(own):
     server, raw = own
     assert raw.ask([2, "a", "Reset", {"type": "Soft"}]) == [4, "a", "SecurityError", "not today", {}]
     raw.ask([2, "b", "Heartbeat", {}])
@@ -611,7 +611,7 @@ def test_a_parse_message_of_a_programs_own_sees_every_frame(own):
     assert server.parsed == ["a", "b", "c", message_id]
 
 
-def test_a_create_call_result_of_a_programs_own_makes_every_answer(own):
+def test_an_overridden_create_call_result_makes_every_answer(own):
     server, raw = own
     assert raw.ask([2, "a", "Heartbeat", {}]) == [3, "a!", {"currentTime": "2026-01-02T03:04:05Z"}]
     assert raw.ask([2, "no", "Heartbeat", {}])[:3] == [4, "no", "NotSupported"]

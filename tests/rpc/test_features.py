@@ -20,7 +20,7 @@ def test_a_profile_finds_its_features_by_name():
     assert repr(profile) == "<Profile 'mine' of OCPP 1.6, 2 features>"
 
 
-def test_a_profile_refuses_a_second_feature_of_a_name():
+def test_a_profile_refuses_two_features_of_the_same_name():
     profile = Profile("mine", V16, RESET)
     with pytest.raises(DuplicateFeature, match="'mine'.*'Reset'"):
         profile.add_feature(Feature("Reset", v16.ClearCacheRequest, v16.ClearCacheResponse))
@@ -28,12 +28,12 @@ def test_a_profile_refuses_a_second_feature_of_a_name():
 
 
 @pytest.mark.parametrize("name", ["", "a" * 37, None, 7])
-def test_a_feature_has_a_name_that_a_call_can_carry(name):
+def test_a_feature_name_has_1_to_36_characters(name):
     with pytest.raises(UsageError, match="name"):
         Feature(name, v16.ResetRequest, v16.ResetResponse)
 
 
-def test_a_bundled_feature_reads_its_schemas_when_they_are_needed():
+def test_a_bundled_feature_reads_its_schemas_on_demand():
     feature = Feature.bundled(V16, "Reset")
     assert feature.request_schema()["required"] == ["type"]
     assert feature.response_schema()["required"] == ["status"]
@@ -42,7 +42,7 @@ def test_a_bundled_feature_reads_its_schemas_when_they_are_needed():
         missing.request_schema()
 
 
-def test_a_bundled_feature_imports_its_types_when_they_are_needed():
+def test_a_bundled_feature_imports_its_types_on_demand():
     feature = Feature.bundled(V16, "Reset")
     assert feature.request_type is v16.ResetRequest
     assert feature.response_type is v16.ResetResponse
@@ -55,7 +55,7 @@ def test_a_bundled_feature_imports_its_types_when_they_are_needed():
         Feature.bundled(V16, "")
 
 
-def test_a_bundled_feature_without_answer_is_a_message_of_its_own_name():
+def test_a_bundled_feature_without_response_has_a_message_of_its_name():
     feature = Feature.bundled(V21, "NotifyPeriodicEventStream", answered=False)
     assert feature.request_type is v21.NotifyPeriodicEventStream
     assert feature.request_schema()["required"] == ["data", "id", "pending", "basetime"]
@@ -63,6 +63,6 @@ def test_a_bundled_feature_without_answer_is_a_message_of_its_own_name():
     assert feature.response_schema is None
 
 
-def test_a_profile_given_in_place_of_a_list_is_refused_by_name():
+def test_a_profile_in_place_of_a_list_is_refused_with_its_name():
     with pytest.raises(UsageError, match="list of profiles"):
         Endpoint(v16.CORE)

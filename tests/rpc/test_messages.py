@@ -1,4 +1,4 @@
-"""Messages as JSON, and JSON as the elements of a message."""
+"""`ocppj.rpc.messages`: messages to JSON, and JSON to the elements of a frame."""
 
 import json
 import math
@@ -60,7 +60,7 @@ def test_an_id_has_1_to_36_characters(length):
 
 
 @pytest.mark.parametrize("bad", ["", "i" * 37, 7, None])
-def test_another_id_is_refused(bad):
+def test_an_invalid_id_is_refused(bad):
     for make in (lambda: Call(bad, "A", {}), lambda: CallResult(bad, {}), lambda: Send(bad, "A", {})):
         with pytest.raises(UsageError, match="message id"):
             make()
@@ -74,7 +74,7 @@ def test_an_action_has_1_to_36_characters(bad):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, object(), b"x", {1, 2}, {(1, 2): 3}])
-def test_what_json_cannot_say_is_an_encoding_error(value):
+def test_a_value_without_a_json_form_is_an_encoding_error(value):
     for message in (Call("1", "A", {"v": value}), CallResult("1", {"v": value}), CallError("1", "E", "", {"v": value})):
         with pytest.raises(EncodingError):
             message.to_json()
@@ -92,16 +92,16 @@ def test_a_description_has_at_most_255_characters_on_the_wire(length, kept):
     assert json.loads(CallError("1", "GenericError", "d" * length).to_json())[3] == "d" * kept
 
 
-def test_no_details_are_an_empty_object():
+def test_details_of_none_are_an_empty_object():
     assert json.loads(CallError("1", "GenericError", "", None).to_json())[4] == {}
 
 
-def test_call_error_says_what_its_code_means():
+def test_call_error_has_the_error_code_of_its_text():
     assert CallError("1", "OccurenceConstraintViolation").code is ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
     assert CallError("1", "VendorError").code == "VendorError"
 
 
-def test_the_payload_is_encoded_as_it_was_checked():
+def test_to_json_writes_the_checked_payload():
     assert Call("1", "Reset", v16.ResetRequest(type="Soft"), {"type": "Hard"}).to_json() == (
         '[2,"1","Reset",{"type":"Hard"}]'
     )
@@ -113,7 +113,7 @@ def test_the_payload_is_encoded_as_it_was_checked():
         ('[2,"1","Heartbeat",{}]', [2, "1", "Heartbeat", {}]),
         (' [ 3 , "1" , { } ] \n', [3, "1", {}]),
         ("[]", []),
-        ('[2,"1","A",{"a":1,"a":2}]', [2, "1", "A", {"a": 2}]),  # of equal keys the last counts
+        ('[2,"1","A",{"a":1,"a":2}]', [2, "1", "A", {"a": 2}]),  # the last of equal keys is used
         (r'[2,"\ud83d\ude00\ud800","A",{}]', [2, "\U0001f600\ud800", "A", {}]),
         ("[1e308, -0.0, 123456789012345678901234567890]", [1e308, -0.0, 123456789012345678901234567890]),
     ],
@@ -153,7 +153,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:20])
-def test_what_is_no_array_is_unreadable_and_never_quoted(text):
+def test_text_that_is_no_array_is_refused_and_never_quoted(text):
     with pytest.raises(MessageError) as caught:
         parse_json_message(text)
     error = caught.value
@@ -166,14 +166,14 @@ def test_what_is_no_array_is_unreadable_and_never_quoted(text):
 
 
 @pytest.mark.parametrize("data", [b"\xff[]", b'[2,"\xed\xa0\x80"]', b'["\xc3"]', "[]".encode("utf-16")])
-def test_bytes_that_are_no_utf_8_are_unreadable(data):
+def test_bytes_that_are_no_utf_8_are_refused(data):
     with pytest.raises(MessageError, match="UTF-8|JSON") as caught:
         parse_raw_json_message(data)
     assert caught.value.message_id is None
 
 
 def nested(depth):
-    """Return a CALL of so many arrays and objects inside one another, the frame included."""
+    """Return a CALL with ``depth`` arrays and objects inside one another, the frame included."""
     return (
         '[2,"1","A",'
         + '{"a":[' * ((depth - 1) // 2)
@@ -190,7 +190,7 @@ def test_a_frame_may_be_as_deep_as_the_limit(depth):
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 300, 5_001])
-def test_a_deeper_frame_is_a_bad_message_that_says_so(depth):
+def test_the_error_of_a_deeper_frame_names_the_limit(depth):
     for parse, text in ((parse_json_message, nested(depth)), (parse_raw_json_message, nested(depth).encode())):
         with pytest.raises(MessageError, match=f"nested more than {MAX_DEPTH} deep") as caught:
             parse(text)
@@ -198,14 +198,14 @@ def test_a_deeper_frame_is_a_bad_message_that_says_so(depth):
         assert (caught.value.code, caught.value.answerable) == (ErrorCode.RPC_FRAMEWORK_ERROR, True)
 
 
-def test_the_depth_may_be_set():
+def test_the_limit_of_the_depth_may_be_set():
     assert parse_json_message(nested(4), max_depth=4)
     with pytest.raises(MessageError, match="nested more than 4 deep"):
         parse_json_message(nested(5), max_depth=4)
     assert parse_json_message(nested(200), max_depth=None)
 
 
-def test_no_schema_is_nearly_as_deep_as_the_limit():
+def test_no_schema_has_half_the_depth_of_the_limit():
     def deep(schema, definitions):
         if "$ref" in schema:
             return deep(definitions[schema["$ref"].split("/")[-1]], definitions)

@@ -1,4 +1,4 @@
-"""Signed messages over connections: both sides, signed and not, and what is wrong with them."""
+"""Signed messages over connections: sent and received by both sides, and invalid ones."""
 
 import json
 import logging
@@ -69,7 +69,7 @@ ANSWER_SCHEMA = {
     "required": ["answer"],
     "additionalProperties": False,
 }
-#: Like OCPP 2.1; the subprotocol stays, which the peers that speak text offer.
+#: Like OCPP 2.1, but with the subprotocol that the peers of the tests offer.
 DIALECT = replace(
     V16,
     version="2.x",
@@ -117,10 +117,10 @@ def texts(frames):
     return [json.loads(frame.text) for (frame,) in frames.calls]
 
 
-# Both sides are ours
+# A client and a server of this library
 
 
-def test_a_signed_request_gets_a_signed_reply(pair):
+def test_a_signed_request_gets_a_signed_answer(pair):
     central, station, frames = pair((CENTRAL, Verifier(CERTIFICATES)), (STATION, Verifier(CERTIFICATES)))
     handler = Recorder(ANSWER)
     central.on(AskRequest, pass_signature=True)(handler)
@@ -143,7 +143,7 @@ def test_a_signed_request_gets_a_signed_reply(pair):
     assert header == {"alg": "RS384", "OCPPAction": "Ask", "OCPPMessageTypeId": 3, "x5t#S256": CENTRAL_X5T}
 
 
-def test_the_server_signs_requests_too(pair):
+def test_the_server_signs_requests(pair):
     central, station, frames = pair((CENTRAL, Verifier(CERTIFICATES)), (STATION, Verifier(CERTIFICATES)))
     handler = Recorder(ANSWER)
     station.on(AskRequest, pass_id=True, pass_signature=True)(handler)
@@ -154,7 +154,7 @@ def test_the_server_signs_requests_too(pair):
     assert texts(frames)[0][1] == message_id
 
 
-def test_an_unsigned_request_is_answered_unsigned(pair):
+def test_an_unsigned_request_gets_an_unsigned_answer(pair):
     central, station, frames = pair((CENTRAL, Verifier(CERTIFICATES)), (STATION, Verifier(CERTIFICATES)))
     handler = Recorder(ANSWER)
     central.on(AskRequest, pass_signature=True)(handler)
@@ -165,7 +165,7 @@ def test_an_unsigned_request_is_answered_unsigned(pair):
     assert texts(frames)[1] == [3, future.message_id, {"answer": "yes"}]
 
 
-def test_who_has_no_keys_understands_all_the_same(pair):
+def test_a_side_without_keys_reads_signed_messages(pair):
     central, station, frames = pair(client=(STATION, None))
     handler = Recorder(ANSWER)
     central.set_request_handler(handler, pass_signature=True)
@@ -177,7 +177,7 @@ def test_who_has_no_keys_understands_all_the_same(pair):
     assert (signature.valid, signature.reason, signature.x5t_s256) == (None, "there is no verifier", STATION_X5T)
 
 
-def test_handlers_that_do_not_ask_are_called_as_ever(pair):
+def test_a_handler_without_pass_signature_gets_signed_requests(pair):
     central, station, _ = pair((CENTRAL, None), (STATION, None))
     typed, rest, after, responses = Recorder(ANSWER), Recorder(ANSWER), Recorder(), Recorder()
     central.set_request_handler(rest)
@@ -194,7 +194,7 @@ def test_handlers_that_do_not_ask_are_called_as_ever(pair):
     assert responses.wait(2)[0] == (ANSWER, first.message_id)
 
 
-def test_a_bad_signature_is_a_result_and_no_refusal(pair):
+def test_a_request_with_an_invalid_signature_is_handled(pair):
     central, station, _ = pair((CENTRAL, Verifier([CERTIFICATES[1]])), (STRANGER, Verifier([CERTIFICATES[0]])))
     handler = Recorder(ANSWER)
     central.on(AskRequest, pass_signature=True)(handler)
@@ -205,7 +205,7 @@ def test_a_bad_signature_is_a_result_and_no_refusal(pair):
     assert "not known" in future.signature.reason
 
 
-def test_the_handler_may_refuse(pair):
+def test_the_handler_may_refuse_an_invalid_signature(pair):
     central, station, frames = pair((CENTRAL, Verifier([])), (STATION, None))
 
     @central.on(AskRequest, pass_signature=True)
@@ -217,7 +217,7 @@ def test_the_handler_may_refuse(pair):
     assert texts(frames)[1][0] == 4  # a CALLERROR has no payload to sign
 
 
-def test_an_answer_that_comes_later_is_signed_too(pair):
+def test_a_later_answer_is_signed(pair):
     central, station, _ = pair((CENTRAL, None), (STATION, Verifier(CERTIFICATES)))
     handler = Recorder(None)
     central.on(AskRequest, pass_id=True)(handler)
@@ -228,7 +228,7 @@ def test_an_answer_that_comes_later_is_signed_too(pair):
     assert future.signature.valid is True
 
 
-def test_a_send_is_signed_too(pair):
+def test_a_send_may_be_signed(pair):
     central, station, frames = pair((None, Verifier(CERTIFICATES)), (STATION, None))
     handler = Recorder()
     central.on(Note, pass_signature=True)(handler)
@@ -239,7 +239,7 @@ def test_a_send_is_signed_too(pair):
     assert signature.header["OCPPMessageTypeId"] == 6
 
 
-def test_a_verifier_that_fails_is_logged_and_the_request_handled(pair, caplog):
+def test_a_failure_of_the_verifier_is_logged_and_the_request_handled(pair, caplog):
     def find(x5t, client_id):
         raise RuntimeError("the database is away")
 
@@ -254,7 +254,7 @@ def test_a_verifier_that_fails_is_logged_and_the_request_handled(pair, caplog):
     assert "the database is away" in caplog.text
 
 
-def test_the_verifier_may_call_the_peer_whose_request_it_looks_at(pair):
+def test_the_verifier_may_call_the_peer_of_the_request(pair):
     def find(x5t, client_id):
         return central.call(client_id, AskRequest(n=7)).answer
 
@@ -282,7 +282,7 @@ def test_an_answer_that_cannot_be_signed_is_an_error(pair):
     assert "gone" not in str(caught.value)
 
 
-def test_what_cannot_be_signed_is_refused_here(pair):
+def test_a_request_that_cannot_be_signed_is_not_sent(pair):
     _, station, frames = pair(client=(Broken(), None))
     with pytest.raises(UsageError, match="could not be signed"):
         station.send_request(ASK, signed=True)
@@ -300,7 +300,7 @@ def test_what_cannot_be_signed_is_refused_here(pair):
 # A version without signed messages
 
 
-def test_a_version_without_signed_messages_has_none(make_side):
+def test_a_version_without_signed_messages_refuses_them(make_side):
     side = make_side(signer=STATION, verifier=Verifier(CERTIFICATES), profiles=v16.PROFILES).connect()
     with pytest.raises(UnsupportedFeature, match=r"OCPP 1\.6 has no signed messages"):
         side.call(v16.ResetRequest(type="Soft"), signed=True)
@@ -312,7 +312,7 @@ def test_a_version_without_signed_messages_has_none(make_side):
     assert isinstance(future.exception(seconds(10)), InvalidResponse)
 
 
-# A peer that speaks text
+# A peer that sends text
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def side(make_side):
     return side
 
 
-def test_the_payload_inside_is_checked_like_any(side):
+def test_the_payload_inside_is_checked(side):
     for payload, code in [
         ({"n": "1"}, "TypeConstraintViolation"),
         ({}, "OccurrenceConstraintViolation"),
@@ -335,7 +335,7 @@ def test_the_payload_inside_is_checked_like_any(side):
     assert side.handler.calls == []
 
 
-def test_an_action_that_is_not_there_is_refused_as_unsigned(side):
+def test_an_unknown_action_is_refused_as_in_an_unsigned_request(side):
     for action, code in [
         ("Nothing-Signed", "NotImplemented"),
         ("-Signed", "NotImplemented"),
@@ -348,7 +348,7 @@ def test_an_action_that_is_not_there_is_refused_as_unsigned(side):
     assert side.raw.ask([2, "a", "Note-Signed", signed({"n": 1}, "Note")])[:3] == [4, "a", "FormatViolation"]
 
 
-def test_the_header_must_be_of_this_message(side):
+def test_the_header_must_name_this_action_and_type(side):
     for jws in (
         signed({"n": 1}, "Note"),
         signed({"n": 1}, "Ask-Signed"),
@@ -362,14 +362,14 @@ def test_the_header_must_be_of_this_message(side):
     assert side.handler.calls == []
 
 
-def test_the_message_type_may_be_text(side):
+def test_the_message_type_in_the_header_may_be_text(side):
     header = {"alg": "ES256", "OCPPAction": "Ask", "OCPPMessageTypeId": "2"}
     jws = {"payload": b64(b'{"n":1}'), "protected": flat(header), "signature": ""}
     assert side.raw.ask([2, "a", "Ask-Signed", jws])[0] == 3
     assert side.handler.calls[0][-1].valid is None  # no x5t, and two certificates
 
 
-def test_a_tampered_request_is_handled_and_known_to_be(side):
+def test_a_tampered_request_is_handled_with_an_invalid_signature(side):
     jws = {**signed({"n": 1}), "payload": b64(b'{"n":2}')}
     answer = side.raw.ask([2, "a", "Ask-Signed", jws])
     assert answer[:2] == [3, "a"]
@@ -391,7 +391,7 @@ def test_a_malformed_send_is_not_answered(side):
     assert side.raw.ask([2, "b", "Ask", {"n": 1}]) == [3, "b", {"answer": "yes"}]
 
 
-def test_answers_may_be_signed_whatever_the_request_was(side):
+def test_an_answer_to_an_unsigned_request_may_be_signed(side):
     for ours in (True, False):
         future = side.send_request(ASK, signed=ours)
         assert side.raw.receive()[2] == ("Ask-Signed" if ours else "Ask")
@@ -406,7 +406,7 @@ def test_answers_may_be_signed_whatever_the_request_was(side):
         assert future.signature is None
 
 
-def test_a_signed_answer_that_is_wrong_is_an_invalid_response(side):
+def test_an_invalid_signed_answer_is_an_invalid_response(side):
     right = signed({"answer": "no"}, message_type=MessageType.CALL_RESULT)
     for jws, code in [
         (signed({"answer": "no"}), ErrorCode.FORMAT_VIOLATION),
@@ -432,10 +432,10 @@ def test_a_repeated_request_gets_the_same_signed_answer(make_side):
     assert side.raw.ask(frame) == side.raw.ask(frame)
 
 
-# Endpoints alone
+# Endpoints without a connection
 
 
-def test_an_endpoint_signs_in_the_version_it_finds():
+def test_an_endpoint_signs_for_the_version_of_the_request():
     endpoint = Endpoint(PROFILES, signer=STATION)
     call = endpoint.create_call(ASK, signed=True)
     assert (call.action, call.payload) == ("Ask", ASK)
@@ -454,7 +454,7 @@ def test_a_long_action_has_a_signed_form():
     assert (message.action, message.payload) == (name, ASK)
 
 
-def test_an_action_of_ones_own_that_ends_so_stays_what_it_is():
+def test_a_custom_action_that_ends_in_signed_is_not_opened():
     own = Profile("Own", DIALECT, Feature("Ask-Signed", v16.ResetRequest, v16.ResetResponse))
     endpoint = Endpoint([profile(), own])
     message = endpoint.parse_message([2, "a", "Ask-Signed", {"type": "Soft"}], PendingRequestState(), DIALECT)
@@ -470,7 +470,7 @@ ANYTHING = st.one_of(LIKE_JWS, JSON)
 
 @settings(deadline=None)
 @given(HEADS, ANYTHING, st.one_of(st.just([]), st.just([1])))
-def test_any_frame_is_read_or_refused(head, payload, more):
+def test_any_frame_is_parsed_or_refused(head, payload, more):
     try:
         message = ENDPOINT.parse_message([*head, payload, *more], WAITING, DIALECT)
     except MessageError as error:
@@ -484,7 +484,7 @@ def test_any_frame_is_read_or_refused(head, payload, more):
 
 @settings(deadline=None)
 @given(JSON, st.sampled_from([2, 3, 6]))
-def test_any_payload_inside_is_read_or_refused(payload, message_type):
+def test_any_payload_inside_is_parsed_or_refused(payload, message_type):
     action = "Note" if message_type == 6 else "Ask"
     header = {"alg": "ES256", "OCPPAction": action, "OCPPMessageTypeId": message_type}
     jws = {"payload": flat(payload), "protected": flat(header), "signature": ""}
@@ -504,7 +504,7 @@ class CalmRequest(Request[AskResponse]):
     pass
 
 
-def test_a_signed_answer_without_a_schema_is_not_taken_for_its_payload():
+def test_a_signed_answer_without_a_schema_is_opened():
     endpoint = Endpoint([Profile("Own", DIALECT, Feature("Calm", CalmRequest, AskResponse))], signer=STATION)
     fields = json.loads(endpoint.create_call_result(ANSWER, "a", DIALECT, "Calm", signed=True).to_json())
     waiting = PendingRequestState()
@@ -516,7 +516,7 @@ def test_a_signed_answer_without_a_schema_is_not_taken_for_its_payload():
     assert opened.signature is not None
 
 
-# The real versions
+# The OCPP versions
 
 
 @pytest.mark.parametrize("version", [v201, v21], ids=["2.0.1", "2.1"])

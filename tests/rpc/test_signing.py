@@ -1,4 +1,4 @@
-"""Signed messages as values: made, opened, verified; no connection. Those of connections: test_signed_messages.py."""
+"""`ocppj.rpc.signing`: payloads are signed, opened and verified. Connections are in test_signed_messages.py."""
 
 import base64
 import hashlib
@@ -44,8 +44,8 @@ def test_round_trip(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_what_is_signed_verifies_by_hand(algorithm):
-    """With nothing but RFC 7515 and the primitives of cryptography."""
+def test_signatures_are_valid_for_another_implementation(algorithm):
+    """Verify by RFC 7515, with the primitives of cryptography alone."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
@@ -63,9 +63,9 @@ def test_what_is_signed_verifies_by_hand(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_what_was_signed_by_hand_is_verified(algorithm):
+def test_signatures_of_another_implementation_are_valid(algorithm):
     header = {**HEADER, "alg": algorithm, "x5t#S256": thumbprint(key_and_certificate(algorithm)[1])}
-    # Whitespace, order and further header fields are the signer's own affair; an x5c is long.
+    # A signer may choose whitespace, order and further header fields. An x5c is long.
     header.update({"kid": "1", "x5c": ["A" * 4000], "typ": "JOSE", "vendor": {"any": 1}})
     jws = by_hand(algorithm, json.dumps(header, indent=3).encode(), b'{ "n" : 1 }\n')
     assert unwrap(jws) == ({"n": 1}, header)
@@ -83,7 +83,7 @@ def test_an_rsa_key_takes_rs256_and_an_ec_key_es256():
     assert Signer(key_and_certificate("ES256")[0]).algorithm == "ES256"
 
 
-def test_keys_and_certificates_are_texts_bytes_or_paths(tmp_path):
+def test_keys_and_certificates_may_be_texts_bytes_or_paths(tmp_path):
     pem, crt = key_and_certificate("ES256")
     (tmp_path / "key.pem").write_text(pem)
     (tmp_path / "crt.pem").write_text(crt)
@@ -98,12 +98,12 @@ def test_keys_and_certificates_are_texts_bytes_or_paths(tmp_path):
         assert (result.valid, result.x5t_s256) == (True, expected)
 
 
-def test_the_first_of_a_chain_of_certificates_is_the_signers():
+def test_the_first_certificate_of_a_chain_is_used():
     pem, crt = key_and_certificate("ES256")
     assert Signer(pem, crt + OTHER[1]).x5t_s256 == thumbprint(crt)
 
 
-def test_an_encrypted_key_is_opened():
+def test_a_password_opens_an_encrypted_key():
     from cryptography.hazmat.primitives import serialization as s
 
     pem, crt = key_and_certificate("ES256")
@@ -115,7 +115,7 @@ def test_an_encrypted_key_is_opened():
             Signer(locked, crt, password=wrong)
 
 
-# What cannot be used
+# Invalid keys and certificates
 
 
 def test_unusable_keys_are_refused_and_never_quoted(tmp_path):
@@ -165,14 +165,14 @@ def test_no_repr_shows_the_key():
     assert not [line for line in pem.splitlines()[1:-1] if line in shown]
 
 
-def test_verifiers_refuse_what_is_no_certificate():
+def test_a_verifier_refuses_other_things_than_certificates():
     public = b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
     for bad in (["no file"], [public], [b""], CERTIFICATES[0], "/etc"):
         with pytest.raises(UsageError):
             Verifier(bad)
 
 
-# Verdicts
+# Results
 
 
 def changed(jws, **parts):
@@ -199,7 +199,7 @@ def test_tampering_is_found(algorithm):
 
 
 @pytest.mark.parametrize("alg", ["none", "HS256", "ES384", "PS256", "", None, 5, ["ES256"], {}])
-def test_other_algorithms_are_never_good(alg):
+def test_other_algorithms_are_not_valid(alg):
     jws = by_hand("ES256", json.dumps({**HEADER, "alg": alg}).encode(), b"{}")
     result = Verifier(lambda *_: CERTIFICATES[0]).verify(jws)
     assert result.valid is False
@@ -207,12 +207,12 @@ def test_other_algorithms_are_never_good(alg):
     assert Verifier(CERTIFICATES).verify({**jws, "header": {"alg": "ES256"}}).valid is False
 
 
-def test_the_key_of_another_kind_is_not_used():
+def test_a_key_of_another_kind_is_not_used():
     confused = by_hand("ES256", json.dumps({**HEADER, "alg": "RS256"}).encode(), b"{}")
     assert Verifier(lambda *_: CERTIFICATES[0]).verify(confused).valid is False
 
 
-def test_an_hmac_with_the_certificate_as_its_secret_is_not_good():
+def test_an_hmac_with_the_certificate_as_secret_is_not_valid():
     import hmac
 
     for secret in (CERTIFICATES[0].encode(), CERTIFICATES[1].encode()):
@@ -225,14 +225,14 @@ def test_an_hmac_with_the_certificate_as_its_secret_is_not_good():
 @pytest.mark.parametrize(
     "extension", [{"crit": ["vendor"], "vendor": 1}, {"crit": ["b64"], "b64": False}, {"crit": []}]
 )
-def test_extensions_that_must_be_understood_are_not(extension):
+def test_critical_extensions_are_not_valid(extension):
     jws = by_hand("ES256", json.dumps({**HEADER, **extension}).encode(), b"{}")
     result = Verifier(lambda *_: CERTIFICATES[0]).verify(jws)
     assert result.valid is False
     assert "extensions" in result.reason
 
 
-def test_an_unknown_certificate_is_no_verdict():
+def test_with_an_unknown_certificate_nothing_is_verified():
     jws = sign_payload(Signer(*OTHER), PAYLOAD, "Ask", MessageType.CALL)
     result = Verifier(CERTIFICATES).verify(jws)
     assert result.valid is None
@@ -240,7 +240,7 @@ def test_an_unknown_certificate_is_no_verdict():
     assert result.x5t_s256 == thumbprint(OTHER[1])
 
 
-def test_without_x5t_the_only_certificate_is_taken():
+def test_without_x5t_the_only_certificate_is_used():
     jws = signed(certificate=False)
     assert Verifier([CERTIFICATES[0]]).verify(jws).valid is True
     assert Verifier([OTHER[1]]).verify(jws).valid is False
@@ -248,7 +248,7 @@ def test_without_x5t_the_only_certificate_is_taken():
     assert Verifier([]).verify(jws).valid is None
 
 
-def test_a_function_finds_the_certificate():
+def test_a_function_may_return_the_certificate():
     asked = []
 
     def find(x5t, client_id):
@@ -262,7 +262,7 @@ def test_a_function_finds_the_certificate():
     assert "names" in verifier.verify(jws, "CP_2").reason
 
 
-def test_a_function_may_give_a_public_key():
+def test_a_function_may_return_a_public_key():
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization as s
 
@@ -274,7 +274,7 @@ def test_a_function_may_give_a_public_key():
 
 
 @pytest.mark.parametrize("x5t", [5, None, [], "", "A"])
-def test_an_odd_x5t_is_not_good(x5t):
+def test_a_wrong_x5t_is_not_valid(x5t):
     jws = by_hand("ES256", json.dumps({**HEADER, "x5t#S256": x5t}).encode(), b"{}")
     result = Verifier(lambda *_: CERTIFICATES[0]).verify(jws)
     assert result.valid is False
@@ -324,7 +324,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("payload", MALFORMED, ids=range(len(MALFORMED)))
-def test_what_is_malformed_is_a_format_violation(payload):
+def test_a_malformed_payload_is_a_format_violation(payload):
     with pytest.raises(ValidationError) as caught:
         unwrap(payload)
     assert caught.value.code is ErrorCode.FORMAT_VIOLATION
@@ -364,7 +364,7 @@ HEADERS = st.fixed_dictionaries(
 
 
 @given(HEADERS, st.binary(max_size=80))
-def test_any_header_gets_a_verdict(header, signature):
+def test_any_header_gets_a_result(header, signature):
     jws = {"payload": "e30", "protected": flat(header), "signature": b64(signature)}
     if not any(isinstance(each, float) for each in header.values()):
         try:
@@ -373,10 +373,10 @@ def test_any_header_gets_a_verdict(header, signature):
             assert "NaN" in json.dumps(header) or "Infinity" in json.dumps(header)
 
 
-# Failing, and missing
+# A signer that fails, and a missing package
 
 
-def test_a_signer_that_fails_is_a_usage_error():
+def test_a_failure_of_the_signer_is_a_usage_error():
     class Module(Signer):
         def __init__(self):
             pass
@@ -389,7 +389,7 @@ def test_a_signer_that_fails_is_a_usage_error():
 
 
 @pytest.mark.parametrize("missing", ["joserfc", "cryptography"])
-def test_without_joserfc_all_but_signing_and_verifying_works(missing, tmp_path):
+def test_without_joserfc_everything_else_works(missing, tmp_path):
     code = f"""
 import sys
 sys.modules["{missing}"] = None

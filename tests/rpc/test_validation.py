@@ -1,4 +1,4 @@
-"""Payload -> verdict: which fault is named, and with which code."""
+"""`ocppj.rpc.validation`: the fault that is named, and its code."""
 
 import json
 import logging
@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from ocppj import ErrorCode, Feature, UsageError, ValidationError, v16
-from ocppj.rpc.accelerated import plain_schema, quick_verdict
+from ocppj.rpc.accelerated import build_quick_check, simplify_schema
 from ocppj.rpc.dialect import V16
 from ocppj.rpc.validation import KEYWORDS, check_payload, use_accelerators
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["fast", "plain"])
 def accelerators(request):
-    """Run each test here with the extra and without it: both say the same."""
+    """Run each test with the accelerators and without them. The results are the same."""
     use_accelerators(request.param)
     yield
     use_accelerators(True)
@@ -27,22 +27,22 @@ UNKNOWN = ErrorCode.FORMAT_VIOLATION
 MISSING = ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION
 TYPE = ErrorCode.TYPE_CONSTRAINT_VIOLATION
 VALUE = ErrorCode.PROPERTY_CONSTRAINT_VIOLATION
-#: Keywords that draft-04, in which most schemas of OCPP 1.6 are written, has in the same form.
+#: Keywords that are the same in draft-04. Most schemas of OCPP 1.6 are in draft-04.
 DRAFT_04 = ["additionalProperties", "required", "minItems", "maxItems", "type", "format", "enum", "minLength"]
 DRAFT_04 += ["maxLength", "pattern", "minimum", "maximum", "multipleOf", "uniqueItems"]
 
 
-def fault(action, payload, answer=False):
-    """Return (code, path) of the fault, or ``None`` when there is none."""
+def fault(action, payload, is_response=False):
+    """Return (code, path) of the fault, or ``None`` if there is none."""
     try:
-        check_payload(FEATURES[action] if isinstance(action, str) else action, answer, payload)
+        check_payload(FEATURES[action] if isinstance(action, str) else action, is_response, payload)
     except ValidationError as error:
         return (error.code, error.path) if 0 < len(error.description) <= 255 else error.description
     return None
 
 
 def profile(limit=16, **schedule):
-    """Return a SetChargingProfile payload with one period of that limit."""
+    """Return the payload of a SetChargingProfile with one period."""
     return {
         "connectorId": 1,
         "csChargingProfiles": {
@@ -93,7 +93,7 @@ PERIOD = SCHEDULE + ".chargingSchedulePeriod[0]"
         ("SetChargingProfile", profile(chargingSchedulePeriod=[{"limit": 1}]), (MISSING, PERIOD + ".startPeriod")),
         ("SetChargingProfile", profile("16"), (TYPE, PERIOD + ".limit")),
         ("SetChargingProfile", profile(True), (TYPE, PERIOD + ".limit")),
-        # of several: unknown before missing before types before values, however deep
+        # of several faults: unknown, missing, type, value, at any depth
         ("BootNotification", {"chargePointVendor": 7, "iccid": "i" * 21, "foo": 1}, (UNKNOWN, "foo")),
         ("BootNotification", {"chargePointVendor": 7, "iccid": "i" * 21}, (MISSING, "chargePointModel")),
         ("BootNotification", {**BOOT, "iccid": "i" * 21, "imsi": 7}, (TYPE, "imsi")),
@@ -101,11 +101,11 @@ PERIOD = SCHEDULE + ".chargingSchedulePeriod[0]"
         ("SetChargingProfile", {"csChargingProfiles": profile(x=1)["csChargingProfiles"]}, (UNKNOWN, SCHEDULE + ".x")),
         ("SetChargingProfile", {**profile(chargingRateUnit="V"), "connectorId": "1"}, (TYPE, "connectorId")),
         ("SetChargingProfile", profile("x", chargingRateUnit="V"), (TYPE, PERIOD + ".limit")),
-        # among equals the shallowest
+        # of the same kind: the nearest to the top
         ("SetChargingProfile", {**profile(x=1), "y": 1}, (UNKNOWN, "y")),
         ("SetChargingProfile", {"y": 1, **profile(x=1)}, (UNKNOWN, "y")),
         ("SetChargingProfile", profile("x", duration="1"), (TYPE, SCHEDULE + ".duration")),
-        # then document order
+        # then the first in the document
         ("BootNotification", {**BOOT, "imsi": 1, "iccid": 1}, (TYPE, "imsi")),
         ("BootNotification", {"iccid": 1, **BOOT, "imsi": 1}, (TYPE, "iccid")),
         ("BootNotification", {**BOOT, "b": 1, "a": 1}, (UNKNOWN, "b")),
@@ -115,7 +115,7 @@ PERIOD = SCHEDULE + ".chargingSchedulePeriod[0]"
             profile(chargingSchedulePeriod=[{"startPeriod": 0, "limit": 1}, {"startPeriod": "b", "limit": "a"}] * 2),
             (TYPE, SCHEDULE + ".chargingSchedulePeriod[1].startPeriod"),
         ),
-        # what is no object
+        # a payload that is no object
         *[("Heartbeat", payload, (UNKNOWN, "")) for payload in ([], "x", 7, True, None, 1.5)],
         ("Heartbeat", {}, None),
         ("Heartbeat", {"x": None}, (UNKNOWN, "x")),
@@ -123,17 +123,17 @@ PERIOD = SCHEDULE + ".chargingSchedulePeriod[0]"
 )
 def test_the_fault_that_is_named(action, payload, expected):
     assert fault(action, payload) == expected
-    assert fault(action, payload) == expected, "the second look sees the same"
+    assert fault(action, payload) == expected, "the second check has the same result"
 
 
 def schema_of(keyword, limit, draft="06"):
-    """Return a feature whose one property, ``list[0].field``, has the keyword."""
+    """Return a feature with one property, ``list[0].field``, that has the keyword."""
     items = {"type": "array", "items": {"properties": {"field": {keyword: limit}}}}
     schema = {"$schema": f"http://json-schema.org/draft-{draft}/schema#", "properties": {"list": items}}
     return Feature("Rows", v16.ResetRequest, v16.ResetResponse, schema)
 
 
-# keyword, what it demands, a value that breaks it, the code, how 1.6 spells it, the path below the field, the words
+# the keyword, its value, an invalid value, the code, its spelling in 1.6, the path below the field, the description
 ROWS = [
     ("additionalProperties", False, {"x": 1}, UNKNOWN, "FormationViolation", ".x", "'x' is not allowed in FIELD"),
     ("required", ["a"], {}, MISSING, "OccurenceConstraintViolation", ".a", "'a' is missing in FIELD"),
@@ -158,7 +158,7 @@ ROWS = [
 ]
 
 
-def test_every_row_of_the_table_is_tested():
+def test_the_tests_have_every_row_of_the_table():
     assert set(KEYWORDS) == {row[0] for row in ROWS} - {"not"}
 
 
@@ -173,7 +173,7 @@ def test_each_row_of_the_table(keyword, limit, value, code, spelling, below, wor
 
 
 @pytest.mark.parametrize("keyword", sorted({row[0] for row in ROWS} & set(DRAFT_04)))
-def test_the_schemas_of_both_drafts_say_the_same(keyword):
+def test_all_drafts_have_the_same_faults(keyword):
     keyword, limit, value, *_ = next(row for row in ROWS if row[0] == keyword)
     told = []
     for draft in "04", "06", "07":
@@ -228,28 +228,28 @@ def test_other_multiples_of_0_1(text):
 @pytest.mark.parametrize(
     "text", ["21.44", "0.05", "0.01", "1e-5", "21.400000000000002", "-3.33", "0.30000000000000004"]
 )
-def test_what_is_no_multiple_of_0_1(text):
+def test_numbers_that_are_no_multiple_of_0_1(text):
     assert fault("SetChargingProfile", profile(json.loads(text))) == (VALUE, PERIOD + ".limit")
 
 
-def test_a_number_beyond_all_decimals_is_refused_not_computed():
+def test_a_number_with_too_many_digits_is_refused():
     assert fault("SetChargingProfile", profile(1e300)) == (VALUE, PERIOD + ".limit")
     assert fault("SetChargingProfile", profile(10**400)) == (VALUE, PERIOD + ".limit")
 
 
 def test_responses_have_their_own_schema():
-    assert fault("Reset", {"status": "Accepted"}, answer=True) is None
-    assert fault("Reset", {"type": "Soft"}, answer=True) == (UNKNOWN, "type")
-    assert fault("BootNotification", {"status": "Accepted"}, answer=True) == (MISSING, "currentTime")
+    assert fault("Reset", {"status": "Accepted"}, is_response=True) is None
+    assert fault("Reset", {"type": "Soft"}, is_response=True) == (UNKNOWN, "type")
+    assert fault("BootNotification", {"status": "Accepted"}, is_response=True) == (MISSING, "currentTime")
 
 
-def test_without_a_schema_any_object_will_do():
+def test_without_a_schema_any_object_is_valid():
     feature = Feature("Free", v16.ResetRequest, v16.ResetResponse)
     assert fault(feature, {"anything": [1]}) is None
     assert fault(feature, [1]) == (UNKNOWN, "")
 
 
-def test_an_invalid_schema_is_our_own_fault():
+def test_an_invalid_schema_is_a_usage_error():
     feature = Feature("Odd", v16.ResetRequest, v16.ResetResponse, {"type": "nonsense"})
     with pytest.raises(UsageError, match="request schema of Odd"):
         check_payload(feature, False, {})
@@ -265,12 +265,12 @@ def test_an_invalid_schema_is_our_own_fault():
         {"type": "Soft", **{f"x{n}": n for n in range(10_000)}},
     ],
 )
-def test_the_description_stays_short(payload):
+def test_the_description_is_short(payload):
     assert fault("Reset", payload) is not None
 
 
 @pytest.mark.parametrize("depth", [10, 100, 400, 900, 950, 5_000])
-def test_a_payload_however_deep_gets_a_verdict(depth):
+def test_a_payload_of_any_depth_is_checked(depth):
     nested = 1
     for _ in range(depth):
         nested = [nested]
@@ -278,11 +278,11 @@ def test_a_payload_however_deep_gets_a_verdict(depth):
     assert code in (TYPE, UNKNOWN)
 
 
-# Whatever is installed
+# Versions of jsonschema-rs
 
 
 def pretend(monkeypatch, tmp_path, version, is_valid=None):
-    """Have that version of jsonschema-rs be installed, with that verdict."""
+    """Pretend that this version of jsonschema-rs is installed, with this ``is_valid``."""
     about = tmp_path / f"jsonschema_rs-{version}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: jsonschema-rs\nVersion: {version}\n")
@@ -294,7 +294,7 @@ def pretend(monkeypatch, tmp_path, version, is_valid=None):
     use_accelerators(True)
 
 
-def test_a_fast_no_that_jsonschema_does_not_share_is_overruled_and_told_once(monkeypatch, tmp_path, caplog):
+def test_jsonschema_overrules_jsonschema_rs_and_this_is_logged_once(monkeypatch, tmp_path, caplog):
     pretend(monkeypatch, tmp_path, "99.0", lambda payload: False)
     with caplog.at_level(logging.DEBUG, "ocppj"):
         assert fault("Reset", {"type": "Soft"}) is fault("Reset", {"type": "Hard"}) is None
@@ -304,7 +304,7 @@ def test_a_fast_no_that_jsonschema_does_not_share_is_overruled_and_told_once(mon
     assert fault("Reset", {"type": "Gentle"}) == (VALUE, "type")
 
 
-def test_when_the_fast_one_fails_jsonschema_decides(monkeypatch, tmp_path, caplog):
+def test_jsonschema_decides_if_jsonschema_rs_fails(monkeypatch, tmp_path, caplog):
     def fail(payload):
         asked.append(payload)
         raise ValueError("a key that is no text")
@@ -339,18 +339,18 @@ def test_a_name_that_is_no_text_is_refused(payload):
         {"maximum": True},
     ],
 )
-def test_a_schema_that_is_not_plain_is_left_to_jsonschema(extra):
-    assert plain_schema({"properties": {"a": extra}}) is None
-    assert plain_schema({"properties": {"a": {}}, "$schema": "https://json-schema.org/draft/2020-12/schema"}) is None
+def test_only_jsonschema_checks_a_schema_that_is_not_plain(extra):
+    assert simplify_schema({"properties": {"a": extra}}) is None
+    assert simplify_schema({"properties": {"a": {}}, "$schema": "https://json-schema.org/draft/2020-12/schema"}) is None
 
 
-def test_a_schema_that_refers_to_itself_is_left_to_jsonschema():
+def test_only_jsonschema_checks_a_schema_that_refers_to_itself():
     schema = {
         "$ref": "#/definitions/Node",
         "definitions": {"Node": {"properties": {"next": {"$ref": "#/definitions/Node"}}}},
     }
     schema["definitions"]["Node"]["additionalProperties"] = False
-    assert plain_schema(schema) is None
+    assert simplify_schema(schema) is None
     feature = Feature("Nodes", v16.ResetRequest, v16.ResetResponse, schema)
     assert fault(feature, {"next": {"next": {}}}) is None
     assert fault(feature, {"next": {"next": {"x": 1}}}) == (UNKNOWN, "next.next.x")
@@ -378,4 +378,4 @@ def test_many_threads_may_check_at_once():
 def test_an_old_jsonschema_rs_is_not_used(monkeypatch, tmp_path, version, used):
     pytest.importorskip("jsonschema_rs", reason="the extra fast is not installed")
     pretend(monkeypatch, tmp_path, version)
-    assert (quick_verdict({}, bool, bool) is not None) == used
+    assert (build_quick_check({}, bool, bool) is not None) == used

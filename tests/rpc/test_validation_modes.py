@@ -1,4 +1,4 @@
-"""How strictly payloads are checked: `Validation`, and what each mode does with a payload that breaks its schema."""
+"""`Validation`: the modes, and what each does with a payload that breaks its schema."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ from ocppj import (
     v16,
     wire,
 )
-from ocppj.payloads.lenient import read_leniently
+from ocppj.payloads.lenient import decode_leniently
 from ocppj.ws.memory import MemoryNetwork
 from tests.helpers import Recorder
 
@@ -68,7 +68,7 @@ def test_an_endpoint_is_strict_by_default():
         (Validation(outgoing="off"), "strict", "off"),
     ],
 )
-def test_what_a_setting_stands_for(setting, incoming, outgoing):
+def test_each_form_of_a_setting(setting, incoming, outgoing):
     validation = Validation.of(setting)
     assert (validation.mode("Reset", True), validation.mode("Reset", False)) == (incoming, outgoing)
 
@@ -95,13 +95,13 @@ def test_an_action_has_a_mode_for_both_directions_or_for_each():
         lambda mode: Server(validate=mode or ""),
     ],
 )
-def test_a_mode_that_there_is_not_is_named(build, bad):
+def test_the_error_of_an_unknown_mode_names_it(build, bad):
     with pytest.raises(UsageError, match="must be one of 'strict', 'warn', 'off', not ") as caught:
         build(bad)
     assert repr(bad or "") in str(caught.value) or repr(bad) in str(caught.value)
 
 
-def test_actions_are_a_mapping_without_actions_of_their_own():
+def test_actions_are_a_mapping_of_depth_one():
     with pytest.raises(UsageError, match="no list"):
         Validation(actions=["Reset"])
     with pytest.raises(UsageError, match=r"actions\['Reset'\] is of one action"):
@@ -119,11 +119,11 @@ def test_it_cannot_be_changed_from_outside():
         validation.incoming = "off"
 
 
-# What is received
+# Received payloads
 
 
 @pytest.mark.parametrize("setting", ["warn", "off", False, Validation(incoming="warn"), Validation(incoming="off")])
-def test_a_received_payload_is_read_as_far_as_it_goes(setting):
+def test_a_received_payload_is_decoded_as_far_as_possible(setting):
     endpoint = Endpoint(v16.PROFILES, validate=setting)
     values = read(endpoint, "MeterValues", {**METER, "transactionId": "seven", "foo": 1})
     assert values.meter_value[0].timestamp == AT
@@ -138,7 +138,7 @@ def test_a_received_payload_is_read_as_far_as_it_goes(setting):
 @pytest.mark.parametrize(
     "setting", [None, True, "strict", Validation(outgoing="off"), Validation(actions={"X": "off"})]
 )
-def test_strict_refuses_and_takes_no_date_without_a_zone(setting):
+def test_strict_refuses_a_date_time_without_a_zone(setting):
     with pytest.raises(MessageError, match="with a zone") as caught:
         read(Endpoint(v16.PROFILES, validate=setting), "MeterValues", METER)
     assert caught.value.code is ErrorCode.TYPE_CONSTRAINT_VIOLATION
@@ -146,13 +146,13 @@ def test_strict_refuses_and_takes_no_date_without_a_zone(setting):
 
 @pytest.mark.parametrize("mode", ["strict", "warn", "off"])
 @pytest.mark.parametrize("payload", [[], "x", 7, [{}]])
-def test_what_is_no_object_is_refused_in_every_mode(mode, payload):
+def test_a_payload_that_is_no_object_is_refused_in_every_mode(mode, payload):
     with pytest.raises(MessageError) as caught:
         read(Endpoint(v16.PROFILES, validate=mode), "Reset", payload)
     assert caught.value.code is ErrorCode.FORMAT_VIOLATION
 
 
-def test_one_action_may_be_spared():
+def test_one_action_may_have_another_mode():
     endpoint = Endpoint(v16.PROFILES, validate=Validation(actions={"MeterValues": Validation(incoming="warn")}))
     assert read(endpoint, "MeterValues", METER).meter_value[0].timestamp == AT
     with pytest.raises(MessageError):
@@ -161,7 +161,7 @@ def test_one_action_may_be_spared():
         endpoint.create_call(v16.MeterValuesRequest(connector_id="1", meter_value=[]))
 
 
-def test_warn_logs_who_what_and_where(caplog):
+def test_warn_logs_the_client_the_action_and_the_path(caplog):
     endpoint = Endpoint(v16.PROFILES, validate="warn")
     with caplog.at_level(logging.DEBUG, "ocppj"):
         read(endpoint, "MeterValues", METER, client_id="CP_7")
@@ -179,17 +179,17 @@ def test_off_is_silent(caplog):
     assert not caplog.records
 
 
-def test_a_long_or_broken_name_does_not_fill_the_log(caplog):
+def test_a_long_name_is_cut_in_the_log(caplog):
     with caplog.at_level(logging.WARNING, "ocppj"):
         read(Endpoint(v16.PROFILES, validate="warn"), "Reset", {"type": "Soft", "\n" + "x" * 10_000: 1})
     assert len(caplog.records[0].getMessage()) < 800
     assert "\n" not in caplog.records[0].getMessage()
 
 
-# What is sent
+# Sent payloads
 
 
-def test_warn_sends_and_logs_off_just_sends(caplog):
+def test_warn_sends_and_logs_and_off_only_sends(caplog):
     with pytest.raises(ValidationError):
         Endpoint(v16.PROFILES, validate=Validation(incoming="off")).create_call(LONG)
     with caplog.at_level(logging.DEBUG, "ocppj"):
@@ -229,7 +229,7 @@ def pair():
         each.stop()
 
 
-def test_a_server_that_warns_serves_what_a_strict_one_refuses(pair, caplog):
+def test_a_server_in_mode_warn_handles_an_invalid_request(pair, caplog):
     lax = Validation(actions={"BootNotification": "off"})
     server, client = pair("warn", lax)
     seen = Recorder(v16.BootNotificationResponse(current_time=AT, interval=1, status="Accepted"))
@@ -246,7 +246,7 @@ def test_a_server_that_warns_serves_what_a_strict_one_refuses(pair, caplog):
     assert caught.value.code is ErrorCode.PROPERTY_CONSTRAINT_VIOLATION
 
 
-def test_an_invalid_response_is_read_by_a_client_that_warns(pair, caplog):
+def test_a_client_in_mode_warn_accepts_an_invalid_response(pair, caplog):
     server, client = pair(Validation(outgoing="warn"), "warn")
     server.on(v16.HeartbeatRequest)(lambda client_id, request: v16.HeartbeatResponse(current_time="soon"))
     with caplog.at_level(logging.WARNING, "ocppj"):
@@ -269,13 +269,13 @@ def test_an_invalid_response_is_read_by_a_client_that_warns(pair, caplog):
         ("GetLog", {"logType": "SecurityLog", "requestId": 1.0, "log": {"remoteLocation": "x"}}, "request_id"),
     ],
 )
-def test_1_point_0_is_an_integer_in_every_schema_and_is_read_as_one(mode, action, payload, attribute):
+def test_1_point_0_is_decoded_as_an_integer(mode, action, payload, attribute):
     value = getattr(read(Endpoint(v16.PROFILES, validate=mode), action, payload), attribute)
     assert (value, type(value)) == (1, int)
 
 
 @pytest.mark.parametrize("value", [1.5, "1", True, 1e-9])
-def test_1_point_5_is_none(value):
+def test_1_point_5_is_no_integer(value):
     with pytest.raises(MessageError, match="must be integer") as caught:
         read(Endpoint(v16.PROFILES), "UnlockConnector", {"connectorId": value})
     assert caught.value.code is ErrorCode.TYPE_CONSTRAINT_VIOLATION
@@ -290,13 +290,13 @@ class Numbers(Payload):
     dated: Union[int, datetime, None] = field(default=None, metadata=wire("dated"))
 
 
-def test_what_may_be_a_float_stays_one():
+def test_a_number_that_may_be_a_float_stays_one():
     numbers = Numbers.from_wire({"whole": [1.0, 2, 3.5], "either": 1.0, "dated": "2026-01-02T03:04:05Z"})
     assert [type(each) for each in (*numbers.whole, numbers.either)] == [int, int, float, float]
     assert numbers.dated == AT
 
 
-# Reading leniently
+# decode_leniently
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ ZONED = "2026-01-02T03:04:05Z"
         ({"first": None, "many": [], "extras": 5, "unknown": 1}, Outer(None, [], None, 5)),
     ],
 )
-def test_reading_leniently(data, expected):
+def test_decode_leniently(data, expected):
     before = json.dumps(data)
-    assert read_leniently(Outer, data) == expected
+    assert decode_leniently(Outer, data) == expected
     assert json.dumps(data) == before

@@ -1,4 +1,4 @@
-"""Make up payloads from JSON schemas, and compare schemas and payloads by what they mean."""
+"""Generates payloads from JSON schemas, and compares the meaning of schemas and payloads."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Offsets of a day and years at the ends of the calendar are for the tests of payloads, not for those of messages.
+# The tests of payloads have offsets of a day and years at the ends of the calendar. Here they are left out.
 _MOMENTS = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2099, 12, 31))  # noqa: DTZ001
 _ZONES = st.sampled_from(["Z", "z", "+00:00", "-00:00", "+02:00", "-03:30", "+14:00"])
 _FRACTIONS = st.sampled_from(["", ".0", ".5", ".123", ".000001", ".123456", ".999999999"])
@@ -19,7 +19,7 @@ _FRACTIONS = st.sampled_from(["", ".0", ".5", ".123", ".000001", ".123456", ".99
 
 @st.composite
 def date_times(draw: st.DrawFn) -> str:
-    """RFC 3339 date-times in the spellings that chargers use."""
+    """RFC 3339 date-times in the forms that chargers use."""
     moment = draw(_MOMENTS).strftime("%Y-%m-%dT%H:%M:%S")
     return moment + draw(_FRACTIONS) + draw(_ZONES)
 
@@ -57,14 +57,14 @@ def _objects(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchStr
 def _closed_objects(
     draw: st.DrawFn, members: Mapping[str, st.SearchStrategy[Any]], required: Collection[str]
 ) -> Dict[str, Any]:
-    # A few of the optional members at a time: with half of them, at each level, messages of 2.1 are huge.
+    # Only a few of the optional members: with half of them at each level, messages of 2.1 are huge.
     optional = [name for name in members if name not in required]
     chosen = draw(st.sets(st.sampled_from(optional), max_size=4)) if optional else ()
     return {name: draw(each) for name, each in members.items() if name in required or name in chosen}
 
 
 def full_payload(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """Return a value that has every property ``schema`` knows; where others are allowed, some of these too."""
+    """Return a value with every property of ``schema``, and with some others where they are allowed."""
     if "$ref" in schema:
         return full_payload(root["definitions"][schema["$ref"].rsplit("/", 1)[-1]], root)
     kind = schema.get("type")
@@ -87,7 +87,7 @@ def _anything() -> st.SearchStrategy[Any]:
 
 
 def payloads(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """JSON values that keep to ``schema``, a part of the schema ``root``."""
+    """JSON values that are valid for ``schema``, a part of the schema ``root``."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return st.deferred(lambda: payloads(root["definitions"][name], root))
@@ -108,7 +108,7 @@ _LOOKS_LIKE_DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[
 
 
 def instant(text: str) -> datetime:
-    """Return the moment of an RFC 3339 date-time, cut to milliseconds. Knows nothing of ``ocppj``."""
+    """Return the moment of an RFC 3339 date-time, cut to milliseconds. It does not use ``ocppj``."""
     match = _LOOKS_LIKE_DATE.fullmatch(text)
     assert match is not None, text
     seconds, fraction, sign, hours, minutes = match.groups()
@@ -119,7 +119,7 @@ def instant(text: str) -> datetime:
 
 
 def payload_meaning(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every date-time that the schema knows turned into its instant."""
+    """Return ``value`` with every date-time of the schema replaced by its moment."""
     if "$ref" in schema:
         schema = root["definitions"][schema["$ref"].rsplit("/", 1)[-1]]
     if schema.get("format") == "date-time":
@@ -129,12 +129,12 @@ def payload_meaning(value: Any, schema: Mapping[str, Any], root: Mapping[str, An
         return {name: payload_meaning(each, members.get(name, {}), root) for name, each in value.items()}
     if isinstance(value, list):
         return [payload_meaning(each, schema.get("items", {}), root) for each in value]
-    # 1 and True are equal in Python, and not in JSON.
+    # 1 and True are equal in Python, but not in JSON.
     return (type(value) is bool, value)
 
 
 def schema_meaning(schema: Mapping[str, Any]) -> Any:
-    """Return what the schema of a message demands: references resolved, what judges nothing gone, sets as sets."""
+    """Return the meaning of a schema: references resolved, annotations dropped, sets as sets."""
     return {"draft": schema["$schema"], "demands": _demands(schema, schema)}
 
 
@@ -143,7 +143,7 @@ _MEANINGLESS = {"$id", "$schema", "comment", "default", "definitions", "descript
 
 def _demands(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     if "$ref" in schema:
-        # What stands beside a $ref is ignored in draft-04 and draft-06.
+        # Draft-04 and draft-06 ignore keywords beside a $ref.
         return _demands(root["definitions"][schema["$ref"].rsplit("/", 1)[-1]], root)
     demands: Dict[str, Any] = {}
     for keyword, value in schema.items():

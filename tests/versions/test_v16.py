@@ -1,4 +1,4 @@
-"""OCPP 1.6: what its messages are called, and how values are read and written."""
+"""OCPP 1.6: the names of its messages, and how values are decoded and encoded."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -10,7 +10,7 @@ from ocppj import v16
 from ocppj.errors import ValidationError
 
 
-def test_an_enum_field_takes_the_member_or_its_text() -> None:
+def test_an_enum_field_accepts_the_member_or_its_text() -> None:
     assert (
         v16.ResetRequest(type="Soft").to_wire()
         == v16.ResetRequest(type=v16.ResetType.SOFT).to_wire()
@@ -39,13 +39,13 @@ def test_member_names() -> None:
 # --- timestamps
 
 
-# hypothesis wants the bounds without a zone.
+# hypothesis needs bounds without a zone.
 FIRST, LAST = datetime(1970, 1, 1), datetime(2099, 1, 1)  # noqa: DTZ001
 
 
 @settings(deadline=None, database=None)
 @given(st.datetimes(min_value=FIRST, max_value=LAST, timezones=st.timezones()))
-def test_any_aware_datetime_can_be_sent(moment: datetime) -> None:
+def test_any_datetime_with_a_zone_can_be_encoded(moment: datetime) -> None:
     response = v16.HeartbeatResponse(current_time=moment)
     read = v16.HeartbeatResponse.from_wire(response.to_wire()).current_time
     utc = moment.astimezone(timezone.utc)
@@ -53,13 +53,13 @@ def test_any_aware_datetime_can_be_sent(moment: datetime) -> None:
     assert read.utcoffset() == timedelta(0)
 
 
-def test_a_zone_is_kept_as_it_came() -> None:
+def test_the_zone_of_a_received_date_time_is_kept() -> None:
     response = v16.HeartbeatResponse.from_wire({"currentTime": "2024-07-01T12:00:00+02:00"})
     assert response.current_time.utcoffset() == timedelta(hours=2)
     assert response.to_wire() == {"currentTime": "2024-07-01T10:00:00Z"}
 
 
-def test_errors_name_the_place() -> None:
+def test_errors_have_the_path() -> None:
     value = {"timestamp": "2024-01-01T00:00:00Z", "sampledValue": [{"value": "1"}, {}]}
     with pytest.raises(ValidationError) as caught:
         v16.MeterValuesRequest.from_wire({"connectorId": 1, "meterValue": [value]})

@@ -1,4 +1,4 @@
-"""OCPP 2.0.1 and 2.1: what their types are called, ``customData``, and the message without answer."""
+"""OCPP 2.0.1 and 2.1: the names of their types, ``customData``, and the message without response."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def test_the_profiles_are_the_functional_blocks() -> None:
 
 
 @both
-def test_a_class_is_called_as_its_definition_without_type(package: ModuleType) -> None:
+def test_a_class_has_the_name_of_its_definition_without_type(package: ModuleType) -> None:
     objects, enums = set(), set()
     for path in (ROOT / "ocppj" / package.__name__.rsplit(".", 1)[-1] / "schemas").glob("*.json"):
         for name, definition in json.loads(path.read_text("utf-8")).get("definitions", {}).items():
@@ -60,7 +60,7 @@ def test_a_class_is_called_as_its_definition_without_type(package: ModuleType) -
 
 
 @both
-def test_no_enum_is_called_as_a_message_without_request_or_response(package: ModuleType) -> None:
+def test_no_enum_has_the_name_of_a_message_without_request_or_response(package: ModuleType) -> None:
     messages = {
         re.sub("(Request|Response)$", "", name) for name in import_module(f"{package.__name__}.messages").__all__
     }
@@ -69,7 +69,7 @@ def test_no_enum_is_called_as_a_message_without_request_or_response(package: Mod
 
 
 @both
-def test_an_enum_keeps_enum(package: ModuleType) -> None:
+def test_the_name_of_an_enum_ends_in_enum(package: ModuleType) -> None:
     assert package.ResetRequest(type="OnIdle").to_wire() == {"type": "OnIdle"}
     assert package.ResetEnum.ON_IDLE.value == "OnIdle"
     assert package.EVSE(id=1).to_wire() == {"id": 1}
@@ -87,7 +87,7 @@ def test_an_enum_beside_an_object() -> None:
     assert v21.CertificateStatusEnum.GOOD.value == "Good"
 
 
-def test_names_that_no_rule_makes() -> None:
+def test_names_from_the_tables() -> None:
     tariff = v201.SalesTariff(id=1, sales_tariff_entry=[], num_e_price_levels=3)
     assert tariff.to_wire()["numEPriceLevels"] == 3
     assert v201.ConnectorEnum.C_CCS1.value == "cCCS1"
@@ -109,7 +109,7 @@ def test_names_that_no_rule_makes() -> None:
 
 
 @both
-def test_custom_data_keeps_what_vendors_put_there(package: ModuleType) -> None:
+def test_custom_data_keeps_all_properties(package: ModuleType) -> None:
     wire = {
         "reason": "PowerUp",
         "chargingStation": {
@@ -130,7 +130,7 @@ def test_custom_data_keeps_what_vendors_put_there(package: ModuleType) -> None:
     assert endpoint.create_call(request).wire_payload == wire
 
 
-def test_a_message_without_answer_is_named_after_its_action() -> None:
+def test_a_message_without_response_has_the_name_of_its_action() -> None:
     profile = Endpoint(v21.PROFILES).get_profile_for_feature("NotifyPeriodicEventStream")
     assert profile is v21.DIAGNOSTICS
     feature = profile.get_feature("NotifyPeriodicEventStream")

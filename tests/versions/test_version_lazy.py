@@ -1,4 +1,4 @@
-"""Importing a version imports none of its types: they come when one is first asked for. Each test is a new process."""
+"""The import of a version imports none of its types. They are imported on demand. Each test is a new process."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def run(version: Version, program: str) -> None:
 
 
 @each_version
-def test_the_import_makes_no_types(version: Version) -> None:
+def test_the_import_defines_no_types(version: Version) -> None:
     run(
         version,
         """
@@ -42,7 +42,7 @@ def test_the_import_makes_no_types(version: Version) -> None:
 
 
 @each_version
-def test_an_endpoint_does_without_the_types_until_a_message_needs_them(version: Version) -> None:
+def test_an_endpoint_imports_the_types_when_a_message_needs_them(version: Version) -> None:
     run(
         version,
         """
@@ -64,7 +64,7 @@ def test_an_endpoint_does_without_the_types_until_a_message_needs_them(version: 
 
 
 @each_version
-def test_an_action_may_be_taken_over_into_another_version(version: Version) -> None:
+def test_an_action_may_be_used_in_another_version(version: Version) -> None:
     run(
         version,
         """
@@ -98,7 +98,7 @@ def test_everything_can_be_imported_at_once(version: Version) -> None:
 
 
 @each_version
-def test_many_threads_may_ask_first(version: Version) -> None:
+def test_many_threads_may_import_the_types_at_once(version: Version) -> None:
     run(
         version,
         """

@@ -15,7 +15,7 @@ from ocppj.payloads.model import Payload, TextEnum
 @each_message
 def test_round_trip(version: Version, message: str) -> None:
     schema, payload_type = version.schema(message), version.type_of(message)
-    # What goes wrong goes wrong in most examples: those of 2.x are many, and large.
+    # A fault shows in most examples, and those of 2.x are many and large: a few are enough.
     examples = 40 if version.number == "1.6" else 5
 
     @settings(
@@ -39,7 +39,7 @@ def test_round_trip(version: Version, message: str) -> None:
 
 
 @each_message
-def test_round_trip_of_every_property_at_once(version: Version, message: str) -> None:
+def test_round_trip_of_all_properties_at_once(version: Version, message: str) -> None:
     schema, payload_type = version.schema(message), version.type_of(message)
     wire = full_payload(schema, schema)
     payload = payload_type.from_wire(wire)
@@ -49,7 +49,7 @@ def test_round_trip_of_every_property_at_once(version: Version, message: str) ->
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yield the values at the ends of a payload; not those that may be anything."""
+    """Yield the innermost values of a payload, without those of open objects."""
     if isinstance(value, Payload):
         for each in dataclasses.fields(value):  # type: ignore[arg-type]
             if each.type != "Any" and each.metadata["wire"] != "*":
@@ -61,7 +61,7 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def test_a_lost_property_would_be_seen() -> None:
+def test_the_round_trip_detects_a_lost_property() -> None:
     schema = VERSIONS[0].schema("HeartbeatResponse")
     one, other = {"currentTime": "2024-01-01T00:00:00Z"}, {"currentTime": "2024-01-01T00:00:00.001Z"}
     same = {"currentTime": "2024-01-01T01:00:00.0004+01:00"}
@@ -83,7 +83,7 @@ def resolved(schema: Dict[str, Any], root: Dict[str, Any]) -> Dict[str, Any]:
 def enum_places(
     schema: Dict[str, Any], root: Dict[str, Any], path: Tuple[str, ...] = ()
 ) -> List[Tuple[Tuple[str, ...], List[str]]]:
-    """Every (path, texts) of an enum below the schema; a path's last step is the property."""
+    """Yield (path, texts) of each enum below the schema. The last step of the path is the property."""
     schema = resolved(schema, root)
     if "enum" in schema:
         return [(path, schema["enum"])]
@@ -125,7 +125,7 @@ def minimal(schema: Dict[str, Any], root: Dict[str, Any], path: Tuple[str, ...],
 
 
 @each_message
-def test_each_text_decodes_into_its_member(version: Version, message: str) -> None:
+def test_each_text_is_decoded_into_its_member(version: Version, message: str) -> None:
     schema, payload_type = version.schema(message), version.type_of(message)
     for path, texts in enum_places(schema, schema):
         for text in texts:
@@ -147,7 +147,7 @@ def test_every_enum_is_used_by_a_schema(version: Version) -> None:
     assert len(version.enum_types) == version.enums
 
 
-# --- the catalogue
+# --- actions and types
 
 
 @each_version
@@ -163,7 +163,7 @@ def test_each_action_is_in_one_profile(version: Version) -> None:
 @each_version
 def test_features_have_their_types_and_schemas(version: Version) -> None:
     for feature in version.features:
-        # NotifyPeriodicEventStream of 2.1 is a message by itself.
+        # NotifyPeriodicEventStream of 2.1 is one message.
         request = feature.name + ("Request" if feature.response_type else "")
         assert feature.request_type is version.type_of(request)
         assert callable(feature.request_schema)

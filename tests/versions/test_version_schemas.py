@@ -1,4 +1,4 @@
-"""The bundled schemas of each OCPP version demand what those of the package ``ocpp`` demand."""
+"""The bundled schemas of each OCPP version have the same meaning as those of the package ``ocpp``."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def _unit(schema: Dict[str, Any]) -> Dict[str, Any]:
 
 
 @pytest.mark.parametrize("mutate", _mutations())
-def test_the_comparison_sees_a_difference(mutate: Callable[[Dict[str, Any]], object]) -> None:
+def test_the_comparison_detects_a_difference(mutate: Callable[[Dict[str, Any]], object]) -> None:
     schema = json.loads(json.dumps(V16.schema("MeterValuesRequest")))
     before = schema_meaning(json.loads(json.dumps(schema)))
     mutate(schema)
@@ -68,7 +68,7 @@ def test_the_comparison_sees_a_difference(mutate: Callable[[Dict[str, Any]], obj
 
 
 @each_version
-def test_no_prose_was_taken_over(version: Version) -> None:
+def test_the_schemas_have_no_prose(version: Version) -> None:
     for path in (version.folder / "schemas").iterdir():
         text = path.read_text("utf-8")
         for word in ('"title"', '"description"', '"comment"', '"$id"', '"javaType"'):
@@ -76,7 +76,7 @@ def test_no_prose_was_taken_over(version: Version) -> None:
 
 
 @each_version
-def test_every_object_is_closed_but_custom_data(version: Version) -> None:
+def test_every_object_except_custom_data_is_closed(version: Version) -> None:
     def check(name: str, schema: Any) -> None:
         if isinstance(schema, dict):
             if schema.get("type") == "object":
@@ -88,7 +88,7 @@ def test_every_object_is_closed_but_custom_data(version: Version) -> None:
         check(message, version.schema(message))
 
 
-# OCPP-J 1.6 errata, section 2: the faults of the first schemas. They must not come back with another source.
+# OCPP-J 1.6 errata, section 2: the faults of the first schemas. Another source must not have them again.
 
 
 def test_both_spellings_of_celsius() -> None:

@@ -1,4 +1,4 @@
-"""The OCPP versions that the tests here go through, and how much each must have."""
+"""The OCPP versions for the tests, and the number of their actions, messages and enums."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ from ocppj.rpc.features import Feature
 
 @dataclass(frozen=True)
 class Version:
-    """A version's package, and the number of its actions, messages (requests and responses) and enums."""
+    """A version: its package, and the number of its actions, messages (requests and responses) and enums."""
 
     number: str
     package: ModuleType
@@ -66,7 +66,7 @@ def _schema(version: Version, message: str) -> Dict[str, Any]:
     return schema
 
 
-#: 2.1 has 90 actions that are answered, and NotifyPeriodicEventStream.
+#: 2.1 has 90 actions with a response, and NotifyPeriodicEventStream.
 VERSIONS = [
     Version("1.6", v16, actions=39, messages=78, enums=48),
     Version("2.0.1", v201, actions=64, messages=128, enums=88),

@@ -1,7 +1,7 @@
-"""What ``jsonschema-rs`` finds valid, and what our short cuts find, is what ``jsonschema`` finds.
+"""``jsonschema-rs`` and the faster checks of this library have the same results as ``jsonschema``.
 
-``OCPPJ_FUZZ_SEED`` chooses other payloads than those of every run. ``OCPPJ_FUZZ_PAYLOADS`` says how many there are at
-least; with fewer, a share of the schemas is looked at, another one on each version of Python.
+``OCPPJ_FUZZ_SEED`` chooses other payloads. ``OCPPJ_FUZZ_PAYLOADS`` is the least number of payloads. With a smaller
+number only a share of the schemas is tested, a different one on each version of Python.
 """
 
 import json
@@ -15,16 +15,16 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from ocppj import Feature, ValidationError, v16
-from ocppj.rpc.accelerated import plain_schema, quick_verdict
-from ocppj.rpc.validation import check_payload, judge_of, use_accelerators
+from ocppj.rpc.accelerated import build_quick_check, simplify_schema
+from ocppj.rpc.validation import check_payload, get_quick_check, use_accelerators
 from tests.fuzz.mutations import mutated, samples
 from tests.versions.strategies import ROOT, load
 
 SEED = int(os.environ.get("OCPPJ_FUZZ_SEED", "20260102"))
 ALL = 20_000
 COUNT = int(os.environ.get("OCPPJ_FUZZ_PAYLOADS", ALL))
-#: Seconds. It takes 20 of a processor, which may have much else to do.
-PATIENCE = 600
+#: Seconds. The test takes 20 seconds of a processor that does nothing else.
+TIMEOUT = 600
 
 PATHS = sorted(ROOT.glob("ocppj/v*/schemas/*.json"))
 
@@ -34,9 +34,9 @@ def as_feature(schema: Dict[str, Any]) -> Feature:
 
 
 def as_given(schema: Dict[str, Any]) -> Feature:
-    """Return a feature whose payloads ``jsonschema`` judges as the schema was given, without any short cut of ours."""
+    """Return a feature for which ``jsonschema`` alone checks payloads, with the unchanged schema."""
     not_plain = {**schema, "not": {"type": "array"}}
-    assert plain_schema(not_plain) is None, "judged by jsonschema alone"
+    assert simplify_schema(not_plain) is None, "only jsonschema checks it"
     return as_feature(not_plain)
 
 
@@ -52,7 +52,7 @@ def fault(feature: Feature, payload: Any) -> Optional[Tuple[Any, str, str]]:
     return None
 
 
-def spoilt(schema: Dict[str, Any], count: int, number: int) -> List[Any]:
+def mutate_samples(schema: Dict[str, Any], count: int, number: int) -> List[Any]:
     chance = random.Random(number)
     whole = [{}, *samples(schema, 4, number)]
     return whole + [mutated(chance, chance.choice(whole)) for _ in range(count)]
@@ -65,12 +65,12 @@ def accelerators() -> Iterator[None]:
 
 
 def test_every_bundled_schema_is_plain() -> None:
-    assert [path for path in PATHS if plain_schema(load(path)) is None] == []
+    assert [path for path in PATHS if simplify_schema(load(path)) is None] == []
 
 
-@pytest.mark.timeout(PATIENCE)
-def test_all_verdicts_are_the_same(accelerators: None) -> None:
-    if quick_verdict({}, bool, bool) is None:
+@pytest.mark.timeout(TIMEOUT)
+def test_all_results_are_the_same(accelerators: None) -> None:
+    if build_quick_check({}, bool, bool) is None:
         pytest.skip("jsonschema-rs 0.49 or newer (the extra fast, from Python 3.10 on) is not installed")
     begun, seen, valid, left = time.monotonic(), 0, 0, 0
     print(f"OCPPJ_FUZZ_SEED={SEED}")
@@ -81,10 +81,10 @@ def test_all_verdicts_are_the_same(accelerators: None) -> None:
         schema = load(path)
         feature = as_feature(schema)
         use_accelerators(True)
-        quick = judge_of(feature, False)
+        quick = get_quick_check(feature, False)
         use_accelerators(False)
-        short, exact = judge_of(feature, False), judge_of(as_given(schema), False)
-        for payload in spoilt(schema, share, SEED):
+        short, exact = get_quick_check(feature, False), get_quick_check(as_given(schema), False)
+        for payload in mutate_samples(schema, share, SEED):
             wanted = exact(payload)
             try:
                 assert quick(payload) == wanted, show(path, payload)
@@ -98,21 +98,21 @@ def test_all_verdicts_are_the_same(accelerators: None) -> None:
     assert seen >= COUNT
     assert seen * 0.05 < valid < seen * 0.95
     assert left < seen * 0.05
-    assert left or COUNT < ALL, "the quick judge is jsonschema-rs, which alone leaves lone surrogates to another"
+    assert left or COUNT < ALL, "the quick check is jsonschema-rs: only it cannot handle lone surrogates"
 
 
-@pytest.mark.timeout(PATIENCE)
-def test_faults_are_told_alike(accelerators: None) -> None:
+@pytest.mark.timeout(TIMEOUT)
+def test_faults_are_described_alike(accelerators: None) -> None:
     told = 0
     for path in PATHS[::3]:
         schema = load(path)
         feature, whole = as_feature(schema), as_given(schema)
-        spoils = spoilt(schema, 6, SEED + 1)
+        payloads = mutate_samples(schema, 6, SEED + 1)
         use_accelerators(True)
-        fast = [fault(feature, payload) for payload in spoils]
+        fast = [fault(feature, payload) for payload in payloads]
         use_accelerators(False)
-        slow = [fault(feature, payload) for payload in spoils]
-        given = [fault(whole, payload) for payload in spoils]
+        slow = [fault(feature, payload) for payload in payloads]
+        given = [fault(whole, payload) for payload in payloads]
         assert fast == slow == given
         told += len(fast) - fast.count(None)
     assert told > len(PATHS) / 3
