@@ -69,7 +69,7 @@ class _Upgrade(simple_websocket.Server):  # type: ignore[misc]
 
 
 def _narrow_extensions(fields: Dict[str, str]) -> None:
-    """Leave of the extensions offered the one that simple-websocket can be given, if there is one."""
+    """Reduce the offered extensions to a form of permessage-deflate that simple-websocket understands, or to none."""
     offer = choose_deflate(split_tokens(fields.pop(_EXTENSIONS, "")))
     if offer is not None:
         fields[_EXTENSIONS] = offer

@@ -1,4 +1,4 @@
-"""How the end of a connection is told."""
+"""The text of a `Close`."""
 
 import pytest
 
@@ -16,5 +16,5 @@ from ocppj.ws.base import Close
         (Close(1006, error=TransportError("the connection was lost")), "closed with 1006: the connection was lost"),
     ],
 )
-def test_who_closed_it_and_why(close, story):
+def test_the_text_says_which_side_closed_and_why(close, story):
     assert str(close) == story

@@ -116,7 +116,7 @@ def test_fields_that_change():
     passwords, tokens = [None, ("CP", "y"), ("CP", "x")], [{}, None, {"X-A": "1"}]
     fields = UpgradeFields(tokens.pop, passwords.pop)
     assert fields.user("CP_2") == "CP_2"
-    assert len(passwords) == len(tokens) == 3  # nobody has asked yet
+    assert len(passwords) == len(tokens) == 3  # none was asked for yet
     assert fields.ask() == ({"X-A": "1", "Authorization": "Basic Q1A6eA=="}, "CP")
     assert fields.ask() == ({"Authorization": "Basic Q1A6eQ=="}, "CP")
     assert fields.ask() == ({}, None)

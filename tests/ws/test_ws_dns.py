@@ -1,4 +1,4 @@
-"""Looking names up, of somebody who can be held."""
+"""Looking up names, with a resolver that the tests control."""
 
 import socket
 import threading
@@ -67,7 +67,7 @@ def test_an_address_needs_no_thread(address):
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
-def test_a_name_that_nobody_knows(names, error):
+def test_an_unknown_name(names, error):
     names.go.set()
     names.error = error
     with pytest.raises(TransportError, match="cannot look csms.test up: ") as caught:

@@ -332,8 +332,8 @@ def test_a_handler_that_blocks_delays_its_own_client_alone(make, handler):
     server, log = make()
     blocked, go = threading.Event(), threading.Event()
 
-    def block(who):
-        if getattr(who, "id", None) == "CP_1" or getattr(who, "identity", None) == "CP_1":
+    def block(client):  # a `HandshakeRequest` or a channel
+        if getattr(client, "id", None) == "CP_1" or getattr(client, "identity", None) == "CP_1":
             blocked.set()
             assert go.wait(seconds(10))
         return True
@@ -352,7 +352,7 @@ def test_a_handler_that_blocks_delays_its_own_client_alone(make, handler):
         assert " 101 " in slow.read_head()
 
 
-def test_a_refused_peer_that_stays_connected_delays_nobody(make):
+def test_a_refused_peer_that_stays_connected_delays_no_other(make):
     server, log = make(close_timeout=seconds(20), linger=seconds(20))
     refused = [RawClient(server.url) for _ in range(5)]
     for client in refused:

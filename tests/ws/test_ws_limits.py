@@ -29,7 +29,7 @@ def retry_after(head):
 # Rules --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_bucket_lets_a_burst_through_and_then_the_rate():
+def test_a_bucket_allows_a_burst_and_then_the_rate():
     bucket = TokenBucket(rate=10, burst=3, now=100.0)
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
     assert [bucket.take(100.25) for _ in range(3)] == [True, True, False]
@@ -145,7 +145,7 @@ def test_a_young_handshake_gives_way_only_to_an_address_that_has_few():
     assert table.make_room("192.0.2.1", 11.0) is many[1]
 
 
-def test_one_that_is_refused_and_lingers_hides_nobody_who_has_waited_longer():
+def test_a_refused_handshake_that_lingers_does_not_hide_one_that_has_waited_longer():
     table = Handshakes(3)
     refused_, old, young = begun(table, 1.0, 2.0, 9.5)
     refused_.waiting_since = None
@@ -209,7 +209,7 @@ CROWD = 12
 
 
 class Together:
-    """A server whose clients all pass the first look at the limits before one comes to the look that counts."""
+    """A server whose clients all pass the early check of the limits before the first one is registered."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -352,7 +352,7 @@ def handshakes():
     return [each for each in threading.enumerate() if each.name.startswith("ocppj-handshake")]
 
 
-def test_those_refused_cost_no_thread_and_do_not_linger(make):
+def test_refused_connections_cost_no_thread_and_do_not_linger(make):
     server, _ = make(max_attempts_per_second=0.001)
     with RawClient(server.url) as first:
         first.upgrade()
@@ -395,7 +395,7 @@ def test_too_many_handshakes_are_refused_with_503(make, caplog):
         client.sock.close()
 
 
-def test_a_silent_handshake_gives_way_and_is_told_of(make, caplog):
+def test_a_silent_handshake_gives_way_and_is_logged(make, caplog):
     server, log = make(max_handshakes=2, patience=0.0)
     with RawClient(server.url) as oldest, RawClient(server.url) as older:
         eventually(lambda: waiting_handshakes(server) == 2)
@@ -407,7 +407,7 @@ def test_a_silent_handshake_gives_way_and_is_told_of(make, caplog):
     assert server.stats().refused == {"max_handshakes": 1}
 
 
-def test_one_whose_request_is_there_never_gives_way(make):
+def test_a_handshake_never_gives_way_after_its_request(make):
     server, log = make(max_handshakes=1, patience=0.0)
     asked, go = threading.Event(), threading.Event()
     server.set_check_client_handler(lambda request: asked.set() or go.wait(seconds(10)))
@@ -421,7 +421,7 @@ def test_one_whose_request_is_there_never_gives_way(make):
 
 
 @pytest.mark.parametrize("answer", ["404 ", "101 "])
-def test_one_who_is_refused_and_does_not_hang_up_gives_way(make, answer):
+def test_a_refused_peer_that_stays_connected_gives_way(make, answer):
     server, log = make(max_handshakes=2, close_timeout=seconds(20), patience=0.0, linger=seconds(20))
     soap = {"Sec_WebSocket_Protocol": "soap"} if answer == "101 " else {}
     with RawClient(server.url) as one, RawClient(server.url) as other:
@@ -436,7 +436,7 @@ def test_one_who_is_refused_and_does_not_hang_up_gives_way(make, answer):
     eventually(lambda: server.stats().handshakes == 0)
 
 
-def test_over_tls_those_beyond_a_limit_are_closed(make):
+def test_over_tls_connections_beyond_a_limit_are_closed(make):
     server, _ = make(ssl_context=server_context(), max_attempts_per_second=0.001)
     with RawClient(server.url), RawClient(server.url) as client:
         assert client.at_end()

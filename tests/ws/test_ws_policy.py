@@ -75,7 +75,7 @@ def test_choosing_a_subprotocol(offered, supported, server, chosen):
     assert choose_subprotocol(list(offered), list(supported), server) == chosen
 
 
-def test_a_default_subprotocol_is_for_those_who_offer_none():
+def test_a_default_subprotocol_is_for_clients_that_offer_none():
     policy = HandshakePolicy(default_subprotocol="ocpp1.6", no_subprotocol="reject")
     accepted = policy.decide(TEMPLATE, ["ocpp1.6"], "/ocpp/CP", Headers(), "here")
     assert (accepted.subprotocol, accepted.effective) == (None, "ocpp1.6")
@@ -225,7 +225,7 @@ def test_a_query_is_not_shown():
 
 
 @pytest.mark.parametrize("profile", [1, 2])
-def test_a_profile_of_passwords_lets_nobody_in_without(profile):
+def test_a_profile_of_passwords_needs_a_password(profile):
     policy = HandshakePolicy()
     policy.security_profile = profile
     credentials = client_headers(None, ("CP", "x"))

@@ -1,4 +1,4 @@
-"""What a server's run keeps of those who come and go; the contract of both transports is in ``test_contract.py``."""
+"""What a server's run keeps of its clients. The contract of both transports is in ``test_contract.py``."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def make(request):
         thing.stop()
 
 
-def test_nothing_is_kept_of_those_who_have_gone(make):
+def test_nothing_is_kept_of_clients_that_have_gone(make):
     make_server, make_client = make
     server, log = make_server(duplicates="replace")
     run = run_of(server)
@@ -53,7 +53,7 @@ def test_nothing_is_kept_of_those_who_have_gone(make):
     )
 
 
-def test_who_stops_is_forgotten(make):
+def test_a_thread_that_stops_is_forgotten(make):
     """The idents of threads are used again; a thread that stops is not waited for."""
     make_server, make_client = make
     server, _ = make_server()
@@ -77,7 +77,7 @@ def test_codes_that_cannot_be_sent_stop_nothing(make, code):
     assert client.get_channel() is not None
 
 
-def test_a_server_that_is_stopped_by_its_own_check_lets_nobody_in(make):
+def test_a_server_that_its_own_check_stops_accepts_no_client(make):
     make_server, make_client = make
     server, log = make_server()
     stopped = Recorder()
@@ -89,7 +89,7 @@ def test_a_server_that_is_stopped_by_its_own_check_lets_nobody_in(make):
     assert (server.stats().connections, server.stats().accepted) == (0, 0)
 
 
-def test_too_many_attempts_are_told_when_they_begin(make, caplog):
+def test_too_many_attempts_are_logged_when_they_begin(make, caplog):
     make_server, make_client = make
     server, _ = make_server(max_attempts_per_second=0.001)
     make_client().connect(server.url, "CP_1", OCPP)

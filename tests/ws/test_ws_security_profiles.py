@@ -1,4 +1,4 @@
-"""Security profiles: what options make them, and that nobody gets in without what they demand; on real sockets."""
+"""Security profiles: which options make them, and that no client connects without what they demand; on real sockets."""
 
 import base64
 import logging
@@ -222,7 +222,7 @@ def test_a_context_is_one_for_that_side():
         (1, "ws://csms.example", False, True, None),
     ],
 )
-def test_who_sends_secrets_in_the_clear_is_warned(profile, url, context, credentials, named):
+def test_a_client_that_sends_secrets_in_the_clear_is_warned(profile, url, context, credentials, named):
     warning = exposed(profile, url, client_tls_context() if context else None, credentials)
     assert (warning is None) if named is None else (named in warning)
 
@@ -356,7 +356,7 @@ def test_headers_that_change(serve, ends):
         (None, "ws://csms/", "CP_1", {"basic_auth": ("CP:1", "x"), "headers": dict}, "has a ':'"),
     ],
 )
-def test_what_no_function_can_put_right_is_told_at_once(profile, url, client_id, options, story):
+def test_an_error_that_no_function_can_avoid_is_raised_at_once(profile, url, client_id, options, story):
     client = WebSocketClient(security_profile=profile, **options)
     with pytest.raises(UsageError, match=story):  # not a failed attempt, after which it would be tried again for ever
         client.connect(url, client_id, OCPP)
@@ -529,7 +529,7 @@ def test_what_follows_a_request_is_no_request(fortress):
 
 
 @pytest.mark.parametrize("what", ["raises", "nothing", "text", "ends its thread", "is no function any more"])
-def test_a_broken_handler_lets_nobody_in_and_takes_nothing_down(serve, what):
+def test_a_broken_handler_accepts_no_client_and_stops_nothing(serve, what):
     def check(identity, password):
         if what == "raises":
             raise ValueError(password)
@@ -547,7 +547,7 @@ def test_a_broken_handler_lets_nobody_in_and_takes_nothing_down(serve, what):
     assert len(log.connected.calls) == 1
 
 
-def test_a_handler_that_blocks_delays_nobody_else(serve):
+def test_a_handler_that_blocks_delays_no_other_client(serve):
     go, blocked = threading.Event(), threading.Event()
 
     def check(identity, password):
@@ -565,7 +565,7 @@ def test_a_handler_that_blocks_delays_nobody_else(serve):
         assert "101" in patient.read_head()
 
 
-def test_a_handler_that_is_changed_is_for_those_who_come(fortress):
+def test_a_changed_handler_is_used_for_the_next_client(fortress):
     server, log = fortress
     with RawClient(server.url) as first:
         assert "101" in first.upgrade(Authorization=GOOD)
@@ -578,7 +578,7 @@ def test_a_handler_that_is_changed_is_for_those_who_come(fortress):
 # TLS where none is, and the reverse ----------------------------------------------------------------------------------
 
 
-def test_tls_on_a_plain_port_is_told_so_at_once(serve, dial, caplog):
+def test_tls_on_a_plain_port_is_refused_at_once(serve, dial, caplog):
     server = serve()
     begun = time.monotonic()
     client = WebSocketClient(reconnect=False, ssl_context=client_tls_context(authority().path))
@@ -673,7 +673,7 @@ def test_a_session_is_not_resumed_past_a_certificate(serve, version):
 
     answer, session = knock_with(None)
     assert answer == b"HTTP/1.1 101"
-    again = []  # nobody is kept out who has a session and a good certificate
+    again = []  # a client with a session and a good certificate can connect again
     eventually(lambda: again.append(knock_with(session)) or again[-1][0])
     assert again[-1][0] == b"HTTP/1.1 101"
     # OpenSSL has forgotten the session as soon as a connection that tried it is no more
@@ -719,7 +719,7 @@ def test_where_sessions_may_be_resumed():
         (lambda: client_tls_context(authority().path), "certificate.required|handshake.failure"),
     ],
 )
-def test_a_client_is_told_what_is_wrong_with_its_certificate(serve, version, make, named):
+def test_a_client_learns_what_is_wrong_with_its_certificate(serve, version, make, named):
     """In TLS 1.3 it has sent its request by then: what closes with that unread takes its own alert back."""
     server = serve(3, context=mutual_tls())
     context = make()

@@ -139,7 +139,7 @@ def test_a_handshake_given_up_does_not_evict_a_newer_connection(make):
         assert run_of(server).newest_arrival == {}
 
 
-def test_an_old_handshake_whose_check_took_long_comes_too_late(make):
+def test_an_old_handshake_with_a_slow_check_is_refused(make):
     server, log = make()
     asked, go = threading.Event(), threading.Event()
 
@@ -410,7 +410,7 @@ def test_a_peer_that_does_not_read_is_given_up(make):
         assert close.error is not None
 
 
-def test_a_flood_of_pings_that_nobody_reads_is_given_up(make):
+def test_a_peer_that_sends_pings_and_reads_no_pongs_is_given_up(make):
     server, log = make(write_timeout=seconds(0.5))
     with RawClient(server.url, receive_buffer=4096) as client:
         client.upgrade()

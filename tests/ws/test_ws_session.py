@@ -284,7 +284,7 @@ def test_without_waiting_there_must_be_retries(make):
         client.connect("ws://127.0.0.1:1", "CP_1", OCPP, wait=False)
 
 
-def test_without_waiting_a_thread_that_cannot_be_started_is_told(make, monkeypatch):
+def test_without_wait_connect_raises_when_no_thread_starts(make, monkeypatch):
     make_client, make_server = make
     server, server_log = make_server()
     client, log = make_client()
@@ -339,7 +339,7 @@ def test_what_can_never_be_is_not_tried_again(make):
 
 
 class Failing(ClientCore):
-    """A client whose attempts to connect fail as they are told to."""
+    """A client whose attempts to connect fail with a given error."""
 
     def __init__(self, *problems):
         super().__init__(backoff=NO_WAIT)
@@ -482,7 +482,7 @@ def test_a_client_does_not_give_up_because_its_back_off_does(make, waits, caplog
     log.connected.wait(2)
 
 
-def test_who_is_connected_asks_for_no_other_wait(make):
+def test_a_connected_client_asks_for_no_other_wait(make):
     """What the back-off did then would look like an attempt that failed: each connection would put out the last."""
     make_client, make_server = make
     clock = ManualClock()
@@ -515,7 +515,7 @@ def test_stop_while_the_back_off_fails_and_fails(make, caplog):
     assert not threads("ocppj-reconnect")
 
 
-def test_waits_that_end_are_told_to_whoever_connects(make):
+def test_connect_raises_when_the_waits_end(make):
     make_client, _ = make
     client, _ = make_client(backoff=Outage(0))
     with pytest.raises(UsageError, match="have no end"):

@@ -37,7 +37,7 @@ def test_a_snapshot_is_frozen_and_stays_as_it_was():
     assert tally.snapshot(0, 0).refused["queue_full"] == 4
     with pytest.raises(dataclasses.FrozenInstanceError):
         before.accepted = 7
-    before.refused.clear()  # it is the caller's: nobody else sees it
+    before.refused.clear()  # a copy of the caller
     assert tally.snapshot(0, 0).refused["idle_timeout"] == 1
     assert Stats() == Stats(0, 0, 0, {}, {})
 
@@ -133,7 +133,7 @@ def test_a_refused_handshake_is_counted_by_its_reason_and_logged_once(make, capl
     assert len(lines) == 1, [record.getMessage() for record in lines]
 
 
-def test_those_that_go_during_the_handshake(make):
+def test_peers_that_go_during_the_handshake(make):
     for options in ({}, {"ssl_context": server_context()}):
         server, _ = make(**options)
         with RawClient(server.url) as client:

@@ -117,7 +117,7 @@ CONTEXTS = {
 
 
 @pytest.mark.parametrize("act", CONTEXTS.values(), ids=CONTEXTS)
-def test_nobody_is_asked_for_a_password(act):
+def test_openssl_does_not_ask_for_a_password(act):
     """OpenSSL itself would ask on the terminal, and block."""
     told = tells_password(act)
     assert "UsageError: cannot load the certificate" in told.stderr
@@ -275,7 +275,7 @@ def test_a_newer_list_is_loaded_while_the_server_runs():
     shake(server, client_of(authority()))
 
 
-def test_nobody_is_let_in_without_a_list_of_now():
+def test_no_client_is_accepted_without_a_current_list():
     refused(revoking(authority().revoke(expired=True)), client_of(authority()))
     refused(revoking(stranger().revoke()), client_of(authority()))
 
@@ -378,7 +378,7 @@ def test_keys_that_do_not_fit():
         lambda: server_tls_context(certificate),  # there is no key in it
         lambda: server_tls_context((certificate, key)),  # two certificates, not a pair
         lambda: server_tls_context([(certificate, authority().pair("CP_1", kind="RSA")[1])]),
-        lambda: server_tls_context([(certificate, key)]),  # without the password nobody is asked for it
+        lambda: server_tls_context([(certificate, key)]),  # no password, and OpenSSL does not ask for it
         lambda: server_tls_context([(certificate, key)], password="wrong-secret"),
         lambda: client_tls_context(certificate=certificate, key=key, password="wrong-secret"),
     ):
@@ -411,7 +411,7 @@ def test_options_that_make_no_sense():
 
 
 @pytest.mark.skipif(not hasattr(ssl, "OP_NO_RENEGOTIATION"), reason="OpenSSL without it")
-def test_nobody_renegotiates_or_compresses():
+def test_there_is_no_renegotiation_and_no_compression():
     for context in (both_kinds(), client_tls_context()):
         assert context.options & ssl.OP_NO_RENEGOTIATION
         assert context.options & ssl.OP_NO_COMPRESSION

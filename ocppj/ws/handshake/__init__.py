@@ -1,1 +1,1 @@
-"""How a client is let in: HTTP, URLs, credentials and checks."""
+"""The opening handshake: HTTP, URLs, credentials, and which clients a server accepts."""

@@ -1,1 +1,1 @@
-"""A server that listens: accepting, handshakes and the channels it has."""
+"""A server that listens: accepting, handshakes and the registry of channels."""
