@@ -35,7 +35,7 @@ environment: $(VENV)/.ready-test
 
 # First on all processors, then the tests that need the machine for themselves. Exit code 5: no test was selected.
 test: $(VENV)/.ready-test
-	@$(RUN) -m pytest -n $(PROCESSES) -m "not alone" $(ARGS); crowd=$$?; \
+	@$(RUN) -m pytest -n $(PROCESSES) --dist worksteal -m "not alone" $(ARGS); crowd=$$?; \
 	$(RUN) -m pytest -m alone $(ARGS); alone=$$?; \
 	case "$$crowd $$alone" in "0 0"|"0 5"|"5 0") ;; *) exit 1 ;; esac
 
