@@ -114,7 +114,10 @@ process = _Process()
 
 
 def set_logger(logger: LoggerLike) -> None:
-    """Log to ``logger``, any object with the methods of `logging.Logger`, from now on.
+    """Log to ``logger``, from now on.
+
+    Args:
+        logger: Any object with the methods of `logging.Logger`.
 
     Raises:
         ValueError: for ``None``.

@@ -38,7 +38,7 @@ class PendingRequestState:
         return pending[1] if pending is not None and pending[0] == message_id else None
 
     def delete(self, message_id: str) -> None:
-        """Forget the pending request of that id. Any other id does nothing."""
+        """Forget the pending request of that id."""
         with self._lock:
             if self._pending is not None and self._pending[0] == message_id:
                 self._pending = None
@@ -96,7 +96,6 @@ class InFlight:
     its lock held, and acts after it has released the lock. The methods of the queue and the state call nothing.
     """
 
-    # fmt: off
     __slots__ = ("backing_off", "closed", "deadline", "failures", "losses", "paused", "pauses", "pending", "queue",
                  "reporting", "retries", "sending", "stalled", "state")  # fmt: skip
 

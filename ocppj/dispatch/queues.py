@@ -129,7 +129,10 @@ def check_capacity(capacity: int) -> int:
 
 
 class FIFOClientQueue(RequestQueue):
-    """First in, first out, in memory; at most ``capacity`` requests, 0 means no limit.
+    """First in, first out, in memory.
+
+    Args:
+        capacity: How many requests it holds at most; 0 means no limit.
 
     Raises:
         ValueError: for a negative capacity.
@@ -225,7 +228,14 @@ class ServerQueueMap(ABC):
 
 
 class FIFOQueueMap(ServerQueueMap):
-    """A `FIFOClientQueue` of that ``capacity`` per client. Raises as that."""
+    """A `FIFOClientQueue` per client.
+
+    Args:
+        capacity: How many requests each queue holds at most; 0 means no limit.
+
+    Raises:
+        ValueError: for a negative capacity.
+    """
 
     def __init__(self, capacity: int = 0) -> None:
         self._capacity = check_capacity(capacity)

@@ -176,7 +176,6 @@ class RequestSender:
             self.cancel(pending.message_id, unfit)
 
     def is_paused(self) -> bool:
-        """Tell whether requests are queued only."""
         with self._lock:
             return self._inflight.paused
 

@@ -77,9 +77,7 @@ class ConsecutiveFailures:
         return self.count
 
     def limit_reached(self) -> bool:
-        """Tell whether the count is at the limit."""
         return 0 < self.limit <= self.count
 
     def reset(self) -> None:
-        """Begin to count from 0."""
         self.message_id, self.count = "", 0

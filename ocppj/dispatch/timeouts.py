@@ -90,7 +90,6 @@ class Timeouts:
         return deadline
 
     def pending(self) -> int:
-        """Return how many deadlines wait."""
         with self._lock:
             return sum(map(len, self._queues.values()))
 
@@ -160,7 +159,13 @@ class Timeouts:
         with self._lock:
             if self._current is arming:
                 self._current = None
-            expired = self._take_expired(now)
+            expired: List[Deadline] = []
+            for duration, queue in list(self._queues.items()):
+                while queue and next(iter(queue)).due <= now:
+                    expired.append(queue.popitem(last=False)[0])
+                if not queue:
+                    del self._queues[duration]
+        expired.sort(key=lambda deadline: deadline.due)
         self._arm()
         self._local.firing = True
         try:
@@ -173,16 +178,6 @@ class Timeouts:
                         get_logger().exception("a timeout callback failed")
         finally:
             self._local.firing = False
-
-    def _take_expired(self, now: float) -> List[Deadline]:
-        expired: List[Deadline] = []
-        for duration, queue in list(self._queues.items()):
-            while queue and next(iter(queue)).due <= now:
-                expired.append(queue.popitem(last=False)[0])
-            if not queue:
-                del self._queues[duration]
-        expired.sort(key=lambda deadline: deadline.due)
-        return expired
 
 
 class RequestTimeout:

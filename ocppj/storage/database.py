@@ -134,7 +134,10 @@ class RequestDatabase:
             if self._connection is None:
                 path = os.path.realpath(self.path)
                 with _translated(self.path, checking=True):
-                    _check(path)
+                    _check_wal(path)
+                    if _size(path):
+                        with contextlib.closing(_connect(path, "ro")) as connection:
+                            _check_tables(path, connection)
                 with _translated(self.path):
                     self._connection = _open_exclusively(path)
                     self._opened = [(name, os.stat(name)) for name in (path, f"{path}-wal")]
@@ -160,7 +163,6 @@ class RequestDatabase:
             return [row for row in rows if row.seq not in removed]
 
     def count(self) -> int:
-        """Return how many requests there are, without those that were set aside."""
         with self.locked(), _translated(self.path):
             return int(self._get_connection().execute("SELECT count(*) FROM requests").fetchone()[0])
 
@@ -401,14 +403,6 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _check(path: str) -> None:
-    """Raise `QueueDamaged` or a `sqlite3.Error` unless ``path`` is whole and ours, or an empty database."""
-    _check_wal(path)
-    if _size(path):
-        with contextlib.closing(_connect(path, "ro")) as connection:
-            _check_tables(path, connection)
-
-
 def _check_wal(path: str) -> None:
     """Refuse a WAL that SQLite would throw away without an error: one without a database, or with a bad header.
 
@@ -435,6 +429,7 @@ def _check_wal(path: str) -> None:
 
 
 def _check_tables(path: str, connection: sqlite3.Connection) -> None:
+    """Raise `QueueDamaged` or a `sqlite3.Error` unless the database is whole and ours, or empty."""
     if _size(path) < SMALLEST:
         raise _damaged(path, "it is too short for a database")  # SQLite would take one byte for an empty database
     connection.text_factory = bytes  # text that is not UTF-8 is damage to report, not an error of the query
@@ -458,7 +453,6 @@ def _check_tables(path: str, connection: sqlite3.Connection) -> None:
 
 
 def _moved(name: str, before: os.stat_result) -> bool:
-    """Tell whether ``name`` is now the name of another file, or of none."""
     try:
         return not os.path.samestat(os.stat(name), before)
     except (FileNotFoundError, NotADirectoryError):
@@ -487,6 +481,6 @@ def _open_exclusively(path: str) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    with contextlib.suppress(OSError):
-        os.unlink(path + "-shm")  # the read-only connection made it; with the exclusive lock nothing needs it
+    with contextlib.suppress(OSError):  # the read-only connection made it; with the exclusive lock nothing needs it
+        os.unlink(path + "-shm")
     return connection

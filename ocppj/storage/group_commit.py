@@ -47,7 +47,6 @@ class PendingInsert:
         self.error: Optional[OcppjError] = None  # why it was not taken
 
     def begin(self) -> bool:
-        """Call ``admit``. Return whether the request is to be written."""
         try:
             self._admit()
             self._admitted = True

@@ -18,7 +18,6 @@ from .group_commit import PendingInsert
 
 __all__ = ["SQLiteQueue", "SQLiteQueueMap", "SetAside"]
 
-
 #: Requests that were set aside, and why.
 Refused = List[Tuple[Row, str]]
 
@@ -120,8 +119,7 @@ class StoredQueue(RequestQueue):
         return []
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._bundles)
+        return len(self._bundles)
 
     def is_full(self) -> bool:
         with self._lock:
@@ -237,7 +235,7 @@ class SQLiteQueueMap(ServerQueueMap):
     """The requests of all clients of a server, in a file. Those of a client that is not connected stay in the file.
 
     Args:
-        path: The SQLite file. Nothing else may use it. It is made by `init` if there is none.
+        path: The SQLite file, as for `SQLiteQueue`.
         capacity: How many requests per client it holds at most; 0 means no limit.
 
     Raises:
