@@ -70,8 +70,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._opening = threading.Lock()  # one thread at a time opens or closes the queue
         self._opened = False
         self._lock = threading.Lock()  # guards the fields below; `_sender` is read without it
-        self._running = False
-        self._sender: Optional[RequestSender] = None
+        self._sender: Optional[RequestSender] = None  # `None` when it is not running
         self._paused = False  # by `pause` before `start`
 
     def open(self) -> None:
@@ -88,7 +87,7 @@ class DefaultClientDispatcher(ClientDispatcher):
             return
         self.open()
         with self._lock:
-            if self._running:
+            if self._sender is not None:
                 return
             self._own_timeouts.start()
             sender = self._sender = RequestSender(
@@ -104,12 +103,11 @@ class DefaultClientDispatcher(ClientDispatcher):
                 paused=self._paused,
                 losses=ConsecutiveFailures(self._max_losses),
             )
-            self._running = True
         sender.send_next()  # a queue that outlives the process may hold requests already
 
     def stop(self) -> None:
         with self._lock:
-            sender, self._sender, self._running, self._paused = self._sender, None, False, False
+            sender, self._sender, self._paused = self._sender, None, False
         if sender is not None:
             sender.close()
         with self._opening:
@@ -119,8 +117,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._own_timeouts.stop()
 
     def is_running(self) -> bool:
-        with self._lock:
-            return self._running
+        return self._sender is not None
 
     def is_paused(self) -> bool:
         sender = self._sender
