@@ -1,8 +1,4 @@
-"""Time. Above the sockets, one clock object is the only source of time and of timed waits.
-
-`SystemClock` is the machine's. `ManualClock` moves only when a test advances it: a day then passes in milliseconds,
-and nothing times out by accident on a slow machine.
-"""
+"""Time. Above the sockets, one clock object is the only source of time and of timed waits."""
 
 from __future__ import annotations
 
@@ -23,10 +19,7 @@ class TimerHandle(Protocol):
         """Keep the callback from running, if it has not begun."""
 
     def join(self, timeout: Optional[float] = None) -> None:
-        """Wait until the callback has ended or was canceled. From the callback itself, return at once.
-
-        ``timeout`` is in seconds; ``None`` means no limit.
-        """
+        """Wait up to ``timeout`` seconds until the callback has ended or was canceled. Its own thread does not wait."""
 
     def done(self) -> bool:
         """Tell whether the callback has ended or was canceled, and its thread has ended."""
@@ -48,22 +41,13 @@ class Clock(Protocol):
         """Wait until ``event`` is set or ``timeout`` seconds have passed; return whether it is set."""
 
 
-class _ThreadTimer:
-    def __init__(self, delay: float, callback: Callable[[], None], name: str) -> None:
-        self._timer = threading.Timer(delay, callback)
-        self._timer.daemon = True
-        self._timer.name = name
-        self._timer.start()
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
+class _ThreadTimer(threading.Timer):
     def join(self, timeout: Optional[float] = None) -> None:
-        if self._timer is not threading.current_thread():
-            self._timer.join(timeout)
+        if self is not threading.current_thread():
+            super().join(timeout)
 
     def done(self) -> bool:
-        return not self._timer.is_alive()
+        return not self.is_alive()
 
 
 class SystemClock:
@@ -75,7 +59,10 @@ class SystemClock:
         return datetime.now(timezone.utc)
 
     def call_later(self, delay: float, callback: Callable[[], None], name: str) -> TimerHandle:
-        return _ThreadTimer(delay, callback, name)
+        timer = _ThreadTimer(delay, callback)
+        timer.daemon, timer.name = True, name
+        timer.start()
+        return timer
 
     def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
         return event.wait(timeout)
@@ -96,7 +83,7 @@ class _ManualTimer:
 
 
 class ManualClock:
-    """A clock that moves only when `advance` is called.
+    """A clock that moves only when `advance` is called: in a test, a day passes in milliseconds.
 
     Callbacks run on the thread that advances, in order of their time. Timed waits end when their time has come. If
     another thread is about to wait, call `wait_for_waiters` before `advance`.
@@ -121,7 +108,6 @@ class ManualClock:
         return self._start + timedelta(seconds=self.monotonic())
 
     def call_later(self, delay: float, callback: Callable[[], None], name: str) -> TimerHandle:
-        """Keep ``callback`` until `advance` reaches its time."""
         timer = _ManualTimer(callback)
         with self._changed:
             heapq.heappush(self._timers, (self._elapsed + delay, next(self._order), timer))
@@ -129,7 +115,6 @@ class ManualClock:
         return timer
 
     def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
-        """Wait until ``event`` is set, or until `advance` has passed ``timeout`` seconds."""
         if timeout is None:
             return event.wait()
         out_of_time = threading.Event()
@@ -168,9 +153,6 @@ class ManualClock:
             return sum(timer.callback is not None for _, _, timer in self._timers)
 
     def wait_for_waiters(self, count: int = 1, timeout: float = 10.0) -> bool:
-        """Wait, in real time, until ``count`` threads are in `wait`. Return whether they are.
-
-        ``timeout`` is in seconds.
-        """
+        """Wait up to ``timeout`` real seconds until ``count`` threads are in `wait`. Return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: self._waiting >= count, timeout)

@@ -69,8 +69,7 @@ class ErrorCode(str, Enum):
     """The error codes of a CALLERROR.
 
     Two codes are spelt differently in 1.6 and in 2.x. Both spellings name the same member. The connection's dialect
-    chooses the one for the wire (OCPP-J 1.6 section 4.2.3 and its errata 5.1 and 5.2; OCPP 2.x
-    Part 4 section 4.3).
+    chooses the one for the wire (OCPP-J 1.6 section 4.2.3, errata 5.1 and 5.2; OCPP 2.x Part 4 section 4.3).
     """
 
     NOT_IMPLEMENTED = "NotImplemented"
@@ -112,10 +111,7 @@ def parse_error_code(text: str) -> Union[ErrorCode, str]:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with its control characters as escape sequences.
-
-    Then a peer's text is safe to log: it cannot begin a new line in the log, nor control a terminal.
-    """
+    """Return ``text`` with its control characters as escape sequences: safe to log, even if it is a peer's."""
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
@@ -165,9 +161,8 @@ class OCPPError(OcppjError):
 class MessageError(OcppjError):
     """A frame from the peer that is no valid message.
 
-    ``message_id`` is ``None`` when the frame has no readable id. ``message_type`` is ``None`` when its type is not
-    known. ``answerable`` tells whether the rules allow an error as the answer (only to a CALL, or in 2.x to a frame
-    that cannot be classified).
+    ``message_id`` and ``message_type`` are ``None`` when they cannot be read. ``answerable`` tells whether the rules
+    allow an error as the answer: only to a CALL, or in 2.x to a frame that cannot be classified.
     """
 
     def __init__(
@@ -192,10 +187,7 @@ class MessageError(OcppjError):
 
 
 class CallFailed(OcppjError):
-    """A request ended without an answer. ``message_id`` names it.
-
-    ``code`` and ``description`` are the reason, as in a CALLERROR. They are for a canceled-request handler.
-    """
+    """A request ended without an answer. ``code`` and ``description`` are the reason, as in a CALLERROR."""
 
     code = ErrorCode.GENERIC_ERROR
 
@@ -277,10 +269,7 @@ class WouldDeadlock(UsageError):
 
 
 class QueueFailed(OcppjError):
-    """The file of a durable queue could not be opened, read or written.
-
-    The disk failed, or another process has the file.
-    """
+    """The file of a durable queue could not be opened, read or written: the disk failed, or another process has it."""
 
 
 class QueueDamaged(QueueFailed):
@@ -294,10 +283,10 @@ class TransportError(OcppjError, ConnectionError):
 
 
 class HandshakeRefused(TransportError):
-    """The server refused the WebSocket upgrade.
+    """The server refused the WebSocket upgrade, with the HTTP ``status``.
 
-    ``status`` is the HTTP status. ``retry_after`` is how many seconds the server asks the client to wait until the next
-    try (RFC 9110 section 10.2.3). It is ``None`` when the server does not say, or gives a date.
+    ``retry_after`` is how many seconds the server asks to wait until the next try (RFC 9110 section 10.2.3). It is
+    ``None`` when the server does not say, or gives a date.
     """
 
     def __init__(self, status: int, reason: str = "", retry_after: Optional[float] = None) -> None:

@@ -1,11 +1,4 @@
-"""The settings of the whole process. Each can be overridden per endpoint.
-
-An endpoint without its own logger, id generator or validation setting reads the one of the process each time.
-
-Two more switches of the process are elsewhere: `ocppj.rpc.validation.use_accelerators` and
-`ocppj.payloads.jsontext.use_orjson`. They choose between two ways to the same result, depending on the installed
-packages, and are no settings: only tests and benchmarks call them.
-"""
+"""The settings of the whole process. An endpoint without a setting of its own reads the one here each time."""
 
 from __future__ import annotations
 
@@ -20,8 +13,6 @@ __all__ = [
     "Validation",
     "ValidationSetting",
     "get_logger",
-    "get_message_id_generator",
-    "message_validation",
     "set_logger",
     "set_message_id_generator",
     "set_message_validation",
@@ -29,22 +20,16 @@ __all__ = [
 
 
 class LoggerLike(Protocol):
-    """The part of `logging.Logger` that this library uses."""
+    """The part of `logging.Logger` that this library uses.
 
-    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log a detail for developers."""
+    A warning tells a fault of a peer or of the network. An error tells a fault of this program, or a lost request.
+    """
 
-    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log a normal event."""
-
-    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log a fault of a peer or of the network."""
-
-    def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log a fault of this program, or a request that is lost."""
-
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log an error with the traceback of the exception that is being handled."""
+    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+    def error(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
 
 
 #: What happens to a payload that breaks its schema: an error, a line in the log, nothing.
@@ -56,17 +41,14 @@ class Validation:
     """How strictly payloads are checked against their schemas.
 
     Each mode is ``"strict"`` (a payload that breaks its schema is refused), ``"warn"`` (it is logged and accepted) or
-    ``"off"`` (it is not checked).
-
-    With ``"warn"`` and ``"off"`` a received payload is read as far as possible. A required field that is missing is
-    ``None``. A value that cannot be read stays the JSON value. A date-time without a zone is taken as UTC. A payload
-    that is no JSON object is refused in every mode.
+    ``"off"`` (it is not checked). With ``"warn"`` and ``"off"`` a received payload is read as far as possible: a
+    missing field is ``None``, a value that cannot be read stays the JSON value, and a date-time without a zone is taken
+    as UTC. A payload that is no JSON object is refused in every mode.
 
     Args:
         incoming: The mode for received payloads.
         outgoing: The mode for sent payloads.
-        actions: Exceptions, by the name of the action as in a CALL: a mode for both directions, or a `Validation`. Each
-            is for the requests and the responses of the action.
+        actions: Exceptions, by the name of the action, for its requests and responses: a mode, or a `Validation`.
 
     Raises:
         UsageError: for a mode that does not exist.
@@ -124,8 +106,7 @@ class _Process:
     """What every message reads: as attributes, to save calls."""
 
     logger: LoggerLike = logging.getLogger("ocppj")
-    #: Returns the id of a new message. ``None`` stands for the default: random UUIDs.
-    message_id_generator: Optional[Callable[[], str]] = None
+    message_id_generator: Optional[Callable[[], str]] = None  # None: random UUIDs
     validation = Validation()
 
 
@@ -152,18 +133,13 @@ def get_logger() -> LoggerLike:
 
 
 def set_message_id_generator(generator: Optional[Callable[[], str]]) -> None:
-    """Call ``generator`` for the id of each new CALL. Any thread may call it.
+    """Call ``generator`` for the id of each new CALL, on any thread. ``None`` restores the default: random UUIDs.
 
     Args:
         generator: Returns an id of 1 to 36 characters. An id must never repeat for a charging station, not even after a
-            restart (OCPP-J 1.6 errata 3.1; OCPP 2.1 Part 4 section 4.1.4). ``None`` restores the default: random UUIDs.
+            restart (OCPP-J 1.6 errata 3.1; OCPP 2.1 Part 4 section 4.1.4).
     """
     process.message_id_generator = generator
-
-
-def get_message_id_generator() -> Optional[Callable[[], str]]:
-    """Return the generator that was set, or ``None`` for the default."""
-    return process.message_id_generator
 
 
 def set_message_validation(setting: ValidationSetting) -> None:
@@ -176,8 +152,3 @@ def set_message_validation(setting: ValidationSetting) -> None:
         UsageError: for a mode that does not exist.
     """
     process.validation = Validation.of(setting)
-
-
-def message_validation() -> Validation:
-    """Return how strictly payloads are checked."""
-    return process.validation

@@ -9,8 +9,7 @@ import pytest
 
 from ocppj import Call, RequestBundle
 from ocppj.storage.database import RequestDatabase
-from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
-from ocppj.storage.stored_queue import StoredQueue
+from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap, StoredQueue
 from tests.helpers import seconds
 
 

@@ -10,7 +10,7 @@ from ocppj import Endpoint, set_logger, set_message_id_generator, set_message_va
 
 @pytest.fixture(autouse=True)
 def as_they_were():
-    logger, validation = settings.get_logger(), settings.message_validation()
+    logger, validation = settings.get_logger(), settings.process.validation
     yield
     set_logger(logger)
     set_message_id_generator(None)

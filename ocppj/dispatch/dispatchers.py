@@ -1,7 +1,4 @@
-"""The default dispatchers. A client's holds one `RequestSender`, a server's holds one per client.
-
-The theory of operation is in `ocppj.dispatch.request_sender`.
-"""
+"""The default dispatchers. A client's holds one `RequestSender`, a server's holds one per client."""
 
 from __future__ import annotations
 
@@ -40,16 +37,15 @@ class DefaultClientDispatcher(ClientDispatcher):
     Args:
         queue: The requests. A `FIFOClientQueue` by default.
         retries: Which requests are sent again when the peer fails to process them. By default, none.
-        resend: What happens to a request whose answer was awaited when the connection was lost. If true, it is sent
-            again, with its id, when the connection is back. If false, its answer is awaited anew. If true, a request
-            whose write failed is kept, too. The default is true for a durable queue.
+        resend: Whether a request whose answer was awaited when the connection was lost is sent again, with its id, when
+            the connection is back. If not, its answer is awaited anew. If true, a request whose write failed is kept,
+            too. The default is true for a durable queue.
         max_losses: How many connections in a row may be lost while the answer to the same request is awaited. Then the
             request is given up, with `ConnectionLost`, and a durable queue sets it aside. 0 means no limit. The default
-            is 5, and no limit for a durable queue: its requests are worth money, and a gateway that accepts messages
-            and drops them would have them set aside one after the other.
+            is 5, and no limit for a durable queue: a gateway that drops messages would have all of it set aside.
 
     Raises:
-        UsageError: for a ``max_losses`` that is not such a number.
+        UsageError: for such a ``max_losses`` as -1.
     """
 
     def __init__(
@@ -74,8 +70,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._opening = threading.Lock()  # one thread at a time opens or closes the queue
         self._opened = False
         self._lock = threading.Lock()  # guards the fields below; `_sender` is read without it
-        self._running = False
-        self._sender: Optional[RequestSender] = None
+        self._sender: Optional[RequestSender] = None  # `None` when it is not running
         self._paused = False  # by `pause` before `start`
 
     def open(self) -> None:
@@ -92,7 +87,7 @@ class DefaultClientDispatcher(ClientDispatcher):
             return
         self.open()
         with self._lock:
-            if self._running:
+            if self._sender is not None:
                 return
             self._own_timeouts.start()
             sender = self._sender = RequestSender(
@@ -108,12 +103,11 @@ class DefaultClientDispatcher(ClientDispatcher):
                 paused=self._paused,
                 losses=ConsecutiveFailures(self._max_losses),
             )
-            self._running = True
         sender.send_next()  # a queue that outlives the process may hold requests already
 
     def stop(self) -> None:
         with self._lock:
-            sender, self._sender, self._running, self._paused = self._sender, None, False, False
+            sender, self._sender, self._paused = self._sender, None, False
         if sender is not None:
             sender.close()
         with self._opening:
@@ -123,8 +117,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._own_timeouts.stop()
 
     def is_running(self) -> bool:
-        with self._lock:
-            return self._running
+        return self._sender is not None
 
     def is_paused(self) -> bool:
         sender = self._sender
@@ -191,17 +184,17 @@ class DefaultServerDispatcher(ServerDispatcher):
 
     Args:
         queue_map: The queues, by client id. A `FIFOQueueMap` by default.
-        max_losses: Only for a durable map: how many connections of a client in a row may be lost while the answer to
-            the same request is awaited. Then the request is given up, with `ConnectionLost`, and set aside: otherwise a
-            command that crashes a charge point would crash it each time it is back. 0 means no limit, the default is
-            20. Losses are counted in memory, from the start on. Requests in memory end with their connection.
+        max_losses: Only for a durable map, as requests in memory end with their connection: how many connections of a
+            client in a row may be lost while the answer to the same request is awaited. Then the request is given up,
+            with `ConnectionLost`, and set aside: it may be what crashes the charge point. 0 means no limit, the default
+            is 20. Losses are counted in memory, from the start on.
 
     Raises:
-        UsageError: for a ``max_losses`` that is not such a number.
+        UsageError: for such a ``max_losses`` as -1.
     """
 
-    # The senders, the queue map and the pending states are tables that change together, under `_lock`. Otherwise a
-    # client that connects while its old connection is removed would get tables that are about to be forgotten.
+    # The senders, the queue map and the pending states change together, under `_lock`. Otherwise a client that comes
+    # back while its old connection is removed would get tables that are about to be forgotten.
 
     def __init__(self, queue_map: Optional[ServerQueueMap] = None, *, max_losses: Optional[int] = None) -> None:
         self._queue_map = FIFOQueueMap() if queue_map is None else queue_map
@@ -229,10 +222,9 @@ class DefaultServerDispatcher(ServerDispatcher):
 
     def stop(self) -> None:
         with self._lock:
-            senders = dict(self._senders)
-            for client_id in senders:
+            for client_id in self._senders:
                 self._forget(client_id)
-            self._senders.clear()
+            senders, self._senders = self._senders, {}
             self._losses.clear()
             self._running = False
         for sender in senders.values():
@@ -256,9 +248,7 @@ class DefaultServerDispatcher(ServerDispatcher):
             if client_id in self._senders:
                 return
             self._own_timeouts.start()  # a `stop` on another thread may come to an end after the last `start`
-            losses = ConsecutiveFailures(self._max_losses) if self.durable else None
-            if losses is not None:
-                losses = self._losses.setdefault(client_id, losses)
+            losses = self._losses.setdefault(client_id, ConsecutiveFailures(self._max_losses)) if self.durable else None
             sender = self._senders[client_id] = RequestSender(
                 self._queue_map.get_or_create(client_id),
                 self._state.get_client_state(client_id),

@@ -1,10 +1,7 @@
 """The calls that have not ended, and the futures that carry their end.
 
-The thread that takes a call out of `OpenCalls` ends it, and no other thread does. An answer, a timeout, a cancellation,
-a lost connection and ``stop()`` may all come at once, and the call ends once.
-
-An `OpenCall` ends a future. Any thread may wait for it, cancel it, or add callbacks to it. In ``call()`` one thread
-waits and no other knows of the call: an `AwaitedCall` is enough, which costs a tenth of a future.
+The thread that takes a call out of `OpenCalls` ends it, and no other thread does. So it ends once, although an answer,
+a timeout, a cancellation, a lost connection and ``stop()`` may all come at the same time.
 """
 
 from __future__ import annotations
@@ -29,8 +26,6 @@ class CallFuture(Future[R]):
 
     ``message_id`` is the id of the CALL. ``signature`` is the result of the check of the response's signature: ``None``
     before there is a response, and when it is not signed.
-
-    ``cancel()`` withdraws the request: it is not sent, or its answer is ignored.
     """
 
     def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
@@ -42,8 +37,8 @@ class CallFuture(Future[R]):
     def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
         """Call ``fn(future)`` when the request has ended, at once if it has.
 
-        It is called on the thread that ends the request, which mostly is the one that reads the connection. It must not
-        block, and ``call()`` there raises `WouldDeadlock`. An exception that it raises is logged, and has no effect.
+        It runs on the thread that ends the request, mostly the one that reads the connection. It must not block, and
+        ``call()`` there raises `WouldDeadlock`. An exception that it raises is logged, and has no effect.
         """
 
         def guarded(future: Any) -> None:
@@ -55,7 +50,7 @@ class CallFuture(Future[R]):
         super().add_done_callback(guarded)
 
     def cancel(self) -> bool:
-        """Withdraw the request. Return whether it had not ended yet."""
+        """Withdraw the request: it is not sent, or its answer is ignored. Return whether it had not ended yet."""
         if not super().cancel():
             return False
         self._withdraw(self.message_id)
@@ -63,11 +58,7 @@ class CallFuture(Future[R]):
 
 
 class _Call:
-    """One request that has not ended.
-
-    ``connection`` is the connection that it ends with, even if that is regained; ``None`` for a request that outlives
-    its connection. The thread that took it out of `OpenCalls` calls `answer`, `fail` or `give_up`.
-    """
+    """One request that has not ended. It ends with its ``connection``, if that is not ``None``, even if regained."""
 
     __slots__ = ("_deadline", "connection", "ended", "message_id", "request", "unanswered")
 
@@ -86,11 +77,9 @@ class _Call:
             deadline.cancel()
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
-        """End the call with ``response``."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """End the call with ``error``."""
         raise NotImplementedError
 
     def give_up(self) -> None:
@@ -104,7 +93,7 @@ class _Call:
 
 
 class OpenCall(_Call):
-    """A call that ends a future."""
+    """A call that ends a future. Any thread may wait for it, cancel it, or add callbacks to it."""
 
     __slots__ = ("future",)
 
@@ -134,9 +123,9 @@ class OpenCall(_Call):
 
 
 class AwaitedCall(_Call):
-    """A call whose end one thread waits for.
+    """A call whose end one thread waits for, and no other thread knows of. It costs a tenth of a future.
 
-    It waits for a lock, which the thread that ends the call releases once: the cheapest wake-up there is.
+    Its thread waits for a lock, which the thread that ends the call releases once: the cheapest wake-up there is.
     """
 
     __slots__ = ("_done", "_error", "_response")
@@ -179,7 +168,6 @@ class OpenCalls:
         self._calls: Dict[str, Dict[str, _Call]] = {}
 
     def __len__(self) -> int:
-        """Return how many calls are open."""
         with self._lock:
             return sum(map(len, self._calls.values()))
 

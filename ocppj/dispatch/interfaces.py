@@ -19,17 +19,15 @@ ServerCanceled = Callable[[str, str, RequestPayload, CallFailed], None]
 
 
 class NetworkClient(Protocol):
-    """Where a client's dispatcher writes."""
+    """Where a client's dispatcher writes: one frame per `send`, which raises `TransportError`."""
 
-    def send(self, text: str) -> None:
-        """Write one frame. Raises `TransportError`."""
+    def send(self, text: str) -> None: ...
 
 
 class NetworkServer(Protocol):
-    """Where a server's dispatcher writes."""
+    """Where a server's dispatcher writes, as `NetworkClient`."""
 
-    def send(self, client_id: str, text: str) -> None:
-        """Write one frame to that client. Raises `TransportError`."""
+    def send(self, client_id: str, text: str) -> None: ...
 
 
 class ClientDispatcher(ABC):
@@ -58,8 +56,7 @@ class ClientDispatcher(ABC):
     def pause(self) -> None:
         """Send nothing, and let nothing time out, until `resume`: the connection is lost. Requests may still be queued.
 
-        A request that has waited for its answer on too many lost connections in a row may be given up here. May be
-        called before `start`: then requests are only queued from the start on.
+        May be called before `start`. A request that has lost too many connections in a row may be given up here.
         """
 
     @abstractmethod
@@ -72,9 +69,7 @@ class ClientDispatcher(ABC):
 
     @abstractmethod
     def send_request(self, bundle: RequestBundle) -> None:
-        """Queue ``bundle``, and send it if nothing is pending.
-
-        A failed write is not raised: it cancels the request with InternalError.
+        """Queue ``bundle``, and send it if nothing is pending. A failed write cancels it, with InternalError.
 
         Raises:
             NotRunning: before `start` and after `stop`.
@@ -85,9 +80,7 @@ class ClientDispatcher(ABC):
     def complete_request(self, message_id: str) -> Optional[bool]:
         """End the pending request, because its answer came, and send the next.
 
-        Returns:
-            False if that request is not pending: it has ended in another way, and the handlers were called for that.
-            Then nothing changes, and a line is logged. ``None`` counts as true.
+        Return false, and log a line, if that request is not pending: it has ended already. ``None`` counts as true.
         """
 
     @abstractmethod
@@ -108,32 +101,30 @@ class ClientDispatcher(ABC):
     def cancel_request(self, message_id: str, error: CallFailed) -> bool:
         """End the request of that id, sent or not, call the canceled callback with ``error``, and go on.
 
-        Return whether there was one. A dispatcher that cannot do this returns false. The request then goes on, and its
-        answer is ignored.
+        Return whether there was one. If a dispatcher cannot do this, the request goes on, and its answer is ignored.
         """
         return False
 
     def retry_request(self, message_id: str, error: OCPPError) -> bool:
         """Keep the pending request, which was answered with ``error``, if it is to be sent again. Return whether it is.
 
-        If not, nothing has changed: `complete_request` follows. By default nothing is sent again.
+        If not, nothing has changed, and `complete_request` follows.
         """
         return False
 
     def open(self) -> None:
-        """Prepare for `start`, before the connection is made. Raises the error that keeps it from taking requests.
+        """Prepare for `start`, before the connection is made. Raises what keeps it from taking requests: a bad file.
 
-        So a queue on disk that cannot be read is found before this client connects. `stop` undoes it.
+        `stop` undoes it.
         """
 
     def set_decoder(self, decode: Decoder) -> None:
         """Decode stored requests with ``decode``. Called before `open`. One that stores none may ignore it."""
 
     def set_request_check(self, check: Callable[[RequestBundle], Optional[CallFailed]]) -> None:
-        """Call ``check`` before a request is written. An error that it returns cancels the request.
+        """Call ``check`` before a request is written, and cancel the request with the error that it returns, if any.
 
-        It returns why a request cannot go over the present connection: for example, the request was made for another
-        OCPP version. Called before `start`.
+        It knows what cannot go over the present connection: a request of another OCPP version. Called before `start`.
         """
 
 
@@ -161,9 +152,7 @@ class ServerDispatcher(ABC):
 
     @abstractmethod
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:
-        """Queue ``bundle`` for that client, and send it if nothing is pending there.
-
-        A failed write is not raised: it cancels the request with InternalError.
+        """Queue ``bundle`` for that client, and send it if nothing is pending. A failed write cancels it.
 
         Raises:
             NotRunning: before `start` and after `stop`.
@@ -173,11 +162,7 @@ class ServerDispatcher(ABC):
 
     @abstractmethod
     def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
-        """End that client's pending request, because its answer came, and send the next.
-
-        Returns:
-            As `ClientDispatcher.complete_request`.
-        """
+        """End that client's pending request, and send the next; as `ClientDispatcher.complete_request`."""
 
     @abstractmethod
     def delete_client(self, client_id: str) -> None:

@@ -1,8 +1,6 @@
 """What is pending, that is: sent, and not answered yet. At most one request per connection and direction.
 
-`PendingRequestState` and `ServerState` are the public record of it: a dispatcher writes them, and the endpoint reads
-them to know the type of an answer. `InFlight` makes the decisions about one peer's requests, for the default
-dispatchers.
+A dispatcher writes `PendingRequestState` and `ServerState`; the endpoint reads the type of an answer from them.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ class PendingRequestState:
         return pending[1] if pending is not None and pending[0] == message_id else None
 
     def delete(self, message_id: str) -> None:
-        """Forget the pending request of that id. Any other id does nothing."""
+        """Forget the pending request of that id."""
         with self._lock:
             if self._pending is not None and self._pending[0] == message_id:
                 self._pending = None
@@ -86,36 +84,20 @@ class ServerState:
     def clear(self) -> None:
         """Forget every client."""
         with self._lock:
-            states = list(self._clients.values())
-            self._clients.clear()
-        for state in states:
+            states, self._clients = self._clients, {}
+        for state in states.values():
             state.clear()
 
 
 class InFlight:
     """One peer's queue, its request in flight, and what keeps the next request back.
 
-    It only decides. It takes no lock of its own, sends nothing, starts no timer and calls no callback. A
-    `RequestSender` uses every method and field with its lock held, and acts after it has released the lock. The
-    queue and the state are plain tables: their methods call nothing.
+    It only decides: it sends nothing, starts no timer and calls no callback. A `RequestSender` uses every method with
+    its lock held, and acts after it has released the lock. The methods of the queue and the state call nothing.
     """
 
-    __slots__ = (
-        "backing_off",
-        "closed",
-        "deadline",
-        "failures",
-        "losses",
-        "paused",
-        "pauses",
-        "pending",
-        "queue",
-        "reporting",
-        "retries",
-        "sending",
-        "stalled",
-        "state",
-    )
+    __slots__ = ("backing_off", "closed", "deadline", "failures", "losses", "paused", "pauses", "pending", "queue",
+                 "reporting", "retries", "sending", "stalled", "state")  # fmt: skip
 
     def __init__(
         self,
@@ -199,8 +181,7 @@ class InFlight:
     ) -> Tuple[bool, Optional[Deadline]]:
         """Let ``bundle`` time out with ``deadline``. Return whether it is still wanted, and the deadline to cancel.
 
-        ``pauses`` is the count at the time of the decision to wait for its answer. After a pause since then, the
-        request is put back and sent after the pause, unless it was ``sent`` already.
+        After a pause since the count ``pauses``, put it back, to be sent after the pause, unless it was ``sent``.
         """
         wanted = self.pending is bundle
         if wanted and self.paused:
@@ -212,15 +193,10 @@ class InFlight:
             return True, before
         return wanted, deadline
 
-    def retriable(self, message_id: str, pauses: Optional[int]) -> Optional[RequestBundle]:
-        """Return the request of that id if it is pending, as `get` says, and transaction-related."""
-        bundle = self.get(message_id, pauses)
-        return None if bundle is None or self._may_overtake(bundle) else bundle
-
     def count_loss(self) -> Optional[Failure]:
         """Count the loss of the connection on which the pending request was written.
 
-        At the limit the request is given up: it leaves the queue, which may set it aside. Then return it and why.
+        At the limit, have the queue set it aside, and return it and why: what makes a peer crash is not sent for ever.
         """
         bundle = self.pending
         if bundle is None or self.losses is None:

@@ -24,8 +24,7 @@ RequestPayload = Union[Payload, Mapping[str, Any]]
 class RequestBundle:
     """A request ready to be sent: the CALL and its text, encoded once, for one OCPP version ("1.6", "2.0.1", "2.1").
 
-    A queue that outlives the process keeps the version, because the text cannot be read without it. A bundle never
-    changes: threads share it.
+    A durable queue keeps the version, to read the text. A bundle never changes: threads share it.
     """
 
     __slots__ = ("call", "data", "message_id", "version")
@@ -34,7 +33,6 @@ class RequestBundle:
         self.call = call
         self.data = data
         self.version = version
-        #: The id of the CALL.
         self.message_id = call.unique_id
 
     def __repr__(self) -> str:
@@ -63,10 +61,7 @@ class RequestQueue(ABC):
 
     @abstractmethod
     def push(self, bundle: RequestBundle) -> None:
-        """Add ``bundle`` at the end.
-
-        When it returns, a durable queue has the request on disk. If the queue cannot write it, it raises, and has not
-        taken the request.
+        """Add ``bundle`` at the end. When it returns, a durable queue has it on disk; when it raises, it has not.
 
         Raises:
             QueueFull: when there is no room.
@@ -95,16 +90,14 @@ class RequestQueue(ABC):
     def remove(self, message_id: str) -> Optional[RequestBundle]:
         """Remove and return the request of that id, wherever it stands; ``None`` when it is not there.
 
-        A queue that cannot do this may leave the request where it is. A request that its caller gave up is then sent
-        all the same.
+        A queue that cannot do this leaves it: a request that its caller gave up is then sent all the same.
         """
         return None
 
     def set_aside(self, message_id: str, reason: str) -> Optional[RequestBundle]:
         """Remove and return the request of that id, because it can never be dealt with; ``None`` if it is not there.
 
-        A durable queue keeps it apart, with ``reason``, for a person to look at. Returns at once, as `remove` does. The
-        caller logs the reason.
+        A durable queue keeps it apart, with ``reason``, for a person to look at. The caller logs the reason.
         """
         return self.remove(message_id)
 
@@ -114,10 +107,7 @@ class RequestQueue(ABC):
         return [] if head is None else [head]
 
     def find(self, wanted: Callable[[RequestBundle], bool]) -> Optional[RequestBundle]:
-        """Return the first of `bundles` for which ``wanted`` is true, or ``None``. Leave it where it is.
-
-        ``wanted`` is called with no lock of the queue held.
-        """
+        """Return the first of `bundles` for which ``wanted``, called with no lock held, is true; or ``None``."""
         head = self.peek()
         if head is None or wanted(head):
             return head
@@ -128,12 +118,7 @@ class RequestQueue(ABC):
 
         A durable queue forgets nothing: it takes no more, keeps what it has for the next `init`, and returns nothing.
         """
-        discarded: List[RequestBundle] = []
-        while True:
-            bundle = self.pop()
-            if bundle is None:
-                return discarded
-            discarded.append(bundle)
+        return list(iter(self.pop, None))
 
 
 def check_capacity(capacity: int) -> int:
@@ -164,7 +149,7 @@ class FIFOClientQueue(RequestQueue):
 
     def push(self, bundle: RequestBundle) -> None:
         with self._lock:
-            if not self._is_full():
+            if not self.is_full():
                 if self._bundles is None:
                     self._bundles = deque()
                 self._bundles.append(bundle)
@@ -193,19 +178,13 @@ class FIFOClientQueue(RequestQueue):
             return list(self._bundles or ())
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._bundles or ())
+        return len(self._bundles or ())
 
     def is_full(self) -> bool:
-        with self._lock:
-            return self._is_full()
+        return 0 < self._capacity <= len(self._bundles or ())
 
     def is_empty(self) -> bool:
-        with self._lock:
-            return not self._bundles
-
-    def _is_full(self) -> bool:
-        return self._capacity > 0 and len(self._bundles or ()) >= self._capacity
+        return not self._bundles
 
 
 class ServerQueueMap(ABC):
@@ -243,8 +222,7 @@ class ServerQueueMap(ABC):
     def withdraw(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
         """Remove and return a request that is kept for a client without a queue; ``None`` when there is none.
 
-        May wait for a disk, and is called with no lock held. A map that keeps requests and cannot do this leaves the
-        request. If its caller gave it up while the client was away, it is then sent all the same.
+        May wait for a disk, and is called with no lock held. A map that cannot do this leaves it there.
         """
         return None
 

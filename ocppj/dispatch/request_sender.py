@@ -1,39 +1,23 @@
 """One unanswered CALL per connection and direction (OCPP-J 1.6 section 4.1.1; OCPP 2.x Part 4 section 4.1.1).
 
-Theory of operation. Each peer has a `RequestSender` with a queue. At most one of its requests is pending: it is the
-head of the queue, or has overtaken a head that waits to be sent again. A pending request ends in one of four ways: it
-is completed (its answer came), canceled, timed out, or could not be written. The thread that makes the next request
-ready writes it: the thread that sends, when nothing is pending; else the thread that ended the request before. No
-request waits for a thread to wake up.
+Theory of operation. At most one request of a `RequestSender` is pending: the head of its queue, or one that has
+overtaken a head that waits to be sent again. The thread that makes the next request ready writes it: the thread that
+sends, when nothing is pending; else the thread that ended the request before. No request waits for a thread to wake up.
 
-Decide under the lock, act outside it. The decisions are methods of `InFlight`, and the queue and the pending state are
-plain tables whose methods call nothing. Writes, callbacks and timers come after the lock is released. Everything
-follows from two decisions: to take the next request for sending, and to end the pending one. Only one thread can end a
-request, so each request ends once.
+Decide under the lock, act outside it. The decisions are methods of `InFlight`. Writes, callbacks and timers come after
+the lock is released. Only one thread can end the pending request, so each request ends once.
 
-A request that failed may stay in the queue, to be sent again with its id:
+A request stays in the queue, to be sent again with its id, if the connection was lost while its answer was awaited
+(with ``resend``), if it could not be written (with ``resend``, or in a durable queue), or if the peer failed to process
+it and `TransactionRetries` allow another attempt: then it *backs off*, and other requests may overtake it.
 
-* The connection was lost while its answer was awaited, with ``resend``: it is sent when the connection is back. Without
-  ``resend`` its answer is awaited anew: the peer may have the request, and answer on the new connection.
-* It could not be written, in a durable queue or with ``resend``: it is sent when the connection is back, or some
-  seconds later.
-* The peer failed to process it, and `TransactionRetries` allow another attempt: it *backs off* for a while. Requests
-  that are not transaction-related overtake it. The rest waits behind it.
+One thread at a time writes. A request may end while it is being written; the writing thread then sends the next one. So
+frames reach the wire in the order of the queue, and a network that answers within ``send`` does not make calls pile up
+on the stack.
 
-Each of these ends. Connections that are lost in a row while the same request waits for its answer are counted. If the
-connection is lost during the write, it counts when the write succeeds. At the limit (`ConsecutiveFailures`) the request
-is given up, and a durable queue sets it aside: a request that makes the peer crash is not sent for ever. An answer or a
-timeout resets the count.
-
-One thread at a time writes. A request may be answered, canceled or timed out while it is being written; the writing
-thread then sends the next one. So frames reach the wire in the order of the queue, and a network that answers within
-``send`` does not make calls pile up on the stack. A write does not wait for a peer that does not read, because the
-timer's thread may make it, and all other requests need that thread.
-
-A callback that reports a failed write may queue the request again. If the connection is broken and nobody has noticed
-it yet, that fails again at once. So requests that a thread queues while it reports failed writes only wait. They are
-sent after all reports: in another round, and not deeper on the stack. After some rounds in a row the sender stalls for
-some seconds, so that no thread is held for ever. After that the sender is closed or paused, or it tries again.
+A callback that reports a failed write may queue the request again. If the connection is broken, that fails again at
+once. So requests that a thread queues while it reports failed writes only wait, and are sent in another round after all
+reports. After some rounds in a row the sender stalls for some seconds, so that no thread is held for ever.
 """
 
 from __future__ import annotations
@@ -65,17 +49,7 @@ Check = Callable[[RequestBundle], Optional[CallFailed]]
 class RequestSender:
     """Sends the requests of one queue to one peer, one at a time. Every method may be called from any thread."""
 
-    __slots__ = (
-        "_canceled",
-        "_check",
-        "_inflight",
-        "_lock",
-        "_queue",
-        "_resend",
-        "_timeout",
-        "_timeouts",
-        "_write",
-    )
+    __slots__ = ("_canceled", "_check", "_inflight", "_lock", "_queue", "_resend", "_timeout", "_timeouts", "_write")
 
     def __init__(
         self,
@@ -164,10 +138,7 @@ class RequestSender:
         return True
 
     def pause(self) -> None:
-        """Send nothing, and let nothing time out, until `resume`: the connection is lost.
-
-        The pending request is given up here if that has happened to it too often.
-        """
+        """Send nothing, and let nothing time out, until `resume`: the connection is lost. See `InFlight.count_loss`."""
         inflight = self._inflight
         with self._lock:
             lost = not inflight.paused and not inflight.sending  # if it is being written, `_send` counts the loss
@@ -180,7 +151,7 @@ class RequestSender:
         if given_up is not None:
             bundle, error = given_up
             log = get_logger()
-            # A request that is set aside waits for a person. For one that is given up, the caller gets the error.
+            # What is set aside waits for a person. For what is given up, the caller gets the error.
             write, fate = (log.error, "set aside") if self._queue.durable else (log.warning, "given up")
             write("request %r (%s) is %s: %s", bundle.message_id, bundle.call.action, fate, error)
             self._report_canceled(bundle, error)
@@ -205,7 +176,6 @@ class RequestSender:
             self.cancel(pending.message_id, unfit)
 
     def is_paused(self) -> bool:
-        """Tell whether requests are queued only."""
         with self._lock:
             return self._inflight.paused
 
@@ -234,8 +204,12 @@ class RequestSender:
                 failure = self._send(bundle)
                 if failure is not None and self._end(bundle.message_id) is not None:
                     failed.append((bundle, failure))
-            except BaseException:
-                self._note_interrupted(bundle)
+            except BaseException:  # such as KeyboardInterrupt
+                with self._lock:
+                    self._inflight.sending = False
+                    if self._inflight.pending is bundle and not (self._inflight.deadline or self._inflight.paused):
+                        self._inflight.requeue(bundle)  # not written yet; with a deadline, it may have been
+                self._timeouts.add(_STALL, self.send_next)  # no other thread may come to send what waits
                 self._report(failed)
                 raise
             with self._lock:
@@ -245,14 +219,6 @@ class RequestSender:
                 rounds += 1
                 following = self._report_and_take(failed, rounds)
                 failed = []
-
-    def _note_interrupted(self, bundle: RequestBundle) -> None:
-        """Note that an exception such as KeyboardInterrupt came while ``bundle`` was being sent."""
-        with self._lock:
-            self._inflight.sending = False
-            if self._inflight.pending is bundle and self._inflight.deadline is None and not self._inflight.paused:
-                self._inflight.requeue(bundle)  # not written yet; with a deadline, it may have been
-        self._timeouts.add(_STALL, self.send_next)  # no other thread may come to send what waits
 
     def _report(self, failed: List[Failure]) -> None:
         """Report requests that could not be written. What the callbacks queue waits meanwhile: `InFlight.take`."""
@@ -305,10 +271,7 @@ class RequestSender:
             return failure
 
     def _stall(self, pauses: int, bundle: Optional[RequestBundle] = None) -> None:
-        """Send nothing for some seconds. Put ``bundle`` back, if it could not be written.
-
-        Do not stall if there was a pause since the count ``pauses`` and it is over: the connection is back already.
-        """
+        """Send nothing for some seconds, unless the connection was lost and is back. Put ``bundle`` back."""
         deadline = None
         with self._lock:
             self._inflight.stalled = self._inflight.paused or pauses == self._inflight.pauses
@@ -324,14 +287,13 @@ class RequestSender:
         self.send_next()
 
     def _back_off(self, message_id: str, reason: object, pauses: Optional[int] = None) -> bool:
-        """Have the pending request of that id sent again later, if it may be. Return whether it will be.
-
-        ``pauses`` is as in `InFlight.get`.
-        """
+        """Have the pending request (`InFlight.get`) sent again later, if it may be. Return whether it will be."""
         inflight = self._inflight
         with self._lock:
-            bundle = inflight.retriable(message_id, pauses)
+            bundle = inflight.get(message_id, pauses)
             if bundle is None or inflight.retries is None or inflight.failures is None:
+                return False
+            if not inflight.retries.concerns(bundle.call):
                 return False
             if inflight.losses is not None:
                 inflight.losses.reset()  # the connection held until now
@@ -358,7 +320,7 @@ class RequestSender:
         self.send_next()
 
     def _end(self, message_id: str, pauses: Optional[int] = None) -> Optional[RequestBundle]:
-        """End the pending request of that id and return it; ``None`` if it is not pending (`InFlight.get`)."""
+        """End and return the pending request, as `InFlight.get`."""
         with self._lock:
             bundle = self._inflight.get(message_id, pauses)
             if bundle is None:

@@ -1,13 +1,9 @@
 """Which requests are sent again, how often, and after how long. Pure.
 
 Transaction-related messages are sent again, because money depends on them (OCPP 1.6 edition 2 section 3.7; OCPP 2.x
-Part 2, use case E13): after a CALLERROR, and when no answer came in time. The interval grows with each failure. In the
-meantime the other transaction-related messages wait behind the failed one, in order. All other messages overtake it.
-A lost connection does not count as a failure to process.
-
-Lost connections are counted apart, and for every request (`max_losses` of `Client` and `Server`). Without that limit, a
-request that makes the peer close or crash would be sent on every new connection, for ever. And a request whose answer
-is awaited anew would never end on a link that stays up for less than the timeout.
+Part 2, use case E13): after a CALLERROR, and when no answer came in time. The other transaction-related messages wait
+behind the failed one, in order. All other messages overtake it. Lost connections are counted apart, for every request:
+one that makes the peer crash must not be sent for ever, and one whose answer is awaited anew must end on a bad link.
 """
 
 from __future__ import annotations
@@ -28,10 +24,9 @@ class TransactionRetries:
     Both attributes may be changed at any time. A change counts from the next failure on.
 
     Args:
-        message_attempts: How many times a request is sent before it is given up (TransactionMessageAttempts in OCPP
-            1.6, MessageAttempts in 2.x).
+        message_attempts: How often a request is sent at most (TransactionMessageAttempts; in 2.x MessageAttempts).
         message_attempt_interval: Seconds to wait after the first failure, twice that after the second, and so on
-            (TransactionMessageRetryInterval, MessageAttemptInterval).
+            (TransactionMessageRetryInterval; in 2.x MessageAttemptInterval).
 
     Raises:
         UsageError: for values that are not valid.
@@ -66,10 +61,7 @@ def loss_limit(max_losses: Optional[int], default: int) -> int:
 
 
 class ConsecutiveFailures:
-    """How often in a row the same request failed in the same way. Not thread-safe: the sender's lock guards it.
-
-    ``limit`` is how often it may fail; 0 means no limit.
-    """
+    """How often in a row the same request failed in the same way: at most ``limit`` times; 0 means no limit."""
 
     __slots__ = ("count", "limit", "message_id")
 
@@ -79,15 +71,13 @@ class ConsecutiveFailures:
         self.limit = limit
 
     def add(self, message_id: str) -> int:
-        """Count one more failure of that request, from 1 if another request failed before. Return the count."""
+        """Count one more failure of that request, from 1 if another failed before. Return the count."""
         self.count = self.count + 1 if message_id == self.message_id else 1
         self.message_id = message_id
         return self.count
 
     def limit_reached(self) -> bool:
-        """Tell whether the count is at the limit."""
         return 0 < self.limit <= self.count
 
     def reset(self) -> None:
-        """Begin to count from 0."""
         self.message_id, self.count = "", 0

@@ -1,15 +1,11 @@
-"""All the deadlines of an endpoint, on one timer.
+"""All the deadlines of an endpoint, on one timer: it is a thread, and one per request would cost more than the request.
 
-Theory of operation. A timer is a thread, and a thread per request would cost more than the request. So the deadlines
-wait in one queue per duration: with the same duration they run out in the order in which they were added. One timer is
-armed for the earliest deadline of all queues. To add or cancel a deadline touches its queue alone. The timer is armed
-when it was not, or when the new deadline is earlier than the one it is armed for. When it fires, it is armed again for
-the next deadline, and the callbacks of those that have run out are called. So with one usual timeout the timer is armed
-once per timeout period, however many requests there are. Without deadlines there is no thread, at the latest after the
-timer has fired.
+Theory of operation. The deadlines wait in one queue per duration: with the same duration they run out in the order in
+which they were added. The timer is armed for the earliest of all queues: when it was not armed, when an earlier
+deadline is added, and again when it fires. So with one usual timeout it is armed once per timeout period, however many
+requests there are. Without deadlines there is no thread, at the latest after the timer has fired.
 
-Callbacks run on the timer's thread with no lock held. They must not block: one that does delays those that have run
-out with it, though no others.
+Callbacks run on the timer's thread with no lock held. One that blocks delays those that have run out with it.
 """
 
 from __future__ import annotations
@@ -56,11 +52,11 @@ class Deadline:
 
 
 class _Arming:
-    """One arming of the timer. ``handle`` is ``None`` until the clock has returned it."""
+    """One arming of the timer."""
 
     def __init__(self, due: float) -> None:
         self.due = due
-        self.handle: Optional[TimerHandle] = None
+        self.handle: Optional[TimerHandle] = None  # until the clock has returned it
 
 
 class Timeouts:
@@ -94,7 +90,6 @@ class Timeouts:
         return deadline
 
     def pending(self) -> int:
-        """Return how many deadlines wait."""
         with self._lock:
             return sum(map(len, self._queues.values()))
 
@@ -137,8 +132,12 @@ class Timeouts:
             delay = min(max(0.0, earliest - now), _LONGEST)
             try:
                 handle = self._clock.call_later(delay, partial(self._fire, arming), self._name)
-            except BaseException as error:
-                self._give_up(arming)
+            except BaseException as error:  # no thread could be started: the next deadline that is added tries again
+                with self._lock:
+                    self._arming = False
+                    if self._current is arming:
+                        self._current = None
+                    self._armed.notify_all()
                 if not isinstance(error, Exception):
                     raise
                 get_logger().exception("the timer cannot be armed")
@@ -155,54 +154,34 @@ class Timeouts:
             if replaced is not None and replaced.handle is not None:
                 replaced.handle.cancel()
 
-    def _give_up(self, arming: _Arming) -> None:
-        """Note that no thread could be started. The next deadline that is added tries again."""
-        with self._lock:
-            self._arming = False
-            if self._current is arming:
-                self._current = None
-            self._armed.notify_all()
-
     def _fire(self, arming: _Arming) -> None:
         now = self._clock.monotonic()
         with self._lock:
             if self._current is arming:
                 self._current = None
-            expired = self._take_expired(now)
+            expired: List[Deadline] = []
+            for duration, queue in list(self._queues.items()):
+                while queue and next(iter(queue)).due <= now:
+                    expired.append(queue.popitem(last=False)[0])
+                if not queue:
+                    del self._queues[duration]
+        expired.sort(key=lambda deadline: deadline.due)
         self._arm()
         self._local.firing = True
         try:
             for deadline in expired:
                 callback = deadline.callback
-                if callback is None or self._stopped:
-                    continue
-                try:
-                    callback()
-                except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of all others
-                    get_logger().exception("a timeout callback failed")
+                if callback is not None and not self._stopped:
+                    try:
+                        callback()
+                    except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of others
+                        get_logger().exception("a timeout callback failed")
         finally:
             self._local.firing = False
 
-    def _take_expired(self, now: float) -> List[Deadline]:
-        expired: List[Deadline] = []
-        for duration, queue in list(self._queues.items()):
-            while queue:
-                deadline = next(iter(queue))
-                if deadline.due > now:
-                    break
-                del queue[deadline]
-                expired.append(deadline)
-            if not queue:
-                del self._queues[duration]
-        expired.sort(key=lambda deadline: deadline.due)
-        return expired
-
 
 class RequestTimeout:
-    """How many ``seconds`` a request that is sent from now on may take to be answered.
-
-    A default dispatcher shares one with its senders.
-    """
+    """How many ``seconds`` a request that is sent from now on may take. A dispatcher shares one with its senders."""
 
     def __init__(self) -> None:
         self.seconds = DEFAULT_TIMEOUT

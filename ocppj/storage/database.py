@@ -1,22 +1,16 @@
 """`RequestDatabase`: the SQLite file behind a durable request queue. The only module that knows SQL and SQLite.
 
 Durability. The database is in WAL mode. A request is inserted with ``synchronous=FULL``: the commit is in the WAL, and
-synced, before `insert` returns. SQLite makes the WAL after the database and then syncs the directory, so both names are
-on disk, too. Rows are removed with ``synchronous=NORMAL``: written at once, but synced with the next insert or
-checkpoint.
+synced, before `insert` returns. Rows are removed with ``synchronous=NORMAL``: written at once, but synced with the next
+insert or checkpoint. A WAL that has lost its end cannot be told from one after a crash: what it had is lost.
 
 Who waits. `insert` waits for the disk. `delete` and `set_aside` never wait: they note the removal and write it if the
 file is free. If it is not, the thread that has the file writes it before it goes on. A removal never causes a
 checkpoint, because a checkpoint syncs (``wal_autocheckpoint``).
 
-Inserts at the same time share a sync: `ocppj.storage.group_commit`.
-
-One process has the file. SQLite's exclusive locking mode holds a lock that the system releases when the process dies,
-however it dies. Before the file is opened for writing, it is checked through a read-only connection. That connection
-cannot checkpoint, so a damaged database, and the WAL beside it, stay as they are.
-
-A WAL that has lost its end cannot be told from one after a crash. The requests are then as they were when the rest of
-it had been written.
+One process has the file. SQLite's exclusive locking mode holds a lock that the system releases when the process dies.
+Before the file is opened for writing, it is checked through a read-only connection, which cannot checkpoint. So a
+damaged database, and the WAL beside it, stay as they are.
 """
 
 from __future__ import annotations
@@ -24,17 +18,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import struct
 import threading
+import zlib
 from collections import deque
 from datetime import datetime, timezone
-from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 from urllib.parse import quote
 
-from ..errors import MessageError, NotRunning, QueueFailed, UsageError
+from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, UsageError
 from ..rpc.messages import parse_json_message
 from ..settings import get_logger
 from .group_commit import CommitQueue, PendingInsert, commit
-from .integrity import check_wal, checksum, damaged, size
 
 __all__ = ["PathLike", "RequestDatabase", "Row", "SetAside", "action_of"]
 
@@ -65,6 +60,9 @@ FIELDS = {
 CHECKPOINTS = {"FULL": 1000, "NORMAL": 0}
 #: How many bytes the smallest page has, and so the smallest database.
 SMALLEST = 512
+#: Magic (its last bit: whether checksums are big-endian), version, page size, checkpoints, 2 salts, 2 checksums.
+WAL_HEADER = struct.Struct(">8I")
+WAL_MAGIC = 0x377F0682
 
 INSERT = "INSERT INTO requests (client_id, message_id, version, data, crc) VALUES (?, ?, ?, ?, ?)"
 
@@ -81,8 +79,8 @@ class Row(NamedTuple):
 class SetAside(NamedTuple):
     """A request that was set aside, because it could not be read or was given up for good.
 
-    ``client_id`` is ``None`` in the file of a client; ``action`` is that of the CALL ``data``, which is kept as it was;
-    ``version`` is "1.6", "2.0.1" or "2.1"; ``time`` is when it was set aside, in UTC.
+    ``client_id`` is ``None`` in a client's file; ``data`` is the CALL; ``version`` is "1.6", "2.0.1" or "2.1"; ``time``
+    is when it was set aside, in UTC.
     """
 
     client_id: Optional[str]
@@ -95,7 +93,7 @@ class SetAside(NamedTuple):
 
 
 class _Removal(NamedTuple):
-    """A row that is to be removed from the table of requests; with a reason, it is set aside at that time."""
+    """A row that is to be removed from the table of requests; with a reason, it is set aside."""
 
     seq: int
     reason: Optional[str] = None
@@ -136,7 +134,10 @@ class RequestDatabase:
             if self._connection is None:
                 path = os.path.realpath(self.path)
                 with _translated(self.path, checking=True):
-                    _check(path)
+                    _check_wal(path)
+                    if _size(path):
+                        with contextlib.closing(_connect(path, "ro")) as connection:
+                            _check_tables(path, connection)
                 with _translated(self.path):
                     self._connection = _open_exclusively(path)
                     self._opened = [(name, os.stat(name)) for name in (path, f"{path}-wal")]
@@ -162,7 +163,6 @@ class RequestDatabase:
             return [row for row in rows if row.seq not in removed]
 
     def count(self) -> int:
-        """Return how many requests there are, without those that were set aside."""
         with self.locked(), _translated(self.path):
             return int(self._get_connection().execute("SELECT count(*) FROM requests").fetchone()[0])
 
@@ -170,18 +170,11 @@ class RequestDatabase:
         """Tell whether a row of any table has a client id (as in the file of a map), or else whether one has none."""
         condition = "IS NOT NULL" if of_clients else "IS NULL"
         with self.locked(), _translated(self.path):
-            connection = self._get_connection()
-            found = [
-                connection.execute(f"SELECT 1 FROM {table} WHERE client_id {condition} LIMIT 1").fetchone()
-                for table in FIELDS
-            ]
-            return any(found)
+            parts = [f"SELECT 1 FROM {table} WHERE client_id {condition}" for table in FIELDS]
+            return bool(self._get_connection().execute(f"{' UNION ALL '.join(parts)} LIMIT 1").fetchone())
 
     def insert(self, insert: PendingInsert) -> None:
-        """Write the request after those that wait already, and sync. Then it has ended, with an ``error`` or without.
-
-        Waits for the disk. Raises `QueueFailed` in a forked process.
-        """
+        """Write the request after those that wait, and sync. Then it has ended, with an ``error`` or without."""
         self._check_process()
         self._commits.add(insert)
         try:
@@ -200,16 +193,16 @@ class RequestDatabase:
             raise
 
     def delete(self, seq: int) -> None:
-        """Delete the row of that number now, or as soon as the file is free. Never waits, never raises."""
+        """Delete that row, as soon as the file is free. Never waits, never raises."""
         self._remove(_Removal(seq))
 
     def set_aside(self, seq: int, reason: str) -> None:
-        """Move the row of that number to the table of those that are set aside. As `delete`."""
+        """Move that row to the table of those that are set aside. As `delete`."""
         text = reason.encode("utf-8", "backslashreplace").decode("utf-8")  # it may be the peer's
         self._remove(_Removal(seq, text, datetime.now(timezone.utc).isoformat()))
 
     def list_set_aside(self) -> List[SetAside]:
-        """Return the requests that were set aside, oldest first. Raises `QueueFailed`."""
+        """Return the requests that were set aside, oldest first."""
         query = "SELECT client_id, message_id, version, data, reason, time FROM set_aside ORDER BY seq"
         with self._flushed(), _translated(self.path):
             return [
@@ -218,10 +211,7 @@ class RequestDatabase:
             ]
 
     def take_set_aside(self, client_id: Optional[str], message_id: str, put_back: bool) -> None:
-        """Delete the oldest such request that was set aside, and put it back in its old place if ``put_back``.
-
-        Waits for the disk. Raises `QueueFailed`, and `UsageError` when there is no such request.
-        """
+        """Delete the oldest such request that was set aside, and put it back in its old place if ``put_back``."""
         try:
             with self._flushed(), _translated(self.path), self._transaction("FULL") as connection:
                 found = _take_set_aside(connection, client_id, message_id, put_back)
@@ -233,7 +223,7 @@ class RequestDatabase:
 
     @contextlib.contextmanager
     def _flushed(self) -> Iterator[None]:
-        """Hold the lock, with all removals written. Raises `QueueFailed` when they cannot be written."""
+        """Hold the lock, with all removals written."""
         with self.locked():
             error = self._write_removals()
             if error is not None:
@@ -241,10 +231,10 @@ class RequestDatabase:
             yield
 
     def _insert_all(self, inserts: Sequence[PendingInsert]) -> Optional[Exception]:
-        """Insert in one transaction, as `group_commit.Write` says. Called with the lock held."""
+        """Do what `group_commit.Write` says. Called with the lock held."""
         try:
             with self._transaction("FULL") as connection:
-                rows = [(*insert.fields, checksum(insert.fields)) for insert in inserts]
+                rows = [(*insert.fields, _checksum(insert.fields)) for insert in inserts]
                 numbers = [connection.execute(INSERT, row).lastrowid for row in rows]
         except Exception as error:
             return error
@@ -264,9 +254,9 @@ class RequestDatabase:
                 threading.Thread(target=self._log_failure, args=(error,), name="ocppj-queue-log", daemon=True).start()
 
     def _flush_removals(self) -> Optional[Exception]:
-        """Write all removals, unless another thread has the file: every thread comes here after it has had the file.
+        """Write all removals, unless another thread has the file: it comes here, too. Then wake the first that waits.
 
-        Then the file is free: wake the first thread that waits for it. Return why it could not be written, if so.
+        Return why they could not be written, if so.
         """
         error: Optional[Exception] = None
         try:
@@ -349,12 +339,11 @@ def action_of(text: str) -> str:
 
 
 def _copy_aside(connection: sqlite3.Connection, removal: _Removal) -> None:
-    """Copy a row to the table of those that are set aside."""
     query = "SELECT client_id, message_id, version, data FROM requests WHERE seq = ?"
     row = connection.execute(query, (removal.seq,)).fetchone()
     if row is not None:
         fields = (*row, removal.reason, removal.time)
-        values = (removal.seq, *fields, checksum(fields))
+        values = (removal.seq, *fields, _checksum(fields))
         connection.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
@@ -366,7 +355,7 @@ def _take_set_aside(connection: sqlite3.Connection, client_id: Optional[str], me
     seq, fields = row[0], row[1:5]
     connection.execute("DELETE FROM set_aside WHERE seq = ?", (seq,))
     if put_back:
-        values = (seq, *fields, checksum(fields))
+        values = (seq, *fields, _checksum(fields))
         connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", values)
     return True
 
@@ -384,7 +373,28 @@ def _translated(path: str, checking: bool = False) -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError) and (failing or not checking):
             hint = "; is there room on the disk, and may this process write there?" if failing else ""
             raise QueueFailed(f"{path} cannot be used as a request queue: {words}{hint}") from error
-        raise damaged(path, words) from error
+        raise _damaged(path, words) from error
+
+
+def _damaged(path: str, why: str) -> QueueDamaged:
+    return QueueDamaged(f"{path} is damaged, or no request queue, and was left as it is: {why}")
+
+
+def _size(path: str) -> int:
+    """Return how many bytes the file has, 0 when there is none. Nothing is opened: to close it would end our locks."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _checksum(fields: Iterable[Union[str, bytes, None]]) -> int:
+    """Return the CRC-32 of the fields. SQLite's own checks do not cover the content of rows."""
+    crc = 0
+    for field in fields:
+        data = b"" if field is None else field if isinstance(field, bytes) else field.encode("utf-8")
+        crc = zlib.crc32(data + b"\0", crc)
+    return crc
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
@@ -393,39 +403,56 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _check(path: str) -> None:
-    """Raise `QueueDamaged` or a `sqlite3.Error` unless ``path`` is whole and ours, or an empty database."""
-    check_wal(path)
-    if size(path):
-        with contextlib.closing(_connect(path, "ro")) as connection:
-            _check_tables(path, connection)
+def _check_wal(path: str) -> None:
+    """Refuse a WAL that SQLite would throw away without an error: one without a database, or with a bad header.
+
+    A crash leaves neither: the database is made first, and the header is synced before a commit follows it.
+    """
+    length = _size(path + "-wal")
+    if length and not _size(path):
+        raise _damaged(path, "the database is empty or missing, but its WAL is not")
+    if length < WAL_HEADER.size:
+        return
+    with open(path + "-wal", "rb") as file:  # closing a WAL ends no locks: they are all on the database
+        header = file.read(WAL_HEADER.size)
+    words = WAL_HEADER.unpack(header)
+    if not any(words):
+        return
+    order = ">" if words[0] & 1 else "<"
+    first = second = 0
+    numbers = struct.unpack(f"{order}6I", header[:24])
+    for one, two in zip(numbers[::2], numbers[1::2]):  # SQLite file format, section 4.1
+        first = (first + one + second) & 0xFFFFFFFF
+        second = (second + two + first) & 0xFFFFFFFF
+    if words[0] & ~1 != WAL_MAGIC or words[6:] != (first, second):
+        raise _damaged(path, "the header of its WAL is wrong")
 
 
 def _check_tables(path: str, connection: sqlite3.Connection) -> None:
-    if size(path) < SMALLEST:
-        raise damaged(path, "it is too short for a database")  # SQLite would take one byte for an empty database
+    """Raise `QueueDamaged` or a `sqlite3.Error` unless the database is whole and ours, or empty."""
+    if _size(path) < SMALLEST:
+        raise _damaged(path, "it is too short for a database")  # SQLite would take one byte for an empty database
     connection.text_factory = bytes  # text that is not UTF-8 is damage to report, not an error of the query
     marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     tables = {row[0].decode("utf-8", "replace") for row in connection.execute("SELECT name FROM sqlite_master")}
     if marks == [0, 0] and not tables:
         return  # a process died while it made the file
     if marks[0] != APPLICATION:
-        raise damaged(path, "it is the database of another program")
+        raise _damaged(path, "it is the database of another program")
     if marks[1] != LAYOUT:
-        raise damaged(path, f"its layout is {marks[1]}, this version of ocppj knows {LAYOUT}")
+        raise _damaged(path, f"its layout is {marks[1]}, this version of ocppj knows {LAYOUT}")
     found = [row[0] for row in connection.execute("PRAGMA quick_check")]
     if found != [b"ok"]:
-        raise damaged(path, b"; ".join(found[:3]).decode("utf-8", "replace"))
+        raise _damaged(path, b"; ".join(found[:3]).decode("utf-8", "replace"))
     for table, names in FIELDS.items():
         if table == "set_aside" and table not in tables:
             continue
         for seq, crc, *fields in connection.execute(f"SELECT seq, crc, {', '.join(names)} FROM {table}"):
-            if crc != checksum(fields):
-                raise damaged(path, f"the checksum of row {seq} of {table} is wrong")
+            if crc != _checksum(fields):
+                raise _damaged(path, f"the checksum of row {seq} of {table} is wrong")
 
 
 def _moved(name: str, before: os.stat_result) -> bool:
-    """Tell whether ``name`` is now the name of another file, or of none."""
     try:
         return not os.path.samestat(os.stat(name), before)
     except (FileNotFoundError, NotADirectoryError):
@@ -436,12 +463,11 @@ def _moved(name: str, before: os.stat_result) -> bool:
 
 def _open_exclusively(path: str) -> sqlite3.Connection:
     """Open the file for this process alone, made if need be."""
-    new = not size(path)
+    new = not _size(path)
     connection = _connect(path, "rwc")
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        if new:
-            # The first page is then written in one piece, without a journal that a crash would leave to be rolled back.
+        if new:  # then the first page is written in one piece, without a journal that a crash would leave
             connection.execute("PRAGMA journal_mode = OFF")
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise sqlite3.OperationalError("database is locked")
@@ -455,6 +481,6 @@ def _open_exclusively(path: str) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    with contextlib.suppress(OSError):
-        os.unlink(path + "-shm")  # the read-only connection made it; with the exclusive lock nothing needs it
+    with contextlib.suppress(OSError):  # the read-only connection made it; with the exclusive lock nothing needs it
+        os.unlink(path + "-shm")
     return connection

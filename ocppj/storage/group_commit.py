@@ -1,13 +1,8 @@
 """Group commit: requests that threads insert at the same time share one transaction, and so one sync.
 
-A thread that inserts a request puts it into a queue. If the file is free, the thread takes the file and writes all
-requests of the queue, in order, in one transaction. If the file is not free, the thread waits. It is woken when its
-request is written, or when the file has become free: every thread that releases the file, whatever it was for, wakes
-the first of the queue. So no thread waits for a free file, and the queue for the next sync grows while one thread
-syncs.
-
-If the transaction fails, each request gets one of its own. Only those that cannot be written are refused, each with its
-own error.
+A thread puts its request into a queue. If the file is free, it takes the file and writes the whole queue in one
+transaction. If not, it waits until its request is written, or the file has become free: every thread that releases the
+file, whatever it was for, wakes the first of the queue. If the transaction fails, each request gets one of its own.
 """
 
 from __future__ import annotations
@@ -29,12 +24,8 @@ Write = Callable[[Sequence["PendingInsert"]], Optional[Exception]]
 class PendingInsert:
     """A request that waits to be inserted.
 
-    Args:
-        client_id: The client that the request is for; ``None`` in the file of a client.
-        bundle: The request.
-        admit: Called before the request is written, with the file's lock held. Raises an `OcppjError` to refuse it.
-        finish: Called with the bundle, and the number of its row or ``None`` if it could not be written. It follows
-            each `admit` that did not raise, on the same thread and with the file's lock held.
+    ``admit`` is called before it is written, and may refuse it with an `OcppjError`. If it does not, ``finish`` follows
+    with the number of the row, or ``None`` if it could not be written. The file's lock is held for both.
     """
 
     __slots__ = ("_admit", "_admitted", "_finish", "bundle", "ended", "error", "fields", "wake")
@@ -50,14 +41,12 @@ class PendingInsert:
         self._finish = finish
         self._admitted = False
         self.bundle = bundle
-        #: The first columns of the row.
         self.fields: Tuple[Optional[str], ...] = (client_id, bundle.message_id, bundle.version, bundle.data)
         self.wake = threading.Event()  # set when the insert has ended, and when the file has become free
         self.ended = False
         self.error: Optional[OcppjError] = None  # why it was not taken
 
     def begin(self) -> bool:
-        """Call ``admit``. Return whether the request is to be written."""
         try:
             self._admit()
             self._admitted = True
@@ -81,13 +70,12 @@ class CommitQueue:
         self._waiting: Deque[PendingInsert] = deque()
 
     def add(self, insert: PendingInsert) -> None:
-        """Add ``insert`` at the end. Its thread tries to get the file after that."""
         self._waiting.append(insert)
 
     def take_all(self) -> List[PendingInsert]:
         """Take all out. Called with the file's lock held."""
         taken = []
-        with contextlib.suppress(IndexError):
+        with contextlib.suppress(IndexError):  # `give_up` may take one out at any moment
             while True:
                 taken.append(self._waiting.popleft())
         return taken
