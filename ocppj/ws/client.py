@@ -170,7 +170,6 @@ class WebSocketClient(ClientCore):
         check_client_profile(self._security_profile, url, client_id, self._ssl_context, user)
 
     def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
-        """See `connecting.session.ClientCore.open_wire`."""
         deadline = time.monotonic() + self._handshake_timeout
         url = connection_url(session.url, session.client_id)
         try:

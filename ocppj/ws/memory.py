@@ -67,7 +67,6 @@ class _MemoryWire:
 
     @property
     def stream(self) -> "_MemoryWire":
-        """See `wire.Wire.stream`."""
         return self
 
     def flush(self) -> None:
@@ -82,17 +81,14 @@ class _MemoryWire:
         return -1
 
     def watch(self, notify: Callable[[], None]) -> bool:
-        """See `wire.Wire.watch`."""
         self._notify = notify
         return True
 
     def wait(self, deadline: Optional[float]) -> bool:
-        """See `wire.Wire.wait`."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._inbox) or self._cut, remaining(deadline))
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `wire.Wire.receive`."""
         while True:
             item = self._next()
             if item is None:
@@ -120,7 +116,6 @@ class _MemoryWire:
         return text
 
     def discard(self) -> None:
-        """See `wire.Wire.discard`."""
         item = self._next()
         while item is not None:
             if isinstance(item, PeerClose):
@@ -128,7 +123,6 @@ class _MemoryWire:
             item = self._next()
 
     def send_text(self, text: str, wait: bool = True) -> bool:
-        """See `wire.Wire.send_text`."""
         text.encode("utf-8")  # raises what a connection over a network would raise
         with self._changed:
             if self._close_sent or self._cut:
@@ -138,12 +132,10 @@ class _MemoryWire:
         return False
 
     def send_ping(self) -> bool:
-        """See `wire.Wire.send_ping`."""
         self._put_unless_closing(_PING)
         return False
 
     def send_close(self, code: int, reason: str) -> bool:
-        """See `wire.Wire.send_close`."""
         self._put_last(PeerClose(code, reason))
         return False
 
@@ -151,7 +143,6 @@ class _MemoryWire:
         """Do nothing: the peer's Close is always found."""
 
     def abort(self) -> None:
-        """See `wire.Wire.abort`."""
         with self._changed:
             self._cut = self.peer._cut = True
             self._changed.notify_all()
@@ -159,7 +150,6 @@ class _MemoryWire:
         self.peer._notify()
 
     def release(self) -> None:
-        """See `wire.Wire.release`."""
         self.abort()
 
     def _put_unless_closing(self, item: Any) -> None:
@@ -306,7 +296,6 @@ class MemoryClient(ClientCore):
         self._fields = UpgradeFields(headers, basic_auth)
 
     def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
-        """See `connecting.session.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         listener = self._network._find(urlsplit(url).netloc)
         fields, _ = self._fields.ask()

@@ -199,7 +199,6 @@ class Session:
                 return
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
-        """See `base.Client.stop`."""
         deadline = time.monotonic() + timeout
         me = threading.get_ident()
         with self.lock:
@@ -255,15 +254,12 @@ class ClientCore:
         self._attempt_failed: Optional[Callable[[Exception], Any]] = None
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
-        """See `base.Client.set_connected_handler`."""
         self.handlers.connected = handler
 
     def set_message_handler(self, handler: MessageHandler) -> None:
-        """See `base.Client.set_message_handler`."""
         self.handlers.message = handler
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
-        """See `base.Client.set_disconnected_handler`."""
         self.handlers.disconnected = handler
 
     def set_attempt_failed_handler(self, handler: Optional[Callable[[Exception], Any]]) -> None:

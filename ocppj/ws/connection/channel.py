@@ -259,24 +259,19 @@ class WireChannel:
         return self.id
 
     def fileno(self) -> int:
-        """See `readers.Source.fileno`."""
         return self._wire.fileno()
 
     @property
     def outlet(self) -> Optional[Outlet]:
-        """See `readers.Source.outlet`."""
         return self._wire.outlet
 
     def wants_write(self) -> bool:
-        """See `readers.Source.wants_write`."""
         return self._stream.wants_write
 
     def watch(self, notify: Callable[[], None]) -> bool:
-        """See `readers.Source.watch`."""
         return self._wire.watch(notify)
 
     def next_deadline(self) -> Optional[float]:
-        """See `readers.Source.next_deadline`."""
         if self._outcome is None:
             due = self._keepalive.due
             return earliest(due, self._stream.write_deadline) if self._stream.unsent else due
@@ -284,14 +279,12 @@ class WireChannel:
             return self._deadline
 
     def expire(self) -> None:
-        """See `readers.Source.expire`."""
         with self._lock:
             overdue = self._deadline is not None and time.monotonic() >= self._deadline - _EARLY
         if overdue:
             self._wire.abort()
 
     def step(self, block: bool = True) -> bool:
-        """See `readers.Source.step`."""
         stream = self._stream
         stream.reader_ident = threading.get_ident()
         try:
@@ -319,7 +312,6 @@ class WireChannel:
                 stream.reader_ident = None
 
     def finish(self) -> None:
-        """See `readers.Source.finish`."""
         self._set_outcome(Close(1006, error=TransportError("the connection was lost")))
         with self._lock:
             if self._finished:

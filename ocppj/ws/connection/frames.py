@@ -47,15 +47,12 @@ class _StreamWire:
 
     @property
     def outlet(self) -> Outlet:
-        """See `Wire.outlet`."""
         return self.stream
 
     def fileno(self) -> int:
-        """See `Wire.fileno`."""
         return self.stream.fileno()
 
     def wait(self, deadline: Optional[float]) -> bool:
-        """See `Wire.wait`."""
         return self.stream.wait_readable(deadline)
 
     def watch(self, notify: Callable[[], None]) -> bool:
@@ -63,12 +60,10 @@ class _StreamWire:
         return False
 
     def discard(self) -> None:
-        """See `Wire.discard`."""
         if self.stream.read() == b"":
             raise _lost()
 
     def send_text(self, text: str, wait: bool = True) -> bool:
-        """See `Wire.send_text`."""
         stream = self.stream
         with stream.lock:  # also while the frame is made: compressed frames must leave in the order they were made in
             if self._close_sent:
@@ -84,15 +79,12 @@ class _StreamWire:
         return False
 
     def end_writing(self) -> None:
-        """See `Wire.end_writing`."""
         self.stream.end_writing()
 
     def abort(self) -> None:
-        """See `Wire.abort`."""
         self.stream.shutdown()
 
     def release(self) -> None:
-        """See `Wire.release`."""
         self.stream.close()
 
     def _send_control(self, frame: "bytes | bytearray", last: bool = False) -> bool:
@@ -161,7 +153,6 @@ class ClientWire(_StreamWire):
         self._unfinished = False
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `Wire.receive`."""
         frames = self._frames
         while True:
             try:
@@ -183,11 +174,9 @@ class ClientWire(_StreamWire):
                 return None
 
     def send_ping(self) -> bool:
-        """See `Wire.send_ping`."""
         return self._send_control(_make_frame(_ABNF.OPCODE_PING, b""))
 
     def send_close(self, code: int, reason: str) -> bool:
-        """See `Wire.send_close`."""
         data = struct.pack("!H", code) + reason.encode("utf-8")
         return self._send_control(_make_frame(_ABNF.OPCODE_CLOSE, data), last=True)
 
@@ -248,7 +237,6 @@ class ServerWire(_StreamWire):
         self._size = 0  # of the parts, in bytes
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `Wire.receive`."""
         data = self.stream.read()
         if data is None:
             return None
@@ -275,11 +263,9 @@ class ServerWire(_StreamWire):
         return None
 
     def send_ping(self) -> bool:
-        """See `Wire.send_ping`."""
         return self._send_control(self._frames.ping())
 
     def send_close(self, code: int, reason: str) -> bool:
-        """See `Wire.send_close`."""
         return self._send_control(self._frames.close(code, reason), last=True)
 
     def _count(self, part: Any) -> int:

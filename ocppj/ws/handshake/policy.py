@@ -104,11 +104,7 @@ class HandshakePolicy:
     """The options and check handlers of a server."""
 
     def __init__(
-        self,
-        *,
-        no_subprotocol: str = "close",
-        default_subprotocol: Optional[str] = None,
-        prefer: str = "client",
+        self, *, no_subprotocol: str = "close", default_subprotocol: Optional[str] = None, prefer: str = "client"
     ) -> None:
         if no_subprotocol not in ("close", "reject"):
             raise UsageError(f"no_subprotocol is 'close' or 'reject', not {no_subprotocol!r}")

@@ -24,14 +24,7 @@ from urllib.parse import urlsplit
 
 from ...errors import UsageError
 
-__all__ = [
-    "check_client_profile",
-    "check_context",
-    "check_profile",
-    "check_server_profile",
-    "check_user",
-    "exposed",
-]
+__all__ = ["check_client_profile", "check_context", "check_profile", "check_server_profile", "check_user", "exposed"]
 
 
 def check_profile(profile: Any) -> None:

@@ -93,7 +93,6 @@ class TcpListener:
         self._threads.join(deadline, exempt)
 
     def hand_over(self) -> None:
-        """See `HandshakeThreads.hand_over`."""
         self._handshake_threads.hand_over()
 
     def end_of_waiting(self, handshake: Handshake) -> None:

@@ -163,15 +163,12 @@ class ServerCore:
     # base.Server -------------------------------------------------------------------------------------------------
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
-        """See `base.Server.set_connected_handler`."""
         self.handlers.connected = handler
 
     def set_message_handler(self, handler: MessageHandler) -> None:
-        """See `base.Server.set_message_handler`."""
         self.handlers.message = handler
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
-        """See `base.Server.set_disconnected_handler`."""
         self.handlers.disconnected = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
