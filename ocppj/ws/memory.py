@@ -7,9 +7,8 @@
     server.listen(0, "/ocpp/{id}", "csms", ["ocpp1.6"])
     client.connect(server.url, "CP_1", ["ocpp1.6"])
 
-They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave in the same way:
-handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the thread that
-connects. Frames are never lost, and no thread ever waits for a peer that does not read.
+They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave in the same way.
+The handshake runs on the thread that connects. Frames are never lost, and no thread waits for a slow peer.
 """
 
 from __future__ import annotations
@@ -42,10 +41,6 @@ _PING = object()
 _PONG = object()
 
 
-def _ignore() -> None:
-    """Do nothing: no reader watches."""
-
-
 class _MemoryWire:
     """One end of a pipe: a `wire.Wire`, and its own `wire.WireStream`. What is sent reaches the other end at once."""
 
@@ -61,9 +56,8 @@ class _MemoryWire:
         self._inbox: Deque[Any] = deque()
         self._close_sent = False
         self._cut = False
-        self._notify: Callable[[], None] = _ignore  # called without the lock when something has come
-        #: How many items were taken out of the inbox.
-        self.received = 0
+        self._notify: Callable[[], None] = lambda: None  # called without the lock when something has come
+        self.received = 0  #: How many items were taken out of the inbox.
 
     @property
     def stream(self) -> "_MemoryWire":
@@ -84,7 +78,7 @@ class _MemoryWire:
         self._notify = notify
         return True
 
-    def wait(self, deadline: Optional[float]) -> bool:
+    def wait_readable(self, deadline: Optional[float]) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._inbox) or self._cut, remaining(deadline))
 
@@ -94,12 +88,14 @@ class _MemoryWire:
             if item is None:
                 return None
             if isinstance(item, PeerClose):
-                self._put_last(PeerClose(item.code, ""))
+                self._put_control(PeerClose(item.code, ""), last=True)
                 return item
             if item is _PING:
-                self._put_unless_closing(_PONG)
+                self._put_control(_PONG)
             elif item is not _PONG:
-                take(self._checked(item))
+                if len(item.encode("utf-8")) > self._max_size:
+                    raise Violation(1009, f"a message has more than {self._max_size} bytes")
+                take(item)
 
     def _next(self) -> Any:
         with self._changed:
@@ -109,11 +105,6 @@ class _MemoryWire:
             if self._cut:
                 raise TransportError("the connection was lost")
             return None
-
-    def _checked(self, text: str) -> str:
-        if len(text.encode("utf-8")) > self._max_size:
-            raise Violation(1009, f"a message has more than {self._max_size} bytes")
-        return text
 
     def discard(self) -> None:
         item = self._next()
@@ -132,36 +123,29 @@ class _MemoryWire:
         return False
 
     def send_ping(self) -> bool:
-        self._put_unless_closing(_PING)
+        self._put_control(_PING)
         return False
 
     def send_close(self, code: int, reason: str) -> bool:
-        self._put_last(PeerClose(code, reason))
+        self._put_control(PeerClose(code, reason), last=True)
         return False
 
     def end_writing(self) -> None:
         """Do nothing: the peer's Close is always found."""
 
-    def abort(self) -> None:
+    def shutdown(self) -> None:
         with self._changed:
             self._cut = self.peer._cut = True
             self._changed.notify_all()
         self._notify()
         self.peer._notify()
 
-    def release(self) -> None:
-        self.abort()
+    close = shutdown
 
-    def _put_unless_closing(self, item: Any) -> None:
+    def _put_control(self, item: Any, last: bool = False) -> None:
         with self._changed:
             if not self._close_sent:
-                self._put(item)
-        self.peer._notify()
-
-    def _put_last(self, item: PeerClose) -> None:
-        with self._changed:
-            if not self._close_sent:
-                self._close_sent = True
+                self._close_sent = last
                 self._put(item)
         self.peer._notify()
 
@@ -233,10 +217,7 @@ class _MemoryListener:
 
 
 class MemoryServer(ServerCore):
-    """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
-
-    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
-    """
+    """A `base.Server` in a `MemoryNetwork`. All its clients have one address, "memory". Attempts are not limited."""
 
     def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
         options.setdefault("max_attempts_per_second", None)
