@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketServer"]
 
-
 _LINGER = 1.0  # seconds that a refused peer has to end the connection
 _EXTENSIONS = "Sec-WebSocket-Extensions"
 

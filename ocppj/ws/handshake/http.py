@@ -27,8 +27,6 @@ _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # the limit of http.client
 _SECONDS = re.compile(r"[0-9]{1,10}")
-
-
 #: The kind of a refusal by its status, for refusals that give none.
 _KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "duplicate", 500: "internal_error"}
 

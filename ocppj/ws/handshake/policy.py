@@ -1,9 +1,9 @@
 """Which clients a server accepts. Pure: no sockets, no threads; the same for real and in-memory servers.
 
-`HandshakePolicy.decide` checks in this order, and the first failed check is the answer:
-
-the path (404), the identity's form (400), and by handlers: the origin (403), the identity (404, OCPP-J 1.6 section
-3.2), the certificate (401), Basic credentials (401); then the subprotocol (101 and Close 1002, or 400).
+`HandshakePolicy.decide` checks in this order, and the first failed check is the answer: the path (404), the identity's
+form (400), and by handlers: the origin (403), the identity (404, OCPP-J 1.6 section 3.2), the certificate (401), Basic
+credentials (401); then the subprotocol (101 and Close 1002, or 400). With a ``security_profile`` a client needs what
+the profile demands, whatever handlers are set.
 
 A client certificate that TLS has verified must name the identity: as a commonName of its subject (1.6 security
 whitepaper and Part 2, A00.FR.405) or as a DNS name among its subjectAltNames. A handler replaces that check.
@@ -29,7 +29,6 @@ from .urls import BadIdentity, PathTemplate, split_target
 
 __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
 
-
 _REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
 # A 401 has to have a challenge (RFC 9110 section 15.5.2); no scheme is registered for certificates.
 _CERTIFICATE = (("WWW-Authenticate", 'Certificate realm="ocppj"'),)
@@ -42,9 +41,8 @@ _ONCE = ("host", "authorization", "origin")
 class HandshakeRequest:
     """A client that wants to connect, as the check handlers see it.
 
-    ``identity`` is decoded, ``path`` is raw, ``query`` is the endpoint's. ``subprotocols`` are those offered, in the
-    client's order. ``peer_certificate`` is the result of `ssl.SSLSocket.getpeercert`: ``None`` without TLS or
-    certificate, empty when it was not verified. ``password`` is that of Basic credentials for this identity.
+    ``identity`` is decoded, ``path`` is raw, ``query`` is the endpoint's. ``peer_certificate`` is the result of
+    `ssl.SSLSocket.getpeercert`: ``None`` without TLS or certificate, empty when it was not verified.
     """
 
     identity: str

@@ -2,9 +2,8 @@
 
 One thread, the *leader*, runs one handshake after another from the queue. Before it waits (for the peer, for a handler,
 for another connection of the same identity) it calls `HandshakeThreads.hand_over`. Then, if handshakes are queued,
-another thread becomes the leader and goes on with them at once. So no handshake waits for another one: a thousand that
-wait have a thousand threads. Handshakes that need not wait share a few, since many running threads slow one another
-down: they compete for the interpreter lock.
+another thread becomes the leader and goes on with them at once. So no handshake waits for another one. Handshakes that
+need not wait share a few threads, since many running threads compete for the interpreter lock.
 
 A thread that has ended its handshake becomes the leader if there is none. Otherwise it is idle, and ends after a while.
 

@@ -166,7 +166,7 @@ class ServerCore:
         self._policy.check_client = handler
 
     def set_check_certificate_handler(self, handler: Optional[CertificateCheck]) -> None:
-        """Set what decides whether a `HandshakeRequest` has its own certificate; ``None``: `certificate_matches`."""
+        """Set what decides whether a certificate is right; false gets 401; ``None``: `certificate_matches` decides."""
         self._policy.check_certificate = handler
 
     def set_basic_auth_handler(self, handler: Optional[CredentialsCheck]) -> None:
