@@ -16,8 +16,7 @@ class Backoff:
 
     The first wait is the minimum plus a random part of the range. After each failure the last wait is doubled and a new
     random part added, as often as the repeat times; then the wait stays. The defaults make 1 to 3 s, then 2 to 8 s, up
-    to about a minute and a half, for a program that wants its connection back soon. A charging station uses the values
-    of its configuration.
+    to about a minute and a half. A charging station uses the values of its configuration.
 
     The first three arguments are attributes too, named as the variables of OCPPCommCtrlr. They may be set at any time,
     by any thread, and count from the next outage on.

@@ -76,8 +76,7 @@ class Channel(Protocol):
         """Send one text frame. Raises `TransportError` when the connection is closed or the peer does not take it.
 
         It returns when the network has taken the whole frame. On the reading thread, and with ``wait=False`` on any, it
-        returns at once: what the network does not take yet is written later, by another thread. Then it is no error
-        here when the peer does not take that in time: the connection ends. Frames leave in the order of the calls.
+        returns at once: the rest is written later, by another thread. Frames leave in the order of the calls.
         """
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -92,11 +91,7 @@ MessageHandler = Callable[[Channel, str], None]
 DisconnectedHandler = Callable[[Channel, Close], None]
 
 
-class Client(Protocol):
-    """The charge point's side: one connection at a time. With ``reconnect`` a lost connection is regained."""
-
-    reconnect: bool
-
+class _Transport(Protocol):
     def set_connected_handler(self, handler: ChannelHandler) -> None:
         """Set what is called for each new channel: the first one and each regained one."""
 
@@ -105,6 +100,16 @@ class Client(Protocol):
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
         """Set what is called when a channel has ended."""
+
+    def waiting(self) -> ContextManager[Any]:
+        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`)."""
+        return nullcontext()
+
+
+class Client(_Transport, Protocol):
+    """The charge point's side: one connection at a time. With ``reconnect`` a lost connection is regained."""
+
+    reconnect: bool
 
     def connect(
         self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
@@ -133,22 +138,9 @@ class Client(Protocol):
         May be called on any thread, also by a handler, whose own thread is then not waited for.
         """
 
-    def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`)."""
-        return nullcontext()
 
-
-class Server(Protocol):
+class Server(_Transport, Protocol):
     """The central system's side: it listens, and has one channel per identity."""
-
-    def set_connected_handler(self, handler: ChannelHandler) -> None:
-        """Set what is called for each new channel."""
-
-    def set_message_handler(self, handler: MessageHandler) -> None:
-        """Set what is called for each text frame."""
-
-    def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
-        """Set what is called when a channel has ended."""
 
     def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
         """Listen, and return.
@@ -178,7 +170,3 @@ class Server(Protocol):
 
         May be called on any thread, also by a handler, whose own thread is then not waited for.
         """
-
-    def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`)."""
-        return nullcontext()

@@ -1,10 +1,8 @@
 """The charge point's WebSocket client: websocket-client over a socket of ours.
 
-We connect the TCP socket (all addresses, one deadline) and do TLS. websocket-client does the WebSocket handshake. It is
-given a `_HandshakeSocket` in place of a socket, which passes the library's request on, and reads the whole head of the
-response itself, within a limit and the deadline. So redirects, error bodies and cookies never reach the library, and a
-refusal becomes `HandshakeRefused` at once. The library can be told to log what it sends. So what may hold secrets, our
-header fields and the URL's query, is added to the request below it. After the handshake see `connection.frames`.
+websocket-client does the WebSocket handshake. It is given a `_HandshakeSocket` in place of a socket, which reads the
+head of the response itself. So redirects, error bodies and cookies never reach the library. The library can be told to
+log what it sends. So what may hold secrets, our header fields and the URL's query, is added to the request below it.
 ``tests/ws/test_ws_pins.py`` holds what is used of the library.
 """
 
@@ -21,8 +19,7 @@ import websocket
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ..settings import get_logger
 from .checks import check_positive, check_text
-from .connecting.dial import dial
-from .connecting.dns import Resolver
+from .connecting.dial import Resolver, dial
 from .connecting.session import ClientCore, ConnectAttempt, Session
 from .connection.frames import ClientWire
 from .connection.wire import Wire
@@ -43,7 +40,7 @@ _REASON = 100  # characters of a server's reason that are logged: it may send th
 
 
 class _HandshakeSocket:
-    """What websocket-client is given in place of a socket during the handshake."""
+    """What websocket-client is given in place of a socket."""
 
     def __init__(self, sock: Stream, query: str, fields: Mapping[str, str], limit: int, deadline: float) -> None:
         self._sock = sock
@@ -97,10 +94,10 @@ class WebSocketClient(ClientCore):
 
     Args:
         ssl_context: For ``wss`` URLs; by default `client_tls_context`'s, which trusts the system's authorities.
-        headers: Added to the upgrade request. May be a function that returns them.
-        basic_auth: (user, password), the latter as bytes for a 1.6 AuthorizationKey. May be a function that returns
-            them. Such functions are called before each attempt to connect, on the thread that connects, and must not
-            block. If one fails, so does the attempt.
+        headers: Added to the upgrade request, or a function that returns them.
+        basic_auth: (user, password), the latter as bytes for a 1.6 AuthorizationKey, or a function that returns them.
+            Such functions are called before each attempt to connect, and must not block. If one fails, so does the
+            attempt.
         handshake_timeout: For looking the name up, TCP, TLS and HTTP together.
         max_header_size: Of the head of the server's response.
         write_timeout: How long the peer may take for what is written.
@@ -113,8 +110,7 @@ class WebSocketClient(ClientCore):
             * ``backoff``: a `Backoff`, or a function that returns one.
             * ``clock``: on which the waits of the back-off are waited for.
             * ``close_timeout``: how long the peer may take to answer a Close, and to take all that is written before
-              it. With the default of 0.5, ``stop()`` ends within a second. What the system has taken by then it goes on
-              sending, until something comes from the peer; then it drops the rest.
+              it. With the default of 0.5, ``stop()`` ends within a second.
             * ``ping_interval``: between pings; ``None`` or 0 for none.
             * ``pong_timeout``: anything that comes within this time after a ping counts as life.
             * ``max_message_size``: of a message.
@@ -170,7 +166,6 @@ class WebSocketClient(ClientCore):
         check_client_profile(self._security_profile, url, client_id, self._ssl_context, user)
 
     def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
-        """See `connecting.session.ClientCore.open_wire`."""
         deadline = time.monotonic() + self._handshake_timeout
         url = connection_url(session.url, session.client_id)
         try:

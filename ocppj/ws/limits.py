@@ -13,17 +13,13 @@ option                                default         what is refused beyond it,
 ``idle_timeout``                      25 h            a connection that brings nothing, no pong: Close 1008
 ====================================  ==============  ==============================================================
 
-The reasons. After a restart of a central system all charge points connect at once: a thousand a second must succeed.
-Behind a proxy that ends TLS, or a mobile operator's NAT, thousands of charge points have one address. Only the operator
-of the server knows how many are too many, so there is no limit per address by default. A day is the longest usual
-interval of heartbeats: a peer that was silent for longer, and cannot be pinged, is gone.
+After a restart of a central system all charge points connect at once: a thousand a second must succeed. Behind a proxy
+or a NAT thousands have one address, so there is no limit per address by default.
 
-**Slow handshakes.** A peer that connects and sends nothing, or a byte a second, occupies a handshake thread until
-``handshake_timeout``. When ``max_handshakes`` are in progress, a new one is begun, and an older one that waits for its
+**Slow handshakes.** When ``max_handshakes`` are in progress, a new one is begun, and an older one that waits for its
 peer is cut: the oldest of the address that has most of them. A handshake that has waited for less than a second is cut
 only if its address has more than twice as many as the new one's. If none can be cut, the new one gets 503. After the
-request has come, a handshake is not cut any more. After a refusal it can be cut again: that peer has its answer, and
-has only to end the connection.
+request has come, a handshake is not cut any more; after a refusal it can be cut again.
 """
 
 from __future__ import annotations
@@ -36,15 +32,9 @@ from .checks import check_limits
 from .handshake.http import BadRequest
 
 __all__ = [
-    "PATIENCE",
-    "AttemptRateLimit",
-    "ConnectionLimits",
-    "Cuttable",
-    "Handshake",
-    "Handshakes",
-    "TokenBucket",
+    "PATIENCE", "AttemptRateLimit", "ConnectionLimits", "Cuttable", "Handshake", "Handshakes", "TokenBucket",
     "source_of",
-]
+]  # fmt: skip
 
 PATIENCE = 1.0  # seconds that a handshake may wait for its peer before it gives way
 _RETRY = (1, 10)  # seconds: the range of Retry-After, so that a refused crowd does not come back all at once
@@ -53,10 +43,7 @@ _REPORT = 1.0  # seconds between two log lines about attempts
 
 
 def source_of(address: str) -> str:
-    """Return the source of ``address`` ("host:port"): its IPv4 address, or its IPv6 network of 64 bits.
-
-    One IPv6 customer has at least a network of 64 bits. A text that is no address ("memory") is its own source.
-    """
+    """Return the source of ``address`` ("host:port"): its IPv4 address, or its IPv6 network of 64 bits, or itself."""
     host = address.rpartition(":")[0].strip("[]").partition("%")[0]
     if ":" not in host:
         return host or address
@@ -72,10 +59,7 @@ def _try_later(what: str, kind: str, seconds: int) -> BadRequest:
 
 
 class ConnectionLimits:
-    """The limits of connections, in all and from one source; ``None`` is no limit.
-
-    Raises ``ValueError`` for numbers below 1.
-    """
+    """The limits of connections, in all and from one source; ``None`` is no limit."""
 
     def __init__(self, total: Optional[int], per_source: Optional[int]) -> None:
         check_limits(max_connections=total, max_connections_per_address=per_source)
@@ -99,7 +83,6 @@ class TokenBucket:
         self._then = now
 
     def take(self, now: float) -> bool:
-        """Return whether one more is allowed."""
         self._tokens = min(self._burst, self._tokens + (now - self._then) * self._rate)
         self._then = now
         if self._tokens < 1:
@@ -109,10 +92,7 @@ class TokenBucket:
 
 
 class AttemptRateLimit:
-    """``max_attempts_per_second``, and when its refusals are reported. Not locked: its owner does that.
-
-    A rate below 1 allows one attempt at once. Raises ``ValueError`` for a rate of 0 or less.
-    """
+    """``max_attempts_per_second``, and when its refusals are reported. Not locked: its owner does that."""
 
     def __init__(self, rate: Optional[float], now: float) -> None:
         check_limits(max_attempts_per_second=rate)
@@ -121,17 +101,13 @@ class AttemptRateLimit:
         self._reported_at = now - _REPORT
 
     def take(self, now: float) -> Optional[BadRequest]:
-        """Return the refusal of an attempt that is one too many."""
         if self._bucket is None or self._bucket.take(now):
             return None
         self._unreported += 1
         return _try_later("too many attempts", "max_attempts_per_second", random.randint(*_RETRY))
 
     def report(self, now: float, last: bool = False) -> int:
-        """Return how many refusals must be logged now: those since the last report, if that is a second ago.
-
-        ``last``: no other report follows.
-        """
+        """Return how many refusals must be logged now: those since the last report, if that is a second ago."""
         if not self._unreported or (now < self._reported_at + _REPORT and not last):
             return 0
         count, self._unreported, self._reported_at = self._unreported, 0, now
@@ -154,15 +130,11 @@ class Handshake:
         self.source = source_of(address)
         #: Since when (`time.monotonic`) its thread has waited for the peer; ``None`` when it does not.
         self.waiting_since: Optional[float] = None
-        #: Why it was cut: a reason of `ocppj.ws.stats`.
-        self.cut_for: Optional[str] = None
+        self.cut_for: Optional[str] = None  #: Why it was cut: a reason of `ocppj.ws.stats`.
 
 
 class Handshakes:
-    """The handshakes in progress, at most ``max_handshakes``. Not locked: its owner does that.
-
-    ``patience`` is how many seconds a handshake may wait for its peer before it gives way.
-    """
+    """The handshakes in progress, at most ``max_handshakes``. Not locked: its owner does that."""
 
     def __init__(self, max_handshakes: Optional[int] = None, patience: float = PATIENCE) -> None:
         self._max_handshakes = max_handshakes
@@ -178,12 +150,10 @@ class Handshakes:
             yield from same
 
     def add(self, handshake: Handshake) -> None:
-        """Add a handshake that begins."""
         self._by_source.setdefault(handshake.source, {})[handshake] = None
         self._count += 1
 
     def discard(self, handshake: Handshake) -> None:
-        """Remove a handshake that has ended. May be called again."""
         same = self._by_source.get(handshake.source, {})
         if handshake in same:
             del same[handshake]
@@ -200,10 +170,7 @@ class Handshakes:
             same[handshake] = None
 
     def make_room(self, source: str, now: float) -> Optional[Handshake]:
-        """Return the handshake that must be cut before one of ``source`` can begin; it is marked, and removed here.
-
-        Return ``None`` when there is room. Raises `BadRequest` when none can be cut.
-        """
+        """Remove and return the handshake to be cut for one of ``source``, if one must be. Raises `BadRequest`."""
         if self._max_handshakes is None or self._count < self._max_handshakes:
             return None
         victim = self._find_victim(source, now)

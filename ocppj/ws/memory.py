@@ -7,9 +7,8 @@
     server.listen(0, "/ocpp/{id}", "csms", ["ocpp1.6"])
     client.connect(server.url, "CP_1", ["ocpp1.6"])
 
-They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave in the same way:
-handshake decisions, duplicates, close codes, size limits, threads and reconnects. The handshake runs on the thread that
-connects. Frames are never lost, and no thread ever waits for a peer that does not read.
+They take the options of `WebSocketServer` and `WebSocketClient` that have a meaning here, and behave in the same way.
+The handshake runs on the thread that connects. Frames are never lost, and no thread waits for a slow peer.
 """
 
 from __future__ import annotations
@@ -42,10 +41,6 @@ _PING = object()
 _PONG = object()
 
 
-def _ignore() -> None:
-    """Do nothing: no reader watches."""
-
-
 class _MemoryWire:
     """One end of a pipe: a `wire.Wire`, and its own `wire.WireStream`. What is sent reaches the other end at once."""
 
@@ -61,13 +56,11 @@ class _MemoryWire:
         self._inbox: Deque[Any] = deque()
         self._close_sent = False
         self._cut = False
-        self._notify: Callable[[], None] = _ignore  # called without the lock when something has come
-        #: How many items were taken out of the inbox.
-        self.received = 0
+        self._notify: Callable[[], None] = lambda: None  # called without the lock when something has come
+        self.received = 0  #: How many items were taken out of the inbox.
 
     @property
     def stream(self) -> "_MemoryWire":
-        """See `wire.Wire.stream`."""
         return self
 
     def flush(self) -> None:
@@ -82,28 +75,27 @@ class _MemoryWire:
         return -1
 
     def watch(self, notify: Callable[[], None]) -> bool:
-        """See `wire.Wire.watch`."""
         self._notify = notify
         return True
 
-    def wait(self, deadline: Optional[float]) -> bool:
-        """See `wire.Wire.wait`."""
+    def wait_readable(self, deadline: Optional[float]) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._inbox) or self._cut, remaining(deadline))
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `wire.Wire.receive`."""
         while True:
             item = self._next()
             if item is None:
                 return None
             if isinstance(item, PeerClose):
-                self._put_last(PeerClose(item.code, ""))
+                self._put_control(PeerClose(item.code, ""), last=True)
                 return item
             if item is _PING:
-                self._put_unless_closing(_PONG)
+                self._put_control(_PONG)
             elif item is not _PONG:
-                take(self._checked(item))
+                if len(item.encode("utf-8")) > self._max_size:
+                    raise Violation(1009, f"a message has more than {self._max_size} bytes")
+                take(item)
 
     def _next(self) -> Any:
         with self._changed:
@@ -114,13 +106,7 @@ class _MemoryWire:
                 raise TransportError("the connection was lost")
             return None
 
-    def _checked(self, text: str) -> str:
-        if len(text.encode("utf-8")) > self._max_size:
-            raise Violation(1009, f"a message has more than {self._max_size} bytes")
-        return text
-
     def discard(self) -> None:
-        """See `wire.Wire.discard`."""
         item = self._next()
         while item is not None:
             if isinstance(item, PeerClose):
@@ -128,7 +114,6 @@ class _MemoryWire:
             item = self._next()
 
     def send_text(self, text: str, wait: bool = True) -> bool:
-        """See `wire.Wire.send_text`."""
         text.encode("utf-8")  # raises what a connection over a network would raise
         with self._changed:
             if self._close_sent or self._cut:
@@ -138,40 +123,29 @@ class _MemoryWire:
         return False
 
     def send_ping(self) -> bool:
-        """See `wire.Wire.send_ping`."""
-        self._put_unless_closing(_PING)
+        self._put_control(_PING)
         return False
 
     def send_close(self, code: int, reason: str) -> bool:
-        """See `wire.Wire.send_close`."""
-        self._put_last(PeerClose(code, reason))
+        self._put_control(PeerClose(code, reason), last=True)
         return False
 
     def end_writing(self) -> None:
         """Do nothing: the peer's Close is always found."""
 
-    def abort(self) -> None:
-        """See `wire.Wire.abort`."""
+    def shutdown(self) -> None:
         with self._changed:
             self._cut = self.peer._cut = True
             self._changed.notify_all()
         self._notify()
         self.peer._notify()
 
-    def release(self) -> None:
-        """See `wire.Wire.release`."""
-        self.abort()
+    close = shutdown
 
-    def _put_unless_closing(self, item: Any) -> None:
+    def _put_control(self, item: Any, last: bool = False) -> None:
         with self._changed:
             if not self._close_sent:
-                self._put(item)
-        self.peer._notify()
-
-    def _put_last(self, item: PeerClose) -> None:
-        with self._changed:
-            if not self._close_sent:
-                self._close_sent = True
+                self._close_sent = last
                 self._put(item)
         self.peer._notify()
 
@@ -243,10 +217,7 @@ class _MemoryListener:
 
 
 class MemoryServer(ServerCore):
-    """A `base.Server` in a `MemoryNetwork`. Of the limits it has those on connections, attempts, size and idleness.
-
-    All its clients have one address, "memory". Attempts are not limited by default: nobody attacks from there.
-    """
+    """A `base.Server` in a `MemoryNetwork`. All its clients have one address, "memory". Attempts are not limited."""
 
     def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
         options.setdefault("max_attempts_per_second", None)
@@ -306,7 +277,6 @@ class MemoryClient(ClientCore):
         self._fields = UpgradeFields(headers, basic_auth)
 
     def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
-        """See `connecting.session.ClientCore.open_wire`."""
         url = connection_url(session.url, session.client_id)
         listener = self._network._find(urlsplit(url).netloc)
         fields, _ = self._fields.ask()

@@ -1,7 +1,6 @@
 """The options of the default transports, as types. `WebSocketClient` and `WebSocketServer` say what they mean.
 
-Their constructors and those of `Client` and `Server` take ``**options: Unpack[...]`` (PEP 692). So a type checker knows
-each name and its type. Those without "Core" are all the options that a user may give.
+Their constructors and those of `Client` and `Server` take ``**options: Unpack[...]`` (PEP 692).
 """
 
 from __future__ import annotations
@@ -15,14 +14,9 @@ from .handshake.credentials import BasicAuthOption, HeadersOption
 from .readers.choice import ReadersOption
 
 __all__ = [
-    "ClientCoreOptions",
-    "ClientOptions",
-    "CoreOptions",
-    "MemoryClientOptions",
-    "ServerCoreOptions",
-    "ServerOptions",
+    "ClientCoreOptions", "ClientOptions", "CoreOptions", "MemoryClientOptions", "ServerCoreOptions", "ServerOptions",
     "TransportOptions",
-]
+]  # fmt: skip
 
 
 class CoreOptions(TypedDict, total=False):

@@ -1,11 +1,8 @@
 """The central system's WebSocket server: simple-websocket behind a listening socket.
 
-The thread ``ocppj-accept`` accepts connections. The TLS and the HTTP handshake of a connection happen on a handshake
-thread (see `serving.listener`), under one deadline. An accepted client becomes a channel *before* it gets the 101
-response, which is kept back (`Stream.cork`) until the channel is registered and ``connected`` was called. So a client
-whose handshake succeeds finds the server ready, and what the handler sends goes out after the 101.
-
-simple-websocket does the WebSocket handshake. After it see `connection.frames`.
+simple-websocket does the WebSocket handshake, on a handshake thread (see `serving.listener`). An accepted client
+becomes a channel *before* it gets the 101 response, which is kept back (`Stream.cork`) until the channel is registered
+and ``connected`` was called. So a client whose handshake succeeds finds the server ready.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from .checks import check_limits, check_port, check_positive
 from .connection.deflate import choose_deflate
 from .connection.frames import ServerWire
 from .handshake.http import BadRequest, parse_request, read_head, split_tokens
-from .handshake.policy import Accepted, websocket_headers
+from .handshake.policy import websocket_headers
 from .handshake.security_profiles import check_context, check_profile, check_server_profile
 from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["WebSocketServer"]
-
 
 _LINGER = 1.0  # seconds that a refused peer has to end the connection
 _EXTENSIONS = "Sec-WebSocket-Extensions"
@@ -64,15 +60,7 @@ class _Upgrade(simple_websocket.Server):  # type: ignore[misc]
         super().__init__(environ, thread_class=_NoThread)
 
     def choose_subprotocol(self, request: Any) -> Optional[str]:
-        """Return the subprotocol that was chosen before."""
         return self._chosen
-
-
-def _narrow_extensions(fields: Dict[str, str]) -> None:
-    """Reduce the offered extensions to a form of permessage-deflate that simple-websocket understands, or to none."""
-    offer = choose_deflate(split_tokens(fields.pop(_EXTENSIONS, "")))
-    if offer is not None:
-        fields[_EXTENSIONS] = offer
 
 
 class WebSocketServer(ServerCore):
@@ -148,10 +136,7 @@ class WebSocketServer(ServerCore):
         self._policy.security_profile = security_profile
 
     def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
-        """Listen, and return: see `base.Server.listen`.
-
-        Raises `UsageError` when it listens already, or when the options do not make the security profile.
-        """
+        """Listen: see `base.Server.listen`. Raises `UsageError` also for options that do not make the profile."""
         policy = self._policy
         check_server_profile(policy.security_profile, self._ssl_context, policy.check_credentials is not None)
         check_port(port)
@@ -189,16 +174,22 @@ class WebSocketServer(ServerCore):
         head = parse_request(read_head(sock, self._max_header_size, deadline, listener.hand_over))
         listener.end_of_waiting(handshake)
         fields = websocket_headers(head, self._compression)
-        _narrow_extensions(fields)
+        offer = choose_deflate(split_tokens(fields.pop(_EXTENSIONS, "")))
+        if offer is not None:  # the one that simple-websocket can be given
+            fields[_EXTENSIONS] = offer
         accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert())
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
-            wire = ServerWire(sock, fields.get(_EXTENSIONS), self._max_message_size)
+            wire = ServerWire(sock, offer, self._max_message_size)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
-        if accepted.effective is None:
-            self._close_at_once(listener, handshake, wire, accepted)
+        if accepted.effective is None:  # OCPP-J 1.6 section 3.2
+            self._note_no_subprotocol(accepted)
+            with suppress(OSError):
+                wire.send_close(1002, "no common subprotocol")
+                sock.uncork()
+                listener.linger(handshake, sock)
             return False
         channel = self.make_channel(run, accepted, wire)
         channel.claim_reading()
@@ -207,14 +198,6 @@ class WebSocketServer(ServerCore):
         sock.uncork()
         channel.begin()
         return True
-
-    def _close_at_once(self, listener: TcpListener, handshake: Handshake, wire: ServerWire, accepted: Accepted) -> None:
-        """Upgrade and close: there is no common subprotocol (OCPP-J 1.6 section 3.2)."""
-        self._note_no_subprotocol(accepted)
-        with suppress(OSError):
-            wire.send_close(1002, "no common subprotocol")
-            wire.stream.uncork()
-            listener.linger(handshake, wire.stream)
 
 
 def _check_session(context: ssl.SSLContext, sock: Stream) -> None:

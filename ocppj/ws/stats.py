@@ -75,7 +75,7 @@ class Stats:
 
 
 class Tally:
-    """The counts of one server. For any thread; its lock is held for nothing but counting."""
+    """The counts of one server. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -84,12 +84,10 @@ class Tally:
         self._closed: CounterType[str] = Counter()
 
     def accept(self) -> None:
-        """Count a connection that was made."""
         with self._lock:
             self._accepted += 1
 
     def refuse(self, reason: str, count: int = 1) -> None:
-        """Count ``count`` refusals."""
         with self._lock:
             self._refused[reason] += count
 
@@ -101,7 +99,6 @@ class Tally:
                 self._refused[reason] += 1
 
     def snapshot(self, connections: int, handshakes: int) -> Stats:
-        """Return the counts of this moment."""
         with self._lock:
             accepted, refused, closed = self._accepted, dict(self._refused), dict(self._closed)
         return Stats(connections, handshakes, accepted, refused, closed)

@@ -23,11 +23,7 @@ class Threads:
         self._closed = False
 
     def start(self, name: str, target: Callable[..., object], *args: Any) -> bool:
-        """Start a thread that calls ``target(*args)``; return false, and start nothing, after `close`.
-
-        `join` waits for the thread from the beginning of this call on. Raises ``RuntimeError`` when the system gives no
-        more threads.
-        """
+        """Start a thread that calls ``target(*args)``; return false after `close`. Raises ``RuntimeError``."""
         thread = threading.Thread(target=target, args=args, name=name, daemon=True)
         with self._lock:
             if self._closed:
@@ -46,16 +42,14 @@ class Threads:
         return True
 
     def close(self) -> None:
-        """Let no further thread start."""
         with self._lock:
             self._closed = True
 
     def join(self, deadline: float, exempt: Collection[int] = ()) -> bool:
         """Join all threads until ``deadline`` (of `time.monotonic`); return whether all ended.
 
-        Threads that start meanwhile are joined too. The calling thread is not joined, nor any whose ident is in
-        ``exempt``. ``exempt`` may grow during the call: two threads that stop the same owner must not wait for each
-        other.
+        Threads that start meanwhile are joined too. The calling thread is not joined, nor any of ``exempt``, which may
+        grow during the call: two threads that stop the same owner must not wait for each other.
         """
         all_gone = True
         joined: Set[threading.Thread] = set()

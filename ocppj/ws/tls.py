@@ -2,22 +2,18 @@
 
 They differ from Python's own defaults, or from those of some versions, in these points:
 
-* TLS 1.2 at least (1.6 security whitepaper A00.FR.312; Part 2 A00.FR.313), no compression (A00.FR.320, A00.FR.321).
+* TLS 1.2 at least (1.6 security whitepaper A00.FR.312; Part 2 A00.FR.313), no compression (A00.FR.320, 321).
 * The four cipher suites that every central system has to offer (A00.FR.317, A00.FR.318). Two of them agree on keys by
-  plain RSA, which Python leaves out; old charge points have nothing else. They come last, and the server's order
-  counts. Before them comes ECDHE-RSA, which gives forward secrecy to a peer with an RSA certificate too. The documents
-  demand a least set and forbid only what is broken (A00.FR.319, A00.FR.320). TLS 1.3's own suites are all on.
-* Keys of 112 bits of security at least, in every certificate of a chain: RSA of 2048 bits, elliptic curves of 224
-  (A00.FR.501 to 503). Python 3.9 leaves that to the system.
+  plain RSA, which Python leaves out; old charge points have nothing else. They come last, after ECDHE-RSA, and the
+  server's order counts. TLS 1.3's own suites are all on.
+* Keys of 112 bits of security at least in a chain: RSA of 2048, elliptic curves of 224 bits (A00.FR.501 to 503).
 * RSA and ECDSA certificates side by side, so that each peer finds one that it can verify (the note at A00.FR.318).
 * A charge point takes the server's name from the certificate's commonName when it has no subjectAltName (A00.FR.309).
-* The same checks of a certificate chain in all versions of Python. 3.13 by default refuses authorities whose
-  certificates lack extensions that OCPP does not ask for.
-* No session is resumed where client certificates are verified. OpenSSL would not look at the certificate again. A
-  session that is resumed is renewed, so a client whose certificate was revoked, or has expired, could come back for
-  ever. In TLS 1.3 resuming can be switched off. In TLS 1.2 only tickets can; a server that meets a session resumed by
-  its number cuts the connection and so forgets the session, and the client's next attempt begins anew. A session
-  without a certificate, of a client that has a password, may be resumed: there was nothing to verify.
+* The same checks of a chain in all versions of Python: 3.13 would ask for extensions that OCPP does not ask for.
+* No session is resumed where client certificates are verified: OpenSSL would not look at the certificate again, and a
+  client whose certificate was revoked, or has expired, could come back for ever. In TLS 1.2 only tickets can be
+  switched off; a server that meets a session resumed by its number cuts the connection and so forgets the session, and
+  the client's next attempt begins anew. A session without a certificate may be resumed.
 
 Python's ssl cannot do OCSP, so no server is asked whether a certificate is revoked. Revocation lists are checked when
 they are given (A00.FR.705; 1.6: A00.FR.704).
@@ -63,13 +59,11 @@ def server_tls_context(
     """Return a context for a central system.
 
     Args:
-        certificates: A PEM file with a chain and its key; or a list of such files and of ``(chain, key)`` pairs of
-            files. There may be one certificate with an RSA and one with an ECDSA key; a second one of the same kind
-            replaces the first.
+        certificates: A PEM file with a chain and its key; or a list of such files and of ``(chain, key)`` pairs. One
+            with an RSA and one with an ECDSA key may be given.
         client_ca: A PEM file of the authorities whose client certificates are verified. Clients may present one.
-        client_crl: A PEM file with the revocation lists of all authorities that issue certificates of clients. A
-            certificate in them is refused. So are all others when a list is missing or out of date. A newer file may
-            be loaded into the context at any time (``load_verify_locations``).
+        client_crl: A PEM file with the revocation lists of all authorities of clients. All certificates are refused
+            when a list is missing or out of date. A newer file may be loaded at any time (``load_verify_locations``).
         require_client_certificate: Clients must present a certificate (security profile 3).
         password: Of encrypted keys.
 
@@ -136,10 +130,8 @@ def client_tls_context(
 
 
 def may_resume(context: ssl.SSLContext) -> bool:
-    """Return whether a server's sessions may be resumed: not where certificates must be verified each time.
-
-    A context that gives out tickets though it verifies certificates was not made here, and does so on purpose.
-    """
+    """Return whether a server's sessions may be resumed: not where certificates must be verified each time."""
+    # A context that gives out tickets though it verifies certificates was not made here, and does so on purpose.
     return context.verify_mode == ssl.CERT_NONE or not context.options & ssl.OP_NO_TICKET
 
 

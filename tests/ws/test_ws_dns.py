@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ocppj.errors import TransportError
-from ocppj.ws.connecting.dns import Resolver
+from ocppj.ws.connecting.dial import Resolver
 from tests.helpers import eventually, seconds
 
 

@@ -5,8 +5,7 @@ It has at most one attempt to connect and one channel at a time. Before anything
 reconnect thread), its thread checks under `Session.lock`, or in `Threads.start`, that the session is not over.
 ``stop()`` first makes it over, and then ends what has begun. So nothing begins after ``stop()``.
 
-`Session.keep_trying` connects until it succeeds. Each attempt comes after a wait of the back-off, and not before the
-server's Retry-After. It runs on the thread that calls ``connect(retry=True)``, or on the reconnect thread, after a loss
+`Session.keep_trying` runs on the thread that calls ``connect(retry=True)``, or on the reconnect thread, after a loss
 and for ``connect(retry=True, wait=False)``.
 """
 
@@ -23,8 +22,7 @@ from ...settings import get_logger
 from ..backoff import Backoff
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_not_negative, check_positive, check_text
-from ..connection.channel import Handlers, WireChannel, check_close_code, log_failure
-from ..connection.ending import end_channels
+from ..connection.channel import Handlers, WireChannel, call_handler, check_close_code, end_channels
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url
@@ -55,12 +53,10 @@ class ConnectAttempt:
         self.check()
 
     def check(self) -> None:
-        """Raise `TransportError` when the attempt was canceled."""
         if self._canceled:
             raise TransportError(_STOPPED)
 
     def cancel(self) -> None:
-        """Make the attempt fail."""
         with self._lock:
             self._canceled = True
             interrupt = self._interrupt
@@ -73,8 +69,7 @@ class Session:
 
     def __init__(self, core: "ClientCore", url: str, client_id: str, subprotocols: Sequence[str]) -> None:
         self.core = core
-        #: See `channel.ChannelOwner`.
-        self.handlers = core.handlers
+        self.handlers = core.handlers  #: See `channel.ChannelOwner`.
         self.url = url
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
@@ -107,8 +102,8 @@ class Session:
             if begun:
                 self.channel = self.last = channel
         if not begun:
-            wire.abort()
-            wire.release()
+            wire.stream.shutdown()
+            wire.stream.close()
             raise TransportError(_STOPPED)
         try:
             self.handlers.call_connected(channel)
@@ -116,10 +111,7 @@ class Session:
             channel.begin()
 
     def keep_trying(self, problem: Optional[BaseException] = None) -> None:
-        """Connect, and try again until that succeeds. After a ``problem``, begin with a wait.
-
-        Raises `TransportError` when stopped, and `UsageError` when it can never succeed.
-        """
+        """Connect until that succeeds; after a ``problem``, wait first. Raises `TransportError`, `UsageError`."""
         problem = problem or self._try_once()
         if problem is None:
             return
@@ -146,12 +138,11 @@ class Session:
             raise
         except Exception as error:
             if not self.over:
-                self.core.attempt_failed(self.client_id, error)
+                call_handler(self.client_id, "attempt failed", self.core.attempt_failed, error)
             return error
         return None
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
-        """Call the handler; then reconnect, or end the session."""
         get_logger().debug("%s: %s", channel.id, close)  # the user of the transport logs it too
         with self.lock:
             if self.channel is channel:
@@ -163,10 +154,7 @@ class Session:
             self._after_loss(close)
 
     def _after_loss(self, close: Close) -> None:
-        """Start the reconnect thread, unless the session is over.
-
-        When the system gives no thread, this one, which has nothing else to do, tries again until it does.
-        """
+        """Start the reconnect thread, unless the session is over. If the system gives none, try until it does."""
         while True:
             with self.lock:
                 self.over = self.over or not self.core.reconnect
@@ -180,7 +168,6 @@ class Session:
             self.core.clock.wait(self.stopping, _NO_THREAD)
 
     def begin_trying(self, problem: Optional[BaseException] = None) -> None:
-        """Start the reconnect thread: `keep_trying`. Raises ``RuntimeError`` when the system gives no more threads."""
         self._threads.start(f"ocppj-reconnect-{self.client_id}", self._reconnect, problem)
 
     def _reconnect(self, problem: Optional[BaseException]) -> None:
@@ -199,7 +186,6 @@ class Session:
                 return
 
     def stop(self, code: int, reason: str, timeout: float) -> None:
-        """See `base.Client.stop`."""
         deadline = time.monotonic() + timeout
         me = threading.get_ident()
         with self.lock:
@@ -238,49 +224,32 @@ class ClientCore:
     ) -> None:
         check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
         check_not_negative(close_timeout=close_timeout)
-        #: Whether a lost connection is regained. May be set at any time.
-        self.reconnect = reconnect
+        self.reconnect = reconnect  #: Whether a lost connection is regained. May be set at any time.
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.close_timeout = close_timeout
         self.make_readers = readers_maker(readers)
         self.handlers = Handlers()
-        #: See `base.Client.waiting`.
-        self.waiting: Callable[[], ContextManager[Any]] = nullcontext
+        self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Client.waiting`.
         self.backoff = backoff if isinstance(backoff, Backoff) else backoff()
         self._max_message_size = max_message_size
         self._ping_interval = check_interval(ping_interval)
         self._pong_timeout = pong_timeout
         self._state = threading.Lock()  # guards _session
         self._session: Optional[Session] = None
-        self._attempt_failed: Optional[Callable[[Exception], Any]] = None
+        self.attempt_failed: Optional[Callable[[Exception], Any]] = None
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
-        """See `base.Client.set_connected_handler`."""
         self.handlers.connected = handler
 
     def set_message_handler(self, handler: MessageHandler) -> None:
-        """See `base.Client.set_message_handler`."""
         self.handlers.message = handler
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
-        """See `base.Client.set_disconnected_handler`."""
         self.handlers.disconnected = handler
 
     def set_attempt_failed_handler(self, handler: Optional[Callable[[Exception], Any]]) -> None:
-        """Set what is called with the error of a failed attempt to connect, when another attempt follows.
-
-        It runs on the thread that connects. What it raises is logged. The next attempt waits for it.
-        """
-        self._attempt_failed = handler
-
-    def attempt_failed(self, client_id: str, error: Exception) -> None:
-        """Call the handler of failed attempts."""
-        handler = self._attempt_failed
-        if handler is not None:
-            try:
-                handler(error)
-            except BaseException as failure:
-                log_failure(client_id, "attempt failed", failure)
+        """Set what is called, on the thread that connects, with the error of a failed attempt before the next one."""
+        self.attempt_failed = handler
 
     def connect(
         self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
@@ -313,23 +282,20 @@ class ClientCore:
             raise
 
     def send(self, text: str, wait: bool = True) -> None:
-        """Send one text frame on the present channel: see `base.Channel.send`."""
         channel = self.get_channel()
         if channel is None:
             raise TransportError("not connected")
         channel.send(text, wait)
 
     def get_channel(self) -> Optional[WireChannel]:
-        """Return the present channel, or ``None``."""
         session = self._session
         channel = session.channel if session is not None else None
         return channel if channel is not None and channel.is_open else None
 
     def stop(self, code: int = 1000, reason: str = "", timeout: float = 5.0) -> None:
-        """Close the connection, or give up connecting: see `base.Client.stop`.
+        """Close the connection, or give up connecting: see `base.Client.stop`. ``connect()`` may be called after it.
 
-        The connection of a peer that does not answer our Close is cut after ``close_timeout`` seconds. May be called
-        again, and by several threads at once. ``connect()`` may be called after it.
+        The connection of a peer that does not answer our Close is cut after ``close_timeout`` seconds.
 
         Args:
             code: The close code that the peer gets (RFC 6455 section 7.4).
@@ -349,7 +315,6 @@ class ClientCore:
         raise NotImplementedError
 
     def make_channel(self, session: Session, wire: Wire, subprotocol: str, remote_address: str) -> WireChannel:
-        """Return the channel of a new connection."""
         return WireChannel(
             wire,
             session,

@@ -9,8 +9,7 @@ A channel is open until its *outcome* (a `Close`) is set, then *closing*, then f
 * Nothing received after a ping, or a lost connection: the channel ends at once, with code 1006.
 
 One thread at a time reads, with `WireChannel.step`, and in the end calls `WireChannel.finish` (see `ocppj.ws.readers`).
-The lock guards the outcome and its deadline alone; nothing is called while it is held. Deadlines are of
-`time.monotonic`: a transport waits for a network, which knows nothing of a program's `Clock`.
+The lock guards the outcome and its deadline alone; nothing is called while it is held.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Callable, Collection, Optional, Protocol
+from typing import Any, Callable, Collection, List, Optional, Protocol, Sequence
 
 from ...errors import TransportError, UsageError
 from ...settings import get_logger
@@ -29,10 +28,10 @@ from ..stream.waiting import earliest
 from .keepalive import KeepAlive, PeerSilent, Verdict
 from .wire import Violation, Wire
 
-__all__ = ["ChannelOwner", "Handlers", "WireChannel", "check_close_code", "cut_reason", "log_failure"]
-
+__all__ = ["ChannelOwner", "Handlers", "WireChannel", "call_handler", "check_close_code", "cut_reason", "end_channels"]
 
 _EARLY = 0.05  # seconds by which a timer may be early
+_GRACE = 1.0  # seconds for the handlers of the channels that `end_channels` has cut
 _IDLE = "idle timeout: nothing was received"
 _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
 
@@ -48,30 +47,23 @@ class Handlers:
         self.disconnected: Optional[DisconnectedHandler] = None
 
     def call_connected(self, channel: Channel) -> None:
-        """Call the handler of new channels."""
-        handler = self.connected
-        if handler is not None:
-            try:
-                handler(channel)
-            except BaseException as error:
-                log_failure(channel.id, "connected", error)
+        call_handler(channel.id, "connected", self.connected, channel)
 
     def call_disconnected(self, channel: Channel, close: Close) -> None:
-        """Call the handler of ended channels."""
-        handler = self.disconnected
-        if handler is not None:
-            try:
-                handler(channel, close)
-            except BaseException as error:
-                log_failure(channel.id, "disconnected", error)
+        call_handler(channel.id, "disconnected", self.disconnected, channel, close)
 
 
-def log_failure(client_id: str, name: str, error: BaseException) -> None:
-    """Log what the handler ``name`` raised.
+def call_handler(client_id: str, name: str, handler: Optional[Callable[..., Any]], *args: Any) -> None:
+    """Call ``handler``, if there is one, and log what it raises."""
+    if handler is not None:
+        try:
+            handler(*args)
+        except BaseException as error:
+            _log_failure(client_id, name, error)
 
-    ``SystemExit`` is logged like all others: it would end a thread of ours without a word. ``KeyboardInterrupt`` is
-    raised again if this is the main thread, because a program may connect there.
-    """
+
+def _log_failure(client_id: str, name: str, error: BaseException) -> None:
+    """Log what the handler ``name`` raised. On the main thread, where a program may connect, raise Ctrl-C again."""
     get_logger().error("%s: the %s handler failed", client_id, name, exc_info=error)
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         raise error
@@ -82,38 +74,19 @@ class ChannelOwner(Protocol):
 
     @property
     def handlers(self) -> Handlers:
-        """The handlers of the transport. The channel itself calls the message handler."""
+        """Those of the transport. The channel itself calls the message handler."""
 
-    def on_end(self, channel: "WireChannel", close: Close) -> None:
-        """Handle the end of ``channel``."""
+    def on_end(self, channel: "WireChannel", close: Close) -> None: ...
 
 
 class WireChannel:
     """A `base.Channel`, and the `readers.Source` of its reading side."""
 
     __slots__ = (
-        "__weakref__",
-        "_close_timeout",
-        "_deadline",
-        "_discarding",
-        "_ended",
-        "_finished",
-        "_gone",
-        "_handlers",
-        "_keepalive",
-        "_lock",
-        "_outcome",
-        "_over",
-        "_owner",
-        "_readers",
-        "_stream",
-        "_wire",
-        "arrival",
-        "id",
-        "remote_address",
-        "slot",
-        "subprotocol",
-    )
+        "__weakref__", "_close_timeout", "_deadline", "_discarding", "_ended", "_finished", "_gone", "_handlers",
+        "_keepalive", "_lock", "_outcome", "_over", "_owner", "_readers", "_stream", "_wire", "arrival", "id",
+        "remote_address", "slot", "subprotocol",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -134,16 +107,12 @@ class WireChannel:
         self._owner = owner
         self._handlers = owner.handlers
         self._readers = readers
-        #: The identity of the charge point, decoded.
-        self.id = id
-        #: The negotiated subprotocol.
-        self.subprotocol = subprotocol
-        #: Where the peer is.
-        self.remote_address = remote_address
+        self.id = id  #: The identity of the charge point, decoded.
+        self.subprotocol = subprotocol  #: The negotiated subprotocol.
+        self.remote_address = remote_address  #: Where the peer is.
         self._close_timeout = close_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
-        #: Belongs to the `Readers`.
-        self.slot: Any = None
+        self.slot: Any = None  #: Belongs to the `Readers`.
         #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
         self.arrival = 0
 
@@ -160,20 +129,15 @@ class WireChannel:
     def __repr__(self) -> str:
         return f"<channel {self.id!r} {self.subprotocol} {self.remote_address}>"
 
-    # base.Channel ------------------------------------------------------------------------------------------------
-
     @property
     def is_open(self) -> bool:
-        """Whether this channel has neither ended nor begun to."""
         return self._outcome is None
 
     @property
     def ping_interval(self) -> Optional[float]:
-        """Seconds between our pings, ``None`` for none. May be set at any time, for example by ``connected`` handlers.
+        """Seconds between our pings, ``None`` for none. May be set at any time. Raises ``ValueError`` when negative.
 
-        A shorter interval begins with a ping at once. The reading thread may be waiting without a deadline: the pong
-        wakes it, or the end of the connection if the network cannot deliver the ping. Raises ``ValueError`` when
-        negative.
+        A shorter interval begins with a ping at once: its pong wakes a reading thread that waits without a deadline.
         """
         return self._keepalive.interval
 
@@ -189,31 +153,24 @@ class WireChannel:
                 self._flush()
 
     def send(self, text: str, wait: bool = True) -> None:
-        """Send one text frame: see `base.Channel.send`."""
         if self._outcome is not None:
             raise TransportError(f"the connection of {self.id!r} is {self._outcome}")
         if self._wire.send_text(text, wait):
             self._flush()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin the close handshake: see `base.Channel.close`. Raises `UsageError` for a code that cannot be sent."""
         check_close_code(code)
         if self.begin_close(code, reason) and not self.read_here:
             self._readers.wake(self)
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run ``job`` on the channel's handler thread: see `base.Channel.submit`."""
         self._readers.submit(self, job)
-
-    # For its owner -----------------------------------------------------------------------------------------------
 
     @property
     def read_here(self) -> bool:
-        """Whether this thread reads the channel now."""
         return self._stream.reader_ident == threading.get_ident()
 
     def read_by(self, idents: Collection[int]) -> bool:
-        """Whether one of these threads reads the channel now."""
         return self._stream.reader_ident in idents
 
     def claim_reading(self) -> None:
@@ -248,35 +205,28 @@ class WireChannel:
             self._readers.give_up(self)
 
     def abort(self) -> None:
-        """Cut the connection without a close handshake."""
-        self._wire.abort()
+        self._stream.shutdown()
 
-    # readers.Source ----------------------------------------------------------------------------------------------
+    # The rest is for the readers: see `readers.Source`.
 
     @property
     def name(self) -> str:
-        """The id: its threads are named after it."""
         return self.id
 
     def fileno(self) -> int:
-        """See `readers.Source.fileno`."""
-        return self._wire.fileno()
+        return self._stream.fileno()
 
     @property
     def outlet(self) -> Optional[Outlet]:
-        """See `readers.Source.outlet`."""
         return self._wire.outlet
 
     def wants_write(self) -> bool:
-        """See `readers.Source.wants_write`."""
         return self._stream.wants_write
 
     def watch(self, notify: Callable[[], None]) -> bool:
-        """See `readers.Source.watch`."""
         return self._wire.watch(notify)
 
     def next_deadline(self) -> Optional[float]:
-        """See `readers.Source.next_deadline`."""
         if self._outcome is None:
             due = self._keepalive.due
             return earliest(due, self._stream.write_deadline) if self._stream.unsent else due
@@ -284,19 +234,17 @@ class WireChannel:
             return self._deadline
 
     def expire(self) -> None:
-        """See `readers.Source.expire`."""
         with self._lock:
             overdue = self._deadline is not None and time.monotonic() >= self._deadline - _EARLY
         if overdue:
-            self._wire.abort()
+            self._stream.shutdown()
 
     def step(self, block: bool = True) -> bool:
-        """See `readers.Source.step`."""
         stream = self._stream
         stream.reader_ident = threading.get_ident()
         try:
             if block:
-                ready = self._wire.wait(self.next_deadline())
+                ready = self._stream.wait_readable(self.next_deadline())
             else:
                 ready = True  # perhaps it is not: then nothing is received
                 if stream.unsent:
@@ -319,7 +267,6 @@ class WireChannel:
                 stream.reader_ident = None
 
     def finish(self) -> None:
-        """See `readers.Source.finish`."""
         self._set_outcome(Close(1006, error=TransportError("the connection was lost")))
         with self._lock:
             if self._finished:
@@ -330,7 +277,7 @@ class WireChannel:
         self._stream.reader_ident = threading.get_ident()
         if self._stream.unsent:
             get_logger().warning("%s: what was left to be written to it is lost: %s", self.id, outcome)
-        self._wire.release()
+        self._stream.close()
         try:
             self._owner.on_end(self, outcome)
         finally:
@@ -340,10 +287,7 @@ class WireChannel:
             if ended is not None:
                 ended.set()
 
-    # Inside --------------------------------------------------------------------------------------------------------
-
     def _handle_failure(self, error: Exception) -> bool:
-        """End the channel, or begin to, because of what reading raised; return whether to go on."""
         if isinstance(error, OSError):
             self._lose(error)
             return False
@@ -354,14 +298,11 @@ class WireChannel:
         return self._act(time.monotonic())
 
     def _flush(self) -> None:
-        """Have another thread write the rest of what this thread sent.
-
-        Raises `TransportError` when there is no such thread. Then the connection is cut: its peer would wait for ever.
-        """
+        """Have another thread write the rest of what this thread sent. Raises `TransportError` if there is none."""
         try:
             self._readers.flush(self)
         except (RuntimeError, OSError) as error:
-            self._wire.abort()
+            self._stream.shutdown()  # its peer would wait for ever
             raise TransportError(f"no thread can write to {self.id!r}: {error}") from error
 
     def _read(self) -> None:
@@ -374,7 +315,6 @@ class WireChannel:
             self._discarding = self._over = True
 
     def _take(self, text: str) -> None:
-        """Call the handler with a message."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise TransportError("the peer still sends though the time to close is over")
         handler = self._handlers.message
@@ -382,7 +322,7 @@ class WireChannel:
             try:
                 handler(self, text)
             except BaseException as error:
-                log_failure(self.id, "message", error)
+                _log_failure(self.id, "message", error)
 
     def _set_outcome(self, outcome: Close) -> bool:
         """Set how the channel ends, and begin the time to close; return false if that was set before."""
@@ -398,27 +338,24 @@ class WireChannel:
             if self._wire.send_close(code, reason):
                 self._flush()
         except OSError:
-            self._wire.abort()
+            self._stream.shutdown()
 
     def _close_for(self, violation: Violation) -> None:
-        """Send a Close for ``violation``."""
         reason = cut_reason(violation.reason)
         error = TransportError(f"the peer broke the rules: {violation.reason}")
         error.__cause__ = violation
         self._set_outcome(Close(violation.code, reason, error=error))
         self._discarding = True
         self._send_close(violation.code, reason)
-        self._wire.end_writing()  # the peer's Close can no longer be found in its bytes: we wait for their end instead
+        self._stream.end_writing()  # the peer's Close can no longer be found in its bytes: we wait for their end
 
     def _lose(self, error: OSError) -> None:
-        """End the channel because the connection is lost."""
         if not isinstance(error, TransportError):
             cause, error = error, TransportError(f"the connection was lost: {error}")
             error.__cause__ = cause
         self._set_outcome(Close(1006, error=error))
 
     def _act(self, now: float) -> bool:
-        """Do what is due; return whether to go on."""
         if self._over:
             return self._stream.wants_write and now < (self._deadline or now)
         if self._deadline is not None:
@@ -445,3 +382,27 @@ def check_close_code(code: int) -> None:
 def cut_reason(reason: str) -> str:
     """Return as much of ``reason`` as fits into a Close frame, whole characters."""
     return reason.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def end_channels(
+    channels: Sequence[WireChannel], code: int, reason: str, deadline: float, stoppers: Collection[int]
+) -> None:
+    """Close ``channels`` and wait for their ends; cut those whose peers do not answer until ``deadline``.
+
+    A channel is not waited for when its reader is this thread or another thread that stops the same endpoint
+    (``stoppers``): that reader ends the channel after its handler has returned.
+    """
+    for channel in channels:
+        channel.begin_close(code, reason)
+    cut: List[WireChannel] = []
+    for channel in channels:
+        while not channel.ended.is_set() and not channel.read_by(stoppers):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                channel.abort()
+                cut.append(channel)
+                break
+            channel.ended.wait(min(left, 0.05))  # not longer: there may be new stoppers
+    grace = time.monotonic() + _GRACE
+    for channel in cut:
+        channel.ended.wait(max(0.0, grace - time.monotonic()))

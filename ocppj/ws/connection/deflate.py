@@ -1,16 +1,10 @@
 """permessage-deflate (RFC 7692): the choice of an offer, and the inflating of messages.
 
-wsproto looks at all offers at once and trusts their parameters. So it gets one offer: the first that is well-formed and
-that zlib supports. Other offers are declined, and the connection goes on without compression (section 5.1).
+wsproto trusts the parameters of all offers. So it gets one: the first that is well-formed and that zlib supports.
 
-wsproto's class writes compressed messages correctly, but reads some wrong that peers may send. `Deflate` reads them
-itself:
-
-* Control frames between the fragments of a message (section 6.1: they are not compressed). wsproto takes one for the
-  end of the message.
-* A message that ends its deflate stream with the bit BFINAL (section 7.2.3.4). wsproto drops all after it.
-* An empty message without a byte, as zlib makes them. wsproto reads nonsense from there on.
-* Few bytes that inflate to very many. `Deflate` inflates no more than a message may have.
+wsproto writes compressed messages correctly, but reads some wrong that peers may send. `Deflate` reads them itself:
+control frames between fragments (section 6.1), streams that end with the bit BFINAL (section 7.2.3.4), empty messages
+without a byte, and few bytes that inflate to very many.
 """
 
 from __future__ import annotations
@@ -30,10 +24,7 @@ _TAIL = b"\x00\x00\xff\xff"  # the end of a message, which senders leave out (se
 
 
 class Deflate(PerMessageDeflate):
-    """wsproto's permessage-deflate on the server's side, with its own way to read.
-
-    An inflated message has at most ``max_size`` bytes. Data that breaks a rule raises ``ParseFailed``.
-    """
+    """wsproto's permessage-deflate on the server's side, with its own way to read. Raises ``ParseFailed``."""
 
     def __init__(self, max_size: float) -> None:
         super().__init__()
@@ -76,7 +67,10 @@ class Deflate(PerMessageDeflate):
                 if self._inflater is None:
                     self._inflater = zlib.decompressobj(-self.client_max_window_bits)
                 parts.append(self._inflater.decompress(data, PIECE))
-                self._count(len(parts[-1]))
+                self._size += len(parts[-1])
+                if self._size > self._max_size:
+                    what = f"a message has more than {self._max_size} bytes"
+                    raise ParseFailed(what, CloseReason.MESSAGE_TOO_BIG)
                 data, more = self._inflater.unconsumed_tail, len(parts[-1]) == PIECE
                 if self._inflater.eof:
                     data, more, self._inflater = self._inflater.unused_data, False, None
@@ -87,11 +81,6 @@ class Deflate(PerMessageDeflate):
         self._wants_tail = self._inflater is not None
         return b"".join(parts)
 
-    def _count(self, size: int) -> None:
-        self._size += size
-        if self._size > self._max_size:
-            raise ParseFailed(f"a message has more than {self._max_size} bytes", CloseReason.MESSAGE_TOO_BIG)
-
 
 def agree(offer: Optional[str], max_size: float) -> List[Extension]:
     """Return the extensions of a connection for the ``offer`` that was accepted, if one was: see `choose_deflate`."""
@@ -100,10 +89,7 @@ def agree(offer: Optional[str], max_size: float) -> List[Extension]:
 
 
 def choose_deflate(offers: Sequence[str]) -> Optional[str]:
-    """Return the first offer of permessage-deflate that can be accepted, in plain form; ``None`` if there is none.
-
-    ``offers`` are the parts of ``Sec-WebSocket-Extensions`` between commas.
-    """
+    """Return the first offer of permessage-deflate that can be accepted, in plain form; ``None`` if there is none."""
     for offer in offers:
         name, *parameters = (part.strip() for part in offer.split(";"))
         if name.lower() == "permessage-deflate":

@@ -1,14 +1,10 @@
 """The frames of a connection over a `Stream`: `ClientWire` and `ServerWire` (see `wire.Wire`).
 
-A client's frames are made and parsed by websocket-client. Its ``frame_buffer`` keeps what it has when no more bytes are
-there, and goes on from there the next time. `_FrameBuffer` reads for it, and checks an announced length before the body
-is read. `ClientWire` answers pings and Closes and joins fragments itself, because websocket-client's own way would
-answer each Close with 1000 and has no limit.
-
-A server's frames are made and parsed by wsproto, on which simple-websocket stands, at the level of frames, which is the
-fastest: bytes are given to a ``FrameProtocol``, and frames, or parts of them, are taken out of it.
-
-``tests/ws/test_ws_pins.py`` holds what is used of both libraries.
+A client's frames are made and parsed by websocket-client, whose ``frame_buffer`` goes on where it ended when no more
+bytes were there. `ClientWire` answers pings and Closes and joins fragments itself, because websocket-client's own way
+would answer each Close with 1000 and has no limit. A server's frames are made and parsed by wsproto, on which
+simple-websocket stands, at the level of frames, which is the fastest. ``tests/ws/test_ws_pins.py`` holds what is used
+of both libraries.
 """
 
 from __future__ import annotations
@@ -47,28 +43,17 @@ class _StreamWire:
 
     @property
     def outlet(self) -> Outlet:
-        """See `Wire.outlet`."""
         return self.stream
-
-    def fileno(self) -> int:
-        """See `Wire.fileno`."""
-        return self.stream.fileno()
-
-    def wait(self, deadline: Optional[float]) -> bool:
-        """See `Wire.wait`."""
-        return self.stream.wait_readable(deadline)
 
     def watch(self, notify: Callable[[], None]) -> bool:
         """Return false: there is a descriptor."""
         return False
 
     def discard(self) -> None:
-        """See `Wire.discard`."""
         if self.stream.read() == b"":
             raise _lost()
 
     def send_text(self, text: str, wait: bool = True) -> bool:
-        """See `Wire.send_text`."""
         stream = self.stream
         with stream.lock:  # also while the frame is made: compressed frames must leave in the order they were made in
             if self._close_sent:
@@ -82,18 +67,6 @@ class _StreamWire:
             return stream.hand_over()
         stream.drain(mark)
         return False
-
-    def end_writing(self) -> None:
-        """See `Wire.end_writing`."""
-        self.stream.end_writing()
-
-    def abort(self) -> None:
-        """See `Wire.abort`."""
-        self.stream.shutdown()
-
-    def release(self) -> None:
-        """See `Wire.release`."""
-        self.stream.close()
 
     def _send_control(self, frame: "bytes | bytearray", last: bool = False) -> bool:
         """Send a control frame, unless a Close was sent; ``last``: this is one. Never waits."""
@@ -110,16 +83,12 @@ def _lost() -> TransportError:
 
 
 class _FrameBuffer(websocket.frame_buffer):
-    """websocket-client's parser of frames, with limits."""
-
     def __init__(self, read: Callable[[], Optional[bytes]], max_size: int) -> None:
         super().__init__(lambda size: b"", True)  # `recv_strict` reads in its place
         self._read = read
         self._max_size = max_size
-        #: What was read and is in no frame yet.
-        self.pending = bytearray()
-        #: The size of the fragments before the present frame.
-        self.message_size = 0
+        self.pending = bytearray()  #: What was read and is in no frame yet.
+        self.message_size = 0  #: The size of the fragments before the present frame.
 
     def recv_strict(self, bufsize: int) -> bytes:
         """Return exactly ``bufsize`` bytes. Raises ``BlockingIOError`` if fewer have come, and keeps those."""
@@ -135,7 +104,7 @@ class _FrameBuffer(websocket.frame_buffer):
         return data
 
     def recv_length(self) -> None:
-        """Read the announced length, and judge the header before any of the body is read."""
+        """Read the announced length, and judge the header before the body is read."""
         super().recv_length()
         assert self.header is not None
         assert self.length is not None
@@ -161,7 +130,6 @@ class ClientWire(_StreamWire):
         self._unfinished = False
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `Wire.receive`."""
         frames = self._frames
         while True:
             try:
@@ -183,11 +151,9 @@ class ClientWire(_StreamWire):
                 return None
 
     def send_ping(self) -> bool:
-        """See `Wire.send_ping`."""
         return self._send_control(_make_frame(_ABNF.OPCODE_PING, b""))
 
     def send_close(self, code: int, reason: str) -> bool:
-        """See `Wire.send_close`."""
         data = struct.pack("!H", code) + reason.encode("utf-8")
         return self._send_control(_make_frame(_ABNF.OPCODE_CLOSE, data), last=True)
 
@@ -208,7 +174,6 @@ class ClientWire(_StreamWire):
         take(text)
 
     def _take_close(self, data: bytes) -> PeerClose:
-        """Answer the peer's Close with its own code, unless we have sent one."""
         code = struct.unpack("!H", data[:2])[0] if data else 1005
         close = PeerClose(code, _utf8(data[2:]))
         with suppress(TransportError):  # the peer may be gone, after a proper Close
@@ -233,10 +198,7 @@ def _utf8(data: "bytes | bytearray") -> str:
 
 
 class ServerWire(_StreamWire):
-    """The frames of a server: a `Wire` over wsproto, after the handshake.
-
-    ``offer`` is the extension that was agreed on in the handshake, if one was: see `deflate.choose_deflate`.
-    """
+    """The frames of a server: a `Wire` over wsproto. ``offer`` is the extension agreed on: see `deflate.agree`."""
 
     __slots__ = ("_frames", "_max_size", "_parts", "_size")
 
@@ -248,7 +210,6 @@ class ServerWire(_StreamWire):
         self._size = 0  # of the parts, in bytes
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        """See `Wire.receive`."""
         data = self.stream.read()
         if data is None:
             return None
@@ -275,18 +236,13 @@ class ServerWire(_StreamWire):
         return None
 
     def send_ping(self) -> bool:
-        """See `Wire.send_ping`."""
         return self._send_control(self._frames.ping())
 
     def send_close(self, code: int, reason: str) -> bool:
-        """See `Wire.send_close`."""
         return self._send_control(self._frames.close(code, reason), last=True)
 
     def _count(self, part: Any) -> int:
-        """Return the size of the message so far with this part, in bytes. Raises `Violation` if that is too much.
-
-        A part is counted when it comes, not when the message is complete.
-        """
+        """Return the size of the message so far with this part, in bytes. Raises `Violation` if that is too much."""
         size = self._size + len(part.encode("utf-8") if isinstance(part, str) else part)
         if size > self._max_size:
             raise Violation(1009, f"a message has more than {self._max_size} bytes")
@@ -306,7 +262,6 @@ class ServerWire(_StreamWire):
             take(text)
 
     def _answer(self, frame: Frame) -> Optional[PeerClose]:
-        """Answer a ping, or a Close, which is returned."""
         payload: Any = frame.payload
         if frame.opcode is Opcode.PING:
             self._send_control(self._frames.pong(payload))

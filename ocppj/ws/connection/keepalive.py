@@ -40,24 +40,14 @@ class KeepAlive:
     """The pings and the idleness of one connection.
 
     A ping is due every ``interval`` seconds (``None`` or 0: never). Whatever comes from the peer within
-    ``pong_timeout`` seconds after a ping counts as life, not only a pong. If nothing comes for ``idle_timeout`` seconds
-    (``None``: no limit), the peer is idle, with pings or without.
-
-    ``due`` does not move with each message, so a scheduler has little to do. If the time of idleness comes while the
-    peer is not idle, `judge` puts it off. Any thread may read ``due`` and set ``interval``. The rest is for the reading
-    thread.
+    ``pong_timeout`` seconds after a ping counts as life. If nothing comes for ``idle_timeout`` seconds, the peer is
+    idle. ``due`` does not move with each message, so a scheduler has little to do: `judge` puts it off. Any thread may
+    read ``due`` and set ``interval``. The rest is for the reading thread.
     """
 
     __slots__ = (
-        "_idle_timeout",
-        "_interval",
-        "_last_ping",
-        "_look_at",
-        "_pong_timeout",
-        "due",
-        "heard_at",
-        "silent_since",
-    )
+        "_idle_timeout", "_interval", "_last_ping", "_look_at", "_pong_timeout", "due", "heard_at", "silent_since",
+    )  # fmt: skip
 
     def __init__(
         self, interval: Optional[float], pong_timeout: float, now: float, idle_timeout: Optional[float] = None
@@ -71,8 +61,7 @@ class KeepAlive:
         self._last_ping = now
         #: When the first ping was sent after which nothing has come; ``None``: something has come since.
         self.silent_since: Optional[float] = None
-        #: When `judge` must be called next; ``None``: never.
-        self.due: Optional[float] = None
+        self.due: Optional[float] = None  #: When `judge` must be called next; ``None``: never.
         self._set_due()
 
     @property
@@ -93,14 +82,12 @@ class KeepAlive:
         self._set_due()
 
     def heard(self, now: float) -> None:
-        """Note that something came from the peer."""
         self.heard_at = now
         if self.silent_since is not None:
             self.silent_since = None
             self._set_due()
 
     def judge(self, now: float) -> Verdict:
-        """Return what is due. The caller must do it."""
         verdict = self._judge(now)
         self._set_due()
         return verdict
@@ -119,8 +106,10 @@ class KeepAlive:
 
     def _judge(self, now: float) -> Verdict:
         interval, silent_since = self._interval, self.silent_since
-        if self._is_idle(now):
-            return Verdict.IDLE
+        if self._idle_timeout is not None and self._look_at is not None and now >= self._look_at:
+            self._look_at = self.heard_at + self._idle_timeout
+            if now >= self._look_at:
+                return Verdict.IDLE
         if interval is None:
             return Verdict.NOTHING
         if silent_since is not None and now >= silent_since + self._pong_timeout:
@@ -131,9 +120,3 @@ class KeepAlive:
         if silent_since is None:
             self.silent_since = now
         return Verdict.PING
-
-    def _is_idle(self, now: float) -> bool:
-        if self._idle_timeout is None or self._look_at is None or now < self._look_at:
-            return False
-        self._look_at = self.heard_at + self._idle_timeout
-        return now >= self._look_at

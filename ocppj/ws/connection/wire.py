@@ -36,53 +36,51 @@ class Violation(Exception):
 
 
 class WireStream(Protocol):
-    """The bytes below a wire, as far as the channel looks at them with each message: a `stream.Stream`."""
+    """The bytes below a wire, as far as the channel uses them: see `stream.Stream`. `shutdown` is for any thread."""
 
-    #: The ident of the reading thread, while one reads.
-    reader_ident: Optional[int]
+    reader_ident: Optional[int]  #: The ident of the reading thread, while one reads.
 
     @property
     def received(self) -> int:
         """A number that grows with everything that is received."""
 
     @property
-    def unsent(self) -> bool:
-        """Whether the write buffer has bytes."""
+    def unsent(self) -> bool: ...
 
     @property
-    def wants_write(self) -> bool:
-        """Whether there is something to do as soon as the network takes bytes."""
+    def wants_write(self) -> bool: ...
 
     @property
-    def write_deadline(self) -> Optional[float]:
-        """The first deadline of bytes in the buffer (`time.monotonic`)."""
+    def write_deadline(self) -> Optional[float]: ...
 
-    def flush(self) -> Any:
-        """Write what the network takes now; break the connection if bytes were not written before their deadline."""
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; -1 if there is none."""
+
+    def wait_readable(self, deadline: Optional[float]) -> bool: ...
+
+    def flush(self) -> Any: ...
+
+    def end_writing(self) -> None: ...
+
+    def shutdown(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Wire(Protocol):
-    """The frames of one connection. ``send_*`` and `abort` are for any thread, the rest for the reading thread."""
+    """The frames of one connection. ``send_*`` is for any thread, the rest for the reading thread."""
 
     @property
-    def stream(self) -> WireStream:
-        """Its bytes. Always the same object."""
+    def stream(self) -> WireStream: ...
 
     @property
     def outlet(self) -> Optional[Outlet]:
         """Its writing side; ``None`` if it never buffers what is sent."""
 
-    def fileno(self) -> int:
-        """Return the descriptor to wait on; -1 if there is none."""
-
-    def wait(self, deadline: Optional[float]) -> bool:
-        """Wait until `receive` has something to do; false when ``deadline`` has come."""
-
     def receive(self, take: Take) -> Optional[PeerClose]:
         """Call ``take`` with each message that has come; return the Close after them, if one came. Never waits.
 
-        Answers pings and Closes. Raises `Violation` when the peer broke a rule: then nothing may be received any more
-        (see `discard`). Raises ``OSError`` when the connection has ended.
+        Answers pings and Closes. Raises `Violation`, after which only `discard` may be called, and ``OSError``.
         """
 
     def discard(self) -> None:
@@ -102,12 +100,3 @@ class Wire(Protocol):
 
     def send_close(self, code: int, reason: str) -> bool:
         """Send a Close, unless one was sent. Never waits. Returns and raises as `send_text` does."""
-
-    def end_writing(self) -> None:
-        """Let the peer see the end of the stream after the Close that was sent."""
-
-    def abort(self) -> None:
-        """End the connection at once, and wake all threads that wait for it."""
-
-    def release(self) -> None:
-        """Give back what the connection holds. This is the last call."""

@@ -15,8 +15,7 @@ __all__ = ["BasicAuthOption", "HeadersOption", "UpgradeFields", "basic_password"
 T = TypeVar("T")
 
 HeaderFields = Mapping[str, str]
-#: User and password.
-BasicAuth = Tuple[str, Union[str, bytes]]
+BasicAuth = Tuple[str, Union[str, bytes]]  #: User and password, the latter as bytes for a 1.6 AuthorizationKey.
 #: The options of a client: a value, or a function that returns one and is called before each attempt to connect.
 HeadersOption = Union[None, HeaderFields, Callable[[], Optional[HeaderFields]]]
 BasicAuthOption = Union[None, BasicAuth, Callable[[], Optional[BasicAuth]]]
@@ -28,15 +27,10 @@ _OURS = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
 
 
 class UpgradeFields:
-    """The fields that a client adds to its upgrade requests: ``headers``, and an Authorization from ``basic_auth``.
-
-    Each option may be a function, for a password that changes (use case A01) or a token that expires. Raises
-    `UsageError` when a value cannot be sent.
-    """
+    """The fields that a client adds to its upgrade requests. Raises `UsageError` for a value that cannot be sent."""
 
     def __init__(self, headers: HeadersOption, basic_auth: BasicAuthOption) -> None:
         now = client_headers(None if callable(headers) else headers, None if callable(basic_auth) else basic_auth)
-        #: Whether the fields hold credentials, as far as that is known before a function is called.
         self.has_credentials = basic_auth is not None or "authorization" in map(str.lower, now)
         self._headers: HeadersOption = dict(headers) if isinstance(headers, Mapping) else headers
         self._basic_auth = basic_auth
@@ -48,10 +42,7 @@ class UpgradeFields:
         return self._basic_auth[0] if self._basic_auth is not None else None
 
     def ask(self) -> Tuple[Dict[str, str], Optional[str]]:
-        """Return the fields of one request, and the user of ``basic_auth``. Calls the functions, on this thread.
-
-        Raises `TransportError` when a function fails or returns a value that cannot be sent: the next call may succeed.
-        """
+        """Return the fields of one request, and the user: call the functions. Raises `TransportError`."""
         headers, basic_auth = _ask("headers", self._headers), _ask("basic_auth", self._basic_auth)
         try:
             return client_headers(headers, basic_auth), basic_auth[0] if basic_auth is not None else None
@@ -71,9 +62,8 @@ def _ask(name: str, option: Union[Optional[T], Callable[[], Optional[T]]]) -> Op
 def client_headers(headers: Optional[HeaderFields], basic_auth: Optional[BasicAuth]) -> Dict[str, str]:
     """Return the fields that a client adds to its upgrade request. Raises `UsageError` for one that cannot be sent.
 
-    ``basic_auth`` is user and password. The password may be bytes, since a 1.6 AuthorizationKey is sent as bytes and
-    not as hex text (1.6 security whitepaper, profile 1). A field that the handshake sets is refused: a proxy could read
-    one of the two values and the server the other. No error repeats a value or a password.
+    A field that the handshake sets is refused: a proxy could read one of the two values and the server the other. No
+    error repeats a value or a password.
     """
     if not isinstance(headers, (Mapping, type(None))):
         raise UsageError(f"headers are a mapping: texts by name, not {type(headers).__name__}")
@@ -112,10 +102,7 @@ def _basic(basic_auth: BasicAuth) -> str:
 
 
 def basic_password(authorization: Optional[str], identity: str) -> Optional[bytes]:
-    """Return the password of ``identity`` in an Authorization field; ``None`` when there is none.
-
-    The user name must equal the identity, and is cut off as a whole: in 1.6 it may contain ":".
-    """
+    """Return the password of ``identity``, which may contain ":", in an Authorization field; ``None`` without one."""
     scheme, _, encoded = (authorization or "").strip().partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -13,39 +13,26 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, 
 from ..stream.stream import Stream
 
 __all__ = [
-    "BadRequest",
-    "Headers",
-    "RequestHead",
-    "ResponseHead",
-    "parse_request",
-    "parse_response",
-    "parse_retry_after",
-    "read_head",
-    "refusal",
-    "split_tokens",
-]
+    "BadRequest", "Headers", "RequestHead", "ResponseHead", "parse_request", "parse_response", "parse_retry_after",
+    "read_head", "refusal", "split_tokens",
+]  # fmt: skip
 
 _END = b"\r\n\r\n"
 _TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[^ ]* ([0-9]{3})(?: (.*))?", re.DOTALL)
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
-# The common form of a field (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line of plain characters. The
-# value includes the space around it. A pattern that leaves the space out needs quadratic time for a line of spaces.
+# The common form of a field (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line of plain characters. A
+# pattern that leaves the space around the value out needs quadratic time for a line of spaces.
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 _MOST_FIELDS = 100  # the limit of http.client
 _SECONDS = re.compile(r"[0-9]{1,10}")
-
-
 #: The kind of a refusal by its status, for refusals that give none.
 _KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "duplicate", 500: "internal_error"}
 
 
 class BadRequest(Exception):
-    """A request that is answered with an HTTP error: ``status``, and the headers for it.
-
-    ``kind`` is the reason under which the refusal is counted (see `ocppj.ws.stats`). Its default depends on the status.
-    """
+    """A request that is answered with an HTTP error. ``kind`` is its reason in `ocppj.ws.stats`."""
 
     def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = (), kind: str = "") -> None:
         super().__init__(reason)
@@ -62,14 +49,11 @@ _HARMLESS = {"connection", "content-length", "host", "origin", "retry-after", "s
 
 
 class Headers(Mapping[str, str]):
-    """Header fields. Names may be in any case; ``repr`` shows no secrets.
-
-    Repeated fields are joined with ", "; ``repeated`` has their names.
-    """
+    """Header fields. Names may be in any case; repeated fields are joined with ", "; ``repr`` shows no secrets."""
 
     def __init__(self, fields: Iterable[Tuple[str, str]] = ()) -> None:
         self._fields: Dict[str, str] = {}
-        self.repeated: Set[str] = set()  # in lower case
+        self.repeated: Set[str] = set()  # names, in lower case
         for name, value in fields:
             key = name.lower()
             if key in self._fields:
@@ -90,7 +74,6 @@ class Headers(Mapping[str, str]):
         return f"Headers({ ({name: text if name in _HARMLESS else '...' for name, text in self._fields.items()}) })"
 
     def tokens(self, name: str) -> List[str]:
-        """Return the parts of a comma-separated field."""
         return split_tokens(self._fields.get(name.lower(), ""))
 
 
@@ -119,13 +102,9 @@ class ResponseHead:
 
 
 def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None) -> bytes:
-    """Read to the empty line that ends a head, and leave the bytes after it in the socket.
+    """Read to the empty line that ends a head, and leave the bytes after it. Raises `BadRequest`, OSError, EOFError.
 
     ``before_waiting`` is called once, when the head is not complete yet.
-
-    Raises `BadRequest` (431) beyond ``limit`` bytes, and (400) at once for a TLS handshake: its peer sends no more
-    until it is answered. Raises ``socket.timeout`` at ``deadline``, ``EOFError`` when the peer ends the connection
-    before, ``OSError``.
     """
     data = bytearray()
     while True:
@@ -139,7 +118,7 @@ def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optiona
             continue
         if not chunk:
             raise EOFError("the peer ended the connection during the handshake")
-        if not data and chunk.startswith(_TLS):
+        if not data and chunk.startswith(_TLS):  # its peer sends no more until it is answered
             raise BadRequest(400, "TLS came where there is none: a wss:// URL for a ws:// port?")
         start = max(0, len(data) - len(_END) + 1)
         data += chunk
@@ -169,10 +148,7 @@ def parse_request(head: bytes) -> RequestHead:
 
 
 def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
-    """Return the fields of a head if all have the common form; else ``None``.
-
-    ``http.client`` parses them as a mail message. That takes half as long as all the rest of a handshake.
-    """
+    """Return the fields of a head if all have the common form; else ``None``. ``http.client`` is much slower."""
     lines = rest.decode("iso-8859-1").split("\r\n")
     if len(lines) > _MOST_FIELDS or len(rest) > 65536 or lines[-2:] != ["", ""]:
         return None
@@ -197,10 +173,7 @@ def _any_fields(rest: bytes) -> List[Tuple[str, str]]:
 
 
 def parse_response(head: bytes) -> Optional[ResponseHead]:
-    """Parse the head of a response; return ``None`` when it is not HTTP/1.
-
-    Fields may have any form: a client reads them only to learn why it was refused.
-    """
+    """Parse the head of a response, with fields of any form; return ``None`` when it is not HTTP/1."""
     line, *lines = head.split(b"\r\n")
     match = _STATUS_LINE.fullmatch(line)
     if match is None:

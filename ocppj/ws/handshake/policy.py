@@ -1,29 +1,16 @@
 """Which clients a server accepts. Pure: no sockets, no threads; the same for real and in-memory servers.
 
-`HandshakePolicy.decide` checks in this order, and the first failed check is the answer:
-
-======================================  ======================================================================
-check                                   on failure
-======================================  ======================================================================
-the path is the server's                404
-the identity is possible                400
-the origin, if a handler checks it      403
-the identity, if a handler checks it    404 (OCPP-J 1.6 section 3.2: unknown charge points)
-the certificate, if there is one        401 (ours: the documents name no status)
-Basic credentials, if a handler checks  401 with ``WWW-Authenticate``
-a common subprotocol                    101 without one and Close 1002 at once, or 400: ``no_subprotocol``
-======================================  ======================================================================
+`HandshakePolicy.decide` checks in this order, and the first failed check is the answer: the path (404), the identity's
+form (400), and by handlers: the origin (403), the identity (404, OCPP-J 1.6 section 3.2), the certificate (401), Basic
+credentials (401); then the subprotocol (101 and Close 1002, or 400). With a ``security_profile`` a client needs what
+the profile demands, whatever handlers are set.
 
 A client certificate that TLS has verified must name the identity: as a commonName of its subject (1.6 security
-whitepaper and Part 2, A00.FR.405) or as a DNS name among its subjectAltNames. A handler replaces that check, for
-certificates that name a serial number which is not the identity, or to look at the organization (A00.FR.404).
+whitepaper and Part 2, A00.FR.405) or as a DNS name among its subjectAltNames. A handler replaces that check.
 
-With a ``security_profile`` a client needs what the profile demands, whatever handlers are set: credentials in 1 and 2,
-a verified certificate in 3.
-
-A handler accepts with ``True`` and nothing else. Any false value refuses. Any other value (a status, a pair, a future,
-a coroutine) is a mistake that would accept every client: it refuses with 500, and so does an exception. The caller logs
-refusals. Secrets are never logged.
+A handler accepts with ``True`` and nothing else. Any false value refuses. Any other value (a status, a future, a
+coroutine) is a mistake that would accept every client: it refuses with 500, and so does an exception. Secrets are never
+logged.
 """
 
 from __future__ import annotations
@@ -42,7 +29,6 @@ from .urls import BadIdentity, PathTemplate, split_target
 
 __all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
 
-
 _REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
 # A 401 has to have a challenge (RFC 9110 section 15.5.2); no scheme is registered for certificates.
 _CERTIFICATE = (("WWW-Authenticate", 'Certificate realm="ocppj"'),)
@@ -55,9 +41,8 @@ _ONCE = ("host", "authorization", "origin")
 class HandshakeRequest:
     """A client that wants to connect, as the check handlers see it.
 
-    ``identity`` is decoded, ``path`` is raw, ``query`` is the endpoint's. ``subprotocols`` are those offered, in the
-    client's order. ``peer_certificate`` is the result of `ssl.SSLSocket.getpeercert`: ``None`` without TLS or
-    certificate, empty when it was not verified. ``password`` is that of Basic credentials for this identity.
+    ``identity`` is decoded, ``path`` is raw, ``query`` is the endpoint's. ``peer_certificate`` is the result of
+    `ssl.SSLSocket.getpeercert`: ``None`` without TLS or certificate, empty when it was not verified.
     """
 
     identity: str
@@ -83,10 +68,7 @@ class HandshakeRequest:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A handshake that goes on.
-
-    ``subprotocol`` is the header's, ``effective`` the channel's. If both are ``None``, upgrade and close at once.
-    """
+    """A handshake that goes on, to the header's and the channel's subprotocol. If both are ``None``, close at once."""
 
     request: HandshakeRequest
     subprotocol: Optional[str]
@@ -104,11 +86,7 @@ class HandshakePolicy:
     """The options and check handlers of a server."""
 
     def __init__(
-        self,
-        *,
-        no_subprotocol: str = "close",
-        default_subprotocol: Optional[str] = None,
-        prefer: str = "client",
+        self, *, no_subprotocol: str = "close", default_subprotocol: Optional[str] = None, prefer: str = "client"
     ) -> None:
         if no_subprotocol not in ("close", "reject"):
             raise UsageError(f"no_subprotocol is 'close' or 'reject', not {no_subprotocol!r}")
@@ -137,30 +115,11 @@ class HandshakePolicy:
             identity = template.identity(target)
         except BadIdentity as error:
             raise BadRequest(400, str(error)) from None
+        path, query = split_target(target)
         if identity is None:
-            path = split_target(target)[0]
             shown = path if len(path) <= _SHOWN else path[:_SHOWN] + "..."
             raise BadRequest(404, f"no client connects to {shown!r}", kind="unknown_path")
-        request = self._request(identity, target, headers, remote_address, peer_certificate)
-        try:
-            self._check(request)
-        except BadRequest:
-            raise
-        except BaseException:
-            get_logger().exception("a check of the client %r failed", identity)
-            raise BadRequest(500, "internal error") from None
-        return self._negotiate(request, supported)
-
-    def _request(
-        self,
-        identity: str,
-        target: str,
-        headers: Headers,
-        remote_address: str,
-        peer_certificate: Optional[Mapping[str, Any]],
-    ) -> HandshakeRequest:
-        path, query = split_target(target)
-        return HandshakeRequest(
+        request = HandshakeRequest(
             identity=identity,
             path=path,
             query=query,
@@ -170,6 +129,14 @@ class HandshakePolicy:
             peer_certificate=peer_certificate,
             password=basic_password(headers.get("Authorization"), identity),
         )
+        try:
+            self._check(request)
+        except BadRequest:
+            raise
+        except BaseException:
+            get_logger().exception("a check of the client %r failed", identity)
+            raise BadRequest(500, "internal error") from None
+        return self._negotiate(request, supported)
 
     def _check(self, request: HandshakeRequest) -> None:
         if self.check_origin is not None and not _answer(self.check_origin(request.headers.get("Origin"))):

@@ -1,18 +1,9 @@
 """Security profiles: check that the options of a server or client make its profile. Pure.
 
-=======  ==========================================  =========================================
-profile  server                                      client
-=======  ==========================================  =========================================
-0        no TLS, no Basic authentication             ``ws``, no ``basic_auth``
-1        no TLS, a Basic authentication handler      ``ws``, ``basic_auth`` with the identity
-2        TLS, a Basic authentication handler         ``wss``, ``basic_auth`` with the identity
-3        TLS that requires a client certificate      ``wss``, an ``ssl_context`` for it
-=======  ==========================================  =========================================
-
-1.6 security whitepaper section 2; Part 2 chapter A, A00 (profile 0 is OCPP without security). A server behind a proxy
-that ends TLS cannot see what the proxy does, so it has no ``security_profile`` here. Whether a client's context has a
-certificate cannot be read from it. No error repeats the user of ``basic_auth``: it may be the password, if the caller
-has mixed them up.
+Profile 0 is OCPP without security; 1 has Basic authentication; 2 has TLS too; 3 has TLS with a client certificate (1.6
+security whitepaper section 2; Part 2 chapter A, A00). A server behind a proxy that ends TLS has no ``security_profile``
+here. Whether a client's context has a certificate cannot be read from it. No error repeats the user of ``basic_auth``:
+it may be the password, if the caller has mixed them up.
 """
 
 from __future__ import annotations
@@ -24,14 +15,7 @@ from urllib.parse import urlsplit
 
 from ...errors import UsageError
 
-__all__ = [
-    "check_client_profile",
-    "check_context",
-    "check_profile",
-    "check_server_profile",
-    "check_user",
-    "exposed",
-]
+__all__ = ["check_client_profile", "check_context", "check_profile", "check_server_profile", "check_user", "exposed"]
 
 
 def check_profile(profile: Any) -> None:
@@ -41,10 +25,7 @@ def check_profile(profile: Any) -> None:
 
 
 def check_context(context: Any, wrong_protocol: int) -> None:
-    """Raise `UsageError` unless ``context`` is ``None`` or a TLS context that is not of ``wrong_protocol``.
-
-    That is the protocol of the other side (client or server). With it every handshake would fail.
-    """
+    """Raise `UsageError` unless ``context`` is ``None`` or a TLS context, and not one for the other side."""
     if context is None:
         return
     if not isinstance(context, ssl.SSLContext):
@@ -106,10 +87,7 @@ def check_client_profile(
 
 
 def check_user(user: Optional[str], client_id: str) -> None:
-    """Raise `UsageError` for a user name with ":": no server can tell where its password begins (RFC 7617 section 2).
-
-    The identity is allowed: the server knows it from the URL, and in OCPP 1.6 it may be a MAC address.
-    """
+    """Raise `UsageError` for a user name with ":" that is not the identity, which the server knows (RFC 7617)."""
     if user is not None and ":" in user and user != client_id:
         raise UsageError("the user of basic_auth has a ':', and is not the identity")
 

@@ -37,11 +37,7 @@ class PathTemplate:
         self._segments = [unquote(segment) for segment in prefix.split("/")]
 
     def identity(self, target: str) -> Optional[str]:
-        """Return the decoded identity of the request target; ``None`` when the path is another one.
-
-        Raises `BadIdentity` when the path is right and the identity cannot be used: it is not UTF-8, or
-        `_identity_fault` finds a fault.
-        """
+        """Return the decoded identity of the request target; ``None`` for another path. Raises `BadIdentity`."""
         path, _ = split_target(target)
         *segments, last = path.split("/")
         try:
@@ -88,10 +84,7 @@ def split_target(target: str) -> Tuple[str, str]:
 
 
 def connection_url(endpoint: str, client_id: str) -> str:
-    """Return the URL that ``client_id`` connects to; the endpoint's query stays.
-
-    Raises `UsageError`, which does not repeat the URL: somebody may have put a password into it.
-    """
+    """Return the URL of ``client_id``. Raises `UsageError`, which does not repeat the URL: it may have a password."""
     try:
         parts = urlsplit(endpoint)
         _ = parts.port

@@ -21,13 +21,11 @@ _PAUSE = 0.5  # seconds without accepting after one of these errors: other conne
 
 
 class Acceptor:
-    """Accepts connections in `run`, until `stop`.
+    """Accepts connections in `run`, until `stop`. Raises ``OSError`` or ``OverflowError`` when it cannot listen.
 
     ``welcome(sock, "host:port")`` is called for each connection, on the thread of `run`. It takes the socket over and
     returns ``None``; or it returns an answer, which is sent before a lingering close (``b""``: the socket is closed
     without an answer); or it raises, and the socket is closed.
-
-    Raises ``OSError`` or ``OverflowError`` when it cannot listen.
     """
 
     def __init__(self, host: str, port: int, welcome: Callable[[socket.socket, str], Optional[bytes]]) -> None:
@@ -36,8 +34,7 @@ class Acceptor:
         self._pause_until: Optional[float] = None
         self._sock = _listen(host, port)
         try:
-            #: The port it listens on.
-            self.port: int = self._sock.getsockname()[1]
+            self.port: int = self._sock.getsockname()[1]  #: The port it listens on.
             self._selector = selectors.DefaultSelector()
             try:
                 self._waker = Waker(self._selector)
@@ -51,12 +48,10 @@ class Acceptor:
         self._lingering = LingeringSockets(self._selector)
 
     def stop(self) -> None:
-        """Make `run` return. For any thread, any number of times."""
         self._stopping = True
         self._waker.wake()
 
     def close(self) -> None:
-        """Give all sockets back. `run` does this at its end."""
         self._lingering.close()
         self._selector.close()
         self._sock.close()
@@ -73,7 +68,6 @@ class Acceptor:
             self.close()
 
     def _step(self) -> None:
-        """Wait for sockets and deadlines, and act on those that are due."""
         deadline = earliest(self._lingering.deadline(), self._pause_until)
         ready = [key.fileobj for key, _ in self._selector.select(remaining(deadline))]
         now = time.monotonic()

@@ -2,15 +2,13 @@
 
 One thread, the *leader*, runs one handshake after another from the queue. Before it waits (for the peer, for a handler,
 for another connection of the same identity) it calls `HandshakeThreads.hand_over`. Then, if handshakes are queued,
-another thread becomes the leader and goes on with them at once. So no handshake waits for another one: a thousand that
-wait have a thousand threads. Handshakes that need not wait share a few, since many running threads slow one another
-down: they compete for the interpreter lock.
+another thread becomes the leader and goes on with them at once. So no handshake waits for another one. Handshakes that
+need not wait share a few threads, since many running threads compete for the interpreter lock.
 
-A thread that has ended its handshake becomes the leader if there is none. Otherwise it is idle, and ends after a
-while. Its name is ``ocppj-handshake-ADDRESS`` during a handshake, ``ocppj-idle-handshake`` between.
+A thread that has ended its handshake becomes the leader if there is none. Otherwise it is idle, and ends after a while.
 
-`submit` waits a moment while the queue is full. Connections that are not accepted yet wait in the backlog of the
-system. In the queue they would count as handshakes in progress, and a crowd would pass the limit of these.
+`submit` waits a moment while the queue is full, so a crowd waits in the backlog of the system. In the queue it would
+count as handshakes in progress, and pass the limit of these.
 """
 
 from __future__ import annotations
@@ -31,8 +29,6 @@ _Handshake = Tuple[str, Callable[[], None]]
 
 
 class _Worker:
-    """The state of one thread."""
-
     def __init__(self) -> None:
         self.ident: Optional[int] = None  # set by the thread itself
         self.started = False  # whether its thread was started, or is about to be
@@ -42,8 +38,7 @@ class _Worker:
 class HandshakeThreads:
     """Runs the handshakes of one server on ``threads``. Thread-safe.
 
-    When the queue has ``queue_size`` handshakes, `submit` waits until it is empty, for ``submit_timeout`` seconds at
-    most: there may be no thread that empties it. A thread is idle for ``idle_timeout`` seconds before it ends.
+    `submit` waits for ``submit_timeout`` seconds at most: there may be no thread that empties the queue.
     """
 
     def __init__(
@@ -62,19 +57,14 @@ class HandshakeThreads:
 
     @property
     def queued(self) -> int:
-        """How many handshakes no thread has begun yet."""
         return len(self._queue)
 
     @property
     def idle(self) -> int:
-        """How many threads are idle."""
         return len(self._idle)
 
     def submit(self, address: str, run: Callable[[], None]) -> None:
-        """Call ``run`` on one of the threads. For one submitting thread, which waits a moment while the queue is full.
-
-        Raises ``RuntimeError`` when the system gives no more threads.
-        """
+        """Call ``run`` on one of the threads. Raises ``RuntimeError`` when the system gives no more threads."""
         handshake = (address, run)
         with self._lock:
             if len(self._queue) >= self._queue_size:
@@ -90,10 +80,7 @@ class HandshakeThreads:
         raise RuntimeError("no thread for a handshake can be started")
 
     def hand_over(self) -> None:
-        """Let another thread go on with the queue, since this one may wait from now on. May be called again.
-
-        For the threads that run handshakes.
-        """
+        """Let another thread go on with the queue, since this one may wait from now on. May be called again."""
         with self._lock:
             me = self._leader
             if me is None or me.ident != threading.get_ident():
@@ -133,7 +120,6 @@ class HandshakeThreads:
         return True
 
     def _run(self, me: _Worker) -> None:
-        """Run one handshake after another: a handshake thread."""
         me.ident = threading.get_ident()
         thread = threading.current_thread()
         while True:

@@ -1,8 +1,6 @@
 """Lingering close without a thread: connections that the accept thread refuses by itself.
 
-A socket that is closed while bytes of its peer are unread makes the system reset the connection, and our answer may be
-lost. So the socket stays open for a moment, and what comes is read and dropped. Here nothing waits: the caller's
-selector says when there is something to read. `Stream.linger` does the same for a thread that may wait.
+`Stream.linger` does the same for a thread that may wait, and says why.
 """
 
 from __future__ import annotations
@@ -36,10 +34,7 @@ class LingeringSockets:
         return len(self._deadlines)
 
     def add(self, sock: socket.socket, answer: bytes, now: float) -> None:
-        """Send ``answer`` and keep the socket, which belongs to this object from now on.
-
-        Close the socket at once when there is no answer, or when the network does not take all of it at once.
-        """
+        """Send ``answer`` and keep the socket; close it if there is none, or the network does not take all at once."""
         try:
             sock.setblocking(False)
             if not answer or sock.send(answer) < len(answer):
@@ -66,11 +61,9 @@ class LingeringSockets:
             self._close(sock)
 
     def deadline(self) -> Optional[float]:
-        """Return when `expire` must be called; ``None`` when no socket lingers."""
         return next(iter(self._deadlines.values()), None)
 
     def expire(self, now: float) -> None:
-        """Close the sockets whose time is over."""
         while self._deadlines:
             sock, deadline = next(iter(self._deadlines.items()))
             if now < deadline:
@@ -78,7 +71,6 @@ class LingeringSockets:
             self._close(sock)
 
     def close(self) -> None:
-        """Close all."""
         for sock in list(self._deadlines):
             self._close(sock)
 

@@ -1,9 +1,8 @@
 """A TCP port that a server listens on, and the handshakes in progress there, whatever library speaks WebSocket.
 
-``ocppj-accept`` accepts (see `acceptor`). Each handshake runs on a handshake thread (see `handshake_threads`). A thread
-that has to wait runs nothing else meanwhile, so that no client keeps others waiting. `ocppj.ws.limits` says how many
-handshakes there may be. The accept thread refuses by itself what is beyond a limit, and never waits (see `lingering`):
-it answers 503 where the connection is plain. Over TLS an answer would cost a handshake, so the connection is closed.
+``ocppj-accept`` accepts (see `acceptor`). Each handshake runs on a handshake thread (see `handshake_threads`). The
+accept thread refuses by itself what is beyond a limit (`ocppj.ws.limits`), and never waits (see `lingering`): it
+answers 503 where the connection is plain. Over TLS an answer would cost a handshake, so the connection is closed.
 """
 
 from __future__ import annotations
@@ -37,11 +36,7 @@ Upgrade = Callable[["TcpListener", Handshake, Stream], bool]
 
 
 class TcpListener:
-    """Accepts connections for one `Run`, and runs their handshakes: ``upgrade``, after which a channel has the socket.
-
-    ``linger`` is how many seconds a peer has to end the connection after a refusal. Raises ``OSError`` or
-    ``OverflowError`` when it cannot listen.
-    """
+    """Accepts connections for one `Run`, and runs their handshakes: ``upgrade``. Raises as `Acceptor` does."""
 
     def __init__(
         self,
@@ -64,7 +59,6 @@ class TcpListener:
         self._threads = Threads()
         self._handshake_threads = HandshakeThreads(self._threads)
         self._acceptor = Acceptor(host, port, self._welcome)
-        #: The URL for clients on this machine, without the identity.
         self.url = self._make_url(host, self._acceptor.port)
 
     def _make_url(self, host: str, port: int) -> str:
@@ -84,24 +78,17 @@ class TcpListener:
             raise
 
     def stop(self) -> None:
-        """Accept no more. For any thread, any number of times."""
         self._acceptor.stop()
 
     def join(self, deadline: float, exempt: Collection[int]) -> None:
-        """Wait for the threads: see `Threads.join`."""
         self._handshake_threads.stop()
         self._threads.join(deadline, exempt)
 
     def hand_over(self) -> None:
-        """See `HandshakeThreads.hand_over`."""
         self._handshake_threads.hand_over()
 
     def end_of_waiting(self, handshake: Handshake) -> None:
-        """Take notice that the peer has done its part: this handshake gives way to no other any more.
-
-        From now on it may wait for handlers, or for another connection of the same identity. Raises
-        ``ConnectionAbortedError`` when it was cut already.
-        """
+        """Let this handshake give way to no other any more. Raises ``ConnectionAbortedError`` if it was cut already."""
         self.hand_over()
         with self.run.lock:
             handshake.waiting_since = None
@@ -110,22 +97,13 @@ class TcpListener:
             raise ConnectionAbortedError("the handshake was cut")
 
     def linger(self, handshake: Handshake, sock: Stream) -> None:
-        """Close ``sock`` so that its peer surely reads our last words. See `Stream.linger`.
-
-        Meanwhile this handshake gives way to others, as one that waits for its request does. Otherwise peers that are
-        refused and stay connected would keep others out.
-        """
+        """`Stream.linger`. Meanwhile this handshake gives way to others, so that refused peers keep nobody out."""
         with self.run.lock:
             self.run.handshakes.wait_again(handshake, time.monotonic())
         sock.linger(time.monotonic() + self._linger)
 
-    # The accept thread -------------------------------------------------------------------------------------------
-
     def _welcome(self, raw: socket.socket, address: str) -> Optional[bytes]:
-        """Begin the handshake of a connection, or return the answer when it is beyond a limit: see `Acceptor`.
-
-        Raises ``OSError``, ``RuntimeError``.
-        """
+        """Begin the handshake of a connection, or return the answer when it is beyond a limit: on the accept thread."""
         problem = self._server.take_attempt()
         if problem is None:
             try:
@@ -175,8 +153,6 @@ class TcpListener:
             self._server.count_refusal("out_of_resources")
             raise
 
-    # A handshake thread ------------------------------------------------------------------------------------------
-
     def _run_handshake(self, handshake: Handshake, sock: Stream) -> None:
         has_channel = False
         try:
@@ -198,19 +174,16 @@ class TcpListener:
             self._refuse(handshake, sock, error)
         elif isinstance(error, (OSError, EOFError)):
             reason = _reason(error)
-            self._note_failure(handshake, handshake.cut_for or reason, error)
+            counted = handshake.cut_for or reason
+            self._server.count_refusal(counted)
+            story = _CUT.get(counted) or f"the handshake failed: {error}"
+            get_logger().warning("%s: %s", handshake.address, story)
             if reason == "tls":
                 sock.linger(time.monotonic() + self._linger)  # it reads our alert
         else:
             self._server.count_refusal("internal_error")
             get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
             self._refuse(handshake, sock, BadRequest(500, "internal error"))
-
-    def _note_failure(self, handshake: Handshake, reason: str, error: Exception) -> None:
-        """Count and log a handshake whose peer cannot be answered."""
-        self._server.count_refusal(reason)
-        story = _CUT.get(reason) or f"the handshake failed: {error}"
-        get_logger().warning("%s: %s", handshake.address, story)
 
     def _refuse(self, handshake: Handshake, sock: Stream, error: BadRequest) -> None:
         """Answer with an HTTP error, as far as that is possible without waiting long."""

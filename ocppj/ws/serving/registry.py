@@ -1,16 +1,13 @@
 """What the real and the in-memory server share: handlers, the registry of channels, duplicates, stopping.
 
-A *run* is the time from ``listen()`` to ``stop()``. Every channel belongs to one run. A channel is in the registry from
-before its client hears of it until its ``disconnected`` handler has returned. A new channel of the same identity waits
-until the old one has left ``by_identity``. So ``disconnected`` of the old channel always comes before ``connected`` of
-the new one. A channel removes itself alone, never another channel of its identity.
+A *run* is the time from ``listen()`` to ``stop()``. A channel is in its registry from before its client hears of it
+until its ``disconnected`` handler has returned. A new channel of the same identity waits until the old one has left
+``by_identity``. So ``disconnected`` of the old channel always comes before ``connected`` of the new one.
 
-Several handshakes of one identity may wait for the same old channel. Each has an *arrival* number, in the order in
-which they came. Only the newest is registered; the others are refused. Otherwise a handshake whose client has long
-given up could replace a living connection.
+Several handshakes of one identity may wait for the same old channel. Only that with the highest *arrival* number is
+registered. Otherwise a handshake whose client has long given up could replace a living connection.
 
-The limits (`ocppj.ws.limits`) are checked where their numbers change: under the run's lock, when a channel is
-registered. Every refusal goes through `ServerCore.note_refusal`, which counts and logs it.
+The limits (`ocppj.ws.limits`) are checked under the run's lock, when a channel is registered.
 """
 
 from __future__ import annotations
@@ -28,8 +25,7 @@ from ...errors import TransportError, UsageError, printable
 from ...settings import get_logger
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..checks import check_limits, check_not_negative, check_positive
-from ..connection.channel import Handlers, WireChannel, check_close_code
-from ..connection.ending import end_channels
+from ..connection.channel import Handlers, WireChannel, check_close_code, end_channels
 from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
 from ..handshake.http import BadRequest, Headers
@@ -51,8 +47,7 @@ _OFFERED = 100  # characters of the offered subprotocols that are logged
 class Listener(Protocol):
     """Where the clients of a run connect."""
 
-    #: The endpoint URL for clients on this machine.
-    url: str
+    url: str  #: The endpoint URL for clients on this machine.
 
     def stop(self) -> None:
         """Let no further client connect. For any thread, any number of times."""
@@ -92,7 +87,6 @@ class Run:
         self.handler_grace = _HANDLER_GRACE  # likewise
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
-        """Call the handler, then remove the channel."""
         how, reason = judge_close(close)
         log = get_logger().warning if reason else get_logger().debug  # the user of the transport logs the others
         log("%s: %s", channel.id, close)
@@ -112,10 +106,9 @@ class Run:
 
 
 class ServerCore:
-    """A `base.Server` without its way of listening.
+    """A `base.Server` without its way of listening: subclasses have `listen`, which calls `_open_run` and `_serve`.
 
-    A subclass calls `_open_run` and `_serve` to listen. For each client it calls `_decide`, `make_channel`,
-    `_register`, `Handlers.call_connected` and `WireChannel.begin`, in that order.
+    For each client they call `_decide`, `make_channel`, `_register`, `Handlers.call_connected`, `WireChannel.begin`.
     """
 
     def __init__(
@@ -155,37 +148,25 @@ class ServerCore:
         self._close_timeout = close_timeout
         self._make_readers = readers_maker(readers)
         self.handlers = Handlers()
-        #: See `base.Server.waiting`.
-        self.waiting: Callable[[], ContextManager[Any]] = nullcontext
+        self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Server.waiting`.
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
 
-    # base.Server -------------------------------------------------------------------------------------------------
-
     def set_connected_handler(self, handler: ChannelHandler) -> None:
-        """See `base.Server.set_connected_handler`."""
         self.handlers.connected = handler
 
     def set_message_handler(self, handler: MessageHandler) -> None:
-        """See `base.Server.set_message_handler`."""
         self.handlers.message = handler
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
-        """See `base.Server.set_disconnected_handler`."""
         self.handlers.disconnected = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
-        """Set what decides whether a `HandshakeRequest` may connect; false is answered with 404.
-
-        It is called on the thread of the handshake, and must not block long.
-        """
+        """Set what decides, without blocking, whether a `HandshakeRequest` may connect; false gets 404."""
         self._policy.check_client = handler
 
     def set_check_certificate_handler(self, handler: Optional[CertificateCheck]) -> None:
-        """Set what decides whether a `HandshakeRequest` has its own certificate; false is answered with 401.
-
-        ``None``: a verified certificate must name the identity (``HandshakeRequest.certificate_matches``).
-        """
+        """Set what decides whether a certificate is right; false gets 401; ``None``: `certificate_matches` decides."""
         self._policy.check_certificate = handler
 
     def set_basic_auth_handler(self, handler: Optional[CredentialsCheck]) -> None:
@@ -205,7 +186,6 @@ class ServerCore:
         return run.listener.url
 
     def get_channel(self, client_id: str) -> Optional[WireChannel]:
-        """Return the open channel of that identity, or ``None``."""
         run = self._run
         if run is None:
             return None
@@ -235,9 +215,9 @@ class ServerCore:
     def stop(self, code: int = 1001, reason: str = "", timeout: float = 5.0) -> None:
         """Stop listening, close all channels with ``code``, and wait for all threads.
 
-        All channels are closed at once. Those whose peers have not answered after ``close_timeout`` seconds are cut;
-        with a thousand such peers that takes a third of a second more. May be called again, by several threads at once,
-        and by any handler, whose own thread is then not waited for. ``listen()`` may be called after it.
+        Channels whose peers have not answered after ``close_timeout`` seconds are cut. May be called again, by several
+        threads at once, and by any handler, whose own thread is then not waited for. ``listen()`` may be called after
+        it.
 
         Args:
             code: The close code that the peers get (RFC 6455 section 7.4).
@@ -273,8 +253,6 @@ class ServerCore:
             with run.lock:
                 run.stoppers.discard(me)
 
-    # Listening ---------------------------------------------------------------------------------------------------
-
     def _open_run(self, path: str, subprotocols: Sequence[str], handshakes: Handshakes) -> Run:
         """Return a new run. Raises `UsageError` while another one is not stopped."""
         if isinstance(subprotocols, str):
@@ -297,12 +275,9 @@ class ServerCore:
             listener.stop()
 
     def _close_run(self, run: Run) -> None:
-        """Forget a run that could not begin to listen."""
         with self._state:
             if self._run is run:
                 self._run = None
-
-    # Handshakes --------------------------------------------------------------------------------------------------
 
     def take_attempt(self) -> Optional[BadRequest]:
         """Count an attempt to connect; return the refusal, counted too, if it is one too many."""
@@ -314,14 +289,12 @@ class ServerCore:
         return refusal
 
     def _report_attempts(self, last: bool = False) -> None:
-        """Log how many attempts were refused since the last report, if it is time for one."""
         with self._attempts_lock:
             count = self._attempts.report(time.monotonic(), last)
         if count:
             get_logger().warning("%d attempts to connect were refused with 503: too many a second", count)
 
     def note_refusal(self, remote_address: str, error: BadRequest) -> None:
-        """Count and log a refusal."""
         self._tally.refuse(error.kind)
         get_logger().warning("%s: refused with %d: %s", remote_address, error.status, error)
 
@@ -335,7 +308,6 @@ class ServerCore:
     def _decide(
         self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
     ) -> Accepted:
-        """Decide on a handshake: see `HandshakePolicy.decide`. Raises `BadRequest` to refuse it."""
         with run.lock:
             arrival = next(run.arrivals)  # before the checks, which may take long
         accepted = self._policy.decide(run.template, run.subprotocols, target, headers, remote_address, certificate)
@@ -346,7 +318,6 @@ class ServerCore:
         return replace(accepted, arrival=arrival)
 
     def make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
-        """Return the channel of an accepted client. It is not registered yet."""
         assert accepted.effective is not None
         channel = WireChannel(
             wire,
@@ -364,10 +335,7 @@ class ServerCore:
         return channel
 
     def _register(self, run: Run, channel: WireChannel, handshake: Optional[Handshake] = None) -> None:
-        """Register ``channel``, once the old channel of its identity has ended. Raises `BadRequest` to refuse it.
-
-        Until now ``stop()`` would have cut ``handshake``; from now on it closes the channel.
-        """
+        """Register ``channel``, once the old channel of its identity has ended. Raises `BadRequest` to refuse it."""
         deadline = time.monotonic() + run.replaced_grace + run.handler_grace
         old = None
         try:
@@ -383,7 +351,11 @@ class ServerCore:
                             run.handshakes.discard(handshake)
                         break
                     run.newest_arrival[channel.id] = channel.arrival
-                self._evict(old, run.replaced_grace, deadline)
+                if old.begin_close(1008, _REPLACED):
+                    get_logger().info("%s: replaced by a newer connection", old.id)
+                if not old.ended.wait(run.replaced_grace):
+                    old.abort()
+                    old.ended.wait(max(0.0, deadline - time.monotonic()))
         finally:
             with run.lock:
                 if run.newest_arrival.get(channel.id) == channel.arrival:
@@ -411,14 +383,3 @@ class ServerCore:
             self._limits.check(len(run.channels), run.per_source.get(source_of(remote_address), 0))
         elif known.is_open and not self._replace:
             raise BadRequest(409, f"{identity!r} is connected already")
-
-    def _evict(self, old: WireChannel, grace: float, deadline: float) -> None:
-        """Close the old channel, and wait until its ``disconnected`` handler has returned, or ``deadline``.
-
-        Its peer has ``grace`` seconds to answer our Close.
-        """
-        if old.begin_close(1008, _REPLACED):
-            get_logger().info("%s: replaced by a newer connection", old.id)
-        if not old.ended.wait(grace):
-            old.abort()
-            old.ended.wait(max(0.0, deadline - time.monotonic()))

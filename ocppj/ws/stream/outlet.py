@@ -22,19 +22,13 @@ class Outlet(Protocol):
         """Whether the write buffer has bytes."""
 
     def hold(self) -> int:
-        """Return the file descriptor, and keep it open until `let_go`. Return -1 if it is closed: nothing is held then.
-
-        So the number cannot mean another connection meanwhile.
-        """
+        """Return the file descriptor, kept open until `let_go`; -1 if it is closed: nothing is held then."""
 
     def let_go(self) -> None:
         """Undo `hold`."""
 
     def flush(self) -> Optional[Unsent]:
-        """Write what the network takes now. Break the connection if bytes were not written before their deadline.
-
-        Return what is left, ``None`` when there is nothing more to do.
-        """
+        """Write what the network takes now, or break the connection if bytes are overdue; return what is left."""
 
     def shutdown(self) -> None:
         """End the connection, and wake all threads that wait on it."""

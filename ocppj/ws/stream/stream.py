@@ -1,26 +1,19 @@
 """The bytes of one connection: `Stream`, which one thread reads and any number of threads write.
 
-The wrapped socket, plain or TLS, never blocks. One lock is held around every read and write of it, because two threads
-inside one TLS socket can crash the interpreter. The lock is never held while a thread waits: all waiting is in
-`wait_io`, outside the lock and with a deadline.
+The socket, plain or TLS, never blocks. One lock is held around every read and write of it, because two threads inside
+one TLS socket can crash the interpreter. All waiting is in `wait_io`, outside the lock and with a deadline.
 
-*Reading.* One thread reads at a time. One read of the socket takes up to 32 kB.
+*Writing.* `Stream.put` writes what the network takes at once, which is nearly always everything. The rest, and all that
+follows, goes into the write buffer. Then the writing thread calls one of two:
 
-*Writing.* `Stream.put` writes what the network takes at once, which is nearly always everything. The rest goes into the
-write buffer. While the buffer has bytes, all further bytes go behind them. Then the writing thread calls one of two:
-
-* `Stream.drain` waits until the bytes up to a mark are written. Meanwhile the thread writes whatever comes first in the
-  buffer. On the reading thread (``reader_ident``) `drain` returns at once, and the bytes are written when that thread
-  next waits for input. So a reader never stops reading because its peer does not read, and two peers that both write
-  much cannot block each other.
+* `Stream.drain` waits until the bytes up to a mark are written, and writes whatever comes first in the buffer. On the
+  reading thread it returns at once; that thread writes the bytes when it next waits for input. So two peers that both
+  write much cannot block each other.
 * `Stream.hand_over` is for a thread that neither reads nor waits. When it returns true, another thread must call
   `flush` until nothing is left (see `readers.flusher`), because the reading thread may be waiting for input alone.
 
 The connection breaks, and all waiting threads get an error, in two cases: bytes are not written within
 ``write_timeout`` seconds, or a thread would leave more bytes behind while the buffer has more than ``max_backlog``.
-
-*Closing.* `shutdown` wakes all waiting threads. The last of them closes the file descriptor. So the system cannot give
-its number to another connection while a thread still waits on it.
 """
 
 from __future__ import annotations
@@ -47,33 +40,13 @@ _TLS_RETRY = 0.05  # seconds: a TLS write that waits for input tries again, beca
 
 
 class Stream:
-    """A connected socket that one thread reads and any number of threads write.
-
-    ``write_timeout`` is in seconds, ``max_backlog`` in bytes. The wrapped socket belongs to the stream from now on.
-    """
+    """A connected socket that one thread reads and any number of threads write. The socket belongs to it."""
 
     __slots__ = (
-        "_buffer",
-        "_closed",
-        "_cork",
-        "_eof",
-        "_error",
-        "_last",
-        "_max_backlog",
-        "_piece",
-        "_read_wants_write",
-        "_shut",
-        "_sock",
-        "_tls",
-        "_unread",
-        "_waiters",
-        "_write_timeout",
-        "_write_wants_read",
-        "lock",
-        "reader_ident",
-        "received",
-        "unsent",
-    )
+        "_buffer", "_closed", "_cork", "_eof", "_error", "_last", "_max_backlog", "_piece", "_read_wants_write",
+        "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout", "_write_wants_read", "lock", "reader_ident",
+        "received", "unsent",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, *, write_timeout: float = 10.0, max_backlog: int = 4 * 1024 * 1024) -> None:
         sock.setblocking(False)
@@ -83,18 +56,15 @@ class Stream:
         self._max_backlog = max_backlog
         # How many bytes one write gets at most: a TLS write that failed must be repeated with the same bytes.
         self._piece = _TLS_RECORD if self._tls is not None else sys.maxsize
-        #: The thread that reads now. It never waits in a write.
-        self.reader_ident: Optional[int] = None
+        self.reader_ident: Optional[int] = None  #: The thread that reads now. It never waits in a write.
         # The next three belong to the reading thread.
         self._unread = b""
         self._eof = False
-        #: How many bytes were read from the socket.
-        self.received = 0
+        self.received = 0  #: How many bytes were read from the socket.
         #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
         #: a frame and puts it: compressed frames must leave in the order they were made in.
         self.lock = threading.Lock()
-        #: Whether the write buffer has bytes.
-        self.unsent = False
+        self.unsent = False  #: Whether the write buffer has bytes.
         self._buffer = WriteBuffer(self._piece)
         # TLS may have to write in order to read, and the other way round: what the last read or write waits for.
         self._read_wants_write = False
@@ -107,10 +77,7 @@ class Stream:
         self._closed = False
 
     def fileno(self) -> int:
-        """Return the file descriptor, -1 once it is closed."""
         return self._sock.fileno()
-
-    # TLS ---------------------------------------------------------------------------------------------------------
 
     def handshake(self, deadline: float) -> None:
         """Do the TLS handshake, if this is TLS. Raises ``ssl.SSLError``, ``OSError`` or ``socket.timeout``."""
@@ -130,7 +97,6 @@ class Stream:
                 raise socket.timeout("the TLS handshake took too long")
 
     def getpeercert(self) -> Any:
-        """Return the peer's certificate as `ssl.SSLSocket.getpeercert` does; ``None`` without TLS or certificate."""
         return self._tls.getpeercert() if self._tls is not None else None
 
     @property
@@ -138,13 +104,8 @@ class Stream:
         """Whether the TLS handshake resumed an earlier session, whose certificates were not verified again."""
         return self._tls is not None and bool(self._tls.session_reused)
 
-    # Reading: by one thread at a time ----------------------------------------------------------------------------
-
     def read(self) -> Optional[bytes]:
-        """Return what has come, by one read of the socket at most; ``None`` if nothing has, ``b""`` at the end.
-
-        Never waits. Raises ``OSError`` when the connection is broken.
-        """
+        """Return what has come, without waiting; ``None`` if nothing has, ``b""`` at the end. Raises ``OSError``."""
         if self._unread:
             data, self._unread = self._unread, b""
             return data
@@ -171,10 +132,7 @@ class Stream:
         return b""
 
     def recv(self, size: int, deadline: Optional[float] = None) -> bytes:
-        """Wait until something has come, and return at most ``size`` bytes of it; ``b""`` at the end.
-
-        Raises ``socket.timeout`` at ``deadline`` (of `time.monotonic`), and ``OSError`` when the connection is broken.
-        """
+        """Wait for bytes and return at most ``size``; ``b""`` at the end. Raises ``socket.timeout``, ``OSError``."""
         data = self.read()
         while data is None:
             if not self.wait_readable(deadline):
@@ -184,7 +142,6 @@ class Stream:
         return data[:size]
 
     def unread(self, data: bytes) -> None:
-        """Have the next read return ``data`` before all else."""
         self._unread = data + self._unread
 
     def wait_readable(self, deadline: Optional[float]) -> bool:
@@ -210,22 +167,16 @@ class Stream:
             if deadline is not None and time.monotonic() >= deadline:
                 return False
 
-    # Writing: by any thread --------------------------------------------------------------------------------------
-
     def send(self, data: Any) -> int:
-        """Put ``data``, and return its length: the libraries' way to write. Never waits: see `drain`.
-
-        Raises `TransportError` when the stream is closed or broken.
-        """
+        """Put ``data``, and return its length: the libraries' way to write. Never waits. Raises `TransportError`."""
         with self.lock:
             self.put(data)
         return len(data)
 
     def put(self, data: Any) -> bool:
-        """Write what the network takes of ``data`` now, and buffer the rest; return whether the buffer has bytes.
+        """Write what the network takes now, and buffer the rest; return whether there is any. Lock held.
 
-        With the ``lock`` held. Never waits. After true, call `drain` or `hand_over`. Raises `TransportError` when the
-        stream is closed or broken.
+        After true, call `drain` or `hand_over` without the lock. Raises `TransportError`.
         """
         if not self.unsent and self._cork is None and not self._shut and 0 < len(data) <= self._piece:
             try:  # the usual case: the network takes everything
@@ -254,10 +205,7 @@ class Stream:
         return self._buffer.queued
 
     def drain(self, mark: int) -> None:
-        """Wait until all bytes up to ``mark`` are written; on the reading thread, return at once.
-
-        Raises `WriteTimeout` when they are not written in time, and `TransportError` when the stream breaks first.
-        """
+        """Wait until all bytes up to ``mark`` are written; not on the reading thread. Raises `TransportError`."""
         if self._buffer.sent >= mark or self.reader_ident == threading.get_ident():
             return
         deadline = time.monotonic() + self._write_timeout
@@ -282,10 +230,7 @@ class Stream:
                 self._wait(False, True, deadline)
 
     def hand_over(self) -> bool:
-        """Set a deadline for the bytes in the buffer; return whether another thread must be asked to `flush` them.
-
-        That is not necessary on the reading thread, which writes them when it next waits, nor before `uncork`.
-        """
+        """Set a deadline for the bytes in the buffer; return whether another thread must be asked to `flush` them."""
         if not self.unsent or self.reader_ident == threading.get_ident():
             return False
         with self.lock:
@@ -312,7 +257,6 @@ class Stream:
             return self._buffer.deadline()
 
     def flush(self) -> Optional[Unsent]:
-        """Write what the network takes now: see `outlet.Outlet.flush`."""
         with self.lock:
             if self._closed or self._shut:
                 return None
@@ -340,8 +284,6 @@ class Stream:
         if cork is not None:
             cork.set()
 
-    # Ending: by any thread ---------------------------------------------------------------------------------------
-
     def end_writing(self) -> None:
         """Let the peer see the end of the stream once the buffer is empty; reading goes on."""
         with self.lock:
@@ -352,8 +294,7 @@ class Stream:
     def linger(self, deadline: float) -> None:
         """Lingering close: `end_writing`, and drop what comes until the peer ends the connection, or ``deadline``.
 
-        If a socket is closed while it has unread input, the system resets the connection and drops what it has not sent
-        yet: the peer might not get our last words.
+        Closed with unread input, the socket would be reset, and the peer might not get our last words.
         """
         self.end_writing()
         while time.monotonic() < deadline:
@@ -367,7 +308,6 @@ class Stream:
             self._wait(True, write, deadline)
 
     def shutdown(self) -> None:
-        """End the connection in both directions, and wake all threads that wait on it."""
         with self.lock:
             self._shut_down()
 
@@ -385,7 +325,6 @@ class Stream:
                 self._close_socket()
 
     def hold(self) -> int:
-        """Keep the file descriptor open until `let_go`: see `outlet.Outlet.hold`."""
         with self.lock:
             if self._closed:
                 return -1
@@ -393,13 +332,13 @@ class Stream:
             return self._sock.fileno()
 
     def let_go(self) -> None:
-        """Undo `hold`. This closes the descriptor if `close` was called meanwhile and no other thread waits."""
+        """Undo `hold`. The last thread closes the descriptor, so its number means no other connection before."""
         with self.lock:
             self._waiters -= 1
             if self._closed and not self._waiters:
                 self._close_socket()
 
-    # Inside, with the lock held but for `_wait` ------------------------------------------------------------------
+    # What follows needs the lock, but for `_wait`.
 
     def _flush(self, data: Any = b"") -> None:
         """Put ``data`` into the buffer, and write what the network takes now. A failure is kept in ``_error``."""
@@ -442,7 +381,6 @@ class Stream:
             raise TransportError("the connection is closed")
 
     def _break(self, error: BaseException) -> None:
-        """Give the connection up because of ``error``."""
         if self._error is None:
             self._error = error
         self._buffer.clear()
@@ -450,7 +388,6 @@ class Stream:
         self._shut_down()
 
     def _break_if_overdue(self) -> None:
-        """Give the connection up if bytes in the buffer were not written before their deadline."""
         if self._buffer.is_overdue():
             self._break_as_too_slow()
 
@@ -464,11 +401,7 @@ class Stream:
             self._shut_socket(socket.SHUT_RDWR)
 
     def _shut_socket(self, how: int) -> None:
-        """Shut the TCP connection down, if there is one.
-
-        `ssl.SSLSocket.shutdown` would drop the TLS state, and what came after would be written in clear.
-        """
-        with suppress(OSError):
+        with suppress(OSError):  # not `ssl.SSLSocket.shutdown`: it drops the TLS state, and then writes in clear
             socket.socket.shutdown(self._sock, how)
 
     def _discard_input(self) -> bool:
@@ -481,11 +414,7 @@ class Stream:
             return False
 
     def _close_socket(self) -> None:
-        """Close the file descriptor.
-
-        Unread input is read before. Else the system resets the connection and drops what it has not sent yet (RFC 1122
-        section 4.2.2.13).
-        """
+        # With input unread, the system would reset the connection and drop what it has not sent (RFC 1122 4.2.2.13).
         with suppress(OSError, ValueError):
             for _ in range(_LAST_READS):
                 if not socket.socket.recv(self._sock, _READ_SIZE):
@@ -493,7 +422,7 @@ class Stream:
         self._sock.close()
 
     def _wait(self, read: bool, write: bool, deadline: Optional[float]) -> Tuple[bool, bool]:
-        """Wait for the socket without the lock. The caller has added itself to ``_waiters`` before."""
+        """Wait for the socket. The caller has added itself to ``_waiters`` before."""
         try:
             return wait_io(self._sock.fileno(), read, write, deadline)
         finally:

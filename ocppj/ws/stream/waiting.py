@@ -51,10 +51,9 @@ _wait = _wait_poll if hasattr(select, "poll") else _wait_selector
 
 
 def wait_io(fd: int, read: bool, write: bool, deadline: Optional[float]) -> Tuple[bool, bool]:
-    """Wait until ``fd`` is readable or writable, as wanted; return (readable, writable).
+    """Wait until ``fd`` is readable or writable, as wanted; return (readable, writable): both for a broken connection.
 
-    ``deadline`` is a time of `time.monotonic`, or ``None``. Both are false when the deadline has come or an hour has
-    passed: the caller looks at the time and waits again. A broken or closed connection counts as both.
+    Both are false when the deadline has come or an hour has passed: the caller looks at the time and waits again.
     """
     left = remaining(deadline)
     return _wait(fd, read, write, _LONGEST if left is None else min(left, _LONGEST))
@@ -63,8 +62,7 @@ def wait_io(fd: int, read: bool, write: bool, deadline: Optional[float]) -> Tupl
 class Waker:
     """Make the thread that waits in ``selector`` return, by a byte in a socket pair that the selector watches.
 
-    The read end is registered with ``None`` as its data. After it was ready, call `drain`. Close the selector before
-    the waker. Raises ``OSError`` when there can be no more descriptors; then nothing is left open but the selector.
+    After its end, registered with ``None`` as data, was ready, call `drain`. Close the selector before the waker.
     """
 
     __slots__ = ("_read_end", "_write_end")
@@ -90,6 +88,5 @@ class Waker:
             self._read_end.recv(4096)
 
     def close(self) -> None:
-        """Close both ends. May be called again."""
         self._read_end.close()
         self._write_end.close()

@@ -13,9 +13,7 @@ class WriteBuffer:
     """Bytes in the order in which they are to be written, and their deadlines.
 
     Positions are counted in bytes from the first that was ever appended. One write gets at most ``piece`` bytes: a TLS
-    write that failed must be repeated with the same bytes, so they are kept apart.
-
-    Most connections never buffer anything, so the tables are made when they are first needed.
+    write that failed must be repeated with the same bytes. The tables are made when they are first needed.
     """
 
     __slots__ = ("_chunks", "_deadlines", "_piece", "queued", "sent")
@@ -24,10 +22,8 @@ class WriteBuffer:
         self._piece = piece
         self._chunks: Optional[Deque[memoryview]] = None
         self._deadlines: Optional[Deque[Tuple[int, float]]] = None  # (position, time by which all before it is written)
-        #: The position after the last byte.
-        self.queued = 0
-        #: The position of the first byte that is not written.
-        self.sent = 0
+        self.queued = 0  #: The position after the last byte.
+        self.sent = 0  #: The position of the first byte that is not written.
 
     def __bool__(self) -> bool:
         return bool(self._chunks)
@@ -36,7 +32,6 @@ class WriteBuffer:
         return self.queued - self.sent
 
     def append(self, data: memoryview) -> None:
-        """Add ``data`` at the end."""
         size = len(data)
         if not size:
             return
@@ -71,11 +66,9 @@ class WriteBuffer:
             self._deadlines.append((self.queued, deadline))
 
     def deadline(self) -> Optional[float]:
-        """Return the first deadline, ``None`` if there is none."""
         return self._deadlines[0][1] if self._deadlines else None
 
     def is_overdue(self) -> bool:
-        """Tell whether bytes were not written before their deadline."""
         return self._deadlines is not None and bool(self._deadlines) and time.monotonic() >= self._deadlines[0][1]
 
     def clear(self) -> None:
