@@ -33,7 +33,7 @@ from .dispatch.retries import TransactionRetries
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .exchange.connection import Connection
 from .exchange.handlers import check_callable
-from .exchange.node import Node
+from .exchange.node import Network, Node
 from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .payloads.jsontext import MAX_DEPTH
 from .payloads.model import Payload, Request, RequestType
@@ -178,7 +178,7 @@ class Client(Node):
         )
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
-        dispatcher.set_network_client(_Network(self._send_text))
+        dispatcher.set_network_client(Network(self._send_text))
         dispatcher.set_on_request_canceled(partial(self._caller.request_canceled, id))
         dispatcher.set_decoder(self._caller.decode_stored)
         dispatcher.set_request_check(partial(self._caller.refuse_other_version, id))
@@ -613,13 +613,6 @@ class Client(Node):
             raise
 
 
-class _Network:
-    """Where the dispatcher writes: the client's present connection."""
-
-    def __init__(self, send: Callable[[str], None]) -> None:
-        self.send = send
-
-
 class _ToPeer:
     """A client's dispatcher, called with the id of the peer as a server's is."""
 
@@ -629,20 +622,16 @@ class _ToPeer:
 
     @property
     def durable(self) -> bool:
-        """Whether requests outlive the process."""
         return self._dispatcher.durable
 
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:
-        """See `ClientDispatcher.send_request`."""
         try:
             self._dispatcher.send_request(bundle)
         except NotRunning as error:
             raise NotRunning(f"{self._name} is not started, or not connected yet") from error
 
     def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
-        """See `ClientDispatcher.complete_request`."""
         return self._dispatcher.complete_request(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        """See `ClientDispatcher.cancel_request`."""
         return self._dispatcher.cancel_request(message_id, error)

@@ -38,7 +38,7 @@ from .errors import (
 )
 from .exchange.connection import Connection
 from .exchange.handlers import check_callable
-from .exchange.node import Node
+from .exchange.node import Network, Node
 from .exchange.notices import Notice
 from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .exchange.passwords import PasswordsOption, check_handshake_check, password_check
@@ -158,7 +158,7 @@ class Server(Node):
         self._hold_parts(ws_server, dispatcher, self._absent, self._count_refusal, unconnected=False)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
-        dispatcher.set_network_server(_Network(self._send_text))
+        dispatcher.set_network_server(Network(self._send_text))
         dispatcher.set_on_request_canceled(self._caller.request_canceled)
         dispatcher.set_decoder(self._caller.decode_stored)
         dispatcher.set_request_check(self._caller.refuse_other_version)
@@ -462,7 +462,7 @@ class Server(Node):
 
         OCPP-J 1.6 section 3.2; Part 4 section 3.2.
         """
-        self._set_check("set_check_client_handler", check_handshake_check(handler, ["request"]))
+        self._of_transport("set_check_client_handler")(check_handshake_check(handler, ["request"]))
         return handler
 
     def set_basic_auth_handler(self, handler: C) -> C:
@@ -473,12 +473,12 @@ class Server(Node):
         constant time, and looked at for each handshake: a program may change it. 1.6 security whitepaper and Part 2,
         A00.FR.202 to 207.
         """
-        self._set_check("set_basic_auth_handler", password_check(handler))
+        self._of_transport("set_basic_auth_handler")(password_check(handler))
         return handler
 
     def set_check_origin_handler(self, handler: F) -> F:
         """Let ``f(origin: str | None)`` say whether a browser's page may connect; if not, it is refused with 403."""
-        self._set_check("set_check_origin_handler", check_handshake_check(handler, ["origin"]))
+        self._of_transport("set_check_origin_handler")(check_handshake_check(handler, ["origin"]))
         return handler
 
     def set_check_certificate_handler(self, handler: F) -> F:
@@ -488,11 +488,8 @@ class Server(Node):
         (``request.certificate_matches``). It is called for each client. The ``request.peer_certificate`` of a client
         without a certificate is ``None``. 1.6 security whitepaper and Part 2, A00.FR.404 and 405.
         """
-        self._set_check("set_check_certificate_handler", check_handshake_check(handler, ["request"]))
+        self._of_transport("set_check_certificate_handler")(check_handshake_check(handler, ["request"]))
         return handler
-
-    def _set_check(self, name: str, check: Callable[..., Any]) -> None:
-        self._of_transport(name)(check)
 
     def _of_transport(self, name: str) -> Callable[..., Any]:
         method: Optional[Callable[..., Any]] = getattr(self._ws, name, None)
@@ -552,7 +549,7 @@ class Server(Node):
             self._ending[channel.id] = connection
             if farewell is not None or self._new_client_handler is not None:  # else it is not worth a thread
                 # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
-                notice = self._add_notice(connection, farewell or _nothing, channel.id)
+                notice = self._add_notice(connection, farewell or (lambda client_id: None), channel.id)
         try:
             self.log.info("%s: connection %s", channel.id, close)
             if current:  # not replaced by a newer connection of the same identity, whose requests these would be
@@ -599,13 +596,6 @@ class Server(Node):
         connection.channel.send(text, False)
 
 
-class _Network:
-    """Where the dispatcher writes: the clients' present connections."""
-
-    def __init__(self, send: Callable[[str, str], None]) -> None:
-        self.send = send
-
-
 class _Pending:
     """The pending request of one client. Its table is looked up each time: `ServerState.clear_client` replaces it."""
 
@@ -616,9 +606,4 @@ class _Pending:
         self._client_id = client_id
 
     def get(self, message_id: str) -> Optional[Any]:
-        """See `PendingRequestState.get`."""
         return self._state.get_client_state(self._client_id).get(message_id)
-
-
-def _nothing(client_id: str) -> None:
-    """Stand for a handler that is not set."""

@@ -18,18 +18,25 @@ from ..rpc.features import Profile
 from ..ws.base import Client as WsClient
 from ..ws.base import Server as WsServer
 from .caller import Caller, PeerDispatcher
-from .connection import AnswerMemory, Connection, Connections, ThreadContext
-from .handlers import HandlerRegistry, Observer, check_callable
+from .connection import Connection, Connections
+from .handlers import HandlerRegistry, Observer, Shared, check_callable
 from .lifecycle import Lifecycle
 from .notices import Notice, Notices
 from .options import Options
 from .responder import Responder
 from .router import Router
 
-__all__ = ["Node"]
+__all__ = ["Network", "Node"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 N = TypeVar("N", bound="Node")
+
+
+class Network:
+    """Where a dispatcher writes: the present connections."""
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self.send = send
 
 
 class Node(Endpoint):
@@ -54,10 +61,7 @@ class Node(Endpoint):
         self._options = options
         self._lifecycle = Lifecycle(name)
         self._timeouts = Timeouts(options.clock)
-        self._context = ThreadContext()
-        self._handlers = HandlerRegistry(
-            self._features, lambda: self.log, options.clock, self._context, with_client_id=with_client_id
-        )
+        self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
 
     def __str__(self) -> str:
@@ -73,39 +77,21 @@ class Node(Endpoint):
         unconnected: bool,
         retry: Optional[Callable[[str, OCPPError], bool]] = None,
     ) -> None:
-        """Make the parts that need the transport and the dispatcher.
-
-        Args:
-            transport: Makes connections, and calls the router with what comes over them.
-            dispatcher: Sends requests.
-            absent: Returns the error to raise when a peer has no connection.
-            count_refusal: Called with the reason of each refusal.
-            unconnected: Whether a request may be queued while there is no connection.
-            retry: As `Caller` takes it.
-        """
-        options, handlers, context = self._options, self._handlers, self._context
-        answers = AnswerMemory(options.repeat_answers) if options.repeat_answers else None
+        """Make the parts that need the transport and the dispatcher. The arguments are as the parts take them."""
         self._connections = Connections(self._lifecycle.lock, absent)
+        shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
         self._caller = Caller(
-            self,
+            shared,
             self._features,
             self._create_id,
             transport,
             dispatcher,
-            self._connections,
-            handlers,
             self._timeouts,
-            context,
-            count_refusal,
             unconnected=unconnected,
             retry=retry,
         )
-        self._responder = Responder(
-            self, handlers, options.max_waiting_calls, answers, count_refusal, signs=options.signer is not None
-        )
-        self._router = Router(
-            self, self._connections, self._caller, self._responder, handlers, context, options, count_refusal
-        )
+        self._responder = Responder(shared)
+        self._router = Router(shared, self._caller, self._responder)
 
     # Life cycle
 
@@ -148,7 +134,7 @@ class Node(Endpoint):
         try:
             self._handlers.submit(connection, self._notices.tell, notice, patience)
         except BaseException:  # no thread: another one tells it, because what is announced later comes after it
-            self._notices.tell_elsewhere(notice)
+            self._notices.tell_ready(notice)
             raise
 
     def _report_late(self, client_id: str) -> None:

@@ -43,12 +43,8 @@ def passwords_match(given: bytes, expected: Password) -> bool:
     """
     if not isinstance(given, bytes):
         raise UsageError(f"a password that was given is bytes, not {type(given).__name__}")
-    return hmac.compare_digest(_digest(given), _digest(_as_bytes(expected)))
-
-
-def _digest(password: bytes) -> bytes:
-    """Return something of always the same length: `hmac.compare_digest` may tell lengths."""
-    return hashlib.sha256(password).digest()
+    # Digests have always the same length: `hmac.compare_digest` may tell lengths.
+    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(_as_bytes(expected)).digest())
 
 
 def _as_bytes(password: Password) -> bytes:
@@ -84,11 +80,7 @@ class _Passwords:
 
 
 def password_check(handler: PasswordsOption) -> Callable[..., Any]:
-    """Return the check of Basic credentials that ``handler`` is, or stands for when it is a table of passwords.
-
-    Raises:
-        UsageError: It can be neither.
-    """
+    """Return the check of Basic credentials that ``handler`` is, or stands for when it is a table of passwords."""
     if isinstance(handler, Mapping):
         return _Passwords(handler)
     return check_handshake_check(handler, ["client_id", "password"])

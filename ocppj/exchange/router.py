@@ -8,57 +8,32 @@ observers, the invalid-message hook and canceled-request handlers: they run wher
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from ..errors import ErrorCode, MessageError, OCPPError
 from ..payloads.jsontext import NestedTooDeeply
-from ..rpc.endpoint import Endpoint
 from ..rpc.messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
 from ..ws.base import Channel
 from .caller import Caller
-from .connection import Connection, Connections, ThreadContext
-from .handlers import HandlerRegistry
-from .options import Options
+from .connection import Connection
+from .handlers import Shared
 from .responder import Responder
 
 __all__ = ["Router"]
 
 
 class Router:
-    """Hands each frame to the caller or the responder of ``endpoint``, and judges frames that break the rules.
+    """Hands each frame to the caller or the responder, and judges frames that break the rules."""
 
-    Args:
-        endpoint: Says what a frame means.
-        connections: Those of the endpoint, by channel.
-        caller: Ends requests with their answers.
-        responder: Handles and answers CALLs.
-        handlers: What the program registered.
-        context: What the running thread is doing.
-        options: Limits, and whether unknown message types are answered.
-        count_refusal: Called with the reason of each refusal.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        connections: Connections,
-        caller: Caller,
-        responder: Responder,
-        handlers: HandlerRegistry,
-        context: ThreadContext,
-        options: Options,
-        count_refusal: Callable[[str], None],
-    ) -> None:
-        self._endpoint = endpoint
+    def __init__(self, shared: Shared, caller: Caller, responder: Responder) -> None:
+        self._endpoint, options, self._handlers, connections, self._count_refusal = shared
         self._connections = connections.by_channel
+        self._context = self._handlers.context
         self._caller = caller
         self._responder = responder
-        self._handlers = handlers
-        self._context = context
         self._max_depth = options.max_depth
         self._max_bad_messages = options.max_bad_messages
         self._answer_unknown_types = options.answer_unknown_types
-        self._count_refusal = count_refusal
 
     def receive(self, channel: Channel, text: str) -> None:
         """Act on one frame; on the thread that reads ``channel``."""
@@ -125,8 +100,10 @@ class Router:
         elif error.answerable or self._answers_unknown_type(connection, error):
             self._answer_invalid(connection, error, replacement)
         if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
-            connection.count_good()
-        elif connection.count_bad() == self._max_bad_messages:
+            connection.bad_in_a_row = 0
+            return
+        connection.bad_in_a_row += 1
+        if connection.bad_in_a_row == self._max_bad_messages:
             log.error("%s: %d bad frames in a row", connection.client_id, self._max_bad_messages)
             self._count_refusal("bad_messages")
             connection.channel.close(1002, "too many bad messages")
