@@ -76,9 +76,8 @@ class Caller:
         transport: Transport,
         dispatcher: PeerDispatcher,
         timeouts: Timeouts,
-        *,
         unconnected: bool,
-        retry: Optional[Callable[[str, OCPPError], bool]] = None,
+        retry: Optional[Callable[[str, OCPPError], bool]],
     ) -> None:
         self._endpoint, _, self._handlers, self._connections, self._count_refusal = shared
         self._by_id = self._connections.by_id

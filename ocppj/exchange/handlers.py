@@ -19,11 +19,10 @@ from ..rpc.feature_registry import FeatureRegistry
 from .connection import Connection, Connections, ThreadContext
 from .options import Options
 
-__all__ = ["Frame", "HandlerRegistry", "InvalidMessageHook", "Observer", "RequestHandler", "Shared", "check_callable"]
+__all__ = ["Frame", "HandlerRegistry", "Observer", "RequestHandler", "Shared", "check_callable"]
 
 # (client id, error, raw text, parsed elements) -> the error to send instead, or None
-InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
-AfterHandler = Callable[[str, Any], None]
+_InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,12 +69,12 @@ class HandlerRegistry:
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}
-        self.after: Dict[Type[Payload], List[AfterHandler]] = {}
+        self.after: Dict[Type[Payload], List[Callable[[str, Any], None]]] = {}
         self.response: Optional[Callable[[str, Any, str], None]] = None
         self.error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
         self.result_error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
         self.canceled: Optional[Callable[[str, str, Any, CallFailed], None]] = None
-        self.invalid_message: Optional[InvalidMessageHook] = None
+        self.invalid_message: Optional[_InvalidMessageHook] = None
         self.ignored_message: Optional[Callable[[str, Sequence[Any]], None]] = None
         self.observers: Tuple[Observer, ...] = ()
 

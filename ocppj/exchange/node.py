@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from types import TracebackType
 from typing import Any, Callable, Iterable, Optional, Type, TypeVar, Union
 
 from ..dispatch.timeouts import Timeouts
@@ -73,23 +72,14 @@ class Node(Endpoint):
         dispatcher: PeerDispatcher,
         absent: Callable[[str], Exception],
         count_refusal: Callable[[str], None],
-        *,
         unconnected: bool,
         retry: Optional[Callable[[str, OCPPError], bool]] = None,
     ) -> None:
         """Make the parts that need the transport and the dispatcher. The arguments are as the parts take them."""
         self._connections = Connections(self._lifecycle.lock, absent)
         shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
-        self._caller = Caller(
-            shared,
-            self._features,
-            self._create_id,
-            transport,
-            dispatcher,
-            self._timeouts,
-            unconnected=unconnected,
-            retry=retry,
-        )
+        make_id, timeouts = self._create_id, self._timeouts
+        self._caller = Caller(shared, self._features, make_id, transport, dispatcher, timeouts, unconnected, retry)
         self._responder = Responder(shared)
         self._router = Router(shared, self._caller, self._responder)
 
@@ -117,12 +107,7 @@ class Node(Endpoint):
     def __enter__(self: N) -> N:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _add_notice(self, connection: Connection, handler: Callable[..., object], *arguments: Any) -> Notice:

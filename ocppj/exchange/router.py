@@ -97,7 +97,12 @@ class Router:
             replacement = self._handlers.call(hook, connection.client_id, error, text, fields)
         if error.message_type == MessageType.CALL_RESULT or error.message_type == MessageType.CALL_ERROR:
             self._receive_invalid_answer(connection, error, replacement)
-        elif error.answerable or self._answers_unknown_type(connection, error):
+        elif error.answerable or (
+            self._answer_unknown_types
+            and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
+            and error.message_id is not None
+            and error.code in connection.dialect.spellings
+        ):
             self._answer_invalid(connection, error, replacement)
         if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
             connection.bad_in_a_row = 0
@@ -109,24 +114,14 @@ class Router:
             connection.channel.close(1002, "too many bad messages")
 
     def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:
-        message_id = error.message_id
+        message_id = connection.dialect.unreadable_id if error.message_id is None else error.message_id
         if message_id is None:
-            message_id = connection.dialect.unreadable_id
-            if message_id is None:
-                return
+            return
         if isinstance(replacement, OCPPError):
             code, description, details = replacement.code, replacement.description, replacement.details
             self._responder.send_error(connection, message_id, code, description, details)
         else:
             self._responder.send_error(connection, message_id, error.code, error.description)
-
-    def _answers_unknown_type(self, connection: Connection, error: MessageError) -> bool:
-        return (
-            self._answer_unknown_types
-            and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
-            and error.message_id is not None
-            and error.code in connection.dialect.spellings
-        )
 
     def _receive_invalid_answer(self, connection: Connection, error: MessageError, replacement: Any) -> None:
         message_id = error.message_id
