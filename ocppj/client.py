@@ -166,9 +166,8 @@ class Client(Node):
         self._dispatcher: ClientDispatcher = dispatcher
         self._state = state or PendingRequestState()
         to_peer = _ToPeer(dispatcher, str(self))
-        self._hold_parts(
-            ws_client, to_peer, self._absent, lambda reason: None, unconnected=True, retry=dispatcher.retry_request
-        )
+        retry = dispatcher.retry_request
+        self._hold_parts(to_peer, self._absent, lambda reason: None, unconnected=True, retry=retry)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_client(Network(self._send_text))
@@ -485,10 +484,7 @@ class Client(Node):
             UsageError: The transport has no such handler.
         """
         check_callable(handler, ["error"])
-        setter = getattr(self._ws, "set_attempt_failed_handler", None)
-        if setter is None:
-            raise UsageError(f"the transport {type(self._ws).__name__} has no set_attempt_failed_handler()")
-        setter(handler)
+        self._of_transport("set_attempt_failed_handler")(handler)
         return handler
 
     # What the transport calls

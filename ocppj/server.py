@@ -153,7 +153,7 @@ class Server(Node):
         self._ws: WsServer = ws_server
         self._dispatcher: ServerDispatcher = dispatcher
         self._state = state or ServerState()
-        self._hold_parts(ws_server, dispatcher, self._absent, self._count_refusal, unconnected=False)
+        self._hold_parts(dispatcher, self._absent, self._count_refusal, unconnected=False)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_server(Network(self._send_text))
@@ -477,12 +477,6 @@ class Server(Node):
         self._of_transport("set_check_certificate_handler")(check_handshake_check(handler, ["request"]))
         return handler
 
-    def _of_transport(self, name: str) -> Callable[..., Any]:
-        method: Optional[Callable[..., Any]] = getattr(self._ws, name, None)
-        if method is None:
-            raise UsageError(f"the transport {type(self._ws).__name__} has no {name}()")
-        return method
-
     # What the transport calls
 
     def _connected(self, channel: Channel) -> None:
@@ -569,9 +563,8 @@ class Server(Node):
         return UnknownClient(f"no client {client_id!r} is connected")
 
     def _count_refusal(self, reason: str) -> None:
-        count: Optional[Callable[[str], None]] = getattr(self._ws, "count_refusal", None)
-        if count is not None:  # a transport of the program's own need not count
-            count(reason)
+        # A transport of the program's own need not count.
+        getattr(self._ws, "count_refusal", lambda reason: None)(reason)
 
     def _send_text(self, client_id: str, text: str) -> None:
         """Write what the dispatcher sends, on whatever thread ended the request before."""

@@ -309,11 +309,6 @@ class Caller:
         for client_id, message_id in self.calls.over(connection):
             self.fail(client_id, ConnectionLost(f"the connection was {how}", message_id))
 
-    def fail_all(self, error: Callable[[str], Exception]) -> None:
-        """End every request with ``error(message id)``. The dispatcher has forgotten them."""
-        for open_call in self.calls.take_all():
-            open_call.fail(error(open_call.message_id))
-
     def _give_up(self, client_id: str, message_id: str) -> None:
         """Forget a request whose future was canceled, or whose caller was interrupted."""
         open_call = self.calls.take(client_id, message_id)

@@ -47,6 +47,8 @@ class Node(Endpoint):
     works as a decorator.
     """
 
+    _ws: Union[WsClient, WsServer]
+
     def __init__(self, name: str, profiles: Iterable[Profile], options: Options, *, with_client_id: bool) -> None:
         super().__init__(
             profiles,
@@ -68,7 +70,6 @@ class Node(Endpoint):
 
     def _hold_parts(
         self,
-        transport: Union[WsClient, WsServer],
         dispatcher: PeerDispatcher,
         absent: Callable[[str], Exception],
         count_refusal: Callable[[str], None],
@@ -79,9 +80,16 @@ class Node(Endpoint):
         self._connections = Connections(self._lifecycle.lock, absent)
         shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
         make_id, timeouts = self._create_id, self._timeouts
-        self._caller = Caller(shared, self._features, make_id, transport, dispatcher, timeouts, unconnected, retry)
+        self._caller = Caller(shared, self._features, make_id, self._ws, dispatcher, timeouts, unconnected, retry)
         self._responder = Responder(shared)
         self._router = Router(shared, self._caller, self._responder)
+
+    def _of_transport(self, name: str) -> Callable[..., Any]:
+        """Return a method that a transport of the program's own may lack."""
+        method: Optional[Callable[..., Any]] = getattr(self._ws, name, None)
+        if method is None:
+            raise UsageError(f"the transport {type(self._ws).__name__} has no {name}()")
+        return method
 
     # Life cycle
 
@@ -98,7 +106,8 @@ class Node(Endpoint):
         self._lifecycle.stop([stop_dispatcher, self._fail_calls, stop_transport, self._timeouts.stop])
 
     def _fail_calls(self) -> None:
-        self._caller.fail_all(lambda message_id: Stopped(f"{self} was stopped", message_id))
+        for open_call in self._caller.calls.take_all():  # the dispatcher has forgotten them
+            open_call.fail(Stopped(f"{self} was stopped", open_call.message_id))
 
     @abstractmethod
     def stop(self) -> None:
