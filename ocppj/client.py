@@ -282,10 +282,7 @@ class Client(Node):
         self._stop(self._dispatcher.stop, self._stop_transport)
 
     def _stop_transport(self) -> None:
-        """Stop the transport, and again while a thread is in ``connect()``: it may have had nothing to stop yet.
-
-        For a second at most. A thread that connects for longer has begun what was stopped.
-        """
+        """Stop the transport, and for a second again while a thread connects: it may have had nothing to stop yet."""
         self._ws.stop()
         me, deadline = {threading.get_ident()}, time.monotonic() + _SETTLING
         while time.monotonic() < deadline:
@@ -377,12 +374,7 @@ class Client(Node):
         return self._caller.send_request(self.id, request, timeout, fragile=False, signed=signed)
 
     def send(self, request: Payload, *, signed: bool = False) -> str:
-        """Send a message that is never answered: OCPP 2.1's SEND (Part 4 section 4.2.4).
-
-        It is written at once, whatever is pending.
-
-        Returns:
-            The id of the message.
+        """Send a message that is never answered (OCPP 2.1 Part 4 section 4.2.4), at once, and return its id.
 
         Raises:
             UsageError: It is a request that is answered.

@@ -220,7 +220,8 @@ class Server(Node):
 
     def client_ids(self) -> List[str]:
         """Return the ids of the connected clients."""
-        return self._connections.ids()
+        with self._lifecycle.lock:
+            return list(self._connections.by_id)
 
     def version_of(self, client_id: str) -> str:
         """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`."""
@@ -377,10 +378,7 @@ class Server(Node):
         description: str = "",
         details: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Answer the CALL ``message_id`` of that client with an error: see `Client.send_error`.
-
-        Raises `UnknownClient`, too.
-        """
+        """Answer the CALL with an error: see `Client.send_error`. Raises `UnknownClient`, too."""
         connection = self._connections.get(client_id)
         self._responder.answer_with_error(connection, message_id, code, description, details)
 

@@ -62,10 +62,9 @@ class Transport(Protocol):
 class Caller:
     """Sends the requests of an endpoint, and ends them.
 
-    ``features`` say which version has a request, when there is no connection. ``new_message_id`` returns the id of a
-    CALL that is made from another one. ``unconnected`` tells whether a request may be queued while there is no
-    connection. ``retry`` asks the dispatcher to send a request again that was answered with an error; it tells whether
-    it will.
+    ``unconnected`` tells whether a request may be queued while there is no connection: ``features`` say then which
+    version has it. ``retry`` asks the dispatcher to send a request again that was answered with an error; it tells
+    whether it will.
     """
 
     def __init__(

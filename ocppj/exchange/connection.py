@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from ..rpc.dialect import Dialect
 from ..rpc.endpoint import Pending
@@ -79,12 +79,11 @@ class Connection:
 class Connections:
     """The connections of one endpoint: all by channel, and the present one of each peer by its identity.
 
-    Both tables change under ``lock``, that of the endpoint's lifecycle. One look-up needs no lock. ``absent`` returns
-    the error to raise when a peer has no connection.
+    Both tables change under the lock of the endpoint's lifecycle. One look-up needs no lock. ``absent`` returns the
+    error to raise when a peer has no connection.
     """
 
-    def __init__(self, lock: threading.Lock, absent: Callable[[str], Exception]) -> None:
-        self._lock = lock
+    def __init__(self, absent: Callable[[str], Exception]) -> None:
         self._absent = absent
         self.by_channel: Dict[Channel, Connection] = {}
         self.by_id: Dict[str, Connection] = {}
@@ -95,11 +94,6 @@ class Connections:
         if connection is None:
             raise self._absent(client_id)
         return connection
-
-    def ids(self) -> List[str]:
-        """Return the identities of the connected peers."""
-        with self._lock:
-            return list(self.by_id)
 
 
 class AnswerMemory:

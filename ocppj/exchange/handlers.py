@@ -81,10 +81,7 @@ class HandlerRegistry:
     # Registering
 
     def adapt(self, handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
-        """Return ``handler`` as a function that takes the client's id first.
-
-        Raises `UsageError` when it cannot be called with parameters of these ``names``, after the id if it takes one.
-        """
+        """Return ``handler``, which takes ``names``, as a function that takes the client's id first."""
         if self._with_client_id:
             check_callable(handler, ("client_id", *names))
             return handler

@@ -77,7 +77,7 @@ class Node(Endpoint):
         retry: Optional[Callable[[str, OCPPError], bool]] = None,
     ) -> None:
         """Make the parts that need the transport and the dispatcher. The arguments are as the parts take them."""
-        self._connections = Connections(self._lifecycle.lock, absent)
+        self._connections = Connections(absent)
         shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
         make_id, timeouts = self._create_id, self._timeouts
         self._caller = Caller(shared, self._features, make_id, self._ws, dispatcher, timeouts, unconnected, retry)

@@ -160,10 +160,7 @@ class Responder:
         details: Optional[Mapping[str, Any]] = None,
         finish: bool = True,
     ) -> None:
-        """Send a CALLERROR from inside the library. What goes wrong is logged.
-
-        ``finish`` is false when the CALL of that id goes on, and will be answered.
-        """
+        """Send a CALLERROR, and log what goes wrong. Without ``finish`` the CALL of that id goes on."""
         log = self._endpoint.log
         if finish:
             connection.finish(message_id)
