@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -12,7 +11,6 @@ from typing import (
     Callable,
     Dict,
     Iterable,
-    Iterator,
     Literal,
     Mapping,
     Optional,
@@ -33,7 +31,7 @@ from .dispatch.retries import TransactionRetries
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .exchange.connection import Connection
 from .exchange.handlers import check_callable
-from .exchange.node import Node
+from .exchange.node import Network, Node
 from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .payloads.jsontext import MAX_DEPTH
 from .payloads.model import Payload, Request, RequestType
@@ -76,34 +74,29 @@ class Client(Node):
         profiles: What it speaks, such as ``v16.PROFILES``. Their OCPP versions are offered in order.
         ws_client: A transport in place of the default, `ocppj.ws.client.WebSocketClient`.
         dispatcher: Sends the requests, in place of a `DefaultClientDispatcher`.
-        queue: Where requests wait: in memory and without limit, unless another is given (`SQLiteQueue` survives the
-            process).
-        retries: Which requests are sent again when the peer fails to process them (`TransactionRetries`).
-        resend: Whether a request whose answer was awaited when the connection was lost is sent again, with its id,
-            when the connection is back (OCPP 2.1 Part 4 section 4.1.4 lets a retry keep its id). Without it the answer
-            is awaited anew. With it a request whose write failed is kept, too. The default is to resend what is in a
-            durable queue.
+        queue: Where requests wait: by default in memory, without limit. `SQLiteQueue` survives the process.
+        retries: Which requests are sent again when the peer fails to process them.
+        resend: Whether a request whose answer was awaited when the connection was lost is sent again, with its id
+            (OCPP 2.1 Part 4 section 4.1.4), and one whose write failed is kept. Without it the answer is awaited anew.
+            The default is to resend what is in a durable queue.
         max_losses: A request is given up, with `ConnectionLost`, when so many connections in a row were lost while its
-            answer was awaited. A durable queue sets it aside. 0 means no limit. ``None`` means 5, and no limit for a
-            durable queue (see `DefaultClientDispatcher`).
+            answer was awaited. A durable queue sets it aside. 0: no limit. ``None``: 5, no limit for a durable queue.
         state: What is pending, in place of a `PendingRequestState` of its own.
         timeout: Seconds that a request may stay unanswered.
-        reconnect: Whether a lost connection is regained until `stop`. Queued requests are kept and sent then. The
-            default is what the transport says: yes.
+        reconnect: Whether a lost connection is regained until `stop`, and queued requests are sent then. The default
+            is what the transport says: yes.
         clock: The source of time.
-        validate: Overrides the setting of the process, `set_message_validation`.
-        message_id_generator: Overrides the setting of the process. It is called on the thread that sends the request.
-        logger: Overrides the setting of the process, `set_logger`.
+        validate: Overrides `set_message_validation`.
+        message_id_generator: Overrides `set_message_id_generator`. Called on the thread that sends the request.
+        logger: Overrides `set_logger`.
         max_bad_messages: So many frames in a row that are no OCPP message close the connection with 1002.
         max_waiting_calls: The number of the peer's CALLs that may wait to be handled.
         max_depth: A frame whose arrays and objects are more than so many deep is no OCPP message. ``None``: no limit.
         repeat_answers: How many answers are remembered, for a peer that repeats a CALL with its id.
-        answer_unknown_types: Whether a frame of an unknown message type is answered with MessageTypeNotSupported in
-            OCPP 2.x, instead of being ignored.
+        answer_unknown_types: Whether unknown message types get MessageTypeNotSupported in OCPP 2.x, or are ignored.
         signer: Signs what is sent with ``signed=True``, and the answers to signed requests (OCPP 2.x; `ocppj.signing`).
         verifier: Looks at the signatures of the peer.
-        transport: Options of the default transport, such as ``ssl_context``, ``basic_auth``, ``headers`` and
-            ``ping_interval``: see `ocppj.ws.client.WebSocketClient`.
+        transport: Options of the default transport, such as ``ssl_context``: see `ocppj.ws.client.WebSocketClient`.
 
     Raises:
         UsageError: An argument cannot be used.
@@ -173,12 +166,11 @@ class Client(Node):
         self._dispatcher: ClientDispatcher = dispatcher
         self._state = state or PendingRequestState()
         to_peer = _ToPeer(dispatcher, str(self))
-        self._hold_parts(
-            ws_client, to_peer, self._absent, lambda reason: None, unconnected=True, retry=dispatcher.retry_request
-        )
+        retry = dispatcher.retry_request
+        self._hold_parts(to_peer, self._absent, lambda reason: None, unconnected=True, retry=retry)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
-        dispatcher.set_network_client(_Network(self._send_text))
+        dispatcher.set_network_client(Network(self._send_text))
         dispatcher.set_on_request_canceled(partial(self._caller.request_canceled, id))
         dispatcher.set_decoder(self._caller.decode_stored)
         dispatcher.set_request_check(partial(self._caller.refuse_other_version, id))
@@ -200,10 +192,8 @@ class Client(Node):
 
         Args:
             url: Where the central system listens, without the identity: "ws://host:9000/ocpp".
-            retry: Whether to try until the connection is made, with the waits of the transport's back-off. Requests may
-                be queued meanwhile. Without it one attempt is made.
-            wait: Whether to return only when connected. Without it, which needs ``retry``, a thread connects, and this
-                returns as soon as requests may be queued.
+            retry: Whether to try until the connection is made, with back-off. Requests may be queued meanwhile.
+            wait: Whether to return only when connected. If not, which needs ``retry``, a thread connects.
 
         Returns:
             This client.
@@ -220,8 +210,15 @@ class Client(Node):
         options: Dict[str, bool] = {} if wait else {"wait": False}
         if retry:  # a transport of the program's own need not know of these
             options["retry"] = True
-        with self._connecting():
+        me = threading.get_ident()
+        with self._lifecycle.lock:
+            self._connectors.add(me)
+        try:
             self._connect(url, options)
+        finally:
+            with self._settled:
+                self._connectors.discard(me)
+                self._settled.notify_all()
         return self
 
     def _connect(self, url: str, options: Mapping[str, bool]) -> None:
@@ -246,19 +243,6 @@ class Client(Node):
             if session is self._lifecycle.session:
                 self._ws.stop()
             raise Stopped(f"{self} was stopped while it connected")
-
-    @contextmanager
-    def _connecting(self) -> Iterator[None]:
-        """Count this thread as one that connects."""
-        me = threading.get_ident()
-        with self._lifecycle.lock:
-            self._connectors.add(me)
-        try:
-            yield
-        finally:
-            with self._settled:
-                self._connectors.discard(me)
-                self._settled.notify_all()
 
     def _is_stopped(self, session: object) -> bool:
         """Tell whether `stop` was called since ``session`` began."""
@@ -292,17 +276,13 @@ class Client(Node):
     def stop(self) -> None:
         """Close the connection, and end every request with `Stopped`; return when threads and sockets are gone.
 
-        May be called from any thread, handlers included, and more than once. Its own thread is not waited for, and a
-        handler that does not end only for some seconds. What a dispatcher, queue or transport of the program's own
-        raises is raised when all is done.
+        May be called from any thread, handlers included, and again. Its own thread is not waited for, and a handler
+        that does not end only for some seconds. What a part of the program's own raises is raised when all is done.
         """
         self._stop(self._dispatcher.stop, self._stop_transport)
 
     def _stop_transport(self) -> None:
-        """Stop the transport, and again while a thread is in ``connect()``: it may have had nothing to stop yet.
-
-        For a second at most. A thread that connects for longer has begun what was stopped.
-        """
+        """Stop the transport, and for a second again while a thread connects: it may have had nothing to stop yet."""
         self._ws.stop()
         me, deadline = {threading.get_ident()}, time.monotonic() + _SETTLING
         while time.monotonic() < deadline:
@@ -332,20 +312,18 @@ class Client(Node):
     def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request``, wait, and return the typed response.
 
-        May be called from any thread, and from handlers. Callbacks of futures, observers and the like run on the thread
-        that reads the connection: there it raises `WouldDeadlock`.
+        May be called from any thread, and from handlers; not from observers and callbacks of futures, which run on the
+        thread that reads the connection.
 
         Args:
             request: A request of one of the profiles.
-            timeout: Seconds to wait for the answer, the wait in the queue included. Without it the request may wait its
-                turn, and then for the client's ``timeout`` to be answered.
+            timeout: Seconds to wait, in the queue too. Without it: the client's ``timeout``, from the sending on.
             signed: Whether to send the signed form of an OCPP 2.x message.
 
         Raises:
             OCPPError: The peer answered with a CALLERROR.
             CallTimeout: It did not answer.
-            ConnectionLost: The connection was lost. The request is given up then: use `send_request` for one that
-                outlives the connection.
+            ConnectionLost: The connection was lost. A request by `send_request` outlives that.
             Stopped: `stop` was called.
             InvalidResponse: The answer breaks the rules.
             WouldDeadlock: The calling thread would wait for itself.
@@ -382,8 +360,7 @@ class Client(Node):
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
 
         Returns:
-            A future of the response, with its ``message_id``. A failed write fails the future, unless the request is
-            kept (``resend``, a durable queue).
+            A future of the response. A failed write fails it, unless the request is kept (``resend``, a durable queue).
 
         Raises:
             NotRunning: Before the start, and after the end.
@@ -397,12 +374,7 @@ class Client(Node):
         return self._caller.send_request(self.id, request, timeout, fragile=False, signed=signed)
 
     def send(self, request: Payload, *, signed: bool = False) -> str:
-        """Send a message that is never answered: OCPP 2.1's SEND (Part 4 section 4.2.4).
-
-        It is written at once, whatever is pending.
-
-        Returns:
-            The id of the message.
+        """Send a message that is never answered (OCPP 2.1 Part 4 section 4.2.4), at once, and return its id.
 
         Raises:
             UsageError: It is a request that is answered.
@@ -473,8 +445,7 @@ class Client(Node):
         Args:
             request_type: A message type, such as ``v16.ResetRequest``.
             pass_id: Whether the message id is the next argument: ``f(request, message_id)``.
-            pass_signature: Whether one more argument comes last: the request's `SignatureResult`, or ``None`` when it
-                was not signed.
+            pass_signature: Whether the last argument is the request's `SignatureResult`, or ``None`` without signature.
 
         Raises:
             UnsupportedFeature: No profile has the type.
@@ -505,10 +476,7 @@ class Client(Node):
             UsageError: The transport has no such handler.
         """
         check_callable(handler, ["error"])
-        setter = getattr(self._ws, "set_attempt_failed_handler", None)
-        if setter is None:
-            raise UsageError(f"the transport {type(self._ws).__name__} has no set_attempt_failed_handler()")
-        setter(handler)
+        self._of_transport("set_attempt_failed_handler")(handler)
         return handler
 
     # What the transport calls
@@ -613,13 +581,6 @@ class Client(Node):
             raise
 
 
-class _Network:
-    """Where the dispatcher writes: the client's present connection."""
-
-    def __init__(self, send: Callable[[str], None]) -> None:
-        self.send = send
-
-
 class _ToPeer:
     """A client's dispatcher, called with the id of the peer as a server's is."""
 
@@ -629,20 +590,16 @@ class _ToPeer:
 
     @property
     def durable(self) -> bool:
-        """Whether requests outlive the process."""
         return self._dispatcher.durable
 
     def send_request(self, client_id: str, bundle: RequestBundle) -> None:
-        """See `ClientDispatcher.send_request`."""
         try:
             self._dispatcher.send_request(bundle)
         except NotRunning as error:
             raise NotRunning(f"{self._name} is not started, or not connected yet") from error
 
     def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
-        """See `ClientDispatcher.complete_request`."""
         return self._dispatcher.complete_request(message_id)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        """See `ClientDispatcher.cancel_request`."""
         return self._dispatcher.cancel_request(message_id, error)

@@ -38,7 +38,7 @@ from .errors import (
 )
 from .exchange.connection import Connection
 from .exchange.handlers import check_callable
-from .exchange.node import Node
+from .exchange.node import Network, Node
 from .exchange.notices import Notice
 from .exchange.options import Options, check_kind, check_option_names, check_seconds
 from .exchange.passwords import PasswordsOption, check_handshake_check, password_check
@@ -82,20 +82,18 @@ class Server(Node):
     ``call()`` anyone, their own connection included.
 
     Args:
-        profiles: What it speaks, such as ``v16.PROFILES``. Each connection uses those of the OCPP version that it
-            negotiated.
+        profiles: What it speaks, such as ``v16.PROFILES``. A connection uses those of the version that it negotiated.
         ws_server: A transport in place of the default, `ocppj.ws.server.WebSocketServer`.
         dispatcher: Sends the requests, in place of a `DefaultServerDispatcher`.
-        queues: Where requests wait, a queue per client: in memory, at most 1,000 for a client, unless others are given
-            (`SQLiteQueueMap` survives the process, and keeps the requests to a client that has disconnected). What is
-            kept is sent again over each connection of its client, until it has ended.
+        queues: Where requests wait: by default in memory, at most 1,000 for a client. `SQLiteQueueMap` survives the
+            process, and keeps the requests to a client that has disconnected. What is kept is sent again over each
+            connection of its client, until it has ended.
         max_losses: A stored request is given up, and set aside, when so many connections in a row were lost while its
-            answer was awaited. 0 means no limit, ``None`` means 20.
+            answer was awaited. 0: no limit. ``None``: 20.
         state: What is pending, in place of a `ServerState` of its own.
         timeout: Seconds that a request may stay unanswered.
         clock: The source of time. It and the arguments from ``validate`` to ``verifier`` are as in `Client`.
-        transport: Options of the default transport, such as ``ssl_context``, ``ping_interval`` and ``duplicates``: see
-            `ocppj.ws.server.WebSocketServer`.
+        transport: Options of the default transport, such as ``ssl_context``: see `ocppj.ws.server.WebSocketServer`.
 
     Raises:
         UsageError: An argument cannot be used.
@@ -155,10 +153,10 @@ class Server(Node):
         self._ws: WsServer = ws_server
         self._dispatcher: ServerDispatcher = dispatcher
         self._state = state or ServerState()
-        self._hold_parts(ws_server, dispatcher, self._absent, self._count_refusal, unconnected=False)
+        self._hold_parts(dispatcher, self._absent, self._count_refusal, unconnected=False)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
-        dispatcher.set_network_server(_Network(self._send_text))
+        dispatcher.set_network_server(Network(self._send_text))
         dispatcher.set_on_request_canceled(self._caller.request_canceled)
         dispatcher.set_decoder(self._caller.decode_stored)
         dispatcher.set_request_check(self._caller.refuse_other_version)
@@ -209,12 +207,7 @@ class Server(Node):
         self._lifecycle.ended.wait()
 
     def stop(self) -> None:
-        """Stop listening, close every connection, and end every request with `Stopped`.
-
-        Returns when threads and sockets are gone. May be called from any thread, handlers included, and more than once.
-        Its own thread is not waited for, and a handler that does not end only for some seconds. What a dispatcher,
-        queue or transport of the program's own raises is raised when all is done.
-        """
+        """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
         self._stop(self._dispatcher.stop, self._ws.stop)
         with self._lifecycle.lock:
             if not self._lifecycle.started:
@@ -227,7 +220,8 @@ class Server(Node):
 
     def client_ids(self) -> List[str]:
         """Return the ids of the connected clients."""
-        return self._connections.ids()
+        with self._lifecycle.lock:
+            return list(self._connections.by_id)
 
     def version_of(self, client_id: str) -> str:
         """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`."""
@@ -272,21 +266,17 @@ class Server(Node):
     def call(self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
         """Send ``request`` to that client, wait, and return the typed response.
 
-        May be called from any thread, and from handlers. Callbacks of futures, observers and the like run on the thread
-        that reads the connection: there it raises `WouldDeadlock`.
+        It may be called where `Client.call` may be.
 
         Args:
             client_id: A connected client.
             request: A request of one of the profiles.
-            timeout: Seconds to wait for the answer, the wait in the queue included. Without it the request may wait its
-                turn, and then for the server's ``timeout`` to be answered.
+            timeout: Seconds to wait, in the queue too. Without it: the server's ``timeout``, from the sending on.
             signed: Whether to send the signed form of an OCPP 2.x message.
 
         Raises:
-            OCPPError: The peer answered with a CALLERROR.
-            CallTimeout: It did not answer.
-            ConnectionLost: The connection has ended.
-            OcppjError: What `Client.call` and `send_request` raise.
+            UnknownClient: No such client is connected.
+            OcppjError: What `Client.call` raises.
         """
         return self._caller.call(client_id, request, timeout, signed)
 
@@ -312,7 +302,7 @@ class Server(Node):
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
 
         Returns:
-            A future of the response, with its ``message_id``. A failed write fails the future.
+            A future of the response. A failed write fails it.
 
         Raises:
             UnknownClient: No such client is connected.
@@ -342,8 +332,8 @@ class Server(Node):
             timeout: As in `call`.
 
         Returns:
-            A future for each id. What keeps the request from one client (it has gone, its queue is full, it speaks a
-            version without this request) fails that client's future.
+            A future for each id. What keeps the request from one client (it has gone, its queue is full, its version
+            has no such request) fails that client's future.
 
         Raises:
             ValidationError: The payload breaks its schema.
@@ -388,10 +378,7 @@ class Server(Node):
         description: str = "",
         details: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Answer the CALL ``message_id`` of that client with an error: see `Client.send_error`.
-
-        Raises `UnknownClient`, too.
-        """
+        """Answer the CALL with an error: see `Client.send_error`. Raises `UnknownClient`, too."""
         connection = self._connections.get(client_id)
         self._responder.answer_with_error(connection, message_id, code, description, details)
 
@@ -427,14 +414,12 @@ class Server(Node):
     def on(self, request_type: Any, *, pass_id: bool = False, pass_signature: bool = False) -> Any:
         """Have requests of that type handled by the decorated ``f(client_id, request)``.
 
-        The handler returns the response, raises `OCPPError`, or returns ``None`` and answers later with `send_response`
-        or `send_error`. A later registration replaces an earlier one.
+        Else it is as `Client.on`.
 
         Args:
             request_type: A message type, such as ``v16.BootNotificationRequest``.
             pass_id: Whether the message id is the next argument: ``f(client_id, request, message_id)``.
-            pass_signature: Whether one more argument comes last: the request's `SignatureResult`, or ``None`` when it
-                was not signed.
+            pass_signature: Whether the last argument is the request's `SignatureResult`, or ``None`` without signature.
 
         Raises:
             UnsupportedFeature: No profile has the type.
@@ -453,52 +438,42 @@ class Server(Node):
         self._disconnected_client_handler = handler
         return handler
 
-    # Checks of a handshake. They run on its thread, before there is a connection, several at a time, and must not block
-    # for long. ``True`` is a yes, what counts as false a no. A check that returns anything else, or raises, refuses
-    # with 500, and its traceback is logged. A transport of the program's own may have no such check: `UsageError`.
+    # Checks of a handshake. They run on its thread, several at a time, and must not block for long. ``True`` is a yes,
+    # what counts as false a no. A check that returns anything else, or raises, refuses with 500, and is logged. Each
+    # setter raises `UsageError` when a transport of the program's own has no such check.
 
     def set_check_client_handler(self, handler: F) -> F:
         """Let ``f(request: HandshakeRequest)`` say whether that client is known; if not, it is refused with 404.
 
         OCPP-J 1.6 section 3.2; Part 4 section 3.2.
         """
-        self._set_check("set_check_client_handler", check_handshake_check(handler, ["request"]))
+        self._of_transport("set_check_client_handler")(check_handshake_check(handler, ["request"]))
         return handler
 
     def set_basic_auth_handler(self, handler: C) -> C:
         """Let ``f(client_id, password: bytes)`` say whether Basic credentials are right; if not, or none came: 401.
 
-        The user name equals the identity in the URL already. In place of a function a mapping may be given:
-        identity -> expected password, text (UTF-8) or bytes; see `authorization_key` for a 1.6 key. It is compared in
-        constant time, and looked at for each handshake: a program may change it. 1.6 security whitepaper and Part 2,
-        A00.FR.202 to 207.
+        The user name equals the identity in the URL already. In place of a function a mapping may be given, and
+        changed: identity -> expected password, text (UTF-8) or bytes (`authorization_key` for a 1.6 key). It is
+        compared in constant time. 1.6 security whitepaper and Part 2, A00.FR.202 to 207.
         """
-        self._set_check("set_basic_auth_handler", password_check(handler))
+        self._of_transport("set_basic_auth_handler")(password_check(handler))
         return handler
 
     def set_check_origin_handler(self, handler: F) -> F:
         """Let ``f(origin: str | None)`` say whether a browser's page may connect; if not, it is refused with 403."""
-        self._set_check("set_check_origin_handler", check_handshake_check(handler, ["origin"]))
+        self._of_transport("set_check_origin_handler")(check_handshake_check(handler, ["origin"]))
         return handler
 
     def set_check_certificate_handler(self, handler: F) -> F:
         """Let ``f(request: HandshakeRequest)`` say whether the client's certificate is its own; if not: 401.
 
-        It replaces the check that is made without it: a verified certificate must name the identity
-        (``request.certificate_matches``). It is called for each client. The ``request.peer_certificate`` of a client
-        without a certificate is ``None``. 1.6 security whitepaper and Part 2, A00.FR.404 and 405.
+        It replaces the check that a verified certificate names the identity (``request.certificate_matches``). It is
+        called for each client, with a ``request.peer_certificate`` of ``None`` for one without a certificate. 1.6
+        security whitepaper and Part 2, A00.FR.404 and 405.
         """
-        self._set_check("set_check_certificate_handler", check_handshake_check(handler, ["request"]))
+        self._of_transport("set_check_certificate_handler")(check_handshake_check(handler, ["request"]))
         return handler
-
-    def _set_check(self, name: str, check: Callable[..., Any]) -> None:
-        self._of_transport(name)(check)
-
-    def _of_transport(self, name: str) -> Callable[..., Any]:
-        method: Optional[Callable[..., Any]] = getattr(self._ws, name, None)
-        if method is None:
-            raise UsageError(f"the transport {type(self._ws).__name__} has no {name}()")
-        return method
 
     # What the transport calls
 
@@ -552,7 +527,7 @@ class Server(Node):
             self._ending[channel.id] = connection
             if farewell is not None or self._new_client_handler is not None:  # else it is not worth a thread
                 # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
-                notice = self._add_notice(connection, farewell or _nothing, channel.id)
+                notice = self._add_notice(connection, farewell or (lambda client_id: None), channel.id)
         try:
             self.log.info("%s: connection %s", channel.id, close)
             if current:  # not replaced by a newer connection of the same identity, whose requests these would be
@@ -586,9 +561,8 @@ class Server(Node):
         return UnknownClient(f"no client {client_id!r} is connected")
 
     def _count_refusal(self, reason: str) -> None:
-        count: Optional[Callable[[str], None]] = getattr(self._ws, "count_refusal", None)
-        if count is not None:  # a transport of the program's own need not count
-            count(reason)
+        # A transport of the program's own need not count.
+        getattr(self._ws, "count_refusal", lambda reason: None)(reason)
 
     def _send_text(self, client_id: str, text: str) -> None:
         """Write what the dispatcher sends, on whatever thread ended the request before."""
@@ -597,13 +571,6 @@ class Server(Node):
         if handlers.observers:
             handlers.observe("out", connection, text)
         connection.channel.send(text, False)
-
-
-class _Network:
-    """Where the dispatcher writes: the clients' present connections."""
-
-    def __init__(self, send: Callable[[str, str], None]) -> None:
-        self.send = send
 
 
 class _Pending:
@@ -616,9 +583,4 @@ class _Pending:
         self._client_id = client_id
 
     def get(self, message_id: str) -> Optional[Any]:
-        """See `PendingRequestState.get`."""
         return self._state.get_client_state(self._client_id).get(message_id)
-
-
-def _nothing(client_id: str) -> None:
-    """Stand for a handler that is not set."""

@@ -30,31 +30,26 @@ from ..errors import (
 )
 from ..payloads.model import Payload
 from ..rpc.dialect import Dialect
-from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call, CallError, CallResult, parse_json_message
-from .connection import Connection, Connections, ThreadContext
-from .handlers import HandlerRegistry
+from .connection import Connection
+from .handlers import Shared
 from .options import check_seconds
 
 __all__ = ["Caller", "PeerDispatcher", "Transport"]
 
 
 class PeerDispatcher(Protocol):
-    """What a `Caller` asks of a dispatcher, with the id of the peer. A server's dispatcher is one as it is."""
+    """What a `Caller` asks of a dispatcher: the methods of a `ServerDispatcher`, with the id of the peer."""
 
     @property
-    def durable(self) -> bool:
-        """Whether requests outlive their connection."""
+    def durable(self) -> bool: ...
 
-    def send_request(self, client_id: str, bundle: RequestBundle) -> None:
-        """Queue ``bundle``, and send it if nothing is pending; see `ServerDispatcher.send_request`."""
+    def send_request(self, client_id: str, bundle: RequestBundle) -> None: ...
 
-    def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
-        """Release the pending request, because its answer came; see `ServerDispatcher.complete_request`."""
+    def complete_request(self, client_id: str, message_id: str) -> Optional[bool]: ...
 
-    def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
-        """Release a request, sent or not; see `ServerDispatcher.cancel_request`."""
+    def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool: ...
 
 
 class Transport(Protocol):
@@ -65,50 +60,32 @@ class Transport(Protocol):
 
 
 class Caller:
-    """Sends the requests of ``endpoint``, and ends them.
+    """Sends the requests of an endpoint, and ends them.
 
-    Args:
-        endpoint: Makes the CALLs.
-        features: Say which version has a request, when there is no connection.
-        new_message_id: Returns the id of a CALL that is made from another one.
-        transport: Knows how a thread waits for a message.
-        dispatcher: Sends the CALLs, one at a time to each peer.
-        connections: Those of the endpoint.
-        handlers: What the program registered.
-        timeouts: The deadlines of the endpoint.
-        context: What the running thread is doing.
-        count_refusal: Called with the reason of each refusal.
-        unconnected: Whether a request may be queued while there is no connection.
-        retry: Asks the dispatcher to send a request again that was answered with an error; tells whether it will.
+    ``unconnected`` tells whether a request may be queued while there is no connection: ``features`` say then which
+    version has it. ``retry`` asks the dispatcher to send a request again that was answered with an error; it tells
+    whether it will.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        shared: Shared,
         features: FeatureRegistry,
         new_message_id: Callable[[], str],
         transport: Transport,
         dispatcher: PeerDispatcher,
-        connections: Connections,
-        handlers: HandlerRegistry,
         timeouts: Timeouts,
-        context: ThreadContext,
-        count_refusal: Callable[[str], None],
-        *,
         unconnected: bool,
-        retry: Optional[Callable[[str, OCPPError], bool]] = None,
+        retry: Optional[Callable[[str, OCPPError], bool]],
     ) -> None:
-        self._endpoint = endpoint
+        self._endpoint, _, self._handlers, self._connections, self._count_refusal = shared
+        self._by_id = self._connections.by_id
+        self._context = self._handlers.context
         self._features = features
         self._new_message_id = new_message_id
         self._transport = transport
         self._dispatcher = dispatcher
-        self._connections = connections
-        self._by_id = connections.by_id
-        self._handlers = handlers
         self._timeouts = timeouts
-        self._context = context
-        self._count_refusal = count_refusal
         self._unconnected = unconnected
         self._retry = retry
         self.calls = OpenCalls()
@@ -145,13 +122,8 @@ class Caller:
     ) -> CallFuture[Any]:
         """Queue ``request`` and return its future; see `Client.send_request`.
 
-        Args:
-            client_id: The peer.
-            request: What to send.
-            timeout: Seconds until the request fails, the wait in the queue included; ``None`` for no such limit.
-            fragile: Whether the request ends with the connection that it is made for.
-            signed: Whether to send its signed form.
-            made: The CALLs of the same request to other peers, by version. They are checked already.
+        A ``fragile`` request ends with the connection that it is made for. ``made`` has the CALLs of the same request
+        to other peers, by version: they are checked already.
         """
         connection, bundle = self._prepare(client_id, request, timeout, signed, made)
         future: CallFuture[Any] = CallFuture(bundle.message_id, partial(self._give_up, client_id))
@@ -176,17 +148,18 @@ class Caller:
     ) -> Tuple[Optional[Connection], RequestBundle]:
         """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue."""
         if timeout is not None:
-            _check_timeout(timeout)
+            check_seconds("a timeout", timeout)
+            if timeout <= 0:
+                raise CallTimeout(f"no answer within {timeout} seconds: nothing was sent")
         if not isinstance(request, Payload):
             raise UsageError(f"a request is an object of a message type, not {request!r}")
-        endpoint = self._endpoint
         connection = self._by_id.get(client_id)
         if connection is None and not self._unconnected:
             connection = self._connections.get(client_id)  # which says why there is none
         dialect = self._features.dialect_of(type(request)) if connection is None else connection.dialect
         known = made.get(dialect) if made is not None else None
         if known is None:
-            call = endpoint.create_call(request, dialect, client_id=client_id, signed=signed)
+            call = self._endpoint.create_call(request, dialect, client_id=client_id, signed=signed)
             if made is not None:
                 made[dialect] = call
         else:
@@ -236,12 +209,7 @@ class Caller:
         return ConnectionLost(words, bundle.message_id)
 
     def decode_stored(self, version: str, text: str) -> Call:
-        """Return the CALL that was stored as ``text``.
-
-        Raises:
-            UsageError: There are no profiles of that version, or it is no CALL.
-            MessageError: It breaks the rules of its version.
-        """
+        """Return the CALL that was stored as ``text``. Raises `UsageError`, or `MessageError`, when it is none."""
         endpoint = self._endpoint
         dialect = next((each for each in endpoint.dialects if each.version == version), None)
         if dialect is None:
@@ -293,12 +261,7 @@ class Caller:
             self._handlers.submit(connection, self._handlers.error, client_id, error, error.details)
 
     def receive_invalid_answer(
-        self,
-        connection: Connection,
-        error: MessageError,
-        message_id: str,
-        request: Any,
-        refuse: Callable[[], None],
+        self, connection: Connection, error: MessageError, message_id: str, request: Any, refuse: Callable[[], None]
     ) -> None:
         """End the request whose answer breaks the rules; on the reading thread.
 
@@ -345,11 +308,6 @@ class Caller:
         for client_id, message_id in self.calls.over(connection):
             self.fail(client_id, ConnectionLost(f"the connection was {how}", message_id))
 
-    def fail_all(self, error: Callable[[str], Exception]) -> None:
-        """End every request with ``error(message id)``. The dispatcher has forgotten them."""
-        for open_call in self.calls.take_all():
-            open_call.fail(error(open_call.message_id))
-
     def _give_up(self, client_id: str, message_id: str) -> None:
         """Forget a request whose future was canceled, or whose caller was interrupted."""
         open_call = self.calls.take(client_id, message_id)
@@ -363,10 +321,3 @@ class Caller:
         if self._dispatcher.durable:
             words = "%s: the stored request %r has failed, and is given up: %s"
             self._endpoint.log.error(words, client_id, message_id, str(error))
-
-
-def _check_timeout(timeout: float) -> None:
-    """Raise `UsageError` for what is no number of seconds, and `CallTimeout` when there is no time left."""
-    check_seconds("a timeout", timeout)
-    if timeout <= 0:
-        raise CallTimeout(f"no answer within {timeout} seconds: nothing was sent")

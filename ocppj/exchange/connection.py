@@ -1,13 +1,10 @@
-"""`Connection`: one channel, seen from OCPP. `Connections`: those of one endpoint.
-
-Beside them what outlives a connection: the answers given (`AnswerMemory`).
-"""
+"""The connections of one endpoint, and what outlives them: the answers given (`AnswerMemory`)."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from ..rpc.dialect import Dialect
 from ..rpc.endpoint import Pending
@@ -31,12 +28,6 @@ class Connection:
     `begin` and `unanswered` need no lock: ``setdefault`` and ``len`` of a dict with keys of `str` are one step each,
     whatever other threads do. To take an entry away needs the lock, because the entry is looked at first. While that
     happens its id is occupied, so that nothing can be added there.
-
-    Args:
-        client_id: The identity of the charge point.
-        channel: The transport's end of the connection.
-        dialect: The OCPP version that was negotiated.
-        pending: Tells which request of ours an answer belongs to.
     """
 
     __slots__ = (
@@ -55,10 +46,10 @@ class Connection:
         self.client_id = client_id
         self.channel = channel
         self.dialect = dialect
-        self.pending = pending
+        self.pending = pending  # tells which request of ours an answer belongs to
         self.session: object = None  # the client's session that made it
         self.released = False  # the server's dispatcher knows that it has ended
-        self.bad_in_a_row = 0  # touched by the reading thread alone
+        self.bad_in_a_row = 0  # frames that are no message; touched by the reading thread alone
         self._lock = threading.Lock()
         self._unanswered: Dict[str, Call] = {}
 
@@ -84,62 +75,32 @@ class Connection:
         with self._lock:
             return self._unanswered.pop(message_id, None)
 
-    def count_bad(self) -> int:
-        """Count a frame that is no message. Return how many of them came in a row."""
-        self.bad_in_a_row += 1
-        return self.bad_in_a_row
-
-    def count_good(self) -> None:
-        """Count a frame that is a message."""
-        self.bad_in_a_row = 0
-
 
 class Connections:
     """The connections of one endpoint: all by channel, and the present one of each peer by its identity.
 
-    Both tables change under ``lock``, which is the endpoint's. One look-up needs no lock.
-
-    Args:
-        lock: The lock of the endpoint's lifecycle.
-        absent: Returns the error to raise when a peer has no connection.
+    Both tables change under the lock of the endpoint's lifecycle. One look-up needs no lock. ``absent`` returns the
+    error to raise when a peer has no connection.
     """
 
-    def __init__(self, lock: threading.Lock, absent: Callable[[str], Exception]) -> None:
-        self._lock = lock
+    def __init__(self, absent: Callable[[str], Exception]) -> None:
         self._absent = absent
         self.by_channel: Dict[Channel, Connection] = {}
         self.by_id: Dict[str, Connection] = {}
 
     def get(self, client_id: str) -> Connection:
-        """Return the present connection to that peer.
-
-        Raises:
-            NotRunning: The endpoint is not started.
-            UnknownClient: A server has no such client.
-            TransportError: A client has no connection now.
-        """
+        """Return the present connection to that peer, or raise why there is none."""
         connection = self.by_id.get(client_id)
         if connection is None:
             raise self._absent(client_id)
         return connection
-
-    def ids(self) -> List[str]:
-        """Return the identities of the connected peers."""
-        with self._lock:
-            return list(self.by_id)
 
 
 class AnswerMemory:
     """The last answers given, so that a CALL repeated with its id gets the same answer again.
 
     A peer that did not get an answer may send the request again with the same id (OCPP-J 1.6 errata 3.1), on a new
-    connection too. Thread-safe.
-
-    Args:
-        capacity: How many answers are kept, over all clients. 0 keeps none.
-
-    Raises:
-        ValueError: The capacity is negative.
+    connection too. ``capacity`` answers are kept, over all clients. Thread-safe.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -151,8 +112,6 @@ class AnswerMemory:
 
     def put(self, client_id: str, message_id: str, text: str) -> None:
         """Remember that ``text`` answered that CALL."""
-        if not self._capacity:
-            return
         with self._lock:
             self._answers[client_id, message_id] = text
             self._answers.move_to_end((client_id, message_id))
@@ -161,7 +120,5 @@ class AnswerMemory:
 
     def get(self, client_id: str, message_id: str) -> Optional[str]:
         """Return the text that answered that CALL, or ``None``."""
-        if not self._capacity:
-            return None
         with self._lock:
             return self._answers.get((client_id, message_id))

@@ -14,15 +14,15 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from ..clock import Clock
 from ..errors import CallFailed, MessageError, OCPPError, UsageError
 from ..payloads.model import Payload
+from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
-from ..settings import LoggerLike
-from .connection import Connection, ThreadContext
+from .connection import Connection, Connections, ThreadContext
+from .options import Options
 
-__all__ = ["Frame", "HandlerRegistry", "InvalidMessageHook", "Observer", "RequestHandler", "check_callable"]
+__all__ = ["Frame", "HandlerRegistry", "Observer", "RequestHandler", "Shared", "check_callable"]
 
 # (client id, error, raw text, parsed elements) -> the error to send instead, or None
-InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
-AfterHandler = Callable[[str, Any], None]
+_InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,58 +59,39 @@ class RequestHandler(NamedTuple):
 
 
 class HandlerRegistry:
-    """The handlers of one endpoint.
+    """The handlers of one endpoint."""
 
-    Args:
-        features: Say which requests there are.
-        log: Returns the logger for what a handler raises.
-        clock: Says when a frame was read or written.
-        context: What the running thread is doing.
-        with_client_id: Whether the program's handlers take the client's id first.
-    """
-
-    def __init__(
-        self,
-        features: FeatureRegistry,
-        log: Callable[[], LoggerLike],
-        clock: Clock,
-        context: ThreadContext,
-        *,
-        with_client_id: bool,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, features: FeatureRegistry, clock: Clock, *, with_client_id: bool) -> None:
+        self._endpoint = endpoint
         self._features = features
-        self._log = log
         self._clock = clock
-        self._context = context
+        self.context = ThreadContext()
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}
-        self.after: Dict[Type[Payload], List[AfterHandler]] = {}
+        self.after: Dict[Type[Payload], List[Callable[[str, Any], None]]] = {}
         self.response: Optional[Callable[[str, Any, str], None]] = None
         self.error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
         self.result_error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
         self.canceled: Optional[Callable[[str, str, Any, CallFailed], None]] = None
-        self.invalid_message: Optional[InvalidMessageHook] = None
+        self.invalid_message: Optional[_InvalidMessageHook] = None
         self.ignored_message: Optional[Callable[[str, Sequence[Any]], None]] = None
         self.observers: Tuple[Observer, ...] = ()
 
     # Registering
 
     def adapt(self, handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
-        """Return ``handler`` as a function that takes the client's id first.
-
-        Args:
-            handler: What the program registers.
-            names: The names of its parameters, without the client's id.
-
-        Raises:
-            UsageError: It cannot be called with these parameters.
-        """
+        """Return ``handler``, which takes ``names``, as a function that takes the client's id first."""
         if self._with_client_id:
             check_callable(handler, ("client_id", *names))
             return handler
         check_callable(handler, names)
-        return lambda client_id, *arguments: handler(*arguments)
+
+        def adapted(client_id: str, *arguments: Any) -> Any:
+            return handler(*arguments)
+
+        adapted.__qualname__ = str(getattr(handler, "__qualname__", handler))  # for the log
+        return adapted
 
     def check_request_type(self, request_type: Type[Payload]) -> None:
         """Raise `UsageError` for what is no message type, `UnsupportedFeature` for one that no profile has."""
@@ -147,7 +128,7 @@ class HandlerRegistry:
         try:
             return function(*arguments)
         except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
-            self._log().exception("%s failed", getattr(function, "__qualname__", function))
+            self._endpoint.log.exception("%s failed", getattr(function, "__qualname__", function))
             return None
 
     def submit(self, connection: Connection, function: Callable[..., Any], *arguments: Any) -> None:
@@ -157,7 +138,7 @@ class HandlerRegistry:
     def observe(self, direction: str, connection: Connection, text: str) -> None:
         """Show a frame to the observers, on this thread."""
         frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
-        context = self._context
+        context = self.context
         before, context.connection = context.connection, connection
         try:
             for observer in self.observers:
@@ -168,18 +149,22 @@ class HandlerRegistry:
     def write(self, connection: Connection, text: str, wait: bool = True) -> None:
         """Show a frame to the observers and write it.
 
-        Args:
-            connection: Where it is written.
-            text: The frame.
-            wait: Whether to wait until the network has taken it. If not, another thread writes what the network does
-                not take at once.
-
-        Raises:
-            TransportError: It cannot be written.
+        With ``wait`` this waits until the network has taken it. Else another thread writes what it does not take at
+        once. Raises `TransportError`.
         """
         if self.observers:
             self.observe("out", connection, text)
         connection.channel.send(text, wait)
+
+
+class Shared(NamedTuple):
+    """What the parts of one endpoint share."""
+
+    endpoint: Endpoint
+    options: Options
+    handlers: HandlerRegistry
+    connections: Connections
+    count_refusal: Callable[[str], None]  # called with the reason of each refusal
 
 
 def check_callable(handler: Any, names: Sequence[str]) -> None:

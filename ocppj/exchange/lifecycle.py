@@ -16,11 +16,7 @@ __all__ = ["Lifecycle"]
 
 
 class Lifecycle:
-    """Whether an endpoint is started, and how it is stopped.
-
-    Args:
-        owner: What messages call the endpoint, such as "client 'CP_1'".
-    """
+    """Whether an endpoint is started, and how it is stopped."""
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
@@ -32,11 +28,7 @@ class Lifecycle:
         self.ended.set()
 
     def begin(self) -> object:
-        """Begin a session and return it.
-
-        Raises:
-            UsageError: A session has begun that has not ended.
-        """
+        """Begin a session and return it. Raises `UsageError` when one has begun that has not ended."""
         with self.lock:
             if self.started:
                 raise UsageError(f"{self._owner} is started already")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from types import TracebackType
 from typing import Any, Callable, Iterable, Optional, Type, TypeVar, Union
 
 from ..dispatch.timeouts import Timeouts
@@ -18,18 +17,25 @@ from ..rpc.features import Profile
 from ..ws.base import Client as WsClient
 from ..ws.base import Server as WsServer
 from .caller import Caller, PeerDispatcher
-from .connection import AnswerMemory, Connection, Connections, ThreadContext
-from .handlers import HandlerRegistry, Observer, check_callable
+from .connection import Connection, Connections
+from .handlers import HandlerRegistry, Observer, Shared, check_callable
 from .lifecycle import Lifecycle
 from .notices import Notice, Notices
 from .options import Options
 from .responder import Responder
 from .router import Router
 
-__all__ = ["Node"]
+__all__ = ["Network", "Node"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 N = TypeVar("N", bound="Node")
+
+
+class Network:
+    """Where a dispatcher writes: the present connections."""
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self.send = send
 
 
 class Node(Endpoint):
@@ -40,6 +46,8 @@ class Node(Endpoint):
     its connection just then, and may block and ``call()``. Each method that registers a handler returns it, so that it
     works as a decorator.
     """
+
+    _ws: Union[WsClient, WsServer]
 
     def __init__(self, name: str, profiles: Iterable[Profile], options: Options, *, with_client_id: bool) -> None:
         super().__init__(
@@ -54,10 +62,7 @@ class Node(Endpoint):
         self._options = options
         self._lifecycle = Lifecycle(name)
         self._timeouts = Timeouts(options.clock)
-        self._context = ThreadContext()
-        self._handlers = HandlerRegistry(
-            self._features, lambda: self.log, options.clock, self._context, with_client_id=with_client_id
-        )
+        self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
 
     def __str__(self) -> str:
@@ -65,47 +70,26 @@ class Node(Endpoint):
 
     def _hold_parts(
         self,
-        transport: Union[WsClient, WsServer],
         dispatcher: PeerDispatcher,
         absent: Callable[[str], Exception],
         count_refusal: Callable[[str], None],
-        *,
         unconnected: bool,
         retry: Optional[Callable[[str, OCPPError], bool]] = None,
     ) -> None:
-        """Make the parts that need the transport and the dispatcher.
+        """Make the parts that need the transport and the dispatcher. The arguments are as the parts take them."""
+        self._connections = Connections(absent)
+        shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
+        make_id, timeouts = self._create_id, self._timeouts
+        self._caller = Caller(shared, self._features, make_id, self._ws, dispatcher, timeouts, unconnected, retry)
+        self._responder = Responder(shared)
+        self._router = Router(shared, self._caller, self._responder)
 
-        Args:
-            transport: Makes connections, and calls the router with what comes over them.
-            dispatcher: Sends requests.
-            absent: Returns the error to raise when a peer has no connection.
-            count_refusal: Called with the reason of each refusal.
-            unconnected: Whether a request may be queued while there is no connection.
-            retry: As `Caller` takes it.
-        """
-        options, handlers, context = self._options, self._handlers, self._context
-        answers = AnswerMemory(options.repeat_answers) if options.repeat_answers else None
-        self._connections = Connections(self._lifecycle.lock, absent)
-        self._caller = Caller(
-            self,
-            self._features,
-            self._create_id,
-            transport,
-            dispatcher,
-            self._connections,
-            handlers,
-            self._timeouts,
-            context,
-            count_refusal,
-            unconnected=unconnected,
-            retry=retry,
-        )
-        self._responder = Responder(
-            self, handlers, options.max_waiting_calls, answers, count_refusal, signs=options.signer is not None
-        )
-        self._router = Router(
-            self, self._connections, self._caller, self._responder, handlers, context, options, count_refusal
-        )
+    def _of_transport(self, name: str) -> Callable[..., Any]:
+        """Return a method that a transport of the program's own may lack."""
+        method: Optional[Callable[..., Any]] = getattr(self._ws, name, None)
+        if method is None:
+            raise UsageError(f"the transport {type(self._ws).__name__} has no {name}()")
+        return method
 
     # Life cycle
 
@@ -122,7 +106,8 @@ class Node(Endpoint):
         self._lifecycle.stop([stop_dispatcher, self._fail_calls, stop_transport, self._timeouts.stop])
 
     def _fail_calls(self) -> None:
-        self._caller.fail_all(lambda message_id: Stopped(f"{self} was stopped", message_id))
+        for open_call in self._caller.calls.take_all():  # the dispatcher has forgotten them
+            open_call.fail(Stopped(f"{self} was stopped", open_call.message_id))
 
     @abstractmethod
     def stop(self) -> None:
@@ -131,12 +116,7 @@ class Node(Endpoint):
     def __enter__(self: N) -> N:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _add_notice(self, connection: Connection, handler: Callable[..., object], *arguments: Any) -> Notice:
@@ -148,7 +128,7 @@ class Node(Endpoint):
         try:
             self._handlers.submit(connection, self._notices.tell, notice, patience)
         except BaseException:  # no thread: another one tells it, because what is announced later comes after it
-            self._notices.tell_elsewhere(notice)
+            self._notices.tell_ready(notice)
             raise
 
     def _report_late(self, client_id: str) -> None:

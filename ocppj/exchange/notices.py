@@ -10,8 +10,7 @@ takes too long it stops waiting, and so does whatever is behind it: the older no
 from __future__ import annotations
 
 import threading
-from collections import deque
-from typing import Callable, Deque, Dict, Optional
+from typing import Callable, Dict, List, Optional
 
 from ..clock import Clock
 
@@ -38,16 +37,14 @@ class _Line:
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
-        self.notices: Deque[Notice] = deque()
+        self.notices: List[Notice] = []
         self.telling = False  # a thread tells notices of this line, or is about to
 
 
 class Notices:
     """The notices of one endpoint: a line for each peer about which something is still to be told. Thread-safe.
 
-    Args:
-        clock: What waits are timed by.
-        late: Called with a peer whose older notices took so long that a newer one is told before them.
+    ``late`` is called with a peer whose older notices took so long that a newer one is told before them.
     """
 
     def __init__(self, clock: Clock, late: Callable[[str], None]) -> None:
@@ -61,15 +58,9 @@ class Notices:
         return len(self._lines)
 
     def add(self, peer: str, tell: Callable[[], object], source: Optional[object] = None) -> Notice:
-        """Put a notice at the end of the line of ``peer``.
+        """Put a notice at the end of the line of ``peer``. ``tell`` must not raise.
 
-        Args:
-            peer: The identity of the charge point.
-            tell: Tells it. It must not raise.
-            source: The connection. Its notices are told by its thread in the order in which they were added.
-
-        Returns:
-            What `tell` takes.
+        The notices of one ``source``, a connection, are told by its thread in the order in which they were added.
         """
         with self._lock:
             line = self._lines.get(peer)
@@ -88,22 +79,18 @@ class Notices:
         """Tell ``notice`` when the older ones are told; on the thread of its connection. A second call does nothing.
 
         An older notice of the same connection that the thread has not come to is dropped: its job was discarded.
-
-        Args:
-            notice: What `add` returned.
-            patience: Seconds to wait for the older notices; then this one is told before them. ``None`` does not wait:
-                the thread that tells the last older notice tells this one, too.
+        ``patience`` is the seconds to wait for the older notices; then this one is told before them. ``None`` does not
+        wait: the thread that tells the last older notice tells this one, too.
         """
         turn = None if patience is None else threading.Event()
         with self._lock:
             notices = notice.line.notices
             if notice.ready or notice not in notices:
                 return
-            older = list(notices)[: notices.index(notice)]
-            for each in older:
+            for each in notices[: notices.index(notice)]:
                 if notice.source is not None and each.source is notice.source and not each.ready:
                     notices.remove(each)
-        self._tell_ready(notice, turn)
+        self.tell_ready(notice, turn)
         if turn is None:
             return
         self._clock.wait(turn, patience)
@@ -118,12 +105,8 @@ class Notices:
         finally:
             self._go_on(notice.line)
 
-    def tell_elsewhere(self, notice: Notice) -> None:
-        """Tell ``notice`` when the older ones are told, on this thread or theirs: its own cannot be had."""
-        self._tell_ready(notice, None)
-
-    def _tell_ready(self, notice: Notice, turn: Optional[threading.Event]) -> None:
-        """Have ``notice`` told when it is its turn, by the thread that waits for ``turn`` if there is one."""
+    def tell_ready(self, notice: Notice, turn: Optional[threading.Event] = None) -> None:
+        """Have ``notice`` told after the older ones: by the thread that waits for ``turn``, else by this or theirs."""
         with self._lock:
             line = notice.line
             notice.ready, notice.turn = True, turn
@@ -133,10 +116,7 @@ class Notices:
         self._go_on(line)
 
     def _go_on(self, line: _Line) -> None:
-        """Tell the notices of ``line`` that are ready, up to one whose own thread waits to tell it and to go on.
-
-        For the one thread that has set ``telling``.
-        """
+        """Tell what is ready, up to a notice whose own thread waits to tell it; for the thread that set ``telling``."""
         while True:
             with self._lock:
                 if not line.notices or not line.notices[0].ready:
@@ -144,7 +124,7 @@ class Notices:
                     if not line.notices and self._lines.get(line.peer) is line:
                         del self._lines[line.peer]
                     return
-                notice = line.notices.popleft()
+                notice = line.notices.pop(0)
                 if notice.turn is not None:
                     notice.turn.set()
                     return
@@ -157,11 +137,10 @@ class Notices:
         """
         old, new = notice.line, _Line(notice.line.peer)
         new.telling = True  # by this thread
-        while True:
-            last = old.notices.pop()
-            last.line = new
-            if last is notice:
-                break
-            new.notices.appendleft(last)
+        place = old.notices.index(notice)
+        new.notices = old.notices[place + 1 :]
+        for each in old.notices[place:]:
+            each.line = new
+        del old.notices[place:]
         if self._lines.get(old.peer) is old:
             self._lines[old.peer] = new

@@ -36,10 +36,7 @@ class Options:
 def check_option_names(owner: type, given: Mapping[str, object], declared: type) -> None:
     """Raise `TypeError` for an option that ``owner`` does not have, with the nearest name that it has.
 
-    Args:
-        owner: The class that was called: `Client` or `Server`.
-        given: Those of its keyword arguments that it does not name itself.
-        declared: The ``TypedDict`` of what these may be.
+    ``declared`` is the ``TypedDict`` of what those that ``owner`` does not name itself may be.
     """
     known = declared.__annotations__
     for name in given:

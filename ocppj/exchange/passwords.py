@@ -43,12 +43,8 @@ def passwords_match(given: bytes, expected: Password) -> bool:
     """
     if not isinstance(given, bytes):
         raise UsageError(f"a password that was given is bytes, not {type(given).__name__}")
-    return hmac.compare_digest(_digest(given), _digest(_as_bytes(expected)))
-
-
-def _digest(password: bytes) -> bytes:
-    """Return something of always the same length: `hmac.compare_digest` may tell lengths."""
-    return hashlib.sha256(password).digest()
+    # Digests have always the same length: `hmac.compare_digest` may tell lengths.
+    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(_as_bytes(expected)).digest())
 
 
 def _as_bytes(password: Password) -> bytes:
@@ -62,36 +58,26 @@ def _as_bytes(password: Password) -> bytes:
     return password
 
 
-class _Passwords:
-    """The check that a table of passwords stands for. The table is looked at each time, so that it may change."""
+def password_check(handler: PasswordsOption) -> Callable[..., Any]:
+    """Return the check of Basic credentials that ``handler`` is, or stands for when it is a table of passwords."""
+    if not isinstance(handler, Mapping):
+        return check_handshake_check(handler, ["client_id", "password"])
+    table, nobodys = handler, secrets.token_bytes(20)
+    for identity, password in table.items():
+        if not isinstance(identity, str):
+            # Of what type it is, and not what: in a table the wrong way round it is a password.
+            raise UsageError(f"passwords go by identities, which are texts, not by {type(identity).__name__}")
+        try:
+            _as_bytes(password)
+        except UsageError as error:
+            raise UsageError(f"the password of {identity!r}: {error}") from None
 
-    def __init__(self, table: Mapping[str, Password]) -> None:
-        for client_id, password in table.items():
-            if not isinstance(client_id, str):
-                # Of what type it is, and not what: in a table the wrong way round it is a password.
-                raise UsageError(f"passwords go by identities, which are texts, not by {type(client_id).__name__}")
-            try:
-                _as_bytes(password)
-            except UsageError as error:
-                raise UsageError(f"the password of {client_id!r}: {error}") from None
-        self._table = table
-        self._nobodys = secrets.token_bytes(20)
-
-    def __call__(self, client_id: str, password: bytes) -> bool:
-        expected = self._table.get(client_id)
-        matches = passwords_match(password, self._nobodys if expected is None else expected)
+    def check(client_id: str, given: bytes) -> bool:
+        expected = table.get(client_id)  # looked at each time: the table may change
+        matches = passwords_match(given, nobodys if expected is None else expected)
         return matches and expected is not None
 
-
-def password_check(handler: PasswordsOption) -> Callable[..., Any]:
-    """Return the check of Basic credentials that ``handler`` is, or stands for when it is a table of passwords.
-
-    Raises:
-        UsageError: It can be neither.
-    """
-    if isinstance(handler, Mapping):
-        return _Passwords(handler)
-    return check_handshake_check(handler, ["client_id", "password"])
+    return check
 
 
 def check_handshake_check(check: Callable[..., Any], parameters: Sequence[str]) -> Callable[..., Any]:

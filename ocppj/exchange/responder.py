@@ -7,7 +7,7 @@ CALL is answered once: with what its handler returns, with an error, or later by
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Mapping, Optional, Union
+from typing import Any, Mapping, Optional, Union
 
 from ..errors import (
     EncodingError,
@@ -19,42 +19,21 @@ from ..errors import (
     ValidationError,
 )
 from ..payloads.model import Payload
-from ..rpc.endpoint import Endpoint
 from ..rpc.messages import Call, CallError, CallResultError, MessageType, Send
 from .connection import AnswerMemory, Connection
-from .handlers import HandlerRegistry, RequestHandler
+from .handlers import RequestHandler, Shared
 
 __all__ = ["Responder"]
 
 
 class Responder:
-    """Handles and answers what the peers of ``endpoint`` ask.
+    """Handles and answers what the peers of an endpoint ask."""
 
-    Args:
-        endpoint: Makes the answers.
-        handlers: What the program registered.
-        max_waiting_calls: How many CALLs of one connection may wait for their answer.
-        answers: The answers to give again when a peer repeats a CALL, or ``None``.
-        count_refusal: Called with the reason of each refusal.
-        signs: Whether there is a signer.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        handlers: HandlerRegistry,
-        max_waiting_calls: int,
-        answers: Optional[AnswerMemory],
-        count_refusal: Callable[[str], None],
-        *,
-        signs: bool,
-    ) -> None:
-        self._endpoint = endpoint
-        self._handlers = handlers
-        self._max_waiting_calls = max_waiting_calls
-        self._answers = answers
-        self._count_refusal = count_refusal
-        self._signs = signs
+    def __init__(self, shared: Shared) -> None:
+        self._endpoint, options, self._handlers, _, self._count_refusal = shared
+        self._max_waiting_calls = options.max_waiting_calls
+        self._answers = AnswerMemory(options.repeat_answers) if options.repeat_answers else None
+        self._signs = options.signer is not None
 
     # CALLs and SENDs of the peer
 
@@ -161,12 +140,7 @@ class Responder:
         description: str,
         details: Optional[Mapping[str, Any]],
     ) -> None:
-        """Send a CALLERROR; see `Client.send_error`. One that cannot be sent is replaced by a plain one.
-
-        Raises:
-            UsageError: It could not be sent as it was asked for.
-            TransportError: It could not be written.
-        """
+        """Send a CALLERROR; see `Client.send_error`. One that cannot be sent is replaced by a plain one."""
         try:
             error = self._endpoint.create_call_error(message_id, code, description, details, connection.dialect)
             text = error.to_json()
@@ -186,10 +160,7 @@ class Responder:
         details: Optional[Mapping[str, Any]] = None,
         finish: bool = True,
     ) -> None:
-        """Send a CALLERROR from inside the library. What goes wrong is logged.
-
-        ``finish`` is false when the CALL of that id goes on, and will be answered.
-        """
+        """Send a CALLERROR, and log what goes wrong. Without ``finish`` the CALL of that id goes on."""
         log = self._endpoint.log
         if finish:
             connection.finish(message_id)
@@ -233,13 +204,11 @@ class Responder:
         try:
             self._answer(connection, call.unique_id, call, response)
         except UsageError as error:
-            self._endpoint.log.error(
-                "%s: the answer to %s cannot be sent: %s", connection.client_id, call.action, error
-            )
+            words = "%s: the answer to %s cannot be sent: %s"
+            self._endpoint.log.error(words, connection.client_id, call.action, error)
         except TransportError as error:
-            self._endpoint.log.warning(
-                "%s: the answer to %s was not sent: %s", connection.client_id, call.action, error
-            )
+            words = "%s: the answer to %s was not sent: %s"
+            self._endpoint.log.warning(words, connection.client_id, call.action, error)
 
     def _answer(self, connection: Connection, message_id: str, call: Optional[Call], response: Payload) -> None:
         """Send ``response``; one that cannot be sent is replaced by a CALLERROR, and the error is raised."""

@@ -8,57 +8,32 @@ observers, the invalid-message hook and canceled-request handlers: they run wher
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from ..errors import ErrorCode, MessageError, OCPPError
 from ..payloads.jsontext import NestedTooDeeply
-from ..rpc.endpoint import Endpoint
 from ..rpc.messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
 from ..ws.base import Channel
 from .caller import Caller
-from .connection import Connection, Connections, ThreadContext
-from .handlers import HandlerRegistry
-from .options import Options
+from .connection import Connection
+from .handlers import Shared
 from .responder import Responder
 
 __all__ = ["Router"]
 
 
 class Router:
-    """Hands each frame to the caller or the responder of ``endpoint``, and judges frames that break the rules.
+    """Hands each frame to the caller or the responder, and judges frames that break the rules."""
 
-    Args:
-        endpoint: Says what a frame means.
-        connections: Those of the endpoint, by channel.
-        caller: Ends requests with their answers.
-        responder: Handles and answers CALLs.
-        handlers: What the program registered.
-        context: What the running thread is doing.
-        options: Limits, and whether unknown message types are answered.
-        count_refusal: Called with the reason of each refusal.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        connections: Connections,
-        caller: Caller,
-        responder: Responder,
-        handlers: HandlerRegistry,
-        context: ThreadContext,
-        options: Options,
-        count_refusal: Callable[[str], None],
-    ) -> None:
-        self._endpoint = endpoint
+    def __init__(self, shared: Shared, caller: Caller, responder: Responder) -> None:
+        self._endpoint, options, self._handlers, connections, self._count_refusal = shared
         self._connections = connections.by_channel
+        self._context = self._handlers.context
         self._caller = caller
         self._responder = responder
-        self._handlers = handlers
-        self._context = context
         self._max_depth = options.max_depth
         self._max_bad_messages = options.max_bad_messages
         self._answer_unknown_types = options.answer_unknown_types
-        self._count_refusal = count_refusal
 
     def receive(self, channel: Channel, text: str) -> None:
         """Act on one frame; on the thread that reads ``channel``."""
@@ -122,34 +97,31 @@ class Router:
             replacement = self._handlers.call(hook, connection.client_id, error, text, fields)
         if error.message_type == MessageType.CALL_RESULT or error.message_type == MessageType.CALL_ERROR:
             self._receive_invalid_answer(connection, error, replacement)
-        elif error.answerable or self._answers_unknown_type(connection, error):
+        elif error.answerable or (
+            self._answer_unknown_types
+            and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
+            and error.message_id is not None
+            and error.code in connection.dialect.spellings
+        ):
             self._answer_invalid(connection, error, replacement)
         if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
-            connection.count_good()
-        elif connection.count_bad() == self._max_bad_messages:
+            connection.bad_in_a_row = 0
+            return
+        connection.bad_in_a_row += 1
+        if connection.bad_in_a_row == self._max_bad_messages:
             log.error("%s: %d bad frames in a row", connection.client_id, self._max_bad_messages)
             self._count_refusal("bad_messages")
             connection.channel.close(1002, "too many bad messages")
 
     def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:
-        message_id = error.message_id
+        message_id = connection.dialect.unreadable_id if error.message_id is None else error.message_id
         if message_id is None:
-            message_id = connection.dialect.unreadable_id
-            if message_id is None:
-                return
+            return
         if isinstance(replacement, OCPPError):
             code, description, details = replacement.code, replacement.description, replacement.details
             self._responder.send_error(connection, message_id, code, description, details)
         else:
             self._responder.send_error(connection, message_id, error.code, error.description)
-
-    def _answers_unknown_type(self, connection: Connection, error: MessageError) -> bool:
-        return (
-            self._answer_unknown_types
-            and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
-            and error.message_id is not None
-            and error.code in connection.dialect.spellings
-        )
 
     def _receive_invalid_answer(self, connection: Connection, error: MessageError, replacement: Any) -> None:
         message_id = error.message_id

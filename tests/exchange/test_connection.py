@@ -34,12 +34,6 @@ def test_an_id_that_is_being_handled_is_refused_until_it_is_answered(connection)
     assert connection.begin(second)
 
 
-def test_bad_frames_are_counted_in_a_row(connection):
-    assert [connection.count_bad() for _ in range(3)] == [1, 2, 3]
-    connection.count_good()
-    assert connection.count_bad() == 1
-
-
 def test_of_many_threads_one_begins(connection):
     barrier, begun = threading.Barrier(8), []
 

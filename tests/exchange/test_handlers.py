@@ -1,6 +1,7 @@
 """What a program registers."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 
@@ -133,6 +134,21 @@ def test_every_setter_returns_the_function_and_adapts_it(side, first, setter, na
     endpoint = side()
     assert getattr(endpoint, setter)(echo) is echo
     assert getattr(endpoint.handlers, name)("CP", "x", "y") == (*first, "x", "y")
+
+
+@SIDES
+def test_the_log_names_the_function_that_failed(side, first, caplog):
+    endpoint = side()
+
+    def fail(*arguments):
+        raise RuntimeError("as planned")
+
+    for handler, name in [(fail, fail.__qualname__), (partial(fail, 0), "functools.partial(")]:
+        endpoint.set_response_handler(handler)
+        endpoint.handlers.call(endpoint.handlers.response, "CP", "x", "y")
+        message = caplog.records[-1].getMessage()
+        assert message.startswith(name), "a client's handler is wrapped, and a server's is not"
+        assert message.endswith(" failed")
 
 
 def test_observers_add_up_and_frames_do_not_change():
