@@ -21,12 +21,8 @@ _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "
 _ANNOTATIONS = frozenset({"$comment", "comment", "default", "description", "examples", "javaType", "title"})
 _LENGTHS = frozenset({"maxItems", "maxLength", "minItems", "minLength"})
 _LIMITS = frozenset({"maximum", "minimum", "multipleOf"})
-
-
 #: Older versions (0.34, 0.42) crash the interpreter when a payload has a lone surrogate, which any peer may send.
 _MIN_VERSION = (0, 49)
-
-
 #: A regular expression for nearly all valid date-times. A call back from Rust takes as long as the rest of a check.
 #: Other texts, such as February 29 or a leap second, may be valid too: a function decides.
 USUAL_DATE_TIME = (
@@ -81,11 +77,10 @@ def _is_check(keyword: str, value: Any, schema: Mapping[str, Any]) -> bool:
     if keyword == "format":
         return bool(value == "date-time")  # other formats are not checked
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
     known = (
         (keyword == "type" and isinstance(value, str) and value in _TYPES)
-        or (
-            keyword in ("enum", "required") and isinstance(value, list) and all(isinstance(each, str) for each in value)
-        )
+        or (keyword in ("enum", "required") and texts)
         or (keyword in _LENGTHS and number and value == int(value))
         or (keyword in _LIMITS and number)
         or (keyword == "additionalProperties" and isinstance(value, bool))
@@ -100,13 +95,8 @@ def build_quick_check(
 ) -> Optional[Callable[[Any], bool]]:
     """Return a function that returns true only for payloads that are valid. ``None`` without ``jsonschema-rs`` 0.49.
 
-    If it returns false or raises, ``jsonschema`` must decide.
-
-    Args:
-        plain: A plain schema.
-        is_datetime: Tells whether a text is a date-time.
-        is_multiple: Tells whether a value is a multiple. The versions of ``jsonschema-rs`` differ, for example about
-            21.400000000000002 and 0.1.
+    If it returns false or raises, ``jsonschema`` must decide. ``is_multiple`` is given, since the versions of
+    ``jsonschema-rs`` differ, for example about 21.400000000000002 and 0.1.
     """
     try:
         import jsonschema_rs

@@ -50,12 +50,8 @@ def parse_error(fields: Sequence[Any], message_type: MessageType) -> CallError:
         text = f"the code of a {get_type_name(message_type)} is a string"
         raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
     message_class = CallError if message_type is MessageType.CALL_ERROR else CallResultError
-    return message_class(
-        fields[1],
-        code,
-        description if isinstance(description, str) else "",
-        details if isinstance(details, dict) else {},
-    )
+    description = description if isinstance(description, str) else ""
+    return message_class(fields[1], code, description, details if isinstance(details, dict) else {})
 
 
 def build_frame_error(fields: Sequence[Any], code: ErrorCode, description: str) -> MessageError:

@@ -28,15 +28,10 @@ _RETRY = 0.05  # seconds until the next try where the selector cannot tell when 
 
 
 class Flusher:
-    """Writes until nothing is left, on a thread of ``threads``.
-
-    ``selector`` makes the selector in which the thread waits.
-    """
+    """Writes until nothing is left, on a thread of ``threads``, which waits in a ``selector()``."""
 
     def __init__(
-        self,
-        threads: Threads,
-        selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector,
+        self, threads: Threads, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
     ) -> None:
         self._threads = threads
         self._selector = selector
@@ -46,10 +41,7 @@ class Flusher:
         self._stopped = False
 
     def add(self, outlet: Outlet) -> None:
-        """Have the bytes in the buffer of ``outlet`` written. Does nothing after `stop`.
-
-        Raises ``RuntimeError`` or ``OSError`` when that is impossible.
-        """
+        """Have the buffered bytes of ``outlet`` written, except after `stop`. Raises ``RuntimeError``, ``OSError``."""
         start = False
         with self._lock:
             if self._stopped:
@@ -162,24 +154,19 @@ class _Loop:
                 return
             watched = self.watched[outlet] = _Watched(fd, unsent)
         watched.unsent = unsent
-        self._register(outlet, watched)
-        look = unsent.deadline if watched.registered else time.monotonic() + _RETRY
-        self._next_look = min(self._next_look, look)
-
-    def _register(self, outlet: Outlet, watched: _Watched) -> None:
-        """Register the descriptor if its bytes wait for the network, and unregister it otherwise."""
-        if watched.unsent.writable and not watched.registered:
+        if unsent.writable and not watched.registered:  # the bytes wait for the network
             with suppress(OSError, ValueError):  # the selector is full: then we try to write again and again
                 self._selector.register(watched.fd, selectors.EVENT_WRITE, outlet)
                 watched.registered = True
-        elif not watched.unsent.writable and watched.registered:
+        elif not unsent.writable and watched.registered:
             self._selector.unregister(watched.fd)
             watched.registered = False
+        look = unsent.deadline if watched.registered else time.monotonic() + _RETRY
+        self._next_look = min(self._next_look, look)
 
     def _let_go(self, outlet: Outlet) -> None:
         watched = self.watched.pop(outlet, None)
-        if watched is None:
-            return
-        if watched.registered:
-            self._selector.unregister(watched.fd)
-        outlet.let_go()
+        if watched is not None:
+            if watched.registered:
+                self._selector.unregister(watched.fd)
+            outlet.let_go()

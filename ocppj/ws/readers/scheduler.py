@@ -43,24 +43,8 @@ class SlotOwner(Protocol):
 class Slot:
     """What shared readers keep with one source. Guarded by the lock of the workers."""
 
-    __slots__ = (
-        "backlogged",
-        "due",
-        "events",
-        "fd",
-        "finished",
-        "finishing",
-        "jobs",
-        "name",
-        "needs_step",
-        "open",
-        "owner",
-        "queued",
-        "reader",
-        "reader_active",
-        "runner",
-        "source",
-    )
+    __slots__ = ("backlogged", "due", "events", "fd", "finished", "finishing", "jobs", "name", "needs_step", "open",
+                 "owner", "queued", "reader", "reader_active", "runner", "source")  # fmt: skip
 
     def __init__(self, source: Source, owner: SlotOwner) -> None:
         self.source: Optional[Source] = source  # None once it has finished
@@ -87,10 +71,9 @@ class Slot:
 
 
 class Poller:
-    """A selector of slots, and a way to wake the thread that waits in it.
+    """A selector of slots, and a way to wake the one thread that waits in it. Raises ``OSError`` without descriptors.
 
-    One thread at a time is in `wait`. Other threads change meanwhile what is watched; they hold a lock of theirs.
-    Raises ``OSError`` when there can be no more descriptors.
+    Other threads change meanwhile what is watched; they hold a lock of theirs.
     """
 
     def __init__(self, make_selector: Callable[[], selectors.BaseSelector]) -> None:
@@ -141,11 +124,8 @@ class Scheduler:
     """The tables. All methods are called with the lock of the workers held.
 
     The methods that every message passes (`begin_round`, `pop`, `end_step`, `begin_job`, `end_job`) have their ordinary
-    case written out, since a call costs as much as the case itself.
-
-    Args:
-        make_selector: Called when the first source comes.
-        max_jobs: How many jobs may run at a time. More jobs wait in the backlog.
+    case written out, since a call costs as much as the case itself. ``make_selector`` is called when the first source
+    comes. When ``max_jobs`` jobs run, more jobs wait in the backlog.
     """
 
     def __init__(self, make_selector: Callable[[], selectors.BaseSelector], max_jobs: int) -> None:

@@ -16,7 +16,7 @@ import itertools
 import threading
 import time
 from contextlib import contextmanager
-from typing import Callable, Collection, Iterator, List, Optional, Set, Tuple
+from typing import Callable, Iterator, List, Optional, Set, Tuple
 
 from ...settings import get_logger
 from ..threads import Threads
@@ -63,6 +63,7 @@ class Workers:
         self._scheduler = scheduler
         self._max_workers = max_workers
         self._threads = Threads()
+        self.join = self._threads.join  # without the lock
         self._local = threading.local()  # .worker
         self._numbers = itertools.count(1)
         # Guarded by the lock:
@@ -141,11 +142,7 @@ class Workers:
             actions = self.wake_one() if self._scheduler.ready else []
         perform(actions)
 
-    def join(self, deadline: float, exempt: Collection[int]) -> bool:
-        """Join all threads; return whether they are gone. Without the lock."""
-        return self._threads.join(deadline, exempt)
-
-    # A worker's thread ---------------------------------------------------------------------------------------------
+    # A worker's thread
 
     def _work(self, me: _Worker) -> None:
         """Serve slots until there is nothing more to do."""
@@ -267,7 +264,7 @@ class Workers:
         with self.lock:
             return self._scheduler.begin_job(slot, ident)
 
-    # Who is active -------------------------------------------------------------------------------------------------
+    # Who is active
 
     def _adjust(self, me: _Worker) -> None:
         """Make ``me`` active or not, so that `_max_active` are."""
@@ -333,7 +330,7 @@ class Workers:
             get_logger().error("cannot start the thread %s: %s", name, failure)
         return failure is None
 
-    # The monitor ---------------------------------------------------------------------------------------------------
+    # The monitor
 
     def _resume_monitor(self) -> Actions:
         """Return what makes the monitor check, unless it does. Lock held."""
