@@ -87,16 +87,9 @@ def _list_actions(package: str) -> FrozenSet[str]:
     return frozenset(re.sub("Request$", "", name) for name in names if not name.endswith("Response"))
 
 
-_COMMON_CODES = (
-    ErrorCode.NOT_IMPLEMENTED,
-    ErrorCode.NOT_SUPPORTED,
-    ErrorCode.INTERNAL_ERROR,
-    ErrorCode.PROTOCOL_ERROR,
-    ErrorCode.SECURITY_ERROR,
-    ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
-    ErrorCode.TYPE_CONSTRAINT_VIOLATION,
-    ErrorCode.GENERIC_ERROR,
-)
+#: The codes of 2.x.
+_ALL_CODES = {code: code.value for code in ErrorCode}
+_NEW_IN_2 = (ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED, ErrorCode.RPC_FRAMEWORK_ERROR)
 
 #: OCPP-J 1.6: the error codes are in section 4.2.3. Its errata 5.1 and 5.2 keep the misspelt ones.
 V16 = Dialect(
@@ -105,19 +98,11 @@ V16 = Dialect(
     package="ocppj.v16",
     message_types=frozenset({MessageType.CALL, MessageType.CALL_RESULT, MessageType.CALL_ERROR}),
     spellings={
-        **{code: code.value for code in _COMMON_CODES},
+        **{code: text for code, text in _ALL_CODES.items() if code not in _NEW_IN_2},
         ErrorCode.FORMAT_VIOLATION: "FormationViolation",
         ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION: "OccurenceConstraintViolation",
     },
     repeated_id_code=ErrorCode.PROTOCOL_ERROR,
-)
-
-_CODES_OF_2 = (
-    *_COMMON_CODES,
-    ErrorCode.FORMAT_VIOLATION,
-    ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
-    ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
-    ErrorCode.RPC_FRAMEWORK_ERROR,
 )
 
 #: OCPP 2.0.1 Part 4: the id "-1" is in section 4.2.3, the error codes in 4.3. Part 2 limits the identity.
@@ -126,7 +111,7 @@ V201 = Dialect(
     subprotocol="ocpp2.0.1",
     package="ocppj.v201",
     message_types=V16.message_types,
-    spellings={code: code.value for code in _CODES_OF_2},
+    spellings=_ALL_CODES,
     repeated_id_code=ErrorCode.RPC_FRAMEWORK_ERROR,
     unreadable_id="-1",
     max_identity=48,

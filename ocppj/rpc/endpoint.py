@@ -25,8 +25,7 @@ _CALL_RESULT, _CALL_RESULT_ERROR = MessageType.CALL_RESULT, MessageType.CALL_RES
 class Pending(Protocol):
     """The pending requests, as `Endpoint.parse_message` needs them."""
 
-    def get(self, message_id: str) -> Optional[Any]:
-        """Return the pending request, or ``None``."""
+    def get(self, message_id: str) -> Optional[Any]: ...
 
 
 class Endpoint:

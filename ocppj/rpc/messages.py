@@ -17,25 +17,9 @@ from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply
 from ..payloads.jsontext import encode as write_json
 from ..payloads.model import Payload
 
-__all__ = [
-    "MAX_DESCRIPTION",
-    "MAX_ID",
-    "SIGNED",
-    "Call",
-    "CallError",
-    "CallResult",
-    "CallResultError",
-    "Message",
-    "MessageType",
-    "Send",
-    "SignatureResult",
-    "build_framework_error",
-    "create_uuid",
-    "is_message_id",
-    "parse_json_message",
-    "parse_raw_json_message",
-    "write_json",
-]
+__all__ = ["MAX_DESCRIPTION", "MAX_ID", "SIGNED", "Call", "CallError", "CallResult", "CallResultError", "Message",
+           "MessageType", "Send", "SignatureResult", "build_framework_error", "create_uuid", "is_message_id",
+           "parse_json_message", "parse_raw_json_message", "write_json"]  # fmt: skip
 
 #: The longest message id, in characters (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.1.4).
 MAX_ID = 36
@@ -211,10 +195,7 @@ class CallResult:
 
 @dataclass
 class CallError:
-    """An error response: ``[4, id, code, description, details]``.
-
-    ``unique_id`` is the id of the CALL. ``error_code`` is the code in the spelling of the OCPP version.
-    """
+    """An error response: ``[4, id, code, description, details]``. The code is in the spelling of the OCPP version."""
 
     unique_id: str
     error_code: str

@@ -17,17 +17,8 @@ from ..errors import ErrorCode, UsageError, ValidationError
 from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply, decode
 from .messages import MessageType, SignatureResult, write_json
 
-__all__ = [
-    "ALGORITHMS",
-    "SignatureResult",
-    "Signer",
-    "Verifier",
-    "check_header",
-    "looks_signed",
-    "result_of",
-    "sign_payload",
-    "unwrap",
-]
+__all__ = ["ALGORITHMS", "SignatureResult", "Signer", "Verifier", "check_header", "looks_signed", "result_of",
+           "sign_payload", "unwrap"]  # fmt: skip
 
 #: The algorithms that OCPP allows (Part 4 section 7.3).
 ALGORITHMS = ("ES256", "RS256", "RS384")
@@ -182,11 +173,10 @@ class Verifier:
     that are valid, and compare `SignatureResult.x5t_s256` if it matters which peer signed.
 
     Args:
-        certificates: The certificates, as PEM or paths. A message is verified with the one that its ``x5t#S256`` names.
-            If it names none, and there is only one, with that. Or a function ``f(x5t_s256, client_id)`` that returns a
-            certificate or public key, as PEM or path, or ``None``. It is called for each signed message: for a request
-            on the thread that handles it, for an answer on the thread that reads the connection, where it must not
-            block.
+        certificates: PEM or paths. A message is verified with the one that its ``x5t#S256`` names. If it names none,
+            and there is only one, with that. Or a function ``f(x5t_s256, client_id)`` that returns a certificate or
+            public key, as PEM or path, or ``None``. It is called for each signed message: for a request on the thread
+            that handles it, for an answer on the thread that reads the connection, where it must not block.
 
     Raises:
         UsageError: A certificate cannot be read, or ``joserfc`` is not installed.

@@ -26,12 +26,12 @@ __all__ = ["check_payload", "check_schemas", "get_quick_check", "use_accelerator
 
 # The ranks of faults. The fault of the lowest rank is named.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
-_CODES = {
-    _UNKNOWN: ErrorCode.FORMAT_VIOLATION,
-    _MISSING: ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
-    _TYPE: ErrorCode.TYPE_CONSTRAINT_VIOLATION,
-    _VALUE: ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
-}
+_CODES = (
+    ErrorCode.FORMAT_VIOLATION,
+    ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
+    ErrorCode.TYPE_CONSTRAINT_VIOLATION,
+    ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
+)
 #: Schema keyword -> rank, and so `ErrorCode`, in every version. `Dialect.spell` spells the code.
 #: J16 is OCPP-J 1.6, J16E its errata; P4 and P2 are Parts 4 and 2 of OCPP 2.0.1 and 2.1, which agree.
 KEYWORDS = {
@@ -196,14 +196,8 @@ def _is_datetime(value: object) -> bool:
 
 _parts: Dict[int, Any] = {}
 _DRAFT6: Mapping[str, Callable[..., Iterable[Fault]]] = dict(jsonschema.Draft6Validator.VALIDATORS)
-_PYTHON_TYPES = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-}
+_PYTHON_TYPES = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+                 "object": (dict,)}  # fmt: skip
 
 
 def _get_part(validator: Any, schema: Mapping[str, Any]) -> Any:

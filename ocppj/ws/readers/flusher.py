@@ -1,11 +1,9 @@
 """The thread ``ocppj-flusher``: it writes bytes that other threads left in write buffers.
 
-A frame that is sent with ``wait=False`` is written as far as the network takes it at once. The reading thread would
-write the rest, but it may be waiting for input alone, without knowing of it. So one `Flusher` for all connections of a
-`Readers` waits until the sockets can be written to. Its thread lives while there are bytes to write.
-
-The flusher holds each descriptor that it waits for (`Outlet.hold`). Only its own thread registers descriptors and lets
-them go. Other threads put an outlet into ``_added`` and wake it. It looks there after each round of writing.
+The reading thread would write them, but it may be waiting for input alone, without knowing of them. So one `Flusher`
+for all connections of a `Readers` waits until the sockets can be written to, while there are bytes to write. It holds
+each descriptor that it waits for (`Outlet.hold`). Only its own thread registers descriptors and lets them go. Other
+threads put an outlet into ``_added`` and wake it. It looks there after each round of writing.
 """
 
 from __future__ import annotations

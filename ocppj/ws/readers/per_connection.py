@@ -1,11 +1,9 @@
 """`ThreadPerConnection`: a reader thread for each connection, and a dispatcher thread from its first job on.
 
-*Moving.* With few connections, threads of their own are simple to debug. With many, the threads fight for the
-interpreter. So readers with a ``limit`` hand all connections over to shared readers as soon as one too many comes.
-
-The reader thread of a connection does that after its next step. It waits while a job of the connection runs, or while
-a timer waits for the end of its closing. Under the lock of the slot it gives the source a slot of the shared readers,
-and moves the waiting jobs there. Then it adds the source to the shared readers, and ends.
+*Moving.* Readers with a ``limit`` hand all connections over to shared readers as soon as one too many comes. The
+reader thread of a connection does that after its next step, unless a job of the connection runs, or a timer waits for
+the end of its closing: then later. Under the lock of the slot it gives the source a slot of the shared readers, and
+moves the waiting jobs there. Then it adds the source to the shared readers, and ends.
 
 Another thread may have read ``source.slot`` just before. It finds, under the lock, that the slot has ``moved``, and
 calls the shared readers. So no job is lost, none runs twice, and their order stays. No connection moves back.
@@ -32,8 +30,8 @@ __all__ = ["ThreadPerConnection"]
 class _Slot:
     """What is kept with one source: its jobs, and the dispatcher thread that runs them.
 
-    That thread waits for the lock `wakeup`, which is released once for each time that the thread was found idle, and
-    without the lock of the slot. A condition would be notified under that lock, and the thread would wake up twice.
+    That thread waits for `wakeup`, which is released once for each time that the thread was found idle, without `lock`.
+    A condition would be notified under that lock, and the thread would wake up twice.
     """
 
     def __init__(self, name: str) -> None:

@@ -81,7 +81,6 @@ class Workers:
 
     @property
     def alive(self) -> bool:
-        """Whether there are workers."""
         return bool(self._workers)
 
     def wake_one(self) -> Actions:
@@ -162,10 +161,7 @@ class Workers:
             slot = self._next(me, ident, worked)
 
     def _next(self, me: _Worker, ident: int, worked: Optional[Slot]) -> Optional[Slot]:
-        """Return the slot to serve next, after waiting for it; ``None`` when the thread must end.
-
-        ``worked`` is the slot whose job this thread has just run, if it has.
-        """
+        """Wait for the slot to serve next; ``None`` ends the thread. ``worked`` is the slot whose job it just ran."""
         scheduler = self._scheduler
         while True:
             actions: Actions = []
@@ -372,8 +368,7 @@ class Workers:
     def _check(self) -> Tuple[bool, Actions]:
         """Return whether anything was done since the last check, and what activates workers in place of blocked ones.
 
-        Each blocked worker is replaced. If at least half of the active workers block, four are activated, at the next
-        such check twice as many, up to 64.
+        If at least half of the active workers block, four are activated, then eight, and so on up to 64.
         """
         busy, blocked = not self._selecting, 0
         for worker in list(self._active):
