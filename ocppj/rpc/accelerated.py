@@ -8,7 +8,7 @@ can bring, is left to ``jsonschema``, unchanged.
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional
 
 __all__ = ["build_quick_check", "simplify_schema"]
 
@@ -102,7 +102,11 @@ def build_quick_check(
         import jsonschema_rs
     except ImportError:
         return None
-    if _get_version("jsonschema-rs") < _MIN_VERSION:
+    try:
+        installed = tuple(int(number) for number in version("jsonschema-rs").split(".")[:2])
+    except (PackageNotFoundError, ValueError):  # installed without metadata
+        return None
+    if installed < _MIN_VERSION:
         return None
     formats: Dict[str, Callable[[str], bool]] = {"date-time": is_datetime}
     check = jsonschema_rs.Draft6Validator(_adapt_schema(plain), formats=formats, validate_formats=True).is_valid
@@ -110,13 +114,6 @@ def build_quick_check(
     if check_multiples is None:
         return check
     return lambda payload: check(payload) and check_multiples(payload)
-
-
-def _get_version(package: str) -> Tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in version(package).split(".")[:2])
-    except (PackageNotFoundError, ValueError):  # installed without metadata
-        return (0,)
 
 
 def _adapt_schema(schema: Mapping[str, Any]) -> Dict[str, Any]:

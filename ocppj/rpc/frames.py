@@ -25,12 +25,9 @@ def parse_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, st
     is_readable = is_message_id(message_id)
     message_type = _TYPES.get(number)
     if message_type is None or message_type not in dialect.message_types:
-        raise MessageError(
-            ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
-            f"OCPP {dialect.version} has no message type {number!s:.20}",
-            message_id=message_id if is_readable else None,
-            message_type=number,
-        )
+        text = f"OCPP {dialect.version} has no message type {number!s:.20}"
+        known_id = message_id if is_readable else None
+        raise MessageError(ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED, text, message_id=known_id, message_type=number)
     if not is_readable:
         error = build_framework_error(f"the message id is no string of 1 to {MAX_ID} characters")
         error.answerable = message_type is MessageType.CALL  # no other message is answered with an error

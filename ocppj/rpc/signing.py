@@ -208,9 +208,10 @@ class Verifier:
             UsageError: The function returned no key. What the function raises is raised, too.
         """
         _, header = unwrap(signed_payload)
-        reason = _find_header_fault(header)
-        if reason:
-            return result_of(header, False, reason)
+        if header.get("alg") not in ALGORITHMS:
+            return result_of(header, False, f"the algorithm is none of {', '.join(ALGORITHMS)}")
+        if "crit" in header or "b64" in header:  # RFC 7515 section 4.1.11: not understood, hence invalid
+            return result_of(header, False, "the header demands extensions that are not understood")
         named = header.get("x5t#S256")
         key = self._find(named if isinstance(named, str) else None, client_id)
         if key is None:
@@ -228,15 +229,6 @@ class Verifier:
         if x5t is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(x5t)
-
-
-def _find_header_fault(header: Mapping[str, Any]) -> str:
-    """Return why no signature with that protected header is valid, or ``""``."""
-    if header.get("alg") not in ALGORITHMS:
-        return f"the algorithm is none of {', '.join(ALGORITHMS)}"
-    if "crit" in header or "b64" in header:  # RFC 7515 section 4.1.11: not understood, hence invalid
-        return "the header demands extensions that are not understood"
-    return ""
 
 
 def _read_pem(source: Pem, what: str) -> bytes:

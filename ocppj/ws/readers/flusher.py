@@ -13,6 +13,7 @@ import selectors
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Set
 
 from ...settings import get_logger
@@ -90,13 +91,13 @@ class Flusher:
         loop.close()
 
 
+@dataclass
 class _Watched:
     """What the loop knows of an outlet whose descriptor it holds."""
 
-    def __init__(self, fd: int, unsent: Unsent) -> None:
-        self.fd = fd
-        self.unsent = unsent
-        self.registered = False
+    fd: int
+    unsent: Unsent
+    registered: bool = False
 
 
 class _Loop:
