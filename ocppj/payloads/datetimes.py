@@ -22,8 +22,7 @@ _from_iso = datetime.fromisoformat
 def parse_datetime(text: str) -> datetime:
     """Return the datetime of an RFC 3339 date-time with a zone.
 
-    Args:
-        text: The date-time. Digits after the microsecond are dropped. A leap second (``:60``) becomes the next second.
+    Digits after the microsecond are dropped. A leap second (``:60``) becomes the next second.
 
     Raises:
         ValueError: It is no such date-time. The error does not quote the text.
@@ -60,9 +59,6 @@ def parse_datetime(text: str) -> datetime:
 
 def format_datetime(moment: datetime) -> str:
     """Return a datetime as RFC 3339 in UTC, with "Z" and at most three fractional digits (OCPP 1.6 section 3.16).
-
-    Args:
-        moment: The datetime, with a zone.
 
     Raises:
         EncodingError: It has no zone, or is outside the years 1 to 9999 in UTC.

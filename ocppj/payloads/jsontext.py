@@ -58,9 +58,7 @@ def _encode_other(value: object) -> Any:
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_encode_other).encode
-_encode_ascii = json.JSONEncoder(
-    ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_encode_other
-).encode
+_encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_encode_other).encode
 
 
 def is_deeper(text: str, depth: int) -> bool:
@@ -89,14 +87,10 @@ def is_deeper(text: str, depth: int) -> bool:
 
 
 def decode(text: str, max_depth: Optional[int] = None) -> Any:
-    """Return the JSON value of ``text``.
-
-    Args:
-        text: The JSON text. NaN, infinities and numbers too large for a float are refused.
-        max_depth: How many arrays and objects may be inside one another. ``None``: any number.
+    """Return the JSON value of ``text``. NaN, infinities and numbers too large for a float are refused.
 
     Raises:
-        NestedTooDeeply: The text is too deep. It is raised before the text is decoded.
+        NestedTooDeeply: More than ``max_depth`` arrays and objects are inside one another. Nothing has been decoded.
         ValueError: The text is no JSON. It is a `json.JSONDecodeError` if the position is known.
         RecursionError: The text is too deep for the library.
     """
@@ -115,10 +109,7 @@ def decode(text: str, max_depth: Optional[int] = None) -> Any:
 
 
 def encode(value: Any) -> str:
-    """Return the JSON text of ``value``. It can be encoded as UTF-8.
-
-    Raises `EncodingError` if a value has no JSON form.
-    """
+    """Return the JSON text of ``value``. It can be encoded as UTF-8. Raises `EncodingError`."""
     if _dumps is not None:
         try:
             data: bytes = _dumps(value)

@@ -6,6 +6,7 @@ taken out, the rest is decoded as usual, and then these values are put in their 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any, Dict, Mapping, Type, TypeVar
@@ -25,11 +26,8 @@ def decode_leniently(cls: Type[P], data: Mapping[str, Any]) -> P:
     """
     valid = dict(data)
     refused: Dict[str, Any] = {}
-    required = {
-        each.name
-        for each in fields(cls)  # type: ignore[arg-type]
-        if each.default is MISSING and each.default_factory is MISSING
-    }
+    own: Any = fields(cls)  # type: ignore[arg-type]
+    required = {each.name for each in own if each.default is MISSING and each.default_factory is MISSING}
     for name, attribute, decode, *_ in get_plan(cls).fields:
         if name not in data:
             if attribute in required:
@@ -55,10 +53,8 @@ def _decode_refused(decode: Decoder, value: Any) -> Any:
         decode_item = decode.args[0]
         return [_decode_item(decode_item, each) for each in value] if isinstance(value, (list, tuple)) else value
     if decode is parse_datetime and isinstance(value, str):
-        try:
+        with suppress(ValueError):
             return parse_datetime(value + "Z")
-        except ValueError:
-            return value
     return value
 
 

@@ -6,9 +6,6 @@ snake_case and back. The annotation says how the JSON value is decoded: a `Paylo
 `datetime`, an `Enum` (``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. A text that
 is no member of the enum stays text: only the validation refuses values.
 
-A class may keep the properties for which it has no field, as OCPP 2.x demands for ``customData``. It has a field for
-them, a dict, with the wire name ``*``. Without such a field they are dropped.
-
 For speed, a class is analysed once, when it is first encoded or decoded. Its `_Plan` has all that is needed, so that a
 payload takes one loop over its fields. If the ``__init__`` of the class only stores its arguments (`_has_plain_init`),
 decoding does not call it: the values become the attributes directly.
@@ -66,18 +63,14 @@ def wire(name: str) -> Dict[str, str]:
     """Return the metadata of a payload field.
 
     Args:
-        name: The name of the JSON property. ``*``: the field is a dict for all properties without a field.
-
-    Returns:
-        The argument for ``dataclasses.field(metadata=...)``.
+        name: The name of the JSON property. ``*``: the field is a dict for all properties without a field, such as OCPP
+            2.x demands for ``customData``. In a class without such a field they are dropped.
     """
     return {"wire": name}
 
 
 #: The wire name of the field for all properties without a field.
 _EXTRA = "*"
-
-
 #: The field has no default, or ``__init__`` must find it.
 _NO_DEFAULT = object()
 #: The wire name; the attribute; the decoder, or ``None`` if the JSON value is the value; a type whose values need no
@@ -128,8 +121,7 @@ class Payload:
         """Return the payload as a JSON object. Fields that are ``None`` are left out.
 
         Raises:
-            EncodingError: A datetime has no zone, or a name in the field ``*`` is no text or belongs to another field.
-                The text names the field.
+            EncodingError: A datetime has no zone, or a name in the field ``*`` is no text or that of another field.
             UsageError: The class is no payload class.
         """
         plan = self._plan
@@ -153,9 +145,6 @@ class Payload:
     @classmethod
     def from_wire(cls: Type[P], data: Mapping[str, Any]) -> P:
         """Return the payload of a JSON object.
-
-        Args:
-            data: The JSON object. Properties without a field go to the field ``*``, or are dropped if there is none.
 
         Raises:
             ValidationError: A required property is missing, or a value cannot be decoded.
@@ -223,17 +212,11 @@ def _construct(cls: Type[P], values: Mapping[str, Any]) -> P:
     try:
         return cls(**values)
     except TypeError:
-        missing = _find_missing(cls, values)
-        if not missing:
-            raise
-        text = f"required property {missing!r} is missing"
-        raise ValidationError(ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "", text) from None
-
-
-def _find_missing(cls: type, values: Mapping[str, Any]) -> Optional[str]:
-    """Return the wire name of the first required field that ``values`` does not have."""
-    required = (each for each in fields(cls) if each.default is MISSING and each.default_factory is MISSING)
-    return next((str(each.metadata.get("wire", each.name)) for each in required if each.name not in values), None)
+        for each in fields(cls):  # type: ignore[arg-type]
+            if each.default is MISSING and each.default_factory is MISSING and each.name not in values:
+                text = f"required property {each.metadata.get('wire', each.name)!r} is missing"
+                raise ValidationError(ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "", text) from None
+        raise
 
 
 #: Values of these types are their JSON values.
@@ -394,7 +377,7 @@ def _find_decoder(hint: Any) -> Optional[Decoder]:
         if issubclass(hint, Payload):
             return hint.from_wire
         if issubclass(hint, Enum):
-            return _build_enum_decoder(hint)
+            return _Members((member.value, member) for member in hint).__getitem__
         if issubclass(hint, datetime):
             return parse_datetime
     return None
@@ -423,7 +406,3 @@ class _Members(Dict[Any, Any]):
 
     def __missing__(self, value: Any) -> Any:
         return value
-
-
-def _build_enum_decoder(enum: Type[Enum]) -> Decoder:
-    return _Members((member.value, member) for member in enum).__getitem__

@@ -8,7 +8,7 @@ can bring, is left to ``jsonschema``, unchanged.
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional
 
 __all__ = ["build_quick_check", "simplify_schema"]
 
@@ -21,12 +21,8 @@ _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "
 _ANNOTATIONS = frozenset({"$comment", "comment", "default", "description", "examples", "javaType", "title"})
 _LENGTHS = frozenset({"maxItems", "maxLength", "minItems", "minLength"})
 _LIMITS = frozenset({"maximum", "minimum", "multipleOf"})
-
-
 #: Older versions (0.34, 0.42) crash the interpreter when a payload has a lone surrogate, which any peer may send.
 _MIN_VERSION = (0, 49)
-
-
 #: A regular expression for nearly all valid date-times. A call back from Rust takes as long as the rest of a check.
 #: Other texts, such as February 29 or a leap second, may be valid too: a function decides.
 USUAL_DATE_TIME = (
@@ -81,11 +77,10 @@ def _is_check(keyword: str, value: Any, schema: Mapping[str, Any]) -> bool:
     if keyword == "format":
         return bool(value == "date-time")  # other formats are not checked
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
     known = (
         (keyword == "type" and isinstance(value, str) and value in _TYPES)
-        or (
-            keyword in ("enum", "required") and isinstance(value, list) and all(isinstance(each, str) for each in value)
-        )
+        or (keyword in ("enum", "required") and texts)
         or (keyword in _LENGTHS and number and value == int(value))
         or (keyword in _LIMITS and number)
         or (keyword == "additionalProperties" and isinstance(value, bool))
@@ -100,19 +95,18 @@ def build_quick_check(
 ) -> Optional[Callable[[Any], bool]]:
     """Return a function that returns true only for payloads that are valid. ``None`` without ``jsonschema-rs`` 0.49.
 
-    If it returns false or raises, ``jsonschema`` must decide.
-
-    Args:
-        plain: A plain schema.
-        is_datetime: Tells whether a text is a date-time.
-        is_multiple: Tells whether a value is a multiple. The versions of ``jsonschema-rs`` differ, for example about
-            21.400000000000002 and 0.1.
+    If it returns false or raises, ``jsonschema`` must decide. ``is_multiple`` is given, since the versions of
+    ``jsonschema-rs`` differ, for example about 21.400000000000002 and 0.1.
     """
     try:
         import jsonschema_rs
     except ImportError:
         return None
-    if _get_version("jsonschema-rs") < _MIN_VERSION:
+    try:
+        installed = tuple(int(number) for number in version("jsonschema-rs").split(".")[:2])
+    except (PackageNotFoundError, ValueError):  # installed without metadata
+        return None
+    if installed < _MIN_VERSION:
         return None
     formats: Dict[str, Callable[[str], bool]] = {"date-time": is_datetime}
     check = jsonschema_rs.Draft6Validator(_adapt_schema(plain), formats=formats, validate_formats=True).is_valid
@@ -120,13 +114,6 @@ def build_quick_check(
     if check_multiples is None:
         return check
     return lambda payload: check(payload) and check_multiples(payload)
-
-
-def _get_version(package: str) -> Tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in version(package).split(".")[:2])
-    except (PackageNotFoundError, ValueError):  # installed without metadata
-        return (0,)
 
 
 def _adapt_schema(schema: Mapping[str, Any]) -> Dict[str, Any]:

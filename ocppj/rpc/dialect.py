@@ -15,17 +15,13 @@ from .messages import MessageType
 
 __all__ = ["DIALECTS", "V16", "V21", "V201", "Dialect", "is_error_code_valid"]
 
-_SCHEMA = ".json"
-#: The modules with the types of a version. Each imports the ones before it.
-_ENUMS, _DATATYPES, _MESSAGES = "enums", "datatypes", "messages"
-
 
 @dataclass(frozen=True, eq=False)
 class Dialect:
     """An OCPP version.
 
     Attributes:
-        version: The version, such as "2.0.1".
+        version: Such as "2.0.1".
         subprotocol: The WebSocket subprotocol.
         package: The package with the messages.
         message_types: The message types that the version has.
@@ -66,13 +62,12 @@ class Dialect:
 
     def load_schema(self, name: str) -> Dict[str, Any]:
         """Return a bundled JSON schema, such as "BootNotificationRequest"."""
-        text = resources.files(self.package).joinpath("schemas").joinpath(name + ".json").read_text("utf-8")
-        schema: Dict[str, Any] = json.loads(text)
-        return schema
+        path = resources.files(self.package).joinpath("schemas").joinpath(name + ".json")
+        return dict(json.loads(path.read_text("utf-8")))
 
     def load_type(self, name: str) -> Type[Any]:
         """Import and return a message, data type or enum of the version. Raises `AttributeError` if there is none."""
-        for module in (_ENUMS, _DATATYPES, _MESSAGES):
+        for module in ("enums", "datatypes", "messages"):  # each imports the ones before it
             found = getattr(import_module(f"{self.package}.{module}"), name, None)
             if isinstance(found, type) and found.__module__.startswith(self.package):
                 return found
@@ -81,27 +76,20 @@ class Dialect:
     @property
     def is_loaded(self) -> bool:
         """Whether the messages have been imported. Before that no object of their types exists."""
-        return f"{self.package}.{_MESSAGES}" in sys.modules
+        return f"{self.package}.messages" in sys.modules
 
 
 @lru_cache(maxsize=None)
 def _list_actions(package: str) -> FrozenSet[str]:
     files = (entry.name for entry in resources.files(package).joinpath("schemas").iterdir())
-    names = [name[: -len(_SCHEMA)] for name in files if name.endswith(_SCHEMA)]
+    names = [name[: -len(".json")] for name in files if name.endswith(".json")]
     # AuthorizeRequest is the request of Authorize. The message of a SEND has the name of its action.
     return frozenset(re.sub("Request$", "", name) for name in names if not name.endswith("Response"))
 
 
-_COMMON_CODES = (
-    ErrorCode.NOT_IMPLEMENTED,
-    ErrorCode.NOT_SUPPORTED,
-    ErrorCode.INTERNAL_ERROR,
-    ErrorCode.PROTOCOL_ERROR,
-    ErrorCode.SECURITY_ERROR,
-    ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
-    ErrorCode.TYPE_CONSTRAINT_VIOLATION,
-    ErrorCode.GENERIC_ERROR,
-)
+#: The codes of 2.x.
+_ALL_CODES = {code: code.value for code in ErrorCode}
+_NEW_IN_2 = (ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED, ErrorCode.RPC_FRAMEWORK_ERROR)
 
 #: OCPP-J 1.6: the error codes are in section 4.2.3. Its errata 5.1 and 5.2 keep the misspelt ones.
 V16 = Dialect(
@@ -110,23 +98,12 @@ V16 = Dialect(
     package="ocppj.v16",
     message_types=frozenset({MessageType.CALL, MessageType.CALL_RESULT, MessageType.CALL_ERROR}),
     spellings={
-        **{code: code.value for code in _COMMON_CODES},
+        **{code: text for code, text in _ALL_CODES.items() if code not in _NEW_IN_2},
         ErrorCode.FORMAT_VIOLATION: "FormationViolation",
         ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION: "OccurenceConstraintViolation",
     },
     repeated_id_code=ErrorCode.PROTOCOL_ERROR,
 )
-
-_CODES_OF_2 = {
-    code: code.value
-    for code in (
-        *_COMMON_CODES,
-        ErrorCode.FORMAT_VIOLATION,
-        ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
-        ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
-        ErrorCode.RPC_FRAMEWORK_ERROR,
-    )
-}
 
 #: OCPP 2.0.1 Part 4: the id "-1" is in section 4.2.3, the error codes in 4.3. Part 2 limits the identity.
 V201 = Dialect(
@@ -134,7 +111,7 @@ V201 = Dialect(
     subprotocol="ocpp2.0.1",
     package="ocppj.v201",
     message_types=V16.message_types,
-    spellings=_CODES_OF_2,
+    spellings=_ALL_CODES,
     repeated_id_code=ErrorCode.RPC_FRAMEWORK_ERROR,
     unreadable_id="-1",
     max_identity=48,
@@ -155,12 +132,7 @@ DIALECTS = (V16, V201, V21)
 
 
 def is_error_code_valid(code: Union[ErrorCode, str], dialect: Optional[Dialect] = None) -> bool:
-    """Tell whether an error code exists.
-
-    Args:
-        code: The code, or its text.
-        dialect: The OCPP version, in whose spelling a text must be. ``None``: any version.
-    """
+    """Tell whether an error code exists, in ``dialect`` and its spelling, or in any version."""
     if dialect is None:
         return isinstance(parse_error_code(code), ErrorCode)
     if isinstance(code, ErrorCode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Protocol, Sequence, Type, Union
 
-from ..errors import EncodingError, ErrorCode, MessageError, UsageError, ValidationError
+from ..errors import EncodingError, ErrorCode, MessageError, UnsupportedFeature, UsageError, ValidationError
 from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
 from ..settings import LoggerLike, Validation, ValidationSetting, process
@@ -13,8 +13,7 @@ from .feature_registry import FeatureRegistry
 from .features import Feature, Profile
 from .frames import build_action_error, build_frame_error, get_type_name, parse_error, parse_head
 from .messages import SIGNED, Call, CallError, CallResult, Message, MessageType, Send, SignatureResult, create_uuid
-from .signed_messages import SignedMessages, open_payload
-from .signing import Signer, Verifier, looks_signed
+from .signing import Signer, Verifier, looks_signed, open_payload, result_of, sign_payload
 from .validation import check_payload, get_quick_check
 
 __all__ = ["Endpoint", "Pending"]
@@ -26,8 +25,7 @@ _CALL_RESULT, _CALL_RESULT_ERROR = MessageType.CALL_RESULT, MessageType.CALL_RES
 class Pending(Protocol):
     """The pending requests, as `Endpoint.parse_message` needs them."""
 
-    def get(self, message_id: str) -> Optional[Any]:
-        """Return the pending request of that id, or ``None``."""
+    def get(self, message_id: str) -> Optional[Any]: ...
 
 
 class Endpoint:
@@ -37,13 +35,13 @@ class Endpoint:
 
     Args:
         profiles: The profiles, such as ``v16.PROFILES``.
-        validate: How payloads are checked: a `Validation`, a mode ("strict", "warn", "off"), or ``True`` (strict) or
-            ``False`` (off). ``None``: as the process does (`set_message_validation`).
-        message_id_generator: A function that returns the id of a new message. It is called on the thread that creates
-            the message. ``None``: that of the process (`set_message_id_generator`).
-        logger: The logger. ``None``: that of the process (`set_logger`).
+        validate: A `Validation`, a mode ("strict", "warn", "off"), or ``True`` (strict) or ``False`` (off). ``None``:
+            as the process does (`set_message_validation`).
+        message_id_generator: Returns the id of a new message, on the thread that creates the message. ``None``: that
+            of the process (`set_message_id_generator`).
+        logger: ``None``: that of the process (`set_logger`).
         signer: Signs messages. Without it signed messages are still received.
-        verifier: Verifies the signatures of received messages. Without it they are not verified.
+        verifier: Verifies signatures. Without it they are not verified.
 
     Raises:
         DuplicateFeature: Two profiles have the same name, action or request type in the same OCPP version.
@@ -64,7 +62,8 @@ class Endpoint:
         self._validation = None if validate is None else Validation.of(validate)
         self._message_id_generator = message_id_generator
         self._logger = logger
-        self._signed_messages = SignedMessages(signer, verifier)
+        self._signer = signer
+        self._verifier = verifier
 
     @property
     def log(self) -> LoggerLike:
@@ -75,8 +74,7 @@ class Endpoint:
         """Set how the payloads of this endpoint are checked, from the next message on.
 
         Args:
-            setting: A `Validation`, a mode ("strict", "warn", "off"), or ``True`` (strict) or ``False`` (off).
-                ``None``: as the process does.
+            setting: As ``validate`` of the constructor.
 
         Raises:
             UsageError: There is no such mode.
@@ -98,49 +96,22 @@ class Endpoint:
     def add_profile(self, profile: Profile) -> None:
         """Add a profile, with the features that it has now. A profile that is refused changes nothing.
 
-        Args:
-            profile: The profile.
-
         Raises:
-            DuplicateFeature: The endpoint already has a profile of this name, or one of its actions or request types,
-                in the same OCPP version.
+            DuplicateFeature: Its name, an action or a request type is there already, in the same OCPP version.
             UsageError: It is no profile, or one of its schemas is no JSON schema.
         """
         self._features.add_profile(profile)
 
     def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile of a name.
-
-        Args:
-            name: The name.
-            dialect: The OCPP version. ``None``: any; the profile that was added first is returned.
-
-        Returns:
-            The profile, or ``None`` if there is none.
-        """
+        """Return the profile of that name, or ``None``. Without ``dialect``: the first of any version."""
         return self._features.get_profile(name, dialect)
 
     def get_profile_for_feature(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile with an action.
-
-        Args:
-            name: The action.
-            dialect: The OCPP version. ``None``: any; the profile that was added first is returned.
-
-        Returns:
-            The profile, or ``None`` if there is none.
-        """
+        """Return the profile with the action ``name``, or ``None``. Without ``dialect``: the first of any version."""
         return self._features.get_profile_for_feature(name, dialect)
 
     def get_dialect(self, subprotocol: str) -> Optional[Dialect]:
-        """Return the OCPP version of a WebSocket subprotocol.
-
-        Args:
-            subprotocol: The subprotocol, such as ``"ocpp1.6"``.
-
-        Returns:
-            The version, or ``None`` if no profile is of that version.
-        """
+        """Return the version of a WebSocket subprotocol, such as "ocpp1.6". ``None``: no profile is of that version."""
         return self._features.get_dialect(subprotocol)
 
     # Creating messages
@@ -158,13 +129,10 @@ class Endpoint:
 
         Args:
             request: The request.
-            dialect: The OCPP version. ``None``: the first version whose profiles have the request.
-            message_id: The message id. ``None``: a new one.
+            dialect: ``None``: the first version whose profiles have the request.
+            message_id: ``None``: a new one.
             client_id: The peer, for the log.
             signed: Whether to sign the message.
-
-        Returns:
-            The CALL.
 
         Raises:
             UnsupportedFeature: No profile has the request, or the version has no signed messages.
@@ -181,7 +149,7 @@ class Endpoint:
         payload = self._encode_payload(feature, False, request, client_id)
         call = Call(message_id or self._create_id(), feature.name, request, payload)
         if signed:
-            self._signed_messages.sign(call, feature.name, dialect or self._features.dialect_of(type(request)))
+            self._sign(call, feature.name, dialect or self._features.dialect_of(type(request)))
         return call
 
     def create_send(
@@ -189,20 +157,10 @@ class Endpoint:
     ) -> Send:
         """Return the SEND of a request, with a new id (OCPP 2.1 Part 4 section 4.2.4). It is checked, but not sent.
 
-        Args:
-            request: The request.
-            dialect: The OCPP version. ``None``: the first version whose profiles have the request.
-            client_id: The peer, for the log.
-            signed: Whether to sign the message.
-
-        Returns:
-            The SEND.
+        The arguments are those of `create_call`.
 
         Raises:
-            UnsupportedFeature: No profile has the request, or the version has no signed messages.
-            ValidationError: The request breaks its schema.
-            EncodingError: A field cannot be written.
-            UsageError: The request has a response and must be a CALL, the id is not valid, or there is no signer.
+            OcppjError: What `create_call` raises. `UsageError`: the request has a response and must be a CALL.
         """
         feature = self._features.of_request(type(request), dialect)
         if feature.response_type is not None:
@@ -210,7 +168,7 @@ class Endpoint:
         payload = self._encode_payload(feature, False, request, client_id)
         message = Send(self._create_id(), feature.name, request, payload)
         if signed:
-            self._signed_messages.sign(message, feature.name, dialect or self._features.dialect_of(type(request)))
+            self._sign(message, feature.name, dialect or self._features.dialect_of(type(request)))
         return message
 
     def create_call_result(
@@ -228,20 +186,13 @@ class Endpoint:
         Args:
             response: The response.
             message_id: The id of the CALL that it answers.
-            dialect: The OCPP version. ``None``: the first version whose profiles have the response.
+            dialect: ``None``: the first version whose profiles have the response.
             action: The action of the CALL, if it is known. A signed response needs it.
             client_id: The peer, for the log.
             signed: Whether to sign the message.
 
-        Returns:
-            The CALLRESULT.
-
         Raises:
-            UnsupportedFeature: No profile has the response, it does not answer the action, or the version has no signed
-                messages.
-            ValidationError: The response breaks its schema.
-            EncodingError: A field cannot be written.
-            UsageError: The id is not valid, there is no signer, or a signed response has no action.
+            OcppjError: What `create_call` raises. `UnsupportedFeature` too: the response does not answer the action.
         """
         key, known = (dialect, action), self._features.by_action
         if key in known and type(response) is known[key].response_type:  # the usual case
@@ -252,7 +203,7 @@ class Endpoint:
         if signed:
             if action is None:
                 raise UsageError("a signed answer names its action")
-            self._signed_messages.sign(result, action, dialect or self._features.default_dialect())
+            self._sign(result, action, dialect or self._features.default_dialect())
         return result
 
     def create_call_error(
@@ -268,12 +219,9 @@ class Endpoint:
         Args:
             message_id: The id of the CALL that it answers.
             code: The error code, or its text in the spelling of any version. It is written as ``dialect`` spells it.
-            description: The description.
-            details: The details, a JSON object.
-            dialect: The OCPP version. ``None``: that of the first profile.
-
-        Returns:
-            The CALLERROR.
+            description: What went wrong.
+            details: A JSON object.
+            dialect: ``None``: that of the first profile.
 
         Raises:
             UsageError: No version has the code, or description or details are of the wrong type.
@@ -289,6 +237,15 @@ class Endpoint:
 
     def _create_id(self) -> str:
         return (self._message_id_generator or process.message_id_generator or create_uuid)()
+
+    def _sign(self, message: Union[Call, CallResult], action: str, dialect: Dialect) -> None:
+        """Set the signed payload of ``message``. ``action`` is its action, or that of the CALL that it answers."""
+        if not dialect.signed_messages:
+            raise UnsupportedFeature(f"OCPP {dialect.version} has no signed messages")
+        if self._signer is None:
+            raise UsageError("there is no signer: give signer=Signer(...)")
+        assert message.wire_payload is not None
+        message.signed_payload = sign_payload(self._signer, message.wire_payload, action, message.message_type_id)
 
     def _encode_payload(self, feature: Feature, is_response: bool, payload: Payload, client_id: str) -> Dict[str, Any]:
         """Return ``payload`` as a JSON object, checked as the mode says."""
@@ -316,15 +273,14 @@ class Endpoint:
     def parse_message(
         self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None, client_id: str = ""
     ) -> Optional[Message]:
-        """Return the message of a frame, with a typed payload.
+        """Return the message of a frame, with a typed payload (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.2).
 
-        The rules are in OCPP-J 1.6 section 4.2 and in OCPP 2.x Part 4 section 4.2. A signed message is returned as the
-        normal message inside it. Its ``signature`` is not verified yet: `check_signature` does that.
+        A signed message is returned as the normal message inside it. `check_signature` verifies its signature.
 
         Args:
             fields: The elements of the frame, from `parse_json_message`.
             pending: The pending requests, by which an answer gets its type. They are only read.
-            dialect: The OCPP version of the connection. ``None``: that of the first profile.
+            dialect: ``None``: that of the first profile.
             client_id: The peer, for the log.
 
         Returns:
@@ -370,17 +326,21 @@ class Endpoint:
             raise build_frame_error(fields, ErrorCode.INTERNAL_ERROR, "the message could not be read") from error
 
     def check_signature(self, message: Union[Call, CallResult], client_id: str) -> Optional[SignatureResult]:
-        """Verify the signature of a message. The message keeps the result.
+        """Verify the signature of a message from `parse_message`. The message keeps the result.
 
-        Args:
-            message: A message from `parse_message`.
-            client_id: The peer, for the verifier and the log.
+        If the verifier fails, this is logged, and the result says that the signature was not verified.
 
         Returns:
-            The result, or ``None`` if the message is not signed. If the verifier fails, this is logged, and the result
-            says that the signature was not verified.
+            The result, or ``None`` if the message is not signed.
         """
-        return self._signed_messages.check(message, client_id, self.log)
+        if message.signature is not None and self._verifier is not None:
+            assert message.signed_payload is not None
+            try:
+                message.signature = self._verifier.verify(message.signed_payload, client_id)
+            except Exception:
+                self.log.exception("%s: the verifier failed", client_id)
+                message.signature = result_of(message.signature.header, None, "the verifier failed")
+        return message.signature
 
     def _parse_request(
         self, fields: Sequence[Any], message_type: MessageType, dialect: Dialect, client_id: str
@@ -454,12 +414,6 @@ class Endpoint:
         self, client_id: str, verb: str, feature: Feature, is_response: bool, error: ValidationError
     ) -> None:
         """Log a payload that breaks its schema and is accepted."""
-        self.log.warning(
-            "%s: %s an invalid %s of %s, and went on: at %r: %s",
-            client_id or "endpoint",
-            verb,
-            "response" if is_response else "request",
-            feature.name,
-            error.path[:255],
-            error,
-        )
+        who, kind = client_id or "endpoint", "response" if is_response else "request"
+        text = "%s: %s an invalid %s of %s, and went on: at %r: %s"
+        self.log.warning(text, who, verb, kind, feature.name, error.path[:255], error)

@@ -36,12 +36,10 @@ class FeatureRegistry:
 
     @property
     def profiles(self) -> Sequence[Profile]:
-        """The profiles, in the order in which they were added."""
         return tuple(self._profiles)
 
     @property
     def dialects(self) -> Sequence[Dialect]:
-        """The OCPP versions of the profiles, in the order in which they were first added."""
         return tuple(dict.fromkeys(profile.dialect for profile in self._profiles))
 
     def add_profile(self, profile: Profile) -> None:
@@ -66,25 +64,15 @@ class FeatureRegistry:
                 self._not_loaded.setdefault(dialect, []).append(feature)
 
     def get_profile(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile of that name, or ``None``. Without ``dialect``: the first of any version."""
-        for profile in self._profiles:
-            if profile.name == name and dialect in (None, profile.dialect):
-                return profile
-        return None
+        found = (each for each in self._profiles if each.name == name and dialect in (None, each.dialect))
+        return next(found, None)
 
     def get_profile_for_feature(self, name: str, dialect: Optional[Dialect] = None) -> Optional[Profile]:
-        """Return the profile with the action ``name``, or ``None``. Without ``dialect``: the first of any version."""
-        for profile in self._profiles:
-            if profile.supports_feature(name) and dialect in (None, profile.dialect):
-                return profile
-        return None
+        found = (each for each in self._profiles if each.supports_feature(name) and dialect in (None, each.dialect))
+        return next(found, None)
 
     def get_dialect(self, subprotocol: str) -> Optional[Dialect]:
-        """Return the version of that WebSocket subprotocol, or ``None`` if no profile is of that version."""
-        for dialect in self.dialects:
-            if dialect.subprotocol == subprotocol:
-                return dialect
-        return None
+        return next((each for each in self.dialects if each.subprotocol == subprotocol), None)
 
     def default_dialect(self) -> Dialect:
         """Return the version of the first profile. Raises `UsageError` if there is none."""
@@ -98,19 +86,15 @@ class FeatureRegistry:
         return next(each for each in self.dialects if (each, request_type) in self.by_request)
 
     def of_request(self, request_type: Type[Payload], dialect: Optional[Dialect] = None) -> Feature:
-        """Return the feature of a request. Raises `UnsupportedFeature` if no profile has it.
-
-        Without ``dialect``: the feature of the first version that has it.
-        """
+        """Return the feature of a request. Without ``dialect``: of the first version. Raises `UnsupportedFeature`."""
         return self._lookup(self.by_request, request_type, dialect)
 
     def of_response(
         self, response_type: Type[Payload], dialect: Optional[Dialect] = None, action: Optional[str] = None
     ) -> Feature:
-        """Return the feature of a response. Raises `UnsupportedFeature` if no profile has it.
+        """Return the feature of a response, as `of_request` does for requests.
 
-        Without ``dialect``: the feature of the first version that has it. ``action`` is the action of the request, if
-        it is known: several actions may have the same type of response.
+        ``action`` is that of the request, if it is known: several actions may have the same type of response.
         """
         feature = self._lookup(self._by_response, response_type, dialect)
         if action is not None and feature.name != action:
@@ -138,10 +122,7 @@ class FeatureRegistry:
             self._by_response.setdefault((dialect, feature.response_type), feature)
 
     def _index_loaded(self, dialect: Dialect) -> None:
-        """Add the features of ``dialect`` whose types have been imported meanwhile to the tables by type.
-
-        This imports nothing: a caller that has a message has its type. Two threads may be here at the same time.
-        """
+        """Add the features whose types have been imported meanwhile. Two threads may be here at the same time."""
         waiting = self._not_loaded.get(dialect)
         if not waiting:
             return

@@ -24,9 +24,8 @@ class Feature:
     Args:
         name: The action as it stands in a CALL, 1 to 36 characters.
         request_type: The type of the request.
-        response_type: The type of the response. ``None``: the request is a SEND, which has no response (OCPP 2.1).
-        request_schema: The JSON schema of the request, or a function that loads it on demand. ``None``: a request is
-            decoded without a check.
+        response_type: ``None``: the request is a SEND, which has no response (OCPP 2.1).
+        request_schema: A JSON schema, or a function that loads it on demand. ``None``: there is no check.
         response_schema: The same for the response.
 
     Raises:
@@ -47,10 +46,7 @@ class Feature:
     def bundled(dialect: Dialect, name: str, *, answered: bool = True) -> "Feature":
         """Return a feature of an OCPP version. Its types are imported, and its schemas read, on demand.
 
-        Args:
-            dialect: The OCPP version.
-            name: The action.
-            answered: Whether the action has a response. If not, its message has the name of the action.
+        ``answered`` says whether the action has a response. If not, its message has the name of the action.
         """
         return _BundledFeature(dialect, name, answered)
 
@@ -94,11 +90,6 @@ class _BundledFeature(Feature):
 class Profile:
     """A named group of features of one OCPP version.
 
-    Args:
-        name: The name of the profile.
-        dialect: The OCPP version.
-        features: The features.
-
     Raises:
         DuplicateFeature: Two features have the same name.
     """
@@ -118,9 +109,6 @@ class Profile:
 
     def add_feature(self, feature: Feature) -> None:
         """Add a feature. An endpoint takes only the features that the profile has when it is added.
-
-        Args:
-            feature: The feature.
 
         Raises:
             DuplicateFeature: The profile has a feature of this name.

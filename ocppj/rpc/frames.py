@@ -25,12 +25,9 @@ def parse_head(fields: Sequence[Any], dialect: Dialect) -> Tuple[MessageType, st
     is_readable = is_message_id(message_id)
     message_type = _TYPES.get(number)
     if message_type is None or message_type not in dialect.message_types:
-        raise MessageError(
-            ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
-            f"OCPP {dialect.version} has no message type {number!s:.20}",
-            message_id=message_id if is_readable else None,
-            message_type=number,
-        )
+        text = f"OCPP {dialect.version} has no message type {number!s:.20}"
+        known_id = message_id if is_readable else None
+        raise MessageError(ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED, text, message_id=known_id, message_type=number)
     if not is_readable:
         error = build_framework_error(f"the message id is no string of 1 to {MAX_ID} characters")
         error.answerable = message_type is MessageType.CALL  # no other message is answered with an error
@@ -50,12 +47,8 @@ def parse_error(fields: Sequence[Any], message_type: MessageType) -> CallError:
         text = f"the code of a {get_type_name(message_type)} is a string"
         raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
     message_class = CallError if message_type is MessageType.CALL_ERROR else CallResultError
-    return message_class(
-        fields[1],
-        code,
-        description if isinstance(description, str) else "",
-        details if isinstance(details, dict) else {},
-    )
+    description = description if isinstance(description, str) else ""
+    return message_class(fields[1], code, description, details if isinstance(details, dict) else {})
 
 
 def build_frame_error(fields: Sequence[Any], code: ErrorCode, description: str) -> MessageError:

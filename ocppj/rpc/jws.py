@@ -1,7 +1,7 @@
 """Keys, certificates and JSON Web Signatures. Only this module imports ``joserfc`` and ``cryptography``.
 
-They come with the extra ``ocppj[signed]``. `ocppj.rpc.signing` imports this module when a signer or a verifier is made.
-No error of this module contains what was read: it may be a private key.
+`ocppj.rpc.signing` imports this module when a signer or a verifier is made. No error of this module contains what was
+read: it may be a private key.
 """
 
 from __future__ import annotations

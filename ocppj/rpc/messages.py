@@ -1,8 +1,6 @@
 """The messages of OCPP-J, their ids, and their JSON text.
 
-A frame is a JSON array whose first element is the message type (OCPP-J 1.6 section 4.2, OCPP 2.x Part 4 section
-4.2). `parse_json_message` reads the array. `ocppj.rpc.endpoint.Endpoint.parse_message` turns its elements into a
-message.
+A frame is a JSON array whose first element is the message type (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.2).
 """
 
 from __future__ import annotations
@@ -19,26 +17,9 @@ from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply
 from ..payloads.jsontext import encode as write_json
 from ..payloads.model import Payload
 
-__all__ = [
-    "MAX_DESCRIPTION",
-    "MAX_ID",
-    "SIGNED",
-    "Call",
-    "CallError",
-    "CallResult",
-    "CallResultError",
-    "Message",
-    "MessageType",
-    "Send",
-    "SignatureResult",
-    "build_framework_error",
-    "create_uuid",
-    "decode_json",
-    "is_message_id",
-    "parse_json_message",
-    "parse_raw_json_message",
-    "write_json",
-]
+__all__ = ["MAX_DESCRIPTION", "MAX_ID", "SIGNED", "Call", "CallError", "CallResult", "CallResultError", "Message",
+           "MessageType", "Send", "SignatureResult", "build_framework_error", "create_uuid", "is_message_id",
+           "parse_json_message", "parse_raw_json_message", "write_json"]  # fmt: skip
 
 #: The longest message id, in characters (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.1.4).
 MAX_ID = 36
@@ -84,15 +65,10 @@ class Message(Protocol):
     """What all messages have in common."""
 
     @property
-    def message_type_id(self) -> MessageType:
-        """The first element of the frame."""
-
+    def message_type_id(self) -> MessageType: ...
     @property
-    def unique_id(self) -> str:
-        """The message id, 1 to 36 characters."""
-
-    def to_json(self) -> str:
-        """Return the text of the frame."""
+    def unique_id(self) -> str: ...
+    def to_json(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -119,9 +95,9 @@ class Call:
     """A request: ``[2, id, action, payload]``.
 
     Args:
-        unique_id: The message id, 1 to 36 characters.
-        action: The action, 1 to 36 characters, without ``-Signed``.
-        payload: The payload, typed or as a JSON object.
+        unique_id: 1 to 36 characters.
+        action: 1 to 36 characters, without ``-Signed``.
+        payload: Typed or as a JSON object.
         wire_payload: The payload as a JSON object, if it is known. It is what `to_json` writes.
         signed_payload: In a signed message the JWS that stands on the wire in place of the payload.
         signature: In a signed message that was received: what is known of its signature.
@@ -160,11 +136,7 @@ class Call:
         self.signature = signature
 
     def to_json(self) -> str:
-        """Return the text of the frame.
-
-        Raises:
-            EncodingError: A value in the payload has no JSON form.
-        """
+        """Return the text of the frame. Raises `EncodingError` if a value in the payload has no JSON form."""
         action, data = self.action, self.wire_payload
         if self.signed_payload is not None:
             action, data = action + SIGNED, self.signed_payload
@@ -183,12 +155,7 @@ class Send(Call):
 class CallResult:
     """A response: ``[3, id, payload]``.
 
-    Args:
-        unique_id: The id of the CALL.
-        payload: The payload, typed or as a JSON object.
-        wire_payload: As in `Call`.
-        signed_payload: As in `Call`.
-        signature: As in `Call`.
+    ``unique_id`` is the id of the CALL. The other arguments are those of `Call`.
 
     Raises:
         UsageError: The id is empty, too long, or no text.
@@ -219,11 +186,7 @@ class CallResult:
         self.signature = signature
 
     def to_json(self) -> str:
-        """Return the text of the frame.
-
-        Raises:
-            EncodingError: A value in the payload has no JSON form.
-        """
+        """Return the text of the frame. Raises `EncodingError` as `Call.to_json` does."""
         data = self.wire_payload if self.signed_payload is None else self.signed_payload
         if data is None:
             data = _to_json_object(self.payload)
@@ -232,14 +195,7 @@ class CallResult:
 
 @dataclass
 class CallError:
-    """An error response: ``[4, id, code, description, details]``.
-
-    Args:
-        unique_id: The id of the CALL.
-        error_code: The code as it stands on the wire, in the spelling of the OCPP version.
-        error_description: The description.
-        error_details: The details, a JSON object.
-    """
+    """An error response: ``[4, id, code, description, details]``. The code is in the spelling of the OCPP version."""
 
     unique_id: str
     error_code: str
@@ -254,15 +210,9 @@ class CallError:
         return parse_error_code(self.error_code)
 
     def to_json(self) -> str:
-        """Return the text of the frame. A description is cut after 255 characters.
-
-        Raises:
-            EncodingError: A value in the details has no JSON form.
-        """
-        description = self.error_description[:MAX_DESCRIPTION]
-        return write_json(
-            [int(self.message_type_id), self.unique_id, self.error_code, description, self.error_details or {}]
-        )
+        """Return the text of the frame, its description cut after 255 characters. Raises `EncodingError`."""
+        description, details = self.error_description[:MAX_DESCRIPTION], self.error_details or {}
+        return write_json([int(self.message_type_id), self.unique_id, self.error_code, description, details])
 
 
 class CallResultError(CallError):
@@ -278,22 +228,16 @@ def _to_json_object(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, 
         raise EncodingError("the payload is nested too deeply, or contains itself") from None
 
 
-def decode_json(text: str, max_depth: Optional[int] = None) -> Any:
-    """Return the value of ``text``. Raises `ValueError` if it is no JSON or too deep, and `RecursionError`."""
-    return jsontext.decode(text, max_depth)
-
-
 def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
     """Return the elements of a frame.
 
     Args:
         text: The frame, a JSON array.
-        max_depth: How many arrays and objects may be inside one another, the frame included. ``None``: no bound but
-            that of the JSON library.
+        max_depth: How many arrays and objects may be inside one another. ``None``: as many as the JSON library reads.
 
     Raises:
-        MessageError: The text is no JSON, no array, or nested too deeply; in the last case the cause is a
-            `NestedTooDeeply`. The error has no message id, and never quotes the text.
+        MessageError: The text is no JSON, no array, or nested too deeply (then the cause is a `NestedTooDeeply`). The
+            error has no message id, and never quotes the text.
     """
     try:
         fields = jsontext.decode(text, max_depth)
@@ -310,11 +254,7 @@ def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> Li
 
 
 def parse_raw_json_message(data: bytes, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
-    """Return the elements of a frame in UTF-8.
-
-    Args:
-        data: The frame, a JSON array in UTF-8.
-        max_depth: As in `parse_json_message`.
+    """Return the elements of a frame in UTF-8. ``max_depth`` is as in `parse_json_message`.
 
     Raises:
         MessageError: The data is no UTF-8, or `parse_json_message` refuses the text.

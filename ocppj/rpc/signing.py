@@ -1,11 +1,8 @@
 """Signed payloads: JSON Web Signatures (OCPP 2.0.1 and 2.1 Part 4, chapter 7).
 
 The action of a signed message ends in ``-Signed``. Its payload is the flattened JWS (RFC 7515 section 7.2.2) of the
-normal payload. `unwrap` reads it with the standard library alone. A `Signer` and a `Verifier` need ``joserfc``, which
-the extra ``ocppj[signed]`` installs. It is imported when one of them is made.
-
-The signature covers the payload, the action and the message type, but not the message id. So it does not show that a
-message was recorded and sent again.
+normal payload. `unwrap` reads it with the standard library alone. The signature covers the payload, the action and the
+message type, but not the message id. So it does not show that a message was recorded and sent again.
 """
 
 from __future__ import annotations
@@ -17,20 +14,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
 
 from ..errors import ErrorCode, UsageError, ValidationError
-from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply
-from .messages import MessageType, SignatureResult, decode_json, write_json
+from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply, decode
+from .messages import MessageType, SignatureResult, write_json
 
-__all__ = [
-    "ALGORITHMS",
-    "SignatureResult",
-    "Signer",
-    "Verifier",
-    "check_header",
-    "looks_signed",
-    "result_of",
-    "sign_payload",
-    "unwrap",
-]
+__all__ = ["ALGORITHMS", "SignatureResult", "Signer", "Verifier", "check_header", "looks_signed", "result_of",
+           "sign_payload", "unwrap"]  # fmt: skip
 
 #: The algorithms that OCPP allows (Part 4 section 7.3).
 ALGORITHMS = ("ES256", "RS256", "RS384")
@@ -52,11 +40,8 @@ def looks_signed(payload: Any) -> bool:
 def unwrap(signed_payload: Any) -> Tuple[Any, Dict[str, Any]]:
     """Return the payload and the protected header of a signed payload. The signature is not verified.
 
-    Args:
-        signed_payload: The signed payload. Members that RFC 7515 does not name are ignored.
-
     Raises:
-        ValidationError: It is no flattened JWS of JSON. The code is FormatViolation.
+        ValidationError: It is no flattened JWS of JSON. Members that RFC 7515 does not name are ignored.
     """
     if not isinstance(signed_payload, dict):
         raise _build_error("a signed payload is an object")
@@ -78,16 +63,18 @@ def check_header(header: Mapping[str, Any], action: str, message_type: MessageTy
         raise _build_error(f"OCPPMessageTypeId of the protected header is not {int(message_type)}")
 
 
+def open_payload(signed_payload: Any, action: str, message_type: MessageType) -> Tuple[Any, SignatureResult]:
+    """Return the payload inside ``signed_payload``, and its signature, which is not verified yet."""
+    payload, header = unwrap(signed_payload)
+    check_header(header, action, message_type)
+    return payload, result_of(header, None, "there is no verifier")
+
+
 def result_of(header: Mapping[str, Any], valid: Optional[bool], reason: str = "") -> SignatureResult:
     """Return the result for a message with that protected header."""
     algorithm, x5t = header.get("alg"), header.get("x5t#S256")
-    return SignatureResult(
-        valid,
-        reason,
-        algorithm if isinstance(algorithm, str) else None,
-        x5t if isinstance(x5t, str) else None,
-        dict(header),
-    )
+    algorithm = algorithm if isinstance(algorithm, str) else None
+    return SignatureResult(valid, reason, algorithm, x5t if isinstance(x5t, str) else None, dict(header))
 
 
 def _build_error(description: str) -> ValidationError:
@@ -102,7 +89,7 @@ def _decode_base64url(name: str, text: Any) -> bytes:
 
 def _decode_json(name: str, data: bytes) -> Any:
     try:
-        return decode_json(data.decode("utf-8"), MAX_DEPTH)
+        return decode(data.decode("utf-8"), MAX_DEPTH)
     except (RecursionError, NestedTooDeeply):
         raise _build_error(f"the {name} inside a signed payload is nested too deeply") from None
     except ValueError:
@@ -112,13 +99,7 @@ def _decode_json(name: str, data: bytes) -> Any:
 def sign_payload(
     signer: "Signer", payload: Mapping[str, Any], action: str, message_type: MessageType
 ) -> Dict[str, Any]:
-    """Return the signed payload of a message: a flattened JWS.
-
-    Args:
-        signer: Signs it.
-        payload: The payload, a JSON object.
-        action: The action of the normal message.
-        message_type: The message type.
+    """Return the signed payload of a message: a flattened JWS. ``action`` is that of the normal message.
 
     Raises:
         EncodingError: A value in the payload has no JSON form.
@@ -137,16 +118,14 @@ class Signer:
     To sign with a key in a hardware module, override `sign`.
 
     Args:
-        private_key: The private key, as PEM text, PEM bytes, or the path of a PEM file.
+        private_key: PEM text, PEM bytes, or the path of a PEM file.
         certificate: The certificate of the key, as PEM or path; of several the first. Messages name it by its
             ``x5t#S256``. Without it the receiver must know which key signs.
-        algorithm: "ES256" for a key on the elliptic curve P-256; "RS256" or "RS384" for an RSA key. ``None``: "ES256"
-            or "RS256".
+        algorithm: "ES256" for a key on P-256; "RS256" or "RS384" for an RSA key. ``None``: "ES256" or "RS256".
         password: The password of an encrypted key.
 
     Raises:
-        UsageError: The key or the certificate cannot be used, or ``joserfc`` is not installed. The text never contains
-            the key.
+        UsageError: The key or the certificate cannot be used, or ``joserfc`` is not installed. It never shows the key.
     """
 
     def __init__(
@@ -178,10 +157,7 @@ class Signer:
 
         Args:
             header: Fields for the protected header: the action and the message type.
-            payload: The payload, JSON in UTF-8.
-
-        Returns:
-            The members ``payload``, ``protected`` and ``signature``.
+            payload: JSON in UTF-8.
         """
         protected = {"alg": self.algorithm, **header}
         if self.x5t_s256 is not None:
@@ -197,11 +173,10 @@ class Verifier:
     that are valid, and compare `SignatureResult.x5t_s256` if it matters which peer signed.
 
     Args:
-        certificates: The certificates, as PEM or paths. A message is verified with the one that its ``x5t#S256`` names.
-            If it names none, and there is only one, with that. Or a function ``f(x5t_s256, client_id)`` that returns a
-            certificate or public key, as PEM or path, or ``None``. It is called for each signed message: for a request
-            on the thread that handles it, for an answer on the thread that reads the connection, where it must not
-            block.
+        certificates: PEM or paths. A message is verified with the one that its ``x5t#S256`` names. If it names none,
+            and there is only one, with that. Or a function ``f(x5t_s256, client_id)`` that returns a certificate or
+            public key, as PEM or path, or ``None``. It is called for each signed message: for a request on the thread
+            that handles it, for an answer on the thread that reads the connection, where it must not block.
 
     Raises:
         UsageError: A certificate cannot be read, or ``joserfc`` is not installed.
@@ -226,23 +201,17 @@ class Verifier:
         return f"<Verifier {'with a function' if self._lookup else f'of {len(self._keys)} certificates'}>"
 
     def verify(self, signed_payload: Mapping[str, Any], client_id: str = "") -> SignatureResult:
-        """Verify a signature.
-
-        Args:
-            signed_payload: The signed payload.
-            client_id: The client, for the function that returns certificates.
-
-        Returns:
-            The result.
+        """Verify a signature. ``client_id`` is for the function that returns certificates.
 
         Raises:
             ValidationError: The signed payload is no JWS.
             UsageError: The function returned no key. What the function raises is raised, too.
         """
         _, header = unwrap(signed_payload)
-        reason = _find_header_fault(header)
-        if reason:
-            return result_of(header, False, reason)
+        if header.get("alg") not in ALGORITHMS:
+            return result_of(header, False, f"the algorithm is none of {', '.join(ALGORITHMS)}")
+        if "crit" in header or "b64" in header:  # RFC 7515 section 4.1.11: not understood, hence invalid
+            return result_of(header, False, "the header demands extensions that are not understood")
         named = header.get("x5t#S256")
         key = self._find(named if isinstance(named, str) else None, client_id)
         if key is None:
@@ -260,15 +229,6 @@ class Verifier:
         if x5t is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(x5t)
-
-
-def _find_header_fault(header: Mapping[str, Any]) -> str:
-    """Return why no signature with that protected header is valid, or ``""``."""
-    if header.get("alg") not in ALGORITHMS:
-        return f"the algorithm is none of {', '.join(ALGORITHMS)}"
-    if "crit" in header or "b64" in header:  # RFC 7515 section 4.1.11: not understood, hence invalid
-        return "the header demands extensions that are not understood"
-    return ""
 
 
 def _read_pem(source: Pem, what: str) -> bytes:

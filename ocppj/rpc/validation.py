@@ -1,8 +1,8 @@
 """Checks payloads against schemas. Only this module imports ``jsonschema``.
 
-A payload may have several faults. The error names one of them, always the same: first unknown properties, then missing
-ones and arrays of the wrong length, then types, then values. Among faults of the same kind it names the one nearest to
-the top, then the first in the document. The table `KEYWORDS` says which schema keyword gives which error code.
+An error names one fault of a payload, always the same: first unknown properties, then missing ones and arrays of the
+wrong length, then types, then values (`KEYWORDS`). Among faults of the same kind it names the one nearest to the top,
+then the first in the document.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["check_payload", "check_schemas", "get_quick_check", "use_accelerator
 
 # The ranks of faults. The fault of the lowest rank is named.
 _UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
-_CODES = {
-    _UNKNOWN: ErrorCode.FORMAT_VIOLATION,
-    _MISSING: ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
-    _TYPE: ErrorCode.TYPE_CONSTRAINT_VIOLATION,
-    _VALUE: ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
-}
+_CODES = (
+    ErrorCode.FORMAT_VIOLATION,
+    ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
+    ErrorCode.TYPE_CONSTRAINT_VIOLATION,
+    ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
+)
 #: Schema keyword -> rank, and so `ErrorCode`, in every version. `Dialect.spell` spells the code.
 #: J16 is OCPP-J 1.6, J16E its errata; P4 and P2 are Parts 4 and 2 of OCPP 2.0.1 and 2.1, which agree.
 KEYWORDS = {
@@ -41,17 +41,9 @@ KEYWORDS = {
     "maxItems": _MISSING,  # occurrence constraints: as minItems; lists that are too long: P2 B06.FR.16, B08.FR.17
     "type": _TYPE,  # data type constraints: J16 4.2.3; P4 4.3
     "format": _TYPE,  # dateTime is a data type: J16 4.2.3, 1.6 section 3.15; P4 4.3, P2 2.1.4
-    "enum": _VALUE,  # an invalid value: J16 4.2.3, 1.6 errata 3.24 and 3.38 on chargingRateUnit; P4 4.3
-    "const": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "minLength": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "maxLength": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "pattern": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "minimum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "maximum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "exclusiveMinimum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "exclusiveMaximum": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "multipleOf": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
-    "uniqueItems": _VALUE,  # an invalid value: J16 4.2.3; P4 4.3
+    # An invalid value: J16 4.2.3; P4 4.3. About "enum" also 1.6 errata 3.24 and 3.38 on chargingRateUnit.
+    **dict.fromkeys(("enum", "const", "minLength", "maxLength", "pattern", "minimum", "maximum"), _VALUE),
+    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems"), _VALUE),
 }
 #: For any other keyword. Only schemas of the program have others.
 _OTHER = _VALUE
@@ -70,14 +62,8 @@ class _Violation(NamedTuple):
 def check_payload(feature: Feature, is_response: bool, payload: Any) -> None:
     """Check a JSON value against a schema of ``feature``. Without a schema any object is valid.
 
-    Args:
-        feature: The feature.
-        is_response: Whether the payload is the response of the feature, or else its request.
-        payload: The JSON value.
-
-    Raises:
-        ValidationError: The payload is not valid. The description has at most 255 characters.
-        UsageError: The schema is no JSON schema.
+    Raises `ValidationError`, with a description of at most 255 characters, and `UsageError` if the schema is no JSON
+    schema.
     """
     validator = _get_validator(feature, is_response)
     if not isinstance(payload, dict):
@@ -99,18 +85,13 @@ def get_quick_check(feature: Feature, is_response: bool) -> Callable[[Any], obje
     schema is no JSON schema.
     """
     validator = _get_validator(feature, is_response)
-    return _accept if validator is None else validator.quick_check or validator.exact.is_valid
-
-
-def _accept(payload: Any) -> bool:
-    return True
+    if validator is None:
+        return lambda payload: True
+    return validator.quick_check or validator.exact.is_valid
 
 
 def check_schemas(feature: Feature) -> None:
-    """Raise `UsageError` if ``feature`` has a schema that is no JSON schema.
-
-    A schema that is loaded on demand is checked when it is loaded.
-    """
+    """Raise `UsageError` if a schema is no JSON schema. One that is loaded on demand is checked when it is loaded."""
     for is_response, schema in ((False, feature.request_schema), (True, feature.response_schema)):
         if not callable(schema):
             _get_validator(feature, is_response)
@@ -129,12 +110,9 @@ _accelerated = True
 
 
 class _Validator:
-    """Checks payloads against one schema. ``exact`` decides. ``quick_check``, if there is one, saves most calls of it.
+    """Checks payloads against one schema. ``exact``, of ``jsonschema``, decides.
 
-    Args:
-        name: The action, for the log.
-        exact: The validator of ``jsonschema``.
-        quick_check: Returns true only for valid payloads.
+    ``quick_check``, if there is one, saves most calls of it: it returns true only for valid payloads.
     """
 
     def __init__(self, name: str, exact: Any, quick_check: Optional[Callable[[Any], bool]]) -> None:
@@ -218,14 +196,8 @@ def _is_datetime(value: object) -> bool:
 
 _parts: Dict[int, Any] = {}
 _DRAFT6: Mapping[str, Callable[..., Iterable[Fault]]] = dict(jsonschema.Draft6Validator.VALIDATORS)
-_PYTHON_TYPES = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-}
+_PYTHON_TYPES = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+                 "object": (dict,)}  # fmt: skip
 
 
 def _get_part(validator: Any, schema: Mapping[str, Any]) -> Any:
@@ -324,7 +296,8 @@ def _describe_rule(fault: Fault) -> str:
     limit: Any = fault.validator_value
     keyword = str(fault.validator)
     if keyword == "type":
-        return f"must be {_join_types(limit)}, not {_get_type_name(value)}"
+        types = limit if isinstance(limit, str) else " or ".join(limit)
+        return f"must be {types}, not {_get_type_name(value)}"
     if keyword == "format":
         return f"must be a {limit} as RFC 3339 writes it, with a zone" if limit == "date-time" else f"is no {limit}"
     if keyword == "enum":
@@ -337,7 +310,7 @@ def _describe_rule(fault: Fault) -> str:
     return f"is not valid: {fault.message}"
 
 
-_LIMITS: Dict[str, str] = {
+_LIMITS = {
     "minLength": "have at least {} characters",
     "maxLength": "have at most {} characters",
     "minItems": "have at least {} items",
@@ -348,17 +321,11 @@ _LIMITS: Dict[str, str] = {
     "exclusiveMaximum": "be less than {}",
     "multipleOf": "be a multiple of {}",
 }
-
-
 _RULES = {
     "const": "must be {}",
     "pattern": "must match the pattern {}",
     "uniqueItems": "must not have the same item twice",
 }
-
-
-def _join_types(types: Union[str, Sequence[str]]) -> str:
-    return " or ".join([types] if isinstance(types, str) else types)
 
 
 def _get_type_name(value: object) -> str:

@@ -24,19 +24,15 @@ Job = Callable[[], None]
 
 
 class Jobs(List[Tuple[Job, bool]]):
-    """The jobs of one source that have not begun, each with whether it was submitted while the source finished.
-
-    A list, since an empty one is small, and each connection has one.
-    """
+    """The jobs of one source that have not begun, each with whether it was submitted while the source finished."""
 
     __slots__ = ()
 
     def discard(self) -> int:
         """Remove all jobs but those of the finish; return how many."""
-        kept = [entry for entry in self if entry[1]]
-        count = len(self) - len(kept)
-        self[:] = kept
-        return count
+        count = len(self)
+        self[:] = [entry for entry in self if entry[1]]
+        return count - len(self)
 
 
 class Source(Protocol):
@@ -49,12 +45,12 @@ class Source(Protocol):
     def name(self) -> str:
         """The name in the names of its threads."""
 
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when a step has something to read; -1 if there is none."""
-
     @property
     def outlet(self) -> Optional[Outlet]:
         """What writes the buffered bytes; ``None`` if there never are any."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when a step has something to read; -1 if there is none."""
 
     def step(self, block: bool) -> bool:
         """Read and deliver what is there, and write what is buffered; return false when the connection has ended.
@@ -89,11 +85,8 @@ class Readers(ABC):
     waiting: Callable[[], ContextManager[Any]] = nullcontext
 
     def for_endpoint(self) -> "Readers":
-        """Return the readers of one endpoint, when the user made this object: their `stop` ends that endpoint's part.
-
-        The default returns the object itself: it serves one endpoint.
-        """
-        return self
+        """Return the readers of one endpoint, when the user made this object: their `stop` ends its part alone."""
+        return self  # it serves one endpoint
 
     @abstractmethod
     def add(self, source: Source) -> None:
@@ -113,18 +106,12 @@ class Readers(ABC):
 
     @abstractmethod
     def flush(self, source: Source) -> None:
-        """Have the buffered bytes of ``source`` written: a thread that neither reads it nor waits has left them.
-
-        Raises ``RuntimeError`` or ``OSError`` when that is impossible.
-        """
+        """Have the bytes written that another thread left in the buffer. Raises ``RuntimeError`` or ``OSError``."""
 
     @abstractmethod
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """Discard the jobs not begun, and wait for all threads; return whether they are gone.
+        """Discard the jobs not begun, and wait at most ``timeout`` for all threads; return whether they are gone.
 
         Call this after all sources were told to end. Jobs that are submitted while a source finishes still run.
-
-        Args:
-            timeout: Seconds to wait at most.
-            exempt: Idents of threads that are not waited for, besides the calling thread. May grow during the call.
+        ``exempt``, which may grow during the call, has the idents of threads that are not waited for, besides this one.
         """

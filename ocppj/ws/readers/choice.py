@@ -21,8 +21,7 @@ class AutoReaders(Readers):
     """Threads of its own for each connection while there are at most ``limit``; shared ones for all from then on.
 
     There is no mixture. Threads of connections would fight with a shared worker for the interpreter, and the worker,
-    one thread among many, would lose. A connection with threads of its own moves when it is next read; until then its
-    threads are idle. `ocppj.ws.readers.per_connection` explains how it moves.
+    one thread among many, would lose. A connection with threads of its own moves when it is next read.
     """
 
     def __init__(self, limit: int = 8) -> None:
@@ -32,31 +31,24 @@ class AutoReaders(Readers):
         self.waiting = self._shared.waiting
 
     def for_endpoint(self) -> "AutoReaders":
-        """Return new readers for the endpoint."""
         return AutoReaders(self._limit)
 
     def add(self, source: Source) -> None:
-        """See `Readers.add`."""
         self._for(source).add(source)
 
     def give_up(self, source: Source) -> None:
-        """See `Readers.give_up`."""
         self._for(source).give_up(source)
 
     def submit(self, source: Source, job: Job) -> None:
-        """See `Readers.submit`."""
         self._for(source).submit(source, job)
 
     def wake(self, source: Source) -> None:
-        """See `Readers.wake`."""
         self._for(source).wake(source)
 
     def flush(self, source: Source) -> None:
-        """See `Readers.flush`. If ``source`` moves meanwhile, either of the two writes to its socket."""
-        self._for(source).flush(source)
+        self._for(source).flush(source)  # if ``source`` moves meanwhile, either of the two writes to its socket
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """See `Readers.stop`."""
         deadline = time.monotonic() + timeout
         self._own.discard()
         self._shared.discard()
@@ -74,10 +66,7 @@ _MAKERS = {"auto": AutoReaders, "per-connection": ThreadPerConnection, "shared":
 
 
 def readers_maker(option: ReadersOption) -> Callable[[], Readers]:
-    """Return a function that makes the readers of one ``listen()`` or ``connect()``.
-
-    Raises `UsageError` when ``option`` is none of those of `ReadersOption`.
-    """
+    """Return a function that makes the readers of one ``listen()`` or ``connect()``. Raises `UsageError`."""
     if isinstance(option, Readers):
         return option.for_endpoint
     if isinstance(option, str) and option in _MAKERS:

@@ -1,11 +1,9 @@
 """The thread ``ocppj-flusher``: it writes bytes that other threads left in write buffers.
 
-A frame that is sent with ``wait=False`` is written as far as the network takes it at once. The reading thread would
-write the rest, but it may be waiting for input alone, without knowing of it. So one `Flusher` for all connections of a
-`Readers` waits until the sockets can be written to. Its thread lives while there are bytes to write.
-
-The flusher holds each descriptor that it waits for (`Outlet.hold`). Only its own thread registers descriptors and lets
-them go. Other threads put an outlet into ``_added`` and wake it. It looks there after each round of writing.
+The reading thread would write them, but it may be waiting for input alone, without knowing of them. So one `Flusher`
+for all connections of a `Readers` waits until the sockets can be written to, while there are bytes to write. It holds
+each descriptor that it waits for (`Outlet.hold`). Only its own thread registers descriptors and lets them go. Other
+threads put an outlet into ``_added`` and wake it. It looks there after each round of writing.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import selectors
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Set
 
 from ...settings import get_logger
@@ -28,15 +27,10 @@ _RETRY = 0.05  # seconds until the next try where the selector cannot tell when 
 
 
 class Flusher:
-    """Writes until nothing is left, on a thread of ``threads``.
-
-    ``selector`` makes the selector in which the thread waits.
-    """
+    """Writes until nothing is left, on a thread of ``threads``, which waits in a ``selector()``."""
 
     def __init__(
-        self,
-        threads: Threads,
-        selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector,
+        self, threads: Threads, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
     ) -> None:
         self._threads = threads
         self._selector = selector
@@ -46,10 +40,7 @@ class Flusher:
         self._stopped = False
 
     def add(self, outlet: Outlet) -> None:
-        """Have the bytes in the buffer of ``outlet`` written. Does nothing after `stop`.
-
-        Raises ``RuntimeError`` or ``OSError`` when that is impossible.
-        """
+        """Have the buffered bytes of ``outlet`` written, except after `stop`. Raises ``RuntimeError``, ``OSError``."""
         start = False
         with self._lock:
             if self._stopped:
@@ -100,13 +91,13 @@ class Flusher:
         loop.close()
 
 
+@dataclass
 class _Watched:
     """What the loop knows of an outlet whose descriptor it holds."""
 
-    def __init__(self, fd: int, unsent: Unsent) -> None:
-        self.fd = fd
-        self.unsent = unsent
-        self.registered = False
+    fd: int
+    unsent: Unsent
+    registered: bool = False
 
 
 class _Loop:
@@ -162,24 +153,19 @@ class _Loop:
                 return
             watched = self.watched[outlet] = _Watched(fd, unsent)
         watched.unsent = unsent
-        self._register(outlet, watched)
-        look = unsent.deadline if watched.registered else time.monotonic() + _RETRY
-        self._next_look = min(self._next_look, look)
-
-    def _register(self, outlet: Outlet, watched: _Watched) -> None:
-        """Register the descriptor if its bytes wait for the network, and unregister it otherwise."""
-        if watched.unsent.writable and not watched.registered:
+        if unsent.writable and not watched.registered:  # the bytes wait for the network
             with suppress(OSError, ValueError):  # the selector is full: then we try to write again and again
                 self._selector.register(watched.fd, selectors.EVENT_WRITE, outlet)
                 watched.registered = True
-        elif not watched.unsent.writable and watched.registered:
+        elif not unsent.writable and watched.registered:
             self._selector.unregister(watched.fd)
             watched.registered = False
+        look = unsent.deadline if watched.registered else time.monotonic() + _RETRY
+        self._next_look = min(self._next_look, look)
 
     def _let_go(self, outlet: Outlet) -> None:
         watched = self.watched.pop(outlet, None)
-        if watched is None:
-            return
-        if watched.registered:
-            self._selector.unregister(watched.fd)
-        outlet.let_go()
+        if watched is not None:
+            if watched.registered:
+                self._selector.unregister(watched.fd)
+            outlet.let_go()

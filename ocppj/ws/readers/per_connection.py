@@ -1,11 +1,9 @@
 """`ThreadPerConnection`: a reader thread for each connection, and a dispatcher thread from its first job on.
 
-*Moving.* With few connections, threads of their own are simple to debug. With many, the threads fight for the
-interpreter. So readers with a ``limit`` hand all connections over to shared readers as soon as one too many comes.
-
-The reader thread of a connection does that after its next step. It waits while a job of the connection runs, or while
-a timer waits for the end of its closing. Under the lock of the slot it gives the source a slot of the shared readers,
-and moves the waiting jobs there. Then it adds the source to the shared readers, and ends.
+*Moving.* Readers with a ``limit`` hand all connections over to shared readers as soon as one too many comes. The
+reader thread of a connection does that after its next step, unless a job of the connection runs, or a timer waits for
+the end of its closing: then later. Under the lock of the slot it gives the source a slot of the shared readers, and
+moves the waiting jobs there. Then it adds the source to the shared readers, and ends.
 
 Another thread may have read ``source.slot`` just before. It finds, under the lock, that the slot has ``moved``, and
 calls the shared readers. So no job is lost, none runs twice, and their order stays. No connection moves back.
@@ -32,8 +30,8 @@ __all__ = ["ThreadPerConnection"]
 class _Slot:
     """What is kept with one source: its jobs, and the dispatcher thread that runs them.
 
-    That thread waits for the lock `wakeup`, which is released once for each time that the thread was found idle, and
-    without the lock of the slot. A condition would be notified under that lock, and the thread would wake up twice.
+    That thread waits for `wakeup`, which is released once for each time that the thread was found idle, without `lock`.
+    A condition would be notified under that lock, and the thread would wake up twice.
     """
 
     def __init__(self, name: str) -> None:
@@ -82,11 +80,6 @@ class _Slot:
         if idle:
             self.wakeup.release()
 
-    def discard(self) -> int:
-        """Forget the jobs not begun, except those of the finish; return how many."""
-        with self.lock:
-            return self.jobs.discard()
-
     def dismiss(self) -> None:
         """Let the dispatcher end before the source does."""
         with self.lock:
@@ -110,10 +103,7 @@ class ThreadPerConnection(Readers):
     """A thread ``ocppj-reader-<name>`` for each source, and ``ocppj-dispatcher-<name>`` from its first job on.
 
     A thread ``ocppj-flusher`` for all sources writes what other threads left in the buffers, while there is anything.
-
-    Args:
-        limit: How many sources may have threads of their own; ``None``: any number.
-        shared: The readers of all sources, as soon as there are more than ``limit``.
+    ``shared`` are the readers of all sources as soon as there are more than ``limit``. ``None``: never.
     """
 
     def __init__(self, limit: Optional[int] = None, shared: Optional[SharedReaders] = None) -> None:
@@ -127,19 +117,15 @@ class ThreadPerConnection(Readers):
         self._stopping = False
 
     def for_endpoint(self) -> "ThreadPerConnection":
-        """Return new readers for the endpoint, since nothing is shared."""
         return ThreadPerConnection()
 
     def add(self, source: Source) -> None:
-        """Start the reader thread of ``source``."""
         self._threads.start(f"ocppj-reader-{source.name}", self._read, source, self._own_slot(source))
 
     def give_up(self, source: Source) -> None:
-        """See `Readers.give_up`."""
         self._finish(source, self._own_slot(source))
 
     def submit(self, source: Source, job: Job) -> None:
-        """Give ``job`` to the dispatcher thread of ``source``, and start that if need be."""
         slot = self._slot(source)
         start = idle = discarded = False
         if slot is not None:
@@ -189,12 +175,10 @@ class ThreadPerConnection(Readers):
             timer.start()  # which does nothing if the source has finished, and canceled it, meanwhile
 
     def flush(self, source: Source) -> None:
-        """Have the thread ``ocppj-flusher`` write: the reader may be waiting for input alone."""
-        if source.outlet is not None:
+        if source.outlet is not None:  # the reader may be waiting for input alone
             self._flusher.add(source.outlet)
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """See `Readers.stop`."""
         deadline = time.monotonic() + timeout
         self._flusher.stop()
         self.discard()
@@ -211,7 +195,8 @@ class ThreadPerConnection(Readers):
             self._stopping = True
             slots = list(self._slots)
         for slot in slots:
-            count = slot.discard()
+            with slot.lock:
+                count = slot.jobs.discard()
             if count:
                 get_logger().info("%s: stopping, %d jobs are discarded", slot.name, count)
 

@@ -36,31 +36,14 @@ _SELECT_SOCKETS = 512 if sys.platform == "win32" else 1024  # FD_SETSIZE: a numb
 class SlotOwner(Protocol):
     """The readers that a slot belongs to."""
 
-    def forget(self, slot: Slot) -> None:
-        """Drop ``slot`` if nothing is left to be done for it. Lock held."""
+    def forget(self, slot: Slot) -> None: ...
 
 
 class Slot:
     """What shared readers keep with one source. Guarded by the lock of the workers."""
 
-    __slots__ = (
-        "backlogged",
-        "due",
-        "events",
-        "fd",
-        "finished",
-        "finishing",
-        "jobs",
-        "name",
-        "needs_step",
-        "open",
-        "owner",
-        "queued",
-        "reader",
-        "reader_active",
-        "runner",
-        "source",
-    )
+    __slots__ = ("backlogged", "due", "events", "fd", "finished", "finishing", "jobs", "name", "needs_step", "open",
+                 "owner", "queued", "reader", "reader_active", "runner", "source")  # fmt: skip
 
     def __init__(self, source: Source, owner: SlotOwner) -> None:
         self.source: Optional[Source] = source  # None once it has finished
@@ -87,10 +70,9 @@ class Slot:
 
 
 class Poller:
-    """A selector of slots, and a way to wake the thread that waits in it.
+    """A selector of slots, and a way to wake the one thread that waits in it. Raises ``OSError`` without descriptors.
 
-    One thread at a time is in `wait`. Other threads change meanwhile what is watched; they hold a lock of theirs.
-    Raises ``OSError`` when there can be no more descriptors.
+    Other threads change meanwhile what is watched; they hold a lock of theirs.
     """
 
     def __init__(self, make_selector: Callable[[], selectors.BaseSelector]) -> None:
@@ -132,7 +114,6 @@ class Poller:
         return found
 
     def close(self) -> None:
-        """Close the descriptors."""
         self._selector.close()
         self._waker.close()
 
@@ -141,11 +122,8 @@ class Scheduler:
     """The tables. All methods are called with the lock of the workers held.
 
     The methods that every message passes (`begin_round`, `pop`, `end_step`, `begin_job`, `end_job`) have their ordinary
-    case written out, since a call costs as much as the case itself.
-
-    Args:
-        make_selector: Called when the first source comes.
-        max_jobs: How many jobs may run at a time. More jobs wait in the backlog.
+    case written out, since a call costs as much as the case itself. ``make_selector`` is called when the first source
+    comes. When ``max_jobs`` jobs run, more jobs wait in the backlog.
     """
 
     def __init__(self, make_selector: Callable[[], selectors.BaseSelector], max_jobs: int) -> None:
@@ -212,7 +190,6 @@ class Scheduler:
         self._watch(slot, 0)
 
     def end_finish(self, slot: Slot) -> None:
-        """Note that the source has finished. Jobs of it may be left."""
         slot.finishing, slot.finished = False, True
         slot.reader = slot.source = slot.due = None
         if slot.open:
@@ -241,10 +218,9 @@ class Scheduler:
             self.ready.append(slot)
 
     def pop(self, ident: int, selecting: bool) -> Optional[Slot]:
-        """Return the next slot with something to do; ``None``: ask the selector first.
+        """Return the next slot with something to do; ``None``: ask the selector first, if none is ``selecting``.
 
-        If the slot's source needs a step, the thread ``ident`` counts as its reader from now on. ``selecting`` says
-        that another thread waits in the selector, so that the selector need not be asked.
+        If the slot's source needs a step, the thread ``ident`` counts as its reader from now on.
         """
         while self.ready and (self._left_in_round > 0 or selecting or self.poller is None):
             self._left_in_round -= 1
@@ -276,7 +252,6 @@ class Scheduler:
         return slot.jobs.pop(0)[0]
 
     def end_job(self, slot: Slot) -> None:
-        """Note that the job has ended."""
         self._running -= 1
         slot.runner = None
         if slot.jobs:
@@ -289,8 +264,7 @@ class Scheduler:
     def _release(self) -> None:
         """Enqueue the first slot of the backlog if there is room for its job.
 
-        Called whenever a job has ended, and whenever a slot has nothing to do: its job may have been discarded after
-        its release, and then the next slot must be released instead.
+        Called too when a slot has nothing to do: its job was discarded after its release, so the next one's turn comes.
         """
         if self._backlog and self._running < self._max_jobs:
             slot = self._backlog.popleft()
@@ -312,10 +286,7 @@ class Scheduler:
         return max(0.0, self._heap[0][0] - now) if self._heap else None
 
     def begin_round(self, found: List[Slot], now: float) -> List[Source]:
-        """Enqueue the slots that the selector ``found``, and those that are due.
-
-        Return the sources that are due while a thread steps them.
-        """
+        """Enqueue the slots that are ``found`` or due. Return the sources that are due while a thread steps them."""
         busy = []
         for slot in found:
             if slot.reader is not None:

@@ -41,7 +41,6 @@ class _EndpointReaders(Readers):
         self._stopping = False
 
     def add(self, source: Source) -> None:
-        """See `Readers.add`. Raises ``RuntimeError`` too when nothing tells that ``source`` is ready."""
         fd = source.fileno()
         with self._lock:
             slot = self._slot(source)
@@ -65,13 +64,12 @@ class _EndpointReaders(Readers):
             raise RuntimeError("no thread can be started")
 
     def give_up(self, source: Source) -> None:
-        """See `Readers.give_up`."""
         with self._lock:
             slot = self._slot(source)
         self._workers.finish(slot, source)
 
     def submit(self, source: Source, job: Job) -> None:
-        """See `Readers.submit`. Raises ``RuntimeError`` when there is no thread and none can be started."""
+        """Raise ``RuntimeError`` when there is no thread and none can be started. Otherwise as `Readers` says."""
         slot = source.slot
         with self._lock:  # the ordinary case: the reading thread runs the job after the step that submits it
             if slot is not None and slot.reader_active and slot.reader == threading.get_ident():
@@ -81,7 +79,6 @@ class _EndpointReaders(Readers):
         self._submit(source, job)
 
     def _submit(self, source: Source, job: Job) -> None:
-        """`submit` in any case."""
         actions: Actions = []
         stranded = False
         with self._lock:
@@ -104,24 +101,20 @@ class _EndpointReaders(Readers):
             raise RuntimeError("no thread can be started")
 
     def wake(self, source: Source) -> None:
-        """See `Readers.wake`."""
         due = source.next_deadline()
         with self._lock:
             slot = self._slot(source)
         self._workers.request_step(slot, due)
 
     def flush(self, source: Source) -> None:
-        """See `Readers.flush`."""
         with self._lock:
             slot = self._slot(source)
         self._workers.request_step(slot)  # the step writes, and says whether there is more to write
 
     def waiting(self) -> ContextManager[Any]:
-        """See `Readers.waiting`."""
         return self._workers.waiting()
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """Discard the endpoint's jobs not begun, and wait for the end of its sources: see `Readers.stop`."""
         self.discard()
         return self._wait(time.monotonic() + timeout, exempt)
 
@@ -185,8 +178,7 @@ class SharedReaders(_EndpointReaders):
     One object may be given to any number of servers and clients. Stop it yourself, after them.
 
     Args:
-        max_handlers: How many handlers may run, or block, at a time. More handlers wait until one has returned;
-            answers and pings are still served meanwhile.
+        max_handlers: How many handlers may run, or block, at a time. More wait. Answers and pings are still served.
         selector: Makes the selector.
     """
 
@@ -208,7 +200,7 @@ class SharedReaders(_EndpointReaders):
         return readers
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        """See `Readers.stop`. Waits for the sources of all endpoints that use these readers."""
+        """Stop all endpoints that use these readers, as `Readers.stop` does one."""
         deadline = time.monotonic() + timeout
         with self._lock:
             self._scheduler.stopping = True

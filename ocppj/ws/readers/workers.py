@@ -16,7 +16,7 @@ import itertools
 import threading
 import time
 from contextlib import contextmanager
-from typing import Callable, Collection, Iterator, List, Optional, Set, Tuple
+from typing import Callable, Iterator, List, Optional, Set, Tuple
 
 from ...settings import get_logger
 from ..threads import Threads
@@ -63,6 +63,7 @@ class Workers:
         self._scheduler = scheduler
         self._max_workers = max_workers
         self._threads = Threads()
+        self.join = self._threads.join  # without the lock
         self._local = threading.local()  # .worker
         self._numbers = itertools.count(1)
         # Guarded by the lock:
@@ -80,7 +81,6 @@ class Workers:
 
     @property
     def alive(self) -> bool:
-        """Whether there are workers."""
         return bool(self._workers)
 
     def wake_one(self) -> Actions:
@@ -141,11 +141,7 @@ class Workers:
             actions = self.wake_one() if self._scheduler.ready else []
         perform(actions)
 
-    def join(self, deadline: float, exempt: Collection[int]) -> bool:
-        """Join all threads; return whether they are gone. Without the lock."""
-        return self._threads.join(deadline, exempt)
-
-    # A worker's thread ---------------------------------------------------------------------------------------------
+    # A worker's thread
 
     def _work(self, me: _Worker) -> None:
         """Serve slots until there is nothing more to do."""
@@ -165,10 +161,7 @@ class Workers:
             slot = self._next(me, ident, worked)
 
     def _next(self, me: _Worker, ident: int, worked: Optional[Slot]) -> Optional[Slot]:
-        """Return the slot to serve next, after waiting for it; ``None`` when the thread must end.
-
-        ``worked`` is the slot whose job this thread has just run, if it has.
-        """
+        """Wait for the slot to serve next; ``None`` ends the thread. ``worked`` is the slot whose job it just ran."""
         scheduler = self._scheduler
         while True:
             actions: Actions = []
@@ -267,7 +260,7 @@ class Workers:
         with self.lock:
             return self._scheduler.begin_job(slot, ident)
 
-    # Who is active -------------------------------------------------------------------------------------------------
+    # Who is active
 
     def _adjust(self, me: _Worker) -> None:
         """Make ``me`` active or not, so that `_max_active` are."""
@@ -333,7 +326,7 @@ class Workers:
             get_logger().error("cannot start the thread %s: %s", name, failure)
         return failure is None
 
-    # The monitor ---------------------------------------------------------------------------------------------------
+    # The monitor
 
     def _resume_monitor(self) -> Actions:
         """Return what makes the monitor check, unless it does. Lock held."""
@@ -375,8 +368,7 @@ class Workers:
     def _check(self) -> Tuple[bool, Actions]:
         """Return whether anything was done since the last check, and what activates workers in place of blocked ones.
 
-        Each blocked worker is replaced. If at least half of the active workers block, four are activated, at the next
-        such check twice as many, up to 64.
+        If at least half of the active workers block, four are activated, then eight, and so on up to 64.
         """
         busy, blocked = not self._selecting, 0
         for worker in list(self._active):
