@@ -15,9 +15,9 @@ One thread at a time writes. A request may end while it is being written; the wr
 frames reach the wire in the order of the queue, and a network that answers within ``send`` does not make calls pile up
 on the stack.
 
-A callback that reports a failed write may queue the request again. If the connection is broken, that fails again at
-once. So requests that a thread queues while it reports failed writes only wait, and are sent in another round after all
-reports. After some rounds in a row the sender stalls for some seconds, so that no thread is held for ever.
+A callback for a failed write may queue the request again. On a broken connection that would fail again at once. So what
+such a callback queues is not sent inside it: `_send_all` sends it afterwards, without recursion. After some rounds in a
+row the sender stalls for some seconds, so that no thread is held for ever.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .timeouts import RequestTimeout, Timeouts
 __all__ = ["RequestSender"]
 
 
-# Seconds for which nothing is sent after a failed write, unless the connection was lost and is back before.
+# Seconds without sending after a failed write. A new connection ends them early.
 _STALL = 5.0
 # Rounds of failed writes that are reported and queued again, after which the sender stalls.
 _ROUNDS = 10

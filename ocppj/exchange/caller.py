@@ -190,12 +190,12 @@ class Caller:
                 call.fail(error)
             raise
         if call.unanswered:
-            # It ended before it was queued: nobody could withdraw it then.
+            # The call ended before its request was in the queue. Withdraw the request now.
             canceled = CallCanceled("the request had ended", message_id)
             self._dispatcher.cancel_request(client_id, message_id, canceled)
         elif fragile and (call.connection is None or self._by_id.get(client_id) is not call.connection):
-            # The connection was lost since it was looked at, perhaps before the call was there to be ended with it,
-            # or there was none: then nothing would end the call until there is one again.
+            # The connection has gone, or there was none. `connection_lost` may have run before the call was noted, so
+            # it ends here.
             self.fail(client_id, ConnectionLost("the connection was lost", message_id))
 
     # What the dispatcher asks and tells
@@ -230,8 +230,8 @@ class Caller:
         if handler is not None:
             self._handlers.call(handler, client_id, message_id, request, error)
 
-    # Answers. The dispatcher says whether the answer came before any other end of its request. If not, handlers have
-    # been told of that end, and are told of no other.
+    # Answers. The dispatcher says whether the answer ended its request. If the request had already ended another way,
+    # handlers were told then, and a late answer is not reported.
 
     def receive_result(self, connection: Connection, result: CallResult) -> None:
         """End the request that ``result`` answers; on the reading thread."""
@@ -276,7 +276,7 @@ class Caller:
     def _end(
         self, client_id: str, message_id: str, error: Exception, between: Optional[Callable[[], None]] = None
     ) -> bool:
-        """End a request that was answered, with ``error``; return whether the answer was its first end."""
+        """End a request whose answer is an error. Return true if this answer ended it, false if it had ended before."""
         open_call = self.calls.take(client_id, message_id)
         # A queue or a transport of the program's own may raise, and nobody else ends what was taken.
         first = self._handlers.call(self._complete, client_id, message_id)
@@ -317,7 +317,7 @@ class Caller:
             self._dispatcher.cancel_request(client_id, message_id, canceled)
 
     def _log_loss(self, client_id: str, message_id: str, error: Exception) -> None:
-        """Log the failure of a request that nobody waits for, if that is because a durable queue has kept it."""
+        """Log the failure of a stored request that has no open call. For queues in memory nothing is logged."""
         if self._dispatcher.durable:
             words = "%s: the stored request %r has failed, and is given up: %s"
             self._endpoint.log.error(words, client_id, message_id, str(error))

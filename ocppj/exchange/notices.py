@@ -1,10 +1,10 @@
 """`Notices`: what a program is told about the connections of each peer, in the order in which things happened.
 
 A notice is added when the thing happens: a connection was made, or has ended. It is told on the handler thread of that
-connection, which may be busy until then. So the thread of a newer connection may be free before the thread of the older
-one has told that the older connection has ended. The newer thread then has a choice. Without ``patience`` it goes on,
-and the older thread tells both notices. With ``patience`` it waits for its turn, and tells its notice itself. When that
-takes too long it stops waiting, and so does whatever is behind it: the older notices hold up nobody any more.
+connection, which may be busy until then. So the thread of a newer connection may be ready while the last notice of the
+older connection is not told yet. Without ``patience`` the newer thread goes on, and the older thread tells both.
+With ``patience`` the newer thread waits for its turn, and tells its notice itself. When its patience ends it tells the
+notice at once, and the older notices delay nothing any more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Notice:
         self.tell = tell
         self.source = source  # the connection
         self.ready = False  # the thread of its connection has come to it
-        self.turn: Optional[threading.Event] = None  # set when the thread that waits to tell it is to do so
+        self.turn: Optional[threading.Event] = None  # wakes the thread that waits to tell it
 
 
 class _Line:

@@ -137,7 +137,8 @@ class WireChannel:
     def ping_interval(self) -> Optional[float]:
         """Seconds between our pings, ``None`` for none. May be set at any time. Raises ``ValueError`` when negative.
 
-        A shorter interval begins with a ping at once: its pong wakes a reading thread that waits without a deadline.
+        A shorter interval begins with a ping at once, because the reading thread may wait without a deadline: the pong
+        wakes it.
         """
         return self._keepalive.interval
 
@@ -174,7 +175,7 @@ class WireChannel:
         return self._stream.reader_ident in idents
 
     def claim_reading(self) -> None:
-        """Make this thread the reading one until the first step, which writes what the network does not take now."""
+        """Count this thread as the reading one until the first step. It does not wait in `send`: the step writes on."""
         self._stream.reader_ident = threading.get_ident()
 
     @property

@@ -4,7 +4,8 @@ An active worker takes a slot from the ready list, steps its source, runs one jo
 list is empty the worker waits in the selector. As a rule one worker is active: no message costs a switch of threads.
 
 A monitor checks every few milliseconds. A worker that is at the same slot as before is blocked. It is active no more,
-and other workers become active in its place. They read its connection too; that connection's jobs wait.
+and other workers become active in its place. While a job blocks, they read its connection, whose other jobs wait. While
+a step blocks, they may run its jobs.
 
 While nothing blocks, the number of active workers falls back to one. Idle workers end after a while. The monitor parks
 while a worker waits in the selector. All threads end when nothing can come any more; the next source starts new ones.
@@ -25,7 +26,7 @@ from .scheduler import READ, WRITE, Scheduler, Slot
 
 __all__ = ["Actions", "Workers", "perform"]
 
-_MIN_EXTRA, _MAX_EXTRA = 4, 64  # workers activated at a check that finds most or all of the active ones blocked
+_MIN_EXTRA, _MAX_EXTRA = 4, 64  # workers activated at a check that finds at least half of the active ones blocked
 
 #: What is decided under the lock and done without it.
 Actions = List[Callable[[], None]]
