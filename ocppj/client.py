@@ -502,7 +502,7 @@ class Client(Node):
             if not lifecycle.started:  # stop() came between the look above and the start
                 self._dispatcher.stop()
         if not first and self._reconnected_handler is not None:
-            self._announce(connection, self._add_notice(connection, self._welcome_back))
+            self._announce(connection, self._add_notice(connection, self._tell_reconnected))
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         lifecycle, connections = self._lifecycle, self._connections
@@ -525,7 +525,7 @@ class Client(Node):
         else:
             self._handlers.submit(connection, handler, close)
 
-    def _welcome_back(self) -> None:
+    def _tell_reconnected(self) -> None:
         if self._lifecycle.started and self._reconnected_handler is not None:
             self._handlers.call(self._reconnected_handler)
 

@@ -498,9 +498,9 @@ class Server(Node):
             self._end_requests(before, "replaced by a newer one")
         if not self._take_requests(connection):
             return
-        welcome = self._new_client_handler
-        if welcome is not None:
-            self._announce(connection, self._add_notice(connection, welcome, channel.id), _PATIENCE)
+        handler = self._new_client_handler
+        if handler is not None:
+            self._announce(connection, self._add_notice(connection, handler, channel.id), _PATIENCE)
 
     def _take_requests(self, connection: Connection) -> bool:
         """Let requests to ``connection`` be sent; return whether they can be. If not, it is closed, or will be."""
@@ -515,7 +515,7 @@ class Server(Node):
         return False
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
-        connections, farewell = self._connections, self._disconnected_client_handler
+        connections, handler = self._connections, self._disconnected_client_handler
         notice: Optional[Notice] = None
         with self._lifecycle.lock:
             connection = connections.by_channel.pop(channel, None)
@@ -525,9 +525,9 @@ class Server(Node):
             if current:
                 del connections.by_id[channel.id]
             self._ending[channel.id] = connection
-            if farewell is not None or self._new_client_handler is not None:  # else it is not worth a thread
+            if handler is not None or self._new_client_handler is not None:  # else it is not worth a thread
                 # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
-                notice = self._add_notice(connection, farewell or (lambda client_id: None), channel.id)
+                notice = self._add_notice(connection, handler or (lambda client_id: None), channel.id)
         try:
             self.log.info("%s: connection %s", channel.id, close)
             if current:  # not replaced by a newer connection of the same identity, whose requests these would be
