@@ -149,7 +149,7 @@ class FIFOClientQueue(RequestQueue):
 
     def push(self, bundle: RequestBundle) -> None:
         with self._lock:
-            if not self.is_full():
+            if not self._is_full():  # not `is_full`: one of a program's own may ask for the lock
                 if self._bundles is None:
                     self._bundles = deque()
                 self._bundles.append(bundle)
@@ -181,10 +181,13 @@ class FIFOClientQueue(RequestQueue):
         return len(self._bundles or ())
 
     def is_full(self) -> bool:
-        return 0 < self._capacity <= len(self._bundles or ())
+        return self._is_full()
 
     def is_empty(self) -> bool:
         return not self._bundles
+
+    def _is_full(self) -> bool:
+        return 0 < self._capacity <= len(self._bundles or ())
 
 
 class ServerQueueMap(ABC):

@@ -7,6 +7,7 @@ import pytest
 
 from ocppj import Call, FIFOClientQueue, FIFOQueueMap, QueueFull, RequestBundle, RequestQueue, ServerQueueMap
 from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
+from tests.helpers import seconds
 
 
 def bundle(message_id="1"):
@@ -253,3 +254,18 @@ def test_a_map_gets_creates_adds_and_removes(make_map):
     assert len(queues.get_or_create("A")) == (3 if queues.durable else 0)
     queues.init()
     assert queues.get("B") is None
+
+
+def test_a_queue_of_ones_own_may_look_at_itself_to_tell_whether_it_is_full():
+    class Own(FIFOClientQueue):
+        def is_full(self):
+            return len(self.bundles()) > 0
+
+    queue = Own(capacity=2)
+    pushing = threading.Thread(target=lambda: [queue.push(bundle("1")), queue.push(bundle("2"))], daemon=True)
+    pushing.start()
+    pushing.join(seconds(5))
+    assert not pushing.is_alive()
+    assert [each.message_id for each in queue.bundles()] == ["1", "2"]  # `capacity` is what counts
+    with pytest.raises(QueueFull):
+        queue.push(bundle("3"))
