@@ -79,7 +79,8 @@ class WebSocketServer(ServerCore):
         write_timeout: How long a peer may take for what is written.
         compression: Allows permessage-deflate.
         patience: How long a handshake may wait for its peer before it gives way, when there are ``max_handshakes``.
-        linger: How long a refused peer may take to end the connection; not longer than ``close_timeout``.
+        linger: How long a refused peer may take to end the connection; not longer than ``close_timeout``. `Server` has
+            neither ``linger`` nor ``patience``: they are for tests.
         options: Those of `ocppj.ws.options.ServerCoreOptions`:
 
             * ``close_timeout``: how long a peer may take to answer a Close.
