@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 
 from ..errors import TransportError
-from .checks import check_limits, check_port, check_positive
+from .checks import check_limits, check_not_negative, check_port, check_positive
 from .connection.deflate import choose_deflate
 from .connection.frames import ServerWire
 from .handshake.http import BadRequest, parse_request, read_head, split_tokens
@@ -125,6 +125,7 @@ class WebSocketServer(ServerCore):
         check_positive(
             write_timeout=write_timeout, handshake_timeout=handshake_timeout, max_header_size=max_header_size
         )
+        check_not_negative(patience=patience, linger=linger)
         check_profile(security_profile)
         self._ssl_context = ssl_context
         self._handshake_timeout = handshake_timeout

@@ -123,6 +123,17 @@ def test_options_that_cannot_be(option, value):
             WebSocketClient(**{option: value})
 
 
+@pytest.mark.parametrize("option", ["patience", "linger"])
+def test_times_that_may_be_0(option):
+    WebSocketServer(**{option: 0})
+    for value in (-1, float("nan")):
+        with pytest.raises(ValueError, match=option):
+            WebSocketServer(**{option: value})
+    for value in ("1", None):
+        with pytest.raises(UsageError, match=f"{option} is a number"):
+            WebSocketServer(**{option: value})
+
+
 def test_a_handshake_given_up_does_not_evict_a_newer_connection(make):
     server, log = make()
     with RawClient(server.url) as dead, RawClient(server.url) as given_up, RawClient(server.url) as newest:

@@ -1,6 +1,7 @@
 """A `Stream`: one thread reads, any number of threads write, plain and TLS."""
 
 import os
+import signal
 import socket
 import ssl
 import threading
@@ -340,6 +341,36 @@ def test_corked_bytes_wait(make):
     other.join(seconds(10))
     assert not other.is_alive()
     assert read_exactly(far, 12) == b"first second"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="elsewhere no signal ends such a wait")
+def test_an_interrupted_wait_for_corked_bytes_lets_the_descriptor_go(make):
+    """A program may be ended by Ctrl-C, or by a handler of its own, while it sends to a client that connects."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    near, _ = make()
+    near.cork()
+    main = threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+
+        def send_signal():
+            eventually(lambda: waiters(near) == 1)
+            threading.Event().wait(seconds(0.05))  # now it surely waits
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+        thread = threading.Thread(target=send_signal)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            send_all(near, b"never")
+        thread.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert waiters(near) == 0
+    near.close()
+    assert near.fileno() == -1
 
 
 def test_corked_bytes_may_be_dropped(make):

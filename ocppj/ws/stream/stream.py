@@ -222,8 +222,10 @@ class Stream:
                 cork, wants_read = self._cork, self._write_wants_read
                 self._waiters += 1
             if cork is not None:
-                cork.wait(deadline - now)
-                self.let_go()
+                try:
+                    cork.wait(deadline - now)
+                finally:
+                    self.let_go()
             elif wants_read:
                 self._wait(True, False, min(deadline, now + _TLS_RETRY))
             else:
