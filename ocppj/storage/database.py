@@ -205,10 +205,11 @@ class RequestDatabase:
         """Return the requests that were set aside, oldest first."""
         query = "SELECT client_id, message_id, version, data, reason, time FROM set_aside ORDER BY seq"
         with self._flushed(), _translated(self.path):
-            return [
-                SetAside(client_id, message_id, action_of(data), version, data, reason, datetime.fromisoformat(time))
-                for client_id, message_id, version, data, reason, time in self._get_connection().execute(query)
-            ]
+            rows = self._get_connection().execute(query).fetchall()
+        return [
+            SetAside(client_id, message_id, action_of(data), version, data, reason, datetime.fromisoformat(time))
+            for client_id, message_id, version, data, reason, time in rows
+        ]
 
     def take_set_aside(self, client_id: Optional[str], message_id: str, put_back: bool) -> None:
         """Delete the oldest such request that was set aside, and put it back in its old place if ``put_back``."""
