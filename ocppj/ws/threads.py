@@ -10,7 +10,7 @@ from ..settings import get_logger
 
 __all__ = ["Threads"]
 
-_PRUNE = 32  # threads on record before those that ended are looked for
+_PRUNE = 4  # threads on record before those that ended are dropped. Each holds on to a dozen objects.
 
 
 class Threads:
