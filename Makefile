@@ -11,7 +11,8 @@ else
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 endif
 ARGS ?=
-PROCESSES ?= auto
+# The tests wait more than they compute: twice as many processes as processors.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))' 2>/dev/null)
 OCPP ?= 1.6
 
 RUN := $(VENV)/bin/python
@@ -33,7 +34,7 @@ demo: $(VENV)/.ready-run
 
 environment: $(VENV)/.ready-test
 
-# First on all processors, then the tests that need the machine for themselves. Exit code 5: no test was selected.
+# First many at once, then the tests that need the machine for themselves. Exit code 5: no test was selected.
 test: $(VENV)/.ready-test
 	@$(RUN) -m pytest -n $(PROCESSES) --dist worksteal -m "not alone" $(ARGS); crowd=$$?; \
 	$(RUN) -m pytest -m alone $(ARGS); alone=$$?; \

@@ -4,15 +4,13 @@ Run by ``make demo``. Exits with 0 only if every answer and the order of the mes
 left.
 """
 
-import json
-import os
-import shutil
 import sys
 import threading
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ocppj import Client, Frame, Server, v16
+from ocppj.testing import Journal, Transcript
 
 PATIENCE = 5.0  # seconds that anything here may take
 
@@ -32,9 +30,6 @@ EXPECTED = [
     ("CP_1", "StatusNotification"),
 ]
 
-#: The message types of OCPP-J: the name and the colour of each.
-KINDS = {2: ("CALL", "36"), 3: ("RESULT", "32"), 4: ("ERROR", "31")}
-
 
 def now() -> datetime:
     return datetime.now(timezone.utc)
@@ -45,58 +40,27 @@ def check(holds: bool, what: str) -> None:
         raise AssertionError(what)
 
 
-class Transcript:
-    """Prints the frames that a server sends and receives, and records the sender of each CALL."""
+class Printer:
+    """Prints the frames that a server sends and receives."""
 
     def __init__(self) -> None:
-        self.calls: List[Tuple[str, str]] = []
-        self.answers: Dict[str, int] = {}
-        self.actions: Dict[str, str] = {}
-        self.colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        self.width = shutil.get_terminal_size((120, 24)).columns
-        self.lock = threading.Lock()
+        self.journal = Journal()
+        self.transcript = Transcript.for_terminal("CSMS")
 
     def __call__(self, frame: Frame) -> None:
-        fields = json.loads(frame.text)
-        kind, message_id = fields[0], fields[1]
-        sender, receiver = (frame.client_id, "CSMS") if frame.direction == "in" else ("CSMS", frame.client_id)
-        with self.lock:
-            if kind == 2:
-                self.actions[message_id] = fields[2]
-                self.calls.append((sender, fields[2]))
-            else:
-                self.answers[message_id] = kind
-            action = self.actions.get(message_id, "?")
-            body = f"{fields[2]}: {fields[3]}" if kind == 4 else self.short(fields[-1])
-            name, colour = KINDS[kind]
-            start = f"{self.clock(frame.time)}  {sender:>4} -> {receiver:<4}  "
-            label = f"{name:<6}  {action:<21}"
-            body = self.cut(body, self.width - len(start) - len(label) - 2)
-            print(f"{start}{self.paint(colour, label)}  {body}".rstrip(), flush=True)
+        print(*self.transcript.lines(self.journal.add_frame(frame)), sep="\n", flush=True)
 
-    @staticmethod
-    def clock(moment: datetime) -> str:
-        return moment.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    def calls(self) -> List[Tuple[str, Optional[str]]]:
+        """Return the sender and the action of each CALL, in order."""
+        calls = [seen for seen in self.journal.entries() if seen.kind == "CALL"]
+        return [(seen.client_id if seen.direction == "in" else "CSMS", seen.action) for seen in calls]
 
-    @staticmethod
-    def cut(text: str, width: int) -> str:
-        return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+    def answers(self) -> List[str]:
+        return [seen.kind for seen in self.journal.entries() if seen.is_answer]
 
-    def paint(self, colour: str, text: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self.colour else text
-
-    def short(self, value: Any) -> str:
-        """Return a payload as ``name=value`` pairs. Of nested objects it shows the innermost, without timestamps."""
-        if isinstance(value, list):
-            return " ".join(self.short(each) for each in value)
-        pairs = []
-        for name, each in value.items():
-            nested = isinstance(each, dict) or (isinstance(each, list) and each and isinstance(each[0], dict))
-            if nested:
-                pairs.append(self.short(each))
-            elif name != "timestamp":
-                pairs.append(f"{name}={each}")
-        return " ".join(pairs)
+    def faults(self) -> List[str]:
+        """Return which rules the frames broke."""
+        return [fault for seen in self.journal.entries() for fault in seen.faults]
 
 
 class CentralSystem:
@@ -203,9 +167,9 @@ class ChargePoint:
 
 
 def run() -> None:
-    transcript = Transcript()
+    printer = Printer()
     server = Server(profiles=v16.PROFILES, timeout=PATIENCE)
-    server.add_observer(transcript)
+    server.add_observer(printer)
     central_system = CentralSystem(server)
     client = Client("CP_1", profiles=v16.PROFILES, timeout=PATIENCE)
     charge_point = ChargePoint(client)
@@ -217,8 +181,9 @@ def run() -> None:
             charge_point.charge("TAG-0001")
     check(charge_point.settings == {"MeterValueSampleInterval": "1"}, f"settings: {charge_point.settings}")
     check(central_system.meter_stop == 1050, f"the meter stopped at {central_system.meter_stop}")
-    check(transcript.calls == EXPECTED, f"the messages were {transcript.calls}")
-    check(list(transcript.answers.values()) == [3] * len(EXPECTED), f"the answers were {transcript.answers}")
+    check(printer.calls() == EXPECTED, f"the messages were {printer.calls()}")
+    check(printer.answers() == ["RESULT"] * len(EXPECTED), f"the answers were {printer.answers()}")
+    check(not printer.faults(), f"the messages break rules: {printer.faults()}")
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("ocppj-")]
     check(not left, f"threads left behind: {left}")
     print(f"\nTransaction 7 charged 1.05 kWh. {2 * len(EXPECTED)} messages, all as they should be.")

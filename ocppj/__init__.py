@@ -1,74 +1,139 @@
-"""OCPP-J for Python programs that use threads: a blocking `Client` for charge points, a blocking `Server`."""
+"""OCPP-J for Python programs that use threads: a blocking `Client` for charge points, a blocking `Server`.
 
-from typing import TYPE_CHECKING, Any
+A public name is imported when it is first used, and so is a module such as `ocppj.errors`. So ``import ocppj`` costs
+next to nothing.
+"""
 
-from .client import Client
-from .clock import Clock, ManualClock, SystemClock
-from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
-from .dispatch.futures import CallFuture
-from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
-from .dispatch.pending import PendingRequestState, ServerState
-from .dispatch.queues import FIFOClientQueue, FIFOQueueMap, RequestBundle, RequestQueue, ServerQueueMap
-from .dispatch.retries import TransactionRetries
-from .errors import (
-    CallCanceled,
-    CallFailed,
-    CallTimeout,
-    ConnectionLost,
-    DuplicateFeature,
-    EncodingError,
-    ErrorCode,
-    HandshakeRefused,
-    InvalidResponse,
-    MessageError,
-    NotRunning,
-    OCPPError,
-    OcppjError,
-    QueueDamaged,
-    QueueFailed,
-    QueueFull,
-    Stopped,
-    SubprotocolError,
-    TransportError,
-    UnknownClient,
-    UnsupportedFeature,
-    UsageError,
-    ValidationError,
-    WouldDeadlock,
-    WriteTimeout,
-)
-from .exchange.handlers import Frame
-from .exchange.passwords import authorization_key, passwords_match
-from .payloads.model import Payload, Request, TextEnum, wire
-from .rpc.dialect import Dialect, is_error_code_valid
-from .rpc.endpoint import Endpoint
-from .rpc.features import Feature, Profile
-from .rpc.messages import (
-    Call,
-    CallError,
-    CallResult,
-    CallResultError,
-    Message,
-    MessageType,
-    Send,
-    SignatureResult,
-    parse_json_message,
-    parse_raw_json_message,
-)
-from .rpc.signing import Signer, Verifier
-from .server import Server
-from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
-from .ws.backoff import Backoff
-from .ws.base import Close
-from .ws.handshake.policy import HandshakeRequest
-from .ws.readers.shared import SharedReaders
-from .ws.tls import client_tls_context, server_tls_context
+from .lazy import TYPE_CHECKING, hooks
 
 if TYPE_CHECKING:
-    from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap
+    from .client import Client
+    from .clock import Clock, ManualClock, SystemClock
+    from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
+    from .dispatch.futures import CallFuture
+    from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
+    from .dispatch.overflow import DropOldest, ThinOut
+    from .dispatch.pending import PendingRequestState, ServerState
+    from .dispatch.queues import (
+        FIFOClientQueue,
+        FIFOQueueMap,
+        OverflowPolicy,
+        RequestBundle,
+        RequestQueue,
+        ServerQueueMap,
+    )
+    from .dispatch.retries import TransactionRetries
+    from .errors import (
+        CallCanceled,
+        CallFailed,
+        CallTimeout,
+        ConnectionLost,
+        DuplicateFeature,
+        EncodingError,
+        ErrorCode,
+        HandshakeRefused,
+        InvalidResponse,
+        MessageError,
+        MessageTooLarge,
+        NoHandlerSlot,
+        NotConnected,
+        NotRunning,
+        OCPPError,
+        OcppjError,
+        QueueDamaged,
+        QueueFailed,
+        QueueFull,
+        RequestDropped,
+        Stopped,
+        SubprotocolError,
+        TransportError,
+        UnknownClient,
+        UnsupportedFeature,
+        UsageError,
+        ValidationError,
+        WouldDeadlock,
+        WriteTimeout,
+    )
+    from .exchange.busy import BusyHandler
+    from .exchange.connection_info import ConnectionInfo
+    from .exchange.handlers import NO_ANSWER, Frame
+    from .exchange.passwords import authorization_key, passwords_match
+    from .payloads.model import Payload, Request, TextEnum, wire
+    from .rpc.dialect import Dialect, is_error_code_valid
+    from .rpc.endpoint import Endpoint
+    from .rpc.features import Feature, Profile
+    from .rpc.messages import (
+        Call,
+        CallError,
+        CallResult,
+        CallResultError,
+        Message,
+        MessageType,
+        Send,
+        SignatureResult,
+        parse_json_message,
+        parse_raw_json_message,
+    )
+    from .rpc.signing import Signer, Verifier
+    from .server import Server
+    from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
+    from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap, StoredRequest
+    from .ws.backoff import Backoff
+    from .ws.base import Close
+    from .ws.connection.deflate import Deflate
+    from .ws.handshake.policy import HandshakeRequest
+    from .ws.handshake.refusal import Refusal
+    from .ws.readers.shared import SharedReaders
+    from .ws.tls import client_tls_context, server_tls_context
+else:
+    #: Where the public names are: the same as above.
+    _HOMES = {
+        ".client": "Client",
+        ".clock": "Clock ManualClock SystemClock",
+        ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
+        ".dispatch.futures": "CallFuture",
+        ".dispatch.interfaces": "ClientDispatcher ServerDispatcher",
+        ".dispatch.overflow": "DropOldest ThinOut",
+        ".dispatch.pending": "PendingRequestState ServerState",
+        ".dispatch.queues": "FIFOClientQueue FIFOQueueMap OverflowPolicy RequestBundle RequestQueue ServerQueueMap",
+        ".dispatch.retries": "TransactionRetries",
+        ".errors": (
+            "CallCanceled CallFailed CallTimeout ConnectionLost DuplicateFeature EncodingError ErrorCode "
+            "HandshakeRefused InvalidResponse MessageError MessageTooLarge NoHandlerSlot NotConnected NotRunning "
+            "OCPPError OcppjError QueueDamaged QueueFailed QueueFull RequestDropped Stopped SubprotocolError "
+            "TransportError UnknownClient UnsupportedFeature UsageError ValidationError WouldDeadlock "
+            "WriteTimeout"
+        ),
+        ".exchange.busy": "BusyHandler",
+        ".exchange.connection_info": "ConnectionInfo",
+        ".exchange.handlers": "Frame NO_ANSWER",
+        ".exchange.passwords": "authorization_key passwords_match",
+        ".payloads.model": "Payload Request TextEnum wire",
+        ".rpc.dialect": "Dialect is_error_code_valid",
+        ".rpc.endpoint": "Endpoint",
+        ".rpc.features": "Feature Profile",
+        ".rpc.messages": (
+            "Call CallError CallResult CallResultError Message MessageType Send SignatureResult "
+            "parse_json_message parse_raw_json_message"
+        ),
+        ".rpc.signing": "Signer Verifier",
+        ".server": "Server",
+        ".settings": "Validation set_logger set_message_id_generator set_message_validation",
+        ".storage.sqlite_queues": "SQLiteQueue SQLiteQueueMap SetAside StoredRequest",
+        ".ws.backoff": "Backoff",
+        ".ws.base": "Close",
+        ".ws.connection.deflate": "Deflate",
+        ".ws.handshake.policy": "HandshakeRequest",
+        ".ws.handshake.refusal": "Refusal",
+        ".ws.readers.shared": "SharedReaders",
+        ".ws.tls": "client_tls_context server_tls_context",
+    }
+    __getattr__, __dir__ = hooks(__name__, _HOMES)
 
 __all__ = [
+    "NO_ANSWER",
     "Backoff",
+    "BusyHandler",
     "Call",
     "CallCanceled",
     "CallError",
@@ -81,10 +146,13 @@ __all__ = [
     "ClientDispatcher",
     "Clock",
     "Close",
+    "ConnectionInfo",
     "ConnectionLost",
     "DefaultClientDispatcher",
     "DefaultServerDispatcher",
+    "Deflate",
     "Dialect",
+    "DropOldest",
     "DuplicateFeature",
     "EncodingError",
     "Endpoint",
@@ -99,18 +167,24 @@ __all__ = [
     "ManualClock",
     "Message",
     "MessageError",
+    "MessageTooLarge",
     "MessageType",
+    "NoHandlerSlot",
+    "NotConnected",
     "NotRunning",
     "OCPPError",
     "OcppjError",
+    "OverflowPolicy",
     "Payload",
     "PendingRequestState",
     "Profile",
     "QueueDamaged",
     "QueueFailed",
     "QueueFull",
+    "Refusal",
     "Request",
     "RequestBundle",
+    "RequestDropped",
     "RequestQueue",
     "SQLiteQueue",
     "SQLiteQueueMap",
@@ -124,9 +198,11 @@ __all__ = [
     "SignatureResult",
     "Signer",
     "Stopped",
+    "StoredRequest",
     "SubprotocolError",
     "SystemClock",
     "TextEnum",
+    "ThinOut",
     "TransactionRetries",
     "TransportError",
     "UnknownClient",
@@ -151,12 +227,3 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    """Import the durable queues when one is asked for: they need sqlite3, which a Python may lack."""
-    if name in ("SQLiteQueue", "SQLiteQueueMap", "SetAside"):
-        from .storage import sqlite_queues as durable
-
-        return getattr(durable, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 import time
 from functools import partial
+from threading import get_ident
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -14,13 +15,14 @@ from typing import (
     Literal,
     Mapping,
     Optional,
-    Set,
+    Sequence,
     Type,
     TypeVar,
     Union,
     overload,
 )
 
+from .callables import check_handler
 from .clock import Clock, SystemClock
 from .dispatch.dispatchers import DEFAULT_TIMEOUT, DefaultClientDispatcher
 from .dispatch.futures import CallFuture
@@ -29,16 +31,20 @@ from .dispatch.pending import PendingRequestState
 from .dispatch.queues import RequestBundle, RequestQueue
 from .dispatch.retries import TransactionRetries
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
+from .exchange.boot_first import BootFirst
 from .exchange.connection import Connection
-from .exchange.handlers import check_callable
 from .exchange.node import Network, Node
-from .exchange.options import Options, check_kind, check_option_names, check_seconds
+from .exchange.options import Options, check_option_names
+from .exchange.outgoing import MAX_OUTGOING_SIZE
+from .interrupted import called_by_program, refuse_inside
+from .option_checks import check_options
 from .payloads.jsontext import MAX_DEPTH
 from .payloads.model import Payload, Request, RequestType
+from .rpc.endpoint import DigitsChoice
 from .rpc.features import Profile
 from .rpc.messages import SignatureResult
 from .rpc.signing import Signer, Verifier
-from .settings import LoggerLike, ValidationSetting
+from .settings import LoggerLike, ValidationChoice
 from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
 from .ws.client import WebSocketClient
@@ -50,9 +56,14 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+H = TypeVar("H", bound=Optional[Callable[..., Any]])
 Q = TypeVar("Q")
 R = TypeVar("R", bound=Payload)
 A = TypeVar("A")
+Q2 = TypeVar("Q2")
+A2 = TypeVar("A2")
+Q3 = TypeVar("Q3")
+A3 = TypeVar("A3")
 Signature = Optional[SignatureResult]
 
 _SETTLING = 1.0  # seconds that stop() waits for a thread inside connect() to leave it
@@ -79,23 +90,44 @@ class Client(Node):
         resend: Whether a request whose answer was awaited when the connection was lost is sent again, with its id
             (OCPP 2.1 Part 4 section 4.1.4), and one whose write failed is kept. Without it the answer is awaited anew.
             The default is to resend what is in a durable queue.
+        boot_first: Whether requests wait, in each session, until a BootNotification is answered Accepted; the
+            BootNotification goes past them (OCPP 1.6 edition 2 section 4.2; Part 2 B01.FR.08, B02.FR.02). A reconnect
+            needs no new one. ``None``: if the queue is durable, and each version has a BootNotification. Whatever this
+            is, a stored request that is answered SecurityError before is kept, and requests wait from then on.
         max_losses: A request is given up, with `ConnectionLost`, when so many connections in a row were lost while its
             answer was awaited. A durable queue sets it aside. 0: no limit. ``None``: 5, no limit for a durable queue.
+        max_refusals: The same, when the peer closed so many connections because of it: with 1009 or 1007, or right
+            after it with 1002 or 1008 (RFC 6455 section 7.4.1). ``None``: 3.
         state: What is pending, in place of a `PendingRequestState` of its own.
         timeout: Seconds that a request may stay unanswered.
+        answer_timeout: Seconds that this side may take for the answer to a CALL of the peer. After that (up to half as
+            much later) it is answered with InternalError, and what its handler returns is dropped. The handler's thread
+            goes on, and the next messages are handled on another one. ``None``: no limit.
         reconnect: Whether a lost connection is regained until `stop`, and queued requests are sent then. The default
             is what the transport says: yes.
         clock: The source of time.
-        validate: Overrides `set_message_validation`.
+        validate: How payloads are checked: a `Validation`, one of its modes, or a function ``f(client_id)`` that
+            returns one for that peer (see `Endpoint`). ``None``: as `set_message_validation` says.
         message_id_generator: Overrides `set_message_id_generator`. Called on the thread that sends the request.
         logger: Overrides `set_logger`.
-        max_bad_messages: So many frames in a row that are no OCPP message close the connection with 1002.
+        max_bad_messages: So many frames in a row that are no OCPP message, or answers to nothing, close the connection
+            with 1002.
         max_waiting_calls: The number of the peer's CALLs that may wait to be handled.
+        max_waiting_bytes: The size of those that wait, as text. When there is more, nothing is read over the connection
+            until half is handled, so that the peer waits, too. A handler that calls ``call()`` then gets its answer
+            late, or runs into its timeout.
         max_depth: A frame whose arrays and objects are more than so many deep is no OCPP message. ``None``: no limit.
-        repeat_answers: How many answers are remembered, for a peer that repeats a CALL with its id.
+        max_outgoing_size: How many bytes a frame of ours may have, in UTF-8. A larger request raises `MessageTooLarge`
+            where it is made; a larger answer is replaced by InternalError. ``None``: no limit.
+        repeat_answers: How many answers are remembered, for a peer that repeats a CALL after its answer: the same id,
+            action and payload get the same answer again. A CALL that is repeated before its answer needs no memory.
+        repeat_answers_for: Seconds for which an answer is remembered, and a CALL whose connection ended before its
+            answer, for a peer that repeats it over a newer connection. Older ones are handled anew.
         answer_unknown_types: Whether unknown message types get MessageTypeNotSupported in OCPP 2.x, or are ignored.
         signer: Signs what is sent with ``signed=True``, and the answers to signed requests (OCPP 2.x; `ocppj.signing`).
         verifier: Looks at the signatures of the peer.
+        datetime_digits: How many fractional digits the date-times have that are sent: 0, 3 or 6; in OCPP 2.x at most 3.
+            Or a function ``f(client_id)`` that returns the number for that peer (see `Endpoint`).
         transport: Options of the default transport, such as ``ssl_context``: see `ocppj.ws.client.WebSocketClient`.
 
     Raises:
@@ -114,34 +146,48 @@ class Client(Node):
         retries: Optional[TransactionRetries] = None,
         resend: Optional[bool] = None,
         max_losses: Optional[int] = None,
+        max_refusals: Optional[int] = None,
+        boot_first: Optional[bool] = None,
         state: Optional[PendingRequestState] = None,
         timeout: float = DEFAULT_TIMEOUT,
+        answer_timeout: Optional[float] = 300.0,
         reconnect: Optional[bool] = None,
         clock: Optional[Clock] = None,
-        validate: Optional[ValidationSetting] = None,
+        validate: Optional[ValidationChoice] = None,
         message_id_generator: Optional[Callable[[], str]] = None,
         logger: Optional[LoggerLike] = None,
         max_bad_messages: int = 100,
         max_waiting_calls: int = 1000,
+        max_waiting_bytes: int = 4 * 1024 * 1024,
         max_depth: Optional[int] = MAX_DEPTH,
+        max_outgoing_size: Optional[int] = MAX_OUTGOING_SIZE,
         repeat_answers: int = 0,
+        repeat_answers_for: float = 300.0,
         answer_unknown_types: bool = False,
         signer: Optional[Signer] = None,
         verifier: Optional[Verifier] = None,
+        datetime_digits: DigitsChoice = 3,
         **transport: Unpack[ClientOptions],
     ) -> None:
+        check_options("Client", locals())
         options = Options(
-            clock=clock or SystemClock(),
+            clock=SystemClock() if clock is None else clock,
             validate=validate,
             message_id_generator=message_id_generator,
             logger=logger,
             max_bad_messages=max_bad_messages,
             max_waiting_calls=max_waiting_calls,
+            max_waiting_bytes=max_waiting_bytes,
             max_depth=max_depth,
+            max_outgoing_size=max_outgoing_size,
             repeat_answers=repeat_answers,
+            repeat_answers_for=repeat_answers_for,
+            timeout=timeout,
+            answer_timeout=answer_timeout,
             answer_unknown_types=answer_unknown_types,
             signer=signer,
             verifier=verifier,
+            datetime_digits=datetime_digits,
         )
         check_option_names(Client, transport, ClientOptions)
         if ws_client is None:
@@ -150,27 +196,33 @@ class Client(Node):
             raise UsageError(f"give the ws_client its options itself: {', '.join(transport)}")
         if reconnect is not None:
             ws_client.reconnect = reconnect
-        check_seconds("timeout", timeout)
-        check_kind("queue", queue, RequestQueue)
-        check_kind("retries", retries, TransactionRetries)
         if dispatcher is None:
-            dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend, max_losses=max_losses)
-        elif (queue, retries, resend, max_losses) != (None, None, None, None):
-            raise UsageError("give the dispatcher its queue, retries, resend and max_losses itself")
+            limits = {"max_losses": max_losses, "max_refusals": max_refusals}
+            dispatcher = DefaultClientDispatcher(queue, retries=retries, resend=resend, **limits)
+        elif (queue, retries, resend, max_losses, max_refusals) != (None, None, None, None, None):
+            raise UsageError("give the dispatcher its queue, retries, resend, max_refusals and max_losses itself")
         dispatcher.set_timeout(timeout)
-        if not isinstance(id, str) or not id:
-            raise UsageError("a client's id is a text that is not empty")
         super().__init__(f"client {id!r}", profiles, options, with_client_id=False)
         self.id = id
         self._ws: WsClient = ws_client
         self._dispatcher: ClientDispatcher = dispatcher
-        self._state = state or PendingRequestState()
-        to_peer = _ToPeer(dispatcher, str(self))
+        self._state = PendingRequestState() if state is None else state
+        to_peer = _ToPeer(dispatcher, self._not_running)
         retry = dispatcher.retry_request
-        self._hold_parts(to_peer, self._absent, lambda reason: None, unconnected=True, retry=retry)
+        self._boot = self._make_boot_first(boot_first)
+        self._hold_parts(
+            to_peer,
+            self._absent,
+            lambda reason: None,
+            unconnected=True,
+            retry=retry,
+            boot=self._boot,
+            timeout=timeout,
+        )
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_client(Network(self._send_text))
+        dispatcher.keep_until_settled()
         dispatcher.set_on_request_canceled(partial(self._caller.request_canceled, id))
         dispatcher.set_decoder(self._caller.decode_stored)
         dispatcher.set_request_check(partial(self._caller.refuse_other_version, id))
@@ -180,18 +232,30 @@ class Client(Node):
         # Guarded by the lock of the lifecycle:
         self._first = True  # the first connection of the session is still to be made
         self._end: Optional[Close] = None
-        self._connectors: Set[int] = set()  # idents of threads inside connect()
-        self._settled = threading.Condition(self._lifecycle.lock)  # one of them has left it
         self._disconnected_handler: Optional[Callable[[Close], object]] = None
+        self._connected_handler: Optional[Callable[[], object]] = None
         self._reconnected_handler: Optional[Callable[[], object]] = None
+
+    def _make_boot_first(self, wanted: Optional[bool]) -> Optional[BootFirst]:
+        dispatcher, state, clock = self._dispatcher, self._state, self._options.clock
+        if wanted and not dispatcher.can_hold:
+            raise UsageError(f"boot_first needs a dispatcher that can hold requests: not a {type(dispatcher).__name__}")
+        if not wanted and not (dispatcher.durable and dispatcher.can_hold):
+            return None
+        parts = self.id, self, self._features, dispatcher, state, self._timeouts, clock
+        return BootFirst(*parts, wanted, self.is_connected)
 
     # Life cycle
 
-    def connect(self, url: str, *, retry: bool = False, wait: bool = True) -> "Client":
+    def connect(self, url: Union[str, Sequence[str]], *, retry: bool = False, wait: bool = True) -> "Client":
         """Connect to ``url`` + "/" + the percent-encoded id.
 
         Args:
-            url: Where the central system listens, without the identity: "ws://host:9000/ocpp".
+            url: Where the central system listens, without the identity: "ws://host:9000/ocpp". With a list of URLs
+                they are tried in order, and after a loss again from the first on. The waits of the back-off come after
+                the last. A URL whose server has asked to wait (Retry-After) is left out for so long, and the others are
+                tried. A URL may stand there more than once (2.0.1 Part 2 B10, NetworkConfigurationPriority and
+                NetworkProfileConnectionAttempts).
             retry: Whether to try until the connection is made, with back-off. Requests may be queued meanwhile.
             wait: Whether to return only when connected. If not, which needs ``retry``, a thread connects.
 
@@ -201,56 +265,62 @@ class Client(Node):
         Raises:
             TransportError: The connection cannot be made (`HandshakeRefused`, `SubprotocolError`).
             Stopped: `stop` was called meanwhile.
-            UsageError: The client is started already, has no profiles, or is not to wait without ``retry``.
+            UsageError: The client is started already, has no profiles, or is not to wait without ``retry``; the list of
+                URLs is empty, or the transport takes one URL only.
             QueueFailed: The file of a durable queue cannot be opened, or is damaged.
         """
+        asked = self._lifecycle.asked  # first: what interrupts the rest may call `stop`
+        refuse_inside("connect()", waits=True)
         for dialect in self.dialects:
             if not dialect.allows_identity(self.id):
                 raise UsageError(f"OCPP {dialect.version} does not allow the id {self.id!r}")
+        if not isinstance(url, str) and not getattr(self._ws, "takes_several_urls", False):
+            raise UsageError(f"the transport {type(self._ws).__name__} takes one URL, not several")
         options: Dict[str, bool] = {} if wait else {"wait": False}
         if retry:  # a transport of the program's own need not know of these
             options["retry"] = True
-        me = threading.get_ident()
-        with self._lifecycle.lock:
-            self._connectors.add(me)
-        try:
-            self._connect(url, options)
-        finally:
-            with self._settled:
-                self._connectors.discard(me)
-                self._settled.notify_all()
+        with self._lifecycle.beginning():
+            self._connect(url, options, asked)
         return self
 
-    def _connect(self, url: str, options: Mapping[str, bool]) -> None:
-        session = self._begin()
+    def _connect(self, url: Union[str, Sequence[str]], options: Mapping[str, bool], asked: object) -> None:
+        session = self._begin(asked)
         self._end = None
         self._first = True
         self._notices.leave_behind()  # what an earlier session has not told yet delays nothing in this one
         try:
+            if self._boot is not None:
+                self._boot.begin(session)
             self._dispatcher.open()
             if options.get("retry"):
                 self._dispatcher.pause()
                 self._dispatcher.start()
+            if self._is_stopped(session, asked):
+                raise self._stopped()
             self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **options)
         except BaseException as error:
-            stopped = self._is_stopped(session)
-            if session is self._lifecycle.session:  # not stopped so long ago that another has begun
-                self.stop()
+            stopped = self._is_stopped(session, asked)
+            self._stop_now(session)  # nothing, if it was stopped so long ago that another has begun
             if stopped and isinstance(error, TransportError):
-                raise Stopped(f"{self} was stopped while it connected") from error
+                raise self._stopped() from error
             raise
-        if self._is_stopped(session):
-            if session is self._lifecycle.session:
-                self._ws.stop()
-            raise Stopped(f"{self} was stopped while it connected")
+        if self._is_stopped(session, asked):
+            self._stop_now(session)  # again: what began meanwhile ends now
+            raise self._stopped()
 
-    def _is_stopped(self, session: object) -> bool:
-        """Tell whether `stop` was called since ``session`` began."""
+    def _stopped(self) -> Stopped:
+        return self._caller.describe(Stopped("stopped while it connected"), self.id)
+
+    def _is_stopped(self, session: object, asked: object) -> bool:
+        """Tell whether `stop` was called since ``session`` began, or has been asked for (`Lifecycle.asked`)."""
         lifecycle = self._lifecycle
+        if lifecycle.asked is not asked:
+            return True
         with lifecycle.lock:
             return session is not lifecycle.session or (not lifecycle.started and self._end is None)
 
-    def start(self, url: str) -> None:
+    @called_by_program
+    def start(self, url: Union[str, Sequence[str]]) -> None:
         """Connect, and block until `stop` or, with ``reconnect=False``, until the connection ends.
 
         Raises:
@@ -259,11 +329,13 @@ class Client(Node):
         """
         self._start(url, retry=False)
 
-    def start_with_retries(self, url: str) -> None:
+    @called_by_program
+    def start_with_retries(self, url: Union[str, Sequence[str]]) -> None:
         """Do what `start` does, but try the first connection until it is made: see ``retry`` of `connect`."""
         self._start(url, retry=True)
 
-    def _start(self, url: str, retry: bool) -> None:
+    @called_by_program
+    def _start(self, url: Union[str, Sequence[str]], retry: bool) -> None:
         try:
             self.connect(url, retry=retry)
         except Stopped:
@@ -271,24 +343,30 @@ class Client(Node):
         self._lifecycle.ended.wait()
         end = self._end
         if end is not None and (end.error is not None or end.code == 1006):
-            raise ConnectionLost(f"the connection broke: {end}")
+            raise self._caller.describe(ConnectionLost(f"the connection was {end}"), self.id)
 
     def stop(self) -> None:
         """Close the connection, and end every request with `Stopped`; return when threads and sockets are gone.
 
         May be called from any thread, handlers included, and again. Its own thread is not waited for, and a handler
         that does not end only for some seconds. What a part of the program's own raises is raised when all is done.
+
+        It may also be called from a signal handler, a finalizer or a log handler, wherever that runs. If it interrupted
+        this library or a log call, another thread stops the client. Then `stop` waits up to a second for that, and
+        returns; the rest is done when the interrupted code has gone on.
         """
-        self._stop(self._dispatcher.stop, self._stop_transport)
+        self._stop_for(sys._getframe().f_back)
+
+    def _stop_now(self, session: Optional[object] = None) -> None:
+        self._stop(self._dispatcher.stop, self._stop_transport, session)
 
     def _stop_transport(self) -> None:
         """Stop the transport, and for a second again while a thread connects: it may have had nothing to stop yet."""
         self._ws.stop()
-        me, deadline = {threading.get_ident()}, time.monotonic() + _SETTLING
+        me, deadline = {get_ident()}, time.monotonic() + _SETTLING
         while time.monotonic() < deadline:
-            with self._settled:
-                if self._settled.wait_for(lambda: self._connectors <= me, _LOOK):
-                    return
+            if self._lifecycle.wait_for_beginners(_LOOK, me):
+                return
             self._ws.stop()
 
     @property
@@ -301,15 +379,140 @@ class Client(Node):
         """Tell whether there is a connection now."""
         return self.id in self._connections.by_id
 
+    def set_ping_interval(self, interval: Optional[float]) -> None:
+        """Ping every ``interval`` seconds, over this connection and later ones; ``None`` or 0: not at all.
+
+        It is the variable WebSocketPingInterval. May be called at any time, from any thread.
+
+        Raises:
+            UsageError: It is no number, or the transport has no such setting.
+        """
+        refuse_inside("set_ping_interval()")
+        self._of_transport("set_ping_interval")(interval)
+
+    def reconnect_now(self) -> bool:
+        """Connect at once, in place of waiting for the next attempt: the network has just come back, for instance.
+
+        It ends a wait of the back-off, and one that the server asked for (Retry-After). When an attempt is being made,
+        and fails, the next one follows without a wait. Then the waits go on from where they were. A connection that is
+        there stays: to move to another central system use `stop` and `connect`. May be called from any thread.
+
+        Returns:
+            Whether the client is trying to connect. Else there is a connection, or none is to be regained.
+
+        Raises:
+            NotRunning: The client is not started.
+            UsageError: The transport cannot do this.
+        """
+        refuse_inside("reconnect_now()")
+        if not self._lifecycle.started:
+            raise self._not_running()
+        return bool(self._of_transport("reconnect_now")())
+
+    # For tests of central systems: what a charge point that works does not do
+
+    def abort(self) -> None:
+        """Cut the connection at once, without a Close. Over a network the central system gets a reset (TCP RST).
+
+        Both sides see the close code 1006. Nothing that has come is handled any more. The client connects again, as
+        after any lost connection, unless ``reconnect`` is false. May be called from any thread, handlers included.
+
+        Raises:
+            NotRunning: The client is not started.
+            TransportError: There is no connection now.
+            UsageError: The transport cannot do this.
+        """
+        refuse_inside("abort()")
+        self._of_channel(self.id, "abort")()
+
+    def send_raw(self, text: str) -> None:
+        """Send one text frame as it is: unchecked, at once, past all requests that wait. Observers see it.
+
+        It returns when the network has taken the frame. On the thread that reads the connection it returns at once.
+        What the peer answers goes to `set_ignored_message_handler`, if no request of that id is under way.
+
+        Raises:
+            NotRunning: The client is not started.
+            TransportError: There is no connection now, or the frame cannot be written.
+            UsageError: It is no text, or one that UTF-8 cannot write.
+        """
+        refuse_inside("send_raw()")
+        self._send_raw(self.id, text)
+
+    def pause_reading(self) -> None:
+        """Read nothing more over this connection until `resume_reading`. The central system has to wait then.
+
+        Over a network TCP pushes back when its buffers are full. Pings get no pong, and answers are not seen: requests
+        run into their timeouts. A frame that is being read just then is the last. The next connection is read as
+        always. `stop` and `abort` work as ever. That the peer has ended the connection may be found only afterwards.
+
+        Raises:
+            NotRunning: The client is not started.
+            TransportError: There is no connection now.
+            UsageError: The transport cannot do this.
+        """
+        refuse_inside("pause_reading()")
+        self._of_channel(self.id, "pause_reading")()
+
+    def resume_reading(self) -> None:
+        """Read again what comes, and what has come meanwhile. Raises what `pause_reading` raises."""
+        refuse_inside("resume_reading()")
+        self._of_channel(self.id, "resume_reading")()
+
+    def send_frame(self, opcode: int, data: bytes, fin: bool = True) -> None:
+        """Send one WebSocket frame as it is, at once: any opcode, fragments in any order, reserved opcodes too.
+
+        Observers see the text message that such frames make, when its last one is sent. What the library sends may come
+        between two fragments. It returns when the network has taken the frame. After a Close (0x8) no request can be
+        sent, and the connection ends when the central system has answered it.
+
+        Args:
+            opcode: 0x0 continuation, 0x1 text, 0x2 binary, 0x8 Close, 0x9 ping, 0xA pong (RFC 6455 section 5.2). The
+                others, up to 0xF, are reserved.
+            data: The payload. It is masked for the way, as all that a client sends.
+            fin: Whether it is the last frame of its message.
+
+        Raises:
+            NotRunning: The client is not started.
+            TransportError: There is no connection now, or the frame cannot be written.
+            UsageError: There is no such frame, or the transport cannot do this.
+        """
+        refuse_inside("send_frame()")
+        self._send_frame(self.id, opcode, data, fin)
+
     # Requests and answers
 
     @overload
-    def call(self, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False) -> R: ...
+    def call(
+        self,
+        request: Request[R],
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        before_boot: bool = False,
+    ) -> R: ...
 
     @overload
-    def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any: ...
+    def call(
+        self,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        before_boot: bool = False,
+    ) -> Any: ...
 
-    def call(self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
+    def call(
+        self,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        before_boot: bool = False,
+    ) -> Any:
         """Send ``request``, wait, and return the typed response.
 
         May be called from any thread, and from handlers; not from observers and callbacks of futures, which run on the
@@ -317,8 +520,14 @@ class Client(Node):
 
         Args:
             request: A request of one of the profiles.
-            timeout: Seconds to wait, in the queue too. Without it: the client's ``timeout``, from the sending on.
+            timeout: Seconds to wait, in the queue too. Without it: the client's ``timeout``, from the sending on. A
+                request that is held because no BootNotification was accepted waits no longer than ``timeout``, either.
             signed: Whether to send the signed form of an OCPP 2.x message.
+            message_id: The id of the CALL, 1 to 36 characters. ``None``: a new one.
+            before_boot: Whether to send it before a BootNotification is accepted, past what is held (``boot_first``):
+                for what a TriggerMessage, GetBaseReport or GetReport asked for (OCPP 1.6 edition 2 section 4.2; Part 2
+                B02.FR.02). A request about a transaction does not go past another one. A stored request that is
+                answered SecurityError all the same is held, too. Not kept over a restart of the process.
 
         Raises:
             OCPPError: The peer answered with a CALLERROR.
@@ -329,34 +538,57 @@ class Client(Node):
             WouldDeadlock: The calling thread would wait for itself.
             OcppjError: What `send_request` raises.
         """
+        refuse_inside("call()", waits=True)
         connection = self._connections.by_id.get(self.id)
         if connection is None and self._lifecycle.started:
-            raise ConnectionLost("there is no connection now")
+            raise self._caller.describe(ConnectionLost("there is no connection now"), self.id, request=request)
         try:
-            return self._caller.call(self.id, request, timeout, signed)
+            return self._caller.call(self.id, request, timeout, signed, message_id, before_boot)
         except NotRunning as error:
             if connection is None or not self._has_lost(connection):
                 raise
-            raise ConnectionLost("the connection was lost, and is not regained") from error
+            lost = ConnectionLost("the connection was lost, and is not regained")
+            raise self._caller.describe(lost, self.id, request=request) from error
 
     @overload
     def send_request(
-        self, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        request: Request[R],
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        before_boot: bool = False,
     ) -> CallFuture[R]: ...
 
     @overload
     def send_request(
-        self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        before_boot: bool = False,
     ) -> CallFuture[Any]: ...
 
     def send_request(
-        self, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        before_boot: bool = False,
     ) -> CallFuture[Any]:
         """Queue ``request``. One request is under way at a time.
 
         Args:
             request: A request of one of the profiles.
-            timeout: As in `call`.
+            timeout: As in `call`, but a request that is held may wait without end.
+            message_id: As in `call`. A program that keeps it with its own data finds the request again in a later
+                process: in its response, error and canceled-request handlers.
+            before_boot: As in `call`.
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
 
         Returns:
@@ -366,12 +598,23 @@ class Client(Node):
             NotRunning: Before the start, and after the end.
             ValidationError: The payload breaks its schema.
             EncodingError: A field cannot be written.
+            MessageTooLarge: The CALL has more bytes than ``max_outgoing_size``.
             UnsupportedFeature: No profile has the request.
             QueueFull: The queue has no room.
             QueueFailed: A durable queue could not store it.
-            UsageError: It is to be signed, and there is no signer.
+            UsageError: It is to be signed, and there is no signer; or the ``message_id`` is not valid, or is that of a
+                request that has not ended.
         """
-        return self._caller.send_request(self.id, request, timeout, fragile=False, signed=signed)
+        refuse_inside("send_request()")
+        return self._caller.send_request(
+            self.id,
+            request,
+            timeout,
+            fragile=False,
+            signed=signed,
+            message_id=message_id,
+            before_boot=before_boot,
+        )
 
     def send(self, request: Payload, *, signed: bool = False) -> str:
         """Send a message that is never answered (OCPP 2.1 Part 4 section 4.2.4), at once, and return its id.
@@ -381,6 +624,7 @@ class Client(Node):
             TransportError: It cannot be written.
             OcppjError: What `send_request` raises, but for the queue.
         """
+        refuse_inside("send()")
         return self._caller.send_one_way(self.id, request, signed)
 
     def send_response(self, message_id: str, response: Payload) -> None:
@@ -391,7 +635,8 @@ class Client(Node):
             UnsupportedFeature: No profile has it.
             TransportError: It cannot be written.
         """
-        self._responder.answer(self._connections.get(self.id), message_id, response)
+        refuse_inside("send_response()")
+        self._responder.answer(self.id, message_id, response)
 
     def send_error(
         self,
@@ -406,15 +651,37 @@ class Client(Node):
             UsageError: There is no such code.
             TransportError: It cannot be written.
         """
-        connection = self._connections.get(self.id)
-        self._responder.answer_with_error(connection, message_id, code, description, details)
+        refuse_inside("send_error()")
+        self._responder.answer_with_error(self.id, message_id, code, description, details)
+
+    def make_request(
+        self, action: str, payload: Optional[Mapping[str, Any]] = None, *, version: Optional[str] = None
+    ) -> Any:
+        """Return the typed request of ``action`` with a JSON payload, to `call` with, or `send`.
+
+        It is checked strictly, whatever ``validate`` says: an unknown property is an error, too. The payload's own
+        ``from_wire`` would drop it.
+
+        Args:
+            action: The action, such as "Heartbeat".
+            payload: A JSON object. ``None``: an empty one.
+            version: The OCPP version, such as "1.6". ``None``: that of the connection, or the only one of the profiles.
+
+        Raises:
+            NotRunning: ``version`` is needed: there are profiles of several versions, and the client is not started.
+            TransportError: The same, while there is no connection.
+            UnsupportedFeature: No profile of that version has the action.
+            ValidationError: The payload breaks its schema. ``path`` says where.
+            UsageError: No profile is of that version.
+        """
+        if version is None and len(self.dialects) == 1:
+            version = self.dialects[0].version
+        return self._make_request(self.id, action, payload, version)
 
     # Handlers. Those that a server has alike are in `Node`.
 
     @overload
-    def on(
-        self, request_type: Type[RequestType[Q, A]]
-    ) -> Callable[[Callable[[Q], Optional[A]]], Callable[[Q], Optional[A]]]: ...
+    def on(self, request_type: Type[RequestType[Q, A]]) -> Callable[[Callable[[Q], A]], Callable[[Q], A]]: ...
 
     @overload
     def on(
@@ -424,7 +691,7 @@ class Client(Node):
     @overload
     def on(
         self, request_type: Type[RequestType[Q, A]], *, pass_signature: Literal[True]
-    ) -> Callable[[Callable[[Q, Signature], Optional[A]]], Callable[[Q, Signature], Optional[A]]]: ...
+    ) -> Callable[[Callable[[Q, Signature], A]], Callable[[Q, Signature], A]]: ...
 
     @overload
     def on(
@@ -433,38 +700,62 @@ class Client(Node):
 
     @overload
     def on(
-        self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
+        self, request_type: Type[RequestType[Q, A]], second: Type[RequestType[Q2, A2]], /
+    ) -> Callable[[Callable[[Union[Q, Q2]], Union[A, A2]]], Callable[[Union[Q, Q2]], Union[A, A2]]]: ...
+
+    @overload
+    def on(
+        self,
+        request_type: Type[RequestType[Q, A]],
+        second: Type[RequestType[Q2, A2]],
+        third: Type[RequestType[Q3, A3]],
+        /,
+    ) -> Callable[[Callable[[Union[Q, Q2, Q3]], Union[A, A2, A3]]], Callable[[Union[Q, Q2, Q3]], Union[A, A2, A3]]]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[Payload], *more: Type[Payload], pass_id: bool = False, pass_signature: bool = False
     ) -> Callable[[F], F]: ...
 
-    def on(self, request_type: Any, *, pass_id: bool = False, pass_signature: bool = False) -> Any:
+    def on(self, request_type: Any, *more: Any, pass_id: bool = False, pass_signature: bool = False) -> Any:
         """Have requests of that type handled by the decorated ``f(request)``.
 
         The handler returns the response, raises `OCPPError`, or returns ``None`` and answers later with `send_response`
-        or `send_error`. A later registration replaces an earlier one.
+        or `send_error`. A later registration replaces an earlier one. For tests it may return `ocppj.NO_ANSWER`: the
+        request is forgotten, and never answered. If it comes again, it is handled again; a copy that came over the same
+        connection while the handler ran is forgotten with it.
 
         Args:
             request_type: A message type, such as ``v16.ResetRequest``.
+            more: Further types, which the handler takes as well.
             pass_id: Whether the message id is the next argument: ``f(request, message_id)``.
             pass_signature: Whether the last argument is the request's `SignatureResult`, or ``None`` without signature.
 
         Raises:
             UnsupportedFeature: No profile has the type.
         """
-        return self._handlers.on(request_type, pass_id, pass_signature)
+        return self._handlers.on((request_type, *more), pass_id, pass_signature)
 
-    def set_disconnected_handler(self, handler: F) -> F:
+    def set_disconnected_handler(self, handler: H) -> H:
         """Call ``f(close)`` when a connection has ended; `ocppj.ws.base.Close` says how."""
-        check_callable(handler, ["close"])
-        self._disconnected_handler = handler
+        self._disconnected_handler = check_handler(handler, ["close"])
         return handler
 
-    def set_reconnected_handler(self, handler: F) -> F:
+    def set_connected_handler(self, handler: H) -> H:
+        """Call ``f()`` for every connection, the first one too, before its first request is handled.
+
+        It comes before the handler of `set_reconnected_handler`. It may block and ``call()``: here a charge point sends
+        its BootNotification. It may run before or after `connect` returns.
+        """
+        self._connected_handler = check_handler(handler, [])
+        return handler
+
+    def set_reconnected_handler(self, handler: H) -> H:
         """Call ``f()`` when a lost connection is regained, after the disconnected handler has returned."""
-        check_callable(handler, [])
-        self._reconnected_handler = handler
+        self._reconnected_handler = check_handler(handler, [])
         return handler
 
-    def set_attempt_failed_handler(self, handler: F) -> F:
+    def set_attempt_failed_handler(self, handler: H) -> H:
         """Call ``f(error)`` when an attempt to connect has failed, and another one will be made.
 
         ``error`` is what `connect` raises when it is tried once, and its ``__cause__`` what the system raised: an
@@ -475,8 +766,7 @@ class Client(Node):
         Raises:
             UsageError: The transport has no such handler.
         """
-        check_callable(handler, ["error"])
-        self._of_transport("set_attempt_failed_handler")(handler)
+        self._of_transport("set_attempt_failed_handler")(check_handler(handler, ["error"]))
         return handler
 
     # What the transport calls
@@ -486,7 +776,9 @@ class Client(Node):
         if dialect is None:
             channel.close(1002, "no OCPP version in common")
             return
-        connection = Connection(self.id, channel, dialect, self._state)
+        self._forget_peer(self.id)
+        left, now = self._responder.left, self._options.clock.now()
+        connection = Connection(self.id, channel, dialect, self._state, now, left.lock)
         lifecycle = self._lifecycle
         with lifecycle.lock:
             connection.session = lifecycle.session
@@ -501,21 +793,33 @@ class Client(Node):
             self._dispatcher.start()
             if not lifecycle.started:  # stop() came between the look above and the start
                 self._dispatcher.stop()
-        if not first and self._reconnected_handler is not None:
-            self._announce(connection, self._add_notice(connection, self._tell_reconnected))
+        if self._boot is not None and self._boot.holding:
+            self._boot.look()
+        if self._connected_handler is not None or (not first and self._reconnected_handler is not None):
+            self._announce(connection, self._add_notice(connection, self._tell_connected, first))
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         lifecycle, connections = self._lifecycle, self._connections
+        refused: Optional[str] = None
+        connection = connections.by_channel.get(channel)
+        if connection is not None:  # before it is taken out of `by_id`: see `Responder._get_connection`
+            remember = lifecycle.started and connection.session is lifecycle.session
+            self._responder.left.leave(connection, remember)
+            refused = self._responder.refusals.note_end(connection, close)
         with lifecycle.lock:
             connection = connections.by_channel.pop(channel, None)
             if connection is not None and connections.by_id.get(self.id) is connection:
                 del connections.by_id[self.id]
             present = connection is None or connection.session is lifecycle.session
             lost = present and lifecycle.started  # else stop() does the rest itself, and a new session may have begun
-        self.log.info("%s: connection %s", self.id, close)
+        self.peer_log.info("%s: connection %s", self.id, close)
+        if present and connection is not None and connection.brought_answer:
+            getattr(self._ws, "end_outage", lambda: None)()  # a transport of the program's own need not have it
         if lost and self._ws.reconnect:
-            self._suspend(connection, close)
+            self._suspend(connection, close, refused)
         elif lost:
+            if refused is not None:
+                self._handlers.call(self._dispatcher.refused_request, refused, str(close))
             self._end_session(close)
         handler = self._disconnected_handler
         if connection is None or handler is None:
@@ -525,21 +829,27 @@ class Client(Node):
         else:
             self._handlers.submit(connection, handler, close)
 
-    def _tell_reconnected(self) -> None:
-        if self._lifecycle.started and self._reconnected_handler is not None:
-            self._handlers.call(self._reconnected_handler)
+    def _tell_connected(self, first: bool) -> None:
+        for handler in (self._connected_handler, None if first else self._reconnected_handler):
+            if handler is not None and self._lifecycle.started:
+                self._handlers.call(handler)
 
-    def _suspend(self, connection: Optional[Connection], reason: object) -> None:
-        """Keep requests back until the connection is regained. Those of `call` over it end now."""
+    def _suspend(self, connection: Optional[Connection], reason: object, refused: Optional[str] = None) -> None:
+        """Keep requests back until the connection is regained. Those of `call` over it end now.
+
+        ``refused`` is the id of the request because of which the peer has closed the connection, if there is one.
+        """
         self._handlers.call(self._dispatcher.pause)  # a queue of the program's own may raise; the rest must be done
         self._caller.connection_lost(connection, f"lost: {reason}")
+        if refused is not None:
+            self._handlers.call(self._dispatcher.refused_request, refused, str(reason))
         if self.is_connected():  # regained meanwhile, and perhaps resumed before the pause
             self._dispatcher.resume()
 
     def _end_session(self, close: Close) -> None:
         """Take note that the connection has ended and will not be regained. Then a new session may begin."""
         self._handlers.call(self._dispatcher.stop)  # as above
-        open_calls = self._caller.calls.take_all()
+        open_calls = self._caller.calls.take_all()  # before another session may begin
         lifecycle = self._lifecycle
         if lifecycle.started:  # not ended by stop(), which does the rest itself
             self._timeouts.stop(0)
@@ -547,8 +857,7 @@ class Client(Node):
                 lifecycle.started = False
                 self._end = close
                 lifecycle.ended.set()
-        for open_call in open_calls:
-            open_call.fail(ConnectionLost(f"the connection was {close}", open_call.message_id))
+        self._caller.fail_taken(open_calls, partial(ConnectionLost, f"the connection was {close}"))
 
     def _has_lost(self, connection: Connection) -> bool:
         """Tell whether ``connection`` has ended otherwise than by `stop`."""
@@ -560,17 +869,21 @@ class Client(Node):
 
     def _absent(self, client_id: str) -> Exception:
         if not self._lifecycle.started:
-            return NotRunning(f"{self} is not started")
+            return self._not_running()
         return TransportError("there is no connection now")
+
+    def _not_running(self) -> NotRunning:
+        return NotRunning(f"{self} is not {'connected yet' if self._lifecycle.started else 'started'}")
 
     def _send_text(self, text: str) -> None:
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(self.id) or self._connections.get(self.id)
         handlers = self._handlers
-        if handlers.observers:
-            handlers.observe("out", connection, text)
         try:
-            connection.channel.send(text, False)
+            if handlers.observers:
+                handlers.write(connection, text, False)
+            else:
+                connection.channel.send(text, False)
         except TransportError as error:
             with self._lifecycle.lock:
                 lost = self._ws.reconnect and self._connections.by_id.get(self.id) is connection
@@ -584,9 +897,9 @@ class Client(Node):
 class _ToPeer:
     """A client's dispatcher, called with the id of the peer as a server's is."""
 
-    def __init__(self, dispatcher: ClientDispatcher, name: str) -> None:
+    def __init__(self, dispatcher: ClientDispatcher, not_running: Callable[[], NotRunning]) -> None:
         self._dispatcher = dispatcher
-        self._name = name
+        self._not_running = not_running
 
     @property
     def durable(self) -> bool:
@@ -596,10 +909,16 @@ class _ToPeer:
         try:
             self._dispatcher.send_request(bundle)
         except NotRunning as error:
-            raise NotRunning(f"{self._name} is not started, or not connected yet") from error
+            raise self._not_running() from error
+
+    def has_request(self, client_id: str, message_id: str) -> bool:
+        return self._dispatcher.has_request(message_id)
 
     def complete_request(self, client_id: str, message_id: str) -> Optional[bool]:
         return self._dispatcher.complete_request(message_id)
+
+    def settle_request(self, client_id: str, message_id: str, told: bool = True) -> None:
+        self._dispatcher.settle_request(message_id, told)
 
     def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool:
         return self._dispatcher.cancel_request(message_id, error)

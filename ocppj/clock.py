@@ -6,10 +6,19 @@ import heapq
 import itertools
 import threading
 import time
+import weakref
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta, timezone
 from typing import Callable, List, Optional, Protocol, Tuple
 
+from .activity import Activity, Resting
+from .events import Condition, Event, Timer, wait_for_any
+from .interrupted import calls_program
+
 __all__ = ["Clock", "ManualClock", "SystemClock", "TimerHandle"]
+
+_PAUSE = 0.01  # seconds after a wait that failed
+_NEVER = threading.Event()  # is not set: to pause
 
 
 class TimerHandle(Protocol):
@@ -41,7 +50,25 @@ class Clock(Protocol):
         """Wait until ``event`` is set or ``timeout`` seconds have passed; return whether it is set."""
 
 
-class _ThreadTimer(threading.Timer):
+@calls_program
+def _call(callback: Callable[[], None]) -> None:
+    callback()
+
+
+class _ThreadTimer(Timer):
+    def run(self) -> None:
+        """Wait, then call the function. A wait that fails, for want of memory, is begun anew: calls may wait for it."""
+        due = time.monotonic() + self.interval
+        while not self.finished.is_set() and time.monotonic() < due:
+            try:
+                self.finished.wait(max(0.0, due - time.monotonic()))
+            except BaseException:
+                with suppress(BaseException):
+                    _NEVER.wait(_PAUSE)
+        if not self.finished.is_set():
+            _call(self.function)
+        self.finished.set()
+
     def join(self, timeout: Optional[float] = None) -> None:
         if self is not threading.current_thread():
             super().join(timeout)
@@ -65,7 +92,8 @@ class SystemClock:
         return timer
 
     def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
-        return event.wait(timeout)
+        with Resting(event.is_set):
+            return event.wait(timeout)
 
 
 class _ManualTimer:
@@ -94,14 +122,21 @@ class ManualClock:
 
     def __init__(self, start: Optional[datetime] = None) -> None:
         self._start = start or datetime(2026, 1, 1, tzinfo=timezone.utc)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = Condition(self._lock)
         self._elapsed = 0.0
         self._order = itertools.count()
         self._timers: List[Tuple[float, int, _ManualTimer]] = []
         self._waiting = 0
+        self._activities: "weakref.WeakSet[Activity]" = weakref.WeakSet()
+
+    def count_in(self, activity: Activity) -> None:
+        """Count the callbacks that run as work of ``activity``. For the library."""
+        with self._lock:
+            self._activities.add(activity)
 
     def monotonic(self) -> float:
-        with self._changed:
+        with self._lock:
             return self._elapsed
 
     def now(self) -> datetime:
@@ -109,34 +144,46 @@ class ManualClock:
 
     def call_later(self, delay: float, callback: Callable[[], None], name: str) -> TimerHandle:
         timer = _ManualTimer(callback)
-        with self._changed:
+        with self._lock:
             heapq.heappush(self._timers, (self._elapsed + delay, next(self._order), timer))
             self._changed.notify_all()
         return timer
 
     def wait(self, event: threading.Event, timeout: Optional[float]) -> bool:
         if timeout is None:
-            return event.wait()
-        out_of_time = threading.Event()
+            with Resting(event.is_set):
+                return event.wait()
+        out_of_time = Event()
         handle = self.call_later(timeout, out_of_time.set, "")
-        with self._changed:
+        with self._lock:
             self._waiting += 1
             self._changed.notify_all()
         try:
-            while not event.is_set() and not out_of_time.is_set():
-                event.wait(0.002)  # there are two events, and a thread can wait for one
+            with Resting(lambda: event.is_set() or out_of_time.is_set()):
+                if isinstance(event, Event):
+                    wait_for_any(event, out_of_time)
+                while not event.is_set() and not out_of_time.is_set():
+                    event.wait(0.002)  # there are two events, and a thread can wait for one
         finally:
             handle.cancel()
-            with self._changed:
+            with self._lock:
                 self._waiting -= 1
         return event.is_set()
 
     def advance(self, seconds: float) -> None:
         """Move time forward by ``seconds``. Run each callback whose time comes, at its time."""
-        with self._changed:
+        with self._lock:
+            activities = list(self._activities)
+        with ExitStack() as counted:
+            for activity in activities:
+                counted.enter_context(activity)
+            self._advance(seconds)
+
+    def _advance(self, seconds: float) -> None:
+        with self._lock:
             target = self._elapsed + seconds
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._timers or self._timers[0][0] > target:
                     self._elapsed = max(self._elapsed, target)  # another thread may have advanced further
                     self._changed.notify_all()
@@ -145,14 +192,25 @@ class ManualClock:
                 self._elapsed = max(self._elapsed, due)
                 callback = timer.callback
             if callback is not None:
-                callback()
+                _call(callback)
+
+    def next_due(self) -> Optional[float]:
+        """Return the seconds until the next callback or the end of the next timed wait; ``None``: there is none."""
+        with self._lock:
+            self._drop_canceled()
+            return max(0.0, self._timers[0][0] - self._elapsed) if self._timers else None
+
+    def _drop_canceled(self) -> None:
+        """Make the first timer one that was not canceled. The lock is held."""
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
 
     def timers(self) -> int:
         """Return how many callbacks have not run yet."""
-        with self._changed:
+        with self._lock:
             return sum(timer.callback is not None for _, _, timer in self._timers)
 
     def wait_for_waiters(self, count: int = 1, timeout: float = 10.0) -> bool:
         """Wait up to ``timeout`` real seconds until ``count`` threads are in `wait`. Return whether they are."""
-        with self._changed:
+        with self._lock:
             return self._changed.wait_for(lambda: self._waiting >= count, timeout)

@@ -10,16 +10,20 @@
     │   ├── ConnectionLost          ... because the connection ended (also a ConnectionError)
     │   ├── Stopped                 ... because this endpoint was stopped
     │   ├── CallCanceled            ... because its future was canceled
+    │   ├── RequestDropped          ... because a full queue dropped it for a newer request
+    │   ├── NoHandlerSlot           ... because too many handlers wait already: nothing was sent
     │   └── InvalidResponse         ... that is valid in its schema
     ├── UsageError                  this program asked for something that cannot be done (our fault)
     │   ├── ValidationError         a payload of ours breaks its schema
     │   ├── EncodingError           a payload of ours cannot be written as JSON
+    │   ├── MessageTooLarge         a frame of ours is larger than max_outgoing_size
     │   ├── UnsupportedFeature      no profile of the connection's version has this message
     │   ├── DuplicateFeature        a profile or feature was added twice
     │   ├── QueueFull               the request queue has no room
-    │   ├── NotRunning              the endpoint or dispatcher is not started
-    │   ├── UnknownClient           no such client is connected
     │   └── WouldDeadlock           call() on the thread that must read its answer
+    ├── NotConnected                there is nothing to send over: no mistake in the request
+    │   ├── NotRunning              the endpoint or dispatcher is not started
+    │   └── UnknownClient           no such client is connected
     ├── QueueFailed                 the file of a durable queue cannot be opened, read or written
     │   └── QueueDamaged            ... because it is damaged, or made by another program
     └── TransportError              the network, below OCPP (also a ConnectionError)
@@ -31,8 +35,9 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import Enum
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 __all__ = [
     "CallCanceled",
@@ -45,12 +50,16 @@ __all__ = [
     "HandshakeRefused",
     "InvalidResponse",
     "MessageError",
+    "MessageTooLarge",
+    "NoHandlerSlot",
+    "NotConnected",
     "NotRunning",
     "OCPPError",
     "OcppjError",
     "QueueDamaged",
     "QueueFailed",
     "QueueFull",
+    "RequestDropped",
     "Stopped",
     "SubprotocolError",
     "TransportError",
@@ -95,7 +104,14 @@ class ErrorCode(str, Enum):
         return str(self.value)
 
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What a reader does not see, or what changes how the text around it looks: control characters, line ends, the controls
+# of bidirectional text, other characters without a width (Default_Ignorable_Code_Point of Unicode), notes between
+# lines, and lone surrogates, which cannot be written.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _OTHER_SPELLINGS: Dict[str, ErrorCode] = {
     "FormationViolation": ErrorCode.FORMAT_VIOLATION,
     "OccurenceConstraintViolation": ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
@@ -111,16 +127,57 @@ def parse_error_code(text: str) -> Union[ErrorCode, str]:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with its control characters as escape sequences: safe to log, even if it is a peer's."""
-    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+    """Return ``text`` with escape sequences for what does not show: safe to log, even if it is a peer's.
+
+    These are control characters, line ends, bidirectional controls and characters without a width.
+    """
+    return _UNSEEN.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def _whose(
+    client_id: Optional[str], action: Optional[str], message_id: Optional[str], time: Optional[datetime] = None
+) -> str:
+    """Return, for the end of a text, which request an error is about; nothing if nothing is known."""
+    known = [
+        client_id and f"client {client_id}",
+        action,
+        message_id and f"message {message_id}",
+        time and f"at {time:%Y-%m-%d %H:%M:%S} UTC",
+    ]
+    story = ", ".join(each for each in known if each)
+    return f" ({story})" if story else ""
 
 
 class OcppjError(Exception):
-    """Base of all exceptions of this library."""
+    """Base of all exceptions of this library.
+
+    They can be pickled and copied, with all attributes. This holds for a subclass too, whatever arguments its
+    ``__init__`` takes: it is not called again. The cause and the traceback are not kept.
+    """
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return reduce_error(self)
+
+
+def reduce_error(error: BaseException) -> Tuple[Any, ...]:
+    """Return what ``__reduce__`` must return for an exception whose ``__init__`` takes more than ``args``."""
+    return _remake, (type(error), error.args), error.__dict__
+
+
+def _remake(kind: Type[BaseException], arguments: Tuple[Any, ...]) -> BaseException:
+    """Return an exception with these ``args``, without its ``__init__``, which may take other arguments."""
+    error = kind.__new__(kind, *arguments)
+    if isinstance(error, OSError):  # an OSError whose class has an __init__ takes its arguments there
+        OSError.__init__(error, *arguments)
+    error.args = arguments
+    return error
 
 
 class OCPPError(OcppjError):
     """A CALLERROR. ``call()`` raises it when the peer sent one, and a request handler raises it to send one.
+
+    ``client_id`` and ``action`` are those of the request that the peer answered with it. They are ``None`` in one that
+    a handler makes.
 
     Args:
         code: An `ErrorCode`, or its text. The attribute is text if the text is no code of any version.
@@ -146,6 +203,8 @@ class OCPPError(OcppjError):
         self.description = "" if description is None else str(description)
         self.details: Dict[str, Any] = {} if details is None else dict(details)
         self.message_id = message_id
+        self.client_id: Optional[str] = None
+        self.action: Optional[str] = None
 
     def __str__(self) -> str:
         story = str(self.code)
@@ -153,9 +212,7 @@ class OCPPError(OcppjError):
             story += f": {self.description}"
         if self.details:
             story += f" {self.details}"
-        if self.message_id:
-            story += f" (message {self.message_id})"
-        return printable(story)
+        return printable(story + _whose(self.client_id, self.action, self.message_id))
 
 
 class MessageError(OcppjError):
@@ -163,7 +220,19 @@ class MessageError(OcppjError):
 
     ``message_id`` and ``message_type`` are ``None`` when they cannot be read. ``answerable`` tells whether the rules
     allow an error as the answer: only to a CALL, or in 2.x to a frame that cannot be classified.
+
+    A response that breaks its schema is in ``payload``, as JSON, and in ``response``, as far as it can be read. Both
+    are ``None`` for any other frame.
+
+    ``visible_type`` and ``visible_id`` are what stands at the head of a text that is no valid frame, such as
+    ``[2,"19","MeterValues",{"transactionId":,``. They are ``None`` when the head cannot be read either, and when
+    ``message_id`` is known.
     """
+
+    payload: Any = None
+    response: Any = None
+    visible_type: Optional[int] = None
+    visible_id: Optional[str] = None
 
     def __init__(
         self,
@@ -182,12 +251,21 @@ class MessageError(OcppjError):
         self.answerable = answerable
 
     def __str__(self) -> str:
-        where = f" (message {self.message_id})" if self.message_id else ""
-        return printable(f"{self.code}: {self.description}{where}")
+        return printable(f"{self.code}: {self.description}{_whose(None, None, self.message_id)}")
 
 
 class CallFailed(OcppjError):
-    """A request ended without an answer. ``code`` and ``description`` are the reason, as in a CALLERROR."""
+    """A request ended without an answer. ``code`` and ``description`` are the reason, as in a CALLERROR.
+
+    Attributes:
+        client_id: The charge point that the request was for; at a `Client` its own id.
+        action: The action of the request, such as "Reset".
+        message_id: The id of its CALL.
+        time: When it ended, in UTC, by the clock of the endpoint.
+
+    The endpoint sets what is known: ``action`` and ``message_id`` are ``None`` where there is no request, as when
+    ``connect()`` raises `Stopped`. The text of the error has them all.
+    """
 
     code = ErrorCode.GENERIC_ERROR
 
@@ -195,8 +273,14 @@ class CallFailed(OcppjError):
         super().__init__(description)
         self.description = description
         self.message_id = message_id
+        self.client_id: Optional[str] = None
+        self.action: Optional[str] = None
+        self.time: Optional[datetime] = None
         if code is not None:
             self.code = code
+
+    def __str__(self) -> str:
+        return printable(self.description + _whose(self.client_id, self.action, self.message_id, self.time))
 
 
 class CallTimeout(CallFailed, TimeoutError):
@@ -215,12 +299,30 @@ class CallCanceled(CallFailed):
     """The program gave the request up: its future was canceled."""
 
 
+class RequestDropped(CallFailed):
+    """A full queue dropped the request, which was not being sent, for a newer one: its ``overflow`` policy chose it."""
+
+
+class NoHandlerSlot(CallFailed):
+    """A handler may not wait for an answer: so many do that only a reserve of threads is left, for those that do not.
+
+    ``call()`` has sent nothing. A future's ``result()`` waits for no longer, and its request goes on. Answer the peer
+    without the call, or use ``send_request()`` and go on in a callback.
+    """
+
+
 class InvalidResponse(CallFailed):
-    """The peer's answer breaks its schema. ``error`` is the `MessageError` with the reason."""
+    """The peer's answer breaks its schema, or cannot be read.
+
+    ``error`` is the `MessageError` with the reason. ``payload`` is the payload of the answer as JSON, and ``response``
+    the typed response as the modes ``"warn"`` and ``"off"`` read it. Each is ``None`` when it cannot be read.
+    """
 
     def __init__(self, error: MessageError, message_id: Optional[str] = None) -> None:
-        super().__init__(f"the answer is invalid: {error}", message_id)
+        super().__init__(f"the answer is invalid: {error.code}: {error.description}", message_id)
         self.error = error
+        self.payload: Any = error.payload
+        self.response: Any = error.response
 
 
 class UsageError(OcppjError):
@@ -244,6 +346,10 @@ class EncodingError(UsageError):
     """A payload has a value that cannot be written as JSON."""
 
 
+class MessageTooLarge(UsageError):
+    """A frame of ours has more bytes than ``max_outgoing_size``: the peer would close the connection."""
+
+
 class UnsupportedFeature(UsageError):
     """No profile of this endpoint, in the connection's version, has the message."""
 
@@ -256,16 +362,25 @@ class QueueFull(UsageError):
     """The request queue holds as many requests as it may."""
 
 
-class NotRunning(UsageError):
+class WouldDeadlock(UsageError):
+    """The calling thread would wait for itself.
+
+    ``call()`` was used on the thread that reads the connection: its answer could never be read. Or a method was called
+    by a signal handler or a finalizer that interrupted this library, and so may have to wait for a lock that its own
+    thread holds: see `Client.stop`, which works there.
+    """
+
+
+class NotConnected(OcppjError):
+    """There is nothing to send over now: this endpoint is not started, or that client is not connected."""
+
+
+class NotRunning(NotConnected):
     """The endpoint or dispatcher was not started, or was stopped."""
 
 
-class UnknownClient(UsageError):
+class UnknownClient(NotConnected):
     """No client of that id is connected."""
-
-
-class WouldDeadlock(UsageError):
-    """``call()`` was used on the thread that reads the connection: its answer could never be read."""
 
 
 class QueueFailed(OcppjError):
@@ -283,16 +398,31 @@ class TransportError(OcppjError, ConnectionError):
 
 
 class HandshakeRefused(TransportError):
-    """The server refused the WebSocket upgrade, with the HTTP ``status``.
+    """The server refused the WebSocket upgrade.
 
-    ``retry_after`` is how many seconds the server asks to wait until the next try (RFC 9110 section 10.2.3). It is
-    ``None`` when the server does not say, or gives a date.
+    Attributes:
+        status: The HTTP status.
+        retry_after: How many seconds the server asks to wait until the next try (RFC 9110 section 10.2.3). ``None``
+            when it does not say, or gives a date.
+        url: The URL of the connection, without its query, which may have a token.
+        body: The beginning of the text that the server sent, without line ends and control characters.
     """
 
-    def __init__(self, status: int, reason: str = "", retry_after: Optional[float] = None) -> None:
-        super().__init__(printable(f"the server refused the connection: HTTP {status} {reason}".rstrip()))
+    def __init__(
+        self,
+        status: int,
+        reason: str = "",
+        retry_after: Optional[float] = None,
+        url: Optional[str] = None,
+        body: str = "",
+    ) -> None:
+        where = f" to {url}" if url else ""
+        story = f"the server refused the connection{where}: HTTP {status} {reason}".rstrip()
+        super().__init__(printable(f"{story}: {body}" if body else story))
         self.status = status
         self.retry_after = retry_after
+        self.url = url
+        self.body = printable(body)
 
 
 class SubprotocolError(TransportError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -12,12 +14,14 @@ from typing import (
     Literal,
     Mapping,
     Optional,
+    Sequence,
     Type,
     TypeVar,
     Union,
     overload,
 )
 
+from .callables import check_handler
 from .clock import Clock, SystemClock
 from .dispatch.dispatchers import DEFAULT_TIMEOUT, DefaultServerDispatcher
 from .dispatch.futures import CallFuture
@@ -36,21 +40,30 @@ from .errors import (
     UnsupportedFeature,
     UsageError,
 )
+from .exchange.boot import Boots
+from .exchange.boot_gate import BootGate
 from .exchange.connection import Connection
-from .exchange.handlers import check_callable
+from .exchange.connection_info import ConnectionInfo, info_of
 from .exchange.node import Network, Node
 from .exchange.notices import Notice
-from .exchange.options import Options, check_kind, check_option_names, check_seconds
-from .exchange.passwords import PasswordsOption, check_handshake_check, password_check
+from .exchange.offline import KnownClients, OfflineRequests
+from .exchange.options import Options, check_option_names
+from .exchange.outgoing import MAX_OUTGOING_SIZE
+from .exchange.passwords import PasswordsOption, password_check
+from .handover import hand_over
+from .interrupted import FREE, called_by_program, place_of, refuse_inside
+from .option_checks import check_options
 from .payloads.jsontext import MAX_DEPTH
 from .payloads.model import Payload, Request, RequestType
 from .rpc.dialect import Dialect
+from .rpc.endpoint import DigitsChoice
 from .rpc.features import Profile
 from .rpc.messages import Call, SignatureResult
 from .rpc.signing import Signer, Verifier
-from .settings import LoggerLike, ValidationSetting
+from .settings import LoggerLike, ValidationChoice
 from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
+from .ws.handshake.identities import IdentifyFunction
 from .ws.options import ServerOptions
 from .ws.server import WebSocketServer
 from .ws.stats import Stats
@@ -61,14 +74,23 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-C = TypeVar("C", bound=PasswordsOption)
+H = TypeVar("H", bound=Optional[Callable[..., Any]])
+C = TypeVar("C", bound=Optional[PasswordsOption])
 Q = TypeVar("Q")
 R = TypeVar("R", bound=Payload)
 A = TypeVar("A")
+Q2 = TypeVar("Q2")
+A2 = TypeVar("A2")
+Q3 = TypeVar("Q3")
+A3 = TypeVar("A3")
 Signature = Optional[SignatureResult]
 
 _MAX_QUEUED = 1000  # requests that may wait for one client
+_MAX_QUEUED_BYTES = 16 * 1024 * 1024  # their size, as objects
 _PATIENCE = 3.0  # seconds that what is told about a connection waits for what is to be told before
+
+# What keeps a request from one client, and not from the others, in a broadcast.
+_EXCUSED = (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning)
 
 
 class Server(Node):
@@ -85,14 +107,20 @@ class Server(Node):
         profiles: What it speaks, such as ``v16.PROFILES``. A connection uses those of the version that it negotiated.
         ws_server: A transport in place of the default, `ocppj.ws.server.WebSocketServer`.
         dispatcher: Sends the requests, in place of a `DefaultServerDispatcher`.
-        queues: Where requests wait: by default in memory, at most 1,000 for a client. `SQLiteQueueMap` survives the
-            process, and keeps the requests to a client that has disconnected. What is kept is sent again over each
-            connection of its client, until it has ended.
+        queues: Where requests wait: by default in memory, at most 1,000 and 16 MiB for a client. A `SQLiteQueueMap`
+            survives the process, and keeps the requests to a client that has disconnected. What is kept is sent again
+            over each connection of its client, until it has ended.
         max_losses: A stored request is given up, and set aside, when so many connections in a row were lost while its
             answer was awaited. 0: no limit. ``None``: 20.
+        max_refusals: The same, when its client closed so many connections because of it: with 1009 or 1007, or right
+            after it with 1002 or 1008 (RFC 6455 section 7.4.1). ``None``: 3.
+        known_clients: The clients that requests with ``offline=True`` are taken for while they are away: a collection
+            of ids, a mapping that has them, or ``f(client_id) -> bool``, which runs on the thread that makes the
+            request. ``None``: any client.
         state: What is pending, in place of a `ServerState` of its own.
         timeout: Seconds that a request may stay unanswered.
-        clock: The source of time. It and the arguments from ``validate`` to ``verifier`` are as in `Client`.
+        answer_timeout: As in `Client`: seconds for the answer to a CALL of a client.
+        clock: The source of time. It and the arguments from ``validate`` to ``datetime_digits`` are as in `Client`.
         transport: Options of the default transport, such as ``ssl_context``: see `ocppj.ws.server.WebSocketServer`.
 
     Raises:
@@ -108,55 +136,75 @@ class Server(Node):
         dispatcher: Optional[ServerDispatcher] = None,
         queues: Optional[ServerQueueMap] = None,
         max_losses: Optional[int] = None,
+        max_refusals: Optional[int] = None,
+        known_clients: KnownClients = None,
         state: Optional[ServerState] = None,
         timeout: float = DEFAULT_TIMEOUT,
+        answer_timeout: Optional[float] = 300.0,
         clock: Optional[Clock] = None,
-        validate: Optional[ValidationSetting] = None,
+        validate: Optional[ValidationChoice] = None,
         message_id_generator: Optional[Callable[[], str]] = None,
         logger: Optional[LoggerLike] = None,
         max_bad_messages: int = 100,
         max_waiting_calls: int = 1000,
+        max_waiting_bytes: int = 4 * 1024 * 1024,
         max_depth: Optional[int] = MAX_DEPTH,
+        max_outgoing_size: Optional[int] = MAX_OUTGOING_SIZE,
         repeat_answers: int = 0,
+        repeat_answers_for: float = 300.0,
         answer_unknown_types: bool = False,
         signer: Optional[Signer] = None,
         verifier: Optional[Verifier] = None,
+        datetime_digits: DigitsChoice = 3,
         **transport: Unpack[ServerOptions],
     ) -> None:
+        check_options("Server", locals())
         options = Options(
-            clock=clock or SystemClock(),
+            clock=SystemClock() if clock is None else clock,
             validate=validate,
             message_id_generator=message_id_generator,
             logger=logger,
             max_bad_messages=max_bad_messages,
             max_waiting_calls=max_waiting_calls,
+            max_waiting_bytes=max_waiting_bytes,
             max_depth=max_depth,
+            max_outgoing_size=max_outgoing_size,
             repeat_answers=repeat_answers,
+            repeat_answers_for=repeat_answers_for,
+            timeout=timeout,
+            answer_timeout=answer_timeout,
             answer_unknown_types=answer_unknown_types,
             signer=signer,
             verifier=verifier,
+            datetime_digits=datetime_digits,
         )
         check_option_names(Server, transport, ServerOptions)
         if ws_server is None:
             ws_server = WebSocketServer(**transport)
         elif transport:
             raise UsageError(f"give the ws_server its options itself: {', '.join(transport)}")
-        check_seconds("timeout", timeout)
-        check_kind("queues", queues, ServerQueueMap)
         if dispatcher is None:
-            queues = FIFOQueueMap(_MAX_QUEUED) if queues is None else queues
-            dispatcher = DefaultServerDispatcher(queues, max_losses=max_losses)
-        elif (queues, max_losses) != (None, None):
-            raise UsageError("give the dispatcher its queues and max_losses itself")
+            queues = FIFOQueueMap(_MAX_QUEUED, max_bytes=_MAX_QUEUED_BYTES) if queues is None else queues
+            budget = getattr(ws_server, "budget", None)  # a transport of the program's own has none
+            if budget is not None:
+                queues.set_budget(budget)
+            dispatcher = DefaultServerDispatcher(queues, max_losses=max_losses, max_refusals=max_refusals)
+        elif (queues, max_losses, max_refusals) != (None, None, None):
+            raise UsageError("give the dispatcher its queues, max_refusals and max_losses itself")
         dispatcher.set_timeout(timeout)
         super().__init__("the server", profiles, options, with_client_id=True)
         self._ws: WsServer = ws_server
         self._dispatcher: ServerDispatcher = dispatcher
-        self._state = state or ServerState()
+        self._state = ServerState() if state is None else state
         self._hold_parts(dispatcher, self._absent, self._count_refusal, unconnected=False)
+        takes_offline = dispatcher.takes_offline
+        self._offline = OfflineRequests(self._features, options.clock, known_clients, takes_offline)
+        is_connected = self._connections.by_id.__contains__
+        self._boots = self._responder.boots = Boots(is_connected, self._release_or_hold if takes_offline else None)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_server(Network(self._send_text))
+        dispatcher.keep_until_settled()
         dispatcher.set_on_request_canceled(self._caller.request_canceled)
         dispatcher.set_decoder(self._caller.decode_stored)
         dispatcher.set_request_check(self._caller.refuse_other_version)
@@ -165,18 +213,33 @@ class Server(Node):
         ws_server.set_disconnected_handler(self._disconnected)
         # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
         self._ending: Dict[str, Connection] = {}
+        self._boot_gate = BootGate(self._boots.status, self.peer_warnings.warn)
         self._new_client_handler: Optional[Callable[[str], object]] = None
-        self._disconnected_client_handler: Optional[Callable[[str], object]] = None
+        self._disconnected_client_handler: Optional[Callable[[str, Close], object]] = None
 
     # Life cycle
 
-    def listen(self, port: int = 0, path: str = "/{id}", host: str = "0.0.0.0") -> "Server":
+    def listen(
+        self,
+        port: int = 0,
+        path: Union[str, Sequence[str]] = "/{id}",
+        host: str = "0.0.0.0",
+        *,
+        identify: Optional[IdentifyFunction] = None,
+    ) -> "Server":
         """Listen on ``host`` and ``port``.
 
         Args:
             port: 0 takes any free one; `url` tells where the server listens.
-            path: Where clients connect: a template that ends in ``{id}``.
+            path: Where clients connect: a template such as ``/ocpp/{id}``, or a list of templates, of which the first
+                one that fits counts. Each has a segment ``{id}``, and may have other placeholders:
+                ``/{tenant}/{id}``. Each stands for one segment. `HandshakeRequest.values` has what came for them.
+                Empty segments in the path of a client, and a slash at its end, are ignored.
             host: The address of this machine to listen on.
+            identify: A function that finds out who connects, in place of ``path``: ``f(request: HandshakeRequest)``
+                returns the identity, ``None`` for a client that is refused with 404, or a `Refusal`. If it raises
+                anything but a `Refusal`, the client gets 500. ``request`` has no identity and no password yet. It is
+                called on the thread of the handshake.
 
         Returns:
             This server.
@@ -186,56 +249,119 @@ class Server(Node):
             UsageError: The server is started already, has no profiles, or the path is no template.
             Stopped: `stop` was called meanwhile.
         """
-        self._begin()
-        try:
-            self._dispatcher.start()
-            self._ws.listen(port, path, host, [dialect.subprotocol for dialect in self.dialects])
-        except BaseException:
-            self.stop()
-            raise
-        if not self._lifecycle.started:  # stop() came while it began to listen
-            self._ws.stop()
-            raise Stopped(f"{self} was stopped while it began to listen")
+        asked = self._lifecycle.asked  # first: what interrupts the rest may call `stop`
+        refuse_inside("listen()", waits=True)
+        options = {}
+        if identify is not None:  # a transport of the program's own need not know of it
+            options["identify"] = check_handler(identify, ["request"])
+        with self._lifecycle.beginning():
+            session = self._begin(asked)
+            try:
+                self._dispatcher.start()
+                listen: Callable[..., None] = self._ws.listen  # nor of a path that is a list
+                listen(port, path, host, [dialect.subprotocol for dialect in self.dialects], **options)
+            except BaseException:
+                self._stop_now(session)
+                raise
+            if (
+                not self._lifecycle.started or self._lifecycle.asked is not asked
+            ):  # stop() came while it began to listen
+                self._stop_now(session)  # again: what began meanwhile ends now
+                raise self._stopped()
         return self
 
-    def start(self, port: int, path: str = "/{id}", host: str = "0.0.0.0") -> None:
+    def _stopped(self) -> Stopped:
+        return self._caller.describe(Stopped(f"{self} was stopped while it began to listen"), None)
+
+    @called_by_program
+    def start(
+        self,
+        port: int,
+        path: Union[str, Sequence[str]] = "/{id}",
+        host: str = "0.0.0.0",
+        *,
+        identify: Optional[IdentifyFunction] = None,
+    ) -> None:
         """Listen, and block until `stop` is called from another thread. Raises what `listen` raises."""
         try:
-            self.listen(port, path, host)
+            self.listen(port, path, host, identify=identify)
         except Stopped:
             return
         self._lifecycle.ended.wait()
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
-        self._stop(self._dispatcher.stop, self._ws.stop)
+        self._stop_for(sys._getframe().f_back)
+
+    def _stop_now(self, session: Optional[object] = None) -> None:
+        self._stop(self._dispatcher.stop, self._ws.stop, session)
         with self._lifecycle.lock:
             if not self._lifecycle.started:
                 self._state.clear()  # frames that came while it stopped may have asked for a state
 
     @property
     def url(self) -> str:
-        """The URL for a client on this machine, without the identity: what `Client.connect` takes."""
+        """The URL for a client on this machine, without the identity: what `Client.connect` takes.
+
+        Its path is that of the first template, up to the first placeholder. For ``/{tenant}/{id}`` a client adds its
+        tenant: ``server.url + "/north"``. With ``identify`` it has no path.
+        """
         return self._ws.url
 
     def client_ids(self) -> List[str]:
         """Return the ids of the connected clients."""
+        refuse_inside("client_ids()")
+        return self._client_ids()
+
+    def _client_ids(self) -> List[str]:
         with self._lifecycle.lock:
             return list(self._connections.by_id)
+
+    def connection(self, client_id: str) -> ConnectionInfo:
+        """Return what is known of that client just now: its address, version, certificate, queue and more.
+
+        May be called from any thread, also from handlers of that client's requests.
+
+        Raises:
+            UnknownClient: No such client is connected.
+            NotRunning: The server is not started.
+        """
+        refuse_inside("connection()")
+        return self._info(self._connections.get(client_id))
+
+    def connections(self) -> List[ConnectionInfo]:
+        """Return what is known of each connected client just now, in the order in which they came."""
+        refuse_inside("connections()")
+        with self._lifecycle.lock:
+            connections = list(self._connections.by_id.values())
+        return [self._info(connection) for connection in connections]
+
+    def _info(self, connection: Connection) -> ConnectionInfo:
+        client_id = connection.client_id
+        queue_length, status = self._dispatcher.count_requests(client_id), self._boots.status(client_id)
+        return info_of(connection, self._options.clock.now(), queue_length, status)
 
     def version_of(self, client_id: str) -> str:
         """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`."""
         return self._connections.get(client_id).dialect.version
 
     def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
-        """Close that client's connection. Raises `UnknownClient`."""
-        self._connections.get(client_id).channel.close(code, reason)
+        """Close that client's connection. Raises `UnknownClient`.
+
+        From a signal handler, a finalizer or a log handler it works as `stop` does: see `Client.stop`.
+        """
+        close = self._connections.get(client_id).channel.close
+        if place_of(sys._getframe().f_back) is FREE:
+            close(code, reason)
+        else:
+            hand_over("ocppj-disconnect", partial(close, code, reason))
 
     def set_ping_interval(self, client_id: str, interval: Optional[float]) -> None:
         """Ping that client every ``interval`` seconds; ``None`` or 0: not at all, for one that never answers pings.
 
-        Raises `UnknownClient`, and ``ValueError`` for a negative interval.
+        Raises `UnknownClient`, and `UsageError` for a negative interval.
         """
+        refuse_inside("set_ping_interval()")
         self._connections.get(client_id).channel.ping_interval = interval
 
     def stats(self) -> Stats:
@@ -243,27 +369,79 @@ class Server(Node):
 
         Beside those of the transport, ``refused`` counts ``queue_full`` (a request to a client whose queue is full),
         ``waiting_calls`` (a CALL or SEND of a client of which too many wait already), ``nesting_depth`` (a frame nested
-        too deeply) and ``bad_messages`` (a connection closed for too many frames that are no messages).
+        too deeply) and ``bad_messages`` (a connection closed for too many frames that are no messages). ``held`` has
+        the bytes that are held just now, by kind: see `ocppj.budget`.
 
         Raises:
             UsageError: The transport counts nothing.
         """
+        refuse_inside("stats()")
         stats: Callable[[], Stats] = self._of_transport("stats")
         return stats()
+
+    # For tests of charge points: what a central system that works does not do
+
+    def abort(self, client_id: str) -> None:
+        """Cut that client's connection at once, without a Close: see `Client.abort`. Raises `UnknownClient`, too."""
+        refuse_inside("abort()")
+        self._of_channel(client_id, "abort")()
+
+    def send_raw(self, client_id: str, text: str) -> None:
+        """Send that client one text frame as it is: see `Client.send_raw`. Raises `UnknownClient`, too."""
+        refuse_inside("send_raw()")
+        self._send_raw(client_id, text)
+
+    def pause_reading(self, client_id: str) -> None:
+        """Read nothing more from that client until `resume_reading`: see `Client.pause_reading`.
+
+        `disconnect` ends its connection all the same. Raises `UnknownClient`, too.
+        """
+        refuse_inside("pause_reading()")
+        self._of_channel(client_id, "pause_reading")()
+
+    def resume_reading(self, client_id: str) -> None:
+        """Read again what comes from that client, and what has come meanwhile. Raises as `pause_reading`."""
+        refuse_inside("resume_reading()")
+        self._of_channel(client_id, "resume_reading")()
+
+    def send_frame(self, client_id: str, opcode: int, data: bytes, fin: bool = True) -> None:
+        """Send that client one frame as it is: see `Client.send_frame`. Raises `UnknownClient`, too."""
+        refuse_inside("send_frame()")
+        self._send_frame(client_id, opcode, data, fin)
 
     # Requests and answers
 
     @overload
     def call(
-        self, client_id: str, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        client_id: str,
+        request: Request[R],
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
     ) -> R: ...
 
     @overload
     def call(
-        self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
     ) -> Any: ...
 
-    def call(self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False) -> Any:
+    def call(
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+    ) -> Any:
         """Send ``request`` to that client, wait, and return the typed response.
 
         It may be called where `Client.call` may be.
@@ -273,25 +451,54 @@ class Server(Node):
             request: A request of one of the profiles.
             timeout: Seconds to wait, in the queue too. Without it: the server's ``timeout``, from the sending on.
             signed: Whether to send the signed form of an OCPP 2.x message.
+            message_id: As in `Client.call`.
 
         Raises:
             UnknownClient: No such client is connected.
             OcppjError: What `Client.call` raises.
         """
-        return self._caller.call(client_id, request, timeout, signed)
+        refuse_inside("call()", waits=True)
+        return self._caller.call(client_id, request, timeout, signed, message_id)
 
     @overload
     def send_request(
-        self, client_id: str, request: Request[R], timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        client_id: str,
+        request: Request[R],
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
     ) -> CallFuture[R]: ...
 
     @overload
     def send_request(
-        self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
     ) -> CallFuture[Any]: ...
 
     def send_request(
-        self, client_id: str, request: Payload, timeout: Optional[float] = None, *, signed: bool = False
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float] = None,
+        *,
+        signed: bool = False,
+        message_id: Optional[str] = None,
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
     ) -> CallFuture[Any]:
         """Queue ``request`` for that client. One request to a client is under way at a time.
 
@@ -300,36 +507,90 @@ class Server(Node):
             request: A request of one of the profiles.
             timeout: As in `call`.
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
+            message_id: As in `Client.send_request`.
+            offline: Whether the client may be away. Only with a `SQLiteQueueMap`. The request is stored, and sent when
+                the client is there and has booted: its BootNotification was answered with Accepted, over this
+                connection or an earlier one of this process; or the answer to another request of it was no error, and
+                its last BootNotification was not answered with Pending or Rejected. Until then other requests go
+                first. The future ends with the answer, if that comes in this process, and with `Stopped` when the
+                server is stopped: the request is sent after the next start all the same.
+            expires: With ``offline``: seconds after which the request ends with `CallTimeout`, sent or not. The time
+                of day counts, also while the process is not running.
+            version: With ``offline``: the OCPP version to make the request in, such as "1.6", if the client is away and
+                profiles of several versions have the request. By default it is that of the client's last connection.
 
         Returns:
             A future of the response. A failed write fails it.
 
         Raises:
-            UnknownClient: No such client is connected.
+            UnknownClient: No such client is connected; with ``offline``: nor is it one of ``known_clients``.
+            UsageError: The server cannot store requests, or an argument is wrong.
+            UnsupportedFeature: No profile has the request, or the version of a client that is away is not known.
             OcppjError: What `Client.send_request` raises.
         """
+        refuse_inside("send_request()")
         fragile = not self._dispatcher.durable
-        return self._caller.send_request(client_id, request, timeout, fragile=fragile, signed=signed)
+        options = None
+        if offline or expires is not None or version is not None:
+            options = self._offline.options(offline, expires, version)
+            if not self._lifecycle.started:
+                raise NotRunning(f"{self} is not started")
+        return self._caller.send_request(
+            client_id,
+            request,
+            timeout,
+            fragile=fragile,
+            signed=signed,
+            message_id=message_id,
+            offline=options,
+        )
 
     @overload
     def broadcast(
-        self, request: Request[R], client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
+        self,
+        request: Request[R],
+        client_ids: Optional[Iterable[str]] = None,
+        timeout: Optional[float] = None,
+        *,
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
     ) -> Dict[str, CallFuture[R]]: ...
 
     @overload
     def broadcast(
-        self, request: Payload, client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
+        self,
+        request: Payload,
+        client_ids: Optional[Iterable[str]] = None,
+        timeout: Optional[float] = None,
+        *,
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
     ) -> Dict[str, CallFuture[Any]]: ...
 
     def broadcast(
-        self, request: Payload, client_ids: Optional[Iterable[str]] = None, timeout: Optional[float] = None
+        self,
+        request: Payload,
+        client_ids: Optional[Iterable[str]] = None,
+        timeout: Optional[float] = None,
+        *,
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
     ) -> Dict[str, CallFuture[Any]]:
         """Queue ``request`` for each of ``client_ids``, by default all that are connected.
+
+        A `SQLiteQueueMap` stores the requests to all of them with one sync of the disk.
 
         Args:
             request: A request of one of the profiles.
             client_ids: Their ids.
             timeout: As in `call`.
+            offline: As in `send_request`. The default of ``client_ids`` is then: all that are connected, and the
+                ``known_clients`` of the server, if they can be listed.
+            expires: As in `send_request`.
+            version: As in `send_request`.
 
         Returns:
             A future for each id. What keeps the request from one client (it has gone, its queue is full, its version
@@ -341,20 +602,26 @@ class Server(Node):
             NotRunning: The server is not started.
             UsageError: ``client_ids`` is one text.
         """
+        refuse_inside("broadcast()")
         if not self._lifecycle.started:
             raise NotRunning(f"{self} is not started")
         if isinstance(client_ids, str):
             raise UsageError("client_ids is a sequence of ids, not one text")
-        fragile = not self._dispatcher.durable
+        options = self._offline.options(offline, expires, version)
+        if client_ids is None:
+            client_ids = [*self._client_ids(), *(self._offline.known_ids() if offline else ())]
+        chosen, caller = dict.fromkeys(client_ids), self._caller
+        # It is encoded and checked once for each version, unless a function chooses for each client how that is done.
+        made: Optional[Dict[Dialect, Call]] = {} if self._is_alike_for_all else None
+        if self._dispatcher.durable:
+            send = self._dispatcher.send_requests
+            return caller.send_to_all(chosen, request, timeout, options, made, _EXCUSED, send)
         futures = {}
-        made: Dict[Dialect, Call] = {}  # it is encoded and checked once for each version
-        for client_id in self.client_ids() if client_ids is None else dict.fromkeys(client_ids):
+        for client_id in chosen:
             try:
-                future = self._caller.send_request(client_id, request, timeout, fragile=fragile, made=made)
-            except (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning) as error:
-                future = CallFuture("", lambda message_id: None)
-                future.set_exception(error)
-            futures[client_id] = future
+                futures[client_id] = caller.send_request(client_id, request, timeout, fragile=True, made=made)
+            except _EXCUSED as error:
+                futures[client_id] = CallFuture.failed(error)
         return futures
 
     def send(self, client_id: str, request: Payload, *, signed: bool = False) -> str:
@@ -364,11 +631,13 @@ class Server(Node):
             UnknownClient: No such client is connected.
             OcppjError: What `Client.send` raises.
         """
+        refuse_inside("send()")
         return self._caller.send_one_way(client_id, request, signed)
 
     def send_response(self, client_id: str, message_id: str, response: Payload) -> None:
         """Answer the CALL ``message_id`` of that client: see `Client.send_response`. Raises `UnknownClient`, too."""
-        self._responder.answer(self._connections.get(client_id), message_id, response)
+        refuse_inside("send_response()")
+        self._responder.answer(client_id, message_id, response)
 
     def send_error(
         self,
@@ -379,15 +648,41 @@ class Server(Node):
         details: Optional[Mapping[str, Any]] = None,
     ) -> None:
         """Answer the CALL with an error: see `Client.send_error`. Raises `UnknownClient`, too."""
-        connection = self._connections.get(client_id)
-        self._responder.answer_with_error(connection, message_id, code, description, details)
+        refuse_inside("send_error()")
+        self._responder.answer_with_error(client_id, message_id, code, description, details)
+
+    def make_request(
+        self,
+        client_id: str,
+        action: str,
+        payload: Optional[Mapping[str, Any]] = None,
+        *,
+        version: Optional[str] = None,
+    ) -> Any:
+        """Return the typed request of ``action`` with a JSON payload, to `call` that client with, or `send`.
+
+        It is checked strictly, whatever ``validate`` says: an unknown property is an error, too. The payload's own
+        ``from_wire`` would drop it.
+
+        Args:
+            client_id: A connected client.
+            action: The action, such as "Reset".
+            payload: A JSON object: ``{"type": "Soft"}``. ``None``: an empty one.
+            version: The OCPP version, such as "1.6": for a client that is not connected. ``None``: that of its
+                connection.
+
+        Raises:
+            UnknownClient: No such client is connected, and ``version`` is not given.
+            UnsupportedFeature: No profile of that version has the action.
+            ValidationError: The payload breaks its schema. ``path`` says where.
+            UsageError: No profile is of that version.
+        """
+        return self._make_request(client_id, action, payload, version)
 
     # Handlers. Those that a client has alike are in `Node`.
 
     @overload
-    def on(
-        self, request_type: Type[RequestType[Q, A]]
-    ) -> Callable[[Callable[[str, Q], Optional[A]]], Callable[[str, Q], Optional[A]]]: ...
+    def on(self, request_type: Type[RequestType[Q, A]]) -> Callable[[Callable[[str, Q], A]], Callable[[str, Q], A]]: ...
 
     @overload
     def on(
@@ -397,7 +692,7 @@ class Server(Node):
     @overload
     def on(
         self, request_type: Type[RequestType[Q, A]], *, pass_signature: Literal[True]
-    ) -> Callable[[Callable[[str, Q, Signature], Optional[A]]], Callable[[str, Q, Signature], Optional[A]]]: ...
+    ) -> Callable[[Callable[[str, Q, Signature], A]], Callable[[str, Q, Signature], A]]: ...
 
     @overload
     def on(
@@ -408,71 +703,133 @@ class Server(Node):
 
     @overload
     def on(
-        self, request_type: Type[Payload], *, pass_id: bool = False, pass_signature: bool = False
+        self, request_type: Type[RequestType[Q, A]], second: Type[RequestType[Q2, A2]], /
+    ) -> Callable[[Callable[[str, Union[Q, Q2]], Union[A, A2]]], Callable[[str, Union[Q, Q2]], Union[A, A2]]]: ...
+
+    @overload
+    def on(
+        self,
+        request_type: Type[RequestType[Q, A]],
+        second: Type[RequestType[Q2, A2]],
+        third: Type[RequestType[Q3, A3]],
+        /,
+    ) -> Callable[
+        [Callable[[str, Union[Q, Q2, Q3]], Union[A, A2, A3]]], Callable[[str, Union[Q, Q2, Q3]], Union[A, A2, A3]]
+    ]: ...
+
+    @overload
+    def on(
+        self, request_type: Type[Payload], *more: Type[Payload], pass_id: bool = False, pass_signature: bool = False
     ) -> Callable[[F], F]: ...
 
-    def on(self, request_type: Any, *, pass_id: bool = False, pass_signature: bool = False) -> Any:
+    def on(self, request_type: Any, *more: Any, pass_id: bool = False, pass_signature: bool = False) -> Any:
         """Have requests of that type handled by the decorated ``f(client_id, request)``.
 
         Else it is as `Client.on`.
 
         Args:
             request_type: A message type, such as ``v16.BootNotificationRequest``.
+            more: Further types, which the handler takes as well.
             pass_id: Whether the message id is the next argument: ``f(client_id, request, message_id)``.
             pass_signature: Whether the last argument is the request's `SignatureResult`, or ``None`` without signature.
 
         Raises:
             UnsupportedFeature: No profile has the type.
         """
-        return self._handlers.on(request_type, pass_id, pass_signature)
+        return self._handlers.on((request_type, *more), pass_id, pass_signature)
 
-    def set_new_client_handler(self, handler: F) -> F:
+    def require_boot(self, *, is_known: Optional[Callable[[str], bool]] = None) -> Callable[..., None]:
+        """Refuse with SecurityError what a charge point sends before its BootNotification was answered Accepted.
+
+        A charge point whose BootNotification was answered Pending, or that has sent none, may send what this server
+        asked for with TriggerMessage, ExtendedTriggerMessage, GetBaseReport or GetReport. One that was answered
+        Rejected may send nothing but a BootNotification (OCPP 1.6 edition 2 section 4.2; 2.x Part 2, B01.FR.10,
+        B02.FR.02 and FR.09, B03.FR.07). Each is warned of once in the log.
+
+        A reconnect needs no new boot: the server remembers the answers as long as it lives. After a restart of this
+        program the charge points come back, and most do not boot. Without ``is_known`` they are refused until they do.
+
+        Args:
+            is_known: ``f(client_id)`` tells whether an earlier process, or another one, accepted that charge point's
+                boot. It is called on the handler thread, when the charge point sends something and no boot of it was
+                answered here, until it returns true. It may look into a database. If it raises, the answer is
+                InternalError.
+
+        Returns:
+            What runs before each handler: `remove_before` takes it away. A second ``require_boot()`` replaces
+            ``is_known``.
+
+        Raises:
+            UsageError: ``is_known`` cannot be called so.
+        """
+        gate = self._boot_gate
+        gate.is_known = check_handler(is_known, ["client_id"])
+        self._handlers.asking = gate.note_request
+        if gate.check not in self._handlers.before:
+            self._handlers.add_before(gate.check)
+        return gate.check
+
+    def set_new_client_handler(self, handler: H) -> H:
         """Call ``f(client_id)`` when a client has connected, before its first request is handled."""
-        check_callable(handler, ["client_id"])
-        self._new_client_handler = handler
+        self._new_client_handler = check_handler(handler, ["client_id"])
         return handler
 
-    def set_disconnected_client_handler(self, handler: F) -> F:
-        """Call ``f(client_id)`` when a client has disconnected, after its last request was handled."""
-        check_callable(handler, ["client_id"])
-        self._disconnected_client_handler = handler
+    def set_disconnected_client_handler(self, handler: H) -> H:
+        """Call ``f(client_id)`` when a client has disconnected, after its last request was handled.
+
+        It may take ``f(client_id, close)`` as well: `ocppj.ws.base.Close` says how the connection ended. A ``close``
+        with a default value is not given: it keeps its default.
+        """
+        adapted = None if handler is None else self._handlers.adapt(handler, optional=["close"])
+        self._disconnected_client_handler = adapted
         return handler
 
     # Checks of a handshake. They run on its thread, several at a time, and must not block for long. ``True`` is a yes,
-    # what counts as false a no. A check that returns anything else, or raises, refuses with 500, and is logged. Each
-    # setter raises `UsageError` when a transport of the program's own has no such check.
+    # what counts as false a no. A `Refusal` that is returned or raised is a no with a status of its own, and fields
+    # such as Retry-After. A check that returns anything else, or raises, refuses with 500, and is logged. Each setter
+    # raises `UsageError` when a transport of the program's own has no such check. ``None`` takes a check away: what it
+    # refused is let in from then on.
 
-    def set_check_client_handler(self, handler: F) -> F:
+    def set_check_client_handler(self, handler: H) -> H:
         """Let ``f(request: HandshakeRequest)`` say whether that client is known; if not, it is refused with 404.
 
-        OCPP-J 1.6 section 3.2; Part 4 section 3.2.
+        A `Refusal` that it returns, or raises, refuses with another status: ``Refusal(503, retry_after=30)``. That
+        holds for all checks of this kind. OCPP-J 1.6 section 3.2; Part 4 section 3.2.
         """
-        self._of_transport("set_check_client_handler")(check_handshake_check(handler, ["request"]))
+        self._of_transport("set_check_client_handler")(check_handler(handler, ["request"]))
         return handler
 
     def set_basic_auth_handler(self, handler: C) -> C:
         """Let ``f(client_id, password: bytes)`` say whether Basic credentials are right; if not, or none came: 401.
 
+        Where TLS lets clients present a certificate (``client_ca`` without ``require_client_certificate``), a right one
+        stands in for credentials that did not come, unless ``security_profile`` is 2.
+
         The user name equals the identity in the URL already. In place of a function a mapping may be given, and
         changed: identity -> expected password, text (UTF-8) or bytes (`authorization_key` for a 1.6 key). It is
-        compared in constant time. 1.6 security whitepaper and Part 2, A00.FR.202 to 207.
+        compared in constant time. A `Refusal` counts as a wrong password, of which too many are answered with 429. 1.6
+        security whitepaper and Part 2, A00.FR.202 to 207.
         """
-        self._of_transport("set_basic_auth_handler")(password_check(handler))
+        set_check = self._of_transport("set_basic_auth_handler")
+        if handler is None:
+            self.safe_log.warning("passwords are not checked from now on")
+        set_check(None if handler is None else password_check(handler))
         return handler
 
-    def set_check_origin_handler(self, handler: F) -> F:
+    def set_check_origin_handler(self, handler: H) -> H:
         """Let ``f(origin: str | None)`` say whether a browser's page may connect; if not, it is refused with 403."""
-        self._of_transport("set_check_origin_handler")(check_handshake_check(handler, ["origin"]))
+        self._of_transport("set_check_origin_handler")(check_handler(handler, ["origin"]))
         return handler
 
-    def set_check_certificate_handler(self, handler: F) -> F:
+    def set_check_certificate_handler(self, handler: H) -> H:
         """Let ``f(request: HandshakeRequest)`` say whether the client's certificate is its own; if not: 401.
 
         It replaces the check that a verified certificate names the identity (``request.certificate_matches``). It is
-        called for each client, with a ``request.peer_certificate`` of ``None`` for one without a certificate. 1.6
+        called for each client, with a ``request.peer_certificate`` of ``None`` for one without a certificate, which it
+        can refuse; if it does not, the client still needs a password where passwords are set up. 1.6
         security whitepaper and Part 2, A00.FR.404 and 405.
         """
-        self._of_transport("set_check_certificate_handler")(check_handshake_check(handler, ["request"]))
+        self._of_transport("set_check_certificate_handler")(check_handler(handler, ["request"]))
         return handler
 
     # What the transport calls
@@ -483,10 +840,12 @@ class Server(Node):
             channel.close(1002, "no OCPP version in common")
             return
         if not dialect.allows_identity(channel.id):
-            self.log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
+            self.peer_log.warning("%s: OCPP %s does not allow such an identity", channel.id, dialect.version)
             channel.close(1008, "the identity is not allowed")
             return
-        connection = Connection(channel.id, channel, dialect, _Pending(self._state, channel.id))
+        self._forget_peer(channel.id)
+        left, now = self._responder.left, self._options.clock.now()
+        connection = Connection(channel.id, channel, dialect, _Pending(self._state, channel.id), now, left.lock)
         connections = self._connections
         with self._lifecycle.lock:
             if not self._lifecycle.started:
@@ -495,6 +854,7 @@ class Server(Node):
             connections.by_channel[channel] = connection
             connections.by_id[channel.id] = connection
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
+            left.leave(before)
             self._end_requests(before, "replaced by a newer one")
         if not self._take_requests(connection):
             return
@@ -504,22 +864,31 @@ class Server(Node):
 
     def _take_requests(self, connection: Connection) -> bool:
         """Let requests to ``connection`` be sent; return whether they can be. If not, it is closed, or will be."""
+        client_id = connection.client_id
         try:
-            self._dispatcher.create_client(connection.client_id)
+            if self._dispatcher.takes_offline:
+                self._offline.note_version(client_id, connection.dialect.version)
+                self._release_or_hold(client_id)
+            self._dispatcher.create_client(client_id)
             return True
         except NotRunning:  # stop() came in between, and will close the channel
             pass
         except OcppjError as error:
-            self.log.error("%s: its stored requests cannot be read: %s", connection.client_id, error)
+            self.safe_log.error("%s: its stored requests cannot be read: %s", client_id, error)
             connection.channel.close(1011, "internal error")
         return False
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
         connections, handler = self._connections, self._disconnected_client_handler
         notice: Optional[Notice] = None
+        connection = connections.by_channel.get(channel)
+        if connection is None:
+            return
+        # Before it is taken out of `by_id`: see `Responder._get_connection`.
+        self._responder.left.leave(connection, self._lifecycle.started)
+        refused = self._responder.refusals.note_end(connection, close)
         with self._lifecycle.lock:
-            connection = connections.by_channel.pop(channel, None)
-            if connection is None:
+            if connections.by_channel.pop(channel, None) is None:
                 return
             current = connections.by_id.get(channel.id) is connection
             if current:
@@ -527,11 +896,11 @@ class Server(Node):
             self._ending[channel.id] = connection
             if handler is not None or self._new_client_handler is not None:  # else it is not worth a thread
                 # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
-                notice = self._add_notice(connection, handler or (lambda client_id: None), channel.id)
+                notice = self._add_notice(connection, handler or (lambda client_id, close: None), channel.id, close)
         try:
-            self.log.info("%s: connection %s", channel.id, close)
+            self.peer_log.info("%s: connection %s", channel.id, close)
             if current:  # not replaced by a newer connection of the same identity, whose requests these would be
-                self._end_requests(connection, str(close))
+                self._end_requests(connection, str(close), refused)
         finally:
             with self._lifecycle.lock:
                 if self._ending.get(channel.id) is connection:
@@ -539,13 +908,18 @@ class Server(Node):
             if notice is not None:
                 self._announce(connection, notice, _PATIENCE)
 
-    def _end_requests(self, connection: Connection, how: str) -> None:
-        """End the requests of a connection that has ended; those that a durable queue keeps go on later."""
+    def _end_requests(self, connection: Connection, how: str, refused: Optional[str] = None) -> None:
+        """End the requests of a connection that has ended; those that a durable queue keeps go on later.
+
+        ``refused`` is the id of the request because of which the client has closed the connection, if there is one.
+        """
         if self._dispatcher.durable:  # else `delete_client` does that
             self._caller.connection_lost(connection, how)
         with self._lifecycle.lock:
             released, connection.released = connection.released, True
         if not released:  # by a newer one, whose requests they are by now
+            if refused is not None:
+                self._handlers.call(self._dispatcher.refused_request, connection.client_id, refused, how)
             # A queue of the program's own may raise; the rest must be done.
             self._handlers.call(self._dispatcher.delete_client, connection.client_id)
             newer = self._connections.by_id.get(connection.client_id)
@@ -554,6 +928,13 @@ class Server(Node):
         self._caller.connection_lost(connection, how)
 
     # What the parts call
+
+    def _release_or_hold(self, client_id: str) -> None:
+        """Have what was made with ``offline`` sent to that client, or held."""
+        told = None
+        while told != self._boots.has_booted(client_id):  # another thread may note a boot, and tell of it, meanwhile
+            told = self._boots.has_booted(client_id)
+            self._dispatcher.set_booted(client_id, told)
 
     def _absent(self, client_id: str) -> Exception:
         if not self._lifecycle.started:
@@ -569,8 +950,9 @@ class Server(Node):
         connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
         handlers = self._handlers
         if handlers.observers:
-            handlers.observe("out", connection, text)
-        connection.channel.send(text, False)
+            handlers.write(connection, text, False)
+        else:
+            connection.channel.send(text, False)
 
 
 class _Pending:

@@ -6,11 +6,13 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Protocol, Union
 
+from .callables import check_not_async
 from .errors import UsageError
 
 __all__ = [
     "LoggerLike",
     "Validation",
+    "ValidationChoice",
     "ValidationSetting",
     "get_logger",
     "set_logger",
@@ -32,18 +34,18 @@ class LoggerLike(Protocol):
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None: ...
 
 
-#: What happens to a payload that breaks its schema: an error, a line in the log, nothing.
-MODES = ("strict", "warn", "off")
+#: What happens to a payload that breaks its schema: an error, but not for what does no harm; an error; a line in the
+#: log; nothing.
+MODES = ("standard", "strict", "warn", "off")
 
 
 @dataclass(frozen=True)
 class Validation:
     """How strictly payloads are checked against their schemas.
 
-    Each mode is ``"strict"`` (a payload that breaks its schema is refused), ``"warn"`` (it is logged and accepted) or
-    ``"off"`` (it is not checked). With ``"warn"`` and ``"off"`` a received payload is read as far as possible: a
-    missing field is ``None``, a value that cannot be read stays the JSON value, and a date-time without a zone is taken
-    as UTC. A payload that is no JSON object is refused in every mode.
+    Each mode is ``"standard"`` (a payload that breaks its schema is refused, but some things that do no harm are
+    forgiven), ``"strict"`` (nothing is forgiven), ``"warn"`` (the payload is logged and accepted) or ``"off"`` (it is
+    not checked). What is sent is checked in ``"standard"`` as in ``"strict"``.
 
     Args:
         incoming: The mode for received payloads.
@@ -54,8 +56,8 @@ class Validation:
         UsageError: for a mode that does not exist.
     """
 
-    incoming: str = "strict"
-    outgoing: str = "strict"
+    incoming: str = "standard"
+    outgoing: str = "standard"
     actions: Mapping[str, Union[str, "Validation"]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +94,8 @@ class Validation:
 
 #: What ``validate`` and `set_message_validation` take.
 ValidationSetting = Union[Validation, str, bool]
+#: What ``validate`` of an endpoint takes: a setting, or a function of a peer's id that returns one.
+ValidationChoice = Union[ValidationSetting, Callable[[str], Optional[ValidationSetting]]]
 
 
 def _check_mode(what: str, mode: object) -> None:
@@ -138,7 +142,11 @@ def set_message_id_generator(generator: Optional[Callable[[], str]]) -> None:
     Args:
         generator: Returns an id of 1 to 36 characters. An id must never repeat for a charging station, not even after a
             restart (OCPP-J 1.6 errata 3.1; OCPP 2.1 Part 4 section 4.1.4).
+
+    Raises:
+        UsageError: It is an ``async def``.
     """
+    check_not_async("message_id_generator", generator)
     process.message_id_generator = generator
 
 

@@ -13,6 +13,8 @@ from ocppj import (
     FIFOQueueMap,
     Server,
     v16,
+    v21,
+    v201,
 )
 from tests.helpers import eventually, seconds
 from tests.peers import Memory, RawClient, RawServer, Sockets
@@ -21,12 +23,29 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 BOOT = v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M")
 BOOTED = v16.BootNotificationResponse(current_time=NOW, interval=300, status="Accepted")
 BOOT_WIRE = {"chargePointVendor": "V", "chargePointModel": "M"}
-BOOTED_WIRE = {"currentTime": "2026-01-02T03:04:05Z", "interval": 300, "status": "Accepted"}
+BOOTED_WIRE = {"currentTime": "2026-01-02T03:04:05.000Z", "interval": 300, "status": "Accepted"}
 HEARTBEAT = v16.HeartbeatRequest()
 BEAT = v16.HeartbeatResponse(current_time=NOW)
-BEAT_WIRE = {"currentTime": "2026-01-02T03:04:05Z"}
+BEAT_WIRE = {"currentTime": "2026-01-02T03:04:05.000Z"}
 RESET = v16.ResetRequest(type="Soft")
 RESET_DONE = v16.ResetResponse(status="Accepted")
+VERSIONS = {"1.6": v16, "2.0.1": v201, "2.1": v21}
+SUBPROTOCOLS = {module: f"ocpp{version}" for version, module in VERSIONS.items()}
+
+
+def boot_of(module: Any) -> Any:
+    """Return a BootNotification of ``module``, such as `v201`."""
+    if module is v16:
+        return BOOT
+    return module.BootNotificationRequest(
+        charging_station=module.ChargingStation(model="M", vendor_name="V"), reason="PowerUp"
+    )
+
+
+def clear_cache(side: Any, version: str) -> Any:
+    """Send a request of ``side``. Return its future and its message id."""
+    future = side.send_request(VERSIONS[version].ClearCacheRequest(), timeout=seconds(60))
+    return future, side.raw.receive()[1]
 
 
 @pytest.fixture(params=[Sockets, Memory], ids=lambda transport: transport.name)
@@ -165,3 +184,25 @@ def make_side(request, make_client, make_server, raw_client, raw_server):
 @pytest.fixture
 def side(make_side):
     return make_side().connect()
+
+
+@pytest.fixture(params=["client", "server"])
+def side_of(request, make_client, make_server, transport, cleanup):
+    """Make a client or a server of one OCPP version, connected to a peer that speaks text."""
+
+    def make(version, **options):
+        options.setdefault("profiles", VERSIONS[version].PROFILES)
+        subprotocols = [f"ocpp{version}"]
+        if request.param == "client":
+            raw = RawServer(transport, subprotocols)
+            cleanup.append(raw.stop)
+            return ClientSide(make_client, raw, **options).connect()
+
+        def raw_client(url):
+            raw = RawClient(transport, url, subprotocols=subprotocols)
+            cleanup.append(raw.stop)
+            return raw
+
+        return ServerSide(make_server, raw_client, **options).connect()
+
+    return make

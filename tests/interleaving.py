@@ -27,16 +27,17 @@ __all__ = ["Interleaving", "at_call"]
 
 @contextlib.contextmanager
 def at_call(function: Any, act: Callable[[], object]) -> Iterator[List[bool]]:
-    """Run ``act`` once in the block, when this thread calls ``function``, before its first line.
+    """Have another thread run ``act`` once in the block, when this thread calls ``function``, before its first line.
 
-    So the test says where another thread comes in between. The list has ``True`` when ``act`` has run.
+    So the test says where another thread comes in between. What ``act`` raises is raised in ``function``. The list has
+    ``True`` when ``act`` has run.
     """
     met: List[bool] = []
 
     def trace(frame: Any, event: str, argument: Any) -> None:
         if frame.f_code is function.__code__ and not met:
             met.append(True)
-            act()
+            Interleaving(random.Random(0), [], 0.0).run(act)
 
     before = sys.gettrace()
     sys.settrace(trace)

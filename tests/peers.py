@@ -3,8 +3,10 @@
 import json
 import queue
 import threading
-from typing import Any, Dict, Optional, Sequence
+from contextlib import suppress
+from typing import Any, Dict, Iterable, Optional, Sequence
 
+from ocppj import TransportError
 from ocppj.ws.client import WebSocketClient
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
@@ -43,6 +45,19 @@ class _Raw:
         self.texts: "queue.Queue[str]" = queue.Queue()
         self.closed = threading.Event()
         self.close: Any = None
+
+    def send(self, frame: Any) -> None:
+        raise NotImplementedError
+
+    def send_until_closed(self, frames: Iterable[Any]) -> Any:
+        """Send ``frames`` to an endpoint that closes the connection because of one of them; return its Close.
+
+        The Close may come while there are frames to send. No frame can be sent after it.
+        """
+        with suppress(TransportError):
+            for frame in frames:
+                self.send(frame)
+        return self.wait_closed()
 
     def _take(self, channel: Any, text: str) -> None:
         self.texts.put(text)

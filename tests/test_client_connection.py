@@ -50,11 +50,12 @@ def clock():
 
 @pytest.fixture
 def make(make_client, clock):
-    """Make a client that regains its connection after exactly 10 seconds of the clock."""
+    """Make a client that regains its connection after exactly 10 seconds of the clock. It need not boot."""
 
     def make_one(**options):
+        options.setdefault("boot_first", False)
         return make_client(
-            reconnect=True, clock=clock, timeout=TIMEOUT, ws={"clock": clock, "backoff": Backoff(10, 0)}, **options
+            reconnect=True, clock=clock, timeout=TIMEOUT, ws={"clock": clock, "backoff": Backoff(10, 0, 0)}, **options
         )
 
     return make_one
@@ -542,7 +543,7 @@ def test_stop_ends_start_with_retries_while_it_waits(make, unborn, clock, cleanu
 def test_stop_that_comes_before_the_transport_has_begun_ends_start_with_retries(
     make, unborn, transport, cleanup, clock
 ):
-    ws, stopped = BetweenClient(transport.client(clock=clock, backoff=Backoff(10, 0))), threading.Event()
+    ws, stopped = BetweenClient(transport.client(clock=clock, backoff=Backoff(10, 0, 0))), threading.Event()
     client = make(ws_client=ws)
 
     def stop_first():

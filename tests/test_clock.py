@@ -3,7 +3,10 @@
 import threading
 from datetime import datetime, timedelta, timezone
 
-from ocppj import ManualClock, SystemClock
+import pytest
+
+from ocppj import Client, ManualClock, NotRunning, SystemClock, v16
+from ocppj.events import Event
 from tests.helpers import eventually, seconds
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -41,6 +44,32 @@ def test_a_callback_may_set_the_next_and_advance_runs_it_too():
     assert ran == [1, 2, 3]
 
 
+def test_the_next_callback_is_due():
+    clock = ManualClock()
+    assert clock.next_due() is None
+    later = clock.call_later(7, lambda: None, "later")
+    sooner = clock.call_later(2.5, lambda: None, "sooner")
+    assert clock.next_due() == 2.5
+    clock.advance(1)
+    assert clock.next_due() == 1.5
+    sooner.cancel()
+    assert clock.next_due() == 6
+    later.cancel()
+    assert clock.next_due() is None
+
+
+def test_a_timed_wait_is_due():
+    clock, ended = ManualClock(), []
+    thread = threading.Thread(target=lambda: ended.append(clock.wait(Event(), 60)), daemon=True)
+    thread.start()
+    assert clock.wait_for_waiters(1)
+    assert clock.next_due() == 60
+    clock.advance(60)
+    thread.join(seconds(10))
+    assert ended == [False]
+    assert clock.next_due() is None
+
+
 def test_a_timed_wait_ends_when_its_time_has_come():
     clock, ended = ManualClock(), []
     thread = threading.Thread(target=lambda: ended.append(clock.wait(threading.Event(), 60)), daemon=True)
@@ -55,8 +84,9 @@ def test_a_timed_wait_ends_when_its_time_has_come():
     assert clock.timers() == 0
 
 
-def test_a_wait_ends_when_its_event_is_set():
-    clock, event, ended = ManualClock(), threading.Event(), []
+@pytest.mark.parametrize("make_event", [threading.Event, Event], ids=["of Python", "of ocppj"])
+def test_a_wait_ends_when_its_event_is_set(make_event):
+    clock, event, ended = ManualClock(), make_event(), []
     for timeout in (None, 60):
         thread = threading.Thread(target=lambda timeout=timeout: ended.append(clock.wait(event, timeout)), daemon=True)
         thread.start()
@@ -87,6 +117,20 @@ def test_a_real_callback_runs_on_a_daemon_thread_of_that_name():
     assert handle.done()
 
 
+def test_a_real_callback_may_use_the_library():
+    client, raised = Client("CP_1", profiles=v16.PROFILES), []
+
+    def ask():
+        try:
+            client.send_request(v16.HeartbeatRequest())
+        except Exception as error:
+            raised.append(error)
+
+    timer = SystemClock().call_later(0.01, ask, "test")
+    eventually(timer.done)
+    assert [type(error) for error in raised] == [NotRunning]  # and not WouldDeadlock
+
+
 def test_a_real_callback_can_be_canceled_and_joins_itself_at_once():
     clock, ran, handles = SystemClock(), [], []
     canceled = clock.call_later(60, lambda: ran.append("canceled"), "ocppj-test")
@@ -105,6 +149,25 @@ def test_a_real_callback_can_be_canceled_and_joins_itself_at_once():
     known.set()
     handles[0].join(seconds(10))
     assert ran == ["joined"]
+
+
+def test_a_real_callback_runs_though_its_thread_had_no_memory_to_wait(monkeypatch):
+    """All deadlines of an endpoint hang on one such thread."""
+    wait, failures = Event.wait, []
+
+    def fail_at_first(event, timeout=None):
+        if threading.current_thread().name == "ocppj-test" and len(failures) < 3:
+            failures.append(timeout)
+            raise MemoryError
+        return wait(event, timeout)
+
+    monkeypatch.setattr(Event, "wait", fail_at_first)
+    ran = threading.Event()
+    handle = SystemClock().call_later(0.2, ran.set, "ocppj-test")
+    assert ran.wait(seconds(10))
+    assert len(failures) == 3
+    handle.join(seconds(10))
+    assert handle.done()
 
 
 def test_time_never_goes_back():

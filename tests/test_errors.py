@@ -1,12 +1,16 @@
 """The tree of exceptions, as its module draws it, and the error codes."""
 
+import copy
+import multiprocessing
 import pickle
 import re
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timezone
 
 import pytest
 
 import ocppj
-from ocppj import errors
+from ocppj import Endpoint, errors, v16
 from ocppj.errors import (
     CallCanceled,
     CallFailed,
@@ -18,6 +22,10 @@ from ocppj.errors import (
     OCPPError,
 )
 from ocppj.ws.base import Close
+from ocppj.ws.connection.keepalive import PeerSilent
+from ocppj.ws.connection.wire import Violation
+from ocppj.ws.handshake.http import BadRequest
+from tests.helpers import seconds
 
 
 def drawn_tree():
@@ -89,11 +97,28 @@ def test_two_spellings_are_one_code():
         (MessageError(ErrorCode.FORMAT_VIOLATION, "bad"), "FormatViolation: bad"),
         (errors.ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, "a", "a is"), "TypeConstraintViolation: a is"),
         (errors.HandshakeRefused(404, "Not Found"), "the server refused the connection: HTTP 404 Not Found"),
-        (CallTimeout("Request timed out", "7"), "Request timed out"),
+        (CallTimeout("no answer", "7"), "no answer (message 7)"),
     ],
 )
 def test_an_error_tells_its_story(error, story):
     assert str(error) == story
+
+
+def test_an_error_names_its_request_once():
+    error = InvalidResponse(MessageError(ErrorCode.FORMAT_VIOLATION, "bad", message_id="7"), "7")
+    error.client_id, error.action = "CP_1", "Reset"
+    error.time = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    what = "the answer is invalid: FormatViolation: bad"
+    assert str(error) == f"{what} (client CP_1, Reset, message 7, at 2026-01-02 03:04:05 UTC)"
+    refused = OCPPError("InternalError", "no", message_id="7")
+    refused.client_id, refused.action = "CP_1", "Reset"
+    assert str(refused) == "InternalError: no (client CP_1, Reset, message 7)"
+
+
+@pytest.mark.parametrize("kind", [errors.NotRunning, errors.UnknownClient])
+def test_not_connected_is_no_mistake_of_the_request(kind):
+    assert issubclass(kind, errors.NotConnected)
+    assert not issubclass(kind, errors.UsageError)
 
 
 def test_ocpp_error_has_details_of_its_own():
@@ -109,9 +134,130 @@ def test_call_failed_says_why_as_a_call_error_would():
     assert InvalidResponse(cause, "7").error is cause
 
 
-def test_ocpp_error_survives_pickling():
-    error = pickle.loads(pickle.dumps(OCPPError("GenericError", "no", {"a": 1}, "7")))
-    assert (error.code, error.description, error.details, error.message_id) == ("GenericError", "no", {"a": 1}, "7")
+# Errors travel: between processes (ProcessPoolExecutor, Celery), and as copies
+
+BAD = MessageError(ErrorCode.FORMAT_VIOLATION, "bad", message_id="7", message_type=2, answerable=True)
+#: Arguments for those that do not take one text.
+ARGUMENTS = {
+    "OCPPError": ("GenericError", "no", {"a": [1, {"b": None}]}, "7"),
+    "MessageError": (ErrorCode.FORMAT_VIOLATION, "bad"),
+    "CallFailed": ("no", "7", ErrorCode.INTERNAL_ERROR),
+    "CallTimeout": ("no", "7", ErrorCode.INTERNAL_ERROR),
+    "InvalidResponse": (BAD, "7"),
+    "ValidationError": (ErrorCode.TYPE_CONSTRAINT_VIOLATION, "a.b", "a.b is"),
+    "HandshakeRefused": (503, "Busy", 7.5),
+}
+LIBRARY = sorted({name for name, _ in drawn_tree()})
+
+
+def everything(error):
+    """Return what can be seen of an exception. Exceptions in it are told apart by what can be seen of them."""
+    values = {name: getattr(error, name, None) for name in dir(error) if not name.startswith("__")}
+    seen = {
+        name: everything(value) if isinstance(value, BaseException) else value
+        for name, value in values.items()
+        if not callable(value)
+    }
+    arguments = [everything(each) if isinstance(each, BaseException) else each for each in error.args]
+    return type(error), str(error), arguments, seen, sorted(error.__dict__)
+
+
+TRAVELS = [
+    pytest.param(lambda error: pickle.loads(pickle.dumps(error, 0)), id="pickle 0"),
+    pytest.param(lambda error: pickle.loads(pickle.dumps(error)), id="pickle"),
+    pytest.param(copy.copy, id="copy"),
+    pytest.param(copy.deepcopy, id="deepcopy"),
+]
+
+
+def make_error(name):
+    return getattr(errors, name)(*ARGUMENTS.get(name, ("something, ü\n",)))
+
+
+@pytest.mark.parametrize("travel", TRAVELS)
+@pytest.mark.parametrize("name", LIBRARY)
+def test_every_error_travels(name, travel):
+    error = make_error(name)
+    assert everything(travel(error)) == everything(error)
+
+
+@pytest.mark.parametrize("travel", TRAVELS)
+@pytest.mark.parametrize("name", LIBRARY)
+def test_every_error_travels_with_what_was_noted_in_it(name, travel):
+    error = make_error(name)
+    error.client_id, error.action, error.message_id = "CP_1", "Reset", "9"
+    error.time = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    error.of_the_program = {"tenant": 7}
+    assert everything(travel(error)) == everything(error)
+    assert travel(error).of_the_program == {"tenant": 7}
+
+
+class OneMore(errors.CallTimeout):
+    def __init__(self, tenant, *, retries):
+        super().__init__(f"no answer for {tenant}", "7")
+        self.tenant = tenant
+        self.retries = retries
+
+
+class Refused(OCPPError):
+    def __init__(self, tenant):
+        super().__init__(ErrorCode.SECURITY_ERROR, "no", {"tenant": tenant})
+        self.tenant = tenant
+
+
+class NoSuchHost(errors.TransportError):
+    def __init__(self, host, number):
+        super().__init__(number, f"no host {host}")
+        self.host = host
+
+
+class Marked(errors.QueueFull):
+    colour = "red"
+
+
+@pytest.mark.parametrize("travel", TRAVELS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OneMore("t", retries=2),
+        Refused("t"),
+        NoSuchHost("h", 111),
+        Marked("full"),
+        errors.TransportError(111, "refused"),
+        errors.ConnectionLost("lost", code=ErrorCode.INTERNAL_ERROR),
+        errors.UsageError(),
+        PeerSilent("silent", "ping_timeout"),
+        BadRequest(401, "no", [("WWW-Authenticate", "Basic")], "bad_credentials"),
+        Violation(1009, "too long"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_of_programs_travel_too(error, travel):
+    assert everything(travel(error)) == everything(error)
+
+
+def test_an_error_of_a_payload_travels():
+    with pytest.raises(errors.EncodingError) as caught:
+        Endpoint(v16.PROFILES).create_call(
+            v16.StartTransactionRequest(connector_id=1, id_tag="T", meter_start=0, timestamp=datetime(2026, 1, 1))  # noqa: DTZ001
+        )
+    for travel in (copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))):
+        assert everything(travel(caught.value)) == everything(caught.value)
+
+
+def fail(name):
+    error = make_error(name)
+    error.client_id = "CP_1"
+    raise error
+
+
+def test_errors_come_out_of_another_process():
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for name, future in [(name, pool.submit(fail, name)) for name in LIBRARY]:
+            error = future.exception(seconds(60))
+            expected = make_error(name)
+            expected.client_id = "CP_1"
+            assert everything(error) == everything(expected)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +275,22 @@ def test_what_a_peer_sent_cannot_begin_a_line_of_its_own_in_a_log(make):
     story = str(make("bye\n\rCP_9: all is well\x1b[2J\x85\u2028ü€"))
     assert story.isprintable()
     assert "bye\\n\\rCP_9: all is well\\x1b[2J\\x85\\u2028ü€" in story
+
+
+UNSEEN = (
+    "\0\n\x1b\x7f\x85\xad\u034f\u061c\u115f\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2060\u2066\u206f"
+    "\u3164\ud800\udfff\ufe0f\ufeff\uffa0\ufff9\ufffb\U0001d173\U000e0001\U000e0041\U000e01ef"
+)
+
+
+@pytest.mark.parametrize("character", UNSEEN, ids=ascii)
+def test_what_does_not_show_is_an_escape_sequence(character):
+    escaped = character.encode("unicode_escape", "surrogatepass").decode()
+    assert errors.printable(f"CP_{character}1") == f"CP_{escaped}1"
+
+
+@pytest.mark.parametrize(
+    "text", ["CP_1", "Zürich", "充电桩", "شاحن", "зарядка", "a b", "\\n", "🔌", "\ufffd", "\u0301"]
+)
+def test_what_shows_is_as_it_was(text):
+    assert errors.printable(text) == text

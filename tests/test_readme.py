@@ -1,5 +1,9 @@
-"""Every Python block of README.md and docs/embedding.md runs as it stands, and prints what its ``# ->`` say."""
+"""Every Python block of README.md and docs/embedding.md runs as it stands, and prints what its ``# ->`` say.
 
+README.md names every option, and no link of the pages is dead.
+"""
+
+import inspect
 import os
 import re
 import subprocess
@@ -9,8 +13,12 @@ from typing import List, Tuple
 
 import pytest
 
+from ocppj import Client, Server
+from ocppj.ws.options import ClientOptions, ServerOptions
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PATIENCE = 30
 
@@ -50,3 +58,33 @@ def test_block_runs(heading: str, code: str, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, ""), heading
     assert done.stdout.splitlines() == re.findall(r"# -> (.*)$", code, re.MULTILINE), heading
+
+
+def anchors(page: Path) -> List[str]:
+    """Return what a link to a heading of ``page`` may end in."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+def prose(page: Path) -> str:
+    """Return the text of ``page`` without its code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_no_link_is_dead(page: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", prose(page)):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(Client, ClientOptions), (Server, ServerOptions)], ids=["client", "server"]
+)
+def test_the_readme_names_every_option(kind: type, options: type) -> None:
+    own = [each.name for each in inspect.signature(kind).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    parts = README.read_text("utf-8").split("\n## ")
+    text = "".join(part for part in parts if part.startswith(("Limits of a server\n", "Settings\n")))
+    assert [name for name in [*own, *options.__annotations__] if not re.search(rf"`{name}[`=]", text)] == []

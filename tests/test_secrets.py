@@ -3,6 +3,7 @@
 import base64
 import binascii
 import contextlib
+import json
 import logging
 import urllib.parse
 from typing import Any, List
@@ -24,13 +25,13 @@ KEY = bytes.fromhex("0001020304050607FFFFFFFFCCCCCCCCCCCCCCCC")  # of the 1.6 do
 TEXT = "correct-hörse-battery"
 #: What else a program sends to be known by, and a proxy adds: in fields of each request, and in the URL's query.
 FIELDS = {
-    "Cookie": "session=COOKIE-0815",
-    "Proxy-Authorization": "Bearer PROXY-0815",
-    "X-Api-Key": "API-KEY-0815",
-    "X-Forwarded-Access-Token": "FORWARDED-0815",
+    "Cookie": "session=COOKIE-UNTOLD-7Tx",
+    "Proxy-Authorization": "Bearer PROXY-UNTOLD-7Tx",
+    "X-Api-Key": "API-KEY-UNTOLD-7Tx",
+    "X-Forwarded-Access-Token": "FORWARDED-UNTOLD-7Tx",
 }
-QUERY = "?token=QUERY-0815"
-TOKEN = "0815"
+QUERY = "?token=QUERY-UNTOLD-7Tx"
+TOKEN = "UNTOLD-7Tx"  # no address of an object and no random key can contain it
 
 
 def forms(user: str, password: bytes) -> List[str]:
@@ -159,7 +160,7 @@ def play_successes(scene):
         def shut_out():
             with contextlib.suppress(OcppjError):  # it may be let in just yet, and be there a moment later
                 server.disconnect(scene.user)
-            return "the server refused the connection: HTTP 401" in scene.everything.text
+            return "HTTP 401" in scene.everything.text
 
         eventually(shut_out)
         client.stop()
@@ -225,6 +226,27 @@ def play_bad_servers(scene):
         head = peer.read_head()
         peer.send(b"HTTP/1.1 400 no\r\nX-Said: " + head.encode("latin-1").replace(b"\r\n", b" ") + b"\r\n\r\n")
 
+    def with_body(body):
+        return f"HTTP/1.1 401 no\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def echo_in_a_body(peer):
+        lines = [line for line in peer.read_head().split("\r\n") if TOKEN in line or "Basic" in line]
+        peer.send(with_body("\n".join(lines).encode("latin-1")))
+
+    def echo_in_json(peer):
+        peer.send(with_body(json.dumps(sent(peer)).replace("/", "\\/").encode()))
+
+    def sent(peer):
+        (line,) = [line for line in peer.read_head().split("\r\n") if line.startswith("Authorization")]
+        return line.partition(" ")[2]
+
+    def echo_decoded(peer):
+        peer.send(with_body(b"not " + base64.b64decode(sent(peer).partition(" ")[2]) + b"!"))
+
+    def echo_the_password(peer):
+        credentials = base64.b64decode(sent(peer).partition(" ")[2])
+        peer.send(with_body(b'{"wrong": "' + credentials.partition(b":")[2] + b'"}'))
+
     def nonsense(peer):
         peer.read_head()
         peer.send(b"SSH-2.0\r\n\r\n")
@@ -235,7 +257,8 @@ def play_bad_servers(scene):
     def other_subprotocol(peer):
         peer.answer("soap")
 
-    for script in (echo, nonsense, hang_up, other_subprotocol):
+    bodies = (echo_in_a_body, echo_in_json, echo_decoded, echo_the_password)
+    for script in (echo, *bodies, nonsense, hang_up, other_subprotocol):
         with RawServer(lambda peer, script=script: (script(peer), peer.sock.close())) as server:
             scene.fails(server.url)
     with RawServer(lambda peer: peer.at_end()) as server:

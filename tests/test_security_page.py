@@ -34,6 +34,17 @@ def test_there_is_an_example_of_each_profile() -> None:
         assert any(block.count(f"security_profile={profile}") == 2 for block in BLOCKS)
 
 
+def test_each_figure_of_what_a_peer_can_spend_has_its_test() -> None:
+    section = PAGE.read_text("utf-8").split("## What a peer can make a server spend")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/\S+\.py)(?:: (\w+))?`", row)
+        assert named, row
+        for path, test in named:
+            assert f"\ndef {test}(" in (ROOT / path).read_text("utf-8") or not test, row
+
+
 @pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
 def test_block_runs(code: str, folder: Path) -> None:
     done = subprocess.run(

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from ocppj import (
+    Client,
     ConnectionLost,
     DefaultServerDispatcher,
     FIFOQueueMap,
@@ -386,3 +387,21 @@ def test_a_newer_connection_that_was_deleted_with_the_older_one_takes_requests_a
     future = server.send_request("CP_1", RESET)
     second.send([3, second.receive()[1], {"status": "Accepted"}])
     assert future.result(seconds(5)) == RESET_DONE
+
+
+def test_a_disconnect_for_which_no_thread_can_be_started_cuts_the_connection(monkeypatch, caplog):
+    """A thread would wait for the Close of the peer. Without one the connection would stay for ever."""
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    server, gone = Server(profiles=v16.PROFILES, readers="per-connection"), Recorder()
+    server.set_disconnected_client_handler(gone)
+    with server.listen(host="127.0.0.1"), Client("CP_1", profiles=v16.PROFILES, reconnect=False) as client:
+        client.connect(server.url)
+        eventually(server.client_ids)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Timer, "start", start)
+            server.disconnect("CP_1")
+        gone.wait()
+    assert "it is cut, since no thread can wait for the end of its closing" in caplog.text

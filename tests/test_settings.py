@@ -24,6 +24,8 @@ class Log:
     def warning(self, message, *arguments):
         self.lines.append(message % arguments)
 
+    debug = info = error = exception = warning
+
 
 def test_the_default_logger_is_silent_and_standard(capsys):
     assert settings.get_logger() is logging.getLogger("ocppj")
@@ -34,7 +36,7 @@ def test_a_custom_logger_is_used():
     log = Log()
     set_logger(log)
     Endpoint(v16.PROFILES).parse_message([3, "lost", {}], {})
-    assert log.lines == ["ignored an answer to 'lost', which is not pending"]
+    assert log.lines == ["endpoint: ignored an answer to 'lost', which is not pending"]
 
 
 def test_an_endpoints_own_logger_goes_first():

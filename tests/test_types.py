@@ -8,6 +8,7 @@ from typing import Dict, List, Tuple
 
 import pytest
 
+import ocppj
 from tests.helpers import seconds
 from tests.test_readme import BLOCKS
 
@@ -37,13 +38,25 @@ def errors(cache: Path, *arguments: str) -> List[Tuple[str, int, str]]:
     return [(Path(each[1]).name, int(each[2]), each[3]) for each in found if each]
 
 
-def test_each_of_ten_mistakes_is_an_error_in_its_line(cache: Path) -> None:
+def test_each_mistake_is_an_error_in_its_line(cache: Path) -> None:
     lines = MISTAKES.read_text("utf-8").splitlines()
     marked = {number for number, line in enumerate(lines, 1) if "# mistake:" in line}
-    assert len(marked) == 10
+    assert len(marked) == 19
     found: Dict[int, str] = {line: text for _, line, text in errors(cache, str(MISTAKES))}
     # A function that its decorator refuses is reported in the line of the decorator, or of the ``def`` below it.
     assert {line if line in marked else line - 1 for line in found} == marked, found
+
+
+def test_each_public_name_is_seen_with_its_type(cache: Path, tmp_path: Path) -> None:
+    """They are imported when they are asked for, and `NO_ANSWER` may be returned for any response."""
+    names = [name for name in ocppj.__all__ if name != "NO_ANSWER"]
+    lines = ["import ocppj", *(f"x_{name}: 'list[list[int]]' = ocppj.{name}" for name in names), "ocppj.Clint"]
+    program = tmp_path / "names.py"
+    program.write_text("\n".join(lines), "utf-8")
+    found = errors(cache, str(program))
+    assert [line for _, line, _ in found] == list(range(2, len(lines) + 1)), "a name of the type Any has no error"
+    assert all(text.startswith("Incompatible types in assignment") for _, _, text in found[:-1])
+    assert found[-1][2].startswith('Module has no attribute "Clint"')
 
 
 def test_the_examples_of_the_readme_have_no_errors(cache: Path, tmp_path: Path) -> None:
@@ -51,3 +64,19 @@ def test_the_examples_of_the_readme_have_no_errors(cache: Path, tmp_path: Path) 
         (tmp_path / f"example_{number}.py").write_text(code, "utf-8")
     # Their functions have no annotations, as users write them.
     assert errors(cache, "--check-untyped-defs", *map(str, sorted(tmp_path.glob("*.py")))) == []
+
+
+def test_no_answer_may_be_returned_for_any_response(cache: Path, tmp_path: Path) -> None:
+    program = tmp_path / "no_answer.py"
+    program.write_text(
+        "from ocppj import NO_ANSWER, Client, v16\n"
+        "client = Client('CP_1', profiles=v16.PROFILES)\n"
+        "@client.on(v16.ResetRequest)\n"
+        "def reset(request: v16.ResetRequest) -> v16.ResetResponse:\n"
+        "    return NO_ANSWER if request.type == 'Soft' else v16.ResetResponse(status='Accepted')\n"
+        "@client.on(v16.ClearCacheRequest)\n"
+        "def clear(request: v16.ClearCacheRequest) -> v16.ClearCacheResponse:\n"
+        "    return NO_ANSWER\n",
+        "utf-8",
+    )
+    assert errors(cache, "--strict", str(program)) == []

@@ -25,7 +25,7 @@ from tests.peers import RawClient, RawServer
 
 ALL = [*v16.PROFILES, *v201.PROFILES, *v21.PROFILES]
 VERSIONS = {"1.6": v16, "2.0.1": v201, "2.1": v21}
-BEAT_WIRE = {"currentTime": "2026-01-02T03:04:05Z"}
+BEAT_WIRE = {"currentTime": "2026-01-02T03:04:05.000Z"}
 STREAM = v21.NotifyPeriodicEventStream(data=[v21.StreamDataElement(t=0.0, v="21.4")], id=7, pending=0, basetime=NOW)
 
 
@@ -151,11 +151,11 @@ def test_what_cannot_be_classified_is_answered_under_minus_one_in_2_x(server, ra
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_repeated_id_is_refused_as_the_version_says(server, raw_of, version):
     package = VERSIONS[version]
-    server.on(package.HeartbeatRequest)(lambda client_id, request: None)
+    server.on(package.HeartbeatRequest, pass_id=True)(lambda client_id, request, message_id: None)
     raw = raw_of(server.url, version)
     raw.send([2, "1", "Heartbeat", {}])
     code = "ProtocolError" if version == "1.6" else "RpcFrameworkError"
-    assert raw.ask([2, "1", "Heartbeat", {}])[:3] == [4, "1", code]
+    assert raw.ask([2, "1", "DataTransfer", {"vendorId": "V"}])[:3] == [4, "1", code]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

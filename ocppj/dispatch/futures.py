@@ -6,19 +6,26 @@ a timeout, a cancellation, a lost connection and ``stop()`` may all come at the 
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, TypeVar, Union
 
+from ..activity import Resting
+from ..callables import check_not_async, raise_interrupt
 from ..errors import CallFailed
+from ..events import Condition
+from ..handover import hand_over
+from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
+from ..log_limit import safe_log
 from ..payloads.model import Payload
 from ..rpc.messages import SignatureResult
-from ..settings import get_logger
 from .timeouts import Deadline
 
 R = TypeVar("R")
 
-__all__ = ["AwaitedCall", "CallFuture", "OpenCall", "OpenCalls"]
+__all__ = ["AnyCall", "AwaitedCall", "CallFuture", "OpenCall", "OpenCalls"]
 
 
 class CallFuture(Future[R]):
@@ -28,51 +35,116 @@ class CallFuture(Future[R]):
     before there is a response, and when it is not signed.
     """
 
-    def __init__(self, message_id: str, withdraw: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        message_id: str,
+        withdraw: Callable[[str], object],
+        waiting: Callable[[], ContextManager[Any]] = nullcontext,
+    ) -> None:
         super().__init__()
+        self._condition = Condition()  # Python's own may be lost, and with it the thread that ends the request
         self.message_id = message_id
         self.signature: Optional[SignatureResult] = None
         self._withdraw = withdraw
+        self._waiting = waiting
+
+    def result(self, timeout: Optional[float] = None) -> R:
+        """Wait for the end, at most ``timeout`` seconds, and return the response or raise the error.
+
+        A handler should rather use `add_done_callback`: it holds its thread while it waits.
+
+        Raises:
+            TimeoutError: The request has not ended in time (`concurrent.futures.TimeoutError` before Python 3.11).
+            CancelledError: The future was canceled.
+            NoHandlerSlot: Too many handlers wait already. The request goes on.
+            WouldDeadlock: This thread is in a log call, or in a signal handler or finalizer that interrupted this
+                library, and the request has not ended.
+        """
+        if self.done():
+            return super().result(0)
+        refuse_inside("result()", waits=True)
+        with self._waiting(), Resting(self.done):
+            return super().result(timeout)
+
+    def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
+        """Wait as `result` does, and return the error; ``None``: there is a response. Raises what `result` raises."""
+        if self.done():
+            return super().exception(0)
+        refuse_inside("exception()", waits=True)
+        with self._waiting(), Resting(self.done):
+            return super().exception(timeout)
+
+    @staticmethod
+    def failed(error: BaseException) -> "CallFuture[Any]":
+        """Return a future of a request that could not be made."""
+        future: CallFuture[Any] = CallFuture("", lambda message_id: None)
+        future.set_exception(error)
+        return future
 
     def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
         """Call ``fn(future)`` when the request has ended, at once if it has.
 
         It runs on the thread that ends the request, mostly the one that reads the connection. It must not block, and
         ``call()`` there raises `WouldDeadlock`. An exception that it raises is logged, and has no effect.
-        """
 
+        Raises:
+            UsageError: It is an ``async def``.
+        """
+        check_not_async("the callback", fn)
+
+        @calls_program
         def guarded(future: Any) -> None:
             try:
                 fn(future)
-            except BaseException:  # sys.exit() and pytest.fail() too: the thread has other calls to end
-                get_logger().exception("a callback of the future of request %r failed", self.message_id)
+            except BaseException as error:  # sys.exit() and pytest.fail() too: the thread has other calls to end
+                safe_log.exception("a callback of the future of request %r failed", self.message_id)
+                raise_interrupt(error)
 
         super().add_done_callback(guarded)
 
     def cancel(self) -> bool:
-        """Withdraw the request: it is not sent, or its answer is ignored. Return whether it had not ended yet."""
-        if not super().cancel():
+        """Withdraw the request: it is not sent, or its answer is ignored. Return whether it had not ended yet.
+
+        From a signal handler or a finalizer that interrupted this library, it may come true a moment later: then the
+        future is not canceled yet, and the return value is false.
+        """
+        if place_of(sys._getframe().f_back) is INSIDE:
+            hand_over("ocppj-cancel", self._cancel)
+            return self.cancelled()
+        return self._cancel()
+
+    def _cancel(self) -> bool:
+        if self.done():
             return False
-        self._withdraw(self.message_id)
-        return True
+        try:
+            self._withdraw(self.message_id)  # before callbacks run: one of them may call stop()
+        except Exception:
+            raise
+        except BaseException:  # such as KeyboardInterrupt, perhaps before it began
+            self._withdraw(self.message_id)
+            raise
+        finally:
+            canceled = super().cancel()  # nothing happens if the withdrawal has done it
+        return canceled
 
 
 class _Call:
     """One request that has not ended. It ends with its ``connection``, if that is not ``None``, even if regained."""
 
-    __slots__ = ("_deadline", "connection", "ended", "message_id", "request", "unanswered")
+    __slots__ = ("client_id", "connection", "deadline", "ended", "message_id", "request", "unanswered")
 
     def __init__(self, request: Payload, message_id: str, connection: Optional[object]) -> None:
         self.request = request
         self.message_id = message_id
+        self.client_id: Optional[str] = None  # `OpenCalls.add` sets it
         self.connection = connection
         self.unanswered = False  # it has failed, and not with an error of the peer
         self.ended = False
-        self._deadline: Optional[Deadline] = None
+        self.deadline: Optional[Deadline] = None
 
     def expire_by(self, deadline: Deadline) -> None:
         """Cancel ``deadline`` when the call ends."""
-        self._deadline = deadline
+        self.deadline = deadline
         if self.ended:  # before the deadline was set here
             deadline.cancel()
 
@@ -88,8 +160,8 @@ class _Call:
 
     def _end(self) -> None:
         self.ended = True
-        if self._deadline is not None:
-            self._deadline.cancel()
+        if self.deadline is not None:
+            self.deadline.cancel()
 
 
 class OpenCall(_Call):
@@ -119,6 +191,7 @@ class OpenCall(_Call):
 
     def give_up(self) -> None:
         self._end()
+        Future.cancel(self.future)  # not its own `cancel`, which has called this
         self.future.set_running_or_notify_cancel()
 
 
@@ -148,9 +221,20 @@ class AwaitedCall(_Call):
         self._end()
         self._done.release()
 
+    def has_ended(self, timeout: float) -> bool:
+        """Wait for the end for at most ``timeout`` seconds; return whether it has come. Before `wait`."""
+        ended = self._done.acquire(timeout=timeout)
+        if ended:
+            self._done.release()
+        return ended
+
+    def _is_over(self) -> bool:
+        return self.ended
+
     def wait(self) -> Optional[Payload]:
         """Wait for the end. Return the response, or raise the error. Called once."""
-        self._done.acquire()
+        with Resting(self._is_over):
+            self._done.acquire()
         error, self._error = self._error, None
         if error is None:
             return self._response
@@ -160,24 +244,28 @@ class AwaitedCall(_Call):
             del error  # its traceback holds this frame: without this, only a collection would free both
 
 
+AnyCall = Union[OpenCall, AwaitedCall]
+
+
 class OpenCalls:
     """The open calls of one endpoint, by client and message id. Thread-safe. Calls nothing."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: Dict[str, Dict[str, _Call]] = {}
+        self._calls: Dict[str, Dict[str, AnyCall]] = {}
 
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._calls.values()))
 
-    def add(self, client_id: str, call: _Call) -> bool:
+    def add(self, client_id: str, call: AnyCall) -> bool:
         """Add ``call``. Return false, and add nothing, when a call of that id is already open for that client."""
+        call.client_id = client_id
         with self._lock:
             calls = self._calls.setdefault(client_id, {})
             return calls.setdefault(call.message_id, call) is call
 
-    def take(self, client_id: str, message_id: str) -> Optional[_Call]:
+    def take(self, client_id: str, message_id: str) -> Optional[AnyCall]:
         """Remove and return that call, or ``None`` when it is not open (any more)."""
         with self._lock:
             calls = self._calls.get(client_id)
@@ -188,19 +276,38 @@ class OpenCalls:
                 del self._calls[client_id]
             return call
 
-    def take_all(self) -> List[_Call]:
+    def discard(self, call: AnyCall) -> bool:
+        """Remove ``call``, and return whether it was open. Another call of its id stays."""
+        if call.client_id is None:
+            return False
+        with self._lock:
+            calls = self._calls.get(call.client_id)
+            if calls is None or calls.get(call.message_id) is not call:
+                return False
+            del calls[call.message_id]
+            if not calls:
+                del self._calls[call.client_id]
+            return True
+
+    def take_all(self) -> List[AnyCall]:
         """Remove and return all calls."""
         with self._lock:
             calls = [call for each in self._calls.values() for call in each.values()]
             self._calls.clear()
             return calls
 
+    def without_deadline(self) -> List[AwaitedCall]:
+        """Return the awaited calls that end no sooner than their requests do."""
+        with self._lock:
+            calls = [call for each in self._calls.values() for call in each.values()]
+        return [call for call in calls if isinstance(call, AwaitedCall) and call.deadline is None]
+
     def over(self, connection: Optional[object]) -> List[Tuple[str, str]]:
         """Return (client id, message id) of the calls that end with ``connection``."""
         with self._lock:
-            return [
-                (client_id, message_id)
-                for client_id, calls in self._calls.items()
-                for message_id, call in calls.items()
-                if call.connection is not None and call.connection is connection
-            ]
+            calls = [call for each in self._calls.values() for call in each.values()]
+        return [
+            (call.client_id or "", call.message_id)
+            for call in calls
+            if call.connection is not None and call.connection is connection
+        ]

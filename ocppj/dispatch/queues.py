@@ -5,13 +5,28 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Deque, Dict, List, Literal, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
-from ..errors import QueueFull
+from ..budget import QUEUED, Account, MemoryBudget, weigh_objects
+from ..errors import CallFailed, NotRunning, OcppjError, QueueFull
+from ..option_checks import check_options
 from ..payloads.model import Payload
 from ..rpc.messages import Call
 
-__all__ = ["Decoder", "FIFOClientQueue", "FIFOQueueMap", "RequestBundle", "RequestQueue", "ServerQueueMap"]
+__all__ = [
+    "Decoder",
+    "FIFOClientQueue",
+    "FIFOQueueMap",
+    "Overflow",
+    "OverflowPolicy",
+    "QueueOwner",
+    "RequestBundle",
+    "RequestQueue",
+    "ServerQueueMap",
+    "policy_of",
+]
+
+_STEP = 4096  # bytes by which a queue grows or shrinks before that is counted: the usual request costs nothing
 
 #: ``decode(version, text)`` returns the typed `Call` of a CALL's text, which was made for that OCPP version ("1.6",
 #: "2.0.1", "2.1"). It raises an `OcppjError` when it cannot.
@@ -25,18 +40,65 @@ class RequestBundle:
     """A request ready to be sent: the CALL and its text, encoded once, for one OCPP version ("1.6", "2.0.1", "2.1").
 
     A durable queue keeps the version, to read the text. A bundle never changes: threads share it.
+
+    ``before_boot`` tells whether a client may send it before its BootNotification is accepted. It is not stored: what
+    asked for the request belongs to the boot of its process.
+
+    ``offline`` tells whether a server made it for a client that may be away: it waits until the client has booted. At
+    the time ``expires`` (in seconds, as `time.time`) it ends, if it has not before. Both are stored.
     """
 
-    __slots__ = ("call", "data", "message_id", "version")
+    __slots__ = ("_weight", "before_boot", "call", "data", "expires", "message_id", "offline", "version")
 
-    def __init__(self, call: Call, data: str, version: str = "") -> None:
+    def __init__(
+        self,
+        call: Call,
+        data: str,
+        version: str = "",
+        *,
+        before_boot: bool = False,
+        offline: bool = False,
+        expires: Optional[float] = None,
+    ) -> None:
         self.call = call
         self.data = data
         self.version = version
+        self.before_boot = before_boot
+        self.offline = offline
+        self.expires = expires
         self.message_id = call.unique_id
+        self._weight = 0  # in bytes, for the queues in memory: the first one that takes it weighs it
 
     def __repr__(self) -> str:
         return f"RequestBundle({self.call!r}, {self.data!r}, {self.version!r})"
+
+
+class OverflowPolicy(ABC):
+    """Which request a full queue drops for a new one. `ocppj.DropOldest` and `ocppj.ThinOut` are policies."""
+
+    @abstractmethod
+    def choose(self, waiting: Sequence[RequestBundle], new: RequestBundle) -> Optional[RequestBundle]:
+        """Return one of ``waiting`` to be dropped, or ``None``: then ``new`` is refused with `QueueFull`.
+
+        It runs on the thread that makes the new request, may run on several at once, and must not block.
+
+        Args:
+            waiting: The requests of the queue, oldest first, without one that is being sent or sent again.
+            new: The request that finds no room.
+        """
+
+    def for_queue(self) -> "OverflowPolicy":
+        """Return the policy for one queue. A policy that remembers something returns a new one for each."""
+        return self
+
+
+#: What a queue does when it is full. ``None`` and ``"refuse"``: `RequestQueue.push` raises `QueueFull`.
+Overflow = Union[None, Literal["refuse"], OverflowPolicy]
+
+
+def policy_of(overflow: Overflow) -> Optional[OverflowPolicy]:
+    """Return the policy, or ``None`` to refuse."""
+    return None if isinstance(overflow, str) else overflow
 
 
 class RequestQueue(ABC):
@@ -48,6 +110,9 @@ class RequestQueue(ABC):
 
     #: Whether requests outlive the process: those that are in the queue at the end are there again after `init`.
     durable: bool = False
+    #: Which request is dropped for a new one when the queue is full; ``None``: none is. The dispatcher asks it, after
+    #: `push` has raised `QueueFull`. A queue that has one must have `displace` and `push_in_place`.
+    overflow: Optional[OverflowPolicy] = None
 
     def set_decoder(self, decode: Decoder) -> None:
         """Read requests that an earlier process left with ``decode``. Called before `init`."""
@@ -94,6 +159,51 @@ class RequestQueue(ABC):
         """
         return None
 
+    def detach(self, message_id: str) -> Optional[RequestBundle]:
+        """Remove and return the request of that id, which has ended, as `remove`.
+
+        A durable queue keeps it in its file until `settle`: if the process dies before, the request is sent again.
+        """
+        head = self.peek()
+        return self.pop() if head is not None and head.message_id == message_id else self.remove(message_id)
+
+    def settle(self, message_id: str, told: bool = True) -> None:
+        """Forget the oldest request of that id that was detached: the program has been told of its end.
+
+        If it was not ``told``, the request is there again after the next `init`.
+        """
+
+    def unsettled(self) -> int:
+        """Return how many requests are detached, and not settled."""
+        return 0
+
+    def has(self, message_id: str) -> bool:
+        """Tell whether a request of that id is in the queue."""
+        return any(bundle.message_id == message_id for bundle in self.bundles())
+
+    def displace(self, message_id: str) -> Optional[RequestBundle]:
+        """Take the request of that id out, and keep its room for `push_in_place`, which follows; ``None``: not there.
+
+        It is `push_in_place` that drops it for good. While that waits for a disk, `remove` finds it all the same.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has an overflow policy, and no displace()")
+
+    def push_in_place(self, bundle: RequestBundle, displaced: RequestBundle) -> bool:
+        """Add ``bundle`` at the end, in the room of ``displaced``. It may wait for a disk, as `push` may.
+
+        A durable queue drops the one and keeps the other in one transaction. When it raises, ``displaced`` has its
+        place again. Return false if ``displaced`` was removed meanwhile.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has an overflow policy, and no push_in_place()")
+
+    def push_past(self, bundle: RequestBundle, held: int) -> None:
+        """Add ``bundle`` as `push` does, but ``held`` requests do not count: they are held, and it is sent before them.
+
+        Without this, a queue that is full and waits for the boot would refuse the BootNotification, for ever. A queue
+        that cannot do this refuses it, as `push` does.
+        """
+        self.push(bundle)
+
     def set_aside(self, message_id: str, reason: str) -> Optional[RequestBundle]:
         """Remove and return the request of that id, because it can never be dealt with; ``None`` if it is not there.
 
@@ -121,57 +231,97 @@ class RequestQueue(ABC):
         return list(iter(self.pop, None))
 
 
-def check_capacity(capacity: int) -> int:
-    """Return ``capacity``. Raises `ValueError` if it is negative."""
-    if capacity < 0:
-        raise ValueError("the capacity must not be negative; 0 means no limit")
-    return capacity
-
-
 class FIFOClientQueue(RequestQueue):
     """First in, first out, in memory.
 
     Args:
         capacity: How many requests it holds at most; 0 means no limit.
+        overflow: What happens when it is full: ``None`` or ``"refuse"`` (`QueueFull` is raised), or a policy that says
+            which request is dropped: ``DropOldest(types)``, ``ThinOut()``, or an `OverflowPolicy` of your own.
+        max_bytes: It is full, too, when its requests take about so many bytes. ``None``: no limit.
 
     Raises:
-        ValueError: for a negative capacity.
+        UsageError: for a negative capacity, and for such an ``overflow`` as "drop".
     """
 
-    def __init__(self, capacity: int = 0) -> None:
-        self._capacity = check_capacity(capacity)
+    _reserved = 0  # how many requests were displaced, and are not replaced yet
+    _budget: Optional[MemoryBudget] = None  # where a server counts what its queues hold
+    _size = 0  # of the requests, in bytes
+    _account = Account()  # in that budget; its own as soon as there is one
+
+    def __init__(self, capacity: int = 0, *, overflow: Overflow = None, max_bytes: Optional[int] = None) -> None:
+        check_options("FIFOClientQueue", locals())
+        self._capacity = capacity
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._bundles: Optional[Deque[RequestBundle]] = None  # made with the first: most peers never get a request
+        policy = policy_of(overflow)
+        if policy is not None:  # else it is that of the class: most queues have none
+            self.overflow = policy.for_queue()
 
     def init(self) -> None:
         with self._lock:
             self._bundles = None
+            self._set_size(0)
+
+    def count_in(self, budget: Optional[MemoryBudget]) -> None:
+        """Count what the queue holds in ``budget``, and not where it was counted before."""
+        with self._lock:
+            size = self._size
+            self._set_size(0)
+            self._budget, self._account = budget, Account()
+            self._set_size(size, must=True)
 
     def push(self, bundle: RequestBundle) -> None:
         with self._lock:
             if not self._is_full():  # not `is_full`: one of a program's own may ask for the lock
-                if self._bundles is None:
-                    self._bundles = deque()
-                self._bundles.append(bundle)
+                self._append(bundle)
                 return
-        raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
+        raise QueueFull(f"the queue holds {self._what_fills_it()}, all it may")
+
+    def push_past(self, bundle: RequestBundle, held: int) -> None:
+        with self._lock:
+            if not self._is_full(held):
+                self._append(bundle)
+                return
+        raise QueueFull(f"the queue holds {self._what_fills_it()}, all it may, and others that are held")
 
     def peek(self) -> Optional[RequestBundle]:
-        with self._lock:
-            return self._bundles[0] if self._bundles else None
+        bundles = self._bundles  # without the lock: this is asked several times for each request
+        try:
+            return bundles[0] if bundles else None
+        except IndexError:  # another thread has just taken the last one
+            return None
 
     def pop(self) -> Optional[RequestBundle]:
         with self._lock:
-            return self._bundles.popleft() if self._bundles else None
+            if not self._bundles:
+                return None
+            bundle = self._bundles.popleft()
+            self._let_go(bundle)
+            return bundle
 
     def remove(self, message_id: str) -> Optional[RequestBundle]:
         with self._lock:
             bundles = self._bundles or deque()
-            for bundle in bundles:
-                if bundle.message_id == message_id:
-                    bundles.remove(bundle)
-                    return bundle
-        return None
+            found = next((bundle for bundle in bundles if bundle.message_id == message_id), None)
+            if found is not None:
+                bundles.remove(found)
+                self._let_go(found)
+        return found
+
+    def displace(self, message_id: str) -> Optional[RequestBundle]:
+        displaced = self.remove(message_id)
+        if displaced is not None:
+            with self._lock:
+                self._reserved += 1
+        return displaced
+
+    def push_in_place(self, bundle: RequestBundle, displaced: RequestBundle) -> bool:
+        with self._lock:
+            self._reserved -= 1
+            self._append(bundle, must=True)  # it takes the room of another one
+        return True
 
     def bundles(self) -> List[RequestBundle]:
         with self._lock:
@@ -186,8 +336,42 @@ class FIFOClientQueue(RequestQueue):
     def is_empty(self) -> bool:
         return not self._bundles
 
-    def _is_full(self) -> bool:
-        return 0 < self._capacity <= len(self._bundles or ())
+    def _append(self, bundle: RequestBundle, must: bool = False) -> None:
+        bundle._weight = bundle._weight or weigh_objects(bundle.data)
+        self._set_size(self._size + bundle._weight, must)
+        if self._bundles is None:
+            self._bundles = deque()
+        self._bundles.append(bundle)
+
+    def _let_go(self, bundle: RequestBundle) -> None:
+        """Count ``bundle``, which was taken out, no more. An empty queue has nothing, whatever was cut off before."""
+        self._set_size(self._size - bundle._weight if self._bundles else 0)
+
+    def _set_size(self, size: int, must: bool = False) -> None:
+        """Note that the requests take ``size`` bytes. Raises `QueueFull` if all queues would hold too much."""
+        counted = self._account.counted
+        if self._budget is not None and (not -_STEP < size - counted < _STEP or (counted and not size)):
+            if not self._budget.count(self._account, QUEUED, size, must):
+                raise QueueFull("the queues of all clients hold too many bytes")
+        self._size = size
+
+    def _is_full(self, held: int = 0) -> bool:
+        if self._max_bytes is not None and self._size >= self._max_bytes and not held:
+            return True
+        return 0 < self._capacity <= len(self._bundles or ()) + self._reserved - held
+
+    def _what_fills_it(self) -> str:
+        if 0 < self._capacity <= len(self._bundles or ()) + self._reserved:
+            return f"{self._capacity} requests"
+        return f"{self._size} bytes"
+
+
+class QueueOwner(Protocol):
+    """What a `ServerQueueMap` asks of the dispatcher."""
+
+    def cancel_request(self, client_id: str, message_id: str, error: CallFailed) -> bool: ...
+
+    def is_pending(self, client_id: str, message_id: str) -> bool: ...
 
 
 class ServerQueueMap(ABC):
@@ -195,6 +379,15 @@ class ServerQueueMap(ABC):
 
     #: Whether requests outlive the process, and the queue that `remove` forgets; see `RequestQueue.durable`.
     durable: bool = False
+    #: Whether it takes requests for clients that are not connected: `push_all`, `push_in_place`, `expired` and
+    #: `next_expiry` work for clients without a queue.
+    takes_offline: bool = False
+
+    def set_owner(self, owner: "QueueOwner") -> None:
+        """Ask ``owner``, the dispatcher, what is pending, and have it end what is canceled. Called before `init`."""
+
+    def set_budget(self, budget: MemoryBudget) -> None:
+        """Count the requests in memory there. Called before `init`. A map that keeps them elsewhere ignores it."""
 
     def set_decoder(self, decode: Decoder) -> None:
         """Read requests that an earlier process left with ``decode``; as `RequestQueue.set_decoder`."""
@@ -229,25 +422,88 @@ class ServerQueueMap(ABC):
         """
         return None
 
+    def detach(self, client_id: str, message_id: str) -> Optional[RequestBundle]:
+        """Do as `withdraw`, and keep the request in the file until `settle`: as `RequestQueue.detach`."""
+        return self.withdraw(client_id, message_id)
+
+    def settle(self, client_id: str, message_id: str, told: bool = True) -> None:
+        """Forget a request that was detached from a queue of that client, present or not; see `RequestQueue.settle`."""
+
+    def unsettled(self) -> int:
+        """Return how many requests of all clients are detached, and not settled."""
+        return 0
+
+    # The following may wait for a disk, and are called with no lock held.
+
+    def push_all(self, requests: Sequence[Tuple[str, RequestBundle]]) -> List[Optional[Exception]]:
+        """Add each of ``requests`` (client id, request) to the queue of its client. A durable map does so at once.
+
+        Return for each ``None``, or the error why it is not in the queue: what `RequestQueue.push` raises.
+        """
+        errors: List[Optional[Exception]] = []
+        for client_id, bundle in requests:
+            queue, error = self.get(client_id), None
+            try:
+                if queue is None:
+                    raise NotRunning("the client has no queue")
+                queue.push(bundle)
+            except OcppjError as failure:
+                error = failure
+            errors.append(error)
+        return errors
+
+    def push_in_place(self, client_id: str, bundle: RequestBundle) -> Optional[RequestBundle]:
+        """Add ``bundle`` for a client without a queue, for whom too many wait. Return the request dropped for it.
+
+        Raises:
+            QueueFull: The overflow policy drops nothing.
+            NotRunning: The client has a queue by now.
+        """
+        raise QueueFull(f"too many requests wait for {client_id!r}")
+
+    def has_stored(self, client_id: str, message_id: str) -> bool:
+        """Tell whether a request of that id waits for a client without a queue."""
+        return False
+
+    def expired(self, now: float) -> List[Tuple[str, str]]:
+        """Return (client id, message id) of the requests that have expired by ``now`` (seconds, as `time.time`)."""
+        return []
+
+    def next_expiry(self, now: float) -> Optional[float]:
+        """Return when the next request after ``now`` expires, or ``None`` when none does."""
+        return None
+
 
 class FIFOQueueMap(ServerQueueMap):
     """A `FIFOClientQueue` per client.
 
     Args:
         capacity: How many requests each queue holds at most; 0 means no limit.
+        overflow: What happens when one is full; as for `FIFOClientQueue`.
+        max_bytes: One is full, too, when its requests take about so many bytes. ``None``: no limit.
 
     Raises:
-        ValueError: for a negative capacity.
+        UsageError: for a negative capacity, and for such an ``overflow`` as "drop".
     """
 
-    def __init__(self, capacity: int = 0) -> None:
-        self._capacity = check_capacity(capacity)
+    _budget: Optional[MemoryBudget] = None
+
+    def __init__(self, capacity: int = 0, *, overflow: Overflow = None, max_bytes: Optional[int] = None) -> None:
+        check_options("FIFOQueueMap", locals())
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._overflow = policy_of(overflow)
         self._lock = threading.Lock()
         self._queues: Dict[str, RequestQueue] = {}
 
+    def set_budget(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+
     def init(self) -> None:
         with self._lock:
-            self._queues.clear()
+            queues, self._queues = list(self._queues.values()), {}
+        for queue in queues:
+            _count_in(queue, None)
 
     def get(self, client_id: str) -> Optional[RequestQueue]:
         with self._lock:
@@ -255,12 +511,27 @@ class FIFOQueueMap(ServerQueueMap):
 
     def get_or_create(self, client_id: str) -> RequestQueue:
         with self._lock:
-            return self._queues.setdefault(client_id, FIFOClientQueue(self._capacity))
+            queue = self._queues.get(client_id)
+            if queue is None:
+                queue = FIFOClientQueue(self._capacity, overflow=self._overflow, max_bytes=self._max_bytes)
+                _count_in(queue, self._budget)
+                self._queues[client_id] = queue
+            return queue
 
     def remove(self, client_id: str) -> None:
         with self._lock:
-            self._queues.pop(client_id, None)
+            queue = self._queues.pop(client_id, None)
+        _count_in(queue, None)
 
     def add(self, client_id: str, queue: RequestQueue) -> None:
+        _count_in(queue, self._budget)
         with self._lock:
-            self._queues[client_id] = queue
+            before, self._queues[client_id] = self._queues.get(client_id), queue
+        if before is not queue:
+            _count_in(before, None)
+
+
+def _count_in(queue: Optional[RequestQueue], budget: Optional[MemoryBudget]) -> None:
+    """Have what ``queue`` holds counted in ``budget``, or nowhere, if it is one of those that can be weighed."""
+    if isinstance(queue, FIFOClientQueue):
+        queue.count_in(budget)

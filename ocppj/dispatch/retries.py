@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..errors import UsageError
+from ..option_checks import check_options
 from ..rpc.messages import Call
 
-__all__ = ["ConsecutiveFailures", "TransactionRetries", "loss_limit"]
+__all__ = ["ConsecutiveFailures", "TransactionRetries", "is_transaction_related", "loss_limit"]
 
 _ALWAYS = ("StartTransaction", "StopTransaction", "TransactionEvent")
 
@@ -33,31 +33,29 @@ class TransactionRetries:
     """
 
     def __init__(self, message_attempts: int = 3, message_attempt_interval: float = 60.0) -> None:
-        if isinstance(message_attempts, bool) or not isinstance(message_attempts, int) or message_attempts < 1:
-            raise UsageError(f"message_attempts is a whole number, at least 1, not {message_attempts!r}")
-        if not isinstance(message_attempt_interval, (int, float)) or not 0 <= message_attempt_interval < float("inf"):
-            raise UsageError(f"message_attempt_interval is a number of seconds, not {message_attempt_interval!r}")
+        check_options("TransactionRetries", locals())
         self.message_attempts = message_attempts
         self.message_attempt_interval = message_attempt_interval
 
     def concerns(self, call: Call) -> bool:
         """Tell whether ``call`` is transaction-related."""
-        if call.action == "MeterValues":  # in 1.6; in 2.x they are never part of a transaction
-            return getattr(call.payload, "transaction_id", None) is not None
-        return call.action in _ALWAYS
+        return is_transaction_related(call)
 
     def wait(self, failures: int) -> Optional[float]:
         """Return the seconds to wait after that many ``failures``. ``None`` means: give the request up."""
         return None if failures >= self.message_attempts else failures * self.message_attempt_interval
 
 
+def is_transaction_related(call: Call) -> bool:
+    """Tell whether ``call`` is a message about a transaction; these stay in order."""
+    if call.action == "MeterValues":  # in 1.6; in 2.x they are never part of a transaction
+        return getattr(call.payload, "transaction_id", None) is not None
+    return call.action in _ALWAYS
+
+
 def loss_limit(max_losses: Optional[int], default: int) -> int:
-    """Return ``max_losses``, or ``default`` for ``None``. Raises `UsageError` if it is not such a number."""
-    if max_losses is None:
-        return default
-    if isinstance(max_losses, bool) or not isinstance(max_losses, int) or max_losses < 0:
-        raise UsageError(f"max_losses is a whole number, 0 for no limit, or None, not {max_losses!r}")
-    return max_losses
+    """Return ``max_losses``, or ``default`` for ``None``."""
+    return default if max_losses is None else max_losses
 
 
 class ConsecutiveFailures:

@@ -15,8 +15,12 @@ from collections import OrderedDict
 from functools import partial
 from typing import Callable, Dict, List, Optional
 
+from ..activity import UNCOUNTED, ActivityLike
 from ..clock import Clock, TimerHandle
-from ..settings import get_logger
+from ..events import Condition
+from ..interrupted import calls_program
+from ..loops import log_failure, run_loop
+from ..option_checks import check_option
 
 __all__ = ["DEFAULT_TIMEOUT", "Deadline", "RequestTimeout", "Timeouts"]
 
@@ -26,6 +30,10 @@ DEFAULT_TIMEOUT = 30.0
 _CLOSE_ENOUGH = 0.001
 # The longest time (seconds) that the timer is armed for: a thread cannot wait for ever.
 _LONGEST = 86_400.0
+# Between attempts to arm it, when there is no thread for it (seconds).
+_RETRY = 0.2
+_ATTEMPTS = 3  # to run a callback
+_NEVER = threading.Event()  # is not set: to pause
 
 
 class Deadline:
@@ -54,9 +62,11 @@ class Deadline:
 class _Arming:
     """One arming of the timer."""
 
-    def __init__(self, due: float) -> None:
-        self.due = due
+    def __init__(self) -> None:
+        self.due = 0.0
+        self.claimed = False  # its thread arms the timer, and no other meanwhile
         self.handle: Optional[TimerHandle] = None  # until the clock has returned it
+        self.expired: List[Deadline] = []  # taken out by the timer's thread, and not run
 
 
 class Timeouts:
@@ -69,10 +79,12 @@ class Timeouts:
         self._queues: Dict[float, "OrderedDict[Deadline, None]"] = {}
         self._current: Optional[_Arming] = None  # ``None`` when the timer is not armed
         self._arming = False  # a thread arms the timer; one at a time, and it looks again when it is done
-        self._armed = threading.Condition(self._lock)  # notified when that thread is done
+        self._armed = Condition(self._lock)  # notified when that thread is done
         self._handles: List[TimerHandle] = []  # every timer whose thread may still run
         self._stopped = False
+        self.unarmed = False  #: There are deadlines, and no thread could be started for the timer.
         self._local = threading.local()  # .firing: this thread is running callbacks
+        self.activity: ActivityLike = UNCOUNTED  #: In which the work of the callbacks is noted.
 
     def add(self, duration: float, callback: Callable[[], None]) -> Deadline:
         """Run ``callback`` after ``duration`` seconds, unless the returned deadline is canceled before."""
@@ -88,6 +100,14 @@ class Timeouts:
         if not armed:
             self._arm()
         return deadline
+
+    def now(self) -> float:
+        """Return the time of day in seconds, as `time.time`."""
+        return self._clock.now().timestamp()
+
+    def monotonic(self) -> float:
+        """Return the time of the clock in seconds, as `time.monotonic`."""
+        return self._clock.monotonic()
 
     def pending(self) -> int:
         with self._lock:
@@ -108,6 +128,7 @@ class Timeouts:
             self._stopped = True
             self._queues.clear()
             self._current = None
+            self.unarmed = False
             self._armed.wait_for(lambda: not self._arming, timeout)
             handles, self._handles = self._handles, []
         for handle in handles:
@@ -117,67 +138,122 @@ class Timeouts:
             handle.join(max(0.0, end - self._clock.monotonic()))
 
     def _arm(self) -> None:
-        """Arm the timer for the earliest deadline, unless it is."""
-        while True:
-            now = self._clock.monotonic()
-            with self._lock:
-                earliest = min((next(iter(queue)).due for queue in self._queues.values()), default=None)
-                replaced = self._current
-                if earliest is None or self._arming:
-                    return
-                if replaced is not None and replaced.due <= earliest + _CLOSE_ENOUGH:
-                    return
-                self._arming = True
-                arming = self._current = _Arming(earliest)
-            delay = min(max(0.0, earliest - now), _LONGEST)
+        """Arm the timer for the earliest deadline, unless it is. If no thread can be started, it is `unarmed`."""
+        again = True
+        while again:
+            arming = None
             try:
-                handle = self._clock.call_later(delay, partial(self._fire, arming), self._name)
-            except BaseException as error:  # no thread could be started: the next deadline that is added tries again
+                arming = _Arming()
+                again = self._arm_once(arming)
+            except BaseException as error:  # no thread could be started: see `stand_in` and `_serve`, and `add`
                 with self._lock:
-                    self._arming = False
-                    if self._current is arming:
+                    if arming is not None and arming.claimed:
+                        self._arming = False
+                        self._armed.notify_all()
+                    handle = None if arming is None else arming.handle
+                    if handle is not None:  # it is armed
+                        if handle not in self._handles:
+                            self._handles.append(handle)
+                    elif self._current is arming:
                         self._current = None
-                    self._armed.notify_all()
+                    first, self.unarmed = not self.unarmed, not self._stopped and self._current is None
                 if not isinstance(error, Exception):
                     raise
-                get_logger().exception("the timer cannot be armed")
+                if first:
+                    log_failure("the timer cannot be armed")
                 return
-            with self._lock:
-                self._arming = False
-                arming.handle = handle
-                stopped = self._stopped
-                self._handles = [each for each in self._handles if not each.done()]
-                self._handles.append(handle)
-                self._armed.notify_all()
-            if stopped:
-                handle.cancel()
-            if replaced is not None and replaced.handle is not None:
-                replaced.handle.cancel()
 
-    def _fire(self, arming: _Arming) -> None:
+    def _arm_once(self, arming: _Arming) -> bool:
+        """Arm the timer with ``arming``, if that is needed. Return whether it was; then look again."""
+        now = self._clock.monotonic()
+        with self._lock:
+            earliest = min((next(iter(queue)).due for queue in self._queues.values()), default=None)
+            replaced = self._current
+            if earliest is None:
+                self.unarmed = False
+            if earliest is None or self._arming:
+                return False
+            if replaced is not None and replaced.due <= earliest + _CLOSE_ENOUGH:
+                return False
+            arming.due, arming.claimed = earliest, True
+            self._arming = True
+            self._current = arming
+        delay = min(max(0.0, earliest - now), _LONGEST)
+        run = partial(run_loop, "the timer of deadlines", partial(self._serve, arming))
+        arming.handle = handle = self._clock.call_later(delay, run, self._name)
+        with self._lock:
+            self._arming = self.unarmed = False
+            stopped = self._stopped
+            self._handles = list(filter(_may_run, self._handles))
+            self._handles.append(handle)
+            self._armed.notify_all()
+        if stopped:
+            handle.cancel()
+        if replaced is not None and replaced.handle is not None:
+            replaced.handle.cancel()
+        return True
+
+    def stand_in(self, over: Callable[[float], bool]) -> None:
+        """Do the timer's work on this thread, which waits, until a thread can be started for it, or ``over``.
+
+        To be called while `unarmed`. ``over(seconds)`` waits for so long, and tells whether the wait has an end.
+        """
+        while self.unarmed and not over(_RETRY):
+            self._run_out(_Arming())
+
+    def _serve(self, arming: _Arming) -> bool:
+        """Run what has run out: the timer's thread. Return false when the next timer is armed, or nothing is left."""
+        with self.activity:
+            self._run_out(arming)
+        if self.unarmed:  # no other thread may come that could arm it
+            _NEVER.wait(_RETRY)
+        return self.unarmed
+
+    def _run_out(self, arming: _Arming) -> None:
+        """Take out the deadlines whose time has come, arm the timer for the rest, and run them.
+
+        It goes on from whatever a call that raised has left in ``arming``.
+        """
         now = self._clock.monotonic()
         with self._lock:
             if self._current is arming:
                 self._current = None
-            expired: List[Deadline] = []
             for duration, queue in list(self._queues.items()):
                 while queue and next(iter(queue)).due <= now:
-                    expired.append(queue.popitem(last=False)[0])
+                    deadline = next(iter(queue))
+                    arming.expired.append(deadline)
+                    del queue[deadline]
                 if not queue:
                     del self._queues[duration]
-        expired.sort(key=lambda deadline: deadline.due)
+        arming.expired.sort(key=lambda deadline: deadline.due)
         self._arm()
         self._local.firing = True
         try:
-            for deadline in expired:
-                callback = deadline.callback
-                if callback is not None and not self._stopped:
-                    try:
-                        callback()
-                    except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of others
-                        get_logger().exception("a timeout callback failed")
+            while arming.expired:
+                self._run(arming.expired[0])
+                del arming.expired[0]  # after it: a run that was cut off is done again, and a second one does no harm
         finally:
             self._local.firing = False
+
+    @calls_program
+    def _run(self, deadline: Deadline) -> None:
+        """Run the callback, up to three times if memory is short: a call may wait for it for ever."""
+        for _ in range(_ATTEMPTS):
+            callback = deadline.callback
+            try:
+                if callback is not None and not self._stopped:
+                    callback()
+                break
+            except MemoryError:
+                log_failure("a timeout callback failed for want of memory")
+            except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of others
+                log_failure("a timeout callback failed")
+                break
+        deadline.callback = None
+
+
+def _may_run(handle: TimerHandle) -> bool:
+    return not handle.done()
 
 
 class RequestTimeout:
@@ -187,7 +263,6 @@ class RequestTimeout:
         self.seconds = DEFAULT_TIMEOUT
 
     def set(self, seconds: float) -> None:
-        """Change ``seconds``. Raises `ValueError` unless it is more than 0."""
-        if not seconds > 0:
-            raise ValueError("a timeout must be more than 0 seconds")
+        """Change ``seconds``. Raises `UsageError` for what is no number of seconds above 0."""
+        check_option("Dispatcher", "timeout", seconds)
         self.seconds = seconds

@@ -1,17 +1,20 @@
-"""The connections of one endpoint, and what outlives them: the answers given (`AnswerMemory`)."""
+"""The connections of one endpoint."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from typing import Callable, Dict, Optional, Tuple
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, List, Optional
 
 from ..rpc.dialect import Dialect
 from ..rpc.endpoint import Pending
-from ..rpc.messages import Call
+from ..rpc.messages import Call, Send
 from ..ws.base import Channel
 
-__all__ = ["AnswerMemory", "Connection", "Connections", "ThreadContext"]
+__all__ = ["Connection", "Connections", "ThreadContext"]
+
+
+_UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 
 
 class ThreadContext(threading.local):
@@ -20,60 +23,137 @@ class ThreadContext(threading.local):
     #: The connection that this thread reads, or whose frame it shows to an observer. A ``call()`` over that connection
     #: would wait for itself.
     connection: Optional["Connection"] = None
+    #: Whether this thread tells the program of the end of a request, which is forgotten afterwards.
+    telling = False
 
 
 class Connection:
     """A channel and what OCPP knows about it. Thread-safe.
 
-    `begin` and `unanswered` need no lock: ``setdefault`` and ``len`` of a dict with keys of `str` are one step each,
-    whatever other threads do. To take an entry away needs the lock, because the entry is looked at first. While that
-    happens its id is occupied, so that nothing can be added there.
+    ``lock`` is that of all connections of an endpoint, because a CALL may outlive its connection: see `LeftCalls`.
+    `begin` and the length of `unanswered` need no lock: ``setdefault`` and ``len`` of a dict with keys of `str` are one
+    step each, whatever other threads do. To take an entry away needs the lock, because the entry is looked at first.
+    While that happens its id is occupied, so that nothing can be added there.
     """
 
     __slots__ = (
+        "_fragments",
         "_lock",
-        "_unanswered",
         "bad_in_a_row",
+        "brought_answer",
         "channel",
         "client_id",
         "dialect",
+        "held_bytes",
+        "last_answer",
+        "last_request",
+        "last_written",
+        "left",
         "pending",
         "released",
         "session",
+        "since",
+        "unanswered",
+        "unseen",
     )
 
-    def __init__(self, client_id: str, channel: Channel, dialect: Dialect, pending: Pending) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        channel: Channel,
+        dialect: Dialect,
+        pending: Pending,
+        since: datetime = _UNKNOWN,
+        lock: Optional[threading.Lock] = None,
+    ) -> None:
         self.client_id = client_id
         self.channel = channel
         self.dialect = dialect
         self.pending = pending  # tells which request of ours an answer belongs to
+        self.since = since  # when it was made, in UTC
         self.session: object = None  # the client's session that made it
         self.released = False  # the server's dispatcher knows that it has ended
+        self.left = False  # it is known to have ended: nothing can be sent over it
         self.bad_in_a_row = 0  # frames that are no message; touched by the reading thread alone
-        self._lock = threading.Lock()
-        self._unanswered: Dict[str, Call] = {}
+        self.brought_answer = False  # an answer to a request of ours has come over it
+        # For `Refusals`: the ids of our last request, of the last CALL that was answered, and of our last frame.
+        # A CALL of the peer clears the second, anything that comes the third.
+        self.last_request: Optional[str] = None
+        self.last_answer: Optional[str] = None
+        self.last_written: Optional[str] = None
+        self.unseen: Any = None  # the frames that observers are still to be shown; belongs to `FrameLines`
+        self.held_bytes = 0  # of its CALLs that wait; guarded by the lock. Belongs to `WaitingCalls`.
+        self._lock = lock or threading.Lock()
+        self._fragments: Optional[bytes] = None  # of a text message that the program sends frame by frame
+        #: The CALLs of the peer that wait for their answer, by id. Others only read it.
+        self.unanswered: Dict[str, Call] = {}
 
-    def begin(self, call: Call) -> bool:
-        """Note that ``call`` is being handled. Return false when a CALL of its id is being handled already."""
-        return self._unanswered.setdefault(call.unique_id, call) is call
+    def take_frame(self, opcode: Any, data: Any, fin: Any) -> Optional[str]:
+        """Take note of a WebSocket frame that the program sends. Return the text message that it completes, if any."""
+        if opcode in (0x1, 0x2) or not isinstance(data, (bytes, bytearray, memoryview)):
+            self._fragments = None
+        if opcode == 0x1 and isinstance(data, (bytes, bytearray, memoryview)):
+            self._fragments = b""
+        if opcode not in (0x0, 0x1) or self._fragments is None:
+            return None
+        self._fragments += bytes(data)
+        if not fin:
+            return None
+        message, self._fragments = self._fragments, None
+        try:
+            return message.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
 
-    def unanswered(self) -> int:
-        """Return how many CALLs of the peer wait for their answer."""
-        return len(self._unanswered)
+    def note_raw(self) -> None:
+        """Note that the last frame of ours is neither a request nor an answer: a Close says nothing about those."""
+        self.last_request = self.last_answer = self.last_written = None
+
+    def begin(self, call: Call) -> Call:
+        """Note that ``call`` is being handled, and return it. If one of its id is being handled, return that one."""
+        return self.unanswered.setdefault(call.unique_id, call)
+
+    def find(self, message_id: str) -> Optional[Call]:
+        """Return the unanswered CALL of that id, or ``None``."""
+        return self.unanswered.get(message_id)
+
+    def unanswered_calls(self) -> List[Call]:
+        """Return the CALLs of the peer that wait for their answer. A SEND, which gets none, is not among them."""
+        return [call for call in list(self.unanswered.values()) if type(call) is not Send]
 
     def finish_call(self, call: Call) -> bool:
-        """Note that ``call`` is answered. Return false when it was answered already."""
+        """Note that ``call`` is answered. Return false when it was answered already, or its connection has left."""
         message_id = call.unique_id
         with self._lock:
-            if message_id not in self._unanswered or self._unanswered[message_id] is not call:
+            if message_id not in self.unanswered or self.unanswered[message_id] is not call:
                 return False
-            del self._unanswered[message_id]
+            del self.unanswered[message_id]
+            held = call.held  # once: its turn may come just now
+            if held is not None:
+                held.call_ended()
             return True
 
     def finish(self, message_id: str) -> Optional[Call]:
         """Note that an answer goes out. Return the CALL that it answers, if that is known."""
         with self._lock:
-            return self._unanswered.pop(message_id, None)
+            return self.drop(message_id)
+
+    def drop(self, message_id: str) -> Optional[Call]:
+        """Do what `finish` does. Lock held."""
+        call = self.unanswered.pop(message_id, None)
+        held = None if call is None else call.held  # once, as above
+        if held is not None:
+            held.call_ended()
+        return call
+
+    def take_unanswered(self) -> List[Call]:
+        """Take all unanswered CALLs away, and return them. SENDs are dropped. Lock held."""
+        calls = []
+        while self.unanswered:  # one by one: the reading thread may add one meanwhile
+            _, call = self.unanswered.popitem()
+            if not isinstance(call, Send):
+                calls.append(call)
+        return calls
 
 
 class Connections:
@@ -94,31 +174,3 @@ class Connections:
         if connection is None:
             raise self._absent(client_id)
         return connection
-
-
-class AnswerMemory:
-    """The last answers given, so that a CALL repeated with its id gets the same answer again.
-
-    A peer that did not get an answer may send the request again with the same id (OCPP-J 1.6 errata 3.1), on a new
-    connection too. ``capacity`` answers are kept, over all clients. Thread-safe.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        if capacity < 0:
-            raise ValueError("the number of answers to remember must not be negative")
-        self._capacity = capacity
-        self._lock = threading.Lock()
-        self._answers: "OrderedDict[Tuple[str, str], str]" = OrderedDict()
-
-    def put(self, client_id: str, message_id: str, text: str) -> None:
-        """Remember that ``text`` answered that CALL."""
-        with self._lock:
-            self._answers[client_id, message_id] = text
-            self._answers.move_to_end((client_id, message_id))
-            while len(self._answers) > self._capacity:
-                self._answers.popitem(last=False)
-
-    def get(self, client_id: str, message_id: str) -> Optional[str]:
-        """Return the text that answered that CALL, or ``None``."""
-        with self._lock:
-            return self._answers.get((client_id, message_id))

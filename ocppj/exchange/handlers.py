@@ -6,47 +6,62 @@ one peer, and `HandlerRegistry.adapt` drops the id for its handlers.
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
+import threading
+from functools import partial
+from operator import itemgetter
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
+from ..callables import check_callable, raise_interrupt
 from ..clock import Clock
 from ..errors import CallFailed, MessageError, OCPPError, UsageError
+from ..interrupted import calls_program
 from ..payloads.model import Payload
 from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
+from ..rpc.messages import Call
 from .connection import Connection, Connections, ThreadContext
+from .observers import Frame, FrameLines, Observer
 from .options import Options
 
-__all__ = ["Frame", "HandlerRegistry", "Observer", "RequestHandler", "Shared", "check_callable"]
+if TYPE_CHECKING:
+    from typing_extensions import Never
+
+__all__ = ["NO_ANSWER", "Frame", "HandlerRegistry", "NoAnswer", "Observer", "RequestHandler", "Shared", "TextHook"]
 
 # (client id, error, raw text, parsed elements) -> the error to send instead, or None
 _InvalidMessageHook = Callable[[str, MessageError, str, Optional[Sequence[Any]]], Optional[OCPPError]]
 
+# (client id, text of a frame) -> the text to read in its place
+TextHook = Callable[[str, str], object]
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One frame, as an observer sees it.
+class NoAnswer:
+    """The type of `NO_ANSWER`."""
 
-    Attributes:
-        direction: "in" or "out".
-        client_id: The identity of the charge point.
-        version: The OCPP version of the connection, such as "1.6".
-        time: When it was read, or when it is about to be written, in UTC.
-        text: The frame as it is on the wire.
-    """
+    __slots__ = ()
 
-    direction: str
-    client_id: str
-    version: str
-    time: datetime
-    text: str
+    def __repr__(self) -> str:
+        return "NO_ANSWER"
 
 
-Observer = Callable[[Frame], None]
+#: What a handler of requests returns so that the peer gets no answer: see `Client.on`. To type checkers it is a value
+#: of every type: it stands in for any response.
+NO_ANSWER: Never = NoAnswer()  # type: ignore[assignment]
 
 
 class RequestHandler(NamedTuple):
@@ -58,46 +73,83 @@ class RequestHandler(NamedTuple):
     pass_signature: bool = False
 
 
+class AfterHandler(NamedTuple):
+    """What is called after an answer: ``function(client_id, request)``, or with the response as the third argument."""
+
+    function: Callable[..., Any]
+    pass_response: bool = False
+
+
+class WatchedJobs(Protocol):
+    """What looks for handlers that do not end: see `OverdueAnswers`."""
+
+    idle: bool
+
+    def watch(self) -> None: ...
+
+
 class HandlerRegistry:
-    """The handlers of one endpoint."""
+    """The handlers of one endpoint. They are registered and taken away under a lock, and read without it."""
 
     def __init__(self, endpoint: Endpoint, features: FeatureRegistry, clock: Clock, *, with_client_id: bool) -> None:
         self._endpoint = endpoint
         self._features = features
-        self._clock = clock
         self.context = ThreadContext()
+        self._lines = FrameLines(self._show, clock, lambda: endpoint.safe_log)
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}
-        self.after: Dict[Type[Payload], List[Callable[[str, Any], None]]] = {}
-        self.response: Optional[Callable[[str, Any, str], None]] = None
-        self.error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
+        self.before: Tuple[Callable[[str, str, Any], Any], ...] = ()  # run before every handler
+        self.after: Dict[Type[Payload], Tuple[AfterHandler, ...]] = {}
+        self.response: Optional[Callable[[str, Any, str, Any], None]] = None
+        self.error: Optional[Callable[[str, OCPPError, Mapping[str, Any], Any], None]] = None
         self.result_error: Optional[Callable[[str, OCPPError, Mapping[str, Any]], None]] = None
         self.canceled: Optional[Callable[[str, str, Any, CallFailed], None]] = None
+        self.ended: Optional[Callable[[str, Any, Any], None]] = None
         self.invalid_message: Optional[_InvalidMessageHook] = None
+        self.text: Optional[TextHook] = None
         self.ignored_message: Optional[Callable[[str, Sequence[Any]], None]] = None
         self.observers: Tuple[Observer, ...] = ()
+        #: For the library: ``f(client_id, call)`` before each write of a request.
+        self.asking: Optional[Callable[[str, Call], None]] = None
+        self.jobs: Optional[WatchedJobs] = None  # looks for handlers that do not end
+        self._lock = threading.Lock()
 
     # Registering
 
-    def adapt(self, handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
-        """Return ``handler``, which takes ``names``, as a function that takes the client's id first."""
-        if self._with_client_id:
-            check_callable(handler, ("client_id", *names))
-            return handler
-        check_callable(handler, names)
+    def adapt(self, handler: Callable[..., Any], *names: str, optional: Sequence[str] = ()) -> Callable[..., Any]:
+        """Return ``handler``, which takes ``names``, as a function that takes the client's id first.
 
-        def adapted(client_id: str, *arguments: Any) -> Any:
-            return handler(*arguments)
+        The function takes the ``optional`` arguments, too. Those that the handler does not ask for are dropped.
+        """
+        first = ("client_id",) if self._with_client_id else ()
+        taken = check_callable(handler, (*first, *names), optional)
+        if self._with_client_id and taken == len(optional):
+            return handler
+        start, end = 1 - len(first), 1 + len(names) + taken if optional else None
+
+        @calls_program
+        def adapted(*arguments: Any) -> Any:
+            return handler(*arguments[start:end])
 
         adapted.__qualname__ = str(getattr(handler, "__qualname__", handler))  # for the log
+        setattr(adapted, _ORIGINAL, handler)  # to take it away again
         return adapted
 
-    def check_request_type(self, request_type: Type[Payload]) -> None:
-        """Raise `UsageError` for what is no message type, `UnsupportedFeature` for one that no profile has."""
-        if not isinstance(request_type, type) or not issubclass(request_type, Payload):
-            raise UsageError(f"a message type is wanted, such as v16.HeartbeatRequest, not {request_type!r}")
-        self._features.of_request(request_type)
+    def adapt_or_none(
+        self, handler: Optional[Callable[..., Any]], *names: str, optional: Sequence[str] = ()
+    ) -> Optional[Callable[..., Any]]:
+        """Do what `adapt` does, and return ``None`` for ``None``, which takes a handler away."""
+        return None if handler is None else self.adapt(handler, *names, optional=optional)
+
+    def check_request_types(self, request_types: Sequence[Type[Payload]]) -> None:
+        """Raise `UsageError` for what is no message type, or none; `UnsupportedFeature` for one no profile has."""
+        if not request_types:
+            raise UsageError("a message type is wanted, such as v16.HeartbeatRequest")
+        for request_type in request_types:
+            if not isinstance(request_type, type) or not issubclass(request_type, Payload):
+                raise UsageError(f"a message type is wanted, such as v16.HeartbeatRequest, not {request_type!r}")
+            self._features.of_request(request_type)
 
     def add_request_handler(
         self, request_type: Optional[Type[Payload]], handler: Callable[..., Any], *, signature: bool, id: bool = False
@@ -111,33 +163,86 @@ class HandlerRegistry:
         else:
             self.by_type[request_type] = entry
 
-    def on(self, request_type: Type[Payload], pass_id: bool, pass_signature: bool) -> Callable[[F], F]:
-        """Return a decorator that registers a handler for that type; see `Client.on`."""
-        self.check_request_type(request_type)
+    def on(self, request_types: Sequence[Type[Payload]], pass_id: bool, pass_signature: bool) -> Callable[[F], F]:
+        """Return a decorator that registers a handler for those types; see `Client.on`."""
+        self.check_request_types(request_types)
 
         def register(handler: F) -> F:
-            self.add_request_handler(request_type, handler, id=pass_id, signature=pass_signature)
+            for request_type in request_types:
+                self.add_request_handler(request_type, handler, id=pass_id, signature=pass_signature)
             return handler
 
         return register
 
+    def off(self, request_types: Sequence[Type[Payload]]) -> None:
+        """Take the handlers of those types away; see `Node.off`."""
+        self.check_request_types(request_types)
+        for request_type in request_types:
+            if self.by_type.pop(request_type, None) is None:
+                raise UsageError(f"there is no handler of {request_type.__name__}")
+
+    def add_before(self, handler: Callable[..., Any]) -> None:
+        """Run ``handler`` before every handler of a request; see `Node.before`."""
+        adapted = self.adapt(handler, "action", "request")
+        with self._lock:
+            self.before += (adapted,)
+
+    def remove_before(self, handler: Callable[..., Any]) -> None:
+        """Take away what `add_before` added. Raises `UsageError` if it is not there."""
+        with self._lock:
+            self.before = _without(self.before, handler)
+
+    def add_after(self, request_types: Sequence[Type[Payload]], handler: Callable[..., Any], response: bool) -> None:
+        """Run ``handler`` after the answers to such requests; see `Node.after`."""
+        entry = AfterHandler(self.adapt(handler, "request", *["response"] * response), response)
+        with self._lock:
+            for request_type in request_types:
+                self.after[request_type] = (*self.after.get(request_type, ()), entry)
+
+    def remove_after(self, handler: Callable[..., Any]) -> None:
+        """Take ``handler`` away from after the answers, whatever the types of their requests; see `Node.after`."""
+        with self._lock:
+            left = {
+                request_type: tuple(each for each in entries if not _is(each.function, handler))
+                for request_type, entries in self.after.items()
+            }
+            if left == self.after:
+                raise _not_registered(handler)
+            self.after = dict(filter(itemgetter(1), left.items()))
+
+    def add_observer(self, observer: Observer) -> None:
+        check_callable(observer, ["frame"])
+        with self._lock:
+            self.observers += (observer,)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Take away what `add_observer` added, once. Raises `UsageError` if it is not there."""
+        with self._lock:
+            self.observers = _without(self.observers, observer)
+
     # Calling
 
+    @calls_program
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function`` and return what it returns. What it raises is logged, and ``None`` is returned."""
         try:
             return function(*arguments)
-        except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
-            self._endpoint.log.exception("%s failed", getattr(function, "__qualname__", function))
+        except BaseException as error:  # sys.exit() and pytest.fail() too: it must not end the thread
+            self._endpoint.peer_log.exception("%s failed", getattr(function, "__qualname__", function))
+            raise_interrupt(error)
             return None
 
     def submit(self, connection: Connection, function: Callable[..., Any], *arguments: Any) -> None:
         """Have ``function`` called on the handler thread of ``connection``, after the jobs submitted before."""
         connection.channel.submit(lambda: self.call(function, *arguments))
+        if self.jobs is not None and self.jobs.idle:
+            self.jobs.watch()
 
-    def observe(self, direction: str, connection: Connection, text: str) -> None:
-        """Show a frame to the observers, on this thread."""
-        frame = Frame(direction, connection.client_id, connection.dialect.version, self._clock.now(), text)
+    def observe(self, connection: Connection, text: str) -> None:
+        """Show a frame that was received to the observers."""
+        self._lines.receive(connection, text)
+
+    def _show(self, connection: Connection, frame: Frame) -> None:
         context = self.context
         before, context.connection = context.connection, connection
         try:
@@ -147,14 +252,43 @@ class HandlerRegistry:
             context.connection = before
 
     def write(self, connection: Connection, text: str, wait: bool = True) -> None:
-        """Show a frame to the observers and write it.
+        """Write a frame, and show it to the observers.
 
         With ``wait`` this waits until the network has taken it. Else another thread writes what it does not take at
         once. Raises `TransportError`.
         """
         if self.observers:
-            self.observe("out", connection, text)
-        connection.channel.send(text, wait)
+            self._lines.write(connection, text, partial(connection.channel.send, text, wait))
+        else:
+            connection.channel.send(text, wait)
+
+    def write_by(self, connection: Connection, text: str, send: Callable[[], object]) -> None:
+        """Call ``send``, which writes ``text`` in its own way, and show that to the observers."""
+        if self.observers:
+            self._lines.write(connection, text, send)
+        else:
+            send()
+
+
+_ORIGINAL = "_ocppj_original"  # the attribute of an adapted handler that has what the program registered
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+def _is(registered: Callable[..., Any], handler: object) -> bool:
+    """Tell whether ``registered`` is ``handler``, or was made of it."""
+    return bool(getattr(registered, _ORIGINAL, registered) == handler)
+
+
+def _without(registered: Tuple[H, ...], handler: object) -> Tuple[H, ...]:
+    """Return ``registered`` without the last that is ``handler``. Raises `UsageError` if none is."""
+    for index in reversed(range(len(registered))):
+        if _is(registered[index], handler):
+            return registered[:index] + registered[index + 1 :]
+    raise _not_registered(handler)
+
+
+def _not_registered(handler: object) -> UsageError:
+    return UsageError(f"{getattr(handler, '__qualname__', repr(handler))} is not registered")
 
 
 class Shared(NamedTuple):
@@ -165,19 +299,3 @@ class Shared(NamedTuple):
     handlers: HandlerRegistry
     connections: Connections
     count_refusal: Callable[[str], None]  # called with the reason of each refusal
-
-
-def check_callable(handler: Any, names: Sequence[str]) -> None:
-    """Raise `UsageError` unless ``handler`` can be called with so many arguments."""
-    wanted = f"f({', '.join(names)})"
-    if not callable(handler):
-        raise UsageError(f"a handler is a function {wanted}, not {handler!r}")
-    try:
-        signature = inspect.signature(handler)
-    except (TypeError, ValueError):  # a builtin without a signature
-        return
-    try:
-        signature.bind(*names)
-    except TypeError as error:
-        name = getattr(handler, "__qualname__", repr(handler))
-        raise UsageError(f"the handler {name}{signature} is to be called as {wanted}: {error}") from None

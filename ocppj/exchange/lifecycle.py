@@ -7,12 +7,22 @@ has ended altogether, so that the tail of a ``stop()`` never meets the session a
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
-from typing import Callable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import AbstractSet, Callable, Iterator, List, Optional, Sequence, Set
 
-from ..errors import UsageError
+from ..errors import UsageError, WouldDeadlock
+from ..events import Condition, Event
+from ..handover import hand_over
 
 __all__ = ["Lifecycle"]
+
+_SETTLING = 5.0  # seconds that a new session waits for the end of a stop that was handed over
+
+
+class _HandedOver:
+    """A stop that another thread carries out. ``ident`` is that thread's, once it runs."""
+
+    ident = 0
 
 
 class Lifecycle:
@@ -22,9 +32,13 @@ class Lifecycle:
         self._owner = owner
         self.lock = threading.Lock()  # guards what follows, and the endpoint's table of connections
         self.started = False
-        self.session: object = None  # the session that has begun last
-        self._stoppers = 0  # threads inside `stop`
-        self.ended = threading.Event()  # set when nothing is connected or listening, nor will be again
+        self.session = object()  # the last that has begun
+        self.beginners: Set[int] = set()  # idents of threads inside ``connect()`` or ``listen()``
+        self.stoppers: List[int] = []  # idents of threads inside `stop`
+        self._handed_over: List[_HandedOver] = []  # what is to stop this for threads that were interrupted
+        self.asked: object = None  # another one each time that a thread which was interrupted has had `stop` called
+        self._settled = Condition(self.lock)  # a thread has left ``connect()``, ``listen()`` or `stop`
+        self.ended = Event()  # set when nothing is connected or listening, nor will be again
         self.ended.set()
 
     def begin(self) -> object:
@@ -32,21 +46,73 @@ class Lifecycle:
         with self.lock:
             if self.started:
                 raise UsageError(f"{self._owner} is started already")
-            if self._stoppers:
+            if self.stoppers:
                 raise UsageError(f"{self._owner} is being stopped")
             self.started = True
             self.session = object()
             self.ended.clear()
             return self.session
 
-    def stop(self, steps: Sequence[Callable[[], object]]) -> None:
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Return a context in which this thread is inside ``connect()`` or ``listen()``.
+
+        First it waits for a stop that another thread carries out for a thread that was interrupted. The program has
+        nothing that it could wait for.
+        """
+        me = threading.get_ident()
+        with self.lock:
+            if not self._settled.wait_for(lambda: all(each.ident == me for each in self._handed_over), _SETTLING):
+                self._handed_over.clear()  # to wait once is enough
+            self.beginners.add(me)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.beginners.discard(me)
+                self._settled.notify_all()
+
+    def wait_for_beginners(self, seconds: float, exempt: AbstractSet[int]) -> bool:
+        """Wait until no thread is inside ``connect()`` but those ``exempt``. Return whether that is so."""
+        with self.lock:
+            return self._settled.wait_for(lambda: self.beginners <= exempt, seconds)
+
+    def hand_over(self, stop: Callable[[], object], seconds: Optional[float]) -> None:
+        """Have another thread call ``stop``; see `ocppj.handover`. Until it has, a new session waits.
+
+        For a thread that was interrupted: it takes no lock.
+        """
+        handed = _HandedOver()
+
+        def run() -> None:
+            handed.ident = threading.get_ident()
+            try:
+                stop()
+            finally:
+                with self.lock, suppress(ValueError):
+                    self._handed_over.remove(handed)
+                    self._settled.notify_all()
+
+        self._handed_over.append(handed)
+        try:
+            hand_over("ocppj-stop", run, seconds)
+        except WouldDeadlock:  # there is no thread to do it
+            with suppress(ValueError):
+                self._handed_over.remove(handed)
+            raise
+
+    def stop(self, steps: Sequence[Callable[[], object]], session: Optional[object] = None) -> None:
         """End the session by calling ``steps`` in their order. May be called by several threads, and again.
 
-        Every step is called, whatever an earlier one raises. What a step raises is raised when all are done.
+        Every step is called, whatever an earlier one raises. What a step raises is raised when all are done. With
+        ``session`` that one is ended, and no other one that has begun since.
         """
+        me = threading.get_ident()
         with self.lock:
+            if session is not None and session is not self.session:
+                return
             self.started = False
-            self._stoppers += 1
+            self.stoppers.append(me)
         try:
             with ExitStack() as rest:  # calls the last callback first
                 rest.callback(self.ended.set)
@@ -54,4 +120,5 @@ class Lifecycle:
                     rest.callback(step)
         finally:
             with self.lock:
-                self._stoppers -= 1
+                self.stoppers.remove(me)
+                self._settled.notify_all()

@@ -5,20 +5,34 @@ It holds the parts that both have, and the methods that are the same for both. W
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from functools import partial
-from typing import Any, Callable, Iterable, Optional, Type, TypeVar, Union
+from threading import get_ident
+from types import FrameType
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Type, TypeVar, Union
 
-from ..dispatch.timeouts import Timeouts
+from ..activity import UNCOUNTED
+from ..budget import MemoryBudget
+from ..dispatch.interfaces import ClientDispatcher, ServerDispatcher
+from ..dispatch.timeouts import DEFAULT_TIMEOUT, Timeouts
 from ..errors import OCPPError, Stopped, UsageError
+from ..interrupted import FREE, called_by_program, place_of
+from ..log_limit import LimitedLog
+from ..option_checks import check_option
 from ..payloads.model import Payload
 from ..rpc.endpoint import Endpoint
 from ..rpc.features import Profile
+from ..settings import ValidationChoice
 from ..ws.base import Client as WsClient
+from ..ws.base import RunningJob
 from ..ws.base import Server as WsServer
+from .boot_first import BootFirst
+from .busy import BusyHandler, busy_handlers
 from .caller import Caller, PeerDispatcher
 from .connection import Connection, Connections
-from .handlers import HandlerRegistry, Observer, Shared, check_callable
+from .counted import CountedDispatcher
+from .handlers import HandlerRegistry, Observer, Shared
 from .lifecycle import Lifecycle
 from .notices import Notice, Notices
 from .options import Options
@@ -28,6 +42,7 @@ from .router import Router
 __all__ = ["Network", "Node"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+H = TypeVar("H", bound=Optional[Callable[..., Any]])
 N = TypeVar("N", bound="Node")
 
 
@@ -44,14 +59,16 @@ class Node(Endpoint):
     Handlers are written here as a server's are: with the client's id as their first argument. A client has one peer,
     and its handlers are called without it. Unless its method says otherwise, a handler runs on the thread that handles
     its connection just then, and may block and ``call()``. Each method that registers a handler returns it, so that it
-    works as a decorator.
+    works as a decorator. ``None`` takes away what a method ``set_...`` set.
     """
 
     _ws: Union[WsClient, WsServer]
+    _dispatcher: Union[ClientDispatcher, ServerDispatcher]
 
     def __init__(self, name: str, profiles: Iterable[Profile], options: Options, *, with_client_id: bool) -> None:
         super().__init__(
             profiles,
+            datetime_digits=options.datetime_digits,
             signer=options.signer,
             verifier=options.verifier,
             validate=options.validate,
@@ -62,11 +79,21 @@ class Node(Endpoint):
         self._options = options
         self._lifecycle = Lifecycle(name)
         self._timeouts = Timeouts(options.clock)
+        self.peer_log = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
         self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
 
     def __str__(self) -> str:
         return self._name
+
+    def set_message_validation(self, setting: Optional[ValidationChoice]) -> None:
+        """Set how payloads are checked, from the next message on: see ``validate`` of `Client` and `Server`.
+
+        Raises:
+            UsageError: There is no such mode, or the function cannot be called as ``f(client_id)``.
+        """
+        check_option("Endpoint", "validate", setting)
+        super().set_message_validation(setting)
 
     def _hold_parts(
         self,
@@ -75,13 +102,22 @@ class Node(Endpoint):
         count_refusal: Callable[[str], None],
         unconnected: bool,
         retry: Optional[Callable[[str, OCPPError], bool]] = None,
+        boot: Optional[BootFirst] = None,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """Make the parts that need the transport and the dispatcher. The arguments are as the parts take them."""
         self._connections = Connections(absent)
         shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
         make_id, timeouts = self._create_id, self._timeouts
-        self._caller = Caller(shared, self._features, make_id, self._ws, dispatcher, timeouts, unconnected, retry)
-        self._responder = Responder(shared)
+        activity = getattr(self._ws, "activity", UNCOUNTED)
+        if activity is not UNCOUNTED:  # that of a network in memory
+            dispatcher = CountedDispatcher(dispatcher, activity)
+            timeouts.activity = activity
+            getattr(self._options.clock, "count_in", lambda activity: None)(activity)
+        sending = self._features, make_id, self._ws, dispatcher, timeouts
+        self._caller = Caller(shared, *sending, unconnected, retry, boot, timeout)
+        budget = getattr(self._ws, "budget", None)  # a transport of the program's own has none
+        self._responder = Responder(shared, timeouts, MemoryBudget() if budget is None else budget, self._ws)
         self._router = Router(shared, self._caller, self._responder)
 
     def _of_transport(self, name: str) -> Callable[..., Any]:
@@ -91,23 +127,104 @@ class Node(Endpoint):
             raise UsageError(f"the transport {type(self._ws).__name__} has no {name}()")
         return method
 
+    def _of_channel(self, client_id: str, name: str) -> Callable[..., Any]:
+        """Return a method of the present channel to that peer, which one of the program's own may lack."""
+        channel = self._connections.get(client_id).channel
+        method: Optional[Callable[..., Any]] = getattr(channel, name, None)
+        if method is None:
+            raise UsageError(f"the channels of the transport {type(self._ws).__name__} have no {name}()")
+        return method
+
+    def _send_raw(self, client_id: str, text: str) -> None:
+        """Send ``text`` to that peer as it is; see `Client.send_raw`."""
+        if not isinstance(text, str):
+            raise UsageError(f"a frame is a text, not {type(text).__name__}")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the text cannot be sent as UTF-8: {error}") from error
+        connection = self._connections.get(client_id)
+        connection.note_raw()
+        self._handlers.write(connection, text)
+
+    def _send_frame(self, client_id: str, opcode: int, data: bytes, fin: bool) -> None:
+        """Send that peer one frame as it is; see `Client.send_frame`."""
+        send = self._of_channel(client_id, "send_frame")
+        connection = self._connections.get(client_id)
+        connection.note_raw()
+        text = connection.take_frame(opcode, data, fin)
+        if text is None:
+            send(opcode, data, fin)
+        else:
+            self._handlers.write_by(connection, text, partial(send, opcode, data, fin))
+
     # Life cycle
 
-    def _begin(self) -> object:
-        """Begin a session and return it. Raises `UsageError` without profiles, and when one has not ended."""
+    def _begin(self, asked: object) -> object:
+        """Begin a session and return it.
+
+        Raises:
+            UsageError: There are no profiles, or another session has not ended.
+            Stopped: `stop` was called by a signal handler, say, since `Lifecycle.asked` was ``asked``.
+        """
         if not self.profiles:
             raise UsageError(f"{self} has no profiles, hence no OCPP version to speak")
-        session = self._lifecycle.begin()
+        lifecycle = self._lifecycle
+        try:
+            session = lifecycle.begin()
+        except UsageError as error:
+            if lifecycle.asked is not asked:
+                raise self._stopped() from error
+            raise
+        self._responder.overdue.reset()
+        self._caller.ends.begin()
         self._timeouts.start()
+        if lifecycle.asked is not asked:  # before there was this session to stop
+            self._stop_now(session)
+            raise self._stopped()
         return session
 
-    def _stop(self, stop_dispatcher: Callable[[], None], stop_transport: Callable[[], None]) -> None:
-        """End the session; see `Client.stop`."""
-        self._lifecycle.stop([stop_dispatcher, self._fail_calls, stop_transport, self._timeouts.stop])
+    def _stopped(self) -> Stopped:
+        return self._caller.describe(Stopped("stopped while it began"), None)
+
+    def _stop_for(self, caller: Optional[FrameType]) -> None:
+        """End the session; see `Client.stop`. ``caller`` is the frame that called it, if there is one."""
+        lifecycle = self._lifecycle
+        if sys.is_finalizing():  # the other threads are gone, perhaps with locks of ours
+            return
+        if place_of(caller) is FREE:
+            self._stop_now()
+        elif get_ident() not in lifecycle.stoppers:  # else this thread is stopping it, and goes on with that
+            lifecycle.asked = object()
+            seconds = 0.0 if get_ident() in lifecycle.beginners else None  # it ends when this thread has gone on
+            lifecycle.hand_over(partial(self._stop_now, lifecycle.session), seconds)
+
+    @abstractmethod
+    def _stop_now(self, session: Optional[object] = None) -> None:
+        """End ``session``, or the present one."""
+
+    def _stop(
+        self, stop_dispatcher: Callable[[], None], stop_transport: Callable[[], None], session: Optional[object]
+    ) -> None:
+        """Do what `_stop_now` does, with these functions of its subclass."""
+
+        def forget() -> None:
+            self._responder.left.clear()
+            self._responder.waiting.clear()
+
+        told = self._caller.ends.tell_rest  # after the transport, which discards jobs that have not begun
+        left_out = partial(self.peer_log.report, last=True)
+        last: List[Callable[[], object]] = [forget, told, self._release_files, self._timeouts.stop, left_out]
+        self._lifecycle.stop([stop_dispatcher, self._fail_calls, stop_transport, *last], session)
 
     def _fail_calls(self) -> None:
-        for open_call in self._caller.calls.take_all():  # the dispatcher has forgotten them
-            open_call.fail(Stopped(f"{self} was stopped", open_call.message_id))
+        # The dispatcher has forgotten them.
+        self._caller.fail_taken(self._caller.calls.take_all(), partial(Stopped, "stopped before the answer came"))
+
+    def _release_files(self) -> None:
+        context = self._handlers.context
+        if not context.telling and context.connection is None:  # else this thread closes them when it is done
+            self._dispatcher.release_files()
 
     @abstractmethod
     def stop(self) -> None:
@@ -116,6 +233,7 @@ class Node(Endpoint):
     def __enter__(self: N) -> N:
         return self
 
+    @called_by_program
     def __exit__(self, *error: object) -> None:
         self.stop()
 
@@ -132,54 +250,123 @@ class Node(Endpoint):
             raise
 
     def _report_late(self, client_id: str) -> None:
-        self.log.error("%s: a handler of the connection before does not end", client_id)
+        self.safe_log.error("%s: a handler of the connection before does not end", client_id)
+
+    def busy_handlers(self) -> List[BusyHandler]:
+        """Return the handlers that run, or block, just now, the longest first. For any thread.
+
+        With shared readers (`SharedReaders`) these hold the slots.
+        """
+        running: Callable[[], List[RunningJob]] = getattr(self._ws, "running_jobs", list)
+        return busy_handlers(running(), self._responder.handled)
+
+    # Requests from JSON
+
+    def _make_request(
+        self, client_id: str, action: str, payload: Optional[Mapping[str, Any]], version: Optional[str]
+    ) -> Any:
+        """Return a typed request of ``version``, or of that of the connection; see `Server.make_request`."""
+        dialects = {each.version: each for each in self.dialects}
+        if version is None:
+            dialect = self._connections.get(client_id).dialect
+        elif version in dialects:
+            dialect = dialects[version]
+        else:
+            raise UsageError(f"{self} speaks OCPP {', '.join(dialects) or 'nothing'}, not {version!r}")
+        return self.create_request(action, {} if payload is None else payload, dialect)
 
     # Handlers that a client and a server have alike
 
-    def after(self, request_type: Type[Payload]) -> Callable[[F], F]:
+    def off(self, *request_types: Type[Payload]) -> None:
+        """Take away the handlers that `on` registered for these types. Their requests go to `set_request_handler`.
+
+        Raises:
+            UsageError: There is no such handler.
+            UnsupportedFeature: No profile has the type.
+        """
+        self._handlers.off(request_types)
+
+    def before(self, handler: F) -> F:
+        """Call ``f(client_id, action, request)`` before the handler of each request, and where there is none, too.
+
+        It runs on the handler thread. An `OCPPError` that it raises is the answer, and the handler does not run. With
+        any other exception the answer is InternalError. A SEND, which has no answer, is dropped then. What it returns
+        has no effect. Several run in the order in which they were registered. The signature of a signed request is
+        verified after that. A request of an action that no profile has, and one that breaks its schema, is refused
+        before.
+        """
+        self._handlers.add_before(handler)
+        return handler
+
+    def remove_before(self, handler: Callable[..., Any]) -> None:
+        """Take away what `before` registered. Raises `UsageError` if it is not there."""
+        self._handlers.remove_before(handler)
+
+    def after(self, request_type: Type[Payload], *more: Type[Payload], pass_response: bool = False) -> Callable[[F], F]:
         """Call the decorated ``f(client_id, request)`` once the response to such a request is on the wire.
 
-        It runs on the thread that sent the response.
+        Where threads are shared, and the network does not take the response at once, it may still wait to be written.
+        It runs on the thread that sent the response. Several run in the order in which they were registered.
+
+        Args:
+            request_type: A message type, such as ``v16.BootNotificationRequest``.
+            more: Further types.
+            pass_response: Whether the response is the last argument: ``f(client_id, request, response)``.
 
         Raises:
             UnsupportedFeature: No profile has the type.
         """
-        self._handlers.check_request_type(request_type)
+        request_types = (request_type, *more)
+        self._handlers.check_request_types(request_types)
 
         def register(handler: F) -> F:
-            adapted = self._handlers.adapt(handler, "request")
-            self._handlers.after.setdefault(request_type, []).append(adapted)
+            self._handlers.add_after(request_types, handler, pass_response)
             return handler
 
         return register
 
-    def set_request_handler(self, handler: F, *, pass_signature: bool = False) -> F:
+    def remove_after(self, handler: Callable[..., Any]) -> None:
+        """Take away what `after` registered, for all its types. Raises `UsageError` if it is not there."""
+        self._handlers.remove_after(handler)
+
+    def set_request_handler(self, handler: H, *, pass_signature: bool = False) -> H:
         """Call ``f(client_id, request, message_id, action)`` for each request that `on` has no handler for.
 
         ``pass_signature`` is as in `on`.
         """
-        self._handlers.add_request_handler(None, handler, signature=pass_signature)
+        if handler is None:
+            self._handlers.request = None
+        else:
+            self._handlers.add_request_handler(None, handler, signature=pass_signature)
         return handler
 
-    def set_response_handler(self, handler: F) -> F:
-        """Call ``f(client_id, response, message_id)`` for each response, besides the future."""
-        self._handlers.response = self._handlers.adapt(handler, "response", "message_id")
+    def set_response_handler(self, handler: H) -> H:
+        """Call ``f(client_id, response, message_id)`` for each response, besides the future.
+
+        A handler that takes one argument more gets the request, too: ``f(client_id, response, message_id, request)``.
+        An argument with a default value does not count: it keeps its default.
+        """
+        self._handlers.response = self._handlers.adapt_or_none(handler, "response", "message_id", optional=["request"])
         return handler
 
-    def set_error_handler(self, handler: F) -> F:
-        """Call ``f(client_id, error: OCPPError, details)`` for each CALLERROR, besides the future."""
-        self._handlers.error = self._handlers.adapt(handler, "error", "details")
+    def set_error_handler(self, handler: H) -> H:
+        """Call ``f(client_id, error: OCPPError, details)`` for each CALLERROR, besides the future.
+
+        A handler that takes one argument more gets the request, too: ``f(client_id, error, details, request)``. An
+        argument with a default value does not count: it keeps its default.
+        """
+        self._handlers.error = self._handlers.adapt_or_none(handler, "error", "details", optional=["request"])
         return handler
 
-    def set_result_error_handler(self, handler: F) -> F:
+    def set_result_error_handler(self, handler: H) -> H:
         """Call ``f(client_id, error: OCPPError, details)`` for each CALLRESULTERROR: the peer refused our answer.
 
         ``error.message_id`` is the id of the CALL that was answered. OCPP 2.1 only (Part 4 section 4.2.3).
         """
-        self._handlers.result_error = self._handlers.adapt(handler, "error", "details")
+        self._handlers.result_error = self._handlers.adapt_or_none(handler, "error", "details")
         return handler
 
-    def set_canceled_request_handler(self, handler: F) -> F:
+    def set_canceled_request_handler(self, handler: H) -> H:
         """Call ``f(client_id, message_id, request, error)`` for each request that ends without a valid answer.
 
         ``error`` is a `CallFailed` with a ``code`` and a ``description``. The handler runs on the thread that finds the
@@ -187,25 +374,67 @@ class Node(Endpoint):
         request fails, too, and the handler is called for it: at once for the first few times, then every five seconds,
         until the end of the connection is noticed.
         """
-        self._handlers.canceled = self._handlers.adapt(handler, "message_id", "request", "error")
+        self._handlers.canceled = self._handlers.adapt_or_none(handler, "message_id", "request", "error")
         return handler
 
-    def set_invalid_message_hook(self, hook: F) -> F:
+    def set_ended_handler(self, handler: H) -> H:
+        """Call ``f(client_id, request, outcome)`` once for each request that has ended, however it has.
+
+        ``outcome`` is the typed response, or the exception: an `OCPPError` (the peer refused it), or a `CallFailed`. It
+        is called after the future and the other handlers, for requests of `call` as well. It runs on the thread that
+        handles the connection of that client just then. Without a connection it runs on the thread that finds the end,
+        and must not block: the one that calls ``stop()`` or cancels the future, that of the timer, or the one that
+        found the connection lost. A stored request that ``stop()`` keeps has not ended.
+        """
+        self._handlers.ended = self._handlers.adapt_or_none(handler, "request", "outcome")
+        return handler
+
+    def set_invalid_message_hook(self, hook: H) -> H:
         """Call ``f(client_id, error: MessageError, text, fields)`` for each invalid frame.
 
-        ``fields`` is ``None`` when the frame is no JSON array. An `OCPPError` that the hook returns is sent in place of
-        the error, if one is to be sent. It runs on the thread that reads the connection, and must not block.
+        ``fields`` is ``None`` when the frame is no JSON array. If its type or id cannot be read, ``error.visible_type``
+        and ``error.visible_id`` are what stands at the head of the text. The hook runs on the thread that reads the
+        connection, and must not block.
+
+        An `OCPPError` that the hook returns is sent in place of the error, if one is to be sent. With a ``message_id``
+        it is always sent, with that id, so that a CALL that cannot be read is answered, in OCPP 1.6 too; and the frame
+        is not counted as a bad one (``max_bad_messages``). Nothing is sent for an answer or a SEND of the peer, which
+        no error answers (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.2.3).
         """
-        self._handlers.invalid_message = self._handlers.adapt(hook, "error", "text", "fields")
+        self._handlers.invalid_message = self._handlers.adapt_or_none(hook, "error", "text", "fields")
         return hook
 
-    def set_ignored_message_handler(self, handler: F) -> F:
+    def set_text_hook(self, hook: H) -> H:
+        """Call ``f(client_id, text) -> text`` with each text that comes in, and read what it returns in its place.
+
+        So a frame that is no JSON can be repaired: docs/chargers.md shows how. An empty text is ignored. If the hook
+        raises or returns no text, this is logged, and the text is read as it came. Observers are shown it as it came.
+        The invalid-message hook gets it as the text hook returned it.
+
+        The hook runs on the thread that reads the connection, before each frame: it must be fast, and must not block.
+        """
+        self._handlers.text = self._handlers.adapt_or_none(hook, "text")
+        return hook
+
+    def set_ignored_message_handler(self, handler: H) -> H:
         """Call ``f(client_id, fields)`` for each answer that no request waits for; on the reading thread."""
-        self._handlers.ignored_message = self._handlers.adapt(handler, "fields")
+        self._handlers.ignored_message = self._handlers.adapt_or_none(handler, "fields")
         return handler
 
     def add_observer(self, observer: Observer) -> Observer:
-        """Call ``observer(frame)`` for each `Frame` in and out, on the thread that reads or writes it."""
-        check_callable(observer, ["frame"])
-        self._handlers.observers += (observer,)
+        """Call ``observer(frame)`` for each `Frame` that was received, and for each when it was written.
+
+        The frames of a connection are shown one at a time, a request before its answer. A frame whose write failed has
+        ``sent=False`` and the ``error``. It is called on the thread that reads or writes the frame. If another thread
+        just then calls it for an earlier frame of the connection, that thread calls it for this one, too. It must not
+        block.
+        """
+        self._handlers.add_observer(observer)
         return observer
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Take away what `add_observer` added. Raises `UsageError` if it is not there.
+
+        A frame that another thread reads or writes just now may still be shown to it.
+        """
+        self._handlers.remove_observer(observer)

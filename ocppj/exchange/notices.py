@@ -13,6 +13,7 @@ import threading
 from typing import Callable, Dict, List, Optional
 
 from ..clock import Clock
+from ..events import Event
 
 __all__ = ["Notice", "Notices"]
 
@@ -27,7 +28,7 @@ class Notice:
         self.tell = tell
         self.source = source  # the connection
         self.ready = False  # the thread of its connection has come to it
-        self.turn: Optional[threading.Event] = None  # wakes the thread that waits to tell it
+        self.turn: Optional[Event] = None  # wakes the thread that waits to tell it
 
 
 class _Line:
@@ -39,6 +40,13 @@ class _Line:
         self.peer = peer
         self.notices: List[Notice] = []
         self.telling = False  # a thread tells notices of this line, or is about to
+
+
+def _drop_discarded(notices: List[Notice], notice: Notice) -> None:
+    """Drop the older notices of the same connection that its thread has not come to."""
+    for each in notices[: notices.index(notice)]:
+        if notice.source is not None and each.source is notice.source and not each.ready:
+            notices.remove(each)
 
 
 class Notices:
@@ -82,14 +90,12 @@ class Notices:
         ``patience`` is the seconds to wait for the older notices; then this one is told before them. ``None`` does not
         wait: the thread that tells the last older notice tells this one, too.
         """
-        turn = None if patience is None else threading.Event()
+        turn = None if patience is None else Event()
         with self._lock:
             notices = notice.line.notices
             if notice.ready or notice not in notices:
                 return
-            for each in notices[: notices.index(notice)]:
-                if notice.source is not None and each.source is notice.source and not each.ready:
-                    notices.remove(each)
+            _drop_discarded(notices, notice)
         self.tell_ready(notice, turn)
         if turn is None:
             return
@@ -105,7 +111,7 @@ class Notices:
         finally:
             self._go_on(notice.line)
 
-    def tell_ready(self, notice: Notice, turn: Optional[threading.Event] = None) -> None:
+    def tell_ready(self, notice: Notice, turn: Optional[Event] = None) -> None:
         """Have ``notice`` told after the older ones: by the thread that waits for ``turn``, else by this or theirs."""
         with self._lock:
             line = notice.line

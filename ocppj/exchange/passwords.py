@@ -1,22 +1,22 @@
-"""Passwords, and the checks of a handshake that a program registers on a `Server`.
+"""Passwords that a program gives a `Server`, as a function or a table.
 
-A transport decides on each handshake (`ocppj.ws.handshake.policy`), by these checks. Passwords are compared in constant
-time: how long a refusal takes tells neither how much of a password was right nor whether an identity is known.
+A transport decides on each handshake (`ocppj.ws.handshake.policy`). Passwords are compared in constant time: how long a
+refusal takes tells neither how much of a password was right nor whether an identity is known.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import inspect
 import re
 import secrets
-from typing import Any, Callable, Mapping, Sequence, Union
+from typing import Any, Callable, Mapping, Union
 
+from ..callables import check_handler
 from ..errors import UsageError
-from .handlers import check_callable
+from ..interrupted import calls_program
 
-__all__ = ["PasswordsOption", "authorization_key", "check_handshake_check", "password_check", "passwords_match"]
+__all__ = ["PasswordsOption", "authorization_key", "password_check", "passwords_match"]
 
 Password = Union[str, bytes]
 #: A check of Basic credentials, or the passwords by identity.
@@ -61,7 +61,7 @@ def _as_bytes(password: Password) -> bytes:
 def password_check(handler: PasswordsOption) -> Callable[..., Any]:
     """Return the check of Basic credentials that ``handler`` is, or stands for when it is a table of passwords."""
     if not isinstance(handler, Mapping):
-        return check_handshake_check(handler, ["client_id", "password"])
+        return check_handler(handler, ["client_id", "password"])
     table, nobodys = handler, secrets.token_bytes(20)
     for identity, password in table.items():
         if not isinstance(identity, str):
@@ -72,19 +72,10 @@ def password_check(handler: PasswordsOption) -> Callable[..., Any]:
         except UsageError as error:
             raise UsageError(f"the password of {identity!r}: {error}") from None
 
+    @calls_program
     def check(client_id: str, given: bytes) -> bool:
         expected = table.get(client_id)  # looked at each time: the table may change
         matches = passwords_match(given, nobodys if expected is None else expected)
         return matches and expected is not None
 
-    return check
-
-
-def check_handshake_check(check: Callable[..., Any], parameters: Sequence[str]) -> Callable[..., Any]:
-    """Return ``check``. Raises `UsageError` unless it can be called, with these parameters, on a thread."""
-    check_callable(check, parameters)
-    if any(map(inspect.iscoroutinefunction, (check, getattr(check, "__call__", None)))):  # noqa: B004
-        # What it returns would count as true, and let every client in. The transport refuses what is not seen here.
-        name_of_check = getattr(check, "__qualname__", repr(check))
-        raise UsageError(f"a check is called on a thread; {name_of_check} is an async function")
     return check

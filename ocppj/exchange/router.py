@@ -11,15 +11,37 @@ from __future__ import annotations
 from typing import Any, Optional, Sequence
 
 from ..errors import ErrorCode, MessageError, OCPPError
+from ..interrupted import calls_program
 from ..payloads.jsontext import NestedTooDeeply
-from ..rpc.messages import Call, CallError, CallResult, CallResultError, MessageType, Send, parse_json_message
+from ..rpc.frames import read_head
+from ..rpc.messages import (
+    Call,
+    CallError,
+    CallResult,
+    CallResultError,
+    MessageType,
+    Send,
+    is_message_id,
+    parse_json_message,
+)
 from ..ws.base import Channel
 from .caller import Caller
 from .connection import Connection
-from .handlers import Shared
+from .handlers import Shared, TextHook
+from .leniency import LenientReader
 from .responder import Responder
+from .waiting import HeldText
 
 __all__ = ["Router"]
+
+#: What a CALL or a SEND is refused with whose action no profile has: see `ocppj.rpc.frames.build_action_error`.
+_UNHANDLED = (ErrorCode.NOT_SUPPORTED, ErrorCode.NOT_IMPLEMENTED)
+#: What no CALLERROR is sent for, whatever the hook says: answers, and a SEND.
+_NEVER_ANSWERED = frozenset(set(MessageType) - {MessageType.CALL})
+
+
+def _as_error(message: CallResultError) -> OCPPError:
+    return OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
 
 
 class Router:
@@ -32,107 +54,229 @@ class Router:
         self._caller = caller
         self._responder = responder
         self._max_depth = options.max_depth
+        self._lenient = LenientReader(self._endpoint, options.max_depth)
         self._max_bad_messages = options.max_bad_messages
         self._answer_unknown_types = options.answer_unknown_types
+        responder.waiting.read = self._read_again
 
     def receive(self, channel: Channel, text: str) -> None:
         """Act on one frame; on the thread that reads ``channel``."""
         connection = self._connections.get(channel)
         if connection is None:
-            self._endpoint.log.warning("ignored a frame on a connection that has ended")
+            self._endpoint.peer_log.warning("%s: ignored a frame on a connection that has ended", channel.id)
             return
         context = self._context
         before, context.connection = context.connection, connection
+        connection.last_written = None
         try:
             if self._handlers.observers:
-                self._handlers.observe("in", connection, text)
+                self._handlers.observe(connection, text)
+            hook, came = self._handlers.text, text
+            if hook is not None:
+                text = self._change_text(connection, hook, text)
             if text:
-                self._interpret(connection, text)
+                self._interpret(connection, text, came)
             else:
-                self._endpoint.log.warning("%s: ignored an empty frame", connection.client_id)
+                self._endpoint.peer_log.warning("%s: ignored an empty frame", connection.client_id)
         finally:
             context.connection = before
 
-    def _interpret(self, connection: Connection, text: str) -> None:
+    def _interpret(self, connection: Connection, text: str, came: str) -> None:
+        """Act on ``text``, which the text hook made of what ``came``."""
         fields: Optional[Sequence[Any]] = None
         try:
             fields = parse_json_message(text, max_depth=self._max_depth)
             message = self._endpoint.parse_message(fields, connection.pending, connection.dialect, connection.client_id)
-        except MessageError as error:
-            self._receive_invalid(connection, error, text, fields)
-            return
-        connection.bad_in_a_row = 0
+        except MessageError as refusal:
+            fields, message, error = self._lenient.read(connection, text, fields, refusal)
+            if error is not None:
+                self._receive_invalid(connection, error, text, fields, came)
+                return
+        if message is None or type(message) is CallResultError:
+            self._judge_answer(connection, message, fields)
+        else:
+            connection.bad_in_a_row = 0
         if type(message) is Call:
-            self._responder.receive_call(connection, message)
+            self._responder.receive_call(connection, message, text)
         elif type(message) is CallResult:
             self._caller.receive_result(connection, message)
         elif isinstance(message, Send):
-            self._responder.receive_send(connection, message)
+            self._responder.receive_send(connection, message, text)
         elif isinstance(message, CallResultError):
-            self._receive_result_error(connection, message)
+            self._receive_result_error(connection, message, text)
         elif isinstance(message, CallError):
             self._caller.receive_error(connection, message)
-        elif self._handlers.ignored_message is not None:
-            self._handlers.call(self._handlers.ignored_message, connection.client_id, fields)
+        else:
+            ignored = self._handlers.ignored_message
+            if ignored is not None:
+                self._handlers.call(ignored, connection.client_id, fields)
 
-    def _receive_result_error(self, connection: Connection, message: CallResultError) -> None:
-        error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
-        self._endpoint.log.warning("%s: the peer refused an answer: %s", connection.client_id, error)
+    @calls_program
+    def _change_text(self, connection: Connection, hook: TextHook, text: str) -> str:
+        """Return what the text hook makes of ``text``. If that is no text, it is logged, and ``text`` is used."""
+        log = self._endpoint.peer_log
+        try:
+            changed = hook(connection.client_id, text)
+        except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
+            log.exception("%s: the text hook failed; the frame is read as it came", connection.client_id)
+            return text
+        if not isinstance(changed, str):
+            words = "%s: the text hook returned %.100r, which is no text; the frame is read as it came"
+            log.error(words, connection.client_id, changed)
+            return text
+        if changed != text:
+            log.debug("%s: the text hook changed a frame", connection.client_id)
+        return changed
+
+    def _read_again(self, connection: Connection, text: str) -> Any:
+        """Return the message of a text that was accepted before. What was logged of it is not logged again."""
+        fields: Optional[Sequence[Any]] = None
+        try:
+            fields = parse_json_message(text, max_depth=self._max_depth)
+            about = connection.pending, connection.dialect, connection.client_id
+            return self._endpoint.parse_message(fields, *about, again=True)
+        except MessageError as refusal:
+            _, message, error = self._lenient.read(connection, text, fields, refusal, again=True)
+            if error is not None:
+                raise error from refusal
+            return message
+
+    def _receive_result_error(self, connection: Connection, message: CallResultError, text: str) -> None:
+        error = _as_error(message)
+        self._endpoint.peer_log.warning("%s: the peer refused an answer: %s", connection.client_id, error)
+        if self._handlers.result_error is None or self._responder.waiting.is_too_much(connection):
+            return
+        held = self._responder.waiting.hold(connection, text)  # nothing else bounds how many of them wait
+        if held is None:
+            self._responder.cut(connection)
+            return
+        try:
+            self._handlers.submit(connection, self._tell_result_error, connection.client_id, held)
+        except BaseException:  # no thread
+            self._responder.waiting.let_go(held)
+            raise
+        self._responder.waiting.pause_if_over(connection)
+
+    def _tell_result_error(self, client_id: str, held: HeldText) -> None:
+        """Call the handler of CALLRESULTERRORs, on the handler thread."""
         handler = self._handlers.result_error
+        try:
+            error = _as_error(held.read())
+        finally:
+            self._responder.waiting.let_go(held)
         if handler is not None:
-            self._handlers.submit(connection, handler, connection.client_id, error, error.details)
+            handler(client_id, error, error.details)
 
     # Frames that break the rules
 
     def _receive_invalid(
-        self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]]
+        self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]], came: str
     ) -> None:
-        log = self._endpoint.log
-        log.warning("%s: invalid message: %s", connection.client_id, error)
+        if error.message_type is None:
+            error.visible_type, error.visible_id = read_head(text)
+            # Nothing but a CALL is answered with an error. Two peers would answer one another's errors for ever.
+            error.answerable = error.answerable and error.visible_type in (None, MessageType.CALL)
+        self._log_invalid(connection, error, fields)
         if isinstance(error.__cause__, NestedTooDeeply):
             self._count_refusal("nesting_depth")
-        replacement = None
+        own = self._ask_invalid_message_hook(connection, error, text, fields)
+        message_type = error.visible_type if error.message_type is None else error.message_type
+        answered = False
+        if message_type == MessageType.CALL_RESULT or message_type == MessageType.CALL_ERROR:
+            self._receive_invalid_answer(connection, error, message_type, own, fields)
+        elif came is text or read_head(came)[0] not in _NEVER_ANSWERED:  # the text hook may have spoilt an answer
+            answered = self._answer_invalid(connection, error, message_type, own)
+        if answered or (error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED):
+            connection.bad_in_a_row = 0
+            return
+        self._count_bad(connection)
+
+    def _judge_answer(
+        self, connection: Connection, message: Optional[CallResultError], fields: Optional[Sequence[Any]]
+    ) -> None:
+        """Count an answer to nothing as a bad frame. A late answer to a request of ours is none.
+
+        So is the first CALLRESULTERROR after a frame of another kind: it refuses an answer. Those that follow at once
+        are counted, for at most one CALL of a peer is open at a time.
+        """
+        if message is None and fields is not None and self._caller.late.take(connection.client_id, fields[1]):
+            return
+        self._count_bad(connection)
+
+    def _count_bad(self, connection: Connection) -> None:
+        connection.bad_in_a_row += 1
+        if connection.bad_in_a_row == self._max_bad_messages:
+            self._endpoint.peer_log.error("%s: %d bad frames in a row", connection.client_id, self._max_bad_messages)
+            self._count_refusal("bad_messages")
+            connection.channel.close(1002, "too many bad messages")
+
+    def _log_invalid(self, connection: Connection, error: MessageError, fields: Optional[Sequence[Any]]) -> None:
+        client_id, log = connection.client_id, self._endpoint.peer_log
+        if fields is not None and error.code in _UNHANDLED:
+            # A charger may send it again and again: one WARNING, as for an action that has a profile and no handler.
+            what = "no profile has it" if error.code is ErrorCode.NOT_SUPPORTED else error.description
+            if not self._responder.warn_of_unhandled(connection, fields[2], what):
+                log.debug("%s: refused again: %s", client_id, error)
+            return
+        seen = "" if error.visible_type is None else f"; its head: type {error.visible_type:d}, id {error.visible_id!r}"
+        log.warning("%s: invalid message: %s%s", client_id, error, seen)
+
+    def _ask_invalid_message_hook(
+        self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]]
+    ) -> Optional[OCPPError]:
+        """Return the error that the hook wants sent, or ``None``. Its message id is ``None`` or valid."""
         hook = self._handlers.invalid_message
-        if hook is not None:
-            replacement = self._handlers.call(hook, connection.client_id, error, text, fields)
-        if error.message_type == MessageType.CALL_RESULT or error.message_type == MessageType.CALL_ERROR:
-            self._receive_invalid_answer(connection, error, replacement)
+        if hook is None:
+            return None
+        own = self._handlers.call(hook, connection.client_id, error, text, fields)
+        if not isinstance(own, OCPPError):
+            return None
+        if own.message_id is None or is_message_id(own.message_id):
+            return own
+        words = "%s: the invalid-message hook gave the message id %.100r, which is none"
+        self._endpoint.peer_log.error(words, connection.client_id, own.message_id)
+        return OCPPError(own.code, own.description, own.details)
+
+    def _answer_invalid(
+        self, connection: Connection, error: MessageError, message_type: Optional[int], own: Optional[OCPPError]
+    ) -> bool:
+        """Send an error, if one is to be sent. Return whether the hook named the CALL that it answers."""
+        dialect = connection.dialect
+        named = None if own is None or message_type in _NEVER_ANSWERED else own.message_id
+        if named is not None:
+            message_id: Optional[str] = named
         elif error.answerable or (
             self._answer_unknown_types
             and error.code is ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED
             and error.message_id is not None
-            and error.code in connection.dialect.spellings
+            and error.code in dialect.spellings
         ):
-            self._answer_invalid(connection, error, replacement)
-        if error.message_type is not None and error.code is not ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED:
-            connection.bad_in_a_row = 0
-            return
-        connection.bad_in_a_row += 1
-        if connection.bad_in_a_row == self._max_bad_messages:
-            log.error("%s: %d bad frames in a row", connection.client_id, self._max_bad_messages)
-            self._count_refusal("bad_messages")
-            connection.channel.close(1002, "too many bad messages")
-
-    def _answer_invalid(self, connection: Connection, error: MessageError, replacement: Any) -> None:
-        message_id = connection.dialect.unreadable_id if error.message_id is None else error.message_id
-        if message_id is None:
-            return
-        if isinstance(replacement, OCPPError):
-            code, description, details = replacement.code, replacement.description, replacement.details
-            self._responder.send_error(connection, message_id, code, description, details)
+            message_id = dialect.unreadable_id if error.message_id is None else error.message_id
         else:
-            self._responder.send_error(connection, message_id, error.code, error.description)
+            message_id = None
+        if message_id is not None:
+            sent = OCPPError(error.code, error.description) if own is None else own
+            # A CALL of this id that is being handled is another one, and goes on.
+            self._responder.send_error(connection, message_id, sent)
+        return named is not None
 
-    def _receive_invalid_answer(self, connection: Connection, error: MessageError, replacement: Any) -> None:
-        message_id = error.message_id
+    def _receive_invalid_answer(
+        self,
+        connection: Connection,
+        error: MessageError,
+        message_type: int,
+        own: Optional[OCPPError],
+        fields: Optional[Sequence[Any]],
+    ) -> None:
+        message_id = error.visible_id if error.message_id is None else error.message_id
         request = None if message_id is None else connection.pending.get(message_id)
         if message_id is None or request is None:
             return
 
         def refuse() -> None:
-            if error.message_type == MessageType.CALL_RESULT:
-                own = isinstance(replacement, OCPPError)
-                refusal = replacement if own else OCPPError(error.code, error.description)
-                self._responder.send_result_error(connection, message_id, refusal)
+            refusal = OCPPError(error.code, error.description) if own is None else own
+            self._responder.send_result_error(connection, message_id, refusal)
 
-        self._caller.receive_invalid_answer(connection, error, message_id, request, refuse)
+        between = refuse if message_type == MessageType.CALL_RESULT else None
+        code = fields[2] if fields is not None and len(fields) > 2 and isinstance(fields[2], str) else ""
+        self._caller.receive_invalid_answer(connection, error, message_id, request, between, code)

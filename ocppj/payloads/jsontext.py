@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from enum import Enum
 from functools import partial
 from typing import Any, Callable, Optional
@@ -16,12 +17,15 @@ from uuid import UUID
 
 from ..errors import EncodingError
 
-__all__ = ["MAX_DEPTH", "NestedTooDeeply", "decode", "encode", "is_deeper", "use_orjson"]
+__all__ = ["MAX_DEPTH", "NestedTooDeeply", "decode", "decode_loosely", "encode", "is_deeper", "is_loose",
+           "use_orjson"]  # fmt: skip
 
 #: How many arrays and objects of a frame may be inside one another. The schemas need 13. ``customData`` and the data of
 #: a DataTransfer may need more.
 MAX_DEPTH = 32
 
+#: So many levels are dropped before brackets are counted: each round goes through the whole text.
+_ROUNDS = 32
 #: A text with so many brackets is not deeper than both libraries can read.
 _MANY_BRACKETS = 400
 #: 2**63 has 19 digits. To find so many in a row, all digits are made 0. A regular expression takes longer than
@@ -30,6 +34,14 @@ _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+#: Control characters (JSON allows four of them as blanks, and none in a string) and the byte-order mark.
+_FORGIVEN = [*range(0x20), *range(0x7F, 0xA0), 0xFEFF]
+_find_forgiven = re.compile("[" + re.escape("".join(map(chr, _FORGIVEN))) + "]").search
+_BLANKS = dict.fromkeys(_FORGIVEN, " ")
+#: A string, closed or not. It matches at each quotation mark, so that a hostile text takes no longer than another.
+_split_at_strings = re.compile(r'("[^"\\]*(?:\\.?[^"\\]*)*"?)', re.DOTALL).split
 
 
 class NestedTooDeeply(ValueError):
@@ -57,6 +69,7 @@ def _encode_other(value: object) -> Any:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
+_loose_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float, strict=False)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_encode_other).encode
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_encode_other).encode
 
@@ -65,7 +78,7 @@ def is_deeper(text: str, depth: int) -> bool:
     """Tell whether arrays and objects of ``text`` are nested more than ``depth`` deep. The text may be no JSON.
 
     All but brackets outside strings is dropped. Then each round drops all empty pairs, one level, without a loop over
-    characters in Python. If something is left, the text is too deep or not balanced: then the brackets are counted.
+    characters in Python. If something is left, the text is deep or not balanced: then the brackets are counted.
     """
     data = text.encode("utf-8", "surrogatepass")
     if b"\\" in data:
@@ -74,7 +87,7 @@ def is_deeper(text: str, depth: int) -> bool:
     if b'"' in brackets:  # a string contains brackets
         brackets = b"".join(brackets.split(b'"')[::2])
     rest = brackets
-    for _ in range(depth):
+    for _ in range(min(depth, _ROUNDS)):
         before, rest = len(rest), rest.replace(b"[]", b"")
         if len(rest) == before:
             break
@@ -106,6 +119,30 @@ def decode(text: str, max_depth: Optional[int] = None) -> Any:
         except ValueError:  # a lone surrogate, or no JSON for orjson: the standard library decides
             pass
     return _decoder.decode(text)
+
+
+def is_loose(text: str) -> bool:
+    """Tell whether `decode_loosely` forgives anything in ``text``."""
+    return _find_forgiven(text) is not None
+
+
+def decode_loosely(text: str, max_depth: Optional[int] = None) -> Any:
+    """Return the JSON value of ``text``, which `decode` refuses. Control characters and byte-order marks are forgiven.
+
+    In a string they are kept. Elsewhere they count as blanks. ``orjson`` cannot do this, so the standard library does.
+
+    Raises:
+        ValueError: As `decode` does. A position counts the characters of ``text``.
+        RecursionError: As `decode` does.
+    """
+    if not is_loose(text):
+        return decode(text, max_depth)
+    pieces = _split_at_strings(text)  # each second one is a string
+    pieces[::2] = '"'.join(pieces[::2]).translate(_BLANKS).split('"')  # no call in Python for each piece
+    blanked = "".join(pieces)
+    if max_depth is not None and is_deeper(blanked, max_depth):
+        raise NestedTooDeeply(f"nested more than {max_depth} deep")
+    return _loose_decoder.decode(blanked)
 
 
 def encode(value: Any) -> str:

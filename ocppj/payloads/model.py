@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from functools import partial
-from inspect import CO_NESTED, getattr_static
+from inspect import CO_NESTED, getattr_static, signature
+from numbers import Integral, Rational, Real
 from operator import attrgetter, methodcaller
 from reprlib import recursive_repr
 from typing import (
@@ -30,6 +32,7 @@ from typing import (
     Generic,
     List,
     Mapping,
+    MutableMapping,
     Optional,
     Protocol,
     Sequence,
@@ -39,9 +42,10 @@ from typing import (
     Union,
     get_type_hints,
 )
+from weakref import WeakKeyDictionary
 
 from ..errors import EncodingError, ErrorCode, UsageError, ValidationError
-from .datetimes import format_datetime, parse_datetime
+from .datetimes import DIGITS, format_datetime, parse_datetime
 
 __all__ = ["Payload", "Request", "RequestType", "TextEnum", "format_datetime", "parse_datetime", "wire"]
 
@@ -64,7 +68,8 @@ def wire(name: str) -> Dict[str, str]:
 
     Args:
         name: The name of the JSON property. ``*``: the field is a dict for all properties without a field, such as OCPP
-            2.x demands for ``customData``. In a class without such a field they are dropped.
+            2.x demands for ``customData``. In a class without such a field a received one is in `Payload.extra` in the
+            lenient modes, and is dropped elsewhere.
     """
     return {"wire": name}
 
@@ -72,16 +77,16 @@ def wire(name: str) -> Dict[str, str]:
 #: The wire name of the field for all properties without a field.
 _EXTRA = "*"
 #: The field has no default, or ``__init__`` must find it.
-_NO_DEFAULT = object()
+NO_DEFAULT = object()
 #: The wire name; the attribute; the decoder, or ``None`` if the JSON value is the value; a type whose values need no
-#: decoding; the default, or `_NO_DEFAULT`. (A named tuple takes three times as long to unpack.)
+#: decoding; the default, or `NO_DEFAULT`. (A named tuple takes three times as long to unpack.)
 _Field = Tuple[str, str, Optional[Decoder], type, Any]
 
 
 class _Plan:
     """How payloads of the class ``owner``, but not of its subclasses, are encoded and decoded."""
 
-    __slots__ = ("extra", "fields", "known", "owner", "pairs", "size")
+    __slots__ = ("extra", "fields", "keeps_extra", "known", "owner", "pairs", "size")
 
     def __init__(self, owner: type, plan: List[_Field], extra: Optional[str], plain_init: bool) -> None:
         self.owner = owner
@@ -90,18 +95,44 @@ class _Plan:
         # The attribute of the field ``*``, and the names that do not belong to it.
         self.extra = extra
         self.known = frozenset(name for name, *_ in plan)
+        # A class may have a field called "extra" of its own. Then there is no `Payload.extra`.
+        self.keeps_extra = "extra" not in {attribute for _, attribute, *_ in plan} | {extra}
         # How many attributes an object has if its ``__init__`` need not be called, or else -1.
         self.size = len(plan) + (extra is not None) if plain_init else -1
 
 
+class _NoExtra(Dict[str, Any]):
+    """The `Payload.extra` of a payload without one. All such payloads share it, so that it takes no room in them."""
+
+    def _refuse(self, *arguments: Any, **more: Any) -> Any:
+        raise UsageError('extra is empty and shared: assign a dict, such as message.extra = {"name": value}')
+
+    __setitem__ = __ior__ = setdefault = update = _refuse
+
+
+_NO_EXTRA = _NoExtra()
+
+
 class Payload:
     """The base class of all payloads and of the data types inside them. Subclasses are dataclasses.
+
+    Attributes:
+        extra: The JSON properties that the peer sent and that no field has, by name. They are read in the modes
+            ``"warn"`` and ``"off"`` alone. A date-time that cannot be read is here too, under the name of its field,
+            and the field is ``None``. `to_wire` writes these properties again, but not over a field that has a value.
+            To add some, assign a dict. It is no field: ``__init__``, ``==``, ``repr`` and `dataclasses.replace` do not
+            know it. A class with a field called ``extra`` does not have it.
 
     ``@dataclass`` would compile an ``__eq__`` and a ``__repr__`` for each class. For hundreds of classes this takes two
     fifths of the time of their import. So the generated classes inherit the two from here, which do the same.
     """
 
     _plan: ClassVar[Optional[_Plan]] = None
+    _lenient_reader: ClassVar[Any] = None  # see `ocppj.payloads.lenient`
+    if TYPE_CHECKING:
+        extra: Dict[str, Any]
+    else:  # no annotation: it is no field
+        extra = _NO_EXTRA
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -117,8 +148,14 @@ class Payload:
         shown = [each.name for each in own if each.repr]
         return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
-    def to_wire(self) -> Dict[str, Any]:
+    def to_wire(self, datetime_digits: int = 3) -> Dict[str, Any]:
         """Return the payload as a JSON object. Fields that are ``None`` are left out.
+
+        A `Decimal`, and a float of numpy, is written as the number that its text shows. More digits than a float has
+        are rounded.
+
+        Args:
+            datetime_digits: How many fractional digits date-times are written with: see `format_datetime`.
 
         Raises:
             EncodingError: A datetime has no zone, or a name in the field ``*`` is no text or that of another field.
@@ -127,6 +164,7 @@ class Payload:
         plan = self._plan
         if plan is None or plan.owner is not type(self):
             plan = get_plan(type(self))
+        encoders = _ENCODERS if datetime_digits == 3 else _get_encoders(datetime_digits)
         data: Dict[str, Any] = {}
         try:
             for name, attribute in plan.pairs:
@@ -134,12 +172,15 @@ class Payload:
                 if value is not None:
                     kind = type(value)
                     if kind not in _JSON_TYPES:
-                        value = _ENCODERS[kind](value)
+                        value = encoders[kind](value)
                     data[name] = value
         except EncodingError as error:
             raise _build_encode_error(error, name) from None
         if plan.extra is not None:
-            data.update(_encode_extra(getattr(self, plan.extra), plan.known))
+            data.update(_encode_extra(getattr(self, plan.extra), plan.known, encoders))
+        if self.extra is not _NO_EXTRA and plan.keeps_extra:
+            rest = {name: value for name, value in self.extra.items() if name not in data}
+            data.update(_encode_extra(rest, frozenset(), encoders))
         return data
 
     @classmethod
@@ -161,7 +202,7 @@ class Payload:
                 if name in data:
                     value = data[name]
                     values[attribute] = value if decode is None or type(value) is as_is else decode(value)
-                elif default is not _NO_DEFAULT:
+                elif default is not NO_DEFAULT:
                     values[attribute] = default
         except DECODE_ERRORS as error:
             raise _build_decode_error(error, name) from None
@@ -172,7 +213,7 @@ class Payload:
             payload = object.__new__(cls)
             payload.__dict__ = values
             return payload
-        return _construct(cls, values)
+        return construct(cls, values)
 
 
 class Request(Payload, Generic[R]):
@@ -208,7 +249,7 @@ def _join_path(place: str, path: str) -> str:
     return place + path if not path or path.startswith("[") else f"{place}.{path}"
 
 
-def _construct(cls: Type[P], values: Mapping[str, Any]) -> P:
+def construct(cls: Type[P], values: Mapping[str, Any]) -> P:
     try:
         return cls(**values)
     except TypeError:
@@ -218,6 +259,9 @@ def _construct(cls: Type[P], values: Mapping[str, Any]) -> P:
                 raise ValidationError(ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION, "", text) from None
         raise
 
+
+#: The packages whose types stay as long as the process.
+_STAYING = frozenset({"builtins", "collections", "datetime", "decimal", "fractions", __name__.partition(".")[0]})
 
 #: Values of these types are their JSON values.
 _JSON_TYPES = frozenset({str, int, float, bool, type(None)})
@@ -239,65 +283,113 @@ def _build_encode_error(error: EncodingError, place: str) -> _FieldEncodingError
     return _FieldEncodingError(place, str(error))
 
 
-def _encode_list(values: Sequence[Any]) -> List[Any]:
-    items: List[Any] = []
-    try:
-        for value in values:
-            kind = type(value)
-            items.append(value if kind in _JSON_TYPES else _ENCODERS[kind](value))
-    except EncodingError as error:
-        raise _build_encode_error(error, f"[{len(items)}]") from None
-    return items
-
-
-def _encode_mapping(values: Mapping[Any, Any]) -> Dict[Any, Any]:
-    members = {}
-    try:
-        for key, value in values.items():
-            kind = type(value)
-            members[key] = value if kind in _JSON_TYPES else _ENCODERS[kind](value)
-    except EncodingError as error:
-        raise _build_encode_error(error, str(key)) from None
-    return members
-
-
 class _Encoders(Dict[type, Callable[[Any], Any]]):
-    """The encoders of types. A type gets its encoder when it is first met."""
+    """The encoders of types, for one number of fractional digits. A type gets its encoder when it is first met.
+
+    The dictionary keeps types of this package and of Python. A type of the program may go, and is kept weakly.
+    """
+
+    def __init__(self, datetime_digits: int) -> None:
+        super().__init__()
+        self._digits = datetime_digits
+        self._of_program: "WeakKeyDictionary[type, Callable[[Any], Any]]" = WeakKeyDictionary()
 
     def __missing__(self, kind: type) -> Callable[[Any], Any]:
-        encode: Callable[[Any], Any] = _encode_other
-        if issubclass(kind, Payload):
-            encode = methodcaller("to_wire")
-        elif issubclass(kind, Enum):
-            # The ``value`` of `Enum` returns ``_value_``, but slowly.
-            is_usual = getattr_static(kind, "value") is getattr_static(Enum, "value")
-            encode = attrgetter("_value_" if is_usual else "value")
-        elif issubclass(kind, datetime):
-            encode = format_datetime
-        elif issubclass(kind, (list, tuple)):
-            encode = _encode_list
-        elif issubclass(kind, Mapping):
-            encode = _encode_mapping
-        self[kind] = encode
+        encode = self._of_program.get(kind)
+        if encode is None:
+            encode = self._find(kind)
+            stays = str(kind.__module__).partition(".")[0] in _STAYING
+            table: MutableMapping[type, Callable[[Any], Any]] = self if stays else self._of_program
+            table[kind] = encode
         return encode
 
+    def _find(self, kind: type) -> Callable[[Any], Any]:
+        if issubclass(kind, Payload):
+            # A class of the program may have a `to_wire` of its own, which knows nothing of digits.
+            takes_digits = self._digits != 3 and "datetime_digits" in signature(kind.to_wire).parameters
+            return methodcaller("to_wire", self._digits) if takes_digits else methodcaller("to_wire")
+        if issubclass(kind, Enum):
+            # The ``value`` of `Enum` returns ``_value_``, but slowly.
+            is_usual = getattr_static(kind, "value") is getattr_static(Enum, "value")
+            return attrgetter("_value_" if is_usual else "value")
+        if issubclass(kind, datetime):
+            return format_datetime if self._digits == 3 else partial(format_datetime, digits=self._digits)
+        if issubclass(kind, (list, tuple)):
+            return self.encode_list
+        if issubclass(kind, Mapping):
+            return self.encode_mapping
+        is_number = issubclass(kind, Decimal) or issubclass(kind, Real)
+        return _encode_number if is_number and int not in kind.__mro__ else self._encode_other
 
-_ENCODERS = _Encoders()
+    def encode_list(self, values: Sequence[Any]) -> List[Any]:
+        items: List[Any] = []
+        try:
+            for value in values:
+                kind = type(value)
+                items.append(value if kind in _JSON_TYPES else self[kind](value))
+        except EncodingError as error:
+            raise _build_encode_error(error, f"[{len(items)}]") from None
+        return items
+
+    def encode_mapping(self, values: Mapping[Any, Any]) -> Dict[Any, Any]:
+        members = {}
+        try:
+            for key, value in values.items():
+                kind = type(value)
+                members[key] = value if kind in _JSON_TYPES else self[kind](value)
+        except EncodingError as error:
+            raise _build_encode_error(error, str(key)) from None
+        return members
+
+    def _encode_other(self, value: Any) -> Any:
+        """Return a JSON value as it is. A proxy, such as those of web frameworks, is encoded by its ``__class__``."""
+        encode = self[value.__class__]
+        return value if encode == self._encode_other else encode(value)
 
 
-def _encode_other(value: Any) -> Any:
-    """Return a JSON value as it is. A proxy, such as those of web frameworks, is encoded by its ``__class__``."""
-    encode = _ENCODERS[value.__class__]
-    return value if encode is _encode_other else encode(value)
+_ENCODERS = _Encoders(3)
+_other_encoders: Dict[int, _Encoders] = {}
 
 
-def _encode_extra(extra: Optional[Mapping[Any, Any]], known: FrozenSet[str]) -> Dict[Any, Any]:
+def _get_encoders(datetime_digits: int) -> _Encoders:
+    if datetime_digits not in DIGITS:
+        raise UsageError(f"a date-time has 0, 3 or 6 fractional digits, not {datetime_digits!r}")
+    return _other_encoders.setdefault(datetime_digits, _Encoders(datetime_digits))
+
+
+def encode_payload(payload: Payload, datetime_digits: int) -> Dict[str, Any]:
+    """Return ``payload`` as a JSON object, also if its class has a `to_wire` of its own."""
+    data: Dict[str, Any] = _get_encoders(datetime_digits)[type(payload)](payload)
+    return data
+
+
+def _encode_number(value: Any) -> Union[int, float]:
+    """Return the JSON number of a `Decimal`, a number of numpy, or another number: the one that its text shows."""
+    try:
+        if isinstance(value, Integral):
+            return int(value)
+        if isinstance(value, Decimal):
+            # Not every peer takes 5.0 for an integer: ``Decimal("5")`` is written as 5.
+            exponent = value.as_tuple().exponent
+            is_whole = isinstance(exponent, int) and exponent >= 0 and value.adjusted() < _LONGEST_INTEGER
+            return int(value) if is_whole else float(value)
+        # The 1600.1 of numpy.float32 is 1600.0999755859375 as a float. Its text is what the program means.
+        return float(value) if isinstance(value, (float, Rational)) else float(str(value))
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise EncodingError(f"{value!r} is no JSON number: {error}") from error
+
+
+#: In digits. A longer `Decimal`, such as 1E+999999, could be a text without end.
+_LONGEST_INTEGER = 18
+
+
+def _encode_extra(extra: Optional[Mapping[Any, Any]], known: FrozenSet[str], encoders: _Encoders) -> Dict[Any, Any]:
     for name in extra or ():
         if not isinstance(name, str):
             raise _FieldEncodingError(str(name), "the name of a property must be text")
         if name in known:
             raise _FieldEncodingError(name, "there is a field of this name: use it")
-    return _encode_mapping(extra or {})
+    return encoders.encode_mapping(extra or {})
 
 
 def get_plan(cls: Type[Payload]) -> _Plan:
@@ -306,8 +398,7 @@ def get_plan(cls: Type[Payload]) -> _Plan:
         if not hasattr(cls, "__dataclass_fields__"):
             raise UsageError(f"{cls.__name__} is no dataclass: decorate it with @dataclass")
         try:
-            # The annotations of each base class are evaluated in the module of that class.
-            hints = get_type_hints(cls, None, {cls.__name__: cls})
+            hints = get_hints(cls)
         except (NameError, TypeError) as error:
             raise UsageError(f"{cls.__name__}: an annotation cannot be evaluated: {error}") from error
         own = {each.name: _get_wire_name(cls, each) for each in fields(cls)}  # type: ignore[arg-type]
@@ -324,9 +415,14 @@ def get_plan(cls: Type[Payload]) -> _Plan:
     return plan
 
 
+def get_hints(cls: Type[Payload]) -> Dict[str, Any]:
+    """Return the annotations of the fields. Those of each base class are evaluated in the module of that class."""
+    return get_type_hints(cls, None, {cls.__name__: cls})
+
+
 def _plan_field(name: str, each: Any, hint: Any, plain_init: bool) -> _Field:
-    decode = _find_decoder(hint)
-    default = each.default if plain_init and each.default is not MISSING else _NO_DEFAULT
+    decode = find_decoder(hint)
+    default = each.default if plain_init and each.default is not MISSING else NO_DEFAULT
     return (name, each.name, decode, int if decode is _decode_int else type(None), default)
 
 
@@ -359,25 +455,25 @@ def _get_wire_name(cls: type, each: Any) -> str:
     return name
 
 
-def _find_decoder(hint: Any) -> Optional[Decoder]:
+def find_decoder(hint: Any) -> Optional[Decoder]:
     """Return the function that decodes a JSON value for that annotation, or ``None`` if it stays as it is."""
     origin = getattr(hint, "__origin__", None)
     if origin is Union or type(hint).__name__ == "UnionType":
-        decoders = [decoder for decoder in map(_find_decoder, hint.__args__) if decoder is not None]
+        decoders = [decoder for decoder in map(find_decoder, hint.__args__) if decoder is not None]
         if float in hint.__args__ or len(decoders) > 1:
             decoders = [decoder for decoder in decoders if decoder is not _decode_int]
         if len(decoders) > 1:
             raise UsageError(f"{hint}: JSON does not show which of these types a value has")
         return decoders[0] if decoders else None
     if origin is list:
-        return partial(_decode_list, _find_decoder(hint.__args__[0]))
+        return partial(_decode_list, find_decoder(hint.__args__[0]))
     if hint is int:
         return _decode_int
     if isinstance(hint, type):
         if issubclass(hint, Payload):
             return hint.from_wire
         if issubclass(hint, Enum):
-            return _Members((member.value, member) for member in hint).__getitem__
+            return Members((member.value, member) for member in hint).__getitem__
         if issubclass(hint, datetime):
             return parse_datetime
     return None
@@ -401,7 +497,7 @@ def _decode_int(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
-class _Members(Dict[Any, Any]):
+class Members(Dict[Any, Any]):
     """The members of an enum by their values. Any other value stays as it is."""
 
     def __missing__(self, value: Any) -> Any:

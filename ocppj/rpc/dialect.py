@@ -73,6 +73,12 @@ class Dialect:
                 return found
         raise AttributeError(f"OCPP {self.version} has no type {name!r}")
 
+    def profile_with(self, action: str) -> Optional[str]:
+        """Return the name in the version's package of the profile with ``action``, such as "CORE", or ``None``."""
+        profiles = vars(import_module(f"{self.package}.profiles"))
+        named = ((name, each) for name, each in profiles.items() if hasattr(each, "supports_feature"))
+        return next((name for name, each in named if name.isupper() and each.supports_feature(action)), None)
+
     @property
     def is_loaded(self) -> bool:
         """Whether the messages have been imported. Before that no object of their types exists."""

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Protocol, Sequence, Type, Union
+from contextlib import suppress
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Type, Union
 
 from ..errors import EncodingError, ErrorCode, MessageError, UnsupportedFeature, UsageError, ValidationError
-from ..payloads.lenient import decode_leniently
-from ..payloads.model import Payload
-from ..settings import LoggerLike, Validation, ValidationSetting, process
-from .dialect import Dialect, is_error_code_valid
+from ..interrupted import calls_program
+from ..log_limit import LimitedLog, SafeLog
+from ..option_checks import check_option, check_options
+from ..payloads.lenient import Unreadable, decode_leniently
+from ..payloads.model import Payload, encode_payload
+from ..settings import LoggerLike, Validation, ValidationChoice, ValidationSetting, process
+from .dialect import V16, Dialect, is_error_code_valid
 from .feature_registry import FeatureRegistry
 from .features import Feature, Profile
+from .forgiving import DESCRIPTIONS
 from .frames import build_action_error, build_frame_error, get_type_name, parse_error, parse_head
 from .messages import SIGNED, Call, CallError, CallResult, Message, MessageType, Send, SignatureResult, create_uuid
+from .peer_warnings import PeerWarnings
+from .per_peer import PerPeer
 from .signing import Signer, Verifier, looks_signed, open_payload, result_of, sign_payload
-from .validation import check_payload, get_quick_check
+from .validation import QuickChecks, check_payload, forgive_payload
 
-__all__ = ["Endpoint", "Pending"]
+__all__ = ["DigitsChoice", "Endpoint", "Pending"]
 
 _CALL, _SEND = MessageType.CALL, MessageType.SEND
 _CALL_RESULT, _CALL_RESULT_ERROR = MessageType.CALL_RESULT, MessageType.CALL_RESULT_ERROR
+
+
+#: What ``datetime_digits`` of an endpoint takes: a number, or a function of a peer's id that returns one.
+DigitsChoice = Union[int, Callable[[str], int]]
+
+
+_NOT_PENDING = "%s: ignored an answer to %r, which is not pending"
 
 
 class Pending(Protocol):
@@ -35,13 +49,19 @@ class Endpoint:
 
     Args:
         profiles: The profiles, such as ``v16.PROFILES``.
-        validate: A `Validation`, a mode ("strict", "warn", "off"), or ``True`` (strict) or ``False`` (off). ``None``:
-            as the process does (`set_message_validation`).
+        validate: A `Validation`, a mode ("standard", "strict", "warn", "off"), or ``True`` (strict) or ``False`` (off).
+            ``None``: as the process does (`set_message_validation`). Or a function ``f(client_id)`` that returns one of
+            these for that peer: it is called once for each connection, on the thread that makes or reads its first
+            message, and must not block. If it raises, this is logged, and the connection is ``"strict"``.
         message_id_generator: Returns the id of a new message, on the thread that creates the message. ``None``: that
             of the process (`set_message_id_generator`).
         logger: ``None``: that of the process (`set_logger`).
         signer: Signs messages. Without it signed messages are still received.
         verifier: Verifies signatures. Without it they are not verified.
+        datetime_digits: How many fractional digits the date-times have that are sent: 0, 3 or 6. Some charge points
+            refuse date-times without a fraction, and others those with one. OCPP 2.x allows no more than 3 (Part 2
+            section 3.1): there 6 means 3. Or a function ``f(client_id)`` that returns the number for that peer; it is
+            called as that of ``validate``. If it raises, this is logged, and the number is 3.
 
     Raises:
         DuplicateFeature: Two profiles have the same name, action or request type in the same OCPP version.
@@ -52,16 +72,29 @@ class Endpoint:
         self,
         profiles: Iterable[Profile] = (),
         *,
-        validate: Optional[ValidationSetting] = None,
+        validate: Optional[ValidationChoice] = None,
         message_id_generator: Optional[Callable[[], str]] = None,
         logger: Optional[LoggerLike] = None,
         signer: Optional[Signer] = None,
         verifier: Optional[Verifier] = None,
+        datetime_digits: DigitsChoice = 3,
     ) -> None:
+        check_options("Endpoint", locals())
         self._features = FeatureRegistry(profiles)
-        self._validation = None if validate is None else Validation.of(validate)
+        self._quick_checks = QuickChecks()
         self._message_id_generator = message_id_generator
         self._logger = logger
+        #: For log lines of this library.
+        self.safe_log = SafeLog(lambda: self.log)
+        self._validation: Optional[Validation] = None
+        self._validation_by_peer: Optional[PerPeer[Validation]] = None
+        self.set_message_validation(validate)
+        self._digits = 3
+        self._digits_by_peer: Optional[PerPeer[int]] = None
+        self._set_digits(datetime_digits)
+        #: For log lines that a peer can cause.
+        self.peer_log = LimitedLog(lambda: self.log)
+        self.peer_warnings = PeerWarnings(lambda: self.safe_log)
         self._signer = signer
         self._verifier = verifier
 
@@ -70,7 +103,7 @@ class Endpoint:
         """The logger of the endpoint, or else of the process."""
         return self._logger if self._logger is not None else process.logger
 
-    def set_message_validation(self, setting: Optional[ValidationSetting]) -> None:
+    def set_message_validation(self, setting: Optional[ValidationChoice]) -> None:
         """Set how the payloads of this endpoint are checked, from the next message on.
 
         Args:
@@ -79,7 +112,38 @@ class Endpoint:
         Raises:
             UsageError: There is no such mode.
         """
-        self._validation = None if setting is None else Validation.of(setting)
+        if setting is None or isinstance(setting, (Validation, str, bool, type)) or not callable(setting):
+            fixed = None if setting is None else Validation.of(setting)  # type: ignore[arg-type]  # it refuses others
+            self._validation, self._validation_by_peer = fixed, None
+        else:
+            strict = Validation("strict", "strict")
+            self._validation_by_peer = PerPeer("validate", setting, _check_choice, strict, lambda: self.safe_log)
+
+    def validation_for(self, client_id: str = "") -> Validation:
+        """Return how the payloads from and to that peer are checked. Without a peer: as the process does."""
+        by_peer = self._validation_by_peer
+        if by_peer is not None and client_id:
+            return by_peer.get(client_id)
+        return self._validation or process.validation
+
+    def _set_digits(self, setting: DigitsChoice) -> None:
+        if callable(setting):
+            self._digits_by_peer = PerPeer("datetime_digits", setting, _check_digits, 3, lambda: self.safe_log)
+            return
+        self._digits = setting
+        if setting == 6 and self.dialects and V16 not in self.dialects:
+            raise UsageError("OCPP 2.x allows at most 3 fractional digits in a date-time (Part 2 section 3.1)")
+
+    @property
+    def _is_alike_for_all(self) -> bool:
+        """Whether a request is checked and encoded in the same way for each peer of a version."""
+        return self._validation_by_peer is None and self._digits_by_peer is None
+
+    def _forget_peer(self, client_id: str) -> None:
+        """Ask the functions among the settings again: that peer has connected anew."""
+        for choices in (self._validation_by_peer, self._digits_by_peer):
+            if choices is not None:
+                choices.forget(client_id)
 
     # Profiles
 
@@ -146,11 +210,35 @@ class Endpoint:
         )
         if feature.response_type is None:
             raise UsageError(f"{feature.name} is never answered: send it with send()")
-        payload = self._encode_payload(feature, False, request, client_id)
+        payload = self._encode_payload(feature, False, request, client_id, dialect)
         call = Call(message_id or self._create_id(), feature.name, request, payload)
         if signed:
             self._sign(call, feature.name, dialect or self._features.dialect_of(type(request)))
         return call
+
+    def create_request(self, action: str, payload: Mapping[str, Any], dialect: Optional[Dialect] = None) -> Any:
+        """Return the typed request of a JSON object, checked strictly whatever the mode.
+
+        Args:
+            action: The action of the request, such as "Reset".
+            payload: The JSON object.
+            dialect: ``None``: that of the first profile.
+
+        Raises:
+            UnsupportedFeature: No profile has the action.
+            ValidationError: The payload breaks its schema, or has a property that the request does not have. ``path``
+                says where.
+        """
+        feature = self._features.of_action(action, dialect or self._features.default_dialect())
+        data = dict(payload) if isinstance(payload, Mapping) else payload
+        check_payload(feature, False, data)
+        request = feature.request_type.from_wire(data)
+        # A schema of the program's own may let properties through that the type does not have, or there is none.
+        lost = _find_lost(data, request.to_wire())
+        if lost is not None:
+            text = f"{lost}: {feature.request_type.__name__} has no such property"
+            raise ValidationError(ErrorCode.FORMAT_VIOLATION, lost, text)
+        return request
 
     def create_send(
         self, request: Payload, dialect: Optional[Dialect] = None, client_id: str = "", *, signed: bool = False
@@ -165,7 +253,7 @@ class Endpoint:
         feature = self._features.of_request(type(request), dialect)
         if feature.response_type is not None:
             raise UsageError(f"{feature.name} is answered: send it with call() or send_request()")
-        payload = self._encode_payload(feature, False, request, client_id)
+        payload = self._encode_payload(feature, False, request, client_id, dialect)
         message = Send(self._create_id(), feature.name, request, payload)
         if signed:
             self._sign(message, feature.name, dialect or self._features.dialect_of(type(request)))
@@ -199,7 +287,7 @@ class Endpoint:
             feature = known[key]
         else:
             feature = self._features.of_response(type(response), dialect, action)
-        result = CallResult(message_id, response, self._encode_payload(feature, True, response, client_id))
+        result = CallResult(message_id, response, self._encode_payload(feature, True, response, client_id, dialect))
         if signed:
             if action is None:
                 raise UsageError("a signed answer names its action")
@@ -235,6 +323,7 @@ class Endpoint:
             code = ErrorCode(code)
         return CallError(message_id, dialect.spell(code), description, dict(details or {}))
 
+    @calls_program
     def _create_id(self) -> str:
         return (self._message_id_generator or process.message_id_generator or create_uuid)()
 
@@ -247,31 +336,56 @@ class Endpoint:
         assert message.wire_payload is not None
         message.signed_payload = sign_payload(self._signer, message.wire_payload, action, message.message_type_id)
 
-    def _encode_payload(self, feature: Feature, is_response: bool, payload: Payload, client_id: str) -> Dict[str, Any]:
+    def _encode_payload(
+        self, feature: Feature, is_response: bool, payload: Payload, client_id: str, dialect: Optional[Dialect]
+    ) -> Dict[str, Any]:
         """Return ``payload`` as a JSON object, checked as the mode says."""
         try:
-            data = payload.to_wire()
+            if self._digits == 3 and self._digits_by_peer is None:
+                data = payload.to_wire()
+            else:
+                data = self._encode_with_digits(feature, payload, client_id, dialect)
         except RecursionError:
             raise EncodingError(f"{type(payload).__name__} contains itself") from None
         validation = self._validation or process.validation
+        if self._validation_by_peer is not None:
+            validation = self.validation_for(client_id)
         mode = validation.mode(feature.name, False) if validation.actions else validation.outgoing
+        # What is sent is checked strictly in the mode "standard", too.
+        is_strict = mode == "standard" or mode == "strict"
         try:
-            if mode == "off" or get_quick_check(feature, is_response)(data):
+            if mode == "off" or self._quick_checks[feature, is_response, is_strict](data):
                 return data
         except Exception:  # The quick check cannot handle some values. The full check decides.
             pass
         try:
-            check_payload(feature, is_response, data)
+            check_payload(feature, is_response, data, is_strict, was_tried=True)
         except ValidationError as error:
-            if mode == "strict":
+            if is_strict:
                 raise
             self._log_invalid(client_id, "sent", feature, is_response, error)
         return data
 
+    def _encode_with_digits(
+        self, feature: Feature, payload: Payload, client_id: str, dialect: Optional[Dialect]
+    ) -> Dict[str, Any]:
+        """Return ``payload`` as a JSON object, with the fractional digits that the peer is to get."""
+        by_peer = self._digits_by_peer
+        digits = by_peer.get(client_id) if by_peer is not None and client_id else self._digits
+        if digits == 6 and self._features.by_action.get((V16, feature.name)) is not feature:
+            digits = 3  # 2.x allows no more: Part 2 section 3.1
+        return encode_payload(payload, digits)
+
     # Parsing messages
 
     def parse_message(
-        self, fields: Sequence[Any], pending: Pending, dialect: Optional[Dialect] = None, client_id: str = ""
+        self,
+        fields: Sequence[Any],
+        pending: Pending,
+        dialect: Optional[Dialect] = None,
+        client_id: str = "",
+        *,
+        again: bool = False,
     ) -> Optional[Message]:
         """Return the message of a frame, with a typed payload (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.2).
 
@@ -282,6 +396,7 @@ class Endpoint:
             pending: The pending requests, by which an answer gets its type. They are only read.
             dialect: ``None``: that of the first profile.
             client_id: The peer, for the log.
+            again: Whether the frame was parsed before: what is accepted all the same is not logged again.
 
         Returns:
             The message. ``None`` for an answer to no pending request, which is logged.
@@ -303,16 +418,17 @@ class Endpoint:
             pass
         try:
             if call is not None:
-                call.payload = self._decode_payload(feature, False, payload, client_id)
+                call.payload = self._decode_payload(feature, False, payload, client_id, again)
+                call.wire_payload = payload
                 return call
             message_type, message_id = parse_head(fields, dialect)
             if message_type is _CALL or message_type is _SEND:
-                return self._parse_request(fields, message_type, dialect, client_id)
+                return self._parse_request(fields, message_type, dialect, client_id, again)
             if message_type is _CALL_RESULT_ERROR:  # It is about a response of this side: no request is pending.
                 return parse_error(fields, message_type)
             request = pending.get(message_id)
             if request is None:
-                self.log.warning("ignored an answer to %r, which is not pending", message_id)
+                self.peer_log.warning(_NOT_PENDING, client_id or "endpoint", message_id)
                 return None
             if message_type is _CALL_RESULT:
                 return self._parse_result(fields, type(request), dialect, client_id)
@@ -322,9 +438,10 @@ class Endpoint:
         except ValidationError as error:
             raise build_frame_error(fields, error.code, error.description) from error
         except Exception as error:  # A schema or a type of the program is faulty.
-            self.log.exception("message %r cannot be read", message_id)
+            self.peer_log.exception("%s: message %r cannot be read", client_id or "endpoint", message_id)
             raise build_frame_error(fields, ErrorCode.INTERNAL_ERROR, "the message could not be read") from error
 
+    @calls_program
     def check_signature(self, message: Union[Call, CallResult], client_id: str) -> Optional[SignatureResult]:
         """Verify the signature of a message from `parse_message`. The message keeps the result.
 
@@ -338,12 +455,12 @@ class Endpoint:
             try:
                 message.signature = self._verifier.verify(message.signed_payload, client_id)
             except Exception:
-                self.log.exception("%s: the verifier failed", client_id)
+                self.peer_log.exception("%s: the verifier failed", client_id)
                 message.signature = result_of(message.signature.header, None, "the verifier failed")
         return message.signature
 
     def _parse_request(
-        self, fields: Sequence[Any], message_type: MessageType, dialect: Dialect, client_id: str
+        self, fields: Sequence[Any], message_type: MessageType, dialect: Dialect, client_id: str, again: bool
     ) -> Union[Call, Send]:
         """Return the CALL or SEND of a frame whose head is valid. Raises `MessageError` and `ValidationError`."""
         if len(fields) != 4:
@@ -365,9 +482,9 @@ class Endpoint:
         if (message_type is _SEND) != (feature.response_type is None):
             text = f"{feature.name} travels in a {'SEND' if feature.response_type is None else 'CALL'}"
             raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
-        payload = self._decode_payload(feature, False, payload, client_id)
+        typed = self._decode_payload(feature, False, payload, client_id, again)
         message_class = Send if message_type is _SEND else Call
-        return message_class(message_id, feature.name, payload, None, signed_payload, signature)
+        return message_class(message_id, feature.name, typed, payload, signed_payload, signature)
 
     def _parse_result(
         self, fields: Sequence[Any], request_type: Type[Payload], dialect: Dialect, client_id: str
@@ -382,10 +499,26 @@ class Endpoint:
         if dialect.signed_messages and looks_signed(payload):
             signed_payload = payload
             payload, signature = open_payload(signed_payload, feature.name, _CALL_RESULT)
-        payload = self._decode_payload(feature, True, payload, client_id)
-        return CallResult(message_id, payload, None, signed_payload, signature)
+        try:
+            response = self._decode_payload(feature, True, payload, client_id)
+        except ValidationError as error:
+            raise self._build_answer_error(fields, feature, payload, error) from error
+        return CallResult(message_id, response, None, signed_payload, signature)
 
-    def _decode_payload(self, feature: Feature, is_response: bool, payload: Any, client_id: str) -> Payload:
+    def _build_answer_error(
+        self, fields: Sequence[Any], feature: Feature, payload: Any, error: ValidationError
+    ) -> MessageError:
+        """Return the error for a response that breaks its schema. It has the response, as far as that can be read."""
+        failure = build_frame_error(fields, error.code, error.description)
+        failure.payload = payload
+        if isinstance(payload, dict) and feature.response_type is not None:
+            with suppress(Exception):  # a type of the program may refuse it
+                failure.response = decode_leniently(feature.response_type, payload)
+        return failure
+
+    def _decode_payload(
+        self, feature: Feature, is_response: bool, payload: Any, client_id: str, again: bool = False
+    ) -> Payload:
         """Return the typed payload, checked as the mode says. Raises `ValidationError`."""
         if payload is None:
             payload = {}  # some peers write null for an empty payload
@@ -393,22 +526,56 @@ class Endpoint:
         if payload_type is None:
             raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", f"{feature.name} is never answered")
         validation = self._validation or process.validation
+        if self._validation_by_peer is not None:
+            validation = self.validation_for(client_id)
         mode = validation.mode(feature.name, True) if validation.actions else validation.incoming
         is_object = type(payload) is dict or isinstance(payload, dict)
+        if mode == "off" and is_object:
+            return self._decode_leniently(payload_type, payload, client_id, again)
+        is_strict = mode == "strict"
         try:
-            is_valid = is_object and (mode == "off" or get_quick_check(feature, is_response)(payload))
+            is_valid = is_object and self._quick_checks[feature, is_response, is_strict](payload)
         except Exception:  # The quick check cannot handle some values. The full check decides.
             is_valid = False
         try:
-            if not is_valid:
-                check_payload(feature, is_response, payload)
+            if not is_valid and mode == "standard" and is_object:
+                payload = self._forgive(feature, is_response, payload, client_id)
+            elif not is_valid:
+                check_payload(feature, is_response, payload, is_strict, was_tried=True)
             return payload_type.from_wire(payload)
         except ValidationError as error:
-            if mode == "strict" or not is_object:
+            if mode != "warn" or not is_object:
                 raise
-            if mode == "warn":
+            if not again:
                 self._log_invalid(client_id, "received", feature, is_response, error)
-        return decode_leniently(payload_type, payload)
+        return self._decode_leniently(payload_type, payload, client_id, again)
+
+    def _forgive(self, feature: Feature, is_response: bool, payload: Dict[str, Any], client_id: str) -> Dict[str, Any]:
+        """Return ``payload`` without the faults that are forgiven. Each kind is logged once for each peer.
+
+        Raises `ValidationError` if it has others. Then nothing was read, and nothing is told.
+        """
+        # This ends most payloads that are refused, before anything is copied.
+        check_payload(feature, is_response, payload, False, forgives=True, was_tried=True)
+        mended, found = forgive_payload(feature, is_response, payload)
+        check_payload(feature, is_response, mended, False)  # its schema is the judge
+        for kind, (path, value) in found.items():
+            text = "%s: %s was read in the %s of %s: %.40r at %.255s; there may be more, which are not logged"
+            about = (DESCRIPTIONS[kind], "response" if is_response else "request", feature.name, value, path)
+            self.peer_warnings.warn(client_id, kind, text, client_id or "endpoint", *about)
+        return mended
+
+    def _decode_leniently(
+        self, payload_type: Type[Payload], payload: Dict[str, Any], client_id: str, again: bool
+    ) -> Payload:
+        unreadable: List[Unreadable] = []
+        message = decode_leniently(payload_type, payload, unreadable)
+        if unreadable and not again:  # one line: a peer may send very many
+            place, value = unreadable[0]
+            text = "%s: the date-time %s cannot be read: it is None, and extra has %.40r%s"
+            more = f"; {len(unreadable) - 1} more cannot be read either" if unreadable[1:] else ""
+            self.peer_log.warning(text, client_id or "endpoint", place, value, more)
+        return message
 
     def _log_invalid(
         self, client_id: str, verb: str, feature: Feature, is_response: bool, error: ValidationError
@@ -416,4 +583,32 @@ class Endpoint:
         """Log a payload that breaks its schema and is accepted."""
         who, kind = client_id or "endpoint", "response" if is_response else "request"
         text = "%s: %s an invalid %s of %s, and went on: at %r: %s"
-        self.log.warning(text, who, verb, kind, feature.name, error.path[:255], error)
+        self.peer_log.warning(text, who, verb, kind, feature.name, error.path[:255], error)
+
+
+def _check_choice(setting: Optional[ValidationSetting]) -> Validation:
+    """Return what a function of a peer's id has chosen. ``None``: as the process does."""
+    return process.validation if setting is None else Validation.of(setting)
+
+
+def _check_digits(digits: Any) -> int:
+    check_option("PerPeer", "datetime_digits", digits)
+    return int(digits)
+
+
+def _find_lost(data: Any, written: Any, path: str = "") -> Optional[str]:
+    """Return the path of the first property of ``data``, ``null`` aside, that is not in ``written``, or ``None``."""
+    if isinstance(data, Mapping) and isinstance(written, Mapping):
+        for name, value in data.items():
+            place = f"{path}.{name}" if path else str(name)
+            if value is not None and name not in written:
+                return place
+            lost = _find_lost(value, written.get(name), place)
+            if lost is not None:
+                return lost
+    elif isinstance(data, (list, tuple)) and isinstance(written, (list, tuple)):
+        for number, (item, other) in enumerate(zip(data, written)):
+            lost = _find_lost(item, other, f"{path}[{number}]")
+            if lost is not None:
+                return lost
+    return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Type
 
 from ..errors import DuplicateFeature, UnsupportedFeature, UsageError
 from ..payloads.model import Payload
 from .dialect import Dialect
 from .features import Feature, Profile
+from .missing import missing
 from .validation import check_schemas
 
 __all__ = ["FeatureRegistry"]
@@ -85,9 +87,37 @@ class FeatureRegistry:
         self.of_request(request_type)
         return next(each for each in self.dialects if (each, request_type) in self.by_request)
 
+    def action_of(self, request_type: type) -> Optional[str]:
+        """Return the action of the requests of that type, in any version, or ``None``."""
+        for dialect in self.dialects:
+            feature = self.by_request.get((dialect, request_type))
+            if feature is not None:
+                return feature.name
+        return None
+
+    def dialects_of(self, request_type: Type[Payload]) -> List[Dialect]:
+        """Return every version that has the request. Raises `UnsupportedFeature` when none has it."""
+        self.of_request(request_type)
+        for each in self.dialects:
+            self._index_loaded(each)
+        return [each for each in self.dialects if (each, request_type) in self.by_request]
+
     def of_request(self, request_type: Type[Payload], dialect: Optional[Dialect] = None) -> Feature:
         """Return the feature of a request. Without ``dialect``: of the first version. Raises `UnsupportedFeature`."""
         return self._lookup(self.by_request, request_type, dialect)
+
+    def of_action(self, action: str, dialect: Dialect) -> Feature:
+        """Return the feature of an action of that version. Raises `UnsupportedFeature`, which says what is wrong."""
+        feature = self.by_action.get((dialect, action)) if isinstance(action, str) else None
+        if feature is not None:
+            return feature
+        if action in dialect.actions:
+            raise UnsupportedFeature(f"no profile of OCPP {dialect.version} has the action {action}")
+        known = [name for each, name in self.by_action if each is dialect and name is not None]
+        unlike = str(action)[: -len("Request")] if str(action).endswith("Request") else str(action)
+        nearest = difflib.get_close_matches(unlike, known, 1)
+        hint = f"; is {nearest[0]!r} meant?" if nearest else ""
+        raise UnsupportedFeature(f"OCPP {dialect.version} has no action {action!r:.80}{hint}")
 
     def of_response(
         self, response_type: Type[Payload], dialect: Optional[Dialect] = None, action: Optional[str] = None
@@ -113,8 +143,8 @@ class FeatureRegistry:
             feature = table.get((each, payload_type))
             if feature is not None:
                 return feature
-        versions = ", ".join(each.version for each in dialects) or "none"
-        raise UnsupportedFeature(f"no profile has {payload_type.__name__} (OCPP version: {versions})")
+        role = "request" if table is self.by_request else "response"
+        raise missing(payload_type, dialect, self.dialects, role)
 
     def _index(self, dialect: Dialect, feature: Feature) -> None:
         self.by_request[dialect, feature.request_type] = feature

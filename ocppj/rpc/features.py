@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Type, Union
+from functools import partial, update_wrapper
+from typing import Any, Callable, Dict, Generic, Iterator, Mapping, Optional, Tuple, Type, TypeVar, Union
+from weakref import WeakSet
 
+from ..callables import check_not_async
 from ..errors import DuplicateFeature, UsageError
 from ..payloads.model import Payload
 from .dialect import Dialect
 from .messages import MAX_ACTION
 
-__all__ = ["Feature", "Profile", "Schema"]
+__all__ = ["Feature", "KeptByFeature", "Profile", "Schema"]
+
+R = TypeVar("R")
 
 #: A JSON schema, or a function that loads it on demand.
 Schema = Union[Mapping[str, Any], Callable[[], Mapping[str, Any]]]
@@ -39,6 +43,8 @@ class Feature:
     response_schema: Optional[Schema] = None
 
     def __post_init__(self) -> None:
+        check_not_async("request_schema", self.request_schema)
+        check_not_async("response_schema", self.response_schema)
         if not isinstance(self.name, str) or not 1 <= len(self.name) <= MAX_ACTION:
             raise UsageError(f"a feature's name must have 1 to {MAX_ACTION} characters: {self.name!r}")
 
@@ -50,10 +56,47 @@ class Feature:
         """
         return _BundledFeature(dialect, name, answered)
 
+    def __getstate__(self) -> Dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != _KEPT}
+
     @property
     def is_loaded(self) -> bool:
         """Whether its types have been imported. Before that no object of them exists."""
         return True
+
+    def bundled_schema(self, is_response: bool) -> Optional[Tuple[str, str]]:
+        """Return the OCPP version and the name of its schema, such as ("1.6", "ResetRequest"), if it is bundled."""
+        return None
+
+
+_KEPT = "_kept"  # the attribute of a feature that has the results of `KeptByFeature`
+
+
+class KeptByFeature(Generic[R]):
+    """A function ``make(feature, *key)`` whose results are kept in the feature, and so no longer than the feature.
+
+    Any thread may call it. Two that come first at the same time may both make a result, and one of the two is kept.
+    """
+
+    def __init__(self, make: Callable[..., R]) -> None:
+        self._make = make
+        self._features: "WeakSet[Feature]" = WeakSet()  # those that keep results
+        update_wrapper(self, make)
+
+    def __call__(self, feature: Feature, *key: Any) -> R:
+        try:
+            return feature.__dict__[_KEPT][self, key]  # type: ignore[no-any-return]
+        except KeyError:
+            pass
+        result = self._make(feature, *key)
+        self._features.add(feature)
+        feature.__dict__.setdefault(_KEPT, {})[self, key] = result
+        return result
+
+    def cache_clear(self) -> None:
+        """Forget all results. For tests and benchmarks."""
+        for feature in list(self._features):
+            feature.__dict__.pop(_KEPT, None)
 
 
 class _BundledFeature(Feature):
@@ -78,6 +121,10 @@ class _BundledFeature(Feature):
         message = self.__dict__["_request" if name == "request_type" else "_response"]
         found = self.__dict__[name] = None if message is None else self.__dict__["_dialect"].load_type(message)
         return found
+
+    def bundled_schema(self, is_response: bool) -> Optional[Tuple[str, str]]:
+        name = self.__dict__["_response" if is_response else "_request"]
+        return None if name is None else (self.__dict__["_dialect"].version, name)
 
     def __repr__(self) -> str:
         return f"<Feature {self.name!r} of OCPP {self.__dict__['_dialect'].version}>"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence, Tuple
+import re
+from contextlib import suppress
+from typing import Any, Optional, Sequence, Tuple
 
 from ..errors import ErrorCode, MessageError
+from ..payloads.jsontext import decode_loosely
 from .dialect import Dialect
 from .messages import MAX_ID, SIGNED, CallError, CallResultError, MessageType, build_framework_error, is_message_id
 
-__all__ = ["build_action_error", "build_frame_error", "get_type_name", "parse_error", "parse_head"]
+__all__ = ["build_action_error", "build_frame_error", "get_type_name", "parse_error", "parse_head", "read_head"]
 
 _TYPES = {int(each): each for each in MessageType}
 
@@ -47,8 +50,37 @@ def parse_error(fields: Sequence[Any], message_type: MessageType) -> CallError:
         text = f"the code of a {get_type_name(message_type)} is a string"
         raise build_frame_error(fields, ErrorCode.FORMAT_VIOLATION, text)
     message_class = CallError if message_type is MessageType.CALL_ERROR else CallResultError
-    description = description if isinstance(description, str) else ""
-    return message_class(fields[1], code, description, details if isinstance(details, dict) else {})
+    # Some peers send text, which may be all that they tell. Empty details of any type tell nothing.
+    known = details if isinstance(details, dict) else {"details": details} if details not in (None, "", []) else {}
+    if not isinstance(description, str):  # some leave it out, and put the details in its place
+        known = known if description in (None, [], {}) else {"description": description, **known}
+        description = ""
+    return message_class(fields[1], code, description, known)
+
+
+#: The head of a frame that may be no JSON. Its type may be written "3" or 3.0, its id as a whole number, and both in
+#: single quotes. The id ends where its element ends. An id of 36 characters is at most 432 long, as escape sequences of
+#: surrogate pairs.
+_HEAD = re.compile(
+    r'[\x00-\x20\ufeff]*\[[\x00-\x20]*(["\']?)([2-6])(?:\.0+)?\1[\x00-\x20]*(?:[],]|\Z)'
+    r'(?:[\x00-\x20]*(?:("(?:[^"\\]|\\.){1,432}")|\'([^\'\\]{1,36})\'|(-?[0-9]{1,36}))[\x00-\x20]*(?:[],]|\Z))?',
+    re.DOTALL,
+)
+
+
+def read_head(text: str) -> Tuple[Optional[MessageType], Optional[str]]:
+    """Return the message type and the id that stand at the head of ``text``, which is no valid frame.
+
+    Each is ``None`` if it cannot be seen. An id that stands anywhere else is not seen: it may be part of a payload.
+    """
+    match = _HEAD.match(text)
+    if match is None:
+        return None, None
+    message_type, message_id = _TYPES[int(match[2])], match[4] or match[5]
+    if match[3] is not None:
+        with suppress(ValueError):  # an escape sequence that is none
+            message_id = decode_loosely(match[3])
+    return message_type, message_id if is_message_id(message_id) else None
 
 
 def build_frame_error(fields: Sequence[Any], code: ErrorCode, description: str) -> MessageError:

@@ -18,8 +18,8 @@ from ..payloads.jsontext import encode as write_json
 from ..payloads.model import Payload
 
 __all__ = ["MAX_DESCRIPTION", "MAX_ID", "SIGNED", "Call", "CallError", "CallResult", "CallResultError", "Message",
-           "MessageType", "Send", "SignatureResult", "build_framework_error", "create_uuid", "is_message_id",
-           "parse_json_message", "parse_raw_json_message", "write_json"]  # fmt: skip
+           "MessageType", "Send", "SignatureResult", "build_framework_error", "check_message_id", "create_uuid",
+           "is_message_id", "parse_json_message", "parse_raw_json_message", "write_json"]  # fmt: skip
 
 #: The longest message id, in characters (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.1.4).
 MAX_ID = 36
@@ -45,6 +45,11 @@ def is_message_id(value: object) -> bool:
     """Tell whether ``value`` is a string of 1 to `MAX_ID` characters."""
     # Each message comes here. Most ids are plain strings, and a slice takes no function call.
     return (type(value) is str or isinstance(value, str)) and value != "" and not value[MAX_ID:]
+
+
+def check_message_id(value: object) -> None:
+    """Raise `UsageError` if ``value`` is no string of 1 to `MAX_ID` characters."""
+    _check_text("the message id", value, MAX_ID)
 
 
 def create_uuid() -> str:
@@ -112,8 +117,12 @@ class Call:
     wire_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
     signed_payload: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
     signature: Optional[SignatureResult] = field(default=None, repr=False, compare=False)
+    #: Of a received CALL that waits: its text, in place of the payload. See `ocppj.exchange.waiting`.
+    held: Any = field(default=None, repr=False, compare=False)
 
     message_type_id = MessageType.CALL
+    #: A CALL of the peer was not handled in time, and is answered with an error. Its handler is not called any more.
+    expired = False
 
     def __init__(
         self,
@@ -125,7 +134,7 @@ class Call:
         signature: Optional[SignatureResult] = None,
     ) -> None:
         if not is_message_id(unique_id):
-            _check_text("the message id", unique_id, MAX_ID)
+            check_message_id(unique_id)
         if type(action) is not str or not action or action[MAX_ACTION:]:
             _check_text("the action", action, MAX_ACTION)
         self.unique_id = unique_id
@@ -178,7 +187,7 @@ class CallResult:
         signature: Optional[SignatureResult] = None,
     ) -> None:
         if not is_message_id(unique_id):
-            _check_text("the message id", unique_id, MAX_ID)
+            check_message_id(unique_id)
         self.unique_id = unique_id
         self.payload = payload
         self.wire_payload = wire_payload
@@ -228,19 +237,20 @@ def _to_json_object(payload: Union[Payload, Mapping[str, Any]]) -> Mapping[str, 
         raise EncodingError("the payload is nested too deeply, or contains itself") from None
 
 
-def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH) -> List[Any]:
+def parse_json_message(text: str, *, max_depth: Optional[int] = MAX_DEPTH, loosely: bool = False) -> List[Any]:
     """Return the elements of a frame.
 
     Args:
         text: The frame, a JSON array.
         max_depth: How many arrays and objects may be inside one another. ``None``: as many as the JSON library reads.
+        loosely: Whether control characters and byte-order marks are forgiven, wherever they stand in the text.
 
     Raises:
         MessageError: The text is no JSON, no array, or nested too deeply (then the cause is a `NestedTooDeeply`). The
             error has no message id, and never quotes the text.
     """
     try:
-        fields = jsontext.decode(text, max_depth)
+        fields = jsontext.decode_loosely(text, max_depth) if loosely else jsontext.decode(text, max_depth)
     except NestedTooDeeply as error:
         raise build_framework_error(f"the JSON is {error}") from error
     except RecursionError:

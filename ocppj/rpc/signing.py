@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
 
 from ..errors import ErrorCode, UsageError, ValidationError
+from ..interrupted import calls_program
+from ..option_checks import check_options
 from ..payloads.jsontext import MAX_DEPTH, NestedTooDeeply, decode
 from .messages import MessageType, SignatureResult, write_json
 
@@ -96,6 +98,7 @@ def _decode_json(name: str, data: bytes) -> Any:
         raise _build_error(f"the {name} inside a signed payload is no valid JSON") from None
 
 
+@calls_program
 def sign_payload(
     signer: "Signer", payload: Mapping[str, Any], action: str, message_type: MessageType
 ) -> Dict[str, Any]:
@@ -135,6 +138,7 @@ class Signer:
         algorithm: Optional[str] = None,
         password: Optional[Union[str, bytes]] = None,
     ) -> None:
+        check_options("Signer", locals())
         self._jose = _load_jose()
         secret = password.encode("utf-8") if isinstance(password, str) else password
         self._key = self._jose.private_key(_read_pem(private_key, "private key"), secret)
@@ -183,14 +187,13 @@ class Verifier:
     """
 
     def __init__(self, certificates: Union[Iterable[Pem], Lookup]) -> None:
+        check_options("Verifier", locals())
         self._jose = _load_jose()
         self._lookup: Optional[Lookup] = None
         self._keys: Dict[Optional[str], Any] = {}
         if callable(certificates):
             self._lookup = certificates
             return
-        if isinstance(certificates, (str, bytes, os.PathLike)):
-            raise UsageError("certificates must be a list of PEM texts or paths, or a function")
         for each in certificates:
             key = self._jose.public_key(_read_pem(each, "certificate"))
             if key.x5t_s256 is None:
@@ -221,6 +224,7 @@ class Verifier:
         reason = self._jose.find_signature_fault(signed_payload, header["alg"], key)
         return result_of(header, not reason, reason)
 
+    @calls_program
     def _find(self, x5t: Optional[str], client_id: str) -> Any:
         """Return the key to verify with, or ``None``."""
         if self._lookup is not None:

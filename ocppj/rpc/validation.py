@@ -1,104 +1,118 @@
 """Checks payloads against schemas. Only this module imports ``jsonschema``.
 
-An error names one fault of a payload, always the same: first unknown properties, then missing ones and arrays of the
-wrong length, then types, then values (`KEYWORDS`). Among faults of the same kind it names the one nearest to the top,
-then the first in the document.
+`ocppj.rpc.faults` says which fault of a payload is named. A `Part` finds it, for all bundled schemas and nearly all
+others. ``jsonschema`` reads the rest, which only a program can bring: they have keywords such as "anyOf".
 """
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from contextlib import suppress
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import jsonschema
 from jsonschema import validators
-from jsonschema.exceptions import ValidationError as Fault
+from jsonschema.exceptions import ValidationError as SchemaFault
 
 from ..errors import ErrorCode, UsageError, ValidationError
+from ..log_limit import safe_log
 from ..payloads import jsontext
-from ..payloads.datetimes import parse_datetime
-from ..settings import get_logger
 from .accelerated import build_quick_check, simplify_schema
-from .features import Feature
-
-__all__ = ["check_payload", "check_schemas", "get_quick_check", "use_accelerators"]
-
-# The ranks of faults. The fault of the lowest rank is named.
-_UNKNOWN, _MISSING, _TYPE, _VALUE = range(4)
-_CODES = (
-    ErrorCode.FORMAT_VIOLATION,
-    ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION,
-    ErrorCode.TYPE_CONSTRAINT_VIOLATION,
-    ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
+from .fault_search import Part, is_whole
+from .faults import (
+    CODES,
+    KEYWORDS,
+    OTHER,
+    Fault,
+    Path,
+    describe_missing,
+    describe_rule,
+    describe_unknown,
+    format_path,
+    get_type_name,
+    shorten,
 )
-#: Schema keyword -> rank, and so `ErrorCode`, in every version. `Dialect.spell` spells the code.
-#: J16 is OCPP-J 1.6, J16E its errata; P4 and P2 are Parts 4 and 2 of OCPP 2.0.1 and 2.1, which agree.
-KEYWORDS = {
-    "additionalProperties": _UNKNOWN,  # not conform the structure of the action: J16 4.2.3 with J16E 5.2; P4 4.3
-    "required": _MISSING,  # occurrence constraints: J16 4.2.3 with J16E 5.1; P4 4.3
-    "minItems": _MISSING,  # occurrence constraints: J16 4.2.3 with J16E 5.1; P4 4.3
-    "maxItems": _MISSING,  # occurrence constraints: as minItems; lists that are too long: P2 B06.FR.16, B08.FR.17
-    "type": _TYPE,  # data type constraints: J16 4.2.3; P4 4.3
-    "format": _TYPE,  # dateTime is a data type: J16 4.2.3, 1.6 section 3.15; P4 4.3, P2 2.1.4
-    # An invalid value: J16 4.2.3; P4 4.3. About "enum" also 1.6 errata 3.24 and 3.38 on chargingRateUnit.
-    **dict.fromkeys(("enum", "const", "minLength", "maxLength", "pattern", "minimum", "maximum"), _VALUE),
-    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems"), _VALUE),
-}
-#: For any other keyword. Only schemas of the program have others.
-_OTHER = _VALUE
+from .features import Feature, KeptByFeature
+from .forgiving import Forgiven, forgive, is_datetime, is_multiple
+from .text_rules import tighten_schema
+from .unique import has_no_double
 
-Path = Tuple[Union[str, int], ...]
+__all__ = ["QuickChecks", "check_payload", "check_schemas", "forgive_payload", "get_quick_check", "use_accelerators"]
 
 
-class _Violation(NamedTuple):
-    rank: int
-    depth: int
-    position: Tuple[int, ...]
-    path: Path
-    text: str
-
-
-def check_payload(feature: Feature, is_response: bool, payload: Any) -> None:
+def check_payload(
+    feature: Feature,
+    is_response: bool,
+    payload: Any,
+    with_text_rules: bool = True,
+    *,
+    forgives: bool = False,
+    was_tried: bool = False,
+) -> None:
     """Check a JSON value against a schema of ``feature``. Without a schema any object is valid.
+
+    ``with_text_rules`` tells whether the rules of `text_rules` are checked, too. ``forgives`` leaves out the faults
+    that `forgive_payload` mends. The others are described as in the mended payload. ``was_tried`` says that the quick
+    check has refused the payload.
 
     Raises `ValidationError`, with a description of at most 255 characters, and `UsageError` if the schema is no JSON
     schema.
     """
-    validator = _get_validator(feature, is_response)
+    validator = _get_validator(feature, is_response, with_text_rules)
     if not isinstance(payload, dict):
-        text = f"the payload must be an object, not {_get_type_name(payload)}"
+        text = f"the payload must be an object, not {get_type_name(payload)}"
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", text)
     try:
-        violation = validator.find_violation(payload) if validator is not None else None
+        fault = validator.find_fault(payload, forgives, was_tried) if validator is not None else None
     except RecursionError:  # jsonschema writes the value at fault into its message, however deep it is
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
-    if violation is not None:
-        raise ValidationError(_CODES[violation.rank], _format_path(violation.path), _shorten(violation.text, 255))
+    if fault is not None:
+        raise ValidationError(CODES[fault.rank], format_path(fault.path), shorten(fault.text, 255))
 
 
-@lru_cache(maxsize=None)
-def get_quick_check(feature: Feature, is_response: bool) -> Callable[[Any], object]:
+def forgive_payload(feature: Feature, is_response: bool, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven]:
+    """Return ``payload`` without the faults that the mode ``standard`` forgives, and what was forgiven.
+
+    What is left is to be checked. A schema of the program that is not plain (see `simplify_schema`) forgives nothing.
+    """
+    validator = _get_validator(feature, is_response, False)
+    if validator is None or validator.plain is None:
+        return payload, {}
+    return forgive(validator.plain, payload)
+
+
+@KeptByFeature
+def get_quick_check(feature: Feature, is_response: bool, with_text_rules: bool = True) -> Callable[[Any], object]:
     """Return a function that returns true for most JSON objects that are valid.
 
     If it returns false or raises, the object may still be valid: `check_payload` decides. Raises `UsageError` if the
     schema is no JSON schema.
     """
-    validator = _get_validator(feature, is_response)
+    validator = _get_validator(feature, is_response, with_text_rules)
     if validator is None:
         return lambda payload: True
-    return validator.quick_check or validator.exact.is_valid
+    return validator.quick_check or validator.is_valid
+
+
+class QuickChecks(Dict[Tuple[Feature, bool, bool], Callable[[Any], object]]):
+    """What `get_quick_check` returns, by its arguments, for one endpoint: to find one again takes no function call."""
+
+    def __missing__(self, key: Tuple[Feature, bool, bool]) -> Callable[[Any], object]:
+        check = self[key] = get_quick_check(*key)
+        return check
 
 
 def check_schemas(feature: Feature) -> None:
     """Raise `UsageError` if a schema is no JSON schema. One that is loaded on demand is checked when it is loaded."""
     for is_response, schema in ((False, feature.request_schema), (True, feature.response_schema)):
         if not callable(schema):
-            _get_validator(feature, is_response)
+            _get_validator(feature, is_response, False)
 
 
 def use_accelerators(wanted: bool) -> None:
-    """Use ``jsonschema-rs`` and ``orjson`` if they are installed (the default), or never. For tests and benchmarks."""
+    """Use ``jsonschema-rs`` and ``orjson`` if they are installed (the default), or never. For tests and benchmarks.
+
+    An endpoint goes on with the checks that it has used.
+    """
     global _accelerated
     _accelerated = wanted
     _get_validator.cache_clear()
@@ -110,36 +124,78 @@ _accelerated = True
 
 
 class _Validator:
-    """Checks payloads against one schema. ``exact``, of ``jsonschema``, decides.
+    """Checks payloads against one schema.
 
-    ``quick_check``, if there is one, saves most calls of it: it returns true only for valid payloads.
+    ``plain`` is the schema, if it is plain. ``quick_check``, if there is one, saves most walks through a payload: it
+    returns true only for valid payloads.
     """
 
-    def __init__(self, name: str, exact: Any, quick_check: Optional[Callable[[Any], bool]]) -> None:
-        self.exact = exact
-        self.quick_check = quick_check
+    plain: Optional[Mapping[str, Any]] = None
+    quick_check: Optional[Callable[[Any], bool]] = None
+
+    def is_valid(self, payload: Any) -> bool:
+        raise NotImplementedError
+
+    def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
+        """Return the fault to name, or ``None`` if there is none. A schema that is not plain forgives nothing."""
+        raise NotImplementedError
+
+
+class _SimpleValidator(_Validator):
+    """Checks payloads against a simple schema."""
+
+    def __init__(self, name: str, schema: Mapping[str, Any], is_plain: bool) -> None:
         self._name = name
         self._is_logged = False
+        self._part = Part(schema)
+        if is_plain:
+            self.plain = schema
+            self.quick_check = build_quick_check(schema, is_datetime, is_multiple) if _accelerated else None
 
-    def find_violation(self, payload: Any) -> Optional[_Violation]:
-        """Return the violation to name, or ``None`` if ``payload`` is valid."""
+    def is_valid(self, payload: Any) -> bool:
+        return self._part.is_valid(payload)
+
+    def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
+        if self.quick_check is None or was_tried:
+            return self._part.find(payload, forgives and self.plain is not None)
         is_refused = False
-        if self.quick_check is not None:
-            try:
-                if self.quick_check(payload):
-                    return None
-                is_refused = True
-            except Exception:  # It cannot handle some values, such as a key that is no text.
-                pass
-        violation = min(_list_violations(payload, self.exact.iter_errors(payload)), default=None)
-        if violation is None and is_refused and not self._is_logged:
+        with suppress(Exception):  # it cannot handle some values, such as a key that is no text
+            if self.quick_check(payload):
+                return None
+            is_refused = True
+        fault = self._part.find(payload, forgives)
+        if fault is None and is_refused and not self._is_logged:
             self._is_logged = True
-            get_logger().debug("jsonschema-rs refuses a payload of %s that jsonschema finds valid", self._name)
-        return violation
+            safe_log.debug("jsonschema-rs refuses a payload of %s that is valid", self._name)
+        return fault
 
 
-@lru_cache(maxsize=None)
-def _get_validator(feature: Feature, is_response: bool) -> Optional[_Validator]:
+class _OtherValidator(_Validator):
+    """Checks payloads with ``jsonschema``."""
+
+    def __init__(self, base: Any, schema: Mapping[str, Any]) -> None:
+        extend: Any = validators.extend
+        types = base.TYPE_CHECKER.redefine("integer", lambda checker, value: is_whole(value))
+        keywords = {name: check for name, check in _CHECKS.items() if name in base.VALIDATORS}
+        self._exact = extend(base, keywords, type_checker=types)(schema, format_checker=_formats)
+
+    def is_valid(self, payload: Any) -> bool:
+        return bool(self._exact.is_valid(payload))
+
+    def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
+        best: Optional[_Found] = None
+        places = _Places(payload)
+        for fault in self._exact.iter_errors(payload):
+            found = _Found(fault, places)
+            if best is None or found.is_better(best):
+                best = found
+        return None if best is None else best.result()
+
+
+@KeptByFeature
+def _get_validator(feature: Feature, is_response: bool, with_text_rules: bool) -> Optional[_Validator]:
+    if with_text_rules:
+        return _tighten(feature, is_response)
     schema = feature.response_schema if is_response else feature.request_schema
     if schema is None:
         return None
@@ -150,204 +206,108 @@ def _get_validator(feature: Feature, is_response: bool) -> Optional[_Validator]:
     except jsonschema.SchemaError as error:
         kind = "response" if is_response else "request"
         raise UsageError(f"the {kind} schema of {feature.name} is invalid: {error.message}") from error
-    plain = simplify_schema(loaded)
-    if plain is None:
-        return _Validator(feature.name, _extend(base, {})(loaded, format_checker=_formats), None)
-    exact = _extend(jsonschema.Draft6Validator, _SHORT_CUTS)(plain, format_checker=_formats)
-    quick_check = build_quick_check(plain, _is_datetime, _is_multiple) if _accelerated else None
-    return _Validator(feature.name, exact, quick_check)
+    simple = simplify_schema(loaded)
+    return _OtherValidator(base, loaded) if simple is None else _SimpleValidator(feature.name, *simple)
 
 
-def _extend(base: Any, keywords: Mapping[str, Any]) -> Any:
-    """Return ``base``, a validator class, with other checks for ``keywords`` and with the rules of this module."""
-    extend: Any = validators.extend
-    types = base.TYPE_CHECKER.redefine("integer", _is_integer)
-    return extend(base, {"multipleOf": _check_multiple, **keywords}, type_checker=types)
+def _tighten(feature: Feature, is_response: bool) -> Optional[_Validator]:
+    """Return the validator that checks the rules of `text_rules`, too. It is the usual one where there are none."""
+    usual, bundled = _get_validator(feature, is_response, False), feature.bundled_schema(is_response)
+    if usual is None or usual.plain is None or bundled is None:
+        return usual
+    tightened = tighten_schema(usual.plain, *bundled)
+    return usual if tightened is None else _SimpleValidator(feature.name, tightened, True)
 
 
-def _is_integer(checker: Any, value: object) -> bool:
-    """Tell whether ``value`` is an integer by the rule of draft-06, where 1.0 is one.
-
-    JSON has one type of numbers. Most schemas of OCPP 1.6 are in draft-04, which has another rule, but those of its
-    security extensions are in draft-06. Here one rule is for all.
-    """
-    if isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, int) and not isinstance(value, bool)
-
+# What follows is for `_OtherValidator` alone.
 
 _formats = jsonschema.FormatChecker(formats=())
+_formats.checks("date-time")(is_datetime)
 
 
-@_formats.checks("date-time")
-def _is_datetime(value: object) -> bool:
-    """Tell whether ``value`` is a date-time of RFC 3339. What is no text has another fault, its type."""
-    if isinstance(value, str):
-        try:
-            parse_datetime(value)
-        except ValueError:
-            return False
-    return True
+def _check_multiple(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[SchemaFault]:
+    if not is_multiple(instance, step):
+        yield SchemaFault("")
 
 
-# Faster checks for plain schemas. Such a schema has no references, so that a part of it means the same everywhere, and
-# one validator per part is enough. (`jsonschema` makes one for each value, which takes most of its time.) The other
-# checks return early for what is surely valid, and leave the rest to `jsonschema`.
-
-_parts: Dict[int, Any] = {}
-_DRAFT6: Mapping[str, Callable[..., Iterable[Fault]]] = dict(jsonschema.Draft6Validator.VALIDATORS)
-_PYTHON_TYPES = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
-                 "object": (dict,)}  # fmt: skip
+def _check_required(validator: Any, names: Any, instance: Any, schema: Any) -> Iterator[SchemaFault]:
+    """Yield one fault: of the properties that an object lacks, the first is named."""
+    if isinstance(instance, dict) and not all(name in instance for name in names):
+        yield SchemaFault("")
 
 
-def _get_part(validator: Any, schema: Mapping[str, Any]) -> Any:
-    part = _parts.get(id(schema))
-    if part is None:
-        # The validator keeps the schema alive, so that no other object gets this id.
-        part = _parts[id(schema)] = validator.evolve(schema=schema)
-    return part
+def _check_unique(validator: Any, is_wanted: Any, instance: Any, schema: Any) -> Iterator[SchemaFault]:
+    if is_wanted and isinstance(instance, list) and not has_no_double(instance):
+        yield SchemaFault("")
 
 
-def _check_properties(validator: Any, properties: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
-    if isinstance(instance, dict):
-        for name, value in instance.items():
-            if name in properties:
-                for fault in _get_part(validator, properties[name]).iter_errors(value):
-                    fault.path.appendleft(name)
-                    yield fault
+#: Keywords whose checks in ``jsonschema`` differ from the rules of this library, or cost more than they need.
+_CHECKS = {"multipleOf": _check_multiple, "required": _check_required, "uniqueItems": _check_unique}
 
 
-def _check_items(validator: Any, items: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Fault]:
-    if isinstance(instance, list):
-        part = _get_part(validator, items)
-        for index, value in enumerate(instance):
-            for fault in part.iter_errors(value):
-                fault.path.appendleft(index)
-                yield fault
+class _Places:
+    """The indexes of properties in the objects of a payload. Each object is gone through once."""
+
+    def __init__(self, payload: Any) -> None:
+        self._payload = payload
+        self._indexes: Dict[int, Dict[Any, int]] = {}  # by the id of the object
+
+    def find(self, path: Path) -> Tuple[int, ...]:
+        """Return the index of each step of ``path`` in its object or list."""
+        holder, indexes = self._payload, []
+        for step in path:
+            indexes.append(self.index(holder, step) if isinstance(holder, dict) else int(step))
+            holder = holder[step]
+        return tuple(indexes)
+
+    def index(self, holder: Mapping[Any, Any], name: object) -> int:
+        if id(holder) not in self._indexes:
+            self._indexes[id(holder)] = {each: index for index, each in enumerate(holder)}
+        return self._indexes[id(holder)][name]
 
 
-def _check_additional(validator: Any, additional: Any, instance: Any, schema: Any) -> Iterable[Fault]:
-    if not isinstance(instance, dict) or instance.keys() <= schema.get("properties", {}).keys():
-        return ()
-    return _DRAFT6["additionalProperties"](validator, additional, instance, schema)
+class _Found:
+    """A fault that ``jsonschema`` found. Its place and its text are made when they are needed."""
+
+    def __init__(self, fault: SchemaFault, places: _Places) -> None:
+        self._fault = fault
+        self._places = places
+        self._holder: Path = tuple(fault.absolute_path)
+        self._property = _find_property(fault)
+        self.rank = KEYWORDS.get(str(fault.validator), OTHER)
+        self.depth = len(self._holder) + len(self._property)
+        self._key: Optional[Tuple[Tuple[int, ...], Path, str]] = None
+
+    def is_better(self, other: "_Found") -> bool:
+        mine, its = (self.rank, self.depth), (other.rank, other.depth)
+        return mine < its or (mine == its and self._find_key() < other._find_key())
+
+    def result(self) -> Fault:
+        _, path, text = self._find_key()
+        return Fault(self.rank, path, text)
+
+    def _find_key(self) -> Tuple[Tuple[int, ...], Path, str]:
+        if self._key is None:
+            fault: Any = self._fault
+            path, position = self._holder + self._property, self._places.find(self._holder)
+            if self._property:
+                describe, name = describe_missing, self._property[0]
+                index = fault.validator_value.index(name) if fault.validator == "required" else None
+                if index is None:
+                    describe, index = describe_unknown, self._places.index(fault.instance, name)
+                self._key = (*position, index), path, describe(name, self._holder)
+            else:
+                keyword, limit = str(fault.validator), fault.validator_value
+                self._key = position, path, describe_rule(keyword, limit, fault.instance, path, fault.message)
+        return self._key
 
 
-def _check_type(validator: Any, name: str, instance: Any, schema: Any) -> Iterable[Fault]:
-    return () if type(instance) in _PYTHON_TYPES.get(name, ()) else _DRAFT6["type"](validator, name, instance, schema)
-
-
-def _check_enum(validator: Any, texts: List[str], instance: Any, schema: Any) -> Iterable[Fault]:
-    return () if type(instance) is str and instance in texts else _DRAFT6["enum"](validator, texts, instance, schema)
-
-
-_SHORT_CUTS = {
-    "properties": _check_properties,
-    "items": _check_items,
-    "additionalProperties": _check_additional,
-    "type": _check_type,
-    "enum": _check_enum,
-}
-
-
-def _check_multiple(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Fault]:
-    if not _is_multiple(instance, step):
-        yield Fault(f"{instance!r} is not a multiple of {step}")
-
-
-def _is_multiple(value: Any, step: float) -> bool:
-    """Tell whether ``value`` is a multiple of ``step``, by their decimal texts: as a float, 21.4 is no multiple of 0.1.
-
-    What is no number has another fault, its type.
-    """
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return True
-    try:
-        return Decimal(repr(value)) % Decimal(repr(step)) == 0
-    except (InvalidOperation, ValueError):  # too many digits to divide
-        return False
-
-
-def _list_violations(payload: Any, faults: Iterable[Fault]) -> Iterator[_Violation]:
-    for fault in faults:
-        path: Path = tuple(fault.absolute_path)
-        rank = KEYWORDS.get(str(fault.validator), _OTHER)
-        for last, index, text in _describe(fault, path):
-            full = path + last
-            position = _get_position(payload, path) + ((index,) if last else ())
-            yield _Violation(rank, len(full), position, full, text)
-
-
-def _describe(fault: Fault, path: Path) -> List[Tuple[Path, int, str]]:
-    """Return the property below ``path``, its index, and the description, for each thing that is wrong."""
-    where = f" in {_format_path(path)}" if path else ""
+def _find_property(fault: SchemaFault) -> Tuple[Any, ...]:
+    """Return the first property that is not allowed, or missing; nothing if the fault is another one."""
     instance: Any = fault.instance
     if fault.validator == "additionalProperties" and isinstance(instance, dict):
         known = fault.schema.get("properties", {}) if isinstance(fault.schema, dict) else {}
-        extra = [(name, index) for index, name in enumerate(instance) if name not in known]
-        return [((name,), index, f"property {name!r} is not allowed{where}") for name, index in extra]
+        return next(((name,) for name in instance if name not in known), ())
     if fault.validator == "required" and isinstance(fault.validator_value, Sequence):
-        missing = [(name, index) for index, name in enumerate(fault.validator_value) if name not in instance]
-        return [((name,), index, f"required property {name!r} is missing{where}") for name, index in missing]
-    return [((), 0, f"{_format_path(path) or 'the payload'} {_describe_rule(fault)}")]
-
-
-def _describe_rule(fault: Fault) -> str:
-    value: Any = fault.instance
-    limit: Any = fault.validator_value
-    keyword = str(fault.validator)
-    if keyword == "type":
-        types = limit if isinstance(limit, str) else " or ".join(limit)
-        return f"must be {types}, not {_get_type_name(value)}"
-    if keyword == "format":
-        return f"must be a {limit} as RFC 3339 writes it, with a zone" if limit == "date-time" else f"is no {limit}"
-    if keyword == "enum":
-        return f"must be one of {', '.join(map(str, limit))}, not {_shorten(repr(value))}"
-    if keyword in _LIMITS:
-        actual = len(value) if keyword[3:] in ("Length", "Items") else value
-        return f"must {_LIMITS[keyword].format(limit)}, not {actual}"
-    if keyword in _RULES:
-        return _RULES[keyword].format(_shorten(repr(limit)))
-    return f"is not valid: {fault.message}"
-
-
-_LIMITS = {
-    "minLength": "have at least {} characters",
-    "maxLength": "have at most {} characters",
-    "minItems": "have at least {} items",
-    "maxItems": "have at most {} items",
-    "minimum": "be at least {}",
-    "maximum": "be at most {}",
-    "exclusiveMinimum": "be more than {}",
-    "exclusiveMaximum": "be less than {}",
-    "multipleOf": "be a multiple of {}",
-}
-_RULES = {
-    "const": "must be {}",
-    "pattern": "must match the pattern {}",
-    "uniqueItems": "must not have the same item twice",
-}
-
-
-def _get_type_name(value: object) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
-    return names.get(type(value), "null" if value is None else type(value).__name__)
-
-
-def _shorten(text: str, longest: int = 60) -> str:
-    return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def _get_position(payload: Any, path: Path) -> Tuple[int, ...]:
-    """Return the position of ``path`` in the document: the index of each step in its object or array."""
-    position: List[int] = []
-    for step in path:
-        position.append(step if isinstance(step, int) else list(payload).index(step))
-        payload = payload[step]
-    return tuple(position)
-
-
-def _format_path(path: Path) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
+        return next(((name,) for name in fault.validator_value if name not in instance), ())
+    return ()

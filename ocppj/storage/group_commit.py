@@ -8,12 +8,13 @@ file, whatever it was for, wakes the first of the queue. If the transaction fail
 from __future__ import annotations
 
 import contextlib
-import threading
+import time
 from collections import deque
-from typing import Callable, Deque, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, List, Optional, Sequence, Tuple, Union
 
 from ..dispatch.queues import RequestBundle
 from ..errors import OcppjError, QueueFailed
+from ..events import Event
 
 __all__ = ["CommitQueue", "PendingInsert", "commit"]
 
@@ -25,10 +26,11 @@ class PendingInsert:
     """A request that waits to be inserted.
 
     ``admit`` is called before it is written, and may refuse it with an `OcppjError`. If it does not, ``finish`` follows
-    with the number of the row, or ``None`` if it could not be written. The file's lock is held for both.
+    with the number of the row, or ``None`` if it could not be written. The file's lock is held for both. With
+    ``replaces``, the row of that number is deleted in the same transaction.
     """
 
-    __slots__ = ("_admit", "_admitted", "_finish", "bundle", "ended", "error", "fields", "wake")
+    __slots__ = ("_admit", "_admitted", "_finish", "bundle", "ended", "error", "fields", "replaces", "wake")
 
     def __init__(
         self,
@@ -36,20 +38,33 @@ class PendingInsert:
         bundle: RequestBundle,
         admit: Callable[[], None],
         finish: Callable[[RequestBundle, Optional[int]], None],
+        replaces: Optional[int] = None,
     ) -> None:
         self._admit = admit
         self._finish = finish
         self._admitted = False
         self.bundle = bundle
-        self.fields: Tuple[Optional[str], ...] = (client_id, bundle.message_id, bundle.version, bundle.data)
-        self.wake = threading.Event()  # set when the insert has ended, and when the file has become free
+        self.replaces = replaces
+        #: The values of its row, as in `database.FIELDS`. Text comes from the CALL; times are in seconds.
+        self.fields: Tuple[Union[str, float, None], ...] = (
+            client_id,
+            bundle.message_id,
+            bundle.version,
+            bundle.data,
+            time.time(),
+            bundle.expires,
+            int(bundle.offline),
+        )
+        self.wake = Event()  # set when the insert has ended, and when the file has become free
         self.ended = False
         self.error: Optional[OcppjError] = None  # why it was not taken
 
     def begin(self) -> bool:
+        """Return whether it is admitted. It may have been by a thread that was interrupted before it was written."""
         try:
-            self._admit()
-            self._admitted = True
+            if not self._admitted:
+                self._admit()
+                self._admitted = True
         except OcppjError as error:
             self.end(None, error)
         return self._admitted
@@ -58,33 +73,36 @@ class PendingInsert:
         """Note that the request is written, or why not, and call ``finish`` if it was admitted."""
         self.error = error
         if self._admitted:
+            self._finish(self.bundle, number)  # once more if an interrupt comes just after it
             self._admitted = False
-            self._finish(self.bundle, number)
         self.ended = True  # last: its thread may read it at any moment
 
 
 class CommitQueue:
-    """Inserts that wait for the file, in order. One stays until it is taken to be written, or given up."""
+    """Inserts that wait for the file, in order. One stays until it has ended, or is given up."""
 
     def __init__(self) -> None:
         self._waiting: Deque[PendingInsert] = deque()
 
-    def add(self, insert: PendingInsert) -> None:
-        self._waiting.append(insert)
+    def add(self, *inserts: PendingInsert) -> None:
+        self._waiting.extend(inserts)  # in one step: whoever takes all takes them together
 
-    def take_all(self) -> List[PendingInsert]:
-        """Take all out. Called with the file's lock held."""
-        taken = []
-        with contextlib.suppress(IndexError):  # `give_up` may take one out at any moment
-            while True:
-                taken.append(self._waiting.popleft())
-        return taken
+    def all(self) -> List[PendingInsert]:
+        return list(self._waiting)  # in one step of C: other threads add meanwhile
+
+    def drop_ended(self) -> None:
+        """Take out those that have ended, and wake their threads. Called with the file's lock held."""
+        for insert in self.all():
+            if insert.ended:
+                self._waiting.remove(insert)
+                insert.wake.set()
 
     def give_up(self, insert: PendingInsert) -> None:
-        """Take ``insert`` out, if it is still there: its thread was interrupted, perhaps after it was woken."""
+        """Take ``insert`` out, if it is still there: its thread was interrupted. Called with the file's lock held."""
         with contextlib.suppress(ValueError):
             self._waiting.remove(insert)
-        self.wake_first()
+        if not insert.ended:
+            insert.end(None)
 
     def wake_first(self) -> None:
         """Wake the first. Called by every thread that has released the file's lock."""
@@ -92,17 +110,17 @@ class CommitQueue:
             self._waiting[0].wake.set()
 
 
-def commit(inserts: Sequence[PendingInsert], write: Write, path: str) -> None:
-    """Write the requests to the file ``path`` and wake their threads. Called with the file's lock held."""
+def commit(queue: CommitQueue, write: Write, path: str) -> None:
+    """Write the requests that wait to the file ``path``, and wake their threads. Called with the file's lock held.
+
+    If this thread is interrupted, those that are not written stay in the queue, and another thread writes them.
+    """
     try:
-        admitted = [insert for insert in inserts if insert.begin()]
+        admitted = list(filter(PendingInsert.begin, queue.all()))
         if admitted:
             _write(admitted, write, path)
     finally:
-        for insert in inserts:
-            if not insert.ended:  # after a KeyboardInterrupt
-                insert.end(None, _refusal(insert, path, "the thread that was to write it was interrupted"))
-            insert.wake.set()
+        queue.drop_ended()
 
 
 def _write(inserts: Sequence[PendingInsert], write: Write, path: str) -> None:

@@ -1,1 +1,6 @@
 """Transports: WebSocket clients and servers behind one seam (`ocppj.ws.base`)."""
+
+from ..lazy import TYPE_CHECKING, hooks
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = hooks(__name__)

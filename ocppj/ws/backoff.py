@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import random as _random
 from typing import Any, Callable, Iterator
 
-from ..errors import UsageError
+from ..interrupted import calls_program
+from ..option_checks import check_option
 
 __all__ = ["Backoff"]
 
 
 class Backoff:
     """How long to wait in an outage. May be shared by any number of clients.
+
+    An outage ends when a connection has brought an answer, or has lasted for half a minute.
 
     The first wait is the minimum plus a random part of the range. After each failure the last wait is doubled and a new
     random part added, as often as the repeat times; then the wait stays. The defaults make 1 to 3 s, then 2 to 8 s, up
@@ -28,7 +30,7 @@ class Backoff:
         random: Returns a number from 0 to 1. The threads that connect call it.
 
     Raises:
-        UsageError: A value is not a number, not finite or negative; also when it is set.
+        UsageError: A value is no number, negative, or more than 100 years; also when it is set.
     """
 
     retry_back_off_wait_minimum: float
@@ -45,13 +47,15 @@ class Backoff:
         self.retry_back_off_wait_minimum = retry_back_off_wait_minimum
         self.retry_back_off_random_range = retry_back_off_random_range
         self.retry_back_off_repeat_times = retry_back_off_repeat_times
+        check_option("Backoff", "random", random)
         self._random = random
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("retry_back_off_"):
-            _check(name, value, int if name.endswith("_times") else (int, float))
+            check_option("Backoff", name, value)
         super().__setattr__(name, value)
 
+    @calls_program
     def waits(self) -> Iterator[float]:
         """Yield the seconds to wait before each attempt of one outage, for ever."""
         minimum, extent = self.retry_back_off_wait_minimum, self.retry_back_off_random_range
@@ -63,11 +67,3 @@ class Backoff:
             yield wait
         while True:
             yield wait
-
-
-def _check(name: str, value: Any, kinds: Any) -> None:
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        what = "an integer" if kinds is int else "a number"
-        raise UsageError(f"{name} is {what}, not {value!r}")
-    if not 0 <= value < math.inf:
-        raise UsageError(f"{name} must be 0 or more, and finite, not {value!r}")

@@ -14,12 +14,18 @@ Exceptions that leave a handler are logged and change nothing.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Callable, ContextManager, Optional, Protocol, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, List, Optional, Protocol, Sequence
 
 from ..errors import printable
 
-__all__ = ["Channel", "ChannelHandler", "Client", "Close", "DisconnectedHandler", "MessageHandler", "Server"]
+if TYPE_CHECKING:
+    from .handshake.request import HandshakeRequest
+
+__all__ = [
+    "Channel", "ChannelHandler", "Client", "Close", "DisconnectedHandler", "MessageHandler", "RunningJob", "Server",
+    "handshake_of", "silence_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Close:
 
     @property
     def expected(self) -> bool:
-        """Whether this side closed the connection on purpose, by ``stop()`` or ``close()``."""
+        """Whether this side closed the connection on purpose: by ``stop()``, ``close()`` or ``abort()``."""
         return not self.by_peer and self.error is None
 
     def __str__(self) -> str:
@@ -55,7 +61,23 @@ class Close:
 
 
 class Channel(Protocol):
-    """One connection. Safe to use from any thread."""
+    """One connection. Safe to use from any thread.
+
+    A server's channel may have a ``handshake`` as well: see `handshake_of`. Any may have a ``silence``: `silence_of`.
+    One whose network can tell when nothing is under way has its ``activity``, in which the writing of frames is noted.
+    And it may have these methods, for tests of what a peer does then. All channels of this library have them, and
+    they are for any thread:
+
+    * ``abort()``: cut the connection at once, without a Close. Over a network the peer gets a reset (TCP RST). Nothing
+      more is delivered, and the channel ends with the code 1006, by this side.
+    * ``pause_reading()`` and ``resume_reading()``: nothing is read between the two, so the network makes the peer wait,
+      and its pings get no pong. A message that is delivered just then is the last. The peer does not count as silent or
+      idle meanwhile; that it has ended the connection may be found only afterwards. ``close()`` and ``abort()`` end the
+      channel all the same, and drop what has come.
+    * ``send_frame(opcode, data, fin=True)``: send one frame with this opcode (RFC 6455 section 5.2), whatever it and
+      the frames before it are. Waits and raises as `send`; and `UsageError` for what is no frame. After a Close (0x8)
+      `send` raises, and the peer's Close ends the channel.
+    """
 
     #: Seconds between our pings, ``None`` or 0 for none. May be set at any time, for a peer that never answers them.
     ping_interval: Optional[float]
@@ -86,6 +108,46 @@ class Channel(Protocol):
         """Run ``job`` on the channel's handler thread, after all jobs submitted before, never on this thread."""
 
 
+def handshake_of(channel: Channel) -> Optional[HandshakeRequest]:
+    """Return the request with which the client of a server's channel came: ``channel.handshake``.
+
+    It has no password, nor the fields ``Authorization``, ``Proxy-Authorization`` and ``Sec-WebSocket-Key``. ``None``
+    for a client's channel, and for one of a transport that has no such attribute.
+    """
+    handshake: Optional[HandshakeRequest] = getattr(channel, "handshake", None)
+    return handshake
+
+
+def silence_of(channel: Channel) -> Optional[float]:
+    """Return the seconds since something last came from the peer: ``channel.silence``.
+
+    ``None`` for a channel of a transport that has no such attribute.
+    """
+    silence: Optional[float] = getattr(channel, "silence", None)
+    return silence
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job of a channel (see `Channel.submit`) that runs, or blocks, just now.
+
+    Attributes:
+        client_id: The identity of the charge point whose connection it belongs to.
+        ident: That of its thread, as `threading.get_ident` returns it.
+        seconds: For how long it has run; 0 for a job that may have begun just now.
+        waiting: Whether its thread waits for a message, within `Server.waiting` or `Client.waiting`.
+        released: Whether it was released: the next jobs of the connection do not wait for its end.
+        key: Tells it from all other jobs. For the transport alone.
+    """
+
+    client_id: str
+    ident: int
+    seconds: float
+    waiting: bool = False
+    released: bool = False
+    key: Any = field(default=None, repr=False)
+
+
 ChannelHandler = Callable[[Channel], None]
 MessageHandler = Callable[[Channel, str], None]
 DisconnectedHandler = Callable[[Channel, Close], None]
@@ -102,8 +164,19 @@ class _Transport(Protocol):
         """Set what is called when a channel has ended."""
 
     def waiting(self) -> ContextManager[Any]:
-        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`)."""
+        """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`).
+
+        Its ``__enter__`` may raise `NoHandlerSlot`.
+        """
         return nullcontext()
+
+    def running_jobs(self) -> List[RunningJob]:
+        """Return the jobs of channels that run, or block, just now. A transport may know of none."""
+        return []
+
+    def release_job(self, job: RunningJob) -> bool:
+        """Let the next jobs of its connection run though ``job`` has not ended; return whether that was done."""
+        return False
 
 
 class Client(_Transport, Protocol):
@@ -112,12 +185,13 @@ class Client(_Transport, Protocol):
     reconnect: bool
 
     def connect(
-        self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
+        self, url: Any, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
     ) -> None:
         """Connect to ``url`` + "/" + the percent-encoded ``client_id``; return when connected.
 
         Args:
-            url: The endpoint's.
+            url: The endpoint's. A transport that has the attribute ``takes_several_urls``, and it is true, takes a
+                list of them too: they are tried in order, and the waits come after the last.
             client_id: The identity.
             subprotocols: Those that the client offers, in this order.
             retry: Try again until it succeeds, whatever the reason of a failure, with the waits of a lost connection.
@@ -147,7 +221,8 @@ class Server(_Transport, Protocol):
 
         Args:
             port: 0 for any free port.
-            path: A template that ends in ``{id}``.
+            path: A template such as ``/ocpp/{id}``. The transports of this library take a list of templates, too, and
+                one more argument, ``identify``. `ocppj.Server` passes such values on only if it was given them.
             host: The address to listen on.
             subprotocols: Those that the server speaks.
 

@@ -11,22 +11,22 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import websocket
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
-from ..settings import get_logger
-from .checks import check_positive, check_text
+from ..log_limit import safe_log
+from ..option_checks import check_option, check_options
 from .connecting.dial import Resolver, dial
 from .connecting.session import ClientCore, ConnectAttempt, Session
 from .connection.frames import ClientWire
 from .connection.wire import Wire
-from .handshake.credentials import BasicAuthOption, HeadersOption, UpgradeFields
-from .handshake.http import BadRequest, parse_response, parse_retry_after, read_head
-from .handshake.security_profiles import check_client_profile, check_context, check_profile, check_user, exposed
-from .handshake.urls import connection_url
+from .handshake.credentials import BasicAuthOption, HeadersOption, UpgradeFields, secrets_of
+from .handshake.http import BadRequest, Headers, parse_response, parse_retry_after, read_body, read_head, split_tokens
+from .handshake.security_profiles import check_client_profile, check_context, check_user, exposed
+from .handshake.urls import connection_url, endpoint_urls, hide, host_and_port, place, without_query
 from .options import ClientCoreOptions
 from .stream.stream import Stream
 from .tls import client_tls_context
@@ -37,13 +37,17 @@ if TYPE_CHECKING:
 __all__ = ["WebSocketClient"]
 
 _REASON = 100  # characters of a server's reason that are logged: it may send thousands, at each attempt
+_BODY = 1000  # bytes of a refusal's body that are read
+_BODY_WAIT = 1.0  # seconds until then: a server may announce a body that never comes
 
 
 class _HandshakeSocket:
     """What websocket-client is given in place of a socket."""
 
-    def __init__(self, sock: Stream, query: str, fields: Mapping[str, str], limit: int, deadline: float) -> None:
+    def __init__(self, sock: Stream, url: str, fields: Mapping[str, str], limit: int, deadline: float) -> None:
         self._sock = sock
+        self._url, _, query = url.partition("?")
+        self._secrets = [query, *secrets_of(fields)]
         self._query = f"?{query}".encode() if query else b""
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
         self._limit = limit
@@ -83,8 +87,19 @@ class _HandshakeSocket:
         if response is None:
             raise TransportError("the server does not speak HTTP")
         if response.status != 101:
-            raise HandshakeRefused(response.status, response.reason[:_REASON], parse_retry_after(response.headers))
+            reason = hide(response.reason, self._secrets)[:_REASON]
+            retry_after = parse_retry_after(response.headers)
+            raise HandshakeRefused(response.status, reason, retry_after, self._url, self._read_body(response.headers))
         return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"set-cookie"))
+
+    def _read_body(self, headers: Headers) -> str:
+        """Return the beginning of the text that a refusal comes with."""
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            return ""
+        deadline = min(self._deadline, time.monotonic() + _BODY_WAIT)
+        text = read_body(self._sock, headers, _BODY, deadline).decode("utf-8", "replace")
+        text = text.replace("\\/", "/")  # so may JSON write a slash, and base64 has slashes
+        return hide(" ".join(text.split()), self._secrets)[:_REASON]
 
 
 class WebSocketClient(ClientCore):
@@ -114,11 +129,14 @@ class WebSocketClient(ClientCore):
             * ``ping_interval``: between pings; ``None`` or 0 for none.
             * ``pong_timeout``: anything that comes within this time after a ping counts as life.
             * ``max_message_size``: of a message.
+            * ``message_timeout``: from the first byte of a message to its last.
             * ``readers``: see `WebSocketServer`; "per-connection" by default.
+            * ``default_subprotocol``: that of a server which names none in its response, one of those that are
+              offered. Without it such a connection is closed. A server that speaks none of them answers the same way,
+              and closes at once (OCPP-J 1.6 section 3.2).
 
     Raises:
-        UsageError: An option is not of its kind, or cannot be sent.
-        ValueError: A number is out of its range.
+        UsageError: A value that its option does not take, or that cannot be sent.
     """
 
     def __init__(
@@ -134,10 +152,7 @@ class WebSocketClient(ClientCore):
         **options: Unpack[ClientCoreOptions],
     ) -> None:
         super().__init__(**options)
-        check_profile(security_profile)
-        check_positive(
-            handshake_timeout=handshake_timeout, max_header_size=max_header_size, write_timeout=write_timeout
-        )
+        check_options("WebSocketClient", locals())
         check_context(ssl_context, ssl.PROTOCOL_TLS_SERVER)
         self._ssl_context = ssl_context
         self._fields = UpgradeFields(headers, basic_auth)
@@ -148,16 +163,25 @@ class WebSocketClient(ClientCore):
         self._resolver = Resolver()
 
     def connect(
-        self, url: str, client_id: str, subprotocols: Sequence[str], retry: bool = False, wait: bool = True
+        self,
+        url: Union[str, Sequence[str]],
+        client_id: str,
+        subprotocols: Sequence[str],
+        retry: bool = False,
+        wait: bool = True,
     ) -> None:
         """Connect: see `base.Client.connect`. Raises `UsageError` also for options that do not make the profile."""
-        check_text(url=url, client_id=client_id)
-        connection_url(url, client_id)
+        check_option("connect", "client_id", client_id)
         expected = client_id if self._security_profile in (1, 2) else None  # if a function returns the user
-        self._check_user(url, client_id, self._fields.user(expected))
-        warning = exposed(self._security_profile, url, self._ssl_context, self._fields.has_credentials)
-        if warning is not None:
-            get_logger().warning("%s: %s", client_id, warning)
+        urls = endpoint_urls(url)
+        for each in urls:
+            connection_url(each, client_id)
+            self._check_user(each, client_id, self._fields.user(expected))
+            host_and_port(each)
+        for each in urls:
+            warning = exposed(self._security_profile, each, self._ssl_context, self._fields.has_credentials)
+            if warning is not None:
+                safe_log.warning("%s: %s: %s", client_id, place(each), warning)
         super().connect(url, client_id, subprotocols, retry, wait)
 
     def _check_user(self, url: str, client_id: str, user: Optional[str]) -> None:
@@ -168,13 +192,10 @@ class WebSocketClient(ClientCore):
     def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
         deadline = time.monotonic() + self._handshake_timeout
         url = connection_url(session.url, session.client_id)
-        try:
-            fields, user = self._fields.ask()
-            self._check_user(session.url, session.client_id, user)
-        except UsageError as error:  # a function returned this user, and may return another one the next time
-            raise TransportError(f"cannot connect: {error}") from error
+        host_and_port(url)  # raises UsageError: no further attempt would help
         sock: Optional[Stream] = None
         try:
+            fields = self._ask_fields(session)
             raw, address = dial(url, self._resolver, deadline, attempt.check)
             sock = Stream(self._secure(raw, url), write_timeout=self._write_timeout)
             attempt.interrupt_with(sock.shutdown)
@@ -185,10 +206,19 @@ class WebSocketClient(ClientCore):
             if sock is not None:
                 sock.close()
             attempt.check()
-            problem = _as_transport_error(error)
+            problem = _as_transport_error(error, place(url))
             if problem is error:  # an error must not be its own cause: a walk along the causes would not end
                 raise
-            raise problem from error
+            # The cause is what the system raised: a program looks at it.
+            raise problem from (error.__cause__ if isinstance(error, TransportError) and error.__cause__ else error)
+
+    def _ask_fields(self, session: Session) -> Mapping[str, str]:
+        fields, user = self._fields.ask()
+        try:
+            self._check_user(session.url, session.client_id, user)
+        except UsageError as error:  # a function returned this user, and may return another one the next time
+            raise TransportError(str(error)) from error
+        return fields
 
     def _secure(self, raw: socket.socket, url: str) -> socket.socket:
         parts = urlsplit(url)
@@ -205,31 +235,31 @@ class WebSocketClient(ClientCore):
         self, sock: Stream, url: str, fields: Mapping[str, str], subprotocols: Tuple[str, ...], deadline: float
     ) -> Tuple[ClientWire, str]:
         ws = websocket.WebSocket(skip_utf8_validation=True)
-        bare, _, query = url.partition("?")
         ws.connect(  # type: ignore[no-untyped-call]
-            bare,
-            socket=_HandshakeSocket(sock, query, fields, self._max_header_size, deadline),
+            without_query(url),
+            socket=_HandshakeSocket(sock, url, fields, self._max_header_size, deadline),
             header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)],
             suppress_origin=True,
             redirect_limit=0,
         )
         answer = ws.getheaders() or {}
-        if "sec-websocket-extensions" in answer:
+        if split_tokens(answer.get("sec-websocket-extensions", "")):  # some servers send the field without a value
             raise TransportError("the server chose an extension that was not offered")
         wire = ClientWire(sock, self._max_message_size)
-        subprotocol = answer.get("sec-websocket-protocol")
-        if subprotocol not in subprotocols:
+        try:
+            where = place(url)
+            return wire, self.agreed_subprotocol(where, subprotocols, answer.get("sec-websocket-protocol"))
+        except SubprotocolError:
             wire.send_close(1002, "no common subprotocol")
-            chosen = "none" if subprotocol is None else repr(subprotocol[:_REASON])
-            raise SubprotocolError(f"the server chose {chosen} of {', '.join(subprotocols)}")
-        return wire, subprotocol
+            raise
 
 
-def _as_transport_error(error: BaseException) -> BaseException:
-    if isinstance(error, (TransportError, UsageError)) or not isinstance(error, Exception):
+def _as_transport_error(error: BaseException, where: str) -> BaseException:
+    if isinstance(error, (HandshakeRefused, SubprotocolError, UsageError)) or not isinstance(error, Exception):
         return error
+    reason = str(error) or type(error).__name__
     if isinstance(error, BadRequest):
-        return TransportError(f"the server's answer cannot be read: {error}")
-    if isinstance(error, (socket.timeout, websocket.WebSocketTimeoutException)):
-        return TransportError("the handshake took too long")
-    return TransportError(f"cannot connect: {error}")
+        reason = f"the server's answer cannot be read: {error}"
+    elif isinstance(error, (socket.timeout, websocket.WebSocketTimeoutException)):
+        reason = "the handshake took too long"
+    return TransportError(f"cannot connect to {where}: {reason}")

@@ -6,15 +6,26 @@ option                                default         what is refused beyond it,
 ``max_connections``                   10,000          another connection: 503, ``Retry-After``
 ``max_connections_per_address``       ``None``        another connection from there: 503, ``Retry-After``
 ``max_attempts_per_second``           2,000           another attempt, after a burst of so many: 503, ``Retry-After``
+``max_attempts_per_second_per_...``   1,000           another attempt of that address, likewise
 ``max_handshakes``                    1,000           a handshake in progress: see below
 ``handshake_timeout``                 10 s            a handshake, TLS and HTTP together: cut
 ``max_header_size``                   16 KiB          a larger head of a request: 431
 ``max_message_size``                  1 MiB           a larger message, inflated: Close 1009
+``message_timeout``                   30 s            a message that takes longer from its first byte to its last:
+                                                      Close 1008
+``max_memory_bytes``                  256 MiB         what would be held beyond it (see `ocppj.budget`): the connection
+                                                      that it comes from is closed with 1013, or cut if it is to be
+                                                      sent there
 ``idle_timeout``                      25 h            a connection that brings nothing, no pong: Close 1008
 ====================================  ==============  ==============================================================
 
 After a restart of a central system all charge points connect at once: a thousand a second must succeed. Behind a proxy
-or a NAT thousands have one address, so there is no limit per address by default.
+or a NAT thousands have one address, so there is no limit of connections per address by default, and one address may
+make half of all attempts (``max_attempts_per_second_per_address``). Attempts are counted for the last 10,000 addresses.
+
+**Addresses.** Behind proxies that are named (``trusted_proxies``), the address of a client is what they say
+(``proxy_header``), for all limits, and for what handlers and the log are told. It is known when the request has been
+read: until then the address is that of the proxy, and the attempt counts for ``max_attempts_per_second``.
 
 **Slow handshakes.** When ``max_handshakes`` are in progress, a new one is begun, and an older one that waits for its
 peer is cut: the oldest of the address that has most of them. A handshake that has waited for less than a second is cut
@@ -28,17 +39,18 @@ import ipaddress
 import random
 from typing import Dict, Iterator, Optional, Protocol, Tuple
 
-from .checks import check_limits
+from ..recent import Recent
 from .handshake.http import BadRequest
 
 __all__ = [
-    "PATIENCE", "AttemptRateLimit", "ConnectionLimits", "Cuttable", "Handshake", "Handshakes", "TokenBucket",
-    "source_of",
+    "PATIENCE", "AttemptRateLimit", "BucketsByKey", "ConnectionLimits", "Cuttable", "Handshake", "Handshakes",
+    "TokenBucket", "source_of",
 ]  # fmt: skip
 
 PATIENCE = 1.0  # seconds that a handshake may wait for its peer before it gives way
 _RETRY = (1, 10)  # seconds: the range of Retry-After, so that a refused crowd does not come back all at once
 _RETRY_FULL = 60  # seconds: the Retry-After of a full server
+_MOST_SOURCES = 10_000  # whose attempts are counted
 _REPORT = 1.0  # seconds between two log lines about attempts
 
 
@@ -62,7 +74,6 @@ class ConnectionLimits:
     """The limits of connections, in all and from one source; ``None`` is no limit."""
 
     def __init__(self, total: Optional[int], per_source: Optional[int]) -> None:
-        check_limits(max_connections=total, max_connections_per_address=per_source)
         self._total = total
         self._per_source = per_source
 
@@ -90,21 +101,56 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def give_back(self) -> None:
+        """Undo one `take`."""
+        self._tokens = min(self._burst, self._tokens + 1)
+
+
+class BucketsByKey:
+    """A `TokenBucket` for each key. The last ``most`` that were asked for are remembered; a forgotten one is full."""
+
+    def __init__(self, rate: float, burst: float, most: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: Recent[str, TokenBucket] = Recent(most)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def get(self, key: str, now: float) -> TokenBucket:
+        bucket = self._buckets.get(key) or TokenBucket(self._rate, self._burst, now)
+        self._buckets.remember(key, bucket)
+        return bucket
+
 
 class AttemptRateLimit:
-    """``max_attempts_per_second``, and when its refusals are reported. Not locked: its owner does that."""
+    """How many attempts a second there may be, and when refusals are reported. Not locked: its owner does that.
 
-    def __init__(self, rate: Optional[float], now: float) -> None:
-        check_limits(max_attempts_per_second=rate)
+    ``rate`` is for all (``max_attempts_per_second``), ``per_source`` for each source
+    (``max_attempts_per_second_per_address``); ``None`` is no limit.
+    """
+
+    def __init__(self, rate: Optional[float], now: float, per_source: Optional[float] = None) -> None:
         self._bucket = None if rate is None else TokenBucket(rate, max(1.0, rate), now)
+        self._by_source = None if per_source is None else BucketsByKey(per_source, max(1.0, per_source), _MOST_SOURCES)
         self._unreported = 0
         self._reported_at = now - _REPORT
 
-    def take(self, now: float) -> Optional[BadRequest]:
-        if self._bucket is None or self._bucket.take(now):
+    def take(self, now: float, source: Optional[str] = None) -> Optional[BadRequest]:
+        """Count an attempt, of ``source`` if that is known; return the refusal of one too many."""
+        refusal = None if source is None else self.take_of(source, now)
+        if refusal is None and self._bucket is not None and not self._bucket.take(now):
+            refusal = _try_later("too many attempts", "max_attempts_per_second", random.randint(*_RETRY))
+        if refusal is not None:
+            self._unreported += 1
+        return refusal
+
+    def take_of(self, source: str, now: float) -> Optional[BadRequest]:
+        """Count an attempt of ``source`` alone: it is counted for all already."""
+        if self._by_source is None or self._by_source.get(source, now).take(now):
             return None
-        self._unreported += 1
-        return _try_later("too many attempts", "max_attempts_per_second", random.randint(*_RETRY))
+        kind = "max_attempts_per_second_per_address"
+        return _try_later("too many attempts from this address", kind, random.randint(*_RETRY))
 
     def report(self, now: float, last: bool = False) -> int:
         """Return how many refusals must be logged now: those since the last report, if that is a second ago."""
@@ -131,6 +177,7 @@ class Handshake:
         #: Since when (`time.monotonic`) its thread has waited for the peer; ``None`` when it does not.
         self.waiting_since: Optional[float] = None
         self.cut_for: Optional[str] = None  #: Why it was cut: a reason of `ocppj.ws.stats`.
+        self.has_channel = False  #: A channel has its socket now, and closes it.
 
 
 class Handshakes:
@@ -160,6 +207,14 @@ class Handshakes:
             self._count -= 1
             if not same:
                 del self._by_source[handshake.source]
+
+    def rename(self, handshake: Handshake, address: str) -> None:
+        """Note that ``handshake`` is one of ``address``, as a proxy says."""
+        known = handshake in self._by_source.get(handshake.source, {})
+        self.discard(handshake)
+        handshake.address, handshake.source = address, source_of(address)
+        if known:
+            self.add(handshake)
 
     def wait_again(self, handshake: Handshake, now: float) -> None:
         """Note that the thread waits for the peer again: among the waiting handshakes this one is now the newest."""

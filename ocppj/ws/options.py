@@ -6,11 +6,13 @@ Their constructors and those of `Client` and `Server` take ``**options: Unpack[.
 from __future__ import annotations
 
 import ssl
-from typing import Callable, Optional, TypedDict, Union
+from typing import Callable, Optional, Sequence, TypedDict, Union
 
 from ..clock import Clock
 from .backoff import Backoff
+from .connection.deflate import Deflate
 from .handshake.credentials import BasicAuthOption, HeadersOption
+from .handshake.policy import ProfileOption
 from .readers.choice import ReadersOption
 
 __all__ = [
@@ -26,6 +28,7 @@ class CoreOptions(TypedDict, total=False):
     ping_interval: Optional[float]
     pong_timeout: float
     max_message_size: int
+    message_timeout: float
     readers: ReadersOption
 
 
@@ -33,7 +36,6 @@ class TransportOptions(CoreOptions, total=False):
     """Of every transport over TCP."""
 
     ssl_context: Optional[ssl.SSLContext]
-    security_profile: Optional[int]
     handshake_timeout: float
     write_timeout: float
     max_header_size: int
@@ -45,6 +47,7 @@ class ClientCoreOptions(CoreOptions, total=False):
     reconnect: bool
     backoff: Union[Backoff, Callable[[], Backoff]]
     clock: Optional[Clock]
+    default_subprotocol: Optional[str]
 
 
 class MemoryClientOptions(ClientCoreOptions, total=False):
@@ -60,6 +63,8 @@ class ClientOptions(TransportOptions, total=False):
     headers: HeadersOption
     basic_auth: BasicAuthOption
     backoff: Union[Backoff, Callable[[], Backoff]]
+    security_profile: Optional[int]
+    default_subprotocol: Optional[str]
 
 
 class ServerCoreOptions(CoreOptions, total=False):
@@ -72,11 +77,18 @@ class ServerCoreOptions(CoreOptions, total=False):
     no_subprotocol: str
     default_subprotocol: Optional[str]
     prefer: str
+    handshake: str
+    plain_identities: bool
     max_attempts_per_second: Optional[float]
+    max_attempts_per_second_per_address: Optional[float]
+    trusted_proxies: Sequence[str]
+    proxy_header: str
+    max_memory_bytes: Optional[int]
 
 
 class ServerOptions(TransportOptions, ServerCoreOptions, total=False):
     """What `Server` hands on to `ocppj.ws.server.WebSocketServer`."""
 
     max_handshakes: Optional[int]
-    compression: bool
+    compression: Union[bool, Deflate]
+    security_profile: ProfileOption

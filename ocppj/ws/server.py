@@ -7,21 +7,24 @@ and ``connected`` was called. So a client whose handshake succeeds finds the ser
 
 from __future__ import annotations
 
+import inspect
 import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Union
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 
 from ..errors import TransportError
-from .checks import check_limits, check_not_negative, check_port, check_positive
-from .connection.deflate import choose_deflate
+from ..option_checks import check_option, check_options
+from .connection.deflate import Deflate, choose_deflate
 from .connection.frames import ServerWire
 from .handshake.http import BadRequest, parse_request, read_head, split_tokens
-from .handshake.policy import websocket_headers
-from .handshake.security_profiles import check_context, check_profile, check_server_profile
+from .handshake.identities import IdentifyFunction
+from .handshake.policy import ProfileOption, websocket_headers
+from .handshake.request import HandshakeRequest
+from .handshake.security_profiles import check_context, check_server_profile
 from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
 from .serving.listener import TcpListener
@@ -73,11 +76,15 @@ class WebSocketServer(ServerCore):
         ssl_context: Makes the server speak TLS, for example `server_tls_context`'s.
         security_profile: 0 to 3. ``listen()`` refuses options that do not make that profile (see
             `ocppj.ws.handshake.security_profiles`), and a client without the credentials that it demands is refused.
+            Or a function ``f(request: HandshakeRequest)`` that returns the profile of each client, or ``None``; it is
+            called on the thread of the handshake. A client gets 500 if its options do not make its profile. Without a
+            profile, ``ssl_context`` and handlers decide what is needed (see `ocppj.ws.handshake.proofs`).
         handshake_timeout: For TLS and HTTP together.
         max_handshakes: Handshakes in progress. Each may have a thread.
         max_header_size: Of a request's head.
         write_timeout: How long a peer may take for what is written.
-        compression: Allows permessage-deflate.
+        compression: Allows permessage-deflate; a `Deflate` says how. A connection that is compressed holds up to 131 kB
+            between messages, and nothing if it came when there were 1,000 others (see `Deflate.no_context_takeover`).
         patience: How long a handshake may wait for its peer before it gives way, when there are ``max_handshakes``.
         linger: How long a refused peer may take to end the connection; not longer than ``close_timeout``. `Server` has
             neither ``linger`` nor ``patience``: they are for tests.
@@ -89,20 +96,31 @@ class WebSocketServer(ServerCore):
             * ``pong_timeout``: anything that comes within this time after a ping counts as life.
             * ``idle_timeout``: a connection that brings nothing for so long is closed.
             * ``max_message_size``: of a message, inflated.
-            * ``max_connections``, ``max_connections_per_address``, ``max_attempts_per_second``: see
-              `ocppj.ws.limits`.
+            * ``message_timeout``: from the first byte of a message to its last.
+            * ``max_memory_bytes``: of all that is held for peers: see `ocppj.budget`.
+            * ``max_connections``, ``max_connections_per_address``, ``max_attempts_per_second``,
+              ``max_attempts_per_second_per_address``: see `ocppj.ws.limits`.
+            * ``trusted_proxies``: addresses and networks ("10.0.0.0/8") of proxies. The address of a client that comes
+              through them is what they say in the field ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the
+              field that the proxy itself sets; the other one may come from the client.
             * ``duplicates``: with "replace" a new connection replaces the old one of its identity, which is closed
               with 1008; with "reject" the new one gets 409.
             * ``no_subprotocol``: without a common subprotocol, "close" upgrades and closes with 1002 at once (OCPP-J
-              1.6 section 3.2), "reject" answers 400.
+              1.6 section 3.2), "reject" answers 400, and "default" uses ``default_subprotocol`` also for peers that
+              offer unknown ones. A certification by the Open Charge Alliance needs "reject".
             * ``default_subprotocol``: for peers that offer none.
+            * ``handshake``: "strict", or "lenient" for chargers whose handshake is a little off: no ``Connection``
+              field, "Basic:" with a colon, base64 without padding, a subprotocol in another case or with a tail, such
+              as ``OCPP1.6``, ``ocpp1.6J``, ``ocpp2.0.1.1``.
+            * ``plain_identities``: refuses with 400 an identity, or another value of the path, with characters that do
+              not show: bidirectional controls and characters without a width. Two such identities may look the same.
+              In log lines they are always escape sequences.
             * ``prefer``: "client" or "server": whose order of subprotocols counts.
             * ``readers``: "auto" (each of up to 8 connections has its own threads, more share theirs),
               "per-connection", "shared", a `Readers` object, or a function that returns one for each ``listen()``.
 
     Raises:
-        UsageError: An option is not of its kind.
-        ValueError: A number is out of its range.
+        UsageError: A value that its option does not take.
     """
 
     def __init__(
@@ -113,36 +131,41 @@ class WebSocketServer(ServerCore):
         max_handshakes: Optional[int] = 1000,
         max_header_size: int = 16 * 1024,
         write_timeout: float = 10.0,
-        compression: bool = True,
-        security_profile: Optional[int] = None,
+        compression: Union[bool, Deflate] = True,
+        security_profile: ProfileOption = None,
         patience: float = PATIENCE,
         linger: float = _LINGER,
         **options: Unpack[ServerCoreOptions],
     ) -> None:
         super().__init__(**options)
-        check_limits(max_handshakes=max_handshakes)
+        check_options("WebSocketServer", locals())
         check_context(ssl_context, ssl.PROTOCOL_TLS_CLIENT)
-        check_positive(
-            write_timeout=write_timeout, handshake_timeout=handshake_timeout, max_header_size=max_header_size
-        )
-        check_not_negative(patience=patience, linger=linger)
-        check_profile(security_profile)
         self._ssl_context = ssl_context
         self._handshake_timeout = handshake_timeout
         self._max_handshakes = max_handshakes
         self._max_header_size = max_header_size
         self._write_timeout = write_timeout
-        self._compression = compression
+        self._deflate = Deflate() if compression is True else compression or None
         self._patience = patience
         self._linger = min(self._close_timeout, linger)
-        self._policy.security_profile = security_profile
+        self._security_profile = security_profile
+        self._policy.security_profile = self._profile_of if callable(security_profile) else security_profile
 
-    def listen(self, port: int, path: str, host: str, subprotocols: Sequence[str]) -> None:
-        """Listen: see `base.Server.listen`. Raises `UsageError` also for options that do not make the profile."""
-        policy = self._policy
-        check_server_profile(policy.security_profile, self._ssl_context, policy.check_credentials is not None)
-        check_port(port)
-        run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience))
+    def listen(
+        self,
+        port: int,
+        path: Union[str, Sequence[str]],
+        host: str,
+        subprotocols: Sequence[str],
+        identify: Optional[IdentifyFunction] = None,
+    ) -> None:
+        """Listen: see `ServerCore.listen`. Raises `UsageError` also for options that do not make the profile."""
+        if not callable(self._security_profile):
+            self._check_profile(self._security_profile)
+        context = self._ssl_context
+        self._policy.certificates_optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
+        check_option("listen", "port", port)
+        run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
         try:
             listener = TcpListener(
                 self,
@@ -160,13 +183,26 @@ class WebSocketServer(ServerCore):
             self._close_run(run)
             raise TransportError(f"cannot listen on {host}:{port}: {error}") from error
 
+    def _check_profile(self, profile: Optional[int], one_of_several: bool = False) -> None:
+        check_server_profile(profile, self._ssl_context, self._policy.check_credentials is not None, one_of_several)
+
+    def _profile_of(self, request: HandshakeRequest) -> Optional[int]:
+        """Ask the program's function for the profile of a client. Raises `UsageError` for one that cannot be."""
+        assert callable(self._security_profile)
+        profile: Any = self._security_profile(request)
+        if inspect.iscoroutine(profile):
+            profile.close()  # else Python warns that it was never awaited
+        check_option("the function security_profile", "security_profile", profile)
+        self._check_profile(profile, one_of_several=True)
+        return profile  # type: ignore[no-any-return]
+
     @property
     def port(self) -> int:
         """The port it listens on. Raises `UsageError` before ``listen()``."""
         return int(self.url.split("/")[2].rpartition(":")[2])
 
-    def _upgrade(self, listener: TcpListener, handshake: Handshake, sock: Stream) -> bool:
-        """Lead a connection to its channel; return whether it has one: see `listener.Upgrade`."""
+    def _upgrade(self, listener: TcpListener, handshake: Handshake, sock: Stream) -> None:
+        """Lead a connection to its channel: see `listener.Upgrade`."""
         run, deadline = listener.run, time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
         if self._ssl_context is not None:
@@ -175,15 +211,21 @@ class WebSocketServer(ServerCore):
             _check_session(self._ssl_context, sock)
         head = parse_request(read_head(sock, self._max_header_size, deadline, listener.hand_over))
         listener.end_of_waiting(handshake)
-        fields = websocket_headers(head, self._compression)
-        offer = choose_deflate(split_tokens(fields.pop(_EXTENSIONS, "")))
+        address = self.client_address(handshake.address, head.headers)
+        if address != handshake.address:
+            listener.rename(handshake, address)
+            self.take_forwarded(address)
+        deflate = self._deflate
+        fields = websocket_headers(head, deflate is not None, self._policy.lenient)
+        offers = split_tokens(fields.pop(_EXTENSIONS, ""))
+        offer = choose_deflate(offers, deflate, len(run.channels)) if deflate is not None else None
         if offer is not None:  # the one that simple-websocket can be given
             fields[_EXTENSIONS] = offer
         accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert())
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
-            wire = ServerWire(sock, offer, self._max_message_size)
+            wire = ServerWire(sock, offer, self._max_message_size, self.budget)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:  # OCPP-J 1.6 section 3.2
@@ -192,14 +234,9 @@ class WebSocketServer(ServerCore):
                 wire.send_close(1002, "no common subprotocol")
                 sock.uncork()
                 listener.linger(handshake, sock)
-            return False
+            return
         channel = self.make_channel(run, accepted, wire)
-        channel.claim_reading()
-        self._register(run, channel, handshake)
-        self.handlers.call_connected(channel)
-        sock.uncork()
-        channel.begin()
-        return True
+        self._admit(run, channel, handshake, sock.uncork)
 
 
 def _check_session(context: ssl.SSLContext, sock: Stream) -> None:

@@ -8,18 +8,21 @@ reason                         what happened
 max_connections                503: there are so many connections
 max_connections_per_address    503: so many connections come from that address
 max_attempts_per_second        503: too many attempts at once
+max_attempts_per_second_...    ``max_attempts_per_second_per_address``, 503: too many at once from that address
 max_handshakes                 503, or cut: too many handshakes in progress
 handshake_timeout              TLS and HTTP took too long
 abandoned                      the peer, or the network, ended the connection during the handshake
 tls                            the TLS handshake failed
 bad_request                    no HTTP, no upgrade to WebSocket, or no identity in the path (400, 405, 426, 431)
-unknown_path                   404: the path is not the server's
+unknown_path                   404: the path is not the server's, or ``identify`` knows no identity
 unknown_client                 404: the check of clients refused it
 bad_credentials                401: wrong Basic credentials, or none
+wrong_passwords                429: so many passwords of that identity, or from that address, were wrong
 certificate                    401: the client's certificate is not its own
 origin                         403
 duplicate                      409: the identity is connected already, or has a newer connection
 no_subprotocol                 no common subprotocol
+refusal                        a check returned or raised a `Refusal`, with a status of its own
 internal_error                 500: a check has failed
 out_of_resources               the system gave no thread
 stopping                       the server is stopping
@@ -29,6 +32,8 @@ Of connections that were ended because the peer passed a limit or broke a rule:
 
 =============================  =====================================================================================
 message_too_big                1009: a message, inflated, was larger than ``max_message_size``
+message_timeout                1008: a message was not complete ``message_timeout`` seconds after its beginning
+memory                         1013, or cut: the server held ``max_memory_bytes``, and this would have been more
 protocol_error                 1002, 1003, 1007: a frame breaks WebSocket's rules, or is not text, or not UTF-8
 ping_timeout                   nothing was received after a ping
 idle_timeout                   1008: nothing was received for ``idle_timeout`` seconds
@@ -48,13 +53,14 @@ from typing import Mapping, Optional, Tuple
 from .base import Close
 from .connection.keepalive import PeerSilent
 from .connection.wire import Violation
+from .stream.stream import MemoryLimit
 
 __all__ = ["Stats", "Tally", "judge_close"]
 
 
 @dataclass(frozen=True)
 class Stats:
-    """A server's counts at one moment. All but the first two only grow, also over ``stop()`` and ``listen()``.
+    """A server's counts at one moment. ``accepted``, ``refused`` and ``closed`` only grow, also over ``stop()``.
 
     ``accepted`` equals ``connections`` plus all of ``closed``. A name that is missing in a mapping means 0.
 
@@ -65,6 +71,7 @@ class Stats:
         refused: Counts by reason: see the module.
         closed: How connections ended: ``by_peer``, ``by_us``, ``refused`` (for a reason that is counted in the
             attribute ``refused`` too) or ``lost``.
+        held: Bytes that are held just now, by kind: see `ocppj.budget`. They are at most ``max_memory_bytes``.
     """
 
     connections: int = 0
@@ -72,6 +79,7 @@ class Stats:
     accepted: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
     closed: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
 
 
 class Tally:
@@ -98,10 +106,10 @@ class Tally:
             if reason is not None:
                 self._refused[reason] += 1
 
-    def snapshot(self, connections: int, handshakes: int) -> Stats:
+    def snapshot(self, connections: int, handshakes: int, held: Optional[Mapping[str, int]] = None) -> Stats:
         with self._lock:
             accepted, refused, closed = self._accepted, dict(self._refused), dict(self._closed)
-        return Stats(connections, handshakes, accepted, refused, closed)
+        return Stats(connections, handshakes, accepted, refused, closed, held or {})
 
 
 def judge_close(close: Close) -> Tuple[str, Optional[str]]:
@@ -113,6 +121,8 @@ def judge_close(close: Close) -> Tuple[str, Optional[str]]:
     if isinstance(close.error, PeerSilent):
         return "refused", close.error.limit
     cause = close.error.__cause__
+    if isinstance(cause, MemoryLimit):
+        return "refused", "memory"
     if isinstance(cause, Violation):
-        return "refused", "message_too_big" if cause.code == 1009 else "protocol_error"
+        return "refused", cause.kind
     return "lost", None

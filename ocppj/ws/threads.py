@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Collection, List, Set
+from contextlib import suppress
+from functools import partial
+from itertools import filterfalse
+from typing import Any, Callable, Collection, List, Sequence, Set
 
-from ..settings import get_logger
+from ..events import Thread
+from ..log_limit import safe_log
+from ..loops import run_loop
 
 __all__ = ["Threads"]
 
@@ -23,22 +28,29 @@ class Threads:
         self._closed = False
 
     def start(self, name: str, target: Callable[..., object], *args: Any) -> bool:
-        """Start a thread that calls ``target(*args)``; return false after `close`. Raises ``RuntimeError``."""
-        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+        """Start a thread that calls ``target(*args)``, until it returns (`run_loop`); return false after `close`.
+
+        Raises ``RuntimeError``, or ``MemoryError``, when the system gives no thread. Then none runs.
+        """
+        start = _Start()
+        step = partial(_call, start, target, args)
+        thread = Thread(target=run_loop, args=(name, step), name=name, daemon=True)
         with self._lock:
             if self._closed:
                 return False
             if len(self._threads) >= self._prune_at:
-                self._threads = [old for old in self._threads if old.ident is None or old.is_alive()]
+                self._threads = list(filter(_may_live, self._threads))
                 self._prune_at = max(_PRUNE, 2 * len(self._threads))
             self._threads.append(thread)
         try:
             thread.start()
-        except BaseException:  # RuntimeError, or whatever a signal handler raised meanwhile
-            with self._lock:
-                if not thread.is_alive():  # else `join` would wait for a thread that never starts
+        except BaseException as error:  # RuntimeError, MemoryError, or whatever a signal handler raised meanwhile
+            runs = not start.revoke()
+            if not runs:  # else `join` would wait for a thread that perhaps never starts
+                with self._lock, suppress(ValueError):
                     self._threads.remove(thread)
-            raise
+            if not runs or not isinstance(error, Exception):
+                raise
         return True
 
     def close(self) -> None:
@@ -55,12 +67,41 @@ class Threads:
         joined: Set[threading.Thread] = set()
         while True:
             with self._lock:
-                threads = [thread for thread in self._threads if thread not in joined]
+                threads = list(filterfalse(joined.__contains__, self._threads))
             if not threads:
                 return all_gone
             for thread in threads:
                 all_gone = _join(thread, deadline, exempt) and all_gone
             joined.update(threads)
+
+
+def _may_live(thread: threading.Thread) -> bool:
+    return thread.ident is None or thread.is_alive()
+
+
+class _Start:
+    """The start of one thread: it begins its work, or the start is revoked, whichever is first."""
+
+    __slots__ = ("_fates",)
+
+    def __init__(self) -> None:
+        self._fates: List[str] = []  # the first one counts: of two threads that add theirs, one is the first
+
+    def begin(self) -> bool:
+        """Return whether the thread may work."""
+        self._fates.append("begun")
+        return self._fates[0] == "begun"
+
+    def revoke(self) -> bool:
+        """Keep the thread from beginning. Return false if it has begun."""
+        self._fates.append("revoked")
+        return self._fates[0] == "revoked"
+
+
+def _call(start: _Start, target: Callable[..., object], args: Sequence[Any]) -> bool:
+    if start.begin():
+        target(*args)
+    return False
 
 
 def _join(thread: threading.Thread, deadline: float, exempt: Collection[int]) -> bool:
@@ -74,6 +115,6 @@ def _join(thread: threading.Thread, deadline: float, exempt: Collection[int]) ->
         except RuntimeError:  # another thread is about to start it
             threading.Event().wait(0.001)
         if left <= 0:
-            get_logger().warning("the thread %s does not end", thread.name)
+            safe_log.warning("the thread %s does not end", thread.name)
             return False
     return True

@@ -14,6 +14,7 @@ from ocppj import (
     NotRunning,
     QueueFull,
     UnknownClient,
+    UsageError,
 )
 from tests.dispatching import TIMEOUT, ClientSide, ServerSide, bundle, make_side, side  # noqa: F401
 
@@ -54,7 +55,7 @@ def test_a_start_without_a_network_fails(make):
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
 def test_a_timeout_must_be_more_than_0_seconds(side, timeout):
-    with pytest.raises(ValueError, match="timeout"):
+    with pytest.raises(UsageError, match="timeout"):
         side.dispatcher.set_timeout(timeout)
 
 
@@ -114,7 +115,7 @@ def test_a_timed_out_request_is_removed_reported_and_followed_by_the_next(side):
     [(message_id, error)] = side.canceled
     assert message_id == "1"
     assert isinstance(error, CallTimeout)
-    assert (error.code, error.description) == (ErrorCode.GENERIC_ERROR, "Request timed out")
+    assert (error.code, error.description) == (ErrorCode.GENERIC_ERROR, f"no answer within {TIMEOUT:g} seconds")
     assert side.sent == ["1", "2"]
     assert len(side.queue()) == 1
     side.clock.advance(TIMEOUT - 0.1)
@@ -222,7 +223,7 @@ def test_delete_client_discards_reports_and_refuses():
     queue, state = side.queue(), side.state()
     side.dispatcher.delete_client("CP")
     assert side.canceled_ids == ["1", "2", "3"]
-    assert all(isinstance(error, ConnectionLost) and "'CP'" in str(error) for _, error in side.canceled)
+    assert all(isinstance(error, ConnectionLost) for _, error in side.canceled)
     assert (len(queue), state.has()) == (0, False)
     assert side.queues.get("CP") is None
     with pytest.raises(UnknownClient, match="'CP'"):
@@ -243,7 +244,7 @@ def test_a_client_that_goes_while_a_request_is_queued_for_it_is_unknown():
 
     slow = Slow()
     side = ServerSide(queue=slow).start()
-    with pytest.raises(UnknownClient, match="'CP' has disconnected"):
+    with pytest.raises(UnknownClient, match="no client 'CP' is connected"):
         side.send("1")
     assert (len(slow), side.sent, side.canceled) == (0, [], [])
 

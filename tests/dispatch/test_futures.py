@@ -10,10 +10,11 @@ from functools import partial
 
 import pytest
 
-from ocppj import CallFuture, CallTimeout, OCPPError, Server, Stopped, v16
+from ocppj import CallFuture, CallTimeout, Client, OCPPError, Server, Stopped, v16
 from ocppj.dispatch.futures import AwaitedCall, OpenCall, OpenCalls
+from ocppj.durable import SQLiteQueue
 from tests.helpers import Recorder, seconds
-from tests.peers import Memory, RawClient
+from tests.peers import Memory, RawClient, RawServer
 
 
 def make(message_id="1", connection=None, withdraw=lambda message_id: None):
@@ -204,7 +205,7 @@ class Race:
     def withdraw(self, message_id):
         call = self.calls.take("A", message_id)
         if call is not None:
-            call.future.set_running_or_notify_cancel()
+            call.give_up()
 
     def answer(self, n):
         call = self.calls.take("A", str(n))
@@ -266,7 +267,7 @@ def test_an_exception_of_a_callback_harms_neither_the_ending_thread_nor_other_ca
     assert seen == [call.future]
     assert "'7'" in caplog.text
     assert canceled.future.cancel()
-    assert seen[1:] == [canceled.future, "8"]
+    assert seen[1:] == ["8", canceled.future], "it is withdrawn first"
     call.future.add_done_callback(fail)  # it has ended: called at once
 
 
@@ -277,3 +278,38 @@ def test_a_callback_that_raises_does_not_keep_stop_from_ending_the_other_calls()
         futures[0].add_done_callback(lambda future: sys.exit(3))
         server.stop()
         assert all(isinstance(future.exception(0), Stopped) for future in futures)
+
+
+def test_a_callback_of_a_canceled_future_may_stop_the_endpoint_and_the_request_is_gone(tmp_path):
+    """The request is withdrawn before callbacks run. So the file has it no more, although the queue is closed then."""
+    memory, path = Memory(), tmp_path / "q.db"
+    with RawServer(memory) as raw:
+        options = {"profiles": v16.PROFILES, "boot_first": False, "reconnect": False}
+        client = Client("CP_1", queue=SQLiteQueue(path), ws_client=memory.client(), **options).connect(raw.url)
+        future = client.send_request(v16.HeartbeatRequest())
+        raw.receive()
+        future.add_done_callback(lambda future: client.stop())
+        assert future.cancel()
+        client.stop()
+    queue = SQLiteQueue(path)
+    queue.set_decoder(lambda version, text: text)
+    queue.init()
+    assert len(queue) == 0
+    queue.close()
+
+
+def test_ctrl_c_in_a_canceled_request_handler_is_raised_where_it_came():
+    """It came from a signal handler, not from the handler that it interrupted. Its call has ended all the same."""
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    memory = Memory()
+    options = {"profiles": v16.PROFILES, "ws_client": memory.client(), "reconnect": False}
+    with RawServer(memory) as raw, Client("CP_1", **options) as client:
+        client.connect(raw.url)
+        client.set_canceled_request_handler(interrupt)
+        future = client.send_request(v16.HeartbeatRequest())
+        with pytest.raises(KeyboardInterrupt):
+            future.cancel()
+        assert future.cancelled()

@@ -5,9 +5,11 @@ import threading
 import pytest
 
 from ocppj import FIFOClientQueue, PendingRequestState, ServerState
-from ocppj.dispatch.pending import InFlight
+from ocppj.dispatch.pending import InFlight, Turn
 from ocppj.dispatch.retries import ConsecutiveFailures
 from tests.dispatching import bundle
+
+TURN = Turn()
 
 
 def test_one_at_a_time_a_second_add_is_ignored():
@@ -44,6 +46,25 @@ def test_clear_forgets_what_is_pending():
     state.clear()
     assert not state.has()
     assert state.get("1") is None
+
+
+def test_a_request_that_is_to_be_sent_again_awaits_a_late_answer():
+    state = PendingRequestState()
+    state.add("1", "first")
+    state.delete("1")
+    state.await_late("1", "first")
+    assert (state.get("1"), state.is_late("1"), state.has()) == ("first", True, False)
+    state.add("2", "overtaking")
+    assert (state.get("1"), state.get("2")) == ("first", "overtaking")
+    state.delete("2")
+    state.add("1", "first")
+    assert (state.get("1"), state.is_late("1")) == ("first", False)
+    state.delete("1")
+    assert state.get("1") is None
+    for forget in (lambda: state.delete("3"), state.clear):
+        state.await_late("3", "third")
+        forget()
+        assert (state.get("3"), state.is_late("3")) == (None, False)
 
 
 def test_a_server_keeps_each_client_apart():
@@ -114,29 +135,29 @@ def make(*message_ids, max_losses=0):
 
 def take(inflight):
     """Take what is next and have it written."""
-    taken = inflight.take()
-    inflight.sending = False
+    taken = inflight.take(TURN)
+    inflight.sending = None
     return taken and taken.message_id
 
 
 def test_one_is_pending_at_most_and_none_while_one_is_written():
     inflight = make("1", "2")
-    first = inflight.take()
+    first = inflight.take(TURN)
     assert first.message_id == "1"
-    assert inflight.take() is None
+    assert inflight.take(TURN) is None
     inflight.end(first)
-    assert inflight.take() is None, "it is being written still"
-    inflight.sending = False
-    assert inflight.take().message_id == "2"
+    assert inflight.take(TURN) is None, "it is being written still"
+    inflight.sending = None
+    assert inflight.take(TURN).message_id == "2"
 
 
 @pytest.mark.parametrize("why", ["paused", "stalled", "closed"])
 def test_states_in_which_nothing_is_taken(why):
     inflight = make("1")
     setattr(inflight, why, True)
-    assert inflight.take() is None
+    assert inflight.take(TURN) is None
     setattr(inflight, why, False)
-    assert inflight.take() is not None
+    assert inflight.take(TURN) is not None
 
 
 def test_losses_in_a_row_are_counted_per_request():
@@ -155,8 +176,8 @@ def test_losses_in_a_row_are_counted_per_request():
     take(inflight)
     given_up, error = inflight.count_loss()
     assert (given_up.message_id, error.message_id) == ("2", "2")
-    assert str(error) == "3 connections in a row were lost while its answer was awaited"
-    assert inflight.queue.aside == [("2", str(error))]
+    assert error.description == "3 connections in a row were lost while its answer was awaited"
+    assert inflight.queue.aside == [("2", error.description)]
     assert (inflight.pending, len(inflight.queue), inflight.state.has()) == (None, 0, False)
 
 

@@ -5,7 +5,17 @@ from functools import partial
 
 import pytest
 
-from ocppj import Call, FIFOClientQueue, FIFOQueueMap, QueueFull, RequestBundle, RequestQueue, ServerQueueMap
+from ocppj import (
+    Call,
+    FIFOClientQueue,
+    FIFOQueueMap,
+    QueueFull,
+    RequestBundle,
+    RequestQueue,
+    ServerQueueMap,
+    UsageError,
+)
+from ocppj.budget import MemoryBudget
 from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
 from tests.helpers import seconds
 
@@ -204,7 +214,7 @@ def test_a_queue_of_the_abstract_methods_alone_shows_its_head():
 @pytest.mark.parametrize("make", [FIFOClientQueue, FIFOQueueMap, SQLiteQueue, SQLiteQueueMap])
 def test_a_negative_capacity_is_refused(make, tmp_path):
     make = partial(make, tmp_path / "q.db") if make in (SQLiteQueue, SQLiteQueueMap) else make
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(UsageError, match="capacity is a whole number, 0 or more, not -1"):
         make(capacity=-1)
 
 
@@ -269,3 +279,80 @@ def test_a_queue_of_ones_own_may_look_at_itself_to_tell_whether_it_is_full():
     assert [each.message_id for each in queue.bundles()] == ["1", "2"]  # `capacity` is what counts
     with pytest.raises(QueueFull):
         queue.push(bundle("3"))
+
+
+# What queues in memory hold
+
+
+def large(message_id):
+    call = Call(message_id, "DataTransfer", {"vendorId": "V", "data": "x" * 10_000})
+    return RequestBundle(call, call.to_json())
+
+
+def test_a_queue_is_full_of_bytes_too():
+    queue = FIFOClientQueue(max_bytes=25_000)
+    for message_id in "123":
+        assert not queue.is_full()
+        queue.push(large(message_id))
+    assert queue.is_full()
+    with pytest.raises(QueueFull, match="bytes"):
+        queue.push(bundle("4"))
+    queue.push_past(bundle("5"), held=3)
+    queue.pop()
+    queue.remove("2")
+    queue.push(large("6"))
+    assert [each.message_id for each in queue.bundles()] == ["3", "5", "6"]
+
+
+def test_the_requests_of_all_clients_are_counted():
+    budget = MemoryBudget()
+    queues = FIFOQueueMap()
+    queues.set_budget(budget)
+    queues.init()
+    for client_id in ("A", "B"):
+        for message_id in "123":
+            queues.get_or_create(client_id).push(large(message_id))
+    assert 60_000 < budget.held()["queued"] < 90_000
+    queues.remove("A")
+    assert 30_000 < budget.held()["queued"] < 45_000
+    queue = queues.get("B")
+    queue.displace("1")
+    queue.push_in_place(large("4"), large("1"))
+    assert 30_000 < budget.held()["queued"] < 45_000
+    assert len(queue.discard()) == 3
+    assert budget.held() == {}
+    queue.push(large("5"))
+    queues.init()
+    assert budget.held() == {}
+
+
+def test_the_queues_of_all_clients_have_one_limit():
+    queues = FIFOQueueMap()
+    queues.set_budget(MemoryBudget(25_000))
+    queues.get_or_create("A").push(large("1"))
+    queues.get_or_create("B").push(large("1"))
+    with pytest.raises(QueueFull, match="all clients"):
+        queues.get("B").push(large("2"))
+    assert len(queues.get("B")) == 1
+    queues.remove("A")
+    queues.get("B").push(large("2"))
+
+
+def test_a_queue_that_is_added_is_counted():
+    budget = MemoryBudget()
+    queues, queue = FIFOQueueMap(), FIFOClientQueue()
+    queues.set_budget(budget)
+    queue.push(large("1"))
+    queues.add("A", queue)
+    assert budget.held()["queued"] > 10_000
+    queues.add("A", FIFOClientQueue())
+    assert budget.held() == {}
+
+
+def test_a_usual_request_is_not_counted():
+    """It is sent at once, and that must cost nothing."""
+    budget = MemoryBudget()
+    queues = FIFOQueueMap()
+    queues.set_budget(budget)
+    queues.get_or_create("A").push(bundle())
+    assert budget.held() == {}

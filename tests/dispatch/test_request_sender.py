@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ocppj import CallCanceled, FIFOClientQueue, NotRunning
+from ocppj import Call, CallCanceled, FIFOClientQueue, NotRunning, QueueFull, RequestBundle, TransactionRetries
 from ocppj.dispatch.request_sender import RequestSender
 from ocppj.dispatch.timeouts import RequestTimeout
 from tests.dispatching import CheckedState, Network, bundle
@@ -296,3 +296,131 @@ def test_a_network_that_answers_within_send_needs_no_stack(harness):
     assert harness.network.sent == ids
     assert harness.network.overlaps == 0
     assert (len(harness.queue), harness.state.has(), harness.canceled) == (0, False, [])
+
+
+# Requests that are held
+
+
+def boots(bundle):
+    return bundle.message_id.startswith("boot")
+
+
+def test_what_may_pass_goes_past_what_is_held(harness):
+    harness.sender.hold(boots)
+    harness.push("1", "2", "boot", "3", "boot-2")
+    assert harness.network.sent == ["boot"]
+    assert harness.sender.count_held() == 3
+    harness.sender.complete("boot")
+    assert harness.network.sent == ["boot", "boot-2"]
+    harness.sender.complete("boot-2")
+    harness.sender.release()
+    assert harness.sender.count_held() == 0
+    for each in "123":
+        assert harness.sender.complete(each)
+    assert harness.network.sent == ["boot", "boot-2", "1", "2", "3"]
+
+
+def test_a_full_queue_takes_what_goes_past_those_that_are_held():
+    harness = Harness(FIFOClientQueue(2))
+    harness.sender.hold(boots)
+    harness.push("1", "2", "boot", "boot-2")
+    assert harness.network.sent == ["boot"]
+    with pytest.raises(QueueFull):
+        harness.push("boot-3")
+    with pytest.raises(QueueFull):
+        harness.push("3")
+    harness.sender.complete("boot")
+    harness.sender.complete("boot-2")
+    harness.sender.release()
+    with pytest.raises(QueueFull):
+        harness.push("boot-3")
+    harness.sender.complete("1")
+    harness.push("4")
+    assert harness.network.sent == ["boot", "boot-2", "1", "2"]
+
+
+def test_a_hold_from_the_beginning_holds_what_is_in_the_queue():
+    queue = FIFOClientQueue()
+    queue.init()
+    queue.push(bundle("1"))
+    harness = Harness(queue, may_pass=boots)
+    harness.sender.send_next()
+    assert harness.network.sent == []
+    harness.push("boot")
+    assert harness.network.sent == ["boot"]
+
+
+def test_the_pending_request_goes_on_when_a_hold_begins(harness):
+    harness.push("1", "2")
+    assert harness.sender.hold(boots)
+    assert harness.sender.complete("1")
+    assert harness.network.sent == ["1"]
+    harness.sender.release()
+    assert harness.network.sent == ["1", "2"]
+
+
+def test_a_request_that_was_refused_keeps_its_place(harness):
+    harness.push("1", "2", "3")
+    assert harness.sender.hold(boots, keep="1")
+    assert not harness.state.has()
+    harness.push("boot")
+    harness.sender.complete("boot")
+    harness.sender.release()
+    for each in "123":
+        assert harness.sender.complete(each)
+    assert harness.network.sent == ["1", "boot", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("keep", ["boot", "2", "unknown"])
+def test_nothing_is_held_for_a_request_that_cannot_be_kept(harness, keep):
+    """It may pass, it is not pending, it is not there."""
+    harness.push("boot", "2")
+    assert not harness.sender.hold(boots, keep=keep)
+    assert harness.sender.complete("boot")
+    assert harness.network.sent == ["boot", "2"]
+
+
+def test_what_is_kept_while_it_is_written_is_held(harness):
+    """The peer refuses it within ``send``."""
+    harness.network.act = lambda message_id: harness.sender.hold(boots, keep=message_id)
+    harness.push("1", "2")
+    assert harness.network.sent == ["1"]
+    assert harness.sender.count_held() == 2
+
+
+def transaction(message_id):
+    call = Call(message_id, "TransactionEvent", {"request": message_id})
+    return RequestBundle(call, message_id)
+
+
+def test_no_message_about_a_transaction_overtakes_another(harness):
+    """One that may pass waits behind an older one that may not; other requests do not wait."""
+    harness.sender.hold(lambda bundle: bundle.message_id.startswith("pass"))
+    for each in (transaction("old"), transaction("pass-1"), bundle("pass-2"), bundle("4")):
+        harness.sender.push(each)
+    assert harness.network.sent == ["pass-2"]
+    harness.sender.complete("pass-2")
+    harness.sender.release()
+    for each in ("old", "pass-1", "4"):
+        assert harness.sender.complete(each)
+    assert harness.network.sent == ["pass-2", "old", "pass-1", "4"]
+
+
+def test_what_backs_off_is_not_overtaken_while_others_are_held():
+    harness = Harness(retries=TransactionRetries(3, 60))
+    for each in (transaction("t-1"), transaction("t-2"), bundle("boot")):
+        harness.sender.push(each)
+    harness.sender.retry("t-1", "refused")
+    assert harness.network.sent == ["t-1", "boot"]
+    harness.sender.hold(lambda bundle: True)
+    harness.sender.complete("boot")
+    assert harness.network.sent == ["t-1", "boot"]
+
+
+def test_what_is_held_costs_nothing_for_the_next_that_is_held(harness):
+    """A charge point may be held for days. Its queue is looked through for a request that may pass, not for others."""
+    looks = []
+    harness.sender.hold(lambda bundle: bool(looks.append(bundle)))
+    looks.clear()
+    harness.push(*map(str, range(1000)))
+    assert len(looks) == 1000

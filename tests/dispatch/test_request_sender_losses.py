@@ -27,6 +27,7 @@ from tests.dispatch.test_pending import AsideQueue
 from tests.dispatch.test_queues import Head
 from tests.dispatch.test_request_sender import Harness
 from tests.dispatch.test_retries import Durable as Kept
+from tests.dispatch.test_retries import Transactions
 from tests.dispatching import TIMEOUT, ClientSide, Side, bundle
 from tests.inside.storage import clients_with_losses
 from tests.interleaving import Interleaving
@@ -188,7 +189,7 @@ def test_a_clients_durable_queue_with_a_limit_sets_aside():
     side.send_all("1", "2")
     flap(side, 2)
     [(message_id, reason)] = queue.aside
-    assert (message_id, reason) == ("1", str(side.canceled[0][1]))
+    assert (message_id, reason) == ("1", side.canceled[0][1].description)
     assert side.sent == ["1", "1", "2"]
 
 
@@ -276,7 +277,7 @@ def test_a_command_that_crashes_a_charge_point_is_no_reboot_loop():
     [(message_id, error)] = side.canceled
     assert (message_id, type(error)) == ("poison", ConnectionLost)
     assert "20 connections in a row were lost" in str(error)
-    assert side.queues.queues["CP"].aside == [("poison", str(error))]
+    assert side.queues.queues["CP"].aside == [("poison", error.description)]
     side.come()
     assert side.sent[20:] == ["next"]
 
@@ -344,8 +345,8 @@ def test_what_is_in_memory_ends_with_its_connection_as_ever():
     side.send("1")
     side.send("2")
     side.go()
-    assert {message_id: str(error) for message_id, error in side.canceled} == dict.fromkeys(
-        ("1", "2"), "client 'CP' has disconnected"
+    assert {message_id: error.description for message_id, error in side.canceled} == dict.fromkeys(
+        ("1", "2"), "the connection was lost"
     )
     assert clients_with_losses(side.dispatcher) == set()
 
@@ -414,3 +415,128 @@ def test_what_is_given_up_leaves_a_queue_that_can_only_pop(resend):
     side.complete("2")
     assert side.canceled_ids == ["1"], "reported once"
     assert side.left() == (0, False, 0)
+
+
+# Refused by a Close: see `ClientDispatcher.refused_request`
+
+
+def refuse(side, message_id, times=1):
+    for _ in range(times):
+        side.dispatcher.pause()
+        side.dispatcher.refused_request(message_id, "closed by the peer with 1009")
+        side.dispatcher.resume()
+
+
+def test_a_request_that_is_refused_three_times_is_given_up(caplog):
+    side = make(resend=True, max_losses=0)
+    side.send_all("1", "2")
+    refuse(side, "1", 2)
+    assert side.canceled == []
+    refuse(side, "1")
+    [(message_id, error)] = side.canceled
+    assert (message_id, type(error)) == ("1", ConnectionLost)
+    words = "the peer closed 3 connections because of it; the last was closed by the peer with 1009"
+    assert words in str(error)
+    assert f"request '1' (Heartbeat) is given up: {words}" in caplog.text
+    assert side.sent == ["1", "1", "1", "2"]
+
+
+def test_a_durable_queue_sets_it_aside(caplog):
+    side = make(Durable(), max_refusals=2)
+    side.send_all("1", "2")
+    refuse(side, "1", 2)
+    assert [message_id for message_id, _ in side.queue().aside] == ["1"]
+    assert side.sent[-1] == "2"
+
+
+def test_refusals_count_apart_from_losses():
+    side = make(resend=True, max_losses=0, max_refusals=2)
+    side.send("1")
+    refuse(side, "1")
+    flap(side, 5)
+    assert side.canceled == []
+    refuse(side, "1")
+    assert side.canceled_ids == ["1"]
+
+
+def test_an_answer_to_another_request_changes_nothing():
+    """As that to a BootNotification over each connection, which goes first."""
+    side = make(Durable(), max_refusals=2)
+    side.dispatcher.hold(lambda bundle: bundle.message_id.startswith("boot"))
+    side.send("1")
+    for count in ("boot 1", "boot 2"):
+        side.send(count)
+        side.dispatcher.complete_request(count)
+        side.dispatcher.release()
+        assert side.sent[-1] == "1"
+        side.dispatcher.pause()
+        side.dispatcher.refused_request("1", "closed")
+        side.dispatcher.hold(lambda bundle: bundle.message_id.startswith("boot"))
+        side.dispatcher.resume()
+    assert side.canceled_ids == ["1"]
+
+
+def test_without_a_limit_it_is_sent_for_ever():
+    side = make(resend=True, max_losses=0, max_refusals=0)
+    side.send("1")
+    refuse(side, "1", 50)
+    assert side.canceled == []
+
+
+def test_an_answered_request_is_not_refused():
+    side = make(resend=True, max_refusals=1)
+    side.send_all("1", "2")
+    side.dispatcher.complete_request("1")
+    refuse(side, "1", 3)
+    assert side.canceled == []
+
+
+def test_one_that_is_answered_begins_anew_with_its_id():
+    side = make(resend=True, max_losses=0, max_refusals=2)
+    side.send("1")
+    refuse(side, "1")
+    side.dispatcher.complete_request("1")
+    side.send("1")
+    refuse(side, "1")
+    assert side.canceled == []
+
+
+def test_one_that_backs_off_counts_too():
+    side = Transactions(resend=True, max_losses=0, max_refusals=1).start()
+    side.send_all("t1", "t2")
+    assert side.refuse("t1")  # with a CALLERROR: it is to be sent again later
+    side.dispatcher.pause()
+    side.dispatcher.refused_request("t1", "closed")
+    assert side.canceled_ids == ["t1"]
+    side.dispatcher.resume()
+    assert side.sent == ["t1", "t2"]
+    side.clock.advance(3600)
+    assert "t1" not in side.sent[1:]
+
+
+def test_a_dispatcher_that_does_not_run_ignores_it():
+    for dispatcher, client_id in ((DefaultClientDispatcher(), ()), (DefaultServerDispatcher(), ("CP_1",))):
+        dispatcher.refused_request(*client_id, "1", "closed")
+
+
+def test_a_command_that_is_refused_is_set_aside():
+    side = Fleet(max_losses=0)
+    for _ in range(3):
+        side.come()
+        if not side.sent:
+            side.send("poison")
+            side.send("next")
+        side.dispatcher.refused_request("CP", "poison", "closed")
+        side.go()
+    assert [aside[0] for aside in side.queues.queues["CP"].aside] == ["poison"]
+    assert side.canceled_ids == ["poison"]
+    side.come()
+    assert side.sent[-1] == "next"
+
+
+def test_what_a_server_has_in_memory_ends_with_its_connection():
+    side = Fleet(FIFOQueueMap(), max_refusals=1)
+    side.come()
+    side.send("1")
+    side.dispatcher.refused_request("CP", "1", "closed")
+    assert side.canceled == []

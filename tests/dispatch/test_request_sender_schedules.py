@@ -217,7 +217,8 @@ class Scenario:
     def check_rest(self):
         """With no thread inside, a request is pending, or there is a reason why not."""
         inflight = inflight_of(self.sender)
-        self.check((inflight.sending, len(inflight.reporting)) == (False, 0), "a thread that has gone is still sending")
+        sending = inflight.is_sending() or bool(inflight.reporting)
+        self.check(not sending, "a thread that has gone is still sending")
         self.check(self.state.has() == (inflight.pending is not None), "the state and the sender differ")
         if inflight.pending is not None:
             self.check(inflight.paused or inflight.deadline is not None, "pending, and without a deadline")

@@ -241,6 +241,43 @@ def test_real_deadlines_run_out_and_leave_no_thread(real):
     assert real.pending() == 0
 
 
+def test_without_a_thread_the_one_that_waits_runs_what_is_due(real, monkeypatch):
+    """``call()`` does that: no other thread may come that could start the timer."""
+    ended = threading.Event()
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        real.add(0.01, ended.set)
+        assert real.unarmed
+        real.stand_in(ended.wait)
+        assert ended.is_set()
+    again = threading.Event()
+    real.add(0.01, again.set)
+    assert again.wait(seconds(10))
+    assert not real.unarmed
+
+
+def test_a_timer_that_cannot_arm_the_next_one_stays(real, monkeypatch):
+    first, second, start = threading.Event(), threading.Event(), threading.Thread.start
+    failures = []
+
+    def fail(thread):
+        if threading.current_thread().name == "ocppj-test-timeouts" and len(failures) < 3:
+            failures.append(thread)
+            raise MemoryError
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    real.add(0.3, second.set)
+    real.add(0.01, first.set)
+    assert first.wait(seconds(10))
+    assert second.wait(seconds(10))
+    assert failures
+
+
 def test_stop_ends_the_thread_at_once(real):
     real.add(3600, lambda: None)
     assert len(timers()) == 1

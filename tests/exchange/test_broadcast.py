@@ -10,7 +10,9 @@ from ocppj import (
     NotRunning,
     Payload,
     Profile,
+    QueueFailed,
     QueueFull,
+    SQLiteQueueMap,
     UnknownClient,
     UnsupportedFeature,
     UsageError,
@@ -30,6 +32,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import eventually, seconds
+from tests.storing import disk  # noqa: F401
 
 
 @pytest.fixture
@@ -143,3 +146,98 @@ def test_a_server_that_is_not_started_broadcasts_nothing(make_server):
 
 def test_to_nobody(make_server):
     assert make_server().broadcast(RESET) == {}
+
+
+# Over a file
+
+
+@pytest.fixture
+def stored_fleet(make_server, make_client, tmp_path, disk):
+    """A server with a file, 12 clients of two versions, and what its disk is told."""
+
+    def make(**options):
+        queues = SQLiteQueueMap(tmp_path / "queues.db", options.pop("capacity", 0))
+        server = make_server(profiles=[*v16.PROFILES, *v201.PROFILES, *LAMPS], queues=queues, **options)
+        for number in range(12):
+            profiles = [*(v201 if number % 2 else v16).PROFILES, *LAMPS]
+            client = make_client(identity=f"CP_{number}", profiles=profiles)
+            client.on(LampRequest)(lambda request: LampResponse())
+            client.connect(server.url)
+        eventually(lambda: len(server.client_ids()) == 12)
+        del disk.told[:]
+        return server, queues
+
+    return make
+
+
+def syncs(disk):
+    """Return how many transactions inserted requests: each is one sync."""
+    written = [each.split()[0] for each in disk.told if each.startswith(("BEGIN", "INSERT INTO requests"))]
+    return sum(one == "BEGIN" and other == "INSERT" for one, other in zip(written, written[1:]))
+
+
+def test_it_costs_one_sync_of_the_disk(stored_fleet, disk):
+    server, queues = stored_fleet()
+    request = LampRequest("red")
+    futures = server.broadcast(request)
+    assert syncs(disk) == 1
+    assert request.written == 2
+    assert [each.result(seconds(20)) for each in futures.values()] == [LampResponse()] * 12
+    assert queues.list() == []
+
+
+def test_to_clients_that_are_away_it_costs_one_sync_too(stored_fleet, disk):
+    server, queues = stored_fleet(known_clients=["away", "CP_0"])
+    futures = server.broadcast(LampRequest("red"), ["away"], offline=True)
+    assert isinstance(futures["away"].exception(0), UnsupportedFeature), "it was never here"
+    assert (syncs(disk), queues.list()) == (0, [])
+    futures = server.broadcast(LampRequest("red"), ["CP_1", "away", "far"], offline=True, version="2.0.1")
+    assert syncs(disk) == 1
+    assert isinstance(futures["far"].exception(0), UnknownClient)
+    assert [each.client_id for each in queues.list()] == ["CP_1", "away"], "CP_1 has not booted"
+    assert [each.done() for each in futures.values()] == [False, False, True]
+
+
+def test_offline_to_all_means_the_known_clients_as_well(stored_fleet):
+    server, queues = stored_fleet(known_clients={"away": "password", "CP_0": "password"})
+    futures = server.broadcast(LampRequest("red"), offline=True, version="1.6", expires=60)
+    assert set(futures) == {"away", *(f"CP_{number}" for number in range(12))}
+    assert {each.client_id: each.version for each in queues.list()}["away"] == "1.6"
+    assert all(each.expires is not None for each in queues.list())
+
+
+def test_over_a_file_too_each_fails_on_its_own(stored_fleet, disk):
+    server, queues = stored_fleet(capacity=1, known_clients=[])
+    server.send_request("CP_3", LampRequest("green"), offline=True)  # which waits for the boot
+    request = LampRequest("red")
+    futures = server.broadcast(request, [*server.client_ids(), "nobody"], offline=True)
+    assert isinstance(futures.pop("CP_3").exception(0), QueueFull)
+    assert isinstance(futures.pop("nobody").exception(0), UnknownClient)
+    assert len(queues.list()) == len(futures) + 1 == 12
+    futures = server.broadcast(request, [*server.client_ids(), "nobody"])
+    assert isinstance(futures.pop("nobody").exception(0), UnknownClient)
+    assert [each.result(seconds(20)) for each in futures.values()] == [LampResponse()] * 12
+
+
+def test_a_disk_that_fails_once_writes_each_alone(stored_fleet, disk):
+    server, queues = stored_fleet()
+
+    def fail():
+        raise OSError("the disk is on fire")
+
+    disk.once("INSERT INTO requests", fail)
+    disk.once("COMMIT", lambda: disk.once("INSERT INTO requests", fail))  # after the first that is written alone
+    futures = server.broadcast(LampRequest("red"))
+    ends = [each.exception(seconds(20)) for each in futures.values()]
+    assert [type(each) for each in ends if each is not None] == [QueueFailed]
+    assert queues.list() == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_one_sync_for_any_number_of_clients(make_server, tmp_path, disk, count):
+    queues = SQLiteQueueMap(tmp_path / "queues.db")
+    server = make_server(queues=queues)
+    del disk.told[:]
+    futures = server.broadcast(RESET, [f"CP_{number}" for number in range(count)], offline=True)
+    assert syncs(disk) == 1
+    assert len(queues.list()) == len(futures) == count

@@ -266,7 +266,7 @@ def test_no_answer_is_a_timeout_and_the_queue_moves_on(make_side):
     assert isinstance(error, TimeoutError)
     assert (error.code, error.description, error.message_id) == (
         ErrorCode.GENERIC_ERROR,
-        "Request timed out",
+        "no answer within 30 seconds",
         message_id,
     )
     assert canceled.calls == [side.args(message_id, BOOT, error)]

@@ -227,11 +227,12 @@ SETTERS = {
 @pytest.mark.parametrize("name", SETTERS)
 def test_handlers_are_checked(make_server, name):
     setter = getattr(make_server(listen=False), name)
-    for bad in (None, "f", lambda: True, lambda a, b, c: True):
+    for bad in (5, "f", lambda: True, lambda a, b, c: True):
         with pytest.raises(UsageError, match="f\\("):
             setter(bad)
     for good in (lambda *a: True, [lambda a: True, lambda a, b: True][SETTERS[name] - 1]):
         assert setter(good) is good
+    assert setter(None) is None
 
 
 @pytest.mark.parametrize("name", SETTERS)

@@ -1,6 +1,7 @@
 """CALLs of the peer: what each gets for an answer, on client and server, over both transports."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -10,11 +11,14 @@ from ocppj import (
     Feature,
     OCPPError,
     Profile,
+    Server,
     TransportError,
     UnsupportedFeature,
     UsageError,
     ValidationError,
     v16,
+    v21,
+    v201,
 )
 from ocppj.rpc.dialect import V16
 from tests.fixtures import (  # noqa: F401
@@ -37,6 +41,7 @@ from tests.fixtures import (  # noqa: F401
 )
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.endpoints import connection, connections
+from tests.peers import RawClient, Sockets
 
 
 def beat(*arguments):
@@ -171,26 +176,40 @@ def test_after_may_call_the_peer(side):
 # Answers that cannot be sent
 
 
+@pytest.mark.parametrize("when", ["at once", "later"])
 @pytest.mark.parametrize(
-    ("response", "code"),
+    ("response", "reason"),
     [
-        (v16.BootNotificationResponse(current_time=NOW, interval=300, status="Maybe"), "PropertyConstraintViolation"),
-        (
-            v16.BootNotificationResponse(current_time=None, interval=1, status="Accepted"),
-            "OccurenceConstraintViolation",
-        ),
-        (v16.BootNotificationResponse(current_time=NOW, interval="1", status="Accepted"), "TypeConstraintViolation"),
-        (v16.BootNotificationResponse(current_time=NOW, interval=object(), status="Accepted"), None),
-        (v16.BootNotificationResponse(NOW.replace(tzinfo=None), 300, "Accepted"), "InternalError"),
-        (BEAT, "NotSupported"),
+        (v16.BootNotificationResponse(current_time=NOW, interval=300, status="Maybe"), "Maybe"),
+        (v16.BootNotificationResponse(current_time=None, interval=1, status="Accepted"), "currentTime"),
+        (v16.BootNotificationResponse(current_time=NOW, interval="1", status="Accepted"), "interval"),
+        (v16.BootNotificationResponse(current_time=NOW, interval=object(), status="Accepted"), "object"),
+        (v16.BootNotificationResponse(NOW.replace(tzinfo=None), 300, "Accepted"), "needs a zone"),
+        (BEAT, "HeartbeatResponse"),
     ],
     ids=["value", "missing", "type", "object", "naive", "other type"],
 )
-def test_a_response_that_cannot_be_sent_is_replaced_by_a_callerror(side, response, code):
-    side.endpoint.on(v16.BootNotificationRequest)(lambda *arguments: response)
+def test_a_response_that_cannot_be_sent_is_an_internal_error_without_our_text(side, response, reason, when, caplog):
+    """The code of what was wrong with it would look like a fault in the request."""
+    failed = Recorder()
+
+    @side.endpoint.on(v16.BootNotificationRequest, pass_id=True)
+    def handle(*arguments):
+        if when == "at once":
+            return response
+        try:
+            side.send_response(arguments[-1], response)
+        except UsageError as error:
+            failed(error)
+
     answer = side.raw.ask([2, "1", "BootNotification", BOOT_WIRE])
-    assert answer[:2] == [4, "1"]
-    assert code is None or answer[2] == code
+    assert answer == [4, "1", "InternalError", "the answer could not be made", {}]
+    if when == "later":
+        failed.wait()
+    logged = eventually(lambda: [each for each in caplog.records if each.levelname == "ERROR"])
+    assert len(logged) == 1
+    assert "the answer to BootNotification cannot be sent" in logged[0].getMessage()
+    assert reason in logged[0].getMessage()
 
 
 def test_a_response_that_json_cannot_say_is_replaced_even_when_nothing_is_checked(make_side):
@@ -215,7 +234,7 @@ def test_a_response_whose_schema_cannot_be_loaded_is_replaced_too(make_side):
 def test_send_response_raises_what_it_replaced(side):
     with pytest.raises(ValidationError):
         side.send_response("1", v16.BootNotificationResponse(current_time=NOW, interval=1, status="Maybe"))
-    assert side.raw.receive()[:3] == [4, "1", "PropertyConstraintViolation"]
+    assert side.raw.receive()[:3] == [4, "1", "InternalError"]
     with pytest.raises(EncodingError):
         side.send_error("2", ErrorCode.GENERIC_ERROR, "why", {"a": object()})
     assert side.raw.receive() == [4, "2", "GenericError", "why", {}]
@@ -228,12 +247,22 @@ def test_an_unsupported_response_is_refused(make_side):
     side = make_side(profiles=[profile for profile in v16.PROFILES if profile.name == "Core"]).connect()
     with pytest.raises(UnsupportedFeature):
         side.send_response("1", v16.GetLocalListVersionResponse(list_version=1))
-    assert side.raw.receive()[:3] == [4, "1", "NotSupported"]
+    assert side.raw.receive()[:3] == [4, "1", "InternalError"]
 
 
 def test_a_response_may_be_sent_to_a_call_nobody_knows_of(side):
     side.send_response("unknown", BEAT)
     assert side.raw.receive() == [3, "unknown", BEAT_WIRE]
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 37, None, 5])
+def test_nothing_is_sent_for_an_id_that_is_none(side, wrong):
+    with pytest.raises(UsageError, match="the message id must"):
+        side.send_response(wrong, BEAT)
+    with pytest.raises(UsageError, match="the message id must"):
+        side.send_error(wrong, ErrorCode.GENERIC_ERROR)
+    side.send_response("1", BEAT)
+    assert side.raw.receive() == [3, "1", BEAT_WIRE]
 
 
 def test_with_validation_off_an_invalid_response_is_sent(make_side):
@@ -361,7 +390,7 @@ def test_a_lone_surrogate_is_echoed_without_harm(side):
     assert side.raw.receive()[:2] == [3, "\ud800"]
 
 
-def test_an_id_that_is_being_handled_is_refused(side):
+def test_another_call_of_an_id_that_is_being_handled_is_refused(side):
     release = threading.Event()
 
     @side.endpoint.on(v16.HeartbeatRequest)
@@ -370,7 +399,8 @@ def test_an_id_that_is_being_handled_is_refused(side):
         return BEAT
 
     side.raw.send([2, "1", "Heartbeat", {}])
-    assert side.raw.ask([2, "1", "Heartbeat", {}])[:3] == [4, "1", "ProtocolError"]
+    assert side.raw.ask([2, "1", "BootNotification", BOOT_WIRE])[:3] == [4, "1", "ProtocolError"]
+    assert side.raw.ask([2, "1", "BootNotification", {}])[:3] == [4, "1", "OccurenceConstraintViolation"]
     release.set()
     assert side.raw.receive() == [3, "1", BEAT_WIRE]
     assert side.raw.ask([2, "1", "Heartbeat", {}]) == [3, "1", BEAT_WIRE]
@@ -495,7 +525,7 @@ def test_calls_of_a_peer_that_left_are_still_handled(side):
 
     for n in range(3):
         side.raw.send([2, str(n), "Heartbeat", {}])
-    eventually(lambda: [each.unanswered() for each in connections(side.endpoint)] == [3])
+    eventually(lambda: [len(each.unanswered) for each in connections(side.endpoint)] == [3])
     side.raw.stop()
     release.set()
     assert handled.wait(3) == [("0",), ("1",), ("2",)]
@@ -537,3 +567,422 @@ def test_errors_of_odd_shape_are_refused_and_answered(side):
         raise error
 
     assert side.raw.ask([2, "2", "Heartbeat", {}]) == [4, "2", "GenericError", "d", {}]
+
+
+# What a handler returns that can be no answer
+
+
+def errors_in(caplog, text):
+    return [each for each in caplog.records if each.levelname == "ERROR" and text in each.getMessage()]
+
+
+def test_none_without_the_message_id_is_an_internal_error_at_once(side, caplog):
+    @side.endpoint.on(v16.HeartbeatRequest)
+    def forgot_to_return(*arguments):
+        """Return nothing."""
+
+    code, description = side.raw.ask([2, "1", "Heartbeat", {}])[2:4]
+    assert (code, description) == ("InternalError", "the request could not be handled")
+    (logged,) = errors_in(caplog, "returned None")
+    assert "CP_1" in logged.getMessage()
+    assert "forgot_to_return of Heartbeat" in logged.getMessage()
+    assert "pass_id=True" in logged.getMessage()
+
+
+def test_a_thousand_of_them_do_not_use_up_the_waiting_calls(make_side):
+    side = make_side(max_waiting_calls=5).connect()
+    side.endpoint.on(v16.HeartbeatRequest)(lambda *arguments: None)
+    codes = {side.raw.ask([2, str(number), "Heartbeat", {}])[2] for number in range(20)}
+    assert codes == {"InternalError"}
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    assert side.raw.ask([2, "last", "Heartbeat", {}]) == [3, "last", BEAT_WIRE]
+
+
+class Handlers:
+    def method(self, *arguments):
+        """Return nothing."""
+
+    def __call__(self, *arguments):
+        """Return nothing."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [(Handlers().method, "Handlers.method"), (Handlers(), "Handlers object"), (partial(print, end=""), "partial(")],
+    ids=["method", "object", "partial"],
+)
+def test_the_log_names_whatever_returned_nothing(side, caplog, handler, name):
+    side.endpoint.on(v16.BootNotificationRequest)(handler)
+    assert side.raw.ask([2, "1", "BootNotification", BOOT_WIRE])[2] == "InternalError"
+    (logged,) = errors_in(caplog, "returned None")
+    assert name in logged.getMessage()
+
+
+def test_none_with_the_signature_alone_is_an_internal_error_too(side):
+    side.endpoint.on(v16.HeartbeatRequest, pass_signature=True)(lambda *arguments: None)
+    assert side.raw.ask([2, "1", "Heartbeat", {}])[2] == "InternalError"
+
+
+def test_a_handler_without_the_id_that_was_answered_meanwhile_is_answered_once(side, caplog):
+    """What sees the id elsewhere may answer: an observer, say."""
+    frames = Recorder()
+    side.endpoint.add_observer(frames)
+
+    @side.endpoint.on(v16.HeartbeatRequest)
+    def handle(*arguments):
+        side.send_response("1", BEAT)
+
+    assert side.raw.ask([2, "1", "Heartbeat", {}]) == [3, "1", BEAT_WIRE]
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    assert side.raw.ask([2, "2", "Heartbeat", {}]) == [3, "2", BEAT_WIRE]
+    assert errors_in(caplog, "returned None") == []
+
+
+# Actions that nobody handles
+
+
+def warnings_of(caplog, text):
+    return [each.getMessage() for each in caplog.records if each.levelname == "WARNING" and text in each.getMessage()]
+
+
+def test_an_action_that_nobody_handles_is_warned_of_once(side, caplog):
+    for number in range(5):
+        assert side.raw.ask([2, f"h{number}", "Heartbeat", {}])[2] == "NotSupported"
+        assert side.raw.ask([2, f"b{number}", "BootNotification", BOOT_WIRE])[2] == "NotSupported"
+    assert len(warnings_of(caplog, "CP_1: nobody handles Heartbeat")) == 1
+    assert len(warnings_of(caplog, "CP_1: nobody handles BootNotification")) == 1
+
+
+def test_each_client_is_warned_of_once_over_all_its_connections(make_server, raw_client, caplog):
+    server = make_server()
+    for client_id in ("CP_1", "CP_2", "CP_1"):
+        raw = raw_client(server.url, client_id)
+        assert raw.ask([2, "1", "Heartbeat", {}])[2] == "NotSupported"
+        raw.stop()
+        eventually(lambda: not server.client_ids())
+    assert sorted(each[:4] for each in warnings_of(caplog, "nobody handles")) == ["CP_1", "CP_2"]
+
+
+# What runs before every handler
+
+
+def test_before_runs_before_the_handler_on_its_thread_and_sees_the_action(side):
+    order = []
+
+    @side.endpoint.before
+    def first(*arguments):
+        order.append(("first", threading.current_thread().name, arguments))
+        return BOOTED  # has no effect
+
+    side.endpoint.before(lambda *arguments: order.append(("second", threading.current_thread().name, arguments)))
+
+    @side.endpoint.on(v16.HeartbeatRequest)
+    def handle(*arguments):
+        order.append(("handler", threading.current_thread().name, arguments))
+        return BEAT
+
+    assert side.raw.ask([2, "1", "Heartbeat", {}]) == [3, "1", BEAT_WIRE]
+    assert [each[0] for each in order] == ["first", "second", "handler"]
+    assert len({each[1] for each in order}) == 1
+    given = (*side.args(), "Heartbeat", HEARTBEAT)
+    assert [each[2] for each in order] == [given, given, side.args(HEARTBEAT)]
+
+
+@pytest.mark.parametrize(
+    ("raised", "answer"),
+    [
+        (OCPPError("SecurityError", "not yet", {"a": 1}), ["SecurityError", "not yet", {"a": 1}]),
+        (OCPPError(ErrorCode.OCCURRENCE_CONSTRAINT_VIOLATION), ["OccurenceConstraintViolation", "", {}]),
+        (RuntimeError("secret"), ["InternalError", "the request could not be handled", {}]),
+        (SystemExit(), ["InternalError", "the request could not be handled", {}]),
+    ],
+    ids=["security", "spelling", "other", "exit"],
+)
+def test_what_before_raises_is_the_answer_and_no_handler_runs(side, raised, answer):
+    handled, later = Recorder(BEAT), Recorder()
+
+    @side.endpoint.before
+    def refuse(*arguments):
+        if arguments[-2] == "Heartbeat":
+            raise raised
+
+    side.endpoint.before(later)
+    side.endpoint.on(v16.HeartbeatRequest)(handled)
+    side.endpoint.on(v16.BootNotificationRequest)(lambda *arguments: BOOTED)
+    assert side.raw.ask([2, "1", "Heartbeat", {}]) == [4, "1", *answer]
+    assert side.raw.ask([2, "2", "BootNotification", BOOT_WIRE]) == [3, "2", BOOTED_WIRE]
+    assert handled.calls == []
+    assert later.calls == [(*side.args(), "BootNotification", BOOT)], "the first that raises is the last that runs"
+
+
+def test_before_runs_for_an_action_that_nobody_handles_and_for_the_generic_handler(side):
+    seen = Recorder()
+    side.endpoint.before(seen)
+    assert side.raw.ask([2, "1", "Heartbeat", {}])[2] == "NotSupported"
+    side.endpoint.set_request_handler(beat)
+    assert side.raw.ask([2, "2", "Heartbeat", {}])[0] == 3
+    assert [each[-2] for each in seen.calls] == ["Heartbeat"] * 2
+
+    @side.endpoint.before
+    def refuse(*arguments):
+        raise OCPPError("SecurityError")
+
+    assert side.raw.ask([2, "3", "ChangeAvailability", {"connectorId": 0, "type": "Operative"}])[2] == "SecurityError"
+
+
+def test_what_before_refused_is_not_remembered_as_the_answer(make_side):
+    """A charge point repeats a refused message with its id when it is let through."""
+    side = make_side(repeat_answers=10).connect()
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+
+    def refuse(*arguments):
+        raise OCPPError("SecurityError")
+
+    side.endpoint.before(refuse)
+    assert side.raw.ask([2, "1", "Heartbeat", {}])[2] == "SecurityError"
+    side.endpoint.remove_before(refuse)
+    assert side.raw.ask([2, "1", "Heartbeat", {}]) == [3, "1", BEAT_WIRE]
+
+
+def test_before_may_call_the_peer(side):
+    answers = Recorder()
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+
+    @side.endpoint.before
+    def ask(*arguments):
+        answers(side.call(BOOT))
+
+    side.raw.send([2, "1", "Heartbeat", {}])
+    request = side.raw.receive()
+    side.raw.send([3, request[1], BOOTED_WIRE])
+    assert side.raw.receive() == [3, "1", BEAT_WIRE]
+    assert answers.calls == [(BOOTED,)]
+
+
+STREAM = {"id": 1, "pending": 0, "basetime": "2026-01-01T00:00:00Z", "data": [{"t": 0, "v": "1"}]}
+
+
+def test_a_send_that_before_refuses_is_dropped_and_one_that_nobody_handles_is_warned_of_once(make_server, caplog):
+    caplog.set_level("INFO", logger="ocppj")
+    handled = Recorder()
+    refuse = threading.Event()
+    server = Server(profiles=v21.PROFILES)
+
+    @server.before
+    def before(client_id, action, request):
+        if refuse.is_set():
+            raise OCPPError("SecurityError", "no")
+
+    with server.listen(host="127.0.0.1"), RawClient(Sockets(), server.url, "CP_1", ["ocpp2.1"]) as raw:
+
+        def flush():
+            raw.ask([2, "flush", "Heartbeat", {}])
+
+        raw.send([6, "1", "NotifyPeriodicEventStream", STREAM])
+        raw.send([6, "2", "NotifyPeriodicEventStream", STREAM])
+        flush()
+        assert len(warnings_of(caplog, "nobody handles NotifyPeriodicEventStream")) == 1
+        server.on(v21.NotifyPeriodicEventStream)(handled)
+        refuse.set()
+        raw.send([6, "3", "NotifyPeriodicEventStream", STREAM])
+        flush()
+        assert "NotifyPeriodicEventStream was refused: SecurityError: no" in caplog.text
+        refuse.clear()
+        raw.send([6, "4", "NotifyPeriodicEventStream", STREAM])
+        flush()
+        assert len(handled.wait()) == 1
+        assert raw.nothing_came()
+
+
+# Several types, the response, and handlers that are taken away
+
+
+def test_on_takes_several_types(side):
+    answers = {v16.HeartbeatRequest: BEAT, v16.BootNotificationRequest: BOOTED}
+
+    @side.endpoint.on(v16.HeartbeatRequest, v16.BootNotificationRequest)
+    def both(*arguments):
+        return answers[type(arguments[-1])]
+
+    assert side.raw.ask([2, "1", "Heartbeat", {}]) == [3, "1", BEAT_WIRE]
+    assert side.raw.ask([2, "2", "BootNotification", BOOT_WIRE]) == [3, "2", BOOTED_WIRE]
+    side.endpoint.off(v16.HeartbeatRequest)
+    assert side.raw.ask([2, "3", "Heartbeat", {}])[2] == "NotSupported"
+    assert side.raw.ask([2, "4", "BootNotification", BOOT_WIRE])[0] == 3
+    side.endpoint.set_request_handler(beat)
+    assert side.raw.ask([2, "5", "Heartbeat", {}])[0] == 3, "the generic handler takes what `off` left"
+
+
+def test_one_handler_for_the_same_request_of_three_versions():
+    seen = Recorder()
+    server = Server(profiles=[*v16.PROFILES, *v201.PROFILES, *v21.PROFILES])
+
+    @server.on(v16.HeartbeatRequest, v201.HeartbeatRequest, v21.HeartbeatRequest, pass_id=True)
+    def heartbeat(client_id, request, message_id):
+        seen(type(request), message_id)
+        module = {v16.HeartbeatRequest: v16, v201.HeartbeatRequest: v201, v21.HeartbeatRequest: v21}[type(request)]
+        return module.HeartbeatResponse(current_time=NOW)
+
+    with server.listen(host="127.0.0.1"):
+        for subprotocol in ("ocpp1.6", "ocpp2.0.1", "ocpp2.1"):
+            with RawClient(Sockets(), server.url, "CP_1", [subprotocol]) as raw:
+                assert raw.ask([2, subprotocol, "Heartbeat", {}])[0] == 3
+    types = [v16.HeartbeatRequest, v201.HeartbeatRequest, v21.HeartbeatRequest]
+    assert seen.calls == [(types[0], "ocpp1.6"), (types[1], "ocpp2.0.1"), (types[2], "ocpp2.1")]
+
+
+def test_after_is_given_the_response_if_it_asks_for_it(side):
+    with_response, without = Recorder(), Recorder()
+    both = (v16.HeartbeatRequest, v16.BootNotificationRequest)
+    side.endpoint.after(*both, pass_response=True)(with_response)
+    side.endpoint.after(*both)(without)
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    later = Recorder()
+    side.endpoint.on(v16.BootNotificationRequest, pass_id=True)(later)
+    side.raw.ask([2, "1", "Heartbeat", {}])
+    side.raw.send([2, "2", "BootNotification", BOOT_WIRE])
+    later.wait()
+    side.send_response("2", BOOTED)
+    assert with_response.wait(2) == [side.args(HEARTBEAT, BEAT), side.args(BOOT, BOOTED)]
+    assert without.wait(2) == [side.args(HEARTBEAT), side.args(BOOT)]
+
+
+def test_after_and_before_can_be_taken_away_while_connected(side):
+    seen, kept = Recorder(), Recorder()
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    for each in (seen, kept):
+        side.endpoint.before(each)
+        side.endpoint.after(v16.HeartbeatRequest)(each)
+    side.raw.ask([2, "1", "Heartbeat", {}])
+    kept.wait(2)
+    side.endpoint.remove_before(seen)
+    side.endpoint.remove_after(seen)
+    side.raw.ask([2, "2", "Heartbeat", {}])
+    assert len(kept.wait(4)) == 4
+    assert len(seen.calls) == 2
+    side.endpoint.remove_after(kept)
+    side.endpoint.remove_before(kept)
+    side.raw.ask([2, "3", "Heartbeat", {}])
+    side.raw.ask([2, "4", "Heartbeat", {}])
+    assert len(kept.calls) == 4
+
+
+def test_a_before_handler_may_take_itself_away(side):
+    seen = Recorder()
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+
+    @side.endpoint.before
+    def once(*arguments):
+        seen(arguments)
+        side.endpoint.remove_before(once)
+
+    assert [side.raw.ask([2, str(number), "Heartbeat", {}])[0] for number in range(3)] == [3, 3, 3]
+    assert len(seen.calls) == 1
+
+
+def test_an_observer_that_was_taken_away_sees_nothing_more(side):
+    seen, kept = Recorder(), Recorder()
+    side.endpoint.on(v16.HeartbeatRequest)(beat)
+    side.endpoint.add_observer(seen)
+    side.endpoint.add_observer(kept)
+    side.raw.ask([2, "1", "Heartbeat", {}])
+    kept.wait(2)
+    side.endpoint.remove_observer(seen)
+    side.raw.ask([2, "2", "Heartbeat", {}])
+    assert len(kept.wait(4)) == 4
+    assert len(seen.calls) == 2
+
+
+def test_the_generic_handler_can_be_taken_away(side):
+    side.endpoint.set_request_handler(beat)
+    assert side.raw.ask([2, "1", "Heartbeat", {}])[0] == 3
+    side.endpoint.set_request_handler(None)
+    assert side.raw.ask([2, "2", "Heartbeat", {}])[2] == "NotSupported"
+
+
+# The same in every version, over sockets
+
+WORLDS = {"ocpp1.6": v16, "ocpp2.0.1": v201, "ocpp2.1": v21}
+RESETS = {
+    "ocpp1.6": {"type": "Soft"},
+    "ocpp2.0.1": {"type": "OnIdle"},
+    "ocpp2.1": {"type": "ImmediateAndResume"},
+}
+
+
+@pytest.fixture(params=WORLDS)
+def world(request, cleanup):
+    """A server, a charge point that speaks text, and the messages of their version."""
+    subprotocol = request.param
+    server = Server(profiles=WORLDS[subprotocol].PROFILES)
+    cleanup.append(server.stop)
+    raw = RawClient(Sockets(), server.listen(host="127.0.0.1").url, "CP_1", [subprotocol])
+    cleanup.append(raw.stop)
+    return server, raw, WORLDS[subprotocol], subprotocol
+
+
+def test_in_every_version_none_is_an_internal_error(world):
+    server, raw, module, subprotocol = world
+    handler = server.on(module.HeartbeatRequest, module.DataTransferRequest, module.AuthorizeRequest)
+    handler(lambda client_id, request: None)
+    id_tag = {"idTag": "T"} if module is v16 else {"idToken": {"idToken": "T", "type": "Central"}}
+    for number, (action, payload) in enumerate(
+        [("Heartbeat", {}), ("DataTransfer", {"vendorId": "V"}), ("Authorize", id_tag)]
+    ):
+        assert raw.ask([2, str(number), action, payload])[2] == "InternalError"
+
+
+def test_in_every_version_a_wrong_response_is_an_internal_error(world):
+    server, raw, module, subprotocol = world
+    wrong = [
+        module.HeartbeatResponse(current_time=None),
+        module.HeartbeatResponse(current_time="now"),
+        module.ResetResponse(status="Accepted"),
+        module.HeartbeatRequest(),
+    ]
+    server.on(module.HeartbeatRequest)(lambda client_id, request: wrong.pop())
+    for number in range(4):
+        assert raw.ask([2, str(number), "Heartbeat", {}])[2:] == [
+            "InternalError",
+            "the answer could not be made",
+            {},
+        ]
+
+
+def test_in_every_version_an_unhandled_action_is_warned_of_once_and_before_runs(world, caplog):
+    server, raw, module, subprotocol = world
+    seen = Recorder()
+    server.before(seen)
+    for number in range(3):
+        assert raw.ask([2, str(number), "Reset", RESETS[subprotocol]])[2] == "NotSupported"
+        assert raw.ask([2, f"c{number}", "ClearCache", {}])[2] == "NotSupported"
+    for action in ("Reset", "ClearCache"):
+        assert len(warnings_of(caplog, f"nobody handles {action}")) == 1
+        assert len([each for each in seen.calls if each[1] == action]) == 3
+
+
+@pytest.mark.parametrize("action", ["ReserveNow", "BootNotification", "NoSuchAction", "No\n" * 50])
+@pytest.mark.parametrize("subprotocol", WORLDS)
+def test_in_every_version_an_action_that_no_profile_has_is_warned_of_once(subprotocol, action, cleanup, caplog):
+    server = Server(profiles=[WORLDS[subprotocol].SMART_CHARGING], max_bad_messages=2)
+    cleanup.append(server.stop)
+    server.listen(host="127.0.0.1")
+    for client_id in ("CP_1", "CP_2", "CP_1"):
+        raw = RawClient(Sockets(), server.url, client_id, [subprotocol])
+        cleanup.append(raw.stop)
+        for number in range(3):
+            assert raw.ask([2, str(number), action, {}])[2] in ("NotSupported", "NotImplemented")
+        raw.stop()
+        eventually(lambda: not server.client_ids())
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert sorted(each[:20] for each in warnings) == ["CP_1: nobody handles", "CP_2: nobody handles"]
+    assert all(action[:2] in each and "\n" not in each for each in warnings)
+
+
+def test_in_every_version_after_gets_the_response(world):
+    server, raw, module, subprotocol = world
+    seen = Recorder()
+    server.on(module.HeartbeatRequest)(lambda client_id, request: module.HeartbeatResponse(current_time=NOW))
+    server.after(module.HeartbeatRequest, pass_response=True)(seen)
+    raw.ask([2, "1", "Heartbeat", {}])
+    assert seen.wait() == [("CP_1", module.HeartbeatRequest(), module.HeartbeatResponse(current_time=NOW))]

@@ -16,6 +16,7 @@ from ocppj.storage.sqlite_queues import SQLiteQueue
 from tests.faults.proxy import DUPLICATE, END, FREEZE, HALF, NO_FAULTS, RESET, Faults, Proxy, no_plan
 from tests.faults.traffic import Fleet, Ledger, data, done, errors_logged, quick_backoff, run_threads
 from tests.helpers import Recorder, eventually, seconds
+from tests.inside.endpoints import deadlines_of_log
 from tests.inside.faults import alive
 from tests.ws.support import open_files
 
@@ -103,7 +104,8 @@ def test_corrupted_and_half_closed_connections_end_and_come_back(fault):
         return (faults, NO_FAULTS) if number % 2 else (NO_FAULTS, faults)
 
     ledger = Ledger()
-    with Fleet(6, plan, ledger, timeout=seconds(0.5), ping_interval=0.2, pong_timeout=0.5) as fleet:
+    options = {"ping_interval": seconds(0.2), "pong_timeout": seconds(0.5)}
+    with Fleet(6, plan, ledger, timeout=seconds(0.5), **options) as fleet:
 
         def enough():
             met = fleet.proxy.counts[fault] > 6 and sum(fleet.reconnects.values()) > 6
@@ -118,6 +120,19 @@ def test_corrupted_and_half_closed_connections_end_and_come_back(fault):
         fleet.proxy.cut_all()
         for client in fleet.clients:
             eventually(lambda client=client: answered(client.call) and answered(to(fleet.server, client)))
+        fleet.check_idle()
+
+
+def test_after_many_losses_the_log_has_a_deadline_and_no_request_has():
+    """A minute later the log tells how many lines it left out: of each peer it writes ten of the same kind."""
+    with Fleet(1, no_plan, Ledger(), timeout=seconds(10)) as fleet:
+        fleet.connect()
+        (client,) = fleet.clients
+        for count in range(1, 13):
+            fleet.proxy.cut_all()
+            eventually(lambda count=count: fleet.reconnects[client.id] == count)
+            assert eventually(lambda: answered(client.call) and answered(to(fleet.server, client)))
+        assert deadlines_of_log(client) and deadlines_of_log(fleet.server)
         fleet.check_idle()
 
 
@@ -182,6 +197,7 @@ def send_through_faults(make_dispatcher, plan, count, timeout=1.0, patience=60.0
                 "CP_1",
                 profiles=v16.PROFILES,
                 dispatcher=make_dispatcher(),
+                boot_first=False,
                 timeout=seconds(timeout),
                 backoff=quick_backoff(),
             )

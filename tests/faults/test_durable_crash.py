@@ -11,14 +11,17 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections import deque
+from contextlib import closing
+from datetime import datetime, timezone
 
 import pytest
 
-from ocppj import Call
+from ocppj import Call, ErrorCode, OCPPError, Server, v16
 from ocppj.storage.sqlite_queues import SQLiteQueue
 from tests.helpers import seconds
 
@@ -217,3 +220,88 @@ def test_killed_while_what_cannot_be_read_is_set_aside(victims, tmp_path):
         assert aside == [each for each in before if each % 3][: len(aside)]
         seen.add(len(aside))
     assert ROUNDS < 50 or len(seen) > 1, "it was killed always before, or always after"
+
+
+#: A client that boots, sends a StartTransaction or finds one in its file, and says "told" where it is told of its end.
+#: It stays there, or ends when nothing is in the file any more.
+STATION = """
+import os, sys, threading
+from datetime import datetime, timezone
+from ocppj import Client, SQLiteQueue, v16
+
+path, url, where, killed = sys.argv[1:]
+queue = SQLiteQueue(path)
+client = Client("CP_1", profiles=v16.PROFILES, queue=queue)
+
+def told(request):
+    if isinstance(request, v16.StartTransactionRequest):
+        os.write(1, b"told\\n")
+        if killed:
+            threading.Event().wait(60)
+
+if where == "response":
+    client.set_response_handler(lambda response, message_id, request: told(request))
+elif where == "error":
+    client.set_error_handler(lambda error, details, request: told(request))
+elif where == "ended":
+    client.set_ended_handler(lambda request, outcome: told(request))
+client.connect(url)
+client.call(v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M"), timeout=20)
+if killed:
+    request = v16.StartTransactionRequest(1, "TAG", 0, datetime.now(timezone.utc))
+    future = client.send_request(request, message_id="begin-1")
+    if where == "future":
+        future.add_done_callback(lambda future: told(request))
+    threading.Event().wait(60)
+while len(queue) or queue.unsettled():
+    threading.Event().wait(0.01)
+client.stop()
+"""
+
+
+class CentralSystem:
+    """Accepts boots, answers a StartTransaction with a transaction id or an error, and keeps the ids of these."""
+
+    def __init__(self, refuses):
+        self.refuses, self.ids = refuses, []
+        self.server = Server(profiles=v16.PROFILES)
+        self.server.on(v16.BootNotificationRequest)(self.boot)
+        self.server.on(v16.StartTransactionRequest, pass_id=True)(self.begin)
+
+    def boot(self, client_id, request):
+        return v16.BootNotificationResponse(current_time=datetime.now(timezone.utc), interval=300, status="Accepted")
+
+    def begin(self, client_id, request, message_id):
+        self.ids.append(message_id)
+        if self.refuses:
+            raise OCPPError(ErrorCode.INTERNAL_ERROR, "not now")
+        return v16.StartTransactionResponse(transaction_id=4711, id_tag_info=v16.IdTagInfo(status="Accepted"))
+
+
+@contextlib.contextmanager
+def station(*arguments):
+    with subprocess.Popen([sys.executable, "-c", STATION, *arguments], stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("where", "refuses"),
+    [("response", False), ("ended", False), ("ended", True), ("error", True), ("future", False)],
+)
+def test_killed_between_the_answer_and_its_handler(tmp_path, where, refuses):
+    """The request is sent again, with its id, and the next process is told of its end."""
+    central, path = CentralSystem(refuses), str(tmp_path / "requests.db")
+    with central.server.listen(host="127.0.0.1"):
+        with station(path, central.server.url, where, "killed") as process:
+            assert process.stdout.readline() == b"told\n"
+            process.send_signal(signal.SIGKILL)
+            process.wait(seconds(20))
+        with station(path, central.server.url, where, "") as process:
+            assert process.wait(seconds(20)) == 0
+            assert process.stdout.read() == (b"" if where == "future" else b"told\n")
+    assert central.ids == ["begin-1", "begin-1"]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM requests").fetchone() == (0,)

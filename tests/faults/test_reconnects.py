@@ -11,7 +11,7 @@ from tests.faults.proxy import Proxy, no_plan
 from tests.faults.traffic import quick_backoff
 from tests.fixtures import BEAT, HEARTBEAT
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.endpoints import connections, deadlines
+from tests.inside.endpoints import connections, deadlines, deadlines_of_requests
 from tests.ws.support import client_context, open_files, server_context
 
 WARM, TURNS = 20, 200
@@ -101,7 +101,8 @@ def test_a_client_lives_through_hundreds_of_losses(ends, caplog):
     assert handlers.seen["UsageError"] == (WARM + TURNS) // 5, "connect() in the handler is refused"
     assert handlers.seen["done"] + handlers.seen["ConnectionLost"] > 0
     assert server.client_ids() == ["CP_1"]
-    assert deadlines(client) == 0
+    eventually(lambda: deadlines_of_requests(client) == 0)
+    assert deadlines(client) <= 10, "those of the log, which tells how many lines it left out"
     assert len(connections(client)) == len(connections(server)) == 1
     eventually(lambda: threading.active_count() <= marks[0][0] + 2)  # workers and handshake threads come and go
     eventually(lambda: open_files() <= marks[0][1])

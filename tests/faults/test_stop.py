@@ -179,7 +179,7 @@ def test_a_peer_that_never_reads(stack, caplog, readers):
     gone = threading.Event()
     server = stack.enter_context(RawServer(lambda peer: (peer.answer(), gone.wait(seconds(20))), receive_buffer=4096))
     stack.callback(gone.set)
-    client = make_client(stack, readers=readers).connect(server.url)
+    client = make_client(stack, readers=readers, max_outgoing_size=None).connect(server.url)
     huge = client.send_request(v16.DataTransferRequest("v", data="x" * 16_000_000))
     assert server.sock.recv(1, socket.MSG_PEEK), "it is being written"
     waiting = client.send_request(HEARTBEAT)

@@ -20,7 +20,7 @@ from ocppj.exchange.handlers import Frame
 from ocppj.ws.backoff import Backoff
 from tests.faults.proxy import Plan, Proxy
 from tests.helpers import eventually, seconds
-from tests.inside.endpoints import deadlines, open_calls, tables
+from tests.inside.endpoints import deadlines_of_requests, open_calls, tables
 from tests.inside.faults import check_that_nothing_is_left, unfinished
 
 __all__ = ["Caller", "Fleet", "Ledger", "data", "errors_logged", "quick_backoff", "run_threads"]
@@ -97,7 +97,7 @@ class Ledger:
     def observe(self, frame: Frame) -> None:
         """Count a frame: an observer of both sides. Frames that are cut up or corrupted are counted nowhere."""
         kind, message_id = frame.text[1:2], frame.text.split('"', 2)[1:2]
-        if not message_id or not message_id[0].isdigit():
+        if not message_id or not message_id[0].isdigit() or not frame.sent:
             return
         if kind == "2":
             column = "sent" if frame.direction == "out" else "delivered"
@@ -308,7 +308,7 @@ class Fleet:
         for endpoint in (self.server, *self.clients):
             eventually(lambda endpoint=endpoint: open_calls(endpoint) == 0)  # type: ignore[misc]
             # A canceled deadline leaves its table at once.
-            eventually(lambda endpoint=endpoint: deadlines(endpoint) == 0)  # type: ignore[misc]
+            eventually(lambda endpoint=endpoint: deadlines_of_requests(endpoint) == 0)  # type: ignore[misc]
         for endpoint in (self.server, *self.clients):
             held = unfinished(endpoint)
             assert not held, (endpoint, held)

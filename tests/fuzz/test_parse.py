@@ -53,7 +53,7 @@ VALID = {
             "chargingSchedule": {"chargingRateUnit": "A", "chargingSchedulePeriod": PERIODS, "minChargingRate": 0.1},
         },
     },
-    "StartTransaction": {"connectorId": 1, "idTag": "T", "meterStart": 0, "timestamp": "2026-01-01T00:00:00Z"},
+    "StartTransaction": {"connectorId": 1, "idTag": "T", "meterStart": 0, "timestamp": "2026-01-01T00:00:00.000Z"},
 }
 REQUESTS = [v16.BootNotificationRequest("M", "V"), v16.HeartbeatRequest(), v16.GetConfigurationRequest()]
 RESULTS = [

@@ -1,6 +1,6 @@
 """What a `Client` or a `Server` holds: how much is queued, pending and open, and the parts it was made of."""
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 from ocppj import Client
 
@@ -37,8 +37,26 @@ def is_pending(endpoint: Any) -> bool:
 
 
 def deadlines(endpoint: Any) -> int:
-    """Return how many deadlines are set."""
+    """Return how many deadlines are set: those of requests, and all others."""
     return int(endpoint._timeouts.pending())
+
+
+def deadlines_of_requests(endpoint: Any) -> int:
+    """Return how many deadlines of requests are set: not those of the log, and not the look for overdue answers."""
+    others = (endpoint.peer_log.report, endpoint._responder.overdue._look)
+    return sum(callback not in others for callback in _callbacks(endpoint))
+
+
+def deadlines_of_log(endpoint: Any) -> int:
+    """Return how many deadlines the log has: a minute later it tells how many lines of one kind it left out."""
+    return _callbacks(endpoint).count(endpoint.peer_log.report)
+
+
+def _callbacks(endpoint: Any) -> List[Any]:
+    """Return what the deadlines will call; ``None`` for one that is being canceled."""
+    timeouts = endpoint._timeouts
+    with timeouts._lock:
+        return [deadline.callback for queue in timeouts._queues.values() for deadline in queue]
 
 
 def connections(endpoint: Any) -> Any:

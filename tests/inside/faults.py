@@ -12,13 +12,17 @@ from ocppj.ws.connection.channel import WireChannel
 from ocppj.ws.readers.choice import AutoReaders
 from ocppj.ws.stream.stream import Stream
 from tests.helpers import eventually
-from tests.inside.endpoints import deadlines, is_pending, open_calls, queued, tables, transport_of
+from tests.inside.endpoints import deadlines_of_requests, is_pending, open_calls, queued, tables, transport_of
 from tests.inside.transports import run_of
 
 
 def unfinished(endpoint: Any) -> Dict[str, Any]:
     """Return what ``endpoint`` holds of requests, by name: nothing when all have ended, connected or not."""
-    held = {"open calls": open_calls(endpoint), "pending": is_pending(endpoint), "deadlines": deadlines(endpoint)}
+    held = {
+        "open calls": open_calls(endpoint),
+        "pending": is_pending(endpoint),
+        "deadlines": deadlines_of_requests(endpoint),
+    }
     if isinstance(endpoint, Client):
         held["queued"] = queued(endpoint)
     else:

@@ -1,11 +1,19 @@
 """What a durable queue and a sender hold: the file, the threads that wait for it, and the requests."""
 
-from typing import Any, Set
+import contextlib
+from typing import Any, Iterator, Set
 
 
 def file_of(queue: Any) -> Any:
     """Return the file of a durable queue, or of a map of them."""
     return queue._database
+
+
+@contextlib.contextmanager
+def held(file: Any) -> Iterator[None]:
+    """Have the file of a durable queue, as a thread that uses it."""
+    with file._in_turn(), file._lock:
+        yield
 
 
 def waiting(file: Any) -> int:

@@ -39,3 +39,8 @@ def idle_workers(handshake_threads: Any) -> List[Any]:
 def handshake_threads_of(server: Any) -> Any:
     """Return the `HandshakeThreads` of a listening transport server."""
     return run_of(server).listener._handshake_threads
+
+
+def rest_of_wire(channel: Any) -> Any:
+    """Return what a step of a channel in memory calls at its end, to note that its wire is at rest."""
+    return channel._wire.rest.__func__

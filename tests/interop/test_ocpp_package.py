@@ -21,35 +21,9 @@ from ocpp.v16 import enums as their_enums
 
 from ocppj import Client, ErrorCode, OCPPError, Server, v16
 from tests.helpers import Recorder, eventually, seconds
+from tests.interop.asyncio_side import Loop
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=timezone.utc)
-
-
-class Loop:
-    """An event loop in a thread, for the asyncio side."""
-
-    def __init__(self):
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="their-loop", daemon=True)
-        self.thread.start()
-
-    def run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(seconds(20))
-
-    def start(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-    def close(self):
-        async def cancel_all():
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        self.run(cancel_all())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(seconds(10))
-        self.loop.close()
 
 
 @pytest.fixture

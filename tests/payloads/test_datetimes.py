@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ocppj.errors import EncodingError
-from ocppj.payloads.datetimes import format_datetime, parse_datetime
+from ocppj.errors import EncodingError, UsageError
+from ocppj.payloads.datetimes import format_datetime, parse_datetime, parse_iso_datetime
 
 
 def utc(*fields: int) -> datetime:
@@ -118,15 +118,15 @@ def test_the_common_form_and_the_rare_forms_agree(naive: datetime, digits: int) 
 @pytest.mark.parametrize(
     ("moment", "text"),
     [
-        (utc(2024, 1, 1), "2024-01-01T00:00:00Z"),
-        (utc(2024, 1, 1, 0, 0, 0, 999), "2024-01-01T00:00:00Z"),
+        (utc(2024, 1, 1), "2024-01-01T00:00:00.000Z"),
+        (utc(2024, 1, 1, 0, 0, 0, 999), "2024-01-01T00:00:00.000Z"),
         (utc(2024, 1, 1, 0, 0, 0, 1000), "2024-01-01T00:00:00.001Z"),
         (utc(2024, 1, 1, 0, 0, 0, 999999), "2024-01-01T00:00:00.999Z"),
-        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2023-12-31T22:00:00Z"),
-        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5, minutes=-30))), "2024-01-01T05:30:00Z"),
-        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(0), "zero")), "2024-01-01T00:00:00Z"),
-        (utc(1, 1, 1), "0001-01-01T00:00:00Z"),
-        (utc(9999, 12, 31, 23, 59, 59), "9999-12-31T23:59:59Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2023-12-31T22:00:00.000Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5, minutes=-30))), "2024-01-01T05:30:00.000Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(0), "zero")), "2024-01-01T00:00:00.000Z"),
+        (utc(1, 1, 1), "0001-01-01T00:00:00.000Z"),
+        (utc(9999, 12, 31, 23, 59, 59), "9999-12-31T23:59:59.000Z"),
     ],
 )
 def test_format_datetime(moment: datetime, text: str) -> None:
@@ -139,3 +139,75 @@ def test_a_moment_outside_the_years_of_utc_is_refused(year: int, hours: int) -> 
     moment = datetime(1, 1, 1, tzinfo=zone) if year == 1 else datetime(9999, 12, 31, 23, 30, tzinfo=zone)
     with pytest.raises(EncodingError, match="cannot be written in UTC"):
         format_datetime(moment)
+
+
+@pytest.mark.parametrize(
+    ("digits", "whole", "part"), [(0, "05Z", "05Z"), (3, "05.000Z", "05.123Z"), (6, "05.000000Z", "05.123456Z")]
+)
+def test_it_has_the_digits_that_are_asked_for(digits, whole, part):
+    assert format_datetime(utc(2024, 1, 1, 2, 3, 5), digits) == "2024-01-01T02:03:" + whole
+    assert format_datetime(utc(2024, 1, 1, 2, 3, 5, 123456), digits) == "2024-01-01T02:03:" + part
+
+
+@pytest.mark.parametrize("digits", [1, -1, 7, "3"])
+def test_other_numbers_of_digits_are_refused(digits):
+    with pytest.raises(UsageError, match="0, 3 or 6"):
+        format_datetime(utc(2024, 1, 1), digits)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-01-01T00:00:00Z", utc(2024, 1, 1)),
+        ("2024-01-01t00:00:00z", utc(2024, 1, 1)),
+        ("2024-01-01T02:00:00+02", utc(2024, 1, 1)),
+        ("2024-01-01T02:00:00+0200", utc(2024, 1, 1)),
+        ("2023-12-31T18:30:00-05:30", utc(2024, 1, 1)),
+        ("2024-01-01 00:00:00", utc(2024, 1, 1)),
+        ("2024-01-01T00:00", utc(2024, 1, 1)),
+        ("2024-01-01T00:00+00", utc(2024, 1, 1)),
+        ("2024-01-01T00:00:00,250Z", utc(2024, 1, 1, 0, 0, 0, 250000)),
+        ("20240101T000000Z", utc(2024, 1, 1)),
+        ("20240101 0000", utc(2024, 1, 1)),
+        ("20240101T000000.1234567-0000", utc(2024, 1, 1, 0, 0, 0, 123456)),
+        ("2023-12-31T24:00:00Z", utc(2024, 1, 1)),
+        ("2023-12-31T24:00", utc(2024, 1, 1)),
+        ("2016-12-31T23:59:60", utc(2017, 1, 1)),
+    ],
+)
+def test_other_forms_of_iso_8601_are_read(text, moment):
+    assert parse_iso_datetime(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2024-01-01",
+        "20240101",
+        "2024-0101T00:00:00",
+        "2024-01-01T00",
+        "2024-01-01T00:00:00+2",
+        "2024-01-01T00:00:00+24:00",
+        "2024-01-01T00:00:00.",
+        "2024-01-01T00:00,5",
+        "2024-01-01T24:00:01Z",
+        "2024-01-01T25:00:00Z",
+        "2024-02-30T00:00:00",
+        "9999-12-31T24:00:00",
+        "2024-01-01  00:00:00",
+        " 2024-01-01T00:00:00",
+        "2024-W01-1T00:00:00Z",
+        "٢٠٢٤-01-01T00:00:00Z",
+    ],
+)
+def test_what_is_no_iso_8601_date_time_is_refused_without_its_text(text):
+    with pytest.raises(ValueError, match="^[a-zA-Z0-9 ,.-]+$") as caught:
+        parse_iso_datetime(text)
+    assert not text or text not in str(caught.value)
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001
+def test_both_readers_agree_about_rfc_3339(naive):
+    text = naive.isoformat() + "Z"
+    assert parse_iso_datetime(text) == parse_datetime(text)

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from datetime import datetime, timezone
 from decimal import Decimal
 from types import SimpleNamespace
@@ -164,6 +164,39 @@ def test_checking_the_depth_takes_no_longer_than_decoding(text: str) -> None:
     assert time.process_time() - begun < seconds(2)
 
 
+def calls(function: Callable[..., Any], *arguments: Any) -> "Counter[str]":
+    """Return how often each function of Python and C is called while ``function`` runs."""
+    seen: "Counter[str]" = Counter()
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        if event == "call":
+            seen[frame.f_code.co_name] += 1
+        elif event == "c_call":
+            seen[argument.__name__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        function(*arguments)
+    finally:
+        sys.setprofile(before)
+    return seen
+
+
+@pytest.mark.parametrize("depth", [33, 100, 4_000])
+def test_a_large_limit_of_the_depth_costs_no_more_than_a_small_one(depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    assert [jsontext.is_deeper(deep, limit) for limit in (depth - 1, depth, depth + 1)] == [True, False, False]
+    assert [jsontext.is_deeper("[]" * 9 + deep[:-1], limit) for limit in (depth - 1, depth)] == [True, False]
+    assert calls(jsontext.is_deeper, deep, 5_000)["replace"] < 40, "each goes through the whole text"
+
+
+def test_a_damaged_text_of_many_strings_is_read_without_a_call_for_each() -> None:
+    text = "[\x00" + ",".join(['"a\\"b"', '""'] * 500) + "]"
+    assert jsontext.decode_loosely(text) == ['a"b', ""] * 500
+    assert sum(calls(jsontext.decode_loosely, text).values()) < 100
+
+
 class Plain(enum.Enum):
     A = "a"
 
@@ -229,3 +262,71 @@ def test_orjson_is_used_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> N
     jsontext.use_orjson(False)
     assert jsontext.encode(jsontext.decode('["x"]')) == '["x"]'
     assert (loads.call_count, dumps.call_count) == (1, 1), "the standard library is used now"
+
+
+LOOSE = [
+    ('{"a":"\x00\x01\n\x1f"}', {"a": "\x00\x01\n\x1f"}),
+    ("\ufeff[1]", [1]),
+    ("[1]\x00\x00", [1]),
+    ('\x00[\x0b"\ufeff"\x7f,\x851]\ufeff', ["\ufeff", 1]),
+    ('["\\"\x00\\\\","\x00"]', ['"\x00\\', "\x00"]),
+    ("[18446744073709551616,1.5e3]\x00", [18446744073709551616, 1500.0]),
+    ('["\\ud800\x00"]', ["\ud800\x00"]),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), LOOSE, ids=range(len(LOOSE)))
+def test_control_characters_and_byte_order_marks_are_read_loosely(text: str, value: Any) -> None:
+    assert both(jsontext.decode, text)[0][0] == "error"
+    fast, slow = both(jsontext.decode_loosely, text)
+    assert fast[0] == "value"
+    assert same(fast[1], value) and same(slow[1], value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\x00", "\ufeff", "[1\x00", "tr\x00ue", "[1\x002]", '"\x00', '["\\\x00"]', "[NaN]\x00", "[1]x\x00"],
+    ids=range(10),
+)
+def test_nothing_else_is_read_loosely(text: str) -> None:
+    fast, slow = both(jsontext.decode_loosely, text)
+    assert (fast[0], slow[0]) == ("error", "error")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 33 + "]" * 33 + "\x00", "\ufeff" + '{"a":' * 33 + "1" + "}" * 33, "\x00" + "[" * 100_000],
+    ids=range(3),
+)
+def test_a_text_that_is_read_loosely_has_the_same_limit_of_depth(text: str) -> None:
+    with pytest.raises(jsontext.NestedTooDeeply, match="32"):
+        jsontext.decode_loosely(text, 32)
+
+
+def test_many_damaged_texts_are_read_loosely_alike_and_as_they_are_if_they_are_valid() -> None:
+    chance = random.Random(8)
+    frame = json.dumps([2, "id-1", "MeterValues", {"a": [{"t": "2026-01-02T03:04:05Z", "v": [21.4, -7, True, "ü"]}]}])
+    read = forgiven = 0
+    for _ in range(3000):
+        letters = list(frame)
+        for _ in range(chance.choice([1, 1, 2, 3])):
+            letters.insert(chance.randrange(len(letters) + 1), chance.choice('"\\[]{}, \x00\x01\n\t\x7f\x85\ufeff'))
+        text = "".join(letters)
+        fast, slow = both(jsontext.decode_loosely, text)
+        assert fast[0] == slow[0] and same(fast[1], slow[1]), text
+        strict = outcome(jsontext.decode, text)
+        assert strict[0] == "error" or same(strict, fast), text
+        read += fast[0] == "value"
+        forgiven += (fast[0], strict[0]) == ("value", "error")
+    assert read > 1000 and forgiven > 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['\x00["' + "\\" * 500_001, "\x00" + '"\\' * 300_000, "\x00" * 1_000_000, '\x00["' + '\\"' * 500_000],
+    ids=range(4),
+)
+def test_a_hostile_text_takes_no_longer_loosely(text: str) -> None:
+    start = time.monotonic()
+    assert outcome(jsontext.decode_loosely, text)[0] == "error"
+    assert time.monotonic() - start < seconds(3)

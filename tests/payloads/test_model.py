@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import FrozenInstanceError, InitVar, dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any, Dict, List, Optional, Union
 
 import pytest
 
+from ocppj import v16
 from ocppj.errors import EncodingError, ErrorCode, UsageError, ValidationError
 from ocppj.payloads.model import Payload, TextEnum, wire
 
@@ -55,7 +58,7 @@ class BiggerOrder(Order):
 
 
 AT = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
-AT_TEXT = "2024-05-01T12:00:00Z"
+AT_TEXT = "2024-05-01T12:00:00.000Z"
 
 
 # --- classes
@@ -605,3 +608,60 @@ def test_a_proxy_is_encoded_like_its_object() -> None:
     assert Item(at=datetime.now(timezone.utc), color=odd).to_wire()["Color"] is odd  # type: ignore[arg-type]
     at = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
     assert Item(at=at, color=Color.RED).to_wire() == Item(at=Proxy(at), color=Proxy(Color.RED)).to_wire()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (Decimal("21.40"), "21.4"),
+        (Decimal("5"), "5"),
+        (Decimal("5.0"), "5.0"),
+        (Decimal("-1E+2"), "-100"),
+        (Decimal(1) / 3, "0.3333333333333333"),
+        (Fraction(1, 4), "0.25"),
+        (type("Volts", (float,), {})(1.5), "1.5"),
+        (Decimal("1E+20"), "1e+20"),
+    ],
+)
+def test_other_numbers_are_written_as_their_text(number: Any, text: str) -> None:
+    assert repr(_encoded(number)) == text
+
+
+def _encoded(number: Any) -> Any:
+    request = v16.HeartbeatRequest()
+    request.extra = {"n": [number]}
+    return request.to_wire()["n"][0]
+
+
+@pytest.mark.parametrize("number", [Decimal("sNaN"), complex(1, 2)])
+def test_what_is_no_number_names_its_property(number: Any) -> None:
+    if isinstance(number, complex):
+        assert _encoded(number) == number  # the JSON encoder refuses it
+        return
+    with pytest.raises(EncodingError, match=r"n\[0\]: Decimal\('sNaN'\) is no JSON number"):
+        _encoded(number)
+
+
+@pytest.mark.parametrize(("digits", "text"), [(0, "00Z"), (3, "00.000Z"), (6, "00.000000Z")])
+def test_the_digits_reach_all_date_times_inside(digits: int, text: str) -> None:
+    meter = v16.MeterValue(timestamp=AT, sampled_value=[v16.SampledValue(value="1")])
+    request = v16.StopTransactionRequest(meter_stop=1, timestamp=AT, transaction_id=1, transaction_data=[meter])
+    request.extra = {"more": [AT, {"at": AT}]}
+    wire = request.to_wire(digits)
+    times = [wire["timestamp"], wire["transactionData"][0]["timestamp"], wire["more"][0], wire["more"][1]["at"]]
+    assert times == ["2024-05-01T12:00:" + text] * 4
+
+
+def test_a_class_with_a_to_wire_of_its_own_may_be_inside() -> None:
+    class Own(v16.SampledValue):
+        def to_wire(self) -> Dict[str, Any]:  # type: ignore[override]
+            return {"value": "own"}
+
+    meter = v16.MeterValue(timestamp=AT, sampled_value=[Own(value="1")])
+    assert meter.to_wire(0) == {"timestamp": "2024-05-01T12:00:00Z", "sampledValue": [{"value": "own"}]}
+
+
+@pytest.mark.parametrize("digits", [1, 9, "3"])
+def test_other_digits_are_refused(digits: Any) -> None:
+    with pytest.raises(UsageError, match="0, 3 or 6"):
+        v16.HeartbeatRequest().to_wire(digits)

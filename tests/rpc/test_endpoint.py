@@ -39,7 +39,7 @@ from tests.peers import Memory, RawClient
 
 BOOT = v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M")
 BOOT_WIRE = {"chargePointVendor": "V", "chargePointModel": "M"}
-BOOTED_WIRE = {"currentTime": "2026-01-02T03:04:05Z", "interval": 300, "status": "Accepted"}
+BOOTED_WIRE = {"currentTime": "2026-01-02T03:04:05.000Z", "interval": 300, "status": "Accepted"}
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 BOOTED = v16.BootNotificationResponse(current_time=NOW, interval=300, status="Accepted")
 UUID = "0" * 36
@@ -234,7 +234,7 @@ def test_a_valid_call_has_a_typed_payload(endpoint):
     assert isinstance(call.payload, v16.BootNotificationRequest)
 
 
-STREAM = {"id": 1, "pending": 0, "basetime": "2026-01-01T00:00:00Z", "data": [{"t": 0.5, "v": "1"}]}
+STREAM = {"id": 1, "pending": 0, "basetime": "2026-01-01T00:00:00.000Z", "data": [{"t": 0.5, "v": "1"}]}
 RESET_21 = v21.ResetRequest(type="Immediate")
 JWS = {"payload": "", "protected": "", "signature": ""}
 
@@ -345,7 +345,9 @@ def test_a_result_has_the_type_of_the_pending_request_and_does_not_end_it(endpoi
         ([4, "1", "VendorError", "", {}], CallError("1", "VendorError")),
         ([4, "1", "GenericError", "why"], CallError("1", "GenericError", "why")),
         ([4, "1", "GenericError", None, None], CallError("1", "GenericError")),
-        ([4, "1", "GenericError", 7, "x"], CallError("1", "GenericError")),
+        ([4, "1", "GenericError", 7, "x"], CallError("1", "GenericError", "", {"description": 7, "details": "x"})),
+        ([4, "1", "GenericError", {"a": 1}], CallError("1", "GenericError", "", {"description": {"a": 1}})),
+        ([4, "1", "GenericError", None, {"a": 1}], CallError("1", "GenericError", "", {"a": 1})),
     ],
 )
 def test_call_errors(endpoint, fields, expected):
@@ -489,7 +491,7 @@ WRONG = [2, "1", "Heartbeat", {"x": 1}]
 @pytest.fixture
 def process_setting():
     yield set_message_validation
-    set_message_validation(True)
+    set_message_validation("standard")
 
 
 def observe_mode(endpoint, fields, caplog):
@@ -564,7 +566,7 @@ def test_a_fault_of_the_program_is_an_internal_error(caplog, schema, n):
             endpoint.parse_message(fields, pending("1", MoodyRequest(1)), V16)
         error = caught.value
         assert (error.code, error.message_id, error.answerable) == (ErrorCode.INTERNAL_ERROR, "1", answerable)
-    assert [record.getMessage() for record in caplog.records] == ["message '1' cannot be read"] * 2
+    assert [record.getMessage() for record in caplog.records] == ["endpoint: message '1' cannot be read"] * 2
 
 
 # Overridden methods
@@ -613,8 +615,8 @@ def test_an_overridden_parse_message_gets_every_frame(own):
 
 def test_an_overridden_create_call_result_makes_every_answer(own):
     server, raw = own
-    assert raw.ask([2, "a", "Heartbeat", {}]) == [3, "a!", {"currentTime": "2026-01-02T03:04:05Z"}]
-    assert raw.ask([2, "no", "Heartbeat", {}])[:3] == [4, "no", "NotSupported"]
+    assert raw.ask([2, "a", "Heartbeat", {}]) == [3, "a!", {"currentTime": "2026-01-02T03:04:05.000Z"}]
+    assert raw.ask([2, "no", "Heartbeat", {}])[:3] == [4, "no", "InternalError"]
     server.set_request_handler(lambda *arguments: None)
     raw.send([2, "b", "BootNotification", BOOT_WIRE])
     eventually(lambda: server.parsed[-1] == "b")

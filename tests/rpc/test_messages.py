@@ -165,6 +165,15 @@ def test_text_that_is_no_array_is_refused_and_never_quoted(text):
     assert error.__cause__ is None or type(error.__cause__) is NestedTooDeeply
 
 
+@pytest.mark.parametrize("text", ['\ufeff[2,"1","A",{}]', '[2,"1","A",{}]\x00', '[2,"1",\x00"A",{}]'])
+def test_control_characters_are_forgiven_if_that_is_asked_for(text):
+    with pytest.raises(MessageError, match="no valid JSON"):
+        parse_json_message(text)
+    assert parse_json_message(text, loosely=True) == [2, "1", "A", {}]
+    with pytest.raises(MessageError, match="character 12"):
+        parse_json_message('\ufeff[2,"1","A",,{}]', loosely=True)
+
+
 @pytest.mark.parametrize("data", [b"\xff[]", b'[2,"\xed\xa0\x80"]', b'["\xc3"]', "[]".encode("utf-16")])
 def test_bytes_that_are_no_utf_8_are_refused(data):
     with pytest.raises(MessageError, match="UTF-8|JSON") as caught:

@@ -136,7 +136,7 @@ def test_unusable_keys_are_refused_and_never_quoted(tmp_path):
         (tmp_path / "no.pem", None, None, "cannot be read"),
         (tmp_path / "absent.pem", None, None, "neither PEM nor a file"),
         ("\0" + body, None, None, "neither PEM nor a file"),
-        (None, None, None, "neither PEM nor a file"),
+        (None, None, None, "private_key is PEM text"),
         (crt, None, None, "cannot be read"),
         (pem_of(ec.generate_private_key(ec.SECP384R1())), None, None, "P-256"),
         (pem_of(ed25519.Ed25519PrivateKey.generate()), None, None, "P-256"),

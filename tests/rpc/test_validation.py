@@ -294,17 +294,17 @@ def pretend(monkeypatch, tmp_path, version, is_valid=None):
     use_accelerators(True)
 
 
-def test_jsonschema_overrules_jsonschema_rs_and_this_is_logged_once(monkeypatch, tmp_path, caplog):
+def test_the_search_overrules_jsonschema_rs_and_this_is_logged_once(monkeypatch, tmp_path, caplog):
     pretend(monkeypatch, tmp_path, "99.0", lambda payload: False)
     with caplog.at_level(logging.DEBUG, "ocppj"):
         assert fault("Reset", {"type": "Soft"}) is fault("Reset", {"type": "Hard"}) is None
     (record,) = caplog.records
     assert record.levelname == "DEBUG"
-    assert "a payload of Reset that jsonschema finds valid" in record.getMessage()
+    assert "a payload of Reset that is valid" in record.getMessage()
     assert fault("Reset", {"type": "Gentle"}) == (VALUE, "type")
 
 
-def test_jsonschema_decides_if_jsonschema_rs_fails(monkeypatch, tmp_path, caplog):
+def test_the_search_decides_if_jsonschema_rs_fails(monkeypatch, tmp_path, caplog):
     def fail(payload):
         asked.append(payload)
         raise ValueError("a key that is no text")
@@ -326,22 +326,48 @@ def test_a_name_that_is_no_text_is_refused(payload):
 @pytest.mark.parametrize(
     "extra",
     [
-        {"pattern": "^a"},
         {"$ref": "#/definitions/none"},
         {"$ref": "other.json"},
         {"items": [{}]},
-        {"enum": [1, 2]},
+        {"enum": [[1], 2]},
         {"additionalProperties": {"type": "string"}},
-        {"type": ["string", "null"]},
         {"$id": "http://example.com/"},
         {"anyOf": [{}]},
         {"maxLength": "1"},
         {"maximum": True},
+        {"const": {}},
     ],
 )
-def test_only_jsonschema_checks_a_schema_that_is_not_plain(extra):
+def test_only_jsonschema_checks_a_schema_that_is_not_simple(extra):
     assert simplify_schema({"properties": {"a": extra}}) is None
     assert simplify_schema({"properties": {"a": {}}, "$schema": "https://json-schema.org/draft/2020-12/schema"}) is None
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"pattern": "^a"},
+        {"enum": [1, "2", None]},
+        {"type": ["string", "null"]},
+        {"const": 1},
+        {"uniqueItems": True},
+        {"exclusiveMinimum": 1},
+    ],
+)
+def test_jsonschema_rs_checks_no_schema_that_is_not_plain(extra):
+    simple = simplify_schema({"properties": {"a": extra}})
+    assert simple == ({"properties": {"a": extra}}, False)
+    assert simplify_schema({"properties": {"a": {}}}).is_plain
+
+
+def test_draft_04_has_other_rules_for_some_keywords():
+    draft = {"$schema": "http://json-schema.org/draft-04/schema#"}
+    assert simplify_schema({**draft, "minimum": 1, "exclusiveMinimum": True}) is None
+    assert simplify_schema({**draft, "exclusiveMinimum": 1}) is None
+    assert simplify_schema({**draft, "const": 1}) == ({}, True)
+    feature = Feature("Old", v16.ResetRequest, None, {**draft, "properties": {"a": {"const": 1, "minimum": 1}}})
+    assert fault(feature, {"a": 2}) is None
+    assert fault(feature, {"a": 0}) == (VALUE, "a")
 
 
 def test_only_jsonschema_checks_a_schema_that_refers_to_itself():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import pytest
@@ -35,6 +36,7 @@ from tests.dispatching import ClientSide
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.endpoints import open_calls, queued
+from tests.inside.storage import held
 from tests.interleaving import at_call
 from tests.peers import RawClient, RawServer, Sockets
 from tests.storing import (  # noqa: F401
@@ -224,7 +226,7 @@ def test_a_relative_path_means_the_directory_at_the_time(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["", ":memory:", "a\0b", b"q.db"])
 @pytest.mark.parametrize("kind", [SQLiteQueue, SQLiteQueueMap])
 def test_what_is_no_file_is_refused(kind, name):
-    with pytest.raises(UsageError, match="needs a file"):
+    with pytest.raises(UsageError, match="needs a file|path is the path of a file"):
         kind(name)
 
 
@@ -440,7 +442,7 @@ def test_nothing_is_taken_while_init_reads_what_there_is(queue):
 def test_pop_and_remove_do_not_wait_for_the_file(file, stored):
     for n in range(3):
         stored.push(bundle(n))
-    with file.locked():  # as a push does, as long as the disk takes
+    with held(file):  # as a push does, as long as the disk takes
         run(lambda: stored.pop(), lambda: stored.remove("2"))
         assert ids(stored) == ["1"]
         assert stored.peek().message_id == "1"
@@ -703,8 +705,103 @@ def test_the_database_of_someone_else_is_refused(path):
 
 def test_a_later_layout_is_refused(clean):
     with contextlib.closing(sqlite3.connect(clean)) as other:
-        other.execute("PRAGMA user_version = 2")
-    refused(clean, "its layout is 2, this version of ocppj knows 1")
+        other.execute("PRAGMA user_version = 3")
+    refused(clean, "its layout is 3, this version of ocppj knows 2")
+
+
+OLD_LAYOUT = """
+    CREATE TABLE requests (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, client_id TEXT,
+        message_id TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL, crc INTEGER NOT NULL);
+    CREATE INDEX requests_of_client ON requests (client_id);
+    PRAGMA application_id = 1329811537;
+    PRAGMA user_version = 1;"""
+OLD_SET_ASIDE = """
+    CREATE TABLE set_aside (
+        seq INTEGER PRIMARY KEY, client_id TEXT, message_id TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL,
+        reason TEXT NOT NULL, time TEXT NOT NULL, crc INTEGER NOT NULL);"""
+
+
+def old_checksum(*fields):
+    return zlib.crc32(b"".join((field or "").encode() + b"\0" for field in fields))
+
+
+def file_of_layout_1(path, client_id, set_aside=True):
+    """Write such a file as the first versions did, with two requests, and one that was set aside."""
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.executescript(OLD_LAYOUT + (OLD_SET_ASIDE if set_aside else ""))
+        for seq, each in [(3, bundle("3")), (7, bundle("7", "2.1"))]:
+            fields = (client_id, each.message_id, each.version, each.data)
+            other.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", (seq, *fields, old_checksum(*fields)))
+        if set_aside:
+            fields = (client_id, "5", "1.6", bundle("5").data, "why", "2026-01-02T03:04:05+00:00")
+            values = (5, *fields, old_checksum(*fields))
+            other.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        other.commit()
+
+
+@pytest.mark.parametrize("set_aside", [True, False])
+def test_a_file_of_the_first_layout_is_brought_to_this_one(path, set_aside):
+    file_of_layout_1(path, None, set_aside)
+    for _ in range(3):
+        queue = opened(SQLiteQueue, path)
+        assert [(each.message_id, each.version) for each in queue.bundles()] == [("3", "1.6"), ("7", "2.1")]
+        assert len(queue.list_set_aside()) == set_aside
+        queue.close()
+    queue = opened(SQLiteQueue, path)
+    if set_aside:
+        queue.put_back("5")
+    queue.set_aside("7", "lost")
+    queue.push(bundle("9"))
+    queue.close()
+    queue = opened(SQLiteQueue, path)
+    assert ids(queue) == (["3", "5", "9"] if set_aside else ["3", "9"])
+    queue.close()
+
+
+def test_the_requests_of_the_first_layout_are_listed_without_a_time(path):
+    file_of_layout_1(path, "CP_1")
+    queues = opened(SQLiteQueueMap, path)
+    assert [tuple(each) for each in queues.list()] == [
+        ("3", "DataTransfer", "CP_1", "1.6", None, None, "waiting"),
+        ("7", "DataTransfer", "CP_1", "2.1", None, None, "waiting"),
+    ]
+    assert not any(each.offline for each in queues.get_or_create("CP_1").bundles())
+    queues.close()
+
+
+def test_a_damaged_file_of_the_first_layout_stays_as_it_is(path):
+    file_of_layout_1(path, None)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE set_aside SET reason = 'another'")
+        other.commit()
+    refused(path, "checksum of row 5 of set_aside")
+
+
+@pytest.mark.parametrize("column", ["since", "expires", "offline"])
+def test_the_checksum_covers_when_and_how_a_request_is_sent(path, column):
+    queues = opened(SQLiteQueueMap, path)
+    assert queues.push_all([("A", RequestBundle(bundle().call, bundle().data, "1.6", offline=True, expires=5.5))]) == [
+        None
+    ]
+    queues.close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(f"UPDATE requests SET {column} = 7")
+        other.commit()
+    refused(path, "checksum of row 1 of requests")
+
+
+def test_what_is_set_aside_and_put_back_is_as_it_was(path):
+    queues = opened(SQLiteQueueMap, path)
+    queues.push_all([("A", RequestBundle(bundle("1").call, bundle("1").data, "1.6", offline=True, expires=5.5))])
+    [before] = queues.list()
+    queues.get_or_create("A").set_aside("1", "why")
+    queues.put_back("A", "1")
+    queues.close()
+    queues = opened(SQLiteQueueMap, path)
+    [after] = queues.get_or_create("A").bundles()
+    assert (after.offline, after.expires, queues.list()) == (True, 5.5, [before])
+    queues.close()
 
 
 def test_a_file_of_ours_without_its_table_is_refused(clean):
@@ -888,11 +985,15 @@ def test_what_may_not_be_written_is_a_clear_error_and_no_damage():
 
 def test_a_client_sends_what_an_earlier_process_could_not(path):
     with RawServer(Sockets()) as raw:
-        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path)).connect(raw.url) as client:
+        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path), boot_first=False).connect(
+            raw.url
+        ) as client:
             sent = [client.send_request(HEARTBEAT).message_id for _ in range(3)]
             assert raw.receive()[1] == sent[0]
         assert path.exists()
-        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path)).connect(raw.url) as client:
+        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path), boot_first=False).connect(
+            raw.url
+        ) as client:
             sent.append(client.send_request(HEARTBEAT).message_id)
             for message_id in sent:
                 assert raw.receive()[:3] == [2, message_id, "Heartbeat"]
@@ -986,7 +1087,7 @@ def test_a_request_given_up_at_the_moment_its_client_leaves_is_not_sent_when_it_
 def test_a_client_with_a_damaged_queue_does_not_start(path):
     path.write_bytes(b"nonsense" * 1000)
     with RawServer(Sockets()) as raw:
-        client = Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path))
+        client = Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path), boot_first=False)
         with pytest.raises(QueueDamaged, match=r"queue\.db"):
             client.connect(raw.url)
         assert raw.channel is None

@@ -11,6 +11,7 @@ from ocppj import Client, NotRunning, QueueDamaged, QueueFailed, RequestBundle, 
 from ocppj.storage.sqlite_queues import SQLiteQueue, SQLiteQueueMap
 from tests.fixtures import BEAT_WIRE, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import eventually, seconds
+from tests.inside.storage import held
 from tests.peers import RawClient, RawServer, Sockets
 from tests.storing import (  # noqa: F401
     bundle,
@@ -174,7 +175,7 @@ def test_what_is_not_open_has_nothing_to_show(kind, path):
 def test_it_does_not_wait_for_the_file(file, stored):
     for n in range(3):
         stored.push(bundle(n))
-    with file.locked():  # as a push does, as long as the disk takes
+    with held(file):  # as a push does, as long as the disk takes
         run(lambda: stored.set_aside("1", "why"))
         assert ids(stored) == ["0", "2"]
     assert [(each.message_id, each.reason) for each in file.list_set_aside()] == [("1", "why")], (
@@ -374,11 +375,13 @@ def without(*names):
 
 def test_a_client_starts_though_it_has_lost_a_profile(path):
     with RawServer(Sockets()) as raw:
-        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path)).connect(raw.url) as client:
+        with Client("CP_1", profiles=v16.PROFILES, queue=SQLiteQueue(path), boot_first=False).connect(
+            raw.url
+        ) as client:
             sent = [client.send_request(each).message_id for each in (HEARTBEAT, FIRMWARE_STATUS, HEARTBEAT)]
             assert raw.receive()[1] == sent[0]
         queue = SQLiteQueue(path)
-        with Client("CP_1", profiles=without("FirmwareManagement"), queue=queue).connect(raw.url):
+        with Client("CP_1", profiles=without("FirmwareManagement"), queue=queue, boot_first=False).connect(raw.url):
             for message_id in (sent[0], sent[2]):
                 assert raw.receive()[:3] == [2, message_id, "Heartbeat"]
                 raw.send([3, message_id, BEAT_WIRE])
@@ -386,7 +389,7 @@ def test_a_client_starts_though_it_has_lost_a_profile(path):
             (apart,) = queue.list_set_aside()
             assert (apart.message_id, apart.action) == (sent[1], "FirmwareStatusNotification")
             queue.put_back(sent[1])
-        with Client("CP_1", profiles=v16.PROFILES, queue=queue).connect(raw.url):
+        with Client("CP_1", profiles=v16.PROFILES, queue=queue, boot_first=False).connect(raw.url):
             assert raw.receive()[:3] == [2, sent[1], "FirmwareStatusNotification"]
             raw.send([3, sent[1], {}])
             eventually(queue.is_empty)
@@ -415,3 +418,16 @@ def test_a_server_lets_a_client_in_whose_request_it_cannot_read(path):
     server = Server(profiles=v16.PROFILES, queues=queues)
     with server.listen(host="127.0.0.1"), RawClient(Sockets(), server.url, "CP_1") as raw:
         assert raw.receive()[:3] == [2, sent[0], "UpdateFirmware"]
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_of_two_threads_one_takes_a_request_out(queue, number):
+    """Else one might delete what the other has set aside, and says so."""
+    queue.push(bundle(number))
+    taken = []
+    run(
+        lambda: taken.append(("set aside", queue.set_aside(str(number), "x"))),
+        lambda: taken.append(("popped", queue.pop())),
+    )
+    (how,) = [what for what, found in taken if found is not None]
+    assert (str(number) in aside(queue)) == (how == "set aside")

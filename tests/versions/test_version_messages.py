@@ -120,7 +120,7 @@ def minimal(schema: Dict[str, Any], root: Dict[str, Any], path: Tuple[str, ...],
         return text
     samples = {"integer": 1, "number": 1.5, "boolean": True}
     if schema.get("format") == "date-time":
-        return "2024-01-01T00:00:00Z"
+        return "2024-01-01T00:00:00.000Z"
     return samples.get(schema["type"], schema.get("enum", ["x"])[0])
 
 

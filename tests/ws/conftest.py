@@ -4,7 +4,8 @@ import pytest
 
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import seconds
-from tests.ws.support import OCPP, PATH, Log
+from tests.peers import Memory, Sockets
+from tests.ws.support import OCPP, PATH, Log, Pair, Tls
 
 
 @pytest.fixture
@@ -23,3 +24,15 @@ def make():
     yield make_
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(params=["per-connection", "shared"])
+def readers(request):
+    return request.param
+
+
+@pytest.fixture(params=[Sockets, Tls, Memory], ids=lambda transport: transport.name)
+def pair(request, readers):
+    pair = Pair(request.param(), readers)
+    yield pair
+    pair.stop()

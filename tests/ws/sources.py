@@ -24,6 +24,7 @@ class FakeSource:
     """Has no descriptor, and ends when told so, by ``end.set()``."""
 
     outlet = None
+    paused = False
 
     def __init__(self, name="CP_1"):
         self.slot = None

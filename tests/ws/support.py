@@ -77,6 +77,46 @@ class Log:
 NO_WAIT = Backoff(0.0, 0.0, 0)
 
 
+class Pair:
+    """Makes servers and clients of one transport, and stops them in the end."""
+
+    def __init__(self, transport, readers):
+        self.name = transport.name
+        self.readers = readers
+        self._transport = transport
+        self._made = []
+
+    def server(self, listen=True, subprotocols=OCPP, **options):
+        options.setdefault("close_timeout", seconds(5))
+        options.setdefault("readers", self.readers)
+        server = self._transport.server(**options)
+        self._made.append(server)
+        log = Log(server)
+        if listen:
+            server.listen(0, PATH, "127.0.0.1", subprotocols)
+        return server, log
+
+    def client(self, url=None, identity="CP_1", subprotocols=OCPP, **options):
+        options.setdefault("reconnect", False)
+        options.setdefault("close_timeout", seconds(5))
+        options.setdefault("readers", self.readers)
+        client = self._transport.client(**options)
+        self._made.append(client)
+        log = Log(client)
+        if url is not None:
+            client.connect(url, identity, subprotocols)
+        return client, log
+
+    def both(self, **options):
+        server, server_log = self.server(**options)
+        client, client_log = self.client(server.url)
+        return server, server_log, client, client_log
+
+    def stop(self):
+        for made in self._made:
+            made.stop()
+
+
 class RawClient:
     """A TCP client that says what it likes."""
 

@@ -61,5 +61,5 @@ def test_values_that_cannot_be(position, value):
 
 
 def test_repeat_times_is_whole():
-    with pytest.raises(UsageError, match="an integer"):
+    with pytest.raises(UsageError, match="a whole number"):
         Backoff(1, 1, 1.5)

@@ -12,8 +12,9 @@ import pytest
 import ocppj
 from ocppj.ws.connection.channel import Handlers, WireChannel, cut_reason
 from ocppj.ws.connection.frames import ServerWire
+from ocppj.ws.stats import judge_close
 from ocppj.ws.stream.stream import Stream
-from tests.helpers import Recorder, seconds
+from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import close_frame, frame
 
 
@@ -34,6 +35,12 @@ class NoReaders:
 
     def flush(self, source):
         raise AssertionError("nothing is left to write")
+
+    def holds_back(self, source):
+        return False
+
+    def resume(self, source):
+        """The test steps it."""
 
 
 class Site:
@@ -169,3 +176,159 @@ def test_buffered_bytes_set_the_next_deadline():
 
 def test_reasons_are_cut_between_characters():
     assert cut_reason("é" * 100) == "é" * 61
+
+
+# Pausing
+
+
+class Room:
+    """Has the channel paused with each message, until there is room."""
+
+    def __init__(self, site):
+        self.texts = []
+        self.free = False
+        self._channel = site.channel
+        site.owner.handlers.message = self._take
+
+    def _take(self, channel, text):
+        self.texts.append(text)
+        self._channel.pause(lambda: self.free)
+
+
+def test_a_paused_channel_reads_nothing_until_there_is_room(site):
+    room = Room(site)
+    site.peer.sendall(frame(1, b"one") + frame(1, b"two") + frame(1, b"three"))
+    for _ in range(5):
+        assert site.channel.step(False)
+        assert site.channel.step(True)
+    assert room.texts == ["one"]
+    assert site.channel.paused
+    assert site.channel.next_deadline() <= time.monotonic() + 1, "it looks now and then"
+    room.free = True
+    assert site.channel.next_deadline() <= time.monotonic()
+    assert site.channel.step(False)
+    assert room.texts == ["one", "two"]
+    site.owner.handlers.message = lambda channel, text: room.texts.append(text)
+    assert site.channel.step(True)
+    assert room.texts == ["one", "two", "three"], "what had come with the others needs no more bytes"
+    assert not site.channel.paused
+
+
+def test_a_paused_channel_is_neither_silent_nor_idle():
+    """It pings, and cannot read the pongs."""
+    site = Site(ping_interval=0.01, pong_timeout=0.01, idle_timeout=0.01)
+    try:
+        room = Room(site)
+        site.peer.sendall(frame(1, b"one"))
+        pings = b""
+        site.peer.setblocking(False)
+
+        def step():
+            nonlocal pings
+            assert site.channel.step(False)
+            try:
+                pings += site.peer.recv(4096)
+            except BlockingIOError:
+                pass
+            return len(pings) >= 10 * len(frame(9, masked=False))
+
+        eventually(step)
+        assert room.texts == ["one"]
+        assert site.channel.is_open
+    finally:
+        site.close()
+
+
+def test_a_thread_that_waits_for_room_looks_as_soon_as_it_is_told(site):
+    room = Room(site)
+    site.peer.sendall(frame(1, b"one") + frame(1, b"two"))
+    assert site.channel.step(True)
+    read = threading.Event()
+
+    def read_on():
+        while len(room.texts) < 2:
+            site.channel.step(True)
+        read.set()
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    room.free = True
+    site.channel.resume()
+    assert read.wait(seconds(10))
+    reader.join(seconds(10))
+
+
+def test_what_is_read_after_a_close_of_ours_is_dropped_by_a_paused_channel(site):
+    room = Room(site)
+    site.peer.sendall(frame(1, b"one") + frame(1, b"two"))
+    assert site.channel.step(False)
+    site.channel.begin_close(1000, "")
+    site.peer.sendall(frame(1, b"three") + close_frame(1000))
+    while site.channel.step(False):
+        pass
+    site.channel.finish()
+    assert room.texts == ["one"]
+    close = site.owner.ends.wait(1)[0][0]
+    assert (close.code, close.by_peer) == (1000, False)
+
+
+def test_a_channel_that_is_paused_while_it_closes_drops_the_rest(site):
+    room = Room(site)
+    site.channel.begin_close(1000, "")
+    site.peer.sendall(frame(1, b"one") + frame(1, b"two") + close_frame(1000))
+    while site.channel.step(False):
+        pass
+    assert room.texts == ["one"]
+    assert not site.channel.paused
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_a_paused_channel_finds_that_it_was_cut(site, block):
+    Room(site)
+    site.peer.sendall(frame(1, b"one"))
+    assert site.channel.step(block)
+    site.channel.abort()
+    eventually(lambda: not site.channel.step(block))
+
+
+# Messages that do not end
+
+
+def parts_of(name):
+    if name == "fragments":
+        return [frame(1, b"a", fin=False)] + [frame(0, b"b", fin=False)] * 3
+    whole = frame(1, b"abcdefgh" * 100)
+    return [whole[:50], whole[50:60], whole[60:70]]
+
+
+@pytest.mark.parametrize("name", ["fragments", "one frame in drips"])
+@pytest.mark.parametrize("block", [False, True])
+def test_a_message_must_end_in_time(name, block):
+    site = Site(message_timeout=0.05, ping_interval=None, close_timeout=seconds(10))
+    try:
+        for data in parts_of(name):
+            site.peer.sendall(data)
+            assert site.channel.step(False)
+        assert site.channel.next_deadline() is not None
+        eventually(lambda: not site.channel.step(block) or not site.channel.is_open)
+        got = site.peer.recv(4096)
+        assert got[2:4] == (1008).to_bytes(2, "big")
+        site.channel.finish()
+        close = site.owner.ends.wait(1)[0][0]
+        assert judge_close(close) == ("refused", "message_timeout")
+    finally:
+        site.close()
+
+
+def test_a_message_that_ended_in_time_leaves_no_deadline():
+    site = Site(message_timeout=3600, ping_interval=None)
+    try:
+        site.peer.sendall(frame(1, b"a", fin=False))
+        assert site.channel.step(False)
+        assert site.channel.next_deadline() > time.monotonic() + 3000
+        site.peer.sendall(frame(0, b"b"))
+        assert site.channel.step(False)
+        assert site.channel.next_deadline() is None
+        assert site.channel.is_open
+    finally:
+        site.close()

@@ -307,15 +307,89 @@ def test_a_connection_whose_closing_is_timed_stays(readers, source):
     assert names("reader") == {"ocppj-reader-CP_0"}
 
 
-def test_a_connection_that_cannot_move_ends(readers, source, caplog):
-    ran = Recorder()
+def test_a_connection_that_cannot_move_keeps_its_thread_until_the_next_newcomer(readers, source, caplog):
+    ran, watch = Recorder(), source.watch
     crowd(readers)
     source.watch = lambda notify: False  # shared readers cannot do without
-    source.on_finish = lambda: readers.submit(source, lambda: ran(here()))
     source.notify()
-    assert source.finished.wait(1) == [("ocppj-reader-CP_0",)]
-    assert ran.wait(1) == [("ocppj-worker",)]
-    assert "CP_0: it cannot be read any more" in caplog.text
+    eventually(lambda: "CP_0: the shared readers cannot take it, so it keeps its thread" in caplog.text)
+    before = len(source.steps.calls)
+    source.watch = watch
+    source.notify()
+    source.steps.wait(before + 1)
+    readers.submit(source, lambda: ran(here()))
+    assert ran.wait(1) == [("ocppj-dispat",)]
+    assert names("reader") == {"ocppj-reader-CP_0"}
+    newcomer = FakeSource("newcomer")
+    readers.add(newcomer)
+    source.notify()
+    eventually(lambda: not names("reader"))
+    readers.submit(source, lambda: ran(here()))
+    assert ran.wait(2)[1:] == [("ocppj-worker",)]
+    newcomer.end.set()
+    newcomer.finished.wait(1)
+
+
+class MovingPair(WaitingPair):
+    """Calls ``meanwhile`` when it gets a slot of the shared readers: they have taken it, and do not step it yet."""
+
+    def __init__(self, name, meanwhile):
+        self._kept, self._meanwhile = None, meanwhile
+        super().__init__(name)
+
+    @property
+    def slot(self):
+        return self._kept
+
+    @slot.setter
+    def slot(self, slot):
+        if isinstance(slot, Slot):
+            self._meanwhile()
+        self._kept = slot
+
+
+def test_a_connection_moves_while_another_one_cannot(caplog):
+    """The shared readers make their tables anew after a failure. They count what they have taken meanwhile."""
+
+    def fail():
+        fixed.watch = lambda notify: False
+        fixed.notify()
+        eventually(lambda: "fixed: the shared readers cannot take it" in caplog.text)
+
+    readers, fixed, moving, got = AutoReaders(2), WaitingSource("fixed"), MovingPair("moving", fail), Recorder()
+    readers.add(fixed)
+    readers.add(moving)
+    crowd(readers)
+    moving.on_data = lambda source, data: got(data, here())
+    moving.far.send(b"1")
+    eventually(lambda: names("reader") == {"ocppj-reader-fixed"})
+    moving.far.send(b"2")
+    assert got.wait(2)[1] == (b"2", "ocppj-worker")
+    moving.close()
+    assert moving.finished.wait(1)[0][0].startswith("ocppj-worker")
+    fixed.end.set()
+    assert readers.stop(seconds(5))
+    assert not names("")
+
+
+def test_a_newcomer_that_the_shared_readers_cannot_take_is_refused_alone(readers, source):
+    newcomers = [FakeSource(f"CP_{number}") for number in range(1, 4)]
+    newcomers[0].watch = newcomers[1].watch = lambda notify: False
+    for newcomer in newcomers[:2]:
+        with pytest.raises(RuntimeError, match="no descriptor"):
+            readers.add(newcomer)
+        readers.give_up(newcomer)
+        newcomer.finished.wait(1)
+        before = len(source.steps.calls)
+        source.notify()
+        source.steps.wait(before + 1)
+        assert names("reader") == {"ocppj-reader-CP_0"}
+    readers.add(newcomers[2])
+    source.notify()
+    eventually(lambda: not names("reader"))
+    for each in (source, newcomers[2]):
+        each.end.set()
+        each.finished.wait(1)
 
 
 def test_jobs_that_move_when_a_stop_has_begun_are_discarded(readers, source, dispatchers, caplog):

@@ -3,27 +3,66 @@
 import base64
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocppj.errors import TransportError, UsageError
-from ocppj.ws.handshake.credentials import UpgradeFields, basic_password, client_headers
+from ocppj.ws.handshake.credentials import Fault, UpgradeFields, basic_password, client_headers
 
 
 def test_basic_credentials_of_the_documents():
     key = bytes.fromhex("0001020304050607FFFFFFFFCCCCCCCCCCCCCCCC")
     header = client_headers(None, ("AL1000", key))["Authorization"]
     assert header == "Basic QUwxMDAwOgABAgMEBQYH/////8zMzMzMzMzM"
-    assert basic_password(header, "AL1000") == key
-    assert basic_password(header, "AL100") is None
-    assert basic_password(client_headers(None, ("A:B", "ü:x"))["Authorization"], "A:B") == "ü:x".encode()
+    assert basic_password(header, "AL1000") == (key, None)
+    assert basic_password(header, "AL100") == (None, Fault.OTHER_IDENTITY)
+    assert basic_password(client_headers(None, ("A:B", "ü:x"))["Authorization"], "A:B") == ("ü:x".encode(), None)
 
 
-@pytest.mark.parametrize("header", [None, "", "Basic", "Basic !!!", "Bearer QUw6eA==", "Basic QUw=", "basic QUx4"])
-def test_no_credentials(header):
-    assert basic_password(header, "AL") is None
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        *[(None, Fault.NONE_GIVEN), ("", Fault.NONE_GIVEN), ("Bearer QUw6eA==", Fault.NONE_GIVEN)],
+        *[("Basically QUw6eA==", Fault.NONE_GIVEN), ("Digest: QUw6eA==", Fault.NONE_GIVEN)],
+        *[("Basic", Fault.MALFORMED), ("Basic !!!", Fault.MALFORMED), ("Basic QUw=", Fault.MALFORMED)],
+        *[("Basic QUw6eA", Fault.MALFORMED), ("Basic: QUw6eA==", Fault.MALFORMED), ("basic QUx4", Fault.MALFORMED)],
+        *[("Basic:QUw6eA==", Fault.MALFORMED), ("Basic QUwxOng=", Fault.OTHER_IDENTITY)],
+    ],
+)
+def test_no_credentials(header, fault):
+    assert basic_password(header, "AL") == (None, fault)
+
+
+@pytest.mark.parametrize(
+    "header", ["Basic: QUw6eA==", "BASIC:QUw6eA==", "Basic QUw6eA", "basic:QUw6eA", "Basic  QUw6eA=", "Basic QUw6eA==="]
+)
+def test_credentials_a_little_off(header):
+    assert basic_password(header, "AL")[1] is Fault.MALFORMED
+    assert basic_password(header, "AL", lenient=True) == (b"x", None)
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        *[(None, Fault.NONE_GIVEN), ("Bearer: QUw6eA", Fault.NONE_GIVEN), ("Basic: !!!", Fault.MALFORMED)],
+        *[("Basic:", Fault.MALFORMED), ("Basic QUw6e", Fault.MALFORMED), ("Basic: QUwxOng", Fault.OTHER_IDENTITY)],
+        *[("Basic=QUw6eA==", Fault.NONE_GIVEN), ("Basic:QUw6eA== QUw6eA==", Fault.MALFORMED)],
+        *[("Basic:QUw6eHk =", Fault.MALFORMED), ("Basic:QUw6eA==, Bearer x", Fault.MALFORMED)],
+    ],
+)
+def test_what_lenient_does_not_read(header, fault):
+    assert basic_password(header, "AL", lenient=True) == (None, fault)
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=40), st.booleans())
+def test_no_field_breaks_it(text, lenient):
+    for field in (text, "Basic " + text, "Basic:" + text):
+        password, fault = basic_password(field, "A", lenient)
+        assert (password is None) == (fault is not None)
 
 
 def test_the_scheme_is_in_any_case():
-    assert basic_password("BASIC  " + base64.b64encode(b"AL:x").decode(), "AL") == b"x"
+    assert basic_password("BASIC  " + base64.b64encode(b"AL:x").decode(), "AL") == (b"x", None)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +164,6 @@ def test_fields_that_change():
 @pytest.mark.parametrize("bad", [lambda: {}["secret-of-nobody"], lambda: ("CP", 7), lambda: "CP:s3cret", lambda: 7])
 def test_functions_that_fail(bad):
     for fields in (UpgradeFields(bad, None), UpgradeFields(None, bad)):
-        with pytest.raises(TransportError, match="cannot connect") as caught:
+        with pytest.raises(TransportError, match="basic_auth|headers|password") as caught:
             fields.ask()
         assert "s3cret" not in str(caught.value)

@@ -8,8 +8,9 @@ import tracemalloc
 import zlib
 
 import pytest
+from wsproto.frame_protocol import FrameProtocol
 
-from ocppj.ws.connection.deflate import PIECE, choose_deflate
+from ocppj.ws.connection.deflate import MOST_WITH_CONTEXT, PIECE, Deflate, agree, choose_deflate
 from tests.helpers import eventually, seconds
 from tests.ws.support import RawClient, frame
 
@@ -354,3 +355,102 @@ def test_an_empty_compressed_message_does_no_harm(make, offer, nothing):
             client.send(frame(1, data, rsv1=True))
         client.send(frame(1, b"", fin=False, rsv1=True) + frame(9) + frame(0, squeeze("third")))
         assert log.wait_texts(6) == ["", "first", "", "", "second", "third"]
+
+
+# How a server may limit what a compressed connection holds
+
+NONE = "; client_no_context_takeover; server_no_context_takeover"
+AGREED = [
+    (Deflate(), "", 0, ""),
+    (Deflate(), "; server_no_context_takeover", 0, "; server_no_context_takeover"),
+    (Deflate(), "", MOST_WITH_CONTEXT - 1, ""),
+    (Deflate(), "", MOST_WITH_CONTEXT, NONE),
+    (Deflate(no_context_takeover=False), "", 10**6, ""),
+    (Deflate(no_context_takeover=False), "; client_no_context_takeover", 0, "; client_no_context_takeover"),
+    (Deflate(no_context_takeover=True), "", 0, NONE),
+    (Deflate(no_context_takeover=True), "; client_no_context_takeover", 0, NONE),
+    (Deflate(server_max_window_bits=10), "", 0, "; server_max_window_bits=10"),
+    (Deflate(server_max_window_bits=10), "; server_max_window_bits=9", 0, "; server_max_window_bits=9"),
+    (Deflate(server_max_window_bits=10), "; server_max_window_bits=12", 0, "; server_max_window_bits=10"),
+    (Deflate(client_max_window_bits=10), "", 0, ""),  # it was not offered (RFC 7692 section 7.1.2.2)
+    (Deflate(client_max_window_bits=10), "; client_max_window_bits", 0, "; client_max_window_bits=10"),
+    (Deflate(client_max_window_bits=10), "; client_max_window_bits=9", 0, "; client_max_window_bits=9"),
+    (Deflate(client_max_window_bits=10), "; client_max_window_bits=15", 0, "; client_max_window_bits=10"),
+]
+
+
+@pytest.mark.parametrize(("deflate", "offer", "connections", "agreed"), AGREED)
+def test_what_a_server_agrees_to(deflate, offer, connections, agreed):
+    chosen = choose_deflate([DEFLATE + offer], deflate, connections)
+    assert {part.strip() for part in chosen.split(";")} == {part.strip() for part in (DEFLATE + agreed).split(";")}
+
+
+SMALL = Deflate(server_max_window_bits=9, client_max_window_bits=9)
+
+
+@pytest.mark.parametrize("deflate", [True, SMALL, Deflate(no_context_takeover=True)], ids=["full", "small", "none"])
+def test_a_peer_is_answered_what_the_option_says_and_messages_pass(make, deflate):
+    server, log = make(compression=deflate)
+    with RawClient(server.url) as client:
+        told = extensions(client.upgrade(Sec_WebSocket_Extensions=DEFLATE + "; client_max_window_bits"))
+        keeps, bits = "server_no_context_takeover" not in told, 9 if deflate is SMALL else 15
+        assert keeps == ("client_no_context_takeover" not in told) == (deflate in (True, SMALL))
+        assert ("server_max_window_bits=9" in told) == ("client_max_window_bits=9" in told) == (deflate is SMALL)
+        squeeze, inflate = zlib.compressobj(wbits=-bits), zlib.decompressobj(-bits)
+        sizes = []
+        for number in range(3):
+            text = f"{number}" + "".join(map(chr, range(97, 123))) * 50
+            client.send(frame(1, (squeeze.compress(text.encode()) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv1=True))
+            assert log.wait_texts(number + 1)[-1] == text
+            server.send("CP_1", text)
+            _, data = client.read_frame()
+            assert inflate.decompress(data + TAIL) == text.encode()
+            sizes.append(len(data))
+            if not keeps:
+                squeeze, inflate = zlib.compressobj(wbits=-bits), zlib.decompressobj(-bits)
+        assert (sizes[2] < sizes[0]) == keeps, "with its context the same text is shorter"
+
+
+def test_compression_may_be_off(make):
+    server, _ = make(compression=False)
+    with RawClient(server.url) as client:
+        assert extensions(client.upgrade(Sec_WebSocket_Extensions=DEFLATE)) is None
+
+
+def held_between_messages(offer):
+    """Return the bytes that a connection holds after a message in each direction."""
+    squeeze = zlib.compressobj(wbits=-9)
+    data = (squeeze.compress(b"x" * 1000) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    protocols = [FrameProtocol(False, agree(offer, 10**6)) for _ in range(10)]
+    tracemalloc.start()
+    try:
+        for protocol in protocols:
+            protocol.receive_bytes(frame(1, data, rsv1=True))
+            assert [each.payload for each in protocol.received_frames()][-1] == "x" * 1000
+            protocol.send_data("y" * 1000)
+        return tracemalloc.get_traced_memory()[0] / 10
+    finally:
+        tracemalloc.stop()
+
+
+def test_without_context_nothing_is_held_between_messages():
+    none, small, full = (
+        held_between_messages(choose_deflate([DEFLATE + "; client_max_window_bits"], deflate))
+        for deflate in (Deflate(no_context_takeover=True), SMALL, Deflate())
+    )
+    assert none < 8_000
+    assert none < small < 30_000
+    assert full > 100_000
+
+
+def test_a_server_with_many_connections_keeps_no_context(make, monkeypatch):
+    monkeypatch.setattr("ocppj.ws.connection.deflate.MOST_WITH_CONTEXT", 2)
+    server, log = make()
+    clients = [RawClient(server.url) for _ in range(3)]
+    told = []
+    for number, client in enumerate(clients):
+        told.append(extensions(client.upgrade(f"/ocpp/CP_{number}", Sec_WebSocket_Extensions=DEFLATE)))
+        log.connected.wait(number + 1)
+    for client in clients:
+        client.sock.close()
+    assert told == [{DEFLATE}, {DEFLATE}, {DEFLATE, *NONE[2:].split("; ")}]

@@ -70,7 +70,7 @@ def test_an_address_needs_no_thread(address):
 def test_an_unknown_name(names, error):
     names.go.set()
     names.error = error
-    with pytest.raises(TransportError, match="cannot look csms.test up: ") as caught:
+    with pytest.raises(TransportError, match="the name cannot be looked up: ") as caught:
         Resolver(names).resolve("csms.test", 80, soon(), nothing)
     assert caught.value.__cause__ is error
 

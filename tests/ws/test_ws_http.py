@@ -181,3 +181,25 @@ def test_the_fields_of_a_response_may_have_any_form():
 )
 def test_other_protocols_are_no_response(head):
     assert parse_response(head) is None
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize("line", ["From evil", "From evil: x", " folded: into nothing", ": no name", "no colon"])
+def test_each_line_of_a_head_is_a_field(place, line):
+    lines = ["Host: x", "Upgrade: websocket"]
+    lines.insert({"first": 0, "middle": 1, "last": 2}[place], line)
+    head = "\r\n".join(["GET /ocpp/CP_1 HTTP/1.1", *lines, "", ""]).encode()
+    if line.startswith(" ") and place != "first":  # the obsolete form of a field in two lines
+        assert parse_request(head).headers["Upgrade" if place == "last" else "Host"].endswith("nothing")
+        return
+    with pytest.raises(BadRequest, match="malformed header") as refused:
+        parse_request(head)
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("evil", ["#", "\\", "\x01", "\x1f", "\t", "\x7f", " "])
+def test_a_request_target_has_no_character_that_ends_it_for_others(evil):
+    head = f"GET /ocpp/CP_1{evil}x HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with pytest.raises(BadRequest, match="malformed request line") as refused:
+        parse_request(head)
+    assert refused.value.status == 400

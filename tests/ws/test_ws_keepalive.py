@@ -1,5 +1,6 @@
 import pytest
 
+from ocppj.errors import UsageError
 from ocppj.ws.connection.keepalive import KeepAlive, PeerSilent, Verdict
 
 
@@ -38,9 +39,9 @@ def test_switching_off_forgets_the_silence():
 
 
 def test_negative_intervals():
-    with pytest.raises(ValueError):
+    with pytest.raises(UsageError):
         KeepAlive(-1, 5, 0)
-    with pytest.raises(ValueError):
+    with pytest.raises(UsageError):
         KeepAlive(1, 5, 0).interval = -0.1
 
 

@@ -5,9 +5,17 @@ import time
 
 import pytest
 
-from ocppj.errors import HandshakeRefused, TransportError
+from ocppj.errors import HandshakeRefused, TransportError, UsageError
 from ocppj.ws.handshake.http import BadRequest
-from ocppj.ws.limits import AttemptRateLimit, ConnectionLimits, Handshake, Handshakes, TokenBucket, source_of
+from ocppj.ws.limits import (
+    AttemptRateLimit,
+    BucketsByKey,
+    ConnectionLimits,
+    Handshake,
+    Handshakes,
+    TokenBucket,
+    source_of,
+)
 from ocppj.ws.memory import MemoryServer
 from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
@@ -15,7 +23,7 @@ from tests.inside.sockets import limits_of
 from tests.inside.transports import waiting_handshakes
 from tests.peers import Memory, Sockets
 from tests.ws.support import OCPP, PATH, RawClient, Tls, close_frame, frame, open_files, request, server_context
-from tests.ws.test_contract import pair, readers, refused  # noqa: F401
+from tests.ws.test_contract import refused
 
 
 def status(head):
@@ -65,6 +73,26 @@ def test_attempts_are_reported_once_a_second_and_all_of_them():
     attempts.take(1.0), attempts.take(1.0)
     assert attempts.report(1.1) == 0
     assert attempts.report(1.1, last=True) == 1
+
+
+def test_one_source_does_not_use_up_the_attempts_of_others():
+    attempts = AttemptRateLimit(100, 0.0, 10)
+    kinds = [attempts.take(0.0, "192.0.2.1") for _ in range(50)]
+    assert kinds[:10] == [None] * 10
+    assert {each.kind for each in kinds[10:]} == {"max_attempts_per_second_per_address"}
+    assert attempts.report(0.0) == 40
+    assert [attempts.take(0.0, f"192.0.2.{number}") for number in range(2, 92)] == [None] * 90
+    assert attempts.take(0.0, "192.0.2.200").kind == "max_attempts_per_second"
+    assert attempts.take(0.1, "192.0.2.1") is None
+
+
+def test_the_sources_that_are_remembered_are_bounded():
+    buckets = BucketsByKey(1.0, 1.0, 100)
+    assert buckets.get("first", 0.0).take(0.0)
+    for number in range(1000):
+        assert not buckets.get("first", 0.0).take(0.0), "what is asked for stays"
+        buckets.get(str(number), 0.0)
+    assert len(buckets) == 100
 
 
 def test_no_limit_of_attempts():
@@ -167,13 +195,19 @@ def test_handshakes_without_a_limit_and_forgotten_twice():
     assert (len(table), list(table)) == (0, [])
 
 
-OPTIONS = ["max_connections", "max_connections_per_address", "max_attempts_per_second", "idle_timeout"]
+OPTIONS = [
+    "max_connections",
+    "max_connections_per_address",
+    "max_attempts_per_second",
+    "max_attempts_per_second_per_address",
+    "idle_timeout",
+]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_limits_that_cannot_be(pair, option):
     for value in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match=option):
+        with pytest.raises(UsageError, match=option):
             pair.server(listen=False, **{option: value})
     pair.server(listen=False, **{option: None})
 
@@ -293,6 +327,14 @@ def test_attempts_beyond_the_rate(pair, caplog):
     assert len(lines) <= 3
     server.listen(0, PATH, "127.0.0.1", OCPP)
     assert server.stats().refused == {"max_attempts_per_second": 3}  # counts outlive stop()
+
+
+def test_attempts_of_one_address_beyond_its_rate(make):
+    server, _ = make(max_attempts_per_second_per_address=0.001)
+    with RawClient(server.url) as first, RawClient(server.url) as second:
+        assert status(first.upgrade()) == 101
+        assert status(second.read_head()) == 503
+    assert server.stats().refused == {"max_attempts_per_second_per_address": 1}
 
 
 def test_a_peer_that_says_nothing_at_all_is_given_up(pair, caplog):

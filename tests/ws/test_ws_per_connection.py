@@ -105,6 +105,25 @@ def test_stop_discards_what_is_not_begun_but_not_what_finish_submits(readers, ca
     assert discarded.calls == []
 
 
+def test_stop_discards_the_jobs_of_a_source_that_has_finished(readers, caplog):
+    caplog.set_level("INFO", "ocppj")
+    source = FakeSource()
+    begun, go, ran = threading.Event(), threading.Event(), Recorder()
+    source.on_finish = lambda: readers.submit(source, lambda: ran("finish"))
+    readers.add(source)
+    readers.submit(source, lambda: (begun.set(), go.wait(seconds(10))))
+    readers.submit(source, lambda: ran("job"))
+    assert begun.wait(seconds(10))
+    source.end.set()
+    source.finished.wait(1)
+    stopper = threading.Thread(target=readers.stop, args=(seconds(5),))
+    stopper.start()
+    eventually(lambda: "1 jobs are discarded" in caplog.text)
+    go.set()
+    stopper.join(seconds(10))
+    assert ran.calls == [("finish",)]
+
+
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_stop_is_bounded_and_names_what_does_not_end(make, caplog):
     readers, source = make(), FakeSource("SLOW")

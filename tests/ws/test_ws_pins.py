@@ -331,3 +331,13 @@ def test_websocket_client_does_not_close_its_socket_when_it_is_dropped():
     del ws
     gc.collect()
     assert not closed
+
+
+def test_wsproto_reads_a_close_by_a_method_that_may_be_replaced():
+    class Protocol(FrameProtocol):
+        def _process_close(self, frame):
+            assert frame.payload == b"\x03\xf6why"
+            return frame._replace(payload=(1014, "why"))
+
+    protocol = Protocol(False, [])
+    assert frames_of(protocol, close_frame(1014, "why")) == [(Opcode.CLOSE, (1014, "why"), True)]

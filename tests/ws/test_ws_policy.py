@@ -2,16 +2,17 @@
 
 from concurrent.futures import Future
 from enum import Enum
+from urllib.parse import quote
 
 import pytest
 
 from ocppj.ws.handshake.credentials import client_headers
 from ocppj.ws.handshake.http import BadRequest, Headers, parse_request
+from ocppj.ws.handshake.identities import IdentityByFunction, PathTemplates
 from ocppj.ws.handshake.policy import HandshakePolicy, choose_subprotocol, websocket_headers
-from ocppj.ws.handshake.urls import PathTemplate
 from tests.ws.support import request
 
-TEMPLATE = PathTemplate("/ocpp/{id}")
+TEMPLATE = PathTemplates("/ocpp/{id}")
 
 
 def test_a_good_request():
@@ -202,7 +203,7 @@ def test_a_wrong_path_is_named_as_far_as_it_is_short():
     ("profile", "certificate", "credentials", "story"),
     [
         (1, None, None, "no Basic credentials of 'CP'"),
-        (1, None, ("other", "x"), "no Basic credentials of 'CP'"),
+        (1, None, ("other", "x"), "Basic credentials of another identity than 'CP'"),
         (1, None, ("CP", "x"), "wrong credentials of 'CP'"),
         (3, None, ("CP", "x"), "no verified certificate of 'CP'"),
         (3, {}, None, "no verified certificate of 'CP'"),
@@ -234,3 +235,27 @@ def test_a_profile_of_passwords_needs_a_password(profile):
     assert answer(policy, None) == 401
     assert answer(policy, None, **client_headers(None, ("CP", "y"))) == 401
     assert answer(policy, None, **credentials) == 101
+
+
+@pytest.mark.parametrize("unseen", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u061c", "\u3164"])
+@pytest.mark.parametrize("place", ["identity", "tenant"])
+def test_plain_identities_have_no_character_that_does_not_show(place, unseen):
+    values = {"identity": "CP_1", "tenant": "Zürich"}
+    template = PathTemplates("/{tenant}/{id}")
+
+    def decide(**options):
+        target = "/" + quote(values["tenant"]) + "/" + quote(values["identity"])
+        return HandshakePolicy(**options).decide(template, ["ocpp1.6"], target, Headers(()), "192.0.2.1")
+
+    assert decide(plain_identities=True).request.identity == "CP_1"
+    values[place] += unseen
+    assert decide().request.identity == values["identity"]
+    with pytest.raises(BadRequest, match=f"the {place} has characters that do not show") as caught:
+        decide(plain_identities=True)
+    assert caught.value.status == 400
+
+
+def test_plain_identities_holds_for_identities_of_a_function():
+    policy = HandshakePolicy(plain_identities=True)
+    with pytest.raises(BadRequest):
+        policy.decide(IdentityByFunction(lambda request: "CP\u200b"), ["ocpp1.6"], "/", Headers(()), "192.0.2.1")

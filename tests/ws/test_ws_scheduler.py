@@ -36,20 +36,20 @@ def test_the_next_job_runs_when_the_job_before_it_was_discarded():
     scheduler, running, (first, second) = backlogged(2)
     first.jobs.discard()
     scheduler.forget_discarded()
-    scheduler.end_job(running)
+    scheduler.end_job(running, 1)
     assert scheduler.pop(1, False) is second
 
 
 def test_the_next_slot_is_released_when_a_released_one_has_no_job_any_more():
     scheduler, running, (first, second) = backlogged(2)
-    scheduler.end_job(running)
+    scheduler.end_job(running, 1)
     first.jobs.discard()
     assert scheduler.pop(1, False) is second
 
 
 def test_the_next_slot_is_released_when_the_job_is_discarded_after_the_pop():
     scheduler, running, (first, second) = backlogged(2)
-    scheduler.end_job(running)
+    scheduler.end_job(running, 1)
     assert scheduler.pop(1, False) is first
     first.jobs.discard()
     assert scheduler.begin_job(first, 1) is None

@@ -64,6 +64,35 @@ def stopping(readers):
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
+def test_what_comes_for_a_paused_source_keeps_nobody_busy(sources, selector):
+    readers = SharedReaders(selector=selector)
+    got = Recorder()
+
+    def take(source, data):
+        got(source.name, data)
+        source.paused = source.name == "CP_0" and data == b"one"
+
+    paused, other = sources(2, take)
+    for source in (paused, other):
+        readers.add(source)
+        source.steps.wait(1)
+    paused.far.send(b"one")
+    got.wait(1)
+    paused.far.send(b"two")
+    for number in range(20):
+        other.far.send(b"%d" % number)
+        got.wait(2 + number)
+    assert len(paused.steps.calls) <= 4, "as it was added, when something came, and hardly more"
+    paused.paused = False
+    readers.resume(paused)
+    assert got.wait(22)[-1] == ("CP_0", b"two")
+    for source in (paused, other):
+        source.close()
+        source.finished.wait(1)
+    assert readers.stop(seconds(5))
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
 def test_any_selector_does(sources, selector):
     readers = SharedReaders(selector=selector)
     got = Recorder()
@@ -343,7 +372,7 @@ def test_at_most_so_many_handlers_and_answers_are_read_meanwhile(sources):
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_max_handlers_is_positive(number):
-    with pytest.raises(ValueError, match="max_handlers"):
+    with pytest.raises(UsageError, match="max_handlers"):
         SharedReaders(max_handlers=number)
 
 
@@ -379,6 +408,35 @@ def test_a_selector_that_is_full_is_an_error():
         full.add(source)
     full.give_up(source)
     assert len(source.finished.calls) == 1
+
+
+# Sources that are taken over from other readers -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken(readers):
+    """A source that the readers have taken, and that this thread steps still."""
+    source = PairSource("CP_1", Recorder())
+    source.slot = Slot(source, readers)
+    readers.take(source.slot)
+    yield source
+    source.close()
+
+
+def test_a_source_that_is_given_back_leaves_nothing(readers, taken):
+    eventually(workers)
+    readers.give_back(taken.slot)
+    eventually(lambda: not workers())
+    assert kept(readers) == 0
+
+
+def test_a_source_that_is_handed_in_after_a_stop_is_read(readers, taken):
+    readers.stop(0)  # waits for the workers: there must be one for the source
+    readers.hand_in(taken.slot)
+    taken.far.send(b"x")
+    assert taken.on_data.wait(1) == [(taken, b"x")]
+    taken.close()
+    taken.finished.wait(1)
 
 
 # Several endpoints --------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ocppj.ws.connection.wire import Violation
 from ocppj.ws.memory import MemoryNetwork
 from ocppj.ws.server import WebSocketServer
 from ocppj.ws.stats import Stats, Tally, judge_close
+from ocppj.ws.stream.stream import MemoryLimit
 from tests.helpers import eventually, seconds
 from tests.inside.sockets import sources_of
 from tests.inside.transports import run_of
@@ -46,7 +47,14 @@ def test_a_stats_page_can_write_them_as_json():
     tally = Tally()
     tally.refuse("tls")
     text = json.dumps(dataclasses.asdict(tally.snapshot(1, 2)))
-    assert json.loads(text) == {"connections": 1, "handshakes": 2, "accepted": 0, "refused": {"tls": 1}, "closed": {}}
+    assert json.loads(text) == {
+        "connections": 1,
+        "handshakes": 2,
+        "accepted": 0,
+        "refused": {"tls": 1},
+        "closed": {},
+        "held": {},
+    }
 
 
 def test_counts_of_many_threads():
@@ -59,9 +67,15 @@ def test_counts_of_many_threads():
     assert tally.snapshot(0, 0).refused == {"tls": 16_000}
 
 
-def broken(code):
+def broken(code, kind=None):
     error = TransportError("the peer broke the rules")
-    error.__cause__ = Violation(code, "")
+    error.__cause__ = Violation(code, "", kind)
+    return error
+
+
+def too_much_unsent():
+    error = TransportError("cut")
+    error.__cause__ = MemoryLimit("too much")
     return error
 
 
@@ -75,6 +89,9 @@ def broken(code):
         (Close(1008, error=PeerSilent("", "idle_timeout")), ("refused", "idle_timeout")),
         (Close(1009, error=broken(1009)), ("refused", "message_too_big")),
         (Close(1002, error=broken(1002)), ("refused", "protocol_error")),
+        (Close(1008, error=broken(1008, "message_timeout")), ("refused", "message_timeout")),
+        (Close(1013, error=broken(1013, "memory")), ("refused", "memory")),
+        (Close(1006, error=too_much_unsent()), ("refused", "memory")),
         (Close(1009, by_peer=True), ("by_peer", None)),
     ],
 )
@@ -131,6 +148,33 @@ def test_a_refused_handshake_is_counted_by_its_reason_and_logged_once(make, capl
     assert log.connected.calls == []
     lines = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(lines) == 1, [record.getMessage() for record in lines]
+
+
+@pytest.mark.parametrize("readers", ["per-connection", "shared"])
+def test_a_message_that_does_not_end_is_counted(make, readers):
+    server, _ = make(message_timeout=0.1, readers=readers)
+    with RawClient(server.url) as client:
+        client.upgrade()
+        client.send(frame(1, b"a" * 1000, fin=False))
+        eventually(lambda: server.stats().held == {"unfinished": 1000})
+        assert client.read_close() == 1008
+    eventually(lambda: server.stats().refused == {"message_timeout": 1})
+    assert server.stats().held == {}
+
+
+@pytest.mark.parametrize("readers", ["per-connection", "shared"])
+def test_unfinished_messages_of_all_have_one_limit(make, readers):
+    server, _ = make(max_memory_bytes=150_000, readers=readers)
+    with RawClient(server.url) as first, RawClient(server.url) as second:
+        first.upgrade("/ocpp/CP_1")
+        first.send(frame(1, b"a" * 100_000, fin=False))
+        eventually(lambda: server.stats().held == {"unfinished": 100_000})
+        second.upgrade("/ocpp/CP_2")
+        second.send(frame(1, b"a" * 100_000, fin=False))
+        assert second.read_close() == 1013
+        eventually(lambda: server.stats().refused == {"memory": 1})
+        first.send(frame(0, b"b"))
+        eventually(lambda: server.stats().held == {})
 
 
 def test_peers_that_go_during_the_handshake(make):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from ocppj.budget import MemoryBudget
 from ocppj.errors import TransportError, WriteTimeout
 from ocppj.ws.stream.stream import Stream
 from tests.helpers import Recorder, eventually, seconds
@@ -263,6 +264,70 @@ def test_the_readers_backlog_is_limited(make):
     near.send(b"x" * 1_000_000)
     with pytest.raises(WriteTimeout):
         near.send(b"x")
+
+
+def test_what_a_peer_does_not_take_is_counted(make):
+    budget = MemoryBudget()
+    near, far = make(budget=budget)
+    near.reader_ident = threading.get_ident()
+    near.send(b"x" * 1_000_000)
+    unsent = budget.held()["unsent"]
+    assert 100_000 < unsent < 1_100_000
+    near.send(b"y" * 1000)
+    assert budget.held()["unsent"] >= unsent + 1000
+    far.send(b"taken")
+    reader = threading.Thread(target=read_exactly, args=(far, 1_001_000))
+    reader.start()
+    while near.unsent:
+        near.wait_readable(time.monotonic() + 0.01)
+        with near.lock:
+            near.put(b"")
+    reader.join(seconds(10))
+    assert budget.held() == {}
+
+
+def test_what_is_dropped_is_not_held_any_more(make):
+    for end in ("close", "shutdown"):
+        budget = MemoryBudget()
+        near, _ = make(budget=budget)
+        near.reader_ident = threading.get_ident()
+        near.send(b"x" * 1_000_000)
+        assert budget.held()["unsent"] > 0
+        getattr(near, end)()
+        near.close()
+        assert budget.held() == {}
+
+
+def test_the_write_buffers_of_all_share_one_account(make):
+    budget = MemoryBudget(3_000_000)
+    streams = [make(budget=budget)[0] for _ in range(4)]
+    broken = []
+    for near in streams:
+        near.reader_ident = threading.get_ident()
+        try:
+            near.send(b"x" * 1_500_000)
+        except WriteTimeout as error:
+            broken.append(near)
+            words = str(error)
+    assert "holds too much" in words
+    assert budget.held()["unsent"] <= 3_000_000
+    with pytest.raises(TransportError):
+        broken[0].read()
+    for near in streams:
+        near.close()
+    assert budget.held() == {}
+
+
+def test_small_frames_weigh_what_they_take(make):
+    """Each chunk is an object or two."""
+    budget = MemoryBudget()
+    near, _ = make(budget=budget)
+    near.reader_ident = threading.get_ident()
+    near.send(b"x" * 1_000_000)
+    before = budget.held()["unsent"]
+    for _ in range(1000):
+        near.send(b"x")
+    assert budget.held()["unsent"] - before > 200_000
 
 
 def put(sock, data):

@@ -7,6 +7,7 @@ import pytest
 
 from ocppj.ws.readers import SharedReaders
 from ocppj.ws.readers import workers as module
+from ocppj.ws.readers.scheduler import Slot
 from tests.helpers import Recorder, eventually, seconds
 from tests.inside.readers import check, is_found_blocked, is_parked, set_pace, waits_for_others, workers_of
 from tests.ws.sources import FakeSource, PairSource, TellingSelectors
@@ -78,6 +79,75 @@ def test_stop_closes_the_selector_though_no_thread_could_be_started(monkeypatch)
     assert open_files() > before
     assert readers.stop(seconds(5))
     assert open_files() == before
+
+
+class Starts:
+    """Calls ``meanwhile``, on a thread of its own, when the test's thread is about to start a worker.
+
+    With ``late`` the worker begins when the test says so, and no other thread can start one.
+    """
+
+    def __init__(self, monkeypatch):
+        self._start = threading.Thread.start
+        self._mine = threading.get_ident()
+        self._late = []
+        self.meanwhile, self.late = lambda: None, False
+        self.raised = Recorder()
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self._start_one(thread))
+
+    def _start_one(self, thread):
+        if not thread.name.startswith("ocppj-worker"):
+            self._start(thread)
+        elif threading.get_ident() == self._mine:
+            other = threading.Thread(target=self._note, args=(self.meanwhile,))
+            self._start(other)
+            other.join(seconds(10))
+            if self.late:
+                self._late.append(thread)
+            else:
+                self._start(thread)
+        elif self.late:
+            raise RuntimeError("no more")
+        else:
+            self._start(thread)
+
+    def _note(self, act):
+        try:
+            act()
+        except BaseException as error:
+            self.raised(error)
+
+    def begin(self):
+        self.late = False
+        for thread in self._late:
+            self._start(thread)
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    return Starts(monkeypatch)
+
+
+def test_a_job_is_taken_while_the_first_worker_is_started_by_another_thread(readers, starts):
+    ran = Recorder()
+    starts.meanwhile = lambda: readers.submit(FakeSource("CP_2"), lambda: ran(2))
+    readers.submit(FakeSource("CP_1"), lambda: ran(1))
+    assert not starts.raised.calls
+    assert sorted(ran.wait(2)) == [(1,), (2,)]
+
+
+def test_a_source_is_taken_though_its_worker_begins_late_and_another_one_fails_meanwhile(starts):
+    readers = SharedReaders()  # its threads are started by the test
+    refused, source = FakeSource("CP_2"), FakeSource("CP_1")
+    refused.watch = lambda notify: False
+    starts.late, starts.meanwhile = True, lambda: readers.take(Slot(refused, readers))
+    readers.add(source)
+    assert all("CP_2" in str(error) for (error,) in starts.raised.calls)
+    starts.begin()
+    source.end.set()
+    source.finished.wait(1)
+    assert readers.stop(seconds(5))
+    assert not workers()
 
 
 # Steps that block ----------------------------------------------------------------------------------------------------

@@ -14,16 +14,17 @@ import socket
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
-from urllib.parse import urlsplit
 
-from ...errors import TransportError, UsageError
+from ...errors import TransportError
+from ...events import Thread
+from ...loops import run_loop
+from ..handshake.urls import host_and_port
 from ..stream.waiting import wait_io
 
 __all__ = ["Resolver", "dial"]
 
 _CHECK_INTERVAL = 0.1  # seconds between calls of ``check``
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, getattr(errno, "WSAEWOULDBLOCK", errno.EAGAIN))
-_PORTS = {"ws": 80, "wss": 443}
 _LOOK_UP_INTERVAL = 0.05  # seconds between calls of ``check`` during a look-up
 
 #: The result of ``getaddrinfo``.
@@ -42,15 +43,20 @@ class _LookUp:
         self._key = (host, port)
         self.addresses: Addresses = []
         self.error: Optional[BaseException] = None
-        self.thread = threading.Thread(target=self._run, name=f"ocppj-resolve-{host}", daemon=True)
+        self._asked = False
+        name = f"ocppj-resolve-{host}"
+        self.thread = Thread(target=run_loop, args=(name, self._run), name=name, daemon=True)
 
-    def _run(self) -> None:
-        try:
-            self.addresses = self._resolver.ask(*self._key)
-        except BaseException as error:
-            self.error = error
-        finally:
-            self._resolver.forget(self._key)
+    def _run(self) -> bool:
+        """Ask once, and return false: the thread."""
+        if not self._asked:
+            self._asked = True
+            try:
+                self.addresses = self._resolver.ask(*self._key)
+            except BaseException as error:
+                self.error = error
+        self._resolver.forget(self._key, self)
+        return False
 
 
 class Resolver:
@@ -70,28 +76,34 @@ class Resolver:
             check()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TransportError(f"looking {host} up takes too long")
+                raise TransportError("looking the name up takes too long")
             look_up.thread.join(min(left, _LOOK_UP_INTERVAL))
-        if look_up.error is not None:
-            raise TransportError(f"cannot look {host} up: {look_up.error}") from look_up.error
-        return look_up.addresses
+        error = look_up.error
+        if error is not None:
+            raise TransportError(f"the name cannot be looked up: {error or type(error).__name__}") from error
+        return look_up.addresses  # none if its thread was cut off before it had asked
 
-    def forget(self, key: Tuple[str, int]) -> None:
+    def forget(self, key: Tuple[str, int], look_up: _LookUp) -> None:
         """Forget a look-up that has ended: the next caller starts a new one."""
         with self._lock:
-            self._pending.pop(key, None)
+            if self._pending.get(key) is look_up:
+                del self._pending[key]
 
     def _begin(self, host: str, port: int) -> _LookUp:
         with self._lock:
             look_up = self._pending.get((host, port))
-            if look_up is not None:
+            if look_up is not None and look_up.thread.is_alive():
                 return look_up
             look_up = _LookUp(self, host, port)
             try:
+                self._pending[host, port] = look_up
                 look_up.thread.start()  # with the lock held: a pending look-up has a live thread for every caller
-            except RuntimeError as error:
-                raise TransportError(f"cannot look {host} up: {error}") from error
-            self._pending[host, port] = look_up
+            except BaseException as error:
+                self._pending.pop((host, port), None)
+                if not isinstance(error, Exception):
+                    raise
+                text = f"the name cannot be looked up: {error or type(error).__name__}"
+                raise TransportError(text) from error
             return look_up
 
 
@@ -104,13 +116,12 @@ def _is_address(host: str) -> bool:
 
 
 def dial(url: str, resolver: Resolver, deadline: float, check: Callable[[], None]) -> Tuple[socket.socket, str]:
-    """Return a connected non-blocking socket and the peer's address. ``check`` is called between waits."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise UsageError(f"not a ws:// or wss:// URL: {url.partition('?')[0]}")
-    port = parts.port or _PORTS[parts.scheme]
+    """Return a connected non-blocking socket and the peer's address. ``check`` is called between waits.
+
+    Raises `TransportError` with the reason alone: the caller knows where it wanted to connect to.
+    """
     check()
-    addresses = resolver.resolve(parts.hostname, port, deadline, check)
+    addresses = resolver.resolve(*host_and_port(url), deadline, check)
     problem: Optional[OSError] = None
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         now = time.monotonic()
@@ -129,7 +140,7 @@ def dial(url: str, resolver: Resolver, deadline: float, check: Callable[[], None
         except OSError as error:
             sock.close()
             problem = error
-    raise TransportError(f"cannot connect to {parts.hostname}:{port}: {problem}") from problem
+    raise TransportError(str(problem or "the name has no address")) from problem
 
 
 def _connect(sock: socket.socket, address: Any, deadline: float, check: Callable[[], None]) -> None:

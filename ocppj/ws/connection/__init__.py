@@ -1,1 +1,6 @@
 """One WebSocket connection: its frames, its channel and its pings."""
+
+from ...lazy import TYPE_CHECKING, hooks
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = hooks(__name__)

@@ -5,8 +5,15 @@ A channel is open until its *outcome* (a `Close`) is set, then *closing*, then f
 * ``close()`` here: we send a Close and wait ``close_timeout`` seconds for the peer's.
 * The peer's Close: the wire has answered it. The write buffer is still written, for at most ``close_timeout`` seconds.
 * A `Violation`: we close with its code, and drop what the peer still sends.
+* A message that is not complete in ``message_timeout`` seconds: as a violation, with 1008.
 * Nothing received for ``idle_timeout`` seconds: we close with 1008, and wait as after ``close()``.
 * Nothing received after a ping, or a lost connection: the channel ends at once, with code 1006.
+* ``abort()`` here: the same, and nothing more is delivered.
+
+*Pausing.* What acts on messages may `WireChannel.pause` the channel, until there is room for more. The program may
+`WireChannel.pause_reading`, until it says otherwise. The channel reads nothing while one of the two wants that, so TCP
+makes the peer wait. Meanwhile the peer does not count as silent or idle. When the channel begins to close, it reads
+again, to find the peer's Close, and drops the messages before that.
 
 One thread at a time reads, with `WireChannel.step`, and in the end calls `WireChannel.finish` (see `ocppj.ws.readers`).
 The lock guards the outcome and its deadline alone; nothing is called while it is held.
@@ -17,56 +24,83 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Callable, Collection, List, Optional, Protocol, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Collection, List, Optional, Protocol, Sequence
 
+from ...callables import raise_interrupt
 from ...errors import TransportError, UsageError
+from ...events import Event
+from ...interrupted import calls_program
+from ...log_limit import LimitedLog
+from ...loops import do_all, log_failure
 from ...settings import get_logger
 from ..base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..readers.base import Readers
 from ..stream.outlet import Outlet
 from ..stream.waiting import earliest
 from .keepalive import KeepAlive, PeerSilent, Verdict
+from .raw_frame import check_frame
 from .wire import Violation, Wire
+
+if TYPE_CHECKING:
+    from ..handshake.request import HandshakeRequest, KeptRequest
 
 __all__ = ["ChannelOwner", "Handlers", "WireChannel", "call_handler", "check_close_code", "cut_reason", "end_channels"]
 
 _EARLY = 0.05  # seconds by which a timer may be early
 _GRACE = 1.0  # seconds for the handlers of the channels that `end_channels` has cut
 _IDLE = "idle timeout: nothing was received"
+_LOOK = 1.0  # seconds between two looks whether a paused channel has room: `WireChannel.resume` is much sooner
+_LOOK_BLOCKED = 0.05  # the same for a thread that waits for that alone: it looks for the end of the connection, too
+_NO_READER = "no thread or descriptor is left to read this connection"
 _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, the code takes two
 
 
 class Handlers:
     """The three handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
 
-    __slots__ = ("connected", "disconnected", "message")
+    __slots__ = ("connected", "disconnected", "log", "message")
 
     def __init__(self) -> None:
+        self.log = LimitedLog(get_logger)  # for lines that a peer can cause
         self.connected: Optional[ChannelHandler] = None
         self.message: Optional[MessageHandler] = None
         self.disconnected: Optional[DisconnectedHandler] = None
 
     def call_connected(self, channel: Channel) -> None:
-        call_handler(channel.id, "connected", self.connected, channel)
+        call_handler(self.log, channel.id, "connected", self.connected, channel)
 
     def call_disconnected(self, channel: Channel, close: Close) -> None:
-        call_handler(channel.id, "disconnected", self.disconnected, channel, close)
+        call_handler(self.log, channel.id, "disconnected", self.disconnected, channel, close)
 
 
-def call_handler(client_id: str, name: str, handler: Optional[Callable[..., Any]], *args: Any) -> None:
+@calls_program
+def call_handler(log: LimitedLog, client_id: str, name: str, handler: Optional[Callable[..., Any]], *args: Any) -> None:
     """Call ``handler``, if there is one, and log what it raises."""
     if handler is not None:
         try:
             handler(*args)
         except BaseException as error:
-            _log_failure(client_id, name, error)
+            _log_failure(log, client_id, name, error)
 
 
-def _log_failure(client_id: str, name: str, error: BaseException) -> None:
+def _log_failure(log: LimitedLog, client_id: str, name: str, error: BaseException) -> None:
     """Log what the handler ``name`` raised. On the main thread, where a program may connect, raise Ctrl-C again."""
-    get_logger().error("%s: the %s handler failed", client_id, name, exc_info=error)
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-        raise error
+    log.error("%s: the %s handler failed", client_id, name, exc_info=error)
+    raise_interrupt(error)
+
+
+class _Pause:
+    """The pause of a channel, until ``has_room()``, and as long as its stream is halted.
+
+    ``look``, an event, makes a thread that waits look at once.
+    """
+
+    __slots__ = ("has_room", "look")
+
+    def __init__(self, has_room: Callable[[], bool] = lambda: True) -> None:
+        self.has_room = has_room
+        self.look = Event()
 
 
 class ChannelOwner(Protocol):
@@ -83,8 +117,9 @@ class WireChannel:
     """A `base.Channel`, and the `readers.Source` of its reading side."""
 
     __slots__ = (
-        "__weakref__", "_close_timeout", "_deadline", "_discarding", "_ended", "_finished", "_gone", "_handlers",
-        "_keepalive", "_lock", "_outcome", "_over", "_owner", "_readers", "_stream", "_wire", "arrival", "id",
+        "__weakref__", "_begun", "_broken", "_close_timeout", "_deadline", "_discarding", "_dropping", "_ended",
+        "_finished", "_finisher", "_gone", "_handlers", "_handshake", "_keepalive", "_lock", "_message_timeout",
+        "_outcome", "_over", "_owner", "_pause", "_readers", "_stream", "_wire", "arrival", "id", "paused",
         "remote_address", "slot", "subprotocol",
     )  # fmt: skip
 
@@ -101,6 +136,8 @@ class WireChannel:
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         idle_timeout: Optional[float] = None,
+        message_timeout: float = 30.0,
+        handshake: Optional[KeptRequest] = None,
     ) -> None:
         self._wire = wire
         self._stream = wire.stream
@@ -110,19 +147,27 @@ class WireChannel:
         self.id = id  #: The identity of the charge point, decoded.
         self.subprotocol = subprotocol  #: The negotiated subprotocol.
         self.remote_address = remote_address  #: Where the peer is.
+        self._handshake = handshake
         self._close_timeout = close_timeout
+        self._message_timeout = message_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         self.slot: Any = None  #: Belongs to the `Readers`.
         #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
         self.arrival = 0
 
         self._lock = threading.Lock()  # guards the fields below
-        self._ended: Optional[threading.Event] = None  # made when `ended` is first asked for
+        self._ended: Optional[Event] = None  # made when `ended` is first asked for
         self._gone = False  # whether `ended` is set, or is to be made set
         self._outcome: Optional[Close] = None
         self._deadline: Optional[float] = None  # of the closing
-        self._finished = False
-        # These two belong to the reading thread.
+        self._finisher: Optional[int] = None  # the ident of the thread that is the first to call `finish`
+        self._begun = False  # it is read, or was given up
+        self._finished = 0  # how many of `_ENDINGS` that thread has done
+        self._broken = False  # a write has failed; set by any thread, and the reading one finds it soon
+        # The rest belongs to the reading thread.
+        self.paused = False  #: Whether nothing is read. The readers look at it after each step.
+        self._pause: Optional[_Pause] = None
+        self._dropping = False  # messages are dropped: it was paused when it began to close, or was aborted
         self._discarding = False  # what the peer sends is dropped: it broke a rule, or has sent its Close
         self._over = False  # both Closes were exchanged
 
@@ -130,8 +175,14 @@ class WireChannel:
         return f"<channel {self.id!r} {self.subprotocol} {self.remote_address}>"
 
     @property
+    def handshake(self) -> Optional[HandshakeRequest]:
+        """On a server, the request with which the client came, made anew each time: see `base.handshake_of`."""
+        return None if self._handshake is None else self._handshake.request(self.id, self.remote_address)
+
+    @property
     def is_open(self) -> bool:
-        return self._outcome is None
+        """Whether frames can be sent, as far as is known."""
+        return self._outcome is None and not self._broken
 
     @property
     def ping_interval(self) -> Optional[float]:
@@ -153,16 +204,49 @@ class WireChannel:
             if self._wire.send_ping():
                 self._flush()
 
+    @property
+    def silence(self) -> float:
+        """Seconds since something last came from the peer: a frame of whatever kind, or a part of one."""
+        return time.monotonic() - self._keepalive.heard_at
+
     def send(self, text: str, wait: bool = True) -> None:
         if self._outcome is not None:
             raise TransportError(f"the connection of {self.id!r} is {self._outcome}")
-        if self._wire.send_text(text, wait):
-            self._flush()
+        try:
+            if self._wire.send_text(text, wait, self._is_held_back):
+                self._flush()
+        except TransportError:  # in all cases the stream is broken, or ends with a Close
+            self._broken = True
+            self.resume()
+            raise
+
+    def send_frame(self, opcode: int, data: bytes, fin: bool = True) -> None:
+        frame = check_frame(opcode, data, fin)
+        try:
+            self._wire.send_frame(frame)
+        except TransportError:  # the stream is broken
+            self._broken = True
+            self.resume()
+            raise
+
+    def _is_held_back(self) -> bool:
+        """Tell whether this thread need not wait for what it has just sent: the readers hold the next job back."""
+        return self._readers.holds_back(self)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         check_close_code(code)
         if self.begin_close(code, reason) and not self.read_here:
-            self._readers.wake(self)
+            try:
+                self._readers.wake(self)
+            except Exception:  # nothing would end the connection if the peer does not answer
+                log_failure("%s: it is cut, since no thread can wait for the end of its closing", self.id)
+                self.cut()
+
+    def abort(self) -> None:
+        self._set_outcome(Close(1006))
+        self._dropping = True
+        self._stream.reset()
+        self.resume()
 
     def submit(self, job: Callable[[], None]) -> None:
         self._readers.submit(self, job)
@@ -179,11 +263,11 @@ class WireChannel:
         self._stream.reader_ident = threading.get_ident()
 
     @property
-    def ended(self) -> threading.Event:
+    def ended(self) -> Event:
         """Set when the ``disconnected`` handler has returned."""
         with self._lock:
             if self._ended is None:
-                self._ended = threading.Event()
+                self._ended = Event()
                 if self._gone:
                     self._ended.set()
             return self._ended
@@ -194,19 +278,63 @@ class WireChannel:
         if not self._set_outcome(Close(code, reason)):
             return False
         self._send_close(code, reason)
+        self.resume()
         return True
 
-    def begin(self) -> None:
-        """Begin to be read; end at once if that is impossible."""
-        try:
-            self._readers.add(self)
-        except RuntimeError:
-            get_logger().exception("%s: no thread to read it can be started", self.id)
-            self.abort()
-            self._readers.give_up(self)
+    def pause(self, has_room: Callable[[], bool]) -> None:
+        """Read nothing until ``has_room()``. On the reading thread, while it delivers a message.
 
-    def abort(self) -> None:
+        ``has_room`` is called on the reading thread: from time to time, and soon after each `resume`.
+        """
+        if self._outcome is not None:
+            self._dropping = True
+            return
+        self._pause = _Pause(has_room)
+        self.paused = True
+
+    def pause_reading(self) -> None:
+        if self._outcome is None:
+            self._stream.halt(True)  # the reading thread heeds it when something has come
+
+    def resume_reading(self) -> None:
+        self._stream.halt(False)
+        self.resume()
+        self._readers.resume(self)  # paused or not: a step may just have left something unread, and not paused yet
+
+    def resume(self) -> None:
+        """Have a paused channel look whether there is room again, or whether it ends. For any thread."""
+        pause = self._pause
+        if pause is not None:
+            pause.look.set()
+            self._readers.resume(self)
+
+    def begin(self) -> bool:
+        """Begin to be read; if that is impossible, end at once, with 1013 ("try again later"), and return false.
+
+        A second call does nothing.
+        """
+        if self._begun:
+            return True
+        try:
+            self._begun = True
+            self._readers.add(self)
+            return True
+        except BaseException as error:  # also what the selector of a program raises
+            log_failure("%s: no thread to read it can be started", self.id)
+            do_all(partial(self._give_up, error), self.cut, partial(self._readers.give_up, self))
+            if not isinstance(error, Exception):
+                raise
+            return False
+
+    def _give_up(self, error: BaseException) -> None:
+        lost = TransportError(f"it cannot be read: {error or type(error).__name__}")
+        if self._set_outcome(Close(1013, _NO_READER, error=lost)):
+            self._send_close(1013, _NO_READER)
+
+    def cut(self) -> None:
+        """End the connection without waiting for the peer's Close. What has come is still delivered."""
         self._stream.shutdown()
+        self.resume()
 
     # The rest is for the readers: see `readers.Source`.
 
@@ -229,8 +357,15 @@ class WireChannel:
 
     def next_deadline(self) -> Optional[float]:
         if self._outcome is None:
-            due = self._keepalive.due
+            due, since = self._keepalive.due, self._wire.unfinished_since
+            if since is not None:
+                due = earliest(due, since + self._message_timeout)
+            if self._pause is not None:  # there may be room by now: what made it has not known of the pause
+                now = time.monotonic()
+                due = now if self._may_read(self._pause) else earliest(due, now + _LOOK)
             return earliest(due, self._stream.write_deadline) if self._stream.unsent else due
+        if self._pause is not None:  # it began to close just when it was paused
+            return time.monotonic()
         with self._lock:
             return self._deadline
 
@@ -244,7 +379,11 @@ class WireChannel:
         stream = self._stream
         stream.reader_ident = threading.get_ident()
         try:
-            if block:
+            if stream.halted:
+                self._heed_halt()
+            if self._pause is not None:
+                ready = self._look_for_room(self._pause, block)
+            elif block:
                 ready = self._stream.wait_readable(self.next_deadline())
             else:
                 ready = True  # perhaps it is not: then nothing is received
@@ -259,7 +398,8 @@ class WireChannel:
                 if keepalive.silent_since is not None:
                     keepalive.heard(now)
             if self._outcome is None and (keepalive.due is None or now < keepalive.due):
-                return True
+                if self._wire.unfinished_since is None:
+                    return True
             return self._act(now)
         except Exception as error:
             return self._handle_failure(error)
@@ -269,32 +409,41 @@ class WireChannel:
 
     def finish(self) -> None:
         self._set_outcome(Close(1006, error=TransportError("the connection was lost")))
+        me = threading.get_ident()
         with self._lock:
-            if self._finished:
+            if self._finisher not in (None, me):
                 return
-            self._finished = True
-            outcome = self._outcome
-        assert outcome is not None
+            self._finisher = me
+        while self._finished < len(_ENDINGS):
+            do_all(partial(_ENDINGS[self._finished], self))
+            self._finished += 1  # after it: a step that was cut off is done again
+
+    def _close_stream(self) -> None:
         self._stream.reader_ident = threading.get_ident()
-        if self._stream.unsent:
-            get_logger().warning("%s: what was left to be written to it is lost: %s", self.id, outcome)
+        unsent = self._stream.unsent
         self._stream.close()
-        try:
-            self._owner.on_end(self, outcome)
-        finally:
-            self._stream.reader_ident = None
-            with self._lock:
-                self._gone, ended = True, self._ended
-            if ended is not None:
-                ended.set()
+        self._wire.forget()
+        if unsent:
+            self._handlers.log.warning("%s: what was left to be written to it is lost: %s", self.id, self._outcome)
+
+    def _tell_end(self) -> None:
+        assert self._outcome is not None
+        self._owner.on_end(self, self._outcome)
+
+    def _note_gone(self) -> None:
+        self._stream.reader_ident = None
+        with self._lock:
+            self._gone, ended = True, self._ended
+        if ended is not None:
+            ended.set()
 
     def _handle_failure(self, error: Exception) -> bool:
         if isinstance(error, OSError):
             self._lose(error)
             return False
         if not isinstance(error, Violation):  # a library met input that it did not foresee
-            get_logger().error("%s: cannot read what the peer sent", self.id, exc_info=error)
-            error = Violation(1002, type(error).__name__)
+            log_failure("%s: cannot read what the peer sent", self.id)
+            error = Violation(1011 if isinstance(error, MemoryError) else 1002, type(error).__name__)
         self._close_for(error)
         return self._act(time.monotonic())
 
@@ -306,6 +455,37 @@ class WireChannel:
             self._stream.shutdown()  # its peer would wait for ever
             raise TransportError(f"no thread can write to {self.id!r}: {error}") from error
 
+    def _heed_halt(self) -> None:
+        """Pause, since the program wants nothing to be read; but do not when the channel ends."""
+        if self._outcome is not None or self._stream.broken:
+            self._stream.halt(False)
+            self._dropping = True
+            self._readers.resume(self)  # this step may have left something unread
+        elif self._pause is None:
+            self._pause, self.paused = _Pause(), True
+
+    def _may_read(self, pause: _Pause) -> bool:
+        return not self._stream.halted and pause.has_room()
+
+    def _look_for_room(self, pause: _Pause, block: bool) -> bool:
+        """While paused: return whether to read again. With ``block``, wait a little for that. Raises ``OSError``."""
+        if self._stream.unsent:
+            self._stream.flush()
+        ends = self._outcome is not None or self._stream.broken
+        if not ends and not self._may_read(pause):
+            if block:
+                pause.look.wait(_LOOK_BLOCKED)
+                pause.look.clear()
+            return False
+        now, wire = time.monotonic(), self._wire
+        self._keepalive.heard(now)
+        if wire.unfinished_since is not None:  # the peer could not end the message meanwhile
+            wire.unfinished_since = now
+        self._pause, self.paused = None, False
+        if ends:  # never back to false: another thread may just have aborted the channel
+            self._dropping = True
+        return True
+
     def _read(self) -> None:
         if self._discarding:
             self._wire.discard()
@@ -314,8 +494,14 @@ class WireChannel:
         if close is not None:
             self._set_outcome(Close(close.code, close.reason, by_peer=True))
             self._discarding = self._over = True
+        if self._stream.halted:  # what is left may not be told of again: the next step is to find a pause
+            self._heed_halt()
 
-    def _take(self, text: str) -> None:
+    @calls_program
+    def _take(self, text: str) -> bool:
+        """Deliver a message. Return whether the wire is to deliver no more for now."""
+        if self._dropping:
+            return False
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise TransportError("the peer still sends though the time to close is over")
         handler = self._handlers.message
@@ -323,7 +509,8 @@ class WireChannel:
             try:
                 handler(self, text)
             except BaseException as error:
-                _log_failure(self.id, "message", error)
+                _log_failure(self._handlers.log, self.id, "message", error)
+        return self.paused or self._stream.halted
 
     def _set_outcome(self, outcome: Close) -> bool:
         """Set how the channel ends, and begin the time to close; return false if that was set before."""
@@ -347,6 +534,7 @@ class WireChannel:
         error.__cause__ = violation
         self._set_outcome(Close(violation.code, reason, error=error))
         self._discarding = True
+        self._wire.forget()
         self._send_close(violation.code, reason)
         self._stream.end_writing()  # the peer's Close can no longer be found in its bytes: we wait for their end
 
@@ -361,6 +549,12 @@ class WireChannel:
             return self._stream.wants_write and now < (self._deadline or now)
         if self._deadline is not None:
             return now < self._deadline
+        since = self._wire.unfinished_since
+        if self._pause is not None:
+            self._keepalive.heard(now)  # we do not listen
+        elif since is not None and now >= since + self._message_timeout:
+            self._close_for(Violation(1008, "a message was not complete in time", "message_timeout"))
+            return True
         verdict = self._keepalive.judge(now)
         if verdict is Verdict.DEAD:
             self._lose(PeerSilent("the peer is silent: no life after a ping", "ping_timeout"))
@@ -372,6 +566,10 @@ class WireChannel:
             with suppress(OSError):  # the next read finds it too
                 self._wire.send_ping()
         return True
+
+
+#: What `WireChannel.finish` does, in this order.
+_ENDINGS = (WireChannel._close_stream, WireChannel._tell_end, WireChannel._note_gone)
 
 
 def check_close_code(code: int) -> None:
@@ -400,7 +598,7 @@ def end_channels(
         while not channel.ended.is_set() and not channel.read_by(stoppers):
             left = deadline - time.monotonic()
             if left <= 0:
-                channel.abort()
+                channel.cut()
                 cut.append(channel)
                 break
             channel.ended.wait(min(left, 0.05))  # not longer: there may be new stoppers

@@ -2,20 +2,29 @@
 
 wsproto trusts the parameters of all offers. So it gets one: the first that is well-formed and that zlib supports.
 
-wsproto writes compressed messages correctly, but reads some wrong that peers may send. `Deflate` reads them itself:
+wsproto writes compressed messages correctly, but reads some wrong that peers may send. `_Messages` reads them itself:
 control frames between fragments (section 6.1), streams that end with the bit BFINAL (section 7.2.3.4), empty messages
 without a byte, and few bytes that inflate to very many.
+
+A connection that keeps its context between messages holds up to 131 kB, nearly all of it zlib's. Without context it
+holds nothing, and each message is compressed by itself (section 7.1.1).
 """
 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, Opcode, ParseFailed, RsvBits
 
-__all__ = ["PIECE", "Deflate", "agree", "choose_deflate"]
+from ...option_checks import check_options
+
+__all__ = ["MOST_WITH_CONTEXT", "PIECE", "Deflate", "agree", "choose_deflate"]
+
+#: So many connections of a server may keep their context, unless `Deflate.no_context_takeover` says otherwise.
+MOST_WITH_CONTEXT = 1000
 
 _FLAGS = ("client_no_context_takeover", "server_no_context_takeover")
 _BITS = ("client_max_window_bits", "server_max_window_bits")
@@ -23,7 +32,32 @@ PIECE = 256 * 1024  # bytes inflated at once
 _TAIL = b"\x00\x00\xff\xff"  # the end of a message, which senders leave out (section 7.2.1)
 
 
-class Deflate(PerMessageDeflate):
+@dataclass(frozen=True)
+class Deflate:
+    """How a server compresses: a value of its option ``compression``.
+
+    Args:
+        server_max_window_bits: Of what the server compresses: 9 to 15, for a window of 512 bytes to 32 kB. A connection
+            that keeps its context holds up to 17 kB with 9 for both, 45 kB with 12, and 131 kB with 15.
+        client_max_window_bits: Of what a client compresses; 9 to 15. A client that does not offer to limit its window
+            is accepted nevertheless (RFC 7692 section 7.1.2.2).
+        no_context_takeover: ``True`` compresses each message by itself, in both directions: a connection holds nothing
+            between messages. ``False``: only for clients that ask for it. ``None``: as with ``True`` for a client that
+            comes while the server has 1,000 connections or more, and as with ``False`` before.
+
+    Raises:
+        UsageError: A value that its option does not take.
+    """
+
+    server_max_window_bits: int = 15
+    client_max_window_bits: int = 15
+    no_context_takeover: Optional[bool] = None
+
+    def __post_init__(self) -> None:
+        check_options("Deflate", vars(self))
+
+
+class _Messages(PerMessageDeflate):
     """wsproto's permessage-deflate on the server's side, with its own way to read. Raises ``ParseFailed``."""
 
     def __init__(self, max_size: float) -> None:
@@ -59,6 +93,13 @@ class Deflate(PerMessageDeflate):
             self._inflater = None
         return rest
 
+    def frame_outbound(self, proto: Any, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool) -> Any:
+        """Compress a frame. wsproto would use as much memory for a small window as for a large one."""
+        if self._compressor is None and not opcode.iscontrol():
+            bits = self.server_max_window_bits
+            self._compressor = zlib.compressobj(wbits=-bits, memLevel=min(zlib.DEF_MEM_LEVEL, bits - 7))
+        return super().frame_outbound(proto, opcode, rsv, data, fin)
+
     def _inflate(self, data: bytes) -> bytes:
         parts: List[bytes] = []
         more = True  # the inflater may have more to give though no input is left
@@ -84,19 +125,44 @@ class Deflate(PerMessageDeflate):
 
 def agree(offer: Optional[str], max_size: float) -> List[Extension]:
     """Return the extensions of a connection for the ``offer`` that was accepted, if one was: see `choose_deflate`."""
-    deflate = Deflate(max_size)
+    deflate = _Messages(max_size)
     return [deflate] if offer is not None and deflate.accept(offer) is not None else []
 
 
-def choose_deflate(offers: Sequence[str]) -> Optional[str]:
-    """Return the first offer of permessage-deflate that can be accepted, in plain form; ``None`` if there is none."""
+def choose_deflate(offers: Sequence[str], deflate: Deflate = Deflate(), connections: int = 0) -> Optional[str]:
+    """Return what to agree on for the first offer of permessage-deflate that can be accepted; ``None`` without one.
+
+    Args:
+        offers: The offers of a client.
+        deflate: The option ``compression``.
+        connections: How many the server has.
+
+    Returns:
+        The extension in plain form, as if a client had offered just that.
+    """
     for offer in offers:
         name, *parameters = (part.strip() for part in offer.split(";"))
         if name.lower() == "permessage-deflate":
             known = _parse(parameters)
             if known is not None:
-                return "; ".join([name.lower(), *(f"{key}={value}" if value else key for key, value in known.items())])
+                chosen = _agreed(deflate, known, connections)
+                return "; ".join([name.lower(), *(f"{key}={value}" if value else key for key, value in chosen.items())])
     return None
+
+
+def _agreed(deflate: Deflate, offered: Dict[str, str], connections: int) -> Dict[str, str]:
+    """Return the parameters to agree on, for an offer that can be accepted."""
+    agreed = dict(offered)
+    bits = min(deflate.server_max_window_bits, int(offered.get("server_max_window_bits") or 15))
+    if bits < 15:
+        agreed["server_max_window_bits"] = str(bits)
+    bits = min(deflate.client_max_window_bits, int(offered.get("client_max_window_bits") or 15))
+    if bits < 15 and "client_max_window_bits" in offered:
+        agreed["client_max_window_bits"] = str(bits)
+    demands = deflate.no_context_takeover
+    if connections >= MOST_WITH_CONTEXT if demands is None else demands:
+        agreed.update(dict.fromkeys(_FLAGS, ""))  # a server may demand both (sections 7.1.1.1 and 7.1.1.2)
+    return agreed
 
 
 def _parse(parameters: Sequence[str]) -> Optional[Dict[str, str]]:

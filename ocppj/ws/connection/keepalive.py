@@ -6,10 +6,10 @@ from enum import Enum
 from typing import Optional
 
 from ...errors import TransportError
-from ..checks import check_not_negative
+from ...option_checks import check_option
 from ..stream.waiting import earliest
 
-__all__ = ["KeepAlive", "PeerSilent", "Verdict", "check_interval"]
+__all__ = ["KeepAlive", "PeerSilent", "Verdict"]
 
 
 class Verdict(Enum):
@@ -29,10 +29,9 @@ class PeerSilent(TransportError):
         self.limit = limit
 
 
-def check_interval(interval: Optional[float]) -> Optional[float]:
-    """Return ``interval``, with 0 as ``None``. Raises ``ValueError`` if it is negative, `UsageError` if no number."""
-    if interval is not None:
-        check_not_negative(ping_interval=interval)
+def _checked(interval: Optional[float]) -> Optional[float]:
+    """Return ``interval``, with 0 as ``None``. Raises `UsageError` if it is negative or no number."""
+    check_option("Channel", "ping_interval", interval)
     return interval or None
 
 
@@ -56,7 +55,7 @@ class KeepAlive:
         #: When something last came from the peer. While ``silent_since`` is ``None``, to set this is to call `heard`.
         self.heard_at = now
         self._look_at = None if idle_timeout is None else now + idle_timeout  # when to ask whether the peer is idle
-        self._interval = check_interval(interval)
+        self._interval = _checked(interval)
         self._pong_timeout = pong_timeout
         self._last_ping = now
         #: When the first ping was sent after which nothing has come; ``None``: something has come since.
@@ -71,7 +70,7 @@ class KeepAlive:
 
     @interval.setter
     def interval(self, interval: Optional[float]) -> None:
-        self._interval = check_interval(interval)
+        self._interval = _checked(interval)
         if self._interval is None:
             self.silent_since = None
         self._set_due()

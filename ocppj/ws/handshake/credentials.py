@@ -5,12 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Callable, Dict, Mapping, Optional, Tuple, TypeVar, Union
+from contextlib import suppress
+from enum import Enum
+from typing import Callable, Dict, List, Mapping, Optional, Tuple, TypeVar, Union
 
+from ...callables import check_not_async
 from ...errors import TransportError, UsageError
+from ...interrupted import calls_program
 from .urls import can_be_encoded
 
-__all__ = ["BasicAuthOption", "HeadersOption", "UpgradeFields", "basic_password", "client_headers"]
+__all__ = [
+    "BasicAuthOption",
+    "Fault",
+    "HeadersOption",
+    "UpgradeFields",
+    "basic_password",
+    "client_headers",
+    "secrets_of",
+]
 
 T = TypeVar("T")
 
@@ -21,6 +33,7 @@ HeadersOption = Union[None, HeaderFields, Callable[[], Optional[HeaderFields]]]
 BasicAuthOption = Union[None, BasicAuth, Callable[[], Optional[BasicAuth]]]
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BASIC = re.compile(r"(?i:basic)(?:(:)| |\Z)(.*)", re.DOTALL)  # "Basic Q1A6eA==", "Basic: Q1A6eA==", "Basic:Q1A6eA=="
 _FIELD_END = re.compile("[\r\n\0]")
 #: Fields that the handshake sets, in lower case. Names that begin with "sec-websocket-" belong to them.
 _OURS = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
@@ -30,6 +43,8 @@ class UpgradeFields:
     """The fields that a client adds to its upgrade requests. Raises `UsageError` for a value that cannot be sent."""
 
     def __init__(self, headers: HeadersOption, basic_auth: BasicAuthOption) -> None:
+        check_not_async("headers", headers)
+        check_not_async("basic_auth", basic_auth)
         now = client_headers(None if callable(headers) else headers, None if callable(basic_auth) else basic_auth)
         self.has_credentials = basic_auth is not None or "authorization" in map(str.lower, now)
         self._headers: HeadersOption = dict(headers) if isinstance(headers, Mapping) else headers
@@ -47,16 +62,17 @@ class UpgradeFields:
         try:
             return client_headers(headers, basic_auth), basic_auth[0] if basic_auth is not None else None
         except UsageError as error:
-            raise TransportError(f"cannot connect: {error}") from error
+            raise TransportError(str(error)) from error
 
 
+@calls_program
 def _ask(name: str, option: Union[Optional[T], Callable[[], Optional[T]]]) -> Optional[T]:
     if not callable(option):
         return option
     try:
         return option()
     except Exception as error:
-        raise TransportError(f"cannot connect: {name}() failed: {type(error).__name__}: {error}") from error
+        raise TransportError(f"{name}() failed: {type(error).__name__}: {error}") from error
 
 
 def client_headers(headers: Optional[HeaderFields], basic_auth: Optional[BasicAuth]) -> Dict[str, str]:
@@ -73,6 +89,18 @@ def client_headers(headers: Optional[HeaderFields], basic_auth: Optional[BasicAu
     if basic_auth is not None:
         fields["Authorization"] = _basic(basic_auth)
     return fields
+
+
+def secrets_of(fields: HeaderFields) -> List[str]:
+    """Return what no error may show of ``fields``: their values, and the password of Basic credentials in the clear."""
+    secrets = list(fields.values())
+    for name, value in fields.items():
+        if name.lower() == "authorization":
+            with suppress(ValueError):  # no Basic credentials
+                credentials = base64.b64decode(value.partition(" ")[2], validate=True).decode("utf-8", "replace")
+                _, *rest = credentials.split(":")  # the user may have a ":", and the password too
+                secrets += [":".join(rest), *rest]
+    return secrets
 
 
 def _check_field(name: str, value: str, basic_auth: bool) -> None:
@@ -101,14 +129,37 @@ def _basic(basic_auth: BasicAuth) -> str:
     return "Basic " + base64.b64encode(user.encode("utf-8") + b":" + password).decode("ascii")
 
 
-def basic_password(authorization: Optional[str], identity: str) -> Optional[bytes]:
-    """Return the password of ``identity``, which may contain ":", in an Authorization field; ``None`` without one."""
-    scheme, _, encoded = (authorization or "").strip().partition(" ")
-    if scheme.lower() != "basic":
-        return None
+class Fault(Enum):
+    """Why an Authorization field has no password of an identity. The values are for the log."""
+
+    NONE_GIVEN = "no Basic credentials of"
+    MALFORMED = "malformed Basic credentials of"
+    OTHER_IDENTITY = "Basic credentials of another identity than"
+
+
+def basic_password(
+    authorization: Optional[str], identity: str, lenient: bool = False
+) -> Tuple[Optional[bytes], Optional[Fault]]:
+    """Return the password of ``identity``, which may contain ":", in an Authorization field, or why there is none.
+
+    With ``lenient`` a colon may follow the word "Basic", and the padding of the base64 may be missing or too long.
+    """
+    found = _BASIC.fullmatch((authorization or "").strip())
+    if found is None:
+        return None, Fault.NONE_GIVEN
+    colon, encoded = found.group(1), found.group(2).strip()
+    if colon and not lenient:
+        return None, Fault.MALFORMED
+    if lenient:
+        encoded = encoded.rstrip("=")
+        encoded += "=" * (-len(encoded) % 4)
     try:
-        credentials = base64.b64decode(encoded.strip(), validate=True)
+        credentials = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return None, Fault.MALFORMED
+    if b":" not in credentials:
+        return None, Fault.MALFORMED
     start = identity.encode("utf-8") + b":"
-    return credentials[len(start) :] if credentials.startswith(start) else None
+    if not credentials.startswith(start):
+        return None, Fault.OTHER_IDENTITY
+    return credentials[len(start) :], None

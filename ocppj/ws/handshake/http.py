@@ -6,27 +6,33 @@ import http.client
 import io
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
+from ...errors import reduce_error
 from ..stream.stream import Stream
 
 __all__ = [
     "BadRequest", "Headers", "RequestHead", "ResponseHead", "parse_request", "parse_response", "parse_retry_after",
-    "read_head", "refusal", "split_tokens",
+    "phrase_of", "read_body", "read_head", "refusal", "split_tokens",
 ]  # fmt: skip
 
 _END = b"\r\n\r\n"
+_EMPTY_LINE = b"\r\n"
 _TLS = b"\x16\x03"  # how a TLS handshake begins (RFC 8446 section 5.1)
-_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
+# A target has no "#" and no "\\" (RFC 9112 section 3.2, RFC 3986): proxies and servers disagree where its path ends.
+_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21\x22\x24-\x5b\x5d-\x7e\x80-\xff]+) HTTP/(\d\.\d)")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[^ ]* ([0-9]{3})(?: (.*))?", re.DOTALL)
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # RFC 9112 section 2.2, RFC 9110 section 5.5
 # The common form of a field (RFC 9110 section 5.6.2, 5.5): a token, and a value in one line of plain characters. A
 # pattern that leaves the space around the value out needs quadratic time for a line of spaces.
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[\t ]*:|\r\n")
 _MOST_FIELDS = 100  # the limit of http.client
 _SECONDS = re.compile(r"[0-9]{1,10}")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 #: The kind of a refusal by its status, for refusals that give none.
 _KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "duplicate", 500: "internal_error"}
 
@@ -40,6 +46,8 @@ class BadRequest(Exception):
         self.reason = reason
         self.headers = tuple(headers)
         self.kind = kind or _KINDS.get(status, "bad_request")
+
+    __reduce__ = reduce_error
 
 
 #: Fields whose values ``repr`` shows. Of the others (cookies, tokens, fields of proxies) it shows the name alone.
@@ -104,6 +112,7 @@ class ResponseHead:
 def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optional[Callable[[], None]] = None) -> bytes:
     """Read to the empty line that ends a head, and leave the bytes after it. Raises `BadRequest`, OSError, EOFError.
 
+    Empty lines before the head are ignored: some chargers send one (RFC 9112 section 2.2).
     ``before_waiting`` is called once, when the head is not complete yet.
     """
     data = bytearray()
@@ -122,6 +131,10 @@ def read_head(sock: Stream, limit: int, deadline: float, before_waiting: Optiona
             raise BadRequest(400, "TLS came where there is none: a wss:// URL for a ws:// port?")
         start = max(0, len(data) - len(_END) + 1)
         data += chunk
+        while data.startswith(_EMPTY_LINE):
+            del data[: len(_EMPTY_LINE)]
+            limit -= len(_EMPTY_LINE)
+            start = 0
         end = data.find(_END, start)
         if end >= 0:
             end += len(_END)
@@ -163,6 +176,8 @@ def _plain_fields(rest: bytes) -> Optional[List[Tuple[str, str]]]:
 
 def _any_fields(rest: bytes) -> List[Tuple[str, str]]:
     """Return the fields of a head, folded fields and other rare forms too. Raises `BadRequest` (400)."""
+    if not _FIELD_NAME.match(rest):  # ``http.client`` drops a first line "From ..." (mailboxes), and folds into nothing
+        raise BadRequest(400, "malformed header")
     try:
         message = http.client.parse_headers(io.BytesIO(rest))
     except http.client.HTTPException as error:
@@ -183,18 +198,50 @@ def parse_response(head: bytes) -> Optional[ResponseHead]:
     return ResponseHead(int(match.group(1)), (match.group(2) or b"").decode("iso-8859-1"), headers)
 
 
+def read_body(sock: Stream, headers: Headers, limit: int, deadline: float) -> bytes:
+    """Return at most ``limit`` bytes of the body of a response, as far as they come until ``deadline``."""
+    chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+    length = headers.get("Content-Length", "").strip()
+    wanted = limit if chunked or not _SECONDS.fullmatch(length) else min(limit, int(length))
+    data = b""
+    with suppress(OSError, EOFError):  # the status says what happened: no more than the body is missing
+        while len(data) < wanted and not (chunked and data.endswith(b"0\r\n\r\n")):
+            part = sock.recv(wanted - len(data), deadline)
+            if not part:
+                break
+            data += part
+    return _unchunk(data) if chunked else data
+
+
+def _unchunk(data: bytes) -> bytes:
+    """Return what the chunks in ``data`` have, the last one perhaps cut (RFC 9112 section 7.1)."""
+    found = b""
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        number = _CHUNK_SIZE.match(size)
+        if number is None:
+            break
+        length = int(number.group(), 16)
+        found, data = found + rest[:length], rest[length + 2 :] if length else b""
+    return found
+
+
 def parse_retry_after(headers: Mapping[str, str]) -> Optional[float]:
     """Return the seconds of a ``Retry-After``. ``None`` without one, or for a date (RFC 9110 section 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     return float(text) if _SECONDS.fullmatch(text) else None
 
 
+def phrase_of(status: int) -> str:
+    """Return the text that goes with ``status``; for an unknown one, that of all refusals."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"
+
+
 def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> bytes:
     """Return the bytes of an HTTP response that refuses the upgrade and ends the connection."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Refused"
     body = (reason + "\n").encode("utf-8")
     fields = [
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -202,5 +249,5 @@ def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -
         ("Connection", "close"),
         *headers,
     ]
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
+    lines = [f"HTTP/1.1 {status} {phrase_of(status)}", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("iso-8859-1") + body

@@ -2,68 +2,53 @@
 
 `HandshakePolicy.decide` checks in this order, and the first failed check is the answer: the path (404), the identity's
 form (400), and by handlers: the origin (403), the identity (404, OCPP-J 1.6 section 3.2), the certificate (401), Basic
-credentials (401); then the subprotocol (101 and Close 1002, or 400). With a ``security_profile`` a client needs what
-the profile demands, whatever handlers are set.
+credentials (401; both: see `proofs`); then the subprotocol (101 and Close 1002, or 400). With a ``security_profile`` a
+client needs what the profile demands, whatever handlers are set.
 
 A client certificate that TLS has verified must name the identity: as a commonName of its subject (1.6 security
 whitepaper and Part 2, A00.FR.405) or as a DNS name among its subjectAltNames. A handler replaces that check.
 
-A handler accepts with ``True`` and nothing else. Any false value refuses. Any other value (a status, a future, a
+A handler accepts with ``True`` and nothing else. Any false value refuses, and so does a `Refusal` that it returns or
+raises, with the status in it. Any other value (a status, a future, a
 coroutine) is a mistake that would accept every client: it refuses with 500, and so does an exception. Secrets are never
 logged.
+
+``handshake="lenient"`` reads what some chargers send wrong: no ``Connection`` field, "Basic:" with a colon, base64
+without its padding, and a subprotocol in another case or with a tail (see `near_subprotocol`).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import inspect
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
+from ...callables import raise_interrupt
 from ...errors import UsageError
+from ...interrupted import calls_program
+from ...log_limit import LimitedLog
 from ...settings import get_logger
-from .credentials import basic_password
+from ..limits import source_of
+from .credentials import Fault, basic_password
 from .http import BadRequest, Headers, RequestHead
-from .urls import BadIdentity, PathTemplate, split_target
+from .identities import BadIdentity, Identification
+from .proofs import CertificateCheck, CredentialsCheck, answer, check_proofs
+from .refusal import Refusal
+from .request import HandshakeRequest
+from .urls import split_target, unseen_fault
+from .wrong_passwords import WrongPasswords
 
-__all__ = ["Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "websocket_headers"]
+__all__ = [
+    "Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "near_subprotocol", "websocket_headers",
+]  # fmt: skip
 
-_REALM = (("WWW-Authenticate", 'Basic realm="ocppj", charset="UTF-8"'),)
-# A 401 has to have a challenge (RFC 9110 section 15.5.2); no scheme is registered for certificates.
-_CERTIFICATE = (("WWW-Authenticate", 'Certificate realm="ocppj"'),)
 _SHOWN = 100  # characters of a wrong path in the log
 # Fields that must not be repeated: a proxy may have used another of the values (RFC 9112 section 3.2, RFC 9110 5.3).
 _ONCE = ("host", "authorization", "origin")
-
-
-@dataclass(frozen=True)
-class HandshakeRequest:
-    """A client that wants to connect, as the check handlers see it.
-
-    ``identity`` is decoded, ``path`` is raw, ``query`` is the endpoint's. ``peer_certificate`` is the result of
-    `ssl.SSLSocket.getpeercert`: ``None`` without TLS or certificate, empty when it was not verified.
-    """
-
-    identity: str
-    path: str
-    query: str = field(repr=False)  # it may have a token
-    headers: Mapping[str, str]
-    remote_address: str
-    subprotocols: Tuple[str, ...]
-    peer_certificate: Optional[Mapping[str, Any]] = None
-    password: Optional[bytes] = field(default=None, repr=False)
-
-    def subject(self, attribute: str) -> Tuple[str, ...]:
-        """Return the values of one attribute of the certificate's subject, such as ``"organizationName"``."""
-        names = (self.peer_certificate or {}).get("subject", ())
-        return tuple(value for name in names for key, value in name if key == attribute)
-
-    @property
-    def certificate_matches(self) -> bool:
-        """Whether there is a verified certificate that names the identity."""
-        others = (self.peer_certificate or {}).get("subjectAltName", ())
-        return self.identity in (*self.subject("commonName"), *(value for kind, value in others if kind == "DNS"))
+# What may follow the name of a subprotocol: a token (RFC 6455 section 4.1), but no digit: "ocpp1.60" is no "ocpp1.6".
+_TAIL = re.compile(r"(?:[!#$%&'*+.^_`|~A-Za-z-][!#$%&'*+.^_`|~0-9A-Za-z-]*)?")
 
 
 @dataclass(frozen=True)
@@ -76,34 +61,43 @@ class Accepted:
     arrival: int = 0  # the number of this handshake in its `registry.Run`
 
 
-ClientCheck = Callable[[HandshakeRequest], bool]
-CertificateCheck = Callable[[HandshakeRequest], bool]
-CredentialsCheck = Callable[[str, bytes], bool]
-OriginCheck = Callable[[Optional[str]], bool]
+ClientCheck = Callable[[HandshakeRequest], Union[bool, Refusal]]
+OriginCheck = Callable[[Optional[str]], Union[bool, Refusal]]
+#: A profile, or a function that returns that of a client.
+ProfileOption = Union[int, None, Callable[[HandshakeRequest], Optional[int]]]
 
 
 class HandshakePolicy:
     """The options and check handlers of a server."""
 
     def __init__(
-        self, *, no_subprotocol: str = "close", default_subprotocol: Optional[str] = None, prefer: str = "client"
+        self,
+        *,
+        no_subprotocol: str = "close",
+        default_subprotocol: Optional[str] = None,
+        prefer: str = "client",
+        handshake: str = "strict",
+        plain_identities: bool = False,
     ) -> None:
-        if no_subprotocol not in ("close", "reject"):
-            raise UsageError(f"no_subprotocol is 'close' or 'reject', not {no_subprotocol!r}")
-        if prefer not in ("client", "server"):
-            raise UsageError(f"prefer is 'client' or 'server', not {prefer!r}")
+        if no_subprotocol == "default" and default_subprotocol is None:
+            raise UsageError("no_subprotocol='default' needs a default_subprotocol")
+        self.log = LimitedLog(get_logger)  # a server gives it its own
         self._no_subprotocol = no_subprotocol
         self._default_subprotocol = default_subprotocol
         self._prefer_server = prefer == "server"
-        self.security_profile: Optional[int] = None
+        self.lenient = handshake == "lenient"
+        self._plain_identities = plain_identities
+        self.security_profile: ProfileOption = None
+        self.certificates_optional = False  # TLS asks for certificates of clients, and lets them go without
         self.check_client: Optional[ClientCheck] = None
         self.check_certificate: Optional[CertificateCheck] = None
         self.check_credentials: Optional[CredentialsCheck] = None
         self.check_origin: Optional[OriginCheck] = None
+        self.wrong_passwords: Optional[WrongPasswords] = None  # slows clients that guess
 
     def decide(
         self,
-        template: PathTemplate,
+        identification: Identification,
         supported: Sequence[str],
         target: str,
         headers: Headers,
@@ -111,76 +105,109 @@ class HandshakePolicy:
         peer_certificate: Optional[Mapping[str, Any]] = None,
     ) -> Accepted:
         """Return how the handshake goes on. Raises `BadRequest` to refuse it."""
-        try:
-            identity = template.identity(target)
-        except BadIdentity as error:
-            raise BadRequest(400, str(error)) from None
         path, query = split_target(target)
-        if identity is None:
-            shown = path if len(path) <= _SHOWN else path[:_SHOWN] + "..."
-            raise BadRequest(404, f"no client connects to {shown!r}", kind="unknown_path")
         request = HandshakeRequest(
-            identity=identity,
+            identity="",
             path=path,
             query=query,
             headers=headers,
             remote_address=remote_address,
             subprotocols=tuple(headers.tokens("Sec-WebSocket-Protocol")),
             peer_certificate=peer_certificate,
-            password=basic_password(headers.get("Authorization"), identity),
         )
+        request = _identified(self.log, identification, request)
+        if self._plain_identities:
+            _check_plain(request)
+        password, fault = basic_password(headers.get("Authorization"), request.identity, self.lenient)
+        request = replace(request, password=password)
         try:
-            self._check(request)
+            self._check(request, fault)
         except BadRequest:
             raise
-        except BaseException:
-            get_logger().exception("a check of the client %r failed", identity)
+        except Refusal as refusal:
+            raise refusal.as_bad_request() from None
+        except BaseException as error:
+            self.log.exception("%s: a check of this client failed", request.identity)
+            raise_interrupt(error)
             raise BadRequest(500, "internal error") from None
         return self._negotiate(request, supported)
 
-    def _check(self, request: HandshakeRequest) -> None:
-        if self.check_origin is not None and not _answer(self.check_origin(request.headers.get("Origin"))):
+    @calls_program
+    def _check(self, request: HandshakeRequest, fault: Optional[Fault]) -> None:
+        check_origin, check_client = self.check_origin, self.check_client  # another thread may take them away
+        if check_origin is not None and not answer(check_origin(request.headers.get("Origin"))):
             raise BadRequest(403, "this origin is not allowed")
-        if self.check_client is not None and not _answer(self.check_client(request)):
+        if check_client is not None and not answer(check_client(request)):
             raise BadRequest(404, f"unknown client {request.identity!r}")
-        if not self._certificate_is_right(request):
-            which = "the certificate is not one" if request.peer_certificate else "no verified certificate"
-            raise BadRequest(401, f"{which} of {request.identity!r}", _CERTIFICATE, kind="certificate")
-        if not self._credentials_are_right(request):
-            which = "no Basic credentials" if request.password is None else "wrong credentials"
-            raise BadRequest(401, f"{which} of {request.identity!r}", _REALM)
+        profile, stands_in = self.security_profile, self.certificates_optional
+        if callable(profile):
+            profile = profile(request)
+            stands_in = stands_in or profile == 3
+        check_proofs(request, fault, profile, self.check_certificate, self._guarded_check(request), stands_in)
 
-    def _certificate_is_right(self, request: HandshakeRequest) -> bool:
-        check = self.check_certificate
-        if not request.peer_certificate and (check is None or self.security_profile == 3):
-            return self.security_profile != 3
-        return _answer(check(request)) if check is not None else request.certificate_matches
+    def _guarded_check(self, request: HandshakeRequest) -> Optional[CredentialsCheck]:
+        """Return the check of credentials, which slows guesses; ``None`` when no passwords are set up."""
+        check, guard = self.check_credentials, self.wrong_passwords
+        if check is None or guard is None:
+            return check
+        source = source_of(request.remote_address)
 
-    def _credentials_are_right(self, request: HandshakeRequest) -> bool:
-        check = self.check_credentials
-        if check is None:
-            return self.security_profile not in (1, 2)
-        return request.password is not None and _answer(check(request.identity, request.password))
+        def guarded(identity: str, password: bytes) -> bool:
+            @calls_program
+            def ask() -> bool:
+                return answer(check(identity, password))
+
+            return guard.check(identity, source, ask)
+
+        return guarded
 
     def _negotiate(self, request: HandshakeRequest, supported: Sequence[str]) -> Accepted:
-        chosen = choose_subprotocol(request.subprotocols, supported, self._prefer_server)
+        offered = request.subprotocols
+        chosen = choose_subprotocol(offered, supported, self._prefer_server)
         if chosen is not None:
             return Accepted(request, chosen, chosen)
-        if not request.subprotocols and self._default_subprotocol is not None:
+        near = near_subprotocol(offered, supported, self._prefer_server) if self.lenient else None
+        if near is not None:
+            return Accepted(request, *near)
+        if self._default_subprotocol is not None and (not offered or self._no_subprotocol == "default"):
             return Accepted(request, None, self._default_subprotocol)
         if self._no_subprotocol == "reject":
             what = "no common subprotocol; this server speaks " + ", ".join(supported)
             raise BadRequest(400, what, kind="no_subprotocol")
         return Accepted(request, None, None)
 
+    def check_default(self, supported: Sequence[str]) -> None:
+        """Raise `UsageError` for a ``default_subprotocol`` that is not one of ``supported``."""
+        default = self._default_subprotocol
+        if default is not None and default not in supported:
+            raise UsageError(f"the default_subprotocol {default!r} is not one of {', '.join(supported) or 'none'}")
 
-def _answer(answer: Any) -> bool:
-    """Return the answer of a check handler. Raises ``TypeError`` for a true value other than ``True``."""
-    if answer is True or not answer:
-        return answer is True
-    if inspect.iscoroutine(answer):
-        answer.close()  # else Python warns that it was never awaited
-    raise TypeError(f"a check handler returned {type(answer).__name__}, not True or False")
+
+def _identified(log: LimitedLog, identification: Identification, request: HandshakeRequest) -> HandshakeRequest:
+    """Return ``request`` with its identity. Raises `BadRequest`."""
+    try:
+        identified = identification.identify(request)
+    except BadIdentity as error:
+        raise BadRequest(400, str(error)) from None
+    except Refusal as refusal:
+        raise refusal.as_bad_request() from None
+    except BaseException as error:  # that of a program's own function
+        log.exception("%s: identify() failed", request.remote_address, source=source_of(request.remote_address))
+        raise_interrupt(error)
+        raise BadRequest(500, "internal error") from None
+    if identified is None:
+        path = request.path
+        shown = path if len(path) <= _SHOWN else path[:_SHOWN] + "..."
+        raise BadRequest(404, f"no client connects to {shown!r}", kind="unknown_path")
+    return identified
+
+
+def _check_plain(request: HandshakeRequest) -> None:
+    """Raise `BadRequest` if the identity, or another value of the path, has characters that do not show."""
+    for name, value in {"identity": request.identity, **request.values}.items():
+        fault = unseen_fault(value)
+        if fault is not None:
+            raise BadRequest(400, f"the {name} {fault}")
 
 
 def choose_subprotocol(offered: Sequence[str], supported: Sequence[str], prefer_server: bool = False) -> Optional[str]:
@@ -189,8 +216,30 @@ def choose_subprotocol(offered: Sequence[str], supported: Sequence[str], prefer_
     return next((subprotocol for subprotocol in first if subprotocol in other), None)
 
 
-def websocket_headers(head: RequestHead, compression: bool) -> Dict[str, str]:
-    """Return the fields that make ``head`` an upgrade to WebSocket (RFC 6455 section 4.2.1). Raises `BadRequest`."""
+def near_subprotocol(
+    offered: Sequence[str], supported: Sequence[str], prefer_server: bool = False
+) -> Optional[Tuple[str, str]]:
+    """Return the first subprotocol offered that is nearly one supported, as it was written, and the one supported.
+
+    It may be in another case, and have a tail: ``OCPP1.6``, ``ocpp1.6J``, ``ocpp2.0.1.1``. The peer gets its own
+    spelling back: it looks for it in its list (RFC 6455 section 4.1).
+    """
+    pairs = [(theirs, ours) for theirs in offered for ours in supported if _is_near(theirs, ours)]
+    if prefer_server:
+        pairs.sort(key=lambda pair: supported.index(pair[1]))
+    return pairs[0] if pairs else None
+
+
+def _is_near(theirs: str, ours: str) -> bool:
+    same = theirs[: len(ours)].lower() == ours.lower()
+    return same and _TAIL.fullmatch(theirs, len(ours)) is not None
+
+
+def websocket_headers(head: RequestHead, compression: bool, lenient: bool = False) -> Dict[str, str]:
+    """Return the fields that make ``head`` an upgrade to WebSocket (RFC 6455 section 4.2.1). Raises `BadRequest`.
+
+    With ``lenient`` the ``Connection`` field may be missing: the ``Upgrade`` says what is wanted.
+    """
     headers = head.headers
     if head.method != "GET":
         raise BadRequest(405, "only GET can be upgraded", [("Allow", "GET")])
@@ -202,7 +251,8 @@ def websocket_headers(head: RequestHead, compression: bool) -> Dict[str, str]:
         raise BadRequest(400, "no body is expected")
     if "websocket" not in [token.lower() for token in headers.tokens("Upgrade")]:
         raise BadRequest(426, "this is a WebSocket endpoint", [("Upgrade", "websocket"), ("Connection", "Upgrade")])
-    if "upgrade" not in [token.lower() for token in headers.tokens("Connection")]:
+    excused = lenient and "Connection" not in headers
+    if not excused and "upgrade" not in [token.lower() for token in headers.tokens("Connection")]:
         raise BadRequest(400, "'Connection: Upgrade' is missing")
     if headers.get("Sec-WebSocket-Version") != "13":
         raise BadRequest(426, "WebSocket version 13 is needed", [("Sec-WebSocket-Version", "13")])

@@ -10,27 +10,17 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from typing import Any, Optional
+from typing import Optional
 from urllib.parse import urlsplit
 
 from ...errors import UsageError
 
-__all__ = ["check_client_profile", "check_context", "check_profile", "check_server_profile", "check_user", "exposed"]
+__all__ = ["check_client_profile", "check_context", "check_server_profile", "check_user", "exposed"]
 
 
-def check_profile(profile: Any) -> None:
-    """Raise `UsageError` unless ``profile`` is 0, 1, 2, 3 or ``None``."""
-    if profile is not None and (isinstance(profile, bool) or profile not in (0, 1, 2, 3)):
-        raise UsageError(f"a security_profile is 0, 1, 2, 3 or None, not {profile!r}")
-
-
-def check_context(context: Any, wrong_protocol: int) -> None:
-    """Raise `UsageError` unless ``context`` is ``None`` or a TLS context, and not one for the other side."""
-    if context is None:
-        return
-    if not isinstance(context, ssl.SSLContext):
-        raise UsageError(f"an ssl_context is an ssl.SSLContext, not {type(context).__name__}")
-    if context.protocol == wrong_protocol:
+def check_context(context: Optional[ssl.SSLContext], wrong_protocol: int) -> None:
+    """Raise `UsageError` if ``context`` is a TLS context for the other side."""
+    if context is not None and context.protocol == wrong_protocol:
         other, this = ("server", "client") if wrong_protocol == ssl.PROTOCOL_TLS_SERVER else ("client", "server")
         raise UsageError(f"the ssl_context of a {this} was made for a {other}")
 
@@ -54,16 +44,23 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_server_profile(profile: Optional[int], context: Optional[ssl.SSLContext], checks_credentials: bool) -> None:
-    """Raise `UsageError` that names what is missing for a server's ``profile``, or does not belong to it."""
+def check_server_profile(
+    profile: Optional[int], context: Optional[ssl.SSLContext], checks_credentials: bool, one_of_several: bool = False
+) -> None:
+    """Raise `UsageError` that names what is missing for a server's ``profile``, or does not belong to it.
+
+    ``one_of_several``: clients with other profiles use the same port. They may need passwords, or no certificate.
+    """
     if profile is None:
         return
     _check_tls(profile, context is not None, "an ssl_context")
-    if profile == 0 and checks_credentials:
+    if profile == 0 and not one_of_several and checks_credentials:
         _wrong(profile, "has no Basic authentication, but a handler for it is set")
     if profile in (1, 2) and not checks_credentials:
         _wrong(profile, "needs a handler: set_basic_auth_handler()")
-    if profile == 3 and context is not None and context.verify_mode != ssl.CERT_REQUIRED:
+    if profile == 3 and one_of_several and context is not None and context.verify_mode == ssl.CERT_NONE:
+        _wrong(profile, "needs an ssl_context that verifies client certificates (verify_mode CERT_OPTIONAL)")
+    if profile == 3 and not one_of_several and context is not None and context.verify_mode != ssl.CERT_REQUIRED:
         _wrong(profile, "needs an ssl_context that requires client certificates (verify_mode CERT_REQUIRED)")
 
 

@@ -1,68 +1,41 @@
-"""Connection URLs, both ways: the URL of an identity, and the identity in a request's target. Pure.
+"""Connection URLs: that of an identity, and the target of a request. Pure.
 
 The connection URL is the endpoint's URL, "/", and the percent-encoded identity (OCPP-J 1.6 section 3.1.1; Part 4
-section 3.1.1). A server splits the path on "/" before it decodes: ``%2F`` is part of an identity.
+section 3.1.1). `identities` finds the identity in it. A server splits the path on "/" before it decodes: ``%2F`` is
+part of an identity.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
-from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit, urlunsplit
+from typing import Iterable, Optional, Tuple
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from ...errors import UsageError
+from ...errors import UsageError, printable
 
-__all__ = ["BadIdentity", "PathTemplate", "can_be_encoded", "connection_url", "split_target"]
+__all__ = [
+    "can_be_encoded",
+    "connection_url",
+    "doubled_identity",
+    "endpoint_urls",
+    "hide",
+    "host_and_port",
+    "identity_fault",
+    "place",
+    "split_target",
+    "unseen_fault",
+    "without_query",
+]
 
-_PLACEHOLDER = "{id}"
+_PORTS = {"ws": 80, "wss": 443}
 # Characters of an identity. 1.6 has no limit; 2.x allows 48, which its dialect checks. Each log line has the identity.
 _LONGEST = 255
-_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PARTS = re.compile("[&= ,;]+")  # between the parts of a query or of a header field
 _UNFIT = re.compile("[\x00-\x20\x7f]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class BadIdentity(ValueError):
-    """The last segment of the path cannot be an identity."""
-
-
-class PathTemplate:
-    """The path of a server, such as ``/ocpp/{id}``. Raises `UsageError` unless it ends in ``/{id}``."""
-
-    def __init__(self, template: str) -> None:
-        prefix, slash, last = template.rpartition("/")
-        if not template.startswith("/") or not slash or last != _PLACEHOLDER or "{" in prefix or "?" in prefix:
-            raise UsageError(f"a path begins with '/' and ends in '/{_PLACEHOLDER}', no other braces: {template}")
-        self.prefix = prefix
-        self._segments = [unquote(segment) for segment in prefix.split("/")]
-
-    def identity(self, target: str) -> Optional[str]:
-        """Return the decoded identity of the request target; ``None`` for another path. Raises `BadIdentity`."""
-        path, _ = split_target(target)
-        *segments, last = path.split("/")
-        try:
-            if [_decode(segment) for segment in segments] != self._segments:
-                return None
-        except BadIdentity:
-            return None
-        identity = _decode(last)
-        fault = _identity_fault(identity)
-        if fault is not None:
-            raise BadIdentity(f"the identity {fault}")
-        return identity
-
-
-def _decode(segment: str) -> str:
-    """Decode one raw segment. Its characters are bytes, read as ISO 8859-1."""
-    if _BAD_PERCENT.search(segment):
-        raise BadIdentity("a percent sign that encodes nothing")
-    try:
-        return unquote_to_bytes(segment.encode("iso-8859-1")).decode("utf-8")
-    except UnicodeError:
-        raise BadIdentity("the identity is not UTF-8") from None
-
-
-def _identity_fault(identity: str) -> Optional[str]:
+def identity_fault(identity: str) -> Optional[str]:
     """Return why a text cannot be an identity, of whatever version; ``None`` when it can."""
     if not can_be_encoded(identity):
         return "has characters that cannot be sent"
@@ -71,6 +44,11 @@ def _identity_fault(identity: str) -> Optional[str]:
     if identity in (".", ".."):  # a proxy may remove these from the path (RFC 3986 section 5.2.4)
         return f"cannot be {identity!r}"
     return f"has more than {_LONGEST} characters" if len(identity) > _LONGEST else None
+
+
+def unseen_fault(identity: str) -> Optional[str]:
+    """Return why a text is no plain identity: it has characters that do not show. ``None`` when it has none."""
+    return "has characters that do not show" if printable(identity) != identity else None
 
 
 def split_target(target: str) -> Tuple[str, str]:
@@ -96,11 +74,68 @@ def connection_url(endpoint: str, client_id: str) -> str:
         raise UsageError("an endpoint URL has neither a fragment nor credentials: give the latter as an option")
     if _UNFIT.search(parts.path + parts.query) or not can_be_encoded(endpoint):
         raise UsageError("the endpoint URL has characters that cannot be sent: percent-encode them")
-    fault = _identity_fault(client_id)
+    fault = identity_fault(client_id)
     if fault is not None:
         raise UsageError(f"this identity cannot be used: it {fault}")
     path = parts.path.rstrip("/") + "/" + quote(client_id, safe="")
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def doubled_identity(endpoint: str, client_id: str) -> Optional[str]:
+    """Return a hint for an endpoint URL that ends in the identity already; ``None`` for others.
+
+    Such a URL may be meant (a path may have a segment of that name), but most often its connection is refused.
+    """
+    last = urlsplit(endpoint).path.rstrip("/").rpartition("/")[2]
+    if unquote(last) != client_id:
+        return None
+    return f"the URL ends in {client_id!r} already, and the identity is added to it: leave it out of the URL"
+
+
+def without_query(url: str) -> str:
+    """Return ``url`` without its query, which may have a token: for errors and logs."""
+    return url.partition("?")[0]
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` without what ``secrets`` have: queries, and values of header fields.
+
+    A server may repeat in a refusal what it was sent. Parts of fewer than four characters stay: they are no secrets,
+    and any text may have them.
+    """
+    for secret in secrets:
+        parts = {secret, *_PARTS.split(secret)}
+        for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
+            if len(part) >= 4 and part not in ("Basic", "Bearer"):
+                text = text.replace(part, "...")
+    return text
+
+
+def host_and_port(url: str) -> Tuple[str, int]:
+    """Return where a client connects to. Raises `UsageError` unless this is a ws:// or wss:// URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise UsageError(f"not a ws:// or wss:// URL: {without_query(url)}")
+    return parts.hostname, _PORTS[parts.scheme] if parts.port is None else parts.port
+
+
+def place(url: str) -> str:
+    """Return host and port of ``url``, for errors: "csms.example:443"."""
+    parts = urlsplit(url)
+    port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
+    host = parts.hostname or ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def endpoint_urls(url: object) -> Tuple[str, ...]:
+    """Return the endpoint URLs that ``connect`` was given: one, or several. Raises `UsageError` for anything else."""
+    urls = (url,) if isinstance(url, str) else tuple(url) if isinstance(url, (list, tuple)) else None
+    if urls is None or not all(isinstance(each, str) for each in urls):
+        # It is not repeated: a URL may have a token.
+        raise UsageError(f"url is a text, not {type(url).__name__}; or a list of texts")
+    if not urls:
+        raise UsageError("url is an empty list: there is nothing to connect to")
+    return urls
 
 
 def can_be_encoded(text: str) -> bool:

@@ -7,6 +7,7 @@ cannot tell which `Readers` run it. All of them promise:
 * The jobs of one source run one at a time, in order. No job runs inside the call that submits it, or on a thread that
   the source's next step needs. So a job may block, and its connection is still read.
 * Jobs that are submitted while a source finishes run after all others. Then nothing of the source is left.
+* A job that is released (`Readers.release`) counts as ended, although its thread still runs it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from typing import Any, Callable, Collection, ContextManager, List, Optional, Protocol, Tuple
 
+from ...loops import log_failure
+from ..base import RunningJob
 from ..stream.outlet import Outlet
 
-__all__ = ["Job", "Jobs", "Readers", "Source"]
+__all__ = ["Job", "Jobs", "Readers", "Source", "finish_source"]
+
+_ATTEMPTS = 3  # to finish a source
 
 
 Job = Callable[[], None]
@@ -40,6 +45,8 @@ class Source(Protocol):
 
     #: What the `Readers` keep with this source. They alone use it.
     slot: Any
+    #: Whether a step reads nothing just now, and whether the descriptor is readable does not matter.
+    paused: bool
 
     @property
     def name(self) -> str:
@@ -75,13 +82,27 @@ class Source(Protocol):
         """End the connection if its closing is overdue. For any thread."""
 
     def finish(self) -> None:
-        """Release what the connection holds, and call its disconnected handler."""
+        """Release what the connection holds, and call its disconnected handler.
+
+        Called again, on the same thread, if it raised: then it goes on with what is not done yet.
+        """
+
+
+def finish_source(source: Source) -> None:
+    """Finish ``source``. Never raises."""
+    for _ in range(_ATTEMPTS):
+        try:
+            source.finish()
+            return
+        except BaseException:
+            log_failure("%s: finishing failed", source.name)
 
 
 class Readers(ABC):
     """A strategy of reading. All methods are for any thread."""
 
-    #: Returns a context in which a handler's thread waits for another message. Each `call()` calls it.
+    #: Returns a context in which a handler's thread waits for another message. Each `call()` calls it. To enter it
+    #: raises `NoHandlerSlot` when too many handlers wait.
     waiting: Callable[[], ContextManager[Any]] = nullcontext
 
     def for_endpoint(self) -> "Readers":
@@ -90,11 +111,11 @@ class Readers(ABC):
 
     @abstractmethod
     def add(self, source: Source) -> None:
-        """Begin to step ``source``. Raises ``RuntimeError`` when that is impossible: then call `give_up`."""
+        """Begin to step ``source``. When it raises, whatever it is, that was impossible: then call `give_up`."""
 
     def give_up(self, source: Source) -> None:
         """Finish, on this thread, a ``source`` that could not be added. Its jobs run as always."""
-        source.finish()
+        finish_source(source)
 
     @abstractmethod
     def submit(self, source: Source, job: Job) -> None:
@@ -104,14 +125,40 @@ class Readers(ABC):
     def wake(self, source: Source) -> None:
         """Note that a thread that does not read ``source`` has set its closing deadline."""
 
+    def resume(self, source: Source) -> None:
+        """Note that a paused ``source`` may have a reason to read again. A blocking step notices by itself."""
+
     @abstractmethod
     def flush(self, source: Source) -> None:
         """Have the bytes written that another thread left in the buffer. Raises ``RuntimeError`` or ``OSError``."""
+
+    def holds_back(self, source: Source) -> bool:
+        """Tell whether the next job of ``source`` will wait until all is written that was sent to it.
+
+        Called by a thread that has just left bytes in the buffer of ``source``. True: it need not wait for the peer.
+        """
+        return False
+
+    def blocked_by(self, source: Source) -> Optional[List[int]]:
+        """Return the idents of the threads on which a job must end before the next one of ``source`` can begin.
+
+        ``None``: it can begin now.
+        """
+        return None
+
+    def running(self) -> List[RunningJob]:
+        """Return the jobs that run, or block, just now."""
+        return []
+
+    def release(self, job: RunningJob) -> bool:
+        """Let the next jobs of its source run though ``job`` has not ended; return whether that was done."""
+        return False
 
     @abstractmethod
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
         """Discard the jobs not begun, and wait at most ``timeout`` for all threads; return whether they are gone.
 
+        That holds also for jobs of sources that have finished; not for those that were submitted while one finished.
         Call this after all sources were told to end. Jobs that are submitted while a source finishes still run.
         ``exempt``, which may grow during the call, has the idents of threads that are not waited for, besides this one.
         """

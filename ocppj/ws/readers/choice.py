@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Collection, Union
+from typing import Callable, Collection, List, Optional, Union
 
-from ...errors import UsageError
+from ..base import RunningJob
 from .base import Job, Readers, Source
 from .per_connection import ThreadPerConnection
 from .scheduler import Slot as SharedSlot
@@ -22,6 +22,9 @@ class AutoReaders(Readers):
 
     There is no mixture. Threads of connections would fight with a shared worker for the interpreter, and the worker,
     one thread among many, would lose. A connection with threads of its own moves when it is next read.
+
+    Nothing old is given up before the new is there. If the shared readers cannot take the one connection too many, that
+    alone is refused. If they cannot take one of the others, it keeps its thread until they have taken the next new one.
     """
 
     def __init__(self, limit: int = 8) -> None:
@@ -34,7 +37,11 @@ class AutoReaders(Readers):
         return AutoReaders(self._limit)
 
     def add(self, source: Source) -> None:
-        self._for(source).add(source)
+        """Begin to step ``source``. The first that the shared readers take has all others move to them."""
+        readers = self._for(source)
+        readers.add(source)
+        if readers is self._shared:
+            self._own.hand_over()
 
     def give_up(self, source: Source) -> None:
         self._for(source).give_up(source)
@@ -45,8 +52,23 @@ class AutoReaders(Readers):
     def wake(self, source: Source) -> None:
         self._for(source).wake(source)
 
+    def resume(self, source: Source) -> None:
+        self._for(source).resume(source)
+
     def flush(self, source: Source) -> None:
         self._for(source).flush(source)  # if ``source`` moves meanwhile, either of the two writes to its socket
+
+    def holds_back(self, source: Source) -> bool:
+        return self._shared.holds_back(source)  # which knows its own threads
+
+    def blocked_by(self, source: Source) -> Optional[List[int]]:
+        return self._for(source).blocked_by(source)
+
+    def running(self) -> List[RunningJob]:
+        return self._own.running() + self._shared.running()
+
+    def release(self, job: RunningJob) -> bool:
+        return self._own.release(job) or self._shared.release(job)  # each knows its own
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
         deadline = time.monotonic() + timeout
@@ -66,12 +88,7 @@ _MAKERS = {"auto": AutoReaders, "per-connection": ThreadPerConnection, "shared":
 
 
 def readers_maker(option: ReadersOption) -> Callable[[], Readers]:
-    """Return a function that makes the readers of one ``listen()`` or ``connect()``. Raises `UsageError`."""
+    """Return a function that makes the readers of one ``listen()`` or ``connect()``."""
     if isinstance(option, Readers):
         return option.for_endpoint
-    if isinstance(option, str) and option in _MAKERS:
-        return _MAKERS[option]
-    if callable(option):
-        return option
-    names = ", ".join(map(repr, _MAKERS))
-    raise UsageError(f"readers is one of {names}, an object of Readers, or a function that makes one, not {option!r}")
+    return _MAKERS[option] if isinstance(option, str) else option

@@ -12,17 +12,19 @@ import math
 import selectors
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Dict, Optional, Set
 
-from ...settings import get_logger
+from ...log_limit import safe_log
+from ...loops import do_all, run_loop
 from ..stream.outlet import Outlet, Unsent
 from ..stream.waiting import Waker
 from ..threads import Threads
 
 __all__ = ["Flusher"]
 
+_ATTEMPTS = 3  # failures in a row after which the thread gives up
 _RETRY = 0.05  # seconds until the next try where the selector cannot tell when to write
 
 
@@ -41,23 +43,22 @@ class Flusher:
 
     def add(self, outlet: Outlet) -> None:
         """Have the buffered bytes of ``outlet`` written, except after `stop`. Raises ``RuntimeError``, ``OSError``."""
-        start = False
-        with self._lock:
-            if self._stopped:
-                return
-            loop = self._loop
-            if loop is None:
-                loop = self._loop = _Loop(self._selector)
-                start = True
-            elif not self._added:  # else the thread has been woken and has not looked yet
-                loop.waker.wake()
-            self._added.add(outlet)
-        if start:
-            try:
-                self._threads.start("ocppj-flusher", self._run, loop)
-            except RuntimeError:
-                self._fail(loop)
-                raise
+        new = None  # a loop that no thread runs yet
+        try:
+            with self._lock:
+                if self._stopped:
+                    return
+                if self._loop is None:
+                    new = self._loop = _Loop(self._selector)
+                elif not self._added:  # else the thread has been woken and has not looked yet
+                    self._loop.waker.wake()
+                self._added.add(outlet)
+            if new is not None:
+                self._threads.start("ocppj-flusher", self._run, new)
+        except BaseException:
+            if new is not None:
+                self._fail(new)
+            raise
 
     def stop(self) -> None:
         """Have the thread end. It does not write what is left; the reading threads may."""
@@ -68,27 +69,40 @@ class Flusher:
 
     def _run(self, loop: "_Loop") -> None:
         """Write until nothing is left: the flusher's thread."""
-        try:
-            while True:
-                with self._lock:
-                    added, self._added = self._added, set()
-                    if self._stopped or not (added or loop.watched):
-                        self._loop = None
-                        break
-                loop.write(added)
+        run_loop("the flusher", partial(self._step, loop), partial(self._repair, loop))
+
+    def _step(self, loop: "_Loop") -> bool:
+        """Write what can be written; return false when nothing is left."""
+        if loop.failures >= _ATTEMPTS:
+            return False
+        with self._lock:
+            loop.added |= self._added
+            self._added = set()
+            over = self._stopped or not (loop.added or loop.watched)
+            if over and self._loop is loop:
+                self._loop = None
+        if over:
             loop.close()
-        except BaseException:
-            get_logger().exception("the flusher failed: the connections that it had to write to are cut")
+            return False
+        loop.write()
+        loop.failures = 0
+        return True
+
+    def _repair(self, loop: "_Loop") -> None:
+        """Have the thread go on; after several failures in a row, let it end."""
+        loop.failures += 1
+        if loop.failures >= _ATTEMPTS:
             self._fail(loop)
+            safe_log.error("the flusher failed: the connections that it had to write to are cut")
 
     def _fail(self, loop: "_Loop") -> None:
         """Cut all connections that rely on a thread which cannot go on."""
         with self._lock:
-            self._loop = None
-            added, self._added = self._added, set()
-        for outlet in [*added, *loop.watched]:
-            outlet.shutdown()
-        loop.close()
+            if self._loop is loop:
+                self._loop = None
+                loop.added |= self._added
+                self._added = set()
+        do_all(*(outlet.shutdown for outlet in [*loop.added, *loop.watched]), loop.close)
 
 
 @dataclass
@@ -110,13 +124,16 @@ class _Loop:
         except BaseException:
             self._selector.close()
             raise
+        self.added: Set[Outlet] = set()  # those that it has not looked at
+        self.failures = 0  # in a row
         self.watched: Dict[Outlet, _Watched] = {}
         self._next_look = math.inf  # when all of them must be looked at, at the latest
 
-    def write(self, added: "Set[Outlet]") -> None:
-        """Write for the ``added`` outlets. Then wait until more can be written to any outlet, and write that."""
-        for outlet in added:
+    def write(self) -> None:
+        """Write for the added outlets. Then wait until more can be written to any outlet, and write that."""
+        for outlet in list(self.added):
             self._flush(outlet)
+            self.added.discard(outlet)
         if not self.watched:
             return
         for key, _ in self._selector.select(max(0.0, self._next_look - time.monotonic())):
@@ -135,10 +152,9 @@ class _Loop:
 
     def close(self) -> None:
         """Let all descriptors go. No thread may use the waker any more."""
-        for outlet in list(self.watched):
-            self._let_go(outlet)
-        self._selector.close()
-        self.waker.close()
+        do_all(
+            *(partial(self._let_go, outlet) for outlet in list(self.watched)), self._selector.close, self.waker.close
+        )
 
     def _flush(self, outlet: Outlet) -> None:
         """Write, and watch the socket as long as something is left."""
@@ -151,21 +167,31 @@ class _Loop:
             fd = outlet.hold()
             if fd < 0:
                 return
-            watched = self.watched[outlet] = _Watched(fd, unsent)
+            try:
+                watched = self.watched[outlet] = _Watched(fd, unsent)
+            except BaseException:
+                outlet.let_go()
+                raise
         watched.unsent = unsent
         if unsent.writable and not watched.registered:  # the bytes wait for the network
-            with suppress(OSError, ValueError):  # the selector is full: then we try to write again and again
+            try:
                 self._selector.register(watched.fd, selectors.EVENT_WRITE, outlet)
                 watched.registered = True
+            except KeyError:  # a step was cut off between these two
+                watched.registered = True
+            except (OSError, ValueError):  # the selector is full: then we try to write again and again
+                pass
         elif not unsent.writable and watched.registered:
-            self._selector.unregister(watched.fd)
             watched.registered = False
+            self._selector.unregister(watched.fd)
         look = unsent.deadline if watched.registered else time.monotonic() + _RETRY
         self._next_look = min(self._next_look, look)
 
     def _let_go(self, outlet: Outlet) -> None:
         watched = self.watched.pop(outlet, None)
         if watched is not None:
-            if watched.registered:
-                self._selector.unregister(watched.fd)
-            outlet.let_go()
+            try:
+                if watched.registered:
+                    self._selector.unregister(watched.fd)
+            finally:
+                outlet.let_go()

@@ -18,16 +18,17 @@ import selectors
 import sys
 from collections import deque
 from contextlib import suppress
-from typing import Callable, Deque, List, Optional, Protocol, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 from ..stream.waiting import Waker
 from .base import Job, Jobs, Source
 
-__all__ = ["READ", "WRITE", "Poller", "Scheduler", "Slot", "SlotOwner"]
+__all__ = ["READ", "WRITE", "Poller", "Scheduler", "Slot", "SlotOwner", "reserve_of"]
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
+_MIN_RESERVE = 4
 _LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
 _LIVE = tuple(getattr(selectors, name) for name in ("EpollSelector", "KqueueSelector") if hasattr(selectors, name))
 _SELECT_SOCKETS = 512 if sys.platform == "win32" else 1024  # FD_SETSIZE: a number of sockets there, else a highest one
@@ -43,7 +44,7 @@ class Slot:
     """What shared readers keep with one source. Guarded by the lock of the workers."""
 
     __slots__ = ("backlogged", "due", "events", "fd", "finished", "finishing", "jobs", "name", "needs_step", "open",
-                 "owner", "queued", "reader", "reader_active", "runner", "source")  # fmt: skip
+                 "opening", "owner", "queued", "reader", "reader_active", "runner", "source", "unsent")  # fmt: skip
 
     def __init__(self, source: Source, owner: SlotOwner) -> None:
         self.source: Optional[Source] = source  # None once it has finished
@@ -56,17 +57,19 @@ class Slot:
         self.reader_active = False  # the reader looks at the jobs after this step; false when it blocks in the step
         self.runner: Optional[int] = None  # ident of the thread that runs one of its jobs
         self.open = False  # added, and not finished
+        self.opening = True  # the thread that adds it has not handed it in
         self.finishing = False
         self.finished = False
         self.needs_step = False
         self.queued = False  # in the ready list
         self.backlogged = False  # its jobs wait until fewer jobs run
         self.due: Optional[float] = None  # the deadline that counts
+        self.unsent = False  # its jobs wait until the network has taken what was written
 
     @property
     def has_job(self) -> bool:
         """Whether a job can begin."""
-        return bool(self.jobs) and self.runner is None and not self.backlogged
+        return bool(self.jobs) and self.runner is None and not self.backlogged and not self.unsent
 
 
 class Poller:
@@ -97,13 +100,18 @@ class Poller:
 
     def watch(self, fd: int, events: int, before: int, slot: Slot) -> None:
         """Watch ``fd`` for ``events`` instead of ``before``; 0 means nothing. Raises ``OSError``, ``ValueError``."""
-        if not events:
-            with suppress(KeyError):
+        try:
+            if not events:
                 self._selector.unregister(fd)
-        elif before:
-            self._selector.modify(fd, events, slot)
-        else:
-            self._selector.register(fd, events, slot)
+            elif before:
+                self._selector.modify(fd, events, slot)
+            else:
+                self._selector.register(fd, events, slot)
+        except KeyError:  # a change was cut off before it was noted in the slot
+            if before and events:
+                self._selector.register(fd, events, slot)
+            elif events:
+                self._selector.modify(fd, events, slot)
 
     def wait(self, timeout: Optional[float]) -> List[Slot]:
         """Return the slots that are ready, after at most ``timeout`` seconds, or an hour."""
@@ -118,12 +126,23 @@ class Poller:
         self._waker.close()
 
 
+def reserve_of(max_jobs: int) -> int:
+    """Return how many of ``max_jobs`` slots are for jobs that do not wait for a message: a tenth, and at least 4.
+
+    Of a few slots it is not more than half.
+    """
+    return min(max(_MIN_RESERVE, max_jobs // 10), max_jobs // 2)
+
+
 class Scheduler:
     """The tables. All methods are called with the lock of the workers held.
 
     The methods that every message passes (`begin_round`, `pop`, `end_step`, `begin_job`, `end_job`) have their ordinary
     case written out, since a call costs as much as the case itself. ``make_selector`` is called when the first source
-    comes. When ``max_jobs`` jobs run, more jobs wait in the backlog.
+    comes. When ``max_jobs`` jobs run, more jobs wait in the backlog. When so many run that only the reserve is left
+    (see `reserve_of`), the next job of a client that has one running waits there too, behind those of the others.
+
+    A client is known by its name here. Two clients of one name, of two endpoints, count as one.
     """
 
     def __init__(self, make_selector: Callable[[], selectors.BaseSelector], max_jobs: int) -> None:
@@ -132,11 +151,13 @@ class Scheduler:
         self.stopping = False
         self._make_selector = make_selector
         self._max_jobs = max_jobs
+        self._shared_out = max_jobs - reserve_of(max_jobs)
+        self._running_of: Dict[str, int] = {}  # jobs by client; a client that reconnects may have several
         self._left_in_round = 0  # slots to serve before the selector is asked again
         self._backlog: Deque[Slot] = deque()
         self._running = 0  # jobs
         self._open = 0  # slots that are open
-        self._unread = 0  # open slots that no thread steps: something may come for them
+        self._unread = 0  # open slots that no worker steps: something may come for them
         self._heap: List[Tuple[float, int, Slot]] = []
         self._numbers = itertools.count()
 
@@ -144,7 +165,7 @@ class Scheduler:
     def over(self) -> bool:
         """Whether nothing can come for which a thread must wait.
 
-        During a stop, a source that a thread steps does not count. That thread looks for work after the step. It may
+        During a stop, a source that a worker steps does not count. That thread looks for work after the step. It may
         be the thread that stops the readers, and waits for the others to end.
         """
         if self.ready or self._backlog:
@@ -153,23 +174,38 @@ class Scheduler:
 
     # Sources come and go
 
-    def open(self, slot: Slot, fd: int) -> None:
-        """Take a source in, to be stepped. Raises ``OSError`` when there is no room."""
+    def open(self, slot: Slot, fd: int, ident: int) -> None:
+        """Take a source in, and watch it. The thread ``ident`` counts as stepping it, until `hand_in` or `undo_open`.
+
+        Raises ``OSError`` when there is no room.
+        """
         if self.poller is None:
             self.poller = Poller(self._make_selector)
         if fd >= 0 and not self.poller.has_room(fd):
             raise OSError("select() can wait for no more sockets: use threads of their own")
-        slot.fd, slot.open = fd, True
+        slot.reader, slot.fd = ident, fd
+        self._watch(slot, READ)
+        slot.open = True
         self._open += 1
-        self._unread += 1
-        self.request_step(slot)
+        self._unread += 1  # the thread that adds it is no worker, and does not look for work after `hand_in`
+
+    def hand_in(self, slot: Slot) -> None:
+        """Have an opened source stepped, from now on by the workers. Does nothing when that was done already."""
+        if slot.open and slot.opening:
+            slot.reader = None
+            self.request_step(slot)
+            slot.opening = False
 
     def undo_open(self, slot: Slot) -> None:
-        """Undo `open`, before any thread served the slot."""
-        slot.open = slot.needs_step = slot.queued = False
-        self._open -= 1
-        self._unread -= 1
-        self.ready.remove(slot)
+        """Undo `open`, before `hand_in`. Does nothing for a slot that is not open."""
+        if slot.opening:
+            slot.reader = None
+            with suppress(OSError, ValueError):
+                self._watch(slot, 0)
+            if slot.open:
+                slot.open = False
+                self._open -= 1
+                self._unread -= 1
 
     def end_step(self, slot: Slot, events: int, due: Optional[float]) -> bool:
         """Watch for ``events``, and until ``due``; return whether the waiting thread must be woken for that.
@@ -181,6 +217,8 @@ class Scheduler:
         self._unread += 1
         if slot.needs_step:
             self.enqueue(slot)
+        if slot.unsent and not slot.needs_step and not events & WRITE:
+            slot.unsent = False  # all is written; a job that was held back may begin
         sooner = due is not None and (slot.due is None or due < slot.due) and self.set_due(slot, due)
         return sooner or (changed and self.poller is not None and not self.poller.live)
 
@@ -190,11 +228,12 @@ class Scheduler:
         self._watch(slot, 0)
 
     def end_finish(self, slot: Slot) -> None:
-        slot.finishing, slot.finished = False, True
-        slot.reader = slot.source = slot.due = None
         if slot.open:
             slot.open = False
             self._open -= 1
+        slot.finishing, slot.finished = False, True
+        slot.reader = slot.source = slot.due = None
+        slot.unsent = False
         if len(self._heap) > 2 * self._open + 64:
             self._heap = [entry for entry in self._heap if entry[2].due == entry[0]]
             heapq.heapify(self._heap)
@@ -214,8 +253,8 @@ class Scheduler:
     def enqueue(self, slot: Slot) -> None:
         """Append ``slot`` to the ready list, unless it stands there."""
         if not slot.queued:
-            slot.queued = True
             self.ready.append(slot)
+            slot.queued = True
 
     def pop(self, ident: int, selecting: bool) -> Optional[Slot]:
         """Return the next slot with something to do; ``None``: ask the selector first, if none is ``selecting``.
@@ -239,20 +278,30 @@ class Scheduler:
 
     def begin_job(self, slot: Slot, ident: int) -> Optional[Job]:
         """Return a job for the thread ``ident`` to run now; ``None`` when there is none, or when too many run."""
-        if not slot.jobs or slot.runner is not None or slot.backlogged:
+        if not slot.jobs or slot.runner is not None or slot.backlogged or slot.unsent:
             if self._backlog:
                 self._release()
             return None
-        if self._running >= self._max_jobs:
+        name, running_of = slot.name, self._running_of
+        if self._running >= self._shared_out and not self._may_begin(slot):
             slot.backlogged = True
             self._backlog.append(slot)
             return None
         self._running += 1
+        running_of[name] = running_of[name] + 1 if name in running_of else 1
         slot.runner = ident
         return slot.jobs.pop(0)[0]
 
-    def end_job(self, slot: Slot) -> None:
+    def end_job(self, slot: Slot, ident: int) -> None:
+        """Note that the thread ``ident`` has ended a job of ``slot``. A job that was released has ended before."""
+        if slot.runner != ident:
+            return
+        name, running_of = slot.name, self._running_of
         self._running -= 1
+        if running_of[name] == 1:
+            del running_of[name]
+        else:
+            running_of[name] -= 1
         slot.runner = None
         if slot.jobs:
             self.enqueue(slot)
@@ -261,21 +310,57 @@ class Scheduler:
         if self._backlog:
             self._release()
 
+    def _may_begin(self, slot: Slot) -> bool:
+        """Tell whether there is room for a job of ``slot``."""
+        if self._running >= self._max_jobs:
+            return False
+        return self._running < self._shared_out or slot.name not in self._running_of
+
     def _release(self) -> None:
-        """Enqueue the first slot of the backlog if there is room for its job.
+        """Enqueue the first slot of the backlog for whose job there is room; those before it go behind the others.
 
         Called too when a slot has nothing to do: its job was discarded after its release, so the next one's turn comes.
         """
-        if self._backlog and self._running < self._max_jobs:
+        if self._running >= self._max_jobs:
+            return
+        for _ in range(len(self._backlog)):
             slot = self._backlog.popleft()
-            slot.backlogged = False
-            self.enqueue(slot)
+            if self._may_begin(slot):
+                slot.backlogged = False
+                self.enqueue(slot)
+                return
+            self._backlog.append(slot)
 
     def forget_discarded(self) -> None:
         """Remove the slots from the backlog whose jobs were discarded."""
         for slot in self._backlog:
             slot.backlogged = bool(slot.jobs)
         self._backlog = deque(slot for slot in self._backlog if slot.backlogged)
+
+    def rebuild(self, slots: List[Slot]) -> None:
+        """Make all tables anew from the ``slots``, after a change that was cut off, and have every source stepped.
+
+        What is true: which slots are open, which thread steps or finishes each, and which thread runs a job of it.
+        """
+        self.ready.clear()
+        self._backlog.clear()
+        self._heap = []
+        self._open = self._unread = self._running = 0
+        self._running_of = {}
+        for slot in slots:
+            slot.queued = slot.backlogged = False
+            slot.due = None
+            self._open += slot.open
+            self._unread += slot.open and (slot.opening or slot.reader is None)
+            if slot.runner is not None:
+                self._running += 1
+                self._running_of[slot.name] = self._running_of.get(slot.name, 0) + 1
+            self.request_step(slot)
+            if slot.jobs:
+                self.enqueue(slot)
+            elif slot.finished:
+                slot.owner.forget(slot)
+        self._left_in_round = len(self.ready)
 
     # The selector and the deadlines
 
@@ -294,8 +379,8 @@ class Scheduler:
             elif slot.open:
                 slot.needs_step = True
                 if not slot.queued:
-                    slot.queued = True
                     self.ready.append(slot)
+                    slot.queued = True
         while self._heap and self._heap[0][0] <= now:
             due, _, slot = heapq.heappop(self._heap)
             if slot.due == due:

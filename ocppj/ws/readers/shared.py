@@ -14,18 +14,18 @@ import threading
 import time
 import weakref
 from functools import partial
-from typing import Any, Callable, Collection, ContextManager, Set
+from typing import Any, Callable, Collection, ContextManager, List, Optional, Set
 
 from ...errors import UsageError
-from ...settings import get_logger
-from ..checks import check_positive
+from ...events import Condition
+from ...log_limit import safe_log
+from ...option_checks import check_options
+from ..base import RunningJob
 from .base import Job, Readers, Source
 from .scheduler import Scheduler, Slot
 from .workers import Actions, Workers, perform
 
 __all__ = ["SharedReaders"]
-
-_RESERVE = 2  # workers that run no jobs: they read answers while all handlers that may run wait for some
 
 
 class _EndpointReaders(Readers):
@@ -37,30 +37,68 @@ class _EndpointReaders(Readers):
         self._lock = workers.lock
         # Guarded by it:
         self._slots: Set[Slot] = set()  # those with something left to do
-        self._emptied = threading.Condition(workers.lock)
+        self._emptied = Condition(workers.lock)
         self._stopping = False
 
     def add(self, source: Source) -> None:
         fd = source.fileno()
         with self._lock:
             slot = self._slot(source)
-            count = slot.jobs.discard() if self._stopping else 0  # it may bring jobs from other readers
-        if count:
-            get_logger().info("%s: stopping, %d jobs are discarded", slot.name, count)
         if fd < 0 and not source.watch(partial(self._workers.request_step, slot)):
             raise RuntimeError(f"{source.name}: it has no descriptor, and nothing tells when it is ready")
         try:
+            self._open(slot, fd)
+            self._workers.hand_in(slot)
+        except BaseException:
             with self._lock:
-                self._scheduler.open(slot, fd)
+                self._scheduler.undo_open(slot)  # but the slot is known still: `give_up` comes next
+            self._workers.restart()
+            raise
+
+    def take(self, slot: Slot) -> None:
+        """Watch the source of a new ``slot``, which this thread is stepping. Then call `hand_in` or `give_back`.
+
+        Raises whatever makes that impossible.
+        """
+        assert slot.source is not None
+        fd = slot.source.fileno()
+        try:
+            if fd < 0 and not slot.source.watch(partial(self._workers.request_step, slot)):
+                raise RuntimeError(f"{slot.name}: it has no descriptor, and nothing tells when it is ready")
+            with self._lock:
+                self._slots.add(slot)  # before it is open: `Scheduler.rebuild` must know all open slots
+            self._open(slot, fd)
+        except BaseException:
+            self.give_back(slot)
+            self._workers.restart()
+            raise
+
+    def hand_in(self, slot: Slot) -> None:
+        """End the step of a source that was taken: others step it from now on. May be called again if it raised."""
+        with self._lock:
+            count = slot.jobs.discard() if self._stopping else 0  # it may bring jobs from other readers
+        self._workers.hand_in(slot)
+        if count:
+            safe_log.info("%s: stopping, %d jobs are discarded", slot.name, count)
+
+    def give_back(self, slot: Slot) -> None:
+        """Undo `take`, as much of it as was done."""
+        with self._lock:
+            self._scheduler.undo_open(slot)
+            self._slots.discard(slot)
+            actions = self._workers.wake_all() if self._scheduler.over else []
+        perform(actions)
+
+    def _open(self, slot: Slot, fd: int) -> None:
+        """Open ``slot``, stepped by this thread for the time being, and see that a thread serves it later."""
+        try:
+            with self._lock:
+                self._scheduler.open(slot, fd, threading.get_ident())
                 actions = self._workers.wake_one()
         except OSError as error:
-            raise RuntimeError(f"{source.name} cannot be watched: {error}") from error
+            raise RuntimeError(f"{slot.name} cannot be watched: {error}") from error
         perform(actions)
-        with self._lock:
-            stranded = not self._workers.alive and slot.open and slot.queued
-            if stranded:
-                self._scheduler.undo_open(slot)
-        if stranded:
+        if not self._workers.revive():
             raise RuntimeError("no thread can be started")
 
     def give_up(self, source: Source) -> None:
@@ -79,8 +117,14 @@ class _EndpointReaders(Readers):
         self._submit(source, job)
 
     def _submit(self, source: Source, job: Job) -> None:
+        try:
+            self._add_job(source, job)
+        except BaseException:
+            self._workers.restart()
+            raise
+
+    def _add_job(self, source: Source, job: Job) -> None:
         actions: Actions = []
-        stranded = False
         with self._lock:
             slot = self._slot(source)
             discarded = self._stopping and not slot.finishing
@@ -92,13 +136,11 @@ class _EndpointReaders(Readers):
                     self._scheduler.enqueue(slot)
                     actions = self._workers.wake_one()
         if discarded:
-            get_logger().info("%s: stopping, a job is discarded", slot.name)
+            safe_log.info("%s: stopping, a job is discarded", slot.name)
         if actions:
             perform(actions)
-            with self._lock:
-                stranded = bool(slot.jobs) and not self._workers.alive
-        if stranded:
-            raise RuntimeError("no thread can be started")
+            if slot.jobs and not self._workers.revive() and slot.jobs:  # else a thread has run the job, and ended
+                raise RuntimeError("no thread can be started")
 
     def wake(self, source: Source) -> None:
         due = source.next_deadline()
@@ -111,8 +153,27 @@ class _EndpointReaders(Readers):
             slot = self._slot(source)
         self._workers.request_step(slot)  # the step writes, and says whether there is more to write
 
+    def resume(self, source: Source) -> None:
+        self.flush(source)
+
     def waiting(self) -> ContextManager[Any]:
         return self._workers.waiting()
+
+    def holds_back(self, source: Source) -> bool:
+        return self._workers.holds_back(source)
+
+    def blocked_by(self, source: Source) -> Optional[List[int]]:
+        with self._lock:
+            slot = self._slot(source)
+            if slot.runner is not None:
+                return [slot.runner]
+            return self._workers.idents_at_jobs() if slot.backlogged else None
+
+    def running(self) -> List[RunningJob]:
+        return self._workers.running(self)
+
+    def release(self, job: RunningJob) -> bool:
+        return self._workers.release(job)
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
         self.discard()
@@ -122,13 +183,13 @@ class _EndpointReaders(Readers):
         """Begin to stop: discard the jobs not begun, and those to come."""
         with self._lock:
             self._stopping = True
-            discarded = [(slot.name, slot.jobs.discard()) for slot in self._slots if slot.jobs]
+            discarded = [(slot.name, slot.jobs.discard()) for slot in self._slots]
             self._scheduler.forget_discarded()
             for slot in list(self._slots):
                 self.forget(slot)
         for name, count in discarded:
             if count:
-                get_logger().info("%s: stopping, %d jobs are discarded", name, count)
+                safe_log.info("%s: stopping, %d jobs are discarded", name, count)
 
     def forget(self, slot: Slot) -> None:
         """Drop ``slot`` if nothing is left to be done for it. Lock held."""
@@ -141,17 +202,20 @@ class _EndpointReaders(Readers):
         """Wait until all slots are dropped; log and return false if that takes too long."""
         me = threading.get_ident()
         while True:
-            with self._emptied:
+            with self._lock:
                 stoppers = {me, *exempt}  # exempt may grow while this waits
-                awaited = [slot.name for slot in self._slots if _is_awaited(slot, stoppers)]
+                awaited = self._list_awaited(stoppers)
                 left = deadline - time.monotonic()
                 if not awaited:
                     return True
                 if left > 0:
                     self._emptied.wait(min(left, 0.05))
             if left <= 0:
-                get_logger().warning("%d connections do not end: %s", len(awaited), ", ".join(sorted(awaited)[:10]))
+                safe_log.warning("%d connections do not end: %s", len(awaited), ", ".join(sorted(awaited)[:10]))
                 return False
+
+    def _list_awaited(self, stoppers: Set[int]) -> List[str]:
+        return [slot.name for slot in self._slots if _is_awaited(slot, stoppers)]
 
     def _slot(self, source: Source) -> Slot:
         """Return the slot of ``source``. Lock held."""
@@ -178,17 +242,20 @@ class SharedReaders(_EndpointReaders):
     One object may be given to any number of servers and clients. Stop it yourself, after them.
 
     Args:
-        max_handlers: How many handlers may run, or block, at a time. More wait. Answers and pings are still served.
+        max_handlers: How many handlers may run, or block, at a time. More wait. Answers and pings are still served. A
+            tenth of them, and at least 4, is a reserve for handlers that do not wait in ``call()``: in one that would
+            need the reserve, ``call()`` raises `NoHandlerSlot`.
         selector: Makes the selector.
     """
 
     def __init__(
         self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
     ) -> None:
-        check_positive(max_handlers=max_handlers)
+        check_options("SharedReaders", locals())
         scheduler = Scheduler(selector, max_handlers)
-        super().__init__(scheduler, Workers(scheduler, max_handlers + _RESERVE))
+        super().__init__(scheduler, Workers(scheduler, max_handlers))
         self._endpoints: "weakref.WeakSet[_EndpointReaders]" = weakref.WeakSet([self])  # guarded by the lock
+        self._workers.all_slots = self._all_slots
 
     def for_endpoint(self) -> Readers:
         """Return the readers of one endpoint. Raises `UsageError` when these readers have been stopped."""
@@ -198,6 +265,10 @@ class SharedReaders(_EndpointReaders):
                 raise UsageError("these readers have been stopped")
             self._endpoints.add(readers)
         return readers
+
+    def _all_slots(self) -> List[Slot]:
+        """Return the slots of all endpoints. Lock held."""
+        return [slot for endpoint in list(self._endpoints) for slot in endpoint._slots]
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
         """Stop all endpoints that use these readers, as `Readers.stop` does one."""

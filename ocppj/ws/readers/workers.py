@@ -7,6 +7,10 @@ A monitor checks every few milliseconds. A worker that is at the same slot as be
 and other workers become active in its place. While a job blocks, they read its connection, whose other jobs wait. While
 a step blocks, they may run its jobs.
 
+A handler that waits for a message holds a slot all the time, and only a part of the slots is for such handlers
+(`waiting_handlers`). A handler whose answer the network does not take holds none: the next job of its connection is
+held back until all is written (`Workers.holds_back`). A job that is released counts as ended (`Workers.release`).
+
 While nothing blocks, the number of active workers falls back to one. Idle workers end after a while. The monitor parks
 while a worker waits in the selector. All threads end when nothing can come any more; the next source starts new ones.
 """
@@ -16,16 +20,25 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from contextlib import contextmanager
-from typing import Callable, Iterator, List, Optional, Set, Tuple
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, Callable, ContextManager, List, Optional, Set, Tuple
 
-from ...settings import get_logger
+from ...errors import NoHandlerSlot
+from ...events import Event
+from ...log_limit import safe_log
+from ...loops import log_failure, run_loop
+from ..base import RunningJob
 from ..threads import Threads
-from .base import Job, Source
-from .scheduler import READ, WRITE, Scheduler, Slot
+from .base import Job, Source, finish_source
+from .scheduler import READ, WRITE, Scheduler, Slot, SlotOwner, reserve_of
+from .waiting_handlers import WaitingHandlers
 
 __all__ = ["Actions", "Workers", "perform"]
 
+_LATE = 250  # checks after which a worker that has not begun is given up
+_RESERVE = 2  # workers that run no jobs: they read answers while all handlers that may run wait for some
+_LISTED = 10  # handlers that a log line names
 _MIN_EXTRA, _MAX_EXTRA = 4, 64  # workers activated at a check that finds at least half of the active ones blocked
 
 #: What is decided under the lock and done without it.
@@ -33,20 +46,52 @@ Actions = List[Callable[[], None]]
 
 
 def perform(actions: Actions) -> None:
-    """Do what was decided under the lock."""
+    """Do what was decided under the lock. Never raises: the thread that decided it has other things to do."""
     for action in actions:
-        action()
+        try:
+            action()
+        except BaseException:
+            log_failure("the shared readers could not wake or start a thread")
 
 
 class _Worker:
     """The state of one thread. Guarded by the lock of `Workers`."""
 
     def __init__(self) -> None:
-        self.called = threading.Event()  # ends its idleness
+        self.called = Event()  # ends its idleness
         self.active = True
+        self.started = False  # its thread runs
         self.slot: Optional[Slot] = None  # that it serves
+        self.ident = 0  # of its thread; set by the thread itself
+        self.blocked_at = 0.0  # when (`time.monotonic`) it was last found blocked
+        self.wait: Optional[_Wait] = None  # within which it waits for a message, if it does that in a job
+        self.released_in = -1  # the round whose job was released
         self.rounds = 0  # how often it has looked for a slot
         self.rounds_at_check = -1  # at the monitor's last check
+
+    @property
+    def released(self) -> bool:
+        """Whether its job was released, and still runs."""
+        return self.released_in == self.rounds
+
+
+class _Wait:
+    """The context in which the thread of a ``worker`` waits for a message."""
+
+    def __init__(self, workers: "Workers", worker: _Worker) -> None:
+        self._workers = workers
+        self._worker = worker
+        self.client_id: Optional[str] = None  # for which it counts as a waiting handler
+
+    def __enter__(self) -> None:
+        self._workers.begin_wait(self, self._worker)
+
+    def __exit__(self, *error: object) -> None:
+        if self.client_id is not None:
+            self._workers.end_wait(self, self._worker)
+
+
+_NO_WORKER: ContextManager[Any] = nullcontext()
 
 
 class Workers:
@@ -56,13 +101,14 @@ class Workers:
     ``park_after`` and ``idle_timeout`` may be set before the first source comes.
     """
 
-    def __init__(self, scheduler: Scheduler, max_workers: int) -> None:
+    def __init__(self, scheduler: Scheduler, max_jobs: int) -> None:
         self.lock = threading.Lock()
         self.check_interval = 0.004  # seconds between two checks of the monitor
         self.park_after = 25  # checks in a row that find nothing done
         self.idle_timeout = 5.0  # seconds after which an idle worker ends
         self._scheduler = scheduler
-        self._max_workers = max_workers
+        self._max_jobs = max_jobs
+        self._waiting = WaitingHandlers(max_jobs - reserve_of(max_jobs))  # guarded by the lock
         self._threads = Threads()
         self.join = self._threads.join  # without the lock
         self._local = threading.local()  # .worker
@@ -72,21 +118,30 @@ class Workers:
         self._active: Set[_Worker] = set()
         self._max_active = 1
         self._idle: List[_Worker] = []  # the last to come is the first to be called
-        self._selecting = False  # an active worker waits in the selector, or is about to
+        self._selecting: Optional[_Worker] = None  # the active worker that waits in the selector, or is about to
         self._woken = False  # the selecting worker is woken, or is about to be
         self._extra = _MIN_EXTRA  # workers to activate at the next check that finds most blocked
         self._start_failed = False  # and that was logged
         self._monitored = False  # the monitor's thread runs, or is about to
-        self._monitor_called = threading.Event()
+        self._monitor_called = Event()
+        self._monitor_runs = False  # its thread has begun
         self._parked = False
+        self.all_slots: Callable[[], List[Slot]] = list  #: Returns all slots. Called with the lock held.
 
-    @property
-    def alive(self) -> bool:
-        return bool(self._workers)
+    def revive(self) -> bool:
+        """Start a thread if there is none; return whether there is one now. Without the lock."""
+        if self._alive():
+            return True
+        self.restart()  # does not count on a start that another thread is about to try
+        return self._alive()
+
+    def _alive(self) -> bool:
+        with self.lock:
+            return any(worker.started for worker in self._workers)
 
     def wake_one(self) -> Actions:
         """Return what makes a worker look at the ready list, or at the deadlines."""
-        if self._selecting:
+        if self._selecting is not None:
             return self._wake_selecting()
         # An active worker looks at the list after the slot that it serves. If it blocks there, the monitor finds that.
         return self._resume_monitor() if self._active else self._activate(1)
@@ -107,36 +162,175 @@ class Workers:
         self._scheduler.poller = None
         return [poller.close]
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Return a context in which this thread waits. If it is an active worker, others go on in its place."""
+    def waiting(self) -> ContextManager[Any]:
+        """Return a context in which this thread waits. If it is an active worker, others go on in its place.
+
+        To enter it raises `NoHandlerSlot` when too many handlers wait.
+        """
         me: Optional[_Worker] = getattr(self._local, "worker", None)
-        if me is not None:
-            actions: Actions = []
-            with self.lock:
-                if me.active:
-                    self._mark_blocked(me)
-                    if self._scheduler.ready or not self._active:
-                        actions = self.wake_one()
-            perform(actions)
-        yield
+        return _NO_WORKER if me is None else _Wait(self, me)
+
+    def begin_wait(self, wait: _Wait, me: _Worker) -> None:
+        """Do what entering ``wait`` does; on the thread of the worker ``me``."""
+        actions: Actions = []
+        refused, report = False, None
+        with self.lock:
+            slot = me.slot
+            if slot is not None and slot.runner == me.ident and me.wait is None and not me.released:
+                if self._waiting.take(slot.name):
+                    wait.client_id, me.wait = slot.name, wait
+                else:
+                    refused, report = True, self._waiting.report(time.monotonic())
+            if me.active and not refused:
+                self._mark_blocked(me)
+                if self._scheduler.ready or not self._active:
+                    actions = self.wake_one()
+        perform(actions)
+        if report is not None:
+            self._report_waiting(report)
+        if refused:
+            words = f"{self._waiting.count} handlers wait for answers already; the rest is for those that do not wait"
+            raise NoHandlerSlot(words)
+
+    def end_wait(self, wait: _Wait, me: _Worker) -> None:
+        """Do what leaving ``wait`` does. Its job may have been released meanwhile."""
+        with self.lock:
+            self._give_back(wait, me)
+
+    def _give_back(self, wait: _Wait, worker: _Worker) -> None:
+        """Count the handler of ``worker`` as waiting no more. Lock held."""
+        if wait.client_id is not None:
+            self._waiting.give_back(wait.client_id)
+        wait.client_id = worker.wait = None
+
+    def _report_waiting(self, refused: int) -> None:
+        """Log that handlers may not wait, and which do. Without the lock."""
+        longest = sorted((job for job in self.running() if job.waiting), key=lambda job: -job.seconds)[:_LISTED]
+        safe_log.warning(
+            "%d handlers wait for answers to their call(), of %d that may. More were refused %d times since the last "
+            "such line, at most one a minute. The longest: %s",
+            self._waiting.count,
+            self._waiting.allowed,
+            refused,
+            ", ".join(f"{job.client_id} for {job.seconds:.0f} s" for job in longest) or "none any more",
+        )
+
+    def running(self, owner: Optional[SlotOwner] = None) -> List[RunningJob]:
+        """Return the jobs of ``owner``, or of all, that run just now. Without the lock."""
+        with self.lock:
+            return self._list_running(owner, time.monotonic())
+
+    def _list_running(self, owner: Optional[SlotOwner], now: float) -> List[RunningJob]:
+        return [
+            RunningJob(
+                slot.name,
+                worker.ident,
+                0.0 if worker.active else max(0.0, now - worker.blocked_at),
+                worker.wait is not None,
+                worker.released,
+                (worker, worker.rounds),
+            )
+            for worker, slot in ((worker, worker.slot) for worker in self._workers)
+            if slot is not None and owner in (None, slot.owner)
+            if worker.released or (slot.runner is not None and slot.runner == worker.ident)
+        ]
+
+    def idents_at_jobs(self) -> List[int]:
+        """Return the idents of the threads that run jobs which count. Lock held."""
+        slots = ((worker, worker.slot) for worker in self._workers)
+        return [worker.ident for worker, slot in slots if slot is not None and slot.runner == worker.ident]
+
+    def release(self, job: RunningJob) -> bool:
+        """Count ``job`` as ended, though its thread still runs it; return false if it is not to be released.
+
+        At most as many jobs are released at a time as there are slots: each has a thread. Without the lock.
+        """
+        worker, rounds = job.key
+        if not isinstance(worker, _Worker):
+            return False
+        with self.lock:
+            slot = worker.slot
+            if slot is None or worker.rounds != rounds or worker.released or slot.runner != worker.ident:
+                return False
+            if self._count_released() >= self._max_jobs:
+                return False
+            if worker.active:
+                self._mark_blocked(worker)
+            if worker.wait is not None:
+                self._give_back(worker.wait, worker)
+            self._scheduler.end_job(slot, worker.ident)
+            worker.released_in = rounds
+            actions = self.wake_one() if self._scheduler.ready or not self._active else []
+        perform(actions)
+        return True
+
+    def holds_back(self, source: Source) -> bool:
+        """See `Readers.holds_back`: true once for each job of ``source`` that this thread runs. Without the lock."""
+        me: Optional[_Worker] = getattr(self._local, "worker", None)
+        if me is None:
+            return False
+        with self.lock:
+            slot = me.slot
+            if slot is None or slot.source is not source or slot.runner != me.ident or me.released:
+                return False
+            if slot.unsent or slot.finishing or not slot.open:
+                return False
+            slot.unsent = True
+        self.request_step(slot)  # it writes, and says whether there is more to write
+        return True
 
     def request_step(self, slot: Slot, due: Optional[float] = None) -> None:
         """Have the source stepped now, and again when ``due``; if a step blocks then, expire it. Without the lock."""
+        try:
+            with self.lock:
+                self._scheduler.request_step(slot)
+                sooner = self._scheduler.set_due(slot, due)
+                actions = self.wake_one() if sooner or self._scheduler.ready else []
+            perform(actions)
+        except BaseException:
+            self.restart()
+            raise
+
+    def hand_in(self, slot: Slot) -> None:
+        """See `Scheduler.hand_in`. When this raises, the source is still the caller's. Without the lock."""
+        try:
+            with self.lock:
+                self._scheduler.hand_in(slot)
+                actions = self.wake_one()
+            perform(actions)
+        except BaseException:
+            if slot.opening:
+                raise
+            log_failure("%s: no worker could be woken for it", slot.name)
+            self.restart()
+
+    def rebuild(self) -> None:
+        """Make the tables of what is to be done anew, after a change that was cut off. Lock held."""
+        for worker in [worker for worker in self._workers if not worker.started]:
+            self._drop(worker)  # if its thread is just being started, it comes in again
+        waits = [worker.wait for worker in self._workers if worker.wait is not None]
+        self._waiting.rebuild([wait.client_id for wait in waits if wait.client_id is not None])
+        self._scheduler.rebuild(self.all_slots())
+
+    def restart(self) -> None:
+        """Have all threads look again, after a wake-up or the start of a thread was cut off. Without the lock."""
         with self.lock:
-            self._scheduler.request_step(slot)
-            sooner = self._scheduler.set_due(slot, due)
-            actions = self.wake_one() if sooner or self._scheduler.ready else []
+            self.rebuild()
+            self._woken = False
+            actions = self.wake_all()
+            actions += [worker.called.set for worker in self._workers]
+            if not self._active:
+                actions += self._activate(1)
         perform(actions)
 
     def finish(self, slot: Slot, source: Source) -> None:
         """Finish the source, on this thread, which steps it or could not add it. Without the lock."""
-        with self.lock:
-            self._scheduler.begin_finish(slot)
         try:
-            source.finish()
-        except BaseException:
-            get_logger().exception("%s: finishing failed", slot.name)
+            with self.lock:
+                self._scheduler.begin_finish(slot)
+        except BaseException:  # of the selector: it is closed next
+            log_failure("%s: it could not be taken out of the selector", slot.name)
+        finish_source(source)
         with self.lock:
             self._scheduler.end_finish(slot)
             actions = self.wake_one() if self._scheduler.ready else []
@@ -145,8 +339,13 @@ class Workers:
     # A worker's thread
 
     def _work(self, me: _Worker) -> None:
-        """Serve slots until there is nothing more to do."""
+        """Serve slots until there is nothing more to do, whatever comes in between."""
         self._local.worker = me
+        me.ident = threading.get_ident()
+        run_loop("a worker of the shared readers", partial(self._serve, me), partial(self._recover, me))
+
+    def _serve(self, me: _Worker) -> bool:
+        """Serve slots until there is nothing more to do; then return false."""
         ident = threading.get_ident()
         slot = self._next(me, ident, None)
         while slot is not None:
@@ -156,10 +355,44 @@ class Workers:
                 if job is not None:
                     job()
             except BaseException:  # SystemExit too: it would end this thread, and no log would say so
-                get_logger().exception("%s: %s failed", slot.name, "serving it" if job is None else "a job")
+                if job is None:
+                    raise  # the tables may be wrong
+                log_failure("%s: a job failed", slot.name)
             worked = None if job is None else slot
             job = None  # it may keep much alive while this thread waits
             slot = self._next(me, ident, worked)
+        return False
+
+    def _recover(self, me: _Worker) -> None:
+        """Make the tables right after this thread was cut off anywhere in them. What it served is served again.
+
+        A job that it had taken is over: it has run, or is lost. It is not run twice.
+        """
+        ident = threading.get_ident()
+        endings: List[Tuple[Slot, Source]] = []
+        with self.lock:
+            if self._selecting is me:
+                self._selecting, self._woken = None, False
+            if me in self._idle:
+                self._idle.remove(me)
+            self._workers.add(me)
+            me.wait = None
+            self._monitored = self._monitored and self._monitor_runs
+            for slot in self.all_slots():
+                if slot.runner == ident:
+                    slot.runner = None
+                if slot.reader == ident and slot.finishing and slot.source is not None:
+                    endings.append((slot, slot.source))
+                elif slot.reader == ident and not slot.opening:
+                    slot.reader = None
+            self.rebuild()
+            if not me.active and not self._active:
+                me.active = True
+            if me.active:
+                self._active.add(me)
+        for slot, source in endings:
+            self.finish(slot, source)
+        self.restart()
 
     def _next(self, me: _Worker, ident: int, worked: Optional[Slot]) -> Optional[Slot]:
         """Wait for the slot to serve next; ``None`` ends the thread. ``worked`` is the slot whose job it just ran."""
@@ -170,11 +403,11 @@ class Workers:
             with self.lock:
                 me.rounds += 1
                 if worked is not None:
-                    scheduler.end_job(worked)
+                    scheduler.end_job(worked, ident)
                     worked = None
                 if not me.active or len(self._active) > self._max_active:
                     self._adjust(me)
-                slot = me.slot = scheduler.pop(ident, self._selecting) if me.active else None
+                slot = me.slot = scheduler.pop(ident, self._selecting is not None) if me.active else None
                 over = slot is None and scheduler.over
                 if slot is not None:
                     if self._monitored and not self._parked:
@@ -184,8 +417,8 @@ class Workers:
                     self._deactivate(me)
                     self._workers.discard(me)
                     actions = self.wake_all() + self.close_unused()
-                elif me.active and scheduler.poller is not None and not self._selecting:
-                    select = self._selecting = True
+                elif me.active and scheduler.poller is not None and self._selecting is None:
+                    self._selecting, select = me, True
                     timeout = scheduler.timeout(time.monotonic())
                 else:
                     self._deactivate(me)
@@ -207,11 +440,11 @@ class Workers:
         try:
             found = poller.wait(timeout)
         except Exception:
-            get_logger().exception("waiting in the selector failed")
+            log_failure("waiting in the selector failed")
             found = []
             threading.Event().wait(0.05)
         with self.lock:
-            self._selecting = self._woken = False
+            self._selecting, self._woken = None, False
             overdue = self._scheduler.begin_round(found, time.monotonic())
         for source in overdue:  # the thread that steps it blocks, and does not see that it is due
             source.expire()
@@ -237,23 +470,25 @@ class Workers:
             more = source.step(False)
             if more:
                 events = READ | WRITE if source.wants_write() else READ
+                if source.paused:
+                    events &= ~READ
                 due = source.next_deadline()
         except BaseException:
-            get_logger().exception("%s: reading failed", slot.name)
+            log_failure("%s: reading failed", slot.name)
             more = False
         if more:
             with self.lock:
                 try:
                     sooner = scheduler.end_step(slot, events, due)
-                    job = scheduler.begin_job(slot, ident)
                     actions = self.wake_one() if sooner else None
+                    job = scheduler.begin_job(slot, ident)  # last: what is raised after it would lose the job
                 except (OSError, ValueError) as failure:
                     more, error = False, failure
             if more:
                 if actions:
                     perform(actions)
                 return job
-            get_logger().error("%s: it cannot be watched any more: %s", slot.name, error)
+            safe_log.error("%s: it cannot be watched any more: %s", slot.name, error)
         self.finish(slot, source)
         return self._begin_job(slot, ident)
 
@@ -278,17 +513,23 @@ class Workers:
     def _mark_blocked(self, worker: _Worker) -> None:
         """Deactivate a worker that blocks, and leave the next job of its slot to others."""
         self._deactivate(worker)
+        worker.blocked_at = time.monotonic()
         if worker.slot is not None:
             worker.slot.reader_active = False
             if worker.slot.has_job:
                 self._scheduler.enqueue(worker.slot)
 
+    def _drop(self, worker: _Worker) -> None:
+        self._deactivate(worker)
+        self._workers.discard(worker)
+
     def _wake_selecting(self) -> Actions:
         poller = self._scheduler.poller
-        if poller is None or not self._selecting or self._woken:
+        if poller is None or self._selecting is None or self._woken:
             return []
+        actions: Actions = [poller.wake]
         self._woken = True
-        return [poller.wake]
+        return actions
 
     def _activate(self, count: int) -> Actions:
         """Return what makes ``count`` workers active, or as many as there can be."""
@@ -297,34 +538,54 @@ class Workers:
             if self._idle:
                 worker = self._idle.pop()
                 actions.append(worker.called.set)
-            elif len(self._workers) < self._max_workers:
+            elif self._may_add():
                 worker = _Worker()
+                actions.append(partial(self._start, worker))
                 self._workers.add(worker)
-                actions.append(lambda worker=worker: self._start(worker))  # type: ignore[misc]
             else:
                 break
             worker.active = True
             self._active.add(worker)
         return actions
 
+    def _may_add(self) -> bool:
+        """Tell whether there may be one more worker. One whose job was released does not count."""
+        most = self._max_jobs + _RESERVE
+        return len(self._workers) < most or len(self._workers) - self._count_released() < most
+
+    def _count_released(self) -> int:
+        return sum(worker.released for worker in self._workers)
+
     def _start(self, worker: _Worker) -> None:
         """Start the thread of a new worker. Without the lock."""
-        if not self._start_thread(f"ocppj-worker-{next(self._numbers)}", self._work, worker):
-            with self.lock:
-                self._deactivate(worker)
-                self._workers.discard(worker)
+        begins = self._start_thread(f"ocppj-worker-{next(self._numbers)}", self._begin, worker)
+        with self.lock:
+            if not begins:
+                self._drop(worker)
+            elif not worker.started:
+                self._let_in(worker)
+
+    def _begin(self, me: _Worker) -> None:
+        """Serve slots: the thread of ``me``."""
+        with self.lock:
+            self._let_in(me)
+        self._work(me)
+
+    def _let_in(self, worker: _Worker) -> None:
+        worker.started = True
+        self._workers.add(worker)  # it may have been dropped before it was started
 
     def _start_thread(self, name: str, target: Callable[..., None], *args: _Worker) -> bool:
         """Start a thread; return false, and log the first failure in a row, when there can be no more threads."""
         failure = None
         try:
             self._threads.start(name, target, *args)
-        except RuntimeError as error:
+        except Exception as error:
             failure = error
         with self.lock:
             log, self._start_failed = failure is not None and not self._start_failed, failure is not None
         if log:
-            get_logger().error("cannot start the thread %s: %s", name, failure)
+            safe_log.error("cannot start the thread %s: %s", name, failure or type(failure).__name__)
         return failure is None
 
     # The monitor
@@ -347,15 +608,23 @@ class Workers:
 
     def _monitor(self) -> None:
         """Find the workers that block: the monitor's thread."""
+        with self.lock:
+            if self._monitor_runs:
+                return
+            self._monitor_runs = True
+        run_loop("the monitor of the shared readers", self._watch_workers)
+
+    def _watch_workers(self) -> bool:
+        """Check until everything is over; then return false."""
         quiet = 0  # checks in a row that found nothing done
-        parked = False
+        parked = self._parked = False
         while True:
             called = self._monitor_called.wait(None if parked else self.check_interval)
             actions: Actions = []
             with self.lock:
                 if self._scheduler.over:
-                    self._monitored = False
-                    return
+                    self._monitored = self._monitor_runs = False
+                    return False
                 if called:
                     self._monitor_called.clear()
                     quiet = 0
@@ -371,8 +640,13 @@ class Workers:
 
         If at least half of the active workers block, four are activated, then eight, and so on up to 64.
         """
-        busy, blocked = not self._selecting, 0
+        busy, blocked = self._selecting is None, 0
         for worker in list(self._active):
+            if not worker.started:
+                worker.rounds_at_check -= 1
+                if worker.rounds_at_check < -_LATE:  # whoever decided to start it was cut off before that
+                    self._drop(worker)
+                continue
             if worker.slot is not None and worker.rounds == worker.rounds_at_check:
                 self._mark_blocked(worker)
                 blocked += 1

@@ -7,9 +7,11 @@ import os
 import selectors
 import socket
 import time
+from contextlib import suppress
 from typing import Any, Callable, Optional
 
-from ...settings import get_logger
+from ...log_limit import safe_log
+from ...loops import do_all, run_loop
 from ..stream.waiting import Waker, earliest, remaining
 from .lingering import LingeringSockets
 
@@ -52,35 +54,39 @@ class Acceptor:
         self._waker.wake()
 
     def close(self) -> None:
-        self._lingering.close()
-        self._selector.close()
-        self._sock.close()
-        self._waker.close()
+        do_all(self._lingering.close, self._selector.close, self._sock.close, self._waker.close)
 
     def run(self) -> None:
         """Accept until `stop`: the accept thread. Never waits for a peer, for all other peers would wait as well."""
-        try:
-            while not self._stopping:
-                self._step()
-        except Exception:
-            get_logger().exception("listening has ended")
-        finally:
-            self.close()
+        run_loop("accepting connections", self._step)
 
-    def _step(self) -> None:
-        deadline = earliest(self._lingering.deadline(), self._pause_until)
-        ready = [key.fileobj for key, _ in self._selector.select(remaining(deadline))]
-        now = time.monotonic()
+    def _step(self) -> bool:
+        """Wait, and serve what is ready. It goes on from whatever a step that raised has left."""
+        if self._stopping:
+            self.close()
+            return False
+        paused = self._pause()
+        ready = [
+            key.fileobj for key, _ in self._selector.select(remaining(earliest(self._lingering.deadline(), paused)))
+        ]
         for sock in ready:
             if isinstance(sock, socket.socket) and sock in self._lingering:
                 self._lingering.read(sock)
-        self._lingering.expire(now)
-        if self._pause_until is not None and now >= self._pause_until:
+        self._lingering.expire(time.monotonic())
+        if self._sock in ready and not self._stopping and not self._accept():
+            self._pause_until = time.monotonic() + _PAUSE
+        return True
+
+    def _pause(self) -> Optional[float]:
+        """Watch the listening socket, unless accepting pauses; return until when it does."""
+        if self._pause_until is not None and time.monotonic() >= self._pause_until:
             self._pause_until = None
-            self._selector.register(self._sock, selectors.EVENT_READ)
-        elif self._sock in ready and not self._stopping and not self._accept():
-            self._pause_until = now + _PAUSE
+        watched = self._sock in self._selector.get_map()
+        if watched and self._pause_until is not None:
             self._selector.unregister(self._sock)
+        elif not watched and self._pause_until is None:
+            self._selector.register(self._sock, selectors.EVENT_READ)
+        return self._pause_until
 
     def _accept(self) -> bool:
         """Accept one connection; return false when the next must wait for resources."""
@@ -94,11 +100,13 @@ class Acceptor:
             if raw is not None:
                 raw.close()
             return True
-        except Exception as error:
+        except BaseException as error:
             if raw is not None:
                 raw.close()
-            get_logger().error("a connection cannot be served: %s", error)
-            return not isinstance(error, RuntimeError) and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
+            with suppress(BaseException):  # of the logger
+                safe_log.error("a connection cannot be served: %s", error or type(error).__name__)
+            short = isinstance(error, (RuntimeError, MemoryError))
+            return not short and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
         return True
 
 

@@ -40,11 +40,11 @@ class LingeringSockets:
             if not answer or sock.send(answer) < len(answer):
                 raise OSError("the answer cannot be sent")
             sock.shutdown(socket.SHUT_WR)
+            self._deadlines[sock] = now + _LINGER  # first: what is registered must have a deadline
             self._selector.register(sock, selectors.EVENT_READ)
         except (OSError, ValueError):
-            sock.close()
+            self._close(sock)
             return
-        self._deadlines[sock] = now + _LINGER
         if len(self._deadlines) > self._max_sockets:
             self._close(next(iter(self._deadlines)))
 
@@ -75,8 +75,8 @@ class LingeringSockets:
             self._close(sock)
 
     def _close(self, sock: socket.socket) -> None:
-        del self._deadlines[sock]
-        self._reads.pop(sock, None)
         with suppress(KeyError, ValueError):
             self._selector.unregister(sock)
         sock.close()
+        self._reads.pop(sock, None)
+        self._deadlines.pop(sock, None)  # last: as long as it has a deadline, it is closed in the end

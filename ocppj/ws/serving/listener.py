@@ -14,7 +14,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Callable, Collection, Optional
 
-from ...settings import get_logger
 from ..handshake.http import BadRequest, refusal
 from ..limits import Handshake, source_of
 from ..stream.stream import Stream
@@ -30,9 +29,9 @@ _CUT = {
     "stopping": "the handshake was cut: the server is stopping",
 }
 
-#: Leads a connection to its channel; returns whether it has one. Raises `BadRequest`, ``OSError``, ``EOFError``. Calls
-#: `TcpListener.end_of_waiting` when nothing more is expected of the peer.
-Upgrade = Callable[["TcpListener", Handshake, Stream], bool]
+#: Leads a connection to its channel, and says so in `Handshake.has_channel`. Raises `BadRequest`, ``OSError``,
+#: ``EOFError``. Calls `TcpListener.end_of_waiting` when nothing more is expected of the peer.
+Upgrade = Callable[["TcpListener", Handshake, Stream], None]
 
 
 class TcpListener:
@@ -67,13 +66,13 @@ class TcpListener:
             host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
         elif ":" in host:
             host = f"[{host}]"
-        return f"{'wss' if secure else 'ws'}://{host}:{port}{self.run.template.prefix}"
+        return f"{'wss' if secure else 'ws'}://{host}:{port}{self.run.identification.prefix}"
 
     def start(self) -> None:
         """Begin to accept. Raises ``RuntimeError`` when the system gives no thread."""
         try:
             self._threads.start("ocppj-accept", self._acceptor.run)
-        except RuntimeError:
+        except BaseException:
             self._acceptor.close()
             raise
 
@@ -96,6 +95,11 @@ class TcpListener:
         if cut:
             raise ConnectionAbortedError("the handshake was cut")
 
+    def rename(self, handshake: Handshake, address: str) -> None:
+        """Note that ``handshake`` is one of ``address``, as a trusted proxy says."""
+        with self.run.lock:
+            self.run.handshakes.rename(handshake, address)
+
     def linger(self, handshake: Handshake, sock: Stream) -> None:
         """`Stream.linger`. Meanwhile this handshake gives way to others, so that refused peers keep nobody out."""
         with self.run.lock:
@@ -104,7 +108,7 @@ class TcpListener:
 
     def _welcome(self, raw: socket.socket, address: str) -> Optional[bytes]:
         """Begin the handshake of a connection, or return the answer when it is beyond a limit: on the accept thread."""
-        problem = self._server.take_attempt()
+        problem = self._server.take_attempt(address)
         if problem is None:
             try:
                 self._make_room(source_of(address))
@@ -119,9 +123,11 @@ class TcpListener:
                 raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         except OSError as error:  # the peer has gone; then some systems refuse even a socket option
             self._server.count_refusal("abandoned")
-            get_logger().warning("%s: gone when it was accepted: %s", address, error)
+            self._server.handlers.log.warning(
+                "%s: gone when it was accepted: %s", address, error, source=source_of(address)
+            )
             raise ConnectionAbortedError("gone when it was accepted") from error
-        sock = Stream(raw, write_timeout=self._write_timeout)
+        sock = Stream(raw, write_timeout=self._write_timeout, budget=self._server.budget)
         try:
             self._begin(sock, address)
         except BaseException:
@@ -138,34 +144,38 @@ class TcpListener:
 
     def _begin(self, sock: Stream, address: str) -> None:
         handshake = Handshake(sock, address)
-        with self.run.lock:
-            stopping = self.run.stopping
-            if not stopping:
-                self.run.handshakes.add(handshake)
-        if stopping:
-            self._server.count_refusal("stopping")
-            raise ConnectionAbortedError("the server is stopping")
+        run = partial(self._run_handshake, handshake, sock)
+        end = partial(self._end_handshake, handshake, sock)
         try:
-            self._handshake_threads.submit(address, partial(self._run_handshake, handshake, sock))
-        except RuntimeError:
+            with self.run.lock:
+                stopping = self.run.stopping
+                if not stopping:
+                    self.run.handshakes.add(handshake)
+            if not stopping:
+                self._handshake_threads.submit(address, run, end)
+        except BaseException:
             with self.run.lock:
                 self.run.handshakes.discard(handshake)
             self._server.count_refusal("out_of_resources")
             raise
+        if stopping:
+            self._server.count_refusal("stopping")
+            raise ConnectionAbortedError("the server is stopping")
 
     def _run_handshake(self, handshake: Handshake, sock: Stream) -> None:
-        has_channel = False
         try:
             handshake.waiting_since = time.monotonic()
-            has_channel = self._upgrade(self, handshake, sock)
+            self._upgrade(self, handshake, sock)
         except BaseException as error:
             self.hand_over()  # logging may take time, and a refused peer may stay connected
             self._fail(handshake, sock, error)
-        finally:
-            with self.run.lock:
-                self.run.handshakes.discard(handshake)
-            if not has_channel:
-                sock.close()
+
+    def _end_handshake(self, handshake: Handshake, sock: Stream) -> None:
+        """Note that a handshake is over, and close its socket unless it has a channel. May be called again."""
+        with self.run.lock:
+            self.run.handshakes.discard(handshake)
+        if not handshake.has_channel:
+            sock.close()
 
     def _fail(self, handshake: Handshake, sock: Stream, error: BaseException) -> None:
         """Count and log why a handshake failed, and tell the peer if that is possible."""
@@ -177,12 +187,16 @@ class TcpListener:
             counted = handshake.cut_for or reason
             self._server.count_refusal(counted)
             story = _CUT.get(counted) or f"the handshake failed: {error}"
-            get_logger().warning("%s: %s", handshake.address, story)
+            source = source_of(handshake.address)
+            self._server.handlers.log.warning("%s: %s", handshake.address, story, kind=counted, source=source)
             if reason == "tls":
                 sock.linger(time.monotonic() + self._linger)  # it reads our alert
         else:
             self._server.count_refusal("internal_error")
-            get_logger().error("%s: the handshake failed", handshake.address, exc_info=error)
+            source = source_of(handshake.address)
+            self._server.handlers.log.error(
+                "%s: the handshake failed", handshake.address, exc_info=error, source=source
+            )
             self._refuse(handshake, sock, BadRequest(500, "internal error"))
 
     def _refuse(self, handshake: Handshake, sock: Stream, error: BadRequest) -> None:

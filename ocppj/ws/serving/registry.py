@@ -18,19 +18,40 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Callable, Collection, ContextManager, Dict, Optional, Protocol, Sequence, Set
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    Collection,
+    ContextManager,
+    Dict,
+    List,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+    Type,
+    Union,
+)
 from typing import Counter as CounterType
 
+from ...budget import MemoryBudget
+from ...callables import check_not_async
 from ...errors import TransportError, UsageError, printable
-from ...settings import get_logger
-from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler
-from ..checks import check_limits, check_not_negative, check_positive
+from ...log_limit import LimitedLog, safe_log
+from ...loops import do_all
+from ...option_checks import check_options
+from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler, RunningJob
 from ..connection.channel import Handlers, WireChannel, check_close_code, end_channels
-from ..connection.keepalive import check_interval
 from ..connection.wire import Wire
+from ..handshake.forwarded import TrustedProxies
 from ..handshake.http import BadRequest, Headers
-from ..handshake.policy import Accepted, CertificateCheck, ClientCheck, CredentialsCheck, HandshakePolicy, OriginCheck
-from ..handshake.urls import PathTemplate
+from ..handshake.identities import Identification, IdentifyFunction, identification
+from ..handshake.policy import Accepted, ClientCheck, HandshakePolicy, OriginCheck
+from ..handshake.proofs import CertificateCheck, CredentialsCheck
+from ..handshake.request import KeptRequest
+from ..handshake.wrong_passwords import WrongPasswords
 from ..limits import AttemptRateLimit, ConnectionLimits, Handshake, Handshakes, source_of
 from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
@@ -62,14 +83,14 @@ class Run:
     def __init__(
         self,
         handlers: Handlers,
-        template: PathTemplate,
+        identification: Identification,
         subprotocols: Sequence[str],
         readers: Readers,
         tally: Tally,
         handshakes: Handshakes,
     ) -> None:
         self.handlers = handlers
-        self.template = template
+        self.identification = identification
         self.subprotocols = tuple(subprotocols)
         self.readers = readers
         self.tally = tally
@@ -87,37 +108,60 @@ class Run:
         self.handler_grace = _HANDLER_GRACE  # likewise
 
     def on_end(self, channel: WireChannel, close: Close) -> None:
-        how, reason = judge_close(close)
-        log = get_logger().warning if reason else get_logger().debug  # the user of the transport logs the others
-        log("%s: %s", channel.id, close)
-        try:
-            self.handlers.call_disconnected(channel, close)
-        finally:
-            self.tally.close(how, reason)
-            source = source_of(channel.remote_address)
-            with self.lock:
-                if channel in self.channels:
-                    self.channels.discard(channel)
-                    self.per_source[source] -= 1
-                    if not self.per_source[source]:
-                        del self.per_source[source]
-                if self.by_identity.get(channel.id) is channel:
-                    del self.by_identity[channel.id]
+        do_all(
+            partial(_log_end, self.handlers.log, channel.id, close),
+            partial(self.handlers.call_disconnected, channel, close),
+            partial(self.tally.close, *judge_close(close)),
+            partial(self.forget, channel),
+        )
+
+    def knows(self, channel: WireChannel) -> bool:
+        """Tell whether ``channel`` is registered."""
+        with self.lock:
+            return channel in self.channels or self.by_identity.get(channel.id) is channel
+
+    def forget(self, channel: WireChannel) -> None:
+        """Take ``channel`` out of the tables. May be called again."""
+        source = source_of(channel.remote_address)
+        with self.lock:
+            if self.by_identity.get(channel.id) is channel:
+                del self.by_identity[channel.id]
+            if channel not in self.channels:
+                return
+            if self.per_source[source] > 1:
+                self.per_source[source] -= 1
+            else:
+                del self.per_source[source]
+            self.channels.discard(channel)
+
+
+def _log_end(log: LimitedLog, client_id: str, close: Close) -> None:
+    _, reason = judge_close(close)
+    write = log.warning if reason else log.debug  # the user of the transport logs the others
+    write("%s: %s", client_id, close, kind="the end of a connection")
 
 
 class ServerCore:
     """A `base.Server` without its way of listening: subclasses have `listen`, which calls `_open_run` and `_serve`.
 
-    For each client they call `_decide`, `make_channel`, `_register`, `Handlers.call_connected`, `WireChannel.begin`.
+    For each client they call `_decide`, `make_channel` and `_admit`.
     """
+
+    #: The kind of its channels.
+    channel_type: ClassVar[Type[WireChannel]] = WireChannel
 
     def __init__(
         self,
         *,
         max_message_size: int = 1024 * 1024,
+        message_timeout: float = 30.0,
+        max_memory_bytes: Optional[int] = 256 * 1024 * 1024,
         max_connections: Optional[int] = 10_000,
         max_connections_per_address: Optional[int] = None,
         max_attempts_per_second: Optional[float] = 2000,
+        max_attempts_per_second_per_address: Optional[float] = 1000,
+        trusted_proxies: Sequence[str] = (),
+        proxy_header: str = "X-Forwarded-For",
         idle_timeout: Optional[float] = 25 * 3600.0,
         ping_interval: Optional[float] = 60.0,
         pong_timeout: float = 30.0,
@@ -126,55 +170,71 @@ class ServerCore:
         no_subprotocol: str = "close",
         default_subprotocol: Optional[str] = None,
         prefer: str = "client",
+        handshake: str = "strict",
+        plain_identities: bool = False,
         readers: ReadersOption = "auto",
     ) -> None:
-        if duplicates not in ("replace", "reject"):
-            raise UsageError(f"duplicates is 'replace' or 'reject', not {duplicates!r}")
-        check_positive(max_message_size=max_message_size, pong_timeout=pong_timeout)
-        check_limits(idle_timeout=idle_timeout)
-        check_not_negative(close_timeout=close_timeout)
+        check_options("ServerCore", locals())
+        self.budget = MemoryBudget(max_memory_bytes)  #: What this server holds. It outlives ``stop()``.
+        self._message_timeout = message_timeout
         self._policy = HandshakePolicy(
-            no_subprotocol=no_subprotocol, default_subprotocol=default_subprotocol, prefer=prefer
+            no_subprotocol=no_subprotocol,
+            default_subprotocol=default_subprotocol,
+            prefer=prefer,
+            handshake=handshake,
+            plain_identities=plain_identities,
         )
+        self._policy.wrong_passwords = WrongPasswords()
         self._replace = duplicates == "replace"
         self._max_message_size = max_message_size
         self._limits = ConnectionLimits(max_connections, max_connections_per_address)
-        self._attempts = AttemptRateLimit(max_attempts_per_second, time.monotonic())
+        self._proxies = TrustedProxies(trusted_proxies, proxy_header)
+        self._attempts = AttemptRateLimit(
+            max_attempts_per_second, time.monotonic(), max_attempts_per_second_per_address
+        )
         self._attempts_lock = threading.Lock()  # guards _attempts
         self._tally = Tally()
         self._idle_timeout = idle_timeout
-        self._ping_interval = check_interval(ping_interval)
+        self._ping_interval = ping_interval or None
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
         self._make_readers = readers_maker(readers)
         self.handlers = Handlers()
+        self._policy.log = self.handlers.log
         self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Server.waiting`.
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
+        check_not_async("the handler", handler)
         self.handlers.connected = handler
 
     def set_message_handler(self, handler: MessageHandler) -> None:
+        check_not_async("the handler", handler)
         self.handlers.message = handler
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
+        check_not_async("the handler", handler)
         self.handlers.disconnected = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
         """Set what decides, without blocking, whether a `HandshakeRequest` may connect; false gets 404."""
+        check_not_async("the handler", handler)
         self._policy.check_client = handler
 
     def set_check_certificate_handler(self, handler: Optional[CertificateCheck]) -> None:
         """Set what decides whether a certificate is right; false gets 401; ``None``: `certificate_matches` decides."""
+        check_not_async("the handler", handler)
         self._policy.check_certificate = handler
 
     def set_basic_auth_handler(self, handler: Optional[CredentialsCheck]) -> None:
         """Set what decides whether (identity, password as bytes) is right; false, or no password, gets 401."""
+        check_not_async("the handler", handler)
         self._policy.check_credentials = handler
 
     def set_check_origin_handler(self, handler: Optional[OriginCheck]) -> None:
         """Set what decides whether an ``Origin`` (``None`` without the field) may connect; false gets 403."""
+        check_not_async("the handler", handler)
         self._policy.check_origin = handler
 
     @property
@@ -206,7 +266,17 @@ class ServerCore:
         if run is not None:
             with run.lock:
                 connections, handshakes = len(run.channels), len(run.handshakes)
-        return self._tally.snapshot(connections, handshakes)
+        return self._tally.snapshot(connections, handshakes, self.budget.held())
+
+    def running_jobs(self) -> List[RunningJob]:
+        """Return the jobs of channels that run, or block, just now. For any thread."""
+        run = self._run
+        return [] if run is None else run.readers.running()
+
+    def release_job(self, job: RunningJob) -> bool:
+        """Let the next jobs of its connection run though ``job`` has not ended; return whether that was done."""
+        run = self._run
+        return run is not None and run.readers.release(job)
 
     def count_refusal(self, reason: str, count: int = 1) -> None:
         """Count refusals in ``Stats.refused``, for reasons of the program that uses this server. For any thread."""
@@ -249,16 +319,50 @@ class ServerCore:
             if listener is not None:
                 listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
             self._report_attempts(last=True)
+            self.handlers.log.report(last=True)
         finally:
             with run.lock:
                 run.stoppers.discard(me)
 
-    def _open_run(self, path: str, subprotocols: Sequence[str], handshakes: Handshakes) -> Run:
+    def listen(
+        self,
+        port: int,
+        path: Union[str, Sequence[str]],
+        host: str,
+        subprotocols: Sequence[str],
+        identify: Optional[IdentifyFunction] = None,
+    ) -> None:
+        """Listen, and return: see `base.Server.listen`.
+
+        Args:
+            port: 0 for any free port.
+            path: A template, or several of them; the first one that fits counts. Each has ``{id}`` as one of its
+                segments, and may have more placeholders, whose values are in `HandshakeRequest.values`.
+            host: The address to listen on.
+            subprotocols: Those that the server speaks.
+            identify: A function that finds the identities, in place of ``path``. It gets a `HandshakeRequest` without
+                identity and password, on the thread of the handshake, and returns the identity, or ``None`` for 404.
+                If it raises, the client gets 500.
+
+        Raises:
+            TransportError: It cannot listen.
+            UsageError: An argument cannot be used, or the server listens already.
+        """
+        raise NotImplementedError
+
+    def _open_run(
+        self,
+        path: Union[str, Sequence[str]],
+        subprotocols: Sequence[str],
+        handshakes: Handshakes,
+        identify: Optional[IdentifyFunction],
+    ) -> Run:
         """Return a new run. Raises `UsageError` while another one is not stopped."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
-        readers = self._make_readers()
-        run = Run(self.handlers, PathTemplate(path), subprotocols, readers, self._tally, handshakes)
+        self._policy.check_default(subprotocols)
+        found_by = identification(path, identify)
+        run = Run(self.handlers, found_by, subprotocols, self._make_readers(), self._tally, handshakes)
         with self._state:
             if self._run is not None and not self._run.stopping:
                 raise UsageError("the server listens already")
@@ -279,38 +383,58 @@ class ServerCore:
             if self._run is run:
                 self._run = None
 
-    def take_attempt(self) -> Optional[BadRequest]:
-        """Count an attempt to connect; return the refusal, counted too, if it is one too many."""
+    def take_attempt(self, remote_address: str) -> Optional[BadRequest]:
+        """Count an attempt to connect; return the refusal, counted too, if it is one too many.
+
+        Of an attempt through a trusted proxy `client_address` counts the rest.
+        """
+        source = None if self._proxies.trusts(remote_address) else source_of(remote_address)
         with self._attempts_lock:
-            refusal = self._attempts.take(time.monotonic())
+            refusal = self._attempts.take(time.monotonic(), source)
         if refusal is not None:
             self._tally.refuse(refusal.kind)
         self._report_attempts()
         return refusal
 
+    def client_address(self, remote_address: str, headers: Headers) -> str:
+        """Return the address of the client that came from ``remote_address``: see `TrustedProxies`."""
+        return self._proxies.client_of(remote_address, headers)
+
+    def take_forwarded(self, remote_address: str) -> None:
+        """Count an attempt to connect of a client behind a trusted proxy. Raises `BadRequest` for one too many."""
+        with self._attempts_lock:
+            refusal = self._attempts.take_of(source_of(remote_address), time.monotonic())
+        if refusal is not None:
+            raise refusal
+
     def _report_attempts(self, last: bool = False) -> None:
         with self._attempts_lock:
             count = self._attempts.report(time.monotonic(), last)
         if count:
-            get_logger().warning("%d attempts to connect were refused with 503: too many a second", count)
+            safe_log.warning("%d attempts to connect were refused with 503: too many a second", count)
 
     def note_refusal(self, remote_address: str, error: BadRequest) -> None:
         self._tally.refuse(error.kind)
-        get_logger().warning("%s: refused with %d: %s", remote_address, error.status, error)
+        kind, source = f"refused with {error.status}: {error.kind}", source_of(remote_address)
+        words = "%s: refused with %d: %s"
+        self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, source=source)
 
     def _note_no_subprotocol(self, accepted: Accepted) -> None:
         """Count and log a client that is connected only to be closed: there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
-        get_logger().warning("%s at %s: no common subprotocol in %s", request.identity, request.remote_address, offered)
+        words, source = "%s at %s: no common subprotocol in %s", source_of(request.remote_address)
+        self.handlers.log.warning(words, request.identity, request.remote_address, offered, source=source)
 
     def _decide(
         self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
     ) -> Accepted:
         with run.lock:
             arrival = next(run.arrivals)  # before the checks, which may take long
-        accepted = self._policy.decide(run.template, run.subprotocols, target, headers, remote_address, certificate)
+        accepted = self._policy.decide(
+            run.identification, run.subprotocols, target, headers, remote_address, certificate
+        )
         if accepted.effective is None:
             return accepted
         with run.lock:  # to refuse early; `_register` checks again
@@ -319,7 +443,7 @@ class ServerCore:
 
     def make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
         assert accepted.effective is not None
-        channel = WireChannel(
+        channel = self.channel_type(
             wire,
             run,
             run.readers,
@@ -330,9 +454,39 @@ class ServerCore:
             pong_timeout=self._pong_timeout,
             close_timeout=self._close_timeout,
             idle_timeout=self._idle_timeout,
+            message_timeout=self._message_timeout,
+            handshake=KeptRequest(accepted.request),
         )
         channel.arrival = accepted.arrival
         return channel
+
+    def _admit(
+        self,
+        run: Run,
+        channel: WireChannel,
+        handshake: Optional[Handshake] = None,
+        answer: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Register ``channel``, call its connected handler, send the ``answer``, and begin to read.
+
+        A channel that was registered is read until it ends, whatever goes wrong. Raises `BadRequest` to refuse it.
+        """
+        channel.claim_reading()
+        try:
+            self._register(run, channel, handshake)
+            if handshake is not None:
+                handshake.has_channel = True
+            self.handlers.call_connected(channel)
+            answer()
+            if not channel.begin():
+                self._tally.refuse("out_of_resources")
+        except BaseException:
+            if run.knows(channel):
+                if handshake is not None:
+                    handshake.has_channel = True
+                channel.cut()
+                channel.begin()
+            raise
 
     def _register(self, run: Run, channel: WireChannel, handshake: Optional[Handshake] = None) -> None:
         """Register ``channel``, once the old channel of its identity has ended. Raises `BadRequest` to refuse it."""
@@ -352,9 +506,9 @@ class ServerCore:
                         break
                     run.newest_arrival[channel.id] = channel.arrival
                 if old.begin_close(1008, _REPLACED):
-                    get_logger().info("%s: replaced by a newer connection", old.id)
+                    self.handlers.log.info("%s: replaced by a newer connection", old.id)
                 if not old.ended.wait(run.replaced_grace):
-                    old.abort()
+                    old.cut()
                     old.ended.wait(max(0.0, deadline - time.monotonic()))
         finally:
             with run.lock:
@@ -362,11 +516,11 @@ class ServerCore:
                     del run.newest_arrival[channel.id]
         self._tally.accept()
         if old is not None:
-            get_logger().error(
+            self.handlers.log.error(
                 "%s: the handlers of the replaced connection do not end; going on without them", channel.id
             )
             old.begin_close(1008, _REPLACED)
-            old.abort()
+            old.cut()
 
     def _check_newest(self, run: Run, channel: WireChannel, old: Optional[WireChannel]) -> None:
         """Raise `BadRequest` when ``channel`` may not replace ``old`` or be registered at all. Lock held."""

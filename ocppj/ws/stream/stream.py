@@ -13,42 +13,58 @@ follows, goes into the write buffer. Then the writing thread calls one of two:
   `flush` until nothing is left (see `readers.flusher`), because the reading thread may be waiting for input alone.
 
 The connection breaks, and all waiting threads get an error, in two cases: bytes are not written within
-``write_timeout`` seconds, or a thread would leave more bytes behind while the buffer has more than ``max_backlog``.
+``write_timeout`` seconds, or a thread would leave more bytes behind while the buffer has more than ``max_backlog``. It
+breaks, too, when all write buffers together have more than the ``budget`` allows.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
 from contextlib import suppress
 from typing import Any, Optional, Tuple
 
+from ...budget import UNSENT, MemoryBudget
 from ...errors import TransportError, WriteTimeout
+from ...events import Event
 from .outlet import Unsent
 from .waiting import earliest, wait_io
 from .write_buffer import WriteBuffer
 
-__all__ = ["Stream"]
+__all__ = ["MemoryLimit", "Stream"]
 
 _READ_SIZE = 32 * 1024
 _TLS_RECORD = 16 * 1024
 _LAST_READS = 256  # more than a system keeps unread: a peer that sends still more does so to hold us
 _TLS_RETRY = 0.05  # seconds: a TLS write that waits for input tries again, because the reader may take that input
+_RESET_AT_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # SO_LINGER: on, for 0 seconds
+
+
+class MemoryLimit(WriteTimeout):
+    """What peers have not taken is more than may be held."""
 
 
 class Stream:
     """A connected socket that one thread reads and any number of threads write. The socket belongs to it."""
 
     __slots__ = (
-        "_buffer", "_closed", "_cork", "_eof", "_error", "_last", "_max_backlog", "_piece", "_read_wants_write",
-        "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout", "_write_wants_read", "lock", "reader_ident",
-        "received", "unsent",
+        "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_last", "_max_backlog", "_piece",
+        "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout", "_write_wants_read",
+        "counted", "halted", "lock", "reader_ident", "received", "unsent",
     )  # fmt: skip
 
-    def __init__(self, sock: socket.socket, *, write_timeout: float = 10.0, max_backlog: int = 4 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        write_timeout: float = 10.0,
+        max_backlog: int = 4 * 1024 * 1024,
+        budget: Optional[MemoryBudget] = None,
+    ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
@@ -64,12 +80,15 @@ class Stream:
         #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
         #: a frame and puts it: compressed frames must leave in the order they were made in.
         self.lock = threading.Lock()
+        self.halted = False  #: Whether nothing is to be read. Set by `halt`.
         self.unsent = False  #: Whether the write buffer has bytes.
         self._buffer = WriteBuffer(self._piece)
+        self._budget = budget
+        self.counted = 0  # bytes in the buffer that the budget has
         # TLS may have to write in order to read, and the other way round: what the last read or write waits for.
         self._read_wants_write = False
         self._write_wants_read = False
-        self._cork: Optional[threading.Event] = None  # set by `uncork`
+        self._cork: Optional[Event] = None  # set by `uncork`
         self._error: Optional[BaseException] = None
         self._shut = False
         self._last = False  # no more will be sent: end our direction once the buffer is empty
@@ -105,12 +124,17 @@ class Stream:
         return self._tls is not None and bool(self._tls.session_reused)
 
     def read(self) -> Optional[bytes]:
-        """Return what has come, without waiting; ``None`` if nothing has, ``b""`` at the end. Raises ``OSError``."""
-        if self._unread:
-            data, self._unread = self._unread, b""
-            return data
+        """Return what has come, without waiting; ``None`` if nothing has, ``b""`` at the end. Raises ``OSError``.
+
+        While reading is halted it returns ``None``, or ``b""`` if the connection is broken.
+        """
         with self.lock:
-            if self._eof or self._closed:
+            if self.halted and not self._shut:
+                return None
+            if self._unread and not self.halted:
+                data, self._unread = self._unread, b""
+                return data
+            if self._eof or self._closed or self.halted:
                 data = b""
             else:
                 self._read_wants_write = False
@@ -130,6 +154,11 @@ class Stream:
         if isinstance(self._error, TransportError):  # we ended the connection: the reader learns why
             raise TransportError(str(self._error)) from self._error
         return b""
+
+    def halt(self, halted: bool) -> None:
+        """Have nothing read from now on, or have it read again. For any thread."""
+        with self.lock:  # so no `read` is under way when this returns
+            self.halted = halted
 
     def recv(self, size: int, deadline: Optional[float] = None) -> bytes:
         """Wait for bytes and return at most ``size``; ``b""`` at the end. Raises ``socket.timeout``, ``OSError``."""
@@ -198,6 +227,11 @@ class Stream:
         if by_reader:
             self._set_deadline()
         return self.unsent
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be sent any more. What has come can still be read."""
+        return self._shut
 
     @property
     def mark(self) -> int:
@@ -271,15 +305,14 @@ class Stream:
 
     def cork(self) -> None:
         """Keep all that is put from now on in the buffer, until `uncork`."""
-        self._cork = threading.Event()
+        self._cork = Event()
 
     def uncork(self, discard: bool = False) -> None:
         """Write what was kept, or ``discard`` it. The reading thread writes what the network does not take now."""
         with self.lock:
             cork, self._cork = self._cork, None
             if discard:
-                self._buffer.clear()
-                self.unsent = False
+                self._drop_unsent()
             elif not self._closed:
                 self._flush()
                 self._set_deadline()
@@ -313,16 +346,32 @@ class Stream:
         with self.lock:
             self._shut_down()
 
+    def reset(self) -> None:
+        """Cut the connection: nothing more is read or written, and when it is closed the peer gets a reset (TCP RST).
+
+        The reading thread wakes up, as after `shutdown`, and is to `close` the stream.
+        """
+        with self.lock:
+            self._eof = True
+            waits_to_write = self.unsent or self._read_wants_write
+            self._drop_unsent()
+            with suppress(OSError):  # it is closed
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            if not self._shut:
+                self._shut = True
+                # On Linux this wakes the threads that wait to read, and the peer hears nothing before the reset.
+                silently = sys.platform == "linux" and not waits_to_write
+                self._shut_socket(socket.SHUT_RD if silently else socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Shut down, and close the file descriptor once no thread waits on it. May be called again."""
         with self.lock:
-            if self._closed:
-                return
-            self._closed = True
-            if self._tls is not None and not self._shut and not self.unsent:
+            first, self._closed = not self._closed, True
+            if first and self._tls is not None and not self._shut and not self.unsent:
                 with suppress(OSError, ValueError):
                     self._tls.unwrap()  # sends the close alert, if that needs no waiting
             self._shut_down()
+            self._drop_unsent()
             if not self._waiters:
                 self._close_socket()
 
@@ -358,6 +407,15 @@ class Stream:
         except OSError as error:
             self._break(error)
         self.unsent = bool(self._buffer)
+        if self.unsent or self.counted:
+            self._count_unsent()
+
+    def _count_unsent(self) -> None:
+        """Have the budget count the buffer, and break the stream if that is too much."""
+        size = self._buffer.weight
+        if self._budget is not None and size != self.counted:
+            if not self._budget.count(self, UNSENT, size):
+                self._break(MemoryLimit("this side holds too much for peers that read too slowly"))
 
     def _write(self, data: Any) -> int:
         """Write once; return how many bytes were written. Raises ``BlockingIOError`` if none were, and ``OSError``."""
@@ -376,7 +434,7 @@ class Stream:
     def _check(self) -> None:
         """Raise the reason for which nothing can be written, if there is one."""
         if isinstance(self._error, WriteTimeout):
-            raise WriteTimeout(str(self._error)) from self._error
+            raise type(self._error)(str(self._error)) from self._error
         if self._error is not None:
             raise TransportError(f"the connection is broken: {self._error}") from self._error
         if self._closed or self._shut:
@@ -385,9 +443,14 @@ class Stream:
     def _break(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
+        self._drop_unsent()
+        self._shut_down()
+
+    def _drop_unsent(self) -> None:
         self._buffer.clear()
         self.unsent = False
-        self._shut_down()
+        if self.counted:
+            self._count_unsent()
 
     def _break_if_overdue(self) -> None:
         if self._buffer.is_overdue():

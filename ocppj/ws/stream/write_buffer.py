@@ -9,6 +9,9 @@ from typing import Any, Callable, Deque, Optional, Tuple
 __all__ = ["WriteBuffer"]
 
 
+_CHUNK = 250  # bytes of the objects that hold one chunk
+
+
 class WriteBuffer:
     """Bytes in the order in which they are to be written, and their deadlines.
 
@@ -30,6 +33,11 @@ class WriteBuffer:
 
     def __len__(self) -> int:
         return self.queued - self.sent
+
+    @property
+    def weight(self) -> int:
+        """How many bytes of memory the buffer takes, about."""
+        return self.queued - self.sent + _CHUNK * len(self._chunks or ())
 
     def append(self, data: memoryview) -> None:
         size = len(data)
