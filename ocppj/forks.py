@@ -10,14 +10,17 @@ anything else runs there:
 * Then each lock that can be reached from those objects is released (`renew_locks`).
 
 So in the child an endpoint is one that was stopped. It knows that the parent has it (`ocppj.exchange.lifecycle`).
-Nothing is done in the parent. A system without fork (Windows) never comes here.
+In the
+parent nothing is done but a short wait before (`_before_fork`). A system without fork (Windows) never comes here.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
+import time
 from collections import OrderedDict, defaultdict, deque
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -33,6 +36,11 @@ _WAITS = (threading.Condition, threading.Event)
 #: Modules of ours whose objects hold much, and no lock: types of messages and their schemas. And the testing kit, which
 #: is a program that uses the library.
 _PLAIN = ("ocppj.payloads.", "ocppj.rpc.features", "ocppj.testing.", "ocppj.v16.", "ocppj.v201.", "ocppj.v21.")
+
+#: Packages that are imported by the thread that needs them first.
+_IMPORTED_LATE = {"cryptography", "joserfc", "jsonschema", "jsonschema_rs", "ocppj", "orjson", "referencing", "rpds"}
+_PATIENCE = 1.0  # seconds that a fork waits for such imports
+_LOOK = 0.002  # seconds between two looks meanwhile
 
 
 class _Forkable(Protocol):
@@ -106,6 +114,22 @@ def _is_ours(kind: type) -> bool:
     return bool(names) and not names[0].startswith(_PLAIN)
 
 
+def _before_fork() -> None:
+    """Let other threads end their imports of what this library imports when it needs it.
+
+    Python keeps a lock for each module that is being imported, and does not release it in the child.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while _registered and time.monotonic() < deadline and any(_is_begun(*each) for each in list(sys.modules.items())):
+        time.sleep(_LOOK)
+
+
+def _is_begun(name: str, module: object) -> bool:
+    if name.partition(".")[0] not in _IMPORTED_LATE:
+        return False
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
 def _after_fork() -> None:
     things = list(_registered)
     with ExitStack() as steps:
@@ -115,4 +139,4 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
