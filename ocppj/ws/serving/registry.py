@@ -168,7 +168,7 @@ class ServerCore:
         trusted_proxies: Sequence[str] = (),
         proxy_header: str = "X-Forwarded-For",
         idle_timeout: Optional[float] = 25 * 3600.0,
-        ping_interval: Optional[float] = 60.0,
+        ping_interval: Optional[float] = 45.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         duplicates: str = "replace",
