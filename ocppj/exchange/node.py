@@ -260,6 +260,7 @@ class Node(Endpoint):
         if drain:
             self._drain(drain if timeout is None else min(drain, timeout))
         self._stop_now(session, None if deadline is None else max(0.0, deadline - time.monotonic()))
+        self._caller.closing = False
 
     def _drain(self, seconds: float) -> None:
         """Take no more requests, and wait up to ``seconds`` for the end of what is under way."""
