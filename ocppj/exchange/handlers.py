@@ -240,7 +240,13 @@ class HandlerRegistry:
 
     def observe(self, connection: Connection, text: str) -> None:
         """Show a frame that was received to the observers."""
-        self._lines.receive(connection, text)
+        self._lines.receive(connection, text, partial(self._find_action, connection))
+
+    def _find_action(self, connection: Connection, message_id: str) -> Optional[str]:
+        """Return the action of our request of that id, if it is pending on ``connection``, or ``None``."""
+        request = connection.pending.get(message_id)
+        feature = None if request is None else self._features.by_request.get((connection.dialect, type(request)))
+        return None if feature is None else feature.name
 
     def _show(self, connection: Connection, frame: Frame) -> None:
         context = self.context
@@ -251,21 +257,22 @@ class HandlerRegistry:
         finally:
             context.connection = before
 
-    def write(self, connection: Connection, text: str, wait: bool = True) -> None:
-        """Write a frame, and show it to the observers.
+    def write(self, connection: Connection, text: str, wait: bool = True, action: Optional[str] = None) -> None:
+        """Write a frame, and show it to the observers. ``action`` is that of the CALL that it answers, if it is known.
 
         With ``wait`` this waits until the network has taken it. Else another thread writes what it does not take at
         once. Raises `TransportError`.
         """
         if self.observers:
-            self._lines.write(connection, text, partial(connection.channel.send, text, wait))
+            request = action or partial(self._find_action, connection)
+            self._lines.write(connection, text, partial(connection.channel.send, text, wait), request)
         else:
             connection.channel.send(text, wait)
 
     def write_by(self, connection: Connection, text: str, send: Callable[[], object]) -> None:
         """Call ``send``, which writes ``text`` in its own way, and show that to the observers."""
         if self.observers:
-            self._lines.write(connection, text, send)
+            self._lines.write(connection, text, send, None)
         else:
             send()
 

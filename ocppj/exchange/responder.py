@@ -225,7 +225,7 @@ class Responder:
         try:
             # Not as a job: a peer that repeats itself could pile them up.
             connection.last_answer = connection.last_written = call.unique_id
-            self._handlers.write(connection, text, wait=False)
+            self._handlers.write(connection, text, False, call.action)
         except TransportError as error:
             if boots is not None and boot is not None:
                 self._handlers.call(boots.take_back, boot)
@@ -390,7 +390,7 @@ class Responder:
         self._endpoint.peer_log.error(words, client_id, call.action, message_id, self._answer_timeout)
         late = OCPPError(ErrorCode.INTERNAL_ERROR, "the request was not handled in time")
         try:
-            self._handlers.write(connection, self._make_error(connection, message_id, late), wait=False)
+            self._handlers.write(connection, self._make_error(connection, message_id, late), False, call.action)
         except TransportError as failure:
             self._log_unsent(connection, "a CALLERROR was not sent", failure)
 
@@ -436,7 +436,7 @@ class Responder:
             self.send_error(connection, message_id, OCPPError(plain, description))
             raise
         self._finish(connection, call, text)
-        self._write(connection, message_id, text)
+        self._write(connection, message_id, text, call and call.action)
 
     def _get_connection(self, client_id: str, message_id: str) -> Connection:
         """Return the connection over which the CALL of that id is answered. Raises `NotConnected`, and others."""
@@ -504,7 +504,7 @@ class Responder:
         text = self._make_error(connection, call.unique_id, error)
         over = self._finish_handled(connection, call, text if remember else None)
         if over is not None:
-            self._write_error(over, call.unique_id, text)
+            self._write_error(over, call.unique_id, text, call.action)
 
     def _finish_handled(self, connection: Connection, call: Call, text: Optional[str]) -> Optional[Connection]:
         """Note that ``text`` answers ``call``. Return where it is to be written; ``None``: it is not wanted.
@@ -576,7 +576,7 @@ class Responder:
         connection.last_answer = connection.last_written = message_id
         try:
             if connection.left or handlers.observers:
-                self._write(connection, message_id, text)
+                self._write(connection, message_id, text, call and call.action)
             else:
                 connection.channel.send(text, True)
         except TransportError as error:
@@ -598,24 +598,24 @@ class Responder:
                 else:
                     handlers.call(handler, connection.client_id, request)
 
-    def _write(self, connection: Connection, message_id: str, text: str) -> None:
-        """Write an answer. Raises `TransportError`, with the id."""
+    def _write(self, connection: Connection, message_id: str, text: str, action: Optional[str] = None) -> None:
+        """Write an answer to a CALL of that action. Raises `TransportError`, with the id."""
         handlers = self._handlers
         connection.last_answer = connection.last_written = message_id
         try:
             if connection.left:
                 raise TransportError("the connection has ended")
             if handlers.observers:
-                handlers.write(connection, text)
+                handlers.write(connection, text, action=action)
             else:
                 connection.channel.send(text, True)
         except TransportError as error:
             error.message_id = message_id
             raise
 
-    def _write_error(self, connection: Connection, message_id: str, text: str) -> None:
+    def _write_error(self, connection: Connection, message_id: str, text: str, action: Optional[str] = None) -> None:
         try:
-            self._write(connection, message_id, text)
+            self._write(connection, message_id, text, action)
         except TransportError as failure:
             self._log_unsent(connection, "a CALLERROR was not sent", failure)
 
