@@ -135,6 +135,8 @@ class Client(Node):
         TypeError: There is no such option.
     """
 
+    _log_part = "client"
+
     def __init__(
         self,
         id: str,
@@ -204,6 +206,7 @@ class Client(Node):
         dispatcher.set_timeout(timeout)
         super().__init__(f"client {id!r}", profiles, options, with_client_id=False)
         self.id = id
+        self.safe_log.use(None, id)
         self._ws: WsClient = ws_client
         self._dispatcher: ClientDispatcher = dispatcher
         self._state = PendingRequestState() if state is None else state
@@ -219,6 +222,7 @@ class Client(Node):
             boot=self._boot,
             timeout=timeout,
         )
+        self._share_logger(ws_client, dispatcher, client_id=id)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_client(Network(self._send_text))
@@ -787,6 +791,7 @@ class Client(Node):
             started, first, self._first = lifecycle.started, self._first, False
         if not started:
             return
+        self.peer_log.info("%s: connected to %s, OCPP %s", self.id, channel.remote_address, dialect.version)
         if self._dispatcher.is_running():
             self._dispatcher.resume()
         else:
@@ -880,7 +885,7 @@ class Client(Node):
         connection = self._connections.by_id.get(self.id) or self._connections.get(self.id)
         handlers = self._handlers
         try:
-            if handlers.observers:
+            if handlers.observers or handlers.frame_log.is_on():
                 handlers.write(connection, text, False)
             else:
                 connection.channel.send(text, False)

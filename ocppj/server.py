@@ -128,6 +128,8 @@ class Server(Node):
         TypeError: There is no such option.
     """
 
+    _log_part = "server"
+
     def __init__(
         self,
         *,
@@ -201,6 +203,7 @@ class Server(Node):
         self._offline = OfflineRequests(self._features, options.clock, known_clients, takes_offline)
         is_connected = self._connections.by_id.__contains__
         self._boots = self._responder.boots = Boots(is_connected, self._release_or_hold if takes_offline else None)
+        self._share_logger(ws_server, dispatcher)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_server(Network(self._send_text))
@@ -268,6 +271,7 @@ class Server(Node):
             ):  # stop() came while it began to listen
                 self._stop_now(session)  # again: what began meanwhile ends now
                 raise self._stopped()
+        self.safe_log.info("listening on %s", getattr(self._ws, "url", type(self._ws).__name__))
         return self
 
     def _stopped(self) -> Stopped:
@@ -853,6 +857,8 @@ class Server(Node):
             before = connections.by_id.get(channel.id) or self._ending.get(channel.id)
             connections.by_channel[channel] = connection
             connections.by_id[channel.id] = connection
+        words = "%s: connected from %s, OCPP %s"
+        self.peer_log.info(words, channel.id, channel.remote_address, dialect.version)
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             left.leave(before)
             self._end_requests(before, "replaced by a newer one")
@@ -874,7 +880,8 @@ class Server(Node):
         except NotRunning:  # stop() came in between, and will close the channel
             pass
         except OcppjError as error:
-            self.safe_log.error("%s: its stored requests cannot be read: %s", client_id, error)
+            words = "%s: its stored requests cannot be read: %s"
+            self.safe_log.error(words, client_id, error, client_id=client_id)
             connection.channel.close(1011, "internal error")
         return False
 
@@ -949,7 +956,7 @@ class Server(Node):
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
         handlers = self._handlers
-        if handlers.observers:
+        if handlers.observers or handlers.frame_log.is_on():
             handlers.write(connection, text, False)
         else:
             connection.channel.send(text, False)

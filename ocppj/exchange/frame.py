@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def kind(self) -> Optional[str]:
-        """ "CALL", "CALLRESULT", "CALLERROR", "CALLRESULTERROR" or "SEND". ``None``: it has no readable message type."""
+        """Its message type: CALL, CALLRESULT, CALLERROR, CALLRESULTERROR or SEND. ``None``: that cannot be read."""
         return type_name_of(self._head.message_type)
 
     @property

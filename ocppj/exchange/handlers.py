@@ -33,6 +33,7 @@ from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call
 from .connection import Connection, Connections, ThreadContext
+from .frame_log import FrameLog
 from .observers import Frame, FrameLines, Observer
 from .options import Options
 
@@ -95,7 +96,8 @@ class HandlerRegistry:
         self._endpoint = endpoint
         self._features = features
         self.context = ThreadContext()
-        self._lines = FrameLines(self._show, clock, lambda: endpoint.safe_log)
+        self._lines = FrameLines(self._show, clock, endpoint.safe_log)
+        self.frame_log = FrameLog(endpoint)
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}
@@ -228,7 +230,9 @@ class HandlerRegistry:
         try:
             return function(*arguments)
         except BaseException as error:  # sys.exit() and pytest.fail() too: it must not end the thread
-            self._endpoint.peer_log.exception("%s failed", getattr(function, "__qualname__", function))
+            connection, name = self.context.connection, getattr(function, "__qualname__", function)
+            client_id = None if connection is None else connection.client_id
+            self._endpoint.peer_log.exception("%s failed", name, client_id=client_id)
             raise_interrupt(error)
             return None
 
@@ -254,6 +258,8 @@ class HandlerRegistry:
         try:
             for observer in self.observers:
                 self.call(observer, frame)
+            if self.frame_log.is_on():
+                self.call(self.frame_log.write, frame)
         finally:
             context.connection = before
 
@@ -263,7 +269,7 @@ class HandlerRegistry:
         With ``wait`` this waits until the network has taken it. Else another thread writes what it does not take at
         once. Raises `TransportError`.
         """
-        if self.observers:
+        if self.observers or self.frame_log.is_on():
             request = action or partial(self._find_action, connection)
             self._lines.write(connection, text, partial(connection.channel.send, text, wait), request)
         else:
@@ -271,7 +277,7 @@ class HandlerRegistry:
 
     def write_by(self, connection: Connection, text: str, send: Callable[[], object]) -> None:
         """Call ``send``, which writes ``text`` in its own way, and show that to the observers."""
-        if self.observers:
+        if self.observers or self.frame_log.is_on():
             self._lines.write(connection, text, send, None)
         else:
             send()

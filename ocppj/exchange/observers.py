@@ -18,7 +18,7 @@ from typing import Callable, Deque, Optional, Union
 from ..activity import UNCOUNTED
 from ..clock import Clock
 from ..errors import TransportError
-from ..settings import LoggerLike
+from ..log_limit import SafeLog
 from .connection import Connection
 from .frame import FindAction, Frame, note_request
 
@@ -55,7 +55,7 @@ class Unseen:
 class FrameLines:
     """The lines of all connections of an endpoint. ``show`` shows one frame to the observers, and raises nothing."""
 
-    def __init__(self, show: Callable[[Connection, Frame], None], clock: Clock, log: Callable[[], LoggerLike]) -> None:
+    def __init__(self, show: Callable[[Connection, Frame], None], clock: Clock, log: SafeLog) -> None:
         self._show = show
         self._clock = clock
         self._log = log
@@ -119,7 +119,7 @@ class FrameLines:
             told, line.full = line.full, True
         if not told:
             words = "%s: %d frames wait for an observer that does not return; further ones are not shown"
-            self._log().error(words, connection.client_id, _MOST_UNSEEN)
+            self._log.error(words, connection.client_id, _MOST_UNSEEN, client_id=connection.client_id)
         return False
 
     def _leave(self, connection: Connection, place: _Place) -> None:

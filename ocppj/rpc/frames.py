@@ -118,10 +118,8 @@ _USUAL_HEAD = re.compile(r'[ \t\r\n]*\[[ \t\r\n]*([2-6])[ \t\r\n]*,[ \t\r\n]*"([
 def read_frame_head(text: str) -> FrameHead:
     """Return the head of ``text``, which may be anything: valid or not, JSON or not. Raises nothing."""
     match = _USUAL_HEAD.match(text)
-    if match is not None:
-        message_type, message_id, action = _TYPES[int(match[1])], match[2], match[3]
-    else:
-        message_type, message_id, action = _read_unusual_head(text)
+    usual = None if match is None else (_TYPES[int(match[1])], match[2], match[3])
+    message_type, message_id, action = usual or _read_unusual_head(text)
     if action is None or message_type not in (MessageType.CALL, MessageType.SEND):
         return FrameHead(message_type, message_id)
     return FrameHead(message_type, message_id, action[: -len(SIGNED)] if action.endswith(SIGNED) else action)

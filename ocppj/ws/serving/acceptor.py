@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Optional
 
-from ...log_limit import safe_log
+from ...log_limit import SafeLog
 from ...loops import do_all, run_loop
 from ..stream.waiting import Waker, earliest, remaining
 from .lingering import LingeringSockets
@@ -30,7 +30,10 @@ class Acceptor:
     without an answer); or it raises, and the socket is closed.
     """
 
-    def __init__(self, host: str, port: int, welcome: Callable[[socket.socket, str], Optional[bytes]]) -> None:
+    def __init__(
+        self, host: str, port: int, welcome: Callable[[socket.socket, str], Optional[bytes]], log: SafeLog
+    ) -> None:
+        self._log = log
         self._welcome = welcome
         self._stopping = False
         self._pause_until: Optional[float] = None
@@ -54,11 +57,11 @@ class Acceptor:
         self._waker.wake()
 
     def close(self) -> None:
-        do_all(self._lingering.close, self._selector.close, self._sock.close, self._waker.close)
+        do_all(self._lingering.close, self._selector.close, self._sock.close, self._waker.close, log=self._log)
 
     def run(self) -> None:
         """Accept until `stop`: the accept thread. Never waits for a peer, for all other peers would wait as well."""
-        run_loop("accepting connections", self._step)
+        run_loop("accepting connections", self._step, log=self._log)
 
     def _step(self) -> bool:
         """Wait, and serve what is ready. It goes on from whatever a step that raised has left."""
@@ -104,7 +107,7 @@ class Acceptor:
             if raw is not None:
                 raw.close()
             with suppress(BaseException):  # of the logger
-                safe_log.error("a connection cannot be served: %s", error or type(error).__name__)
+                self._log.error("a connection cannot be served: %s", error or type(error).__name__)
             short = isinstance(error, (RuntimeError, MemoryError))
             return not short and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
         return True

@@ -55,9 +55,10 @@ class TcpListener:
         self._ssl_context = ssl_context
         self._write_timeout = write_timeout
         self._linger = linger
-        self._threads = Threads()
-        self._handshake_threads = HandshakeThreads(self._threads)
-        self._acceptor = Acceptor(host, port, self._welcome)
+        log = server.handlers.safe_log
+        self._threads = Threads(log)
+        self._handshake_threads = HandshakeThreads(self._threads, log)
+        self._acceptor = Acceptor(host, port, self._welcome, log)
         self.url = self._make_url(host, self._acceptor.port)
 
     def _make_url(self, host: str, port: int) -> str:
