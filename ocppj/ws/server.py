@@ -94,8 +94,8 @@ class WebSocketServer(ServerCore):
         options: Those of `ocppj.ws.options.ServerCoreOptions`:
 
             * ``close_timeout``: how long a peer may take to answer a Close.
-            * ``ping_interval``: between pings of a connection; ``None`` or 0 for none. Each channel has its own, which
-              may be set.
+            * ``ping_interval``: between pings of a connection: 45, for many proxies cut what is silent for 60. ``None``
+              or 0 for none. Each channel has its own, which may be set.
             * ``pong_timeout``: anything that comes within this time after a ping counts as life.
             * ``idle_timeout``: a connection that brings nothing for so long is closed.
             * ``max_message_size``: of a message, inflated.

@@ -168,7 +168,7 @@ class ServerCore:
         trusted_proxies: Sequence[str] = (),
         proxy_header: str = "X-Forwarded-For",
         idle_timeout: Optional[float] = 25 * 3600.0,
-        ping_interval: Optional[float] = 60.0,
+        ping_interval: Optional[float] = 45.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         duplicates: str = "replace",
@@ -269,11 +269,12 @@ class ServerCore:
 
     def stats(self) -> Stats:
         """Return the counts of this server since it was made. For any thread."""
-        run, connections, handshakes = self._run, 0, 0
+        run, connections, handshakes, loaned = self._run, 0, 0, 0
         if run is not None:
             with run.lock:
                 connections, handshakes = len(run.channels), len(run.handshakes)
-        return self._tally.snapshot(connections, handshakes, self.budget.held())
+            loaned = run.readers.count_loaned()
+        return self._tally.snapshot(connections, handshakes, self.budget.held(), loaned)
 
     def running_jobs(self) -> List[RunningJob]:
         """Return the jobs of channels that run, or block, just now. For any thread."""
