@@ -51,10 +51,10 @@ class Rest:
 
 
 def add_target(environ: Environ, start_response: Any) -> None:
-    """Add the target of the request, as it was sent, where the web server has it and leaves it out: wsgiref."""
+    """Add the target of the request as it was sent, where the web server has it and leaves it out: wsgiref, pywsgi."""
     if "RAW_URI" not in environ and "REQUEST_URI" not in environ:
-        request = getattr(getattr(start_response, "__self__", None), "request_handler", None)
-        target = getattr(request, "path", None)
+        handler = getattr(start_response, "__self__", None)
+        target = getattr(getattr(handler, "request_handler", handler), "path", None)
         if isinstance(target, str):
             environ["RAW_URI"] = target
 
