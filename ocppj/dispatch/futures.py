@@ -14,7 +14,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, T
 
 from ..activity import Resting
 from ..callables import check_not_async, raise_interrupt
-from ..errors import CallFailed
+from ..errors import CallCanceled, CallFailed, NotRunning
 from ..events import Condition
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
@@ -105,6 +105,14 @@ class CallFuture(Future[R]):
 
         super().add_done_callback(guarded)
 
+    def _after_fork(self) -> None:
+        """Have nobody wait in a forked process, where no answer comes. The callbacks are not called there."""
+        future: Any = self
+        future._condition = Condition()
+        future._done_callbacks.clear()
+        if not self.done():
+            self.set_exception(NotRunning("the request is one of the process from which this one was forked"))
+
     def cancel(self) -> bool:
         """Withdraw the request: it is not sent, or its answer is ignored. Return whether it had not ended yet.
 
@@ -134,7 +142,7 @@ class CallFuture(Future[R]):
 class _Call:
     """One request that has not ended. It ends with its ``connection``, if that is not ``None``, even if regained."""
 
-    __slots__ = ("client_id", "connection", "deadline", "ended", "message_id", "request", "unanswered")
+    __slots__ = ("client_id", "connection", "deadline", "ended", "message_id", "on_end", "request", "unanswered")
 
     def __init__(self, request: Payload, message_id: str, connection: Optional[object]) -> None:
         self.request = request
@@ -144,6 +152,8 @@ class _Call:
         self.unanswered = False  # it has failed, and not with an error of the peer
         self.ended = False
         self.deadline: Optional[Deadline] = None
+        #: Called once with the error, or ``None``, when the call ends. Set before `OpenCalls.add`; raises nothing.
+        self.on_end: Optional[Callable[[Optional[BaseException]], object]] = None
 
     def expire_by(self, deadline: Deadline) -> None:
         """Cancel ``deadline`` when the call ends."""
@@ -159,12 +169,18 @@ class _Call:
 
     def give_up(self) -> None:
         """End the call, because its caller gave it up."""
-        self._end()
+        self._end(_given_up(self.message_id))
 
-    def _end(self) -> None:
+    def _end(self, error: Optional[BaseException] = None) -> None:
         self.ended = True
         if self.deadline is not None:
             self.deadline.cancel()
+        if self.on_end is not None:
+            self.on_end(error)
+
+
+def _given_up(message_id: str) -> CallCanceled:
+    return CallCanceled("the request was canceled", message_id)
 
 
 class OpenCall(_Call):
@@ -186,14 +202,14 @@ class OpenCall(_Call):
 
     def fail(self, error: BaseException) -> None:
         self.unanswered = isinstance(error, CallFailed)
-        self._end()
+        self._end(error)
         try:
             self.future.set_exception(error)
         except InvalidStateError:
             self.future.set_running_or_notify_cancel()
 
     def give_up(self) -> None:
-        self._end()
+        self._end(_given_up(self.message_id))
         Future.cancel(self.future)  # not its own `cancel`, which has called this
         self.future.set_running_or_notify_cancel()
 
@@ -221,7 +237,7 @@ class AwaitedCall(_Call):
     def fail(self, error: BaseException) -> None:
         self._error = error
         self.unanswered = isinstance(error, CallFailed)
-        self._end()
+        self._end(error)
         self._done.release()
 
     def has_ended(self, timeout: float) -> bool:
@@ -260,6 +276,14 @@ class OpenCalls:
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._calls.values()))
+
+    def _after_fork(self) -> None:
+        """Forget all calls, which are the parent's: see `ocppj.forks`."""
+        calls = [call for each in self._calls.values() for call in each.values()]
+        self._calls.clear()
+        for call in calls:
+            if isinstance(call, OpenCall):
+                call.future._after_fork()
 
     def add(self, client_id: str, call: AnyCall) -> bool:
         """Add ``call``. Return false, and add nothing, when a call of that id is already open for that client."""

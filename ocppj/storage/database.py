@@ -47,6 +47,7 @@ from urllib.parse import quote
 
 from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, UsageError
 from ..events import Thread, releasing, try_acquire
+from ..forks import keep_for_ever, register
 from ..log_limit import LimitedLog, part_log
 from ..rpc.messages import parse_json_message
 from ..settings import LoggerLike, get_part_logger
@@ -188,6 +189,19 @@ class RequestDatabase:
         self.safe_log = part_log("queue")  #: Also for the queues that are in this file.
         self._limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
         self._untold = 0  # rows that were detached since `open`, and are in the queue again after the next
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Leave the file alone, which is the parent's: see `ocppj.forks`.
+
+        The connection must never be closed here. At the end of its process Python would close it, and SQLite would move
+        the WAL into the database and delete it, under the hands of the parent.
+        """
+        if self._connection is not None:
+            keep_for_ever(self._connection)
+        self._commits = CommitQueue()
+        self._removals.clear()
+        self._unwritten, self._detached, self._untold = [], {}, 0
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``; see `RequestQueue.set_logger`."""

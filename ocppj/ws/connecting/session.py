@@ -36,6 +36,7 @@ from ...callables import check_not_async
 from ...clock import Clock, SystemClock
 from ...errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ...events import Event
+from ...forks import register
 from ...interrupted import calls_program
 from ...loops import do_all, log_failure, run_loop
 from ...option_checks import check_option, check_options
@@ -358,7 +359,7 @@ class ClientCore:
         clock: Optional[Clock] = None,
         max_message_size: int = 1024 * 1024,
         message_timeout: float = 30.0,
-        ping_interval: Optional[float] = 60.0,
+        ping_interval: Optional[float] = 45.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 0.5,  # so that stop() takes less than a second, whatever the peer does
         readers: ReadersOption = "per-connection",
@@ -380,6 +381,11 @@ class ClientCore:
         self._state = threading.Lock()  # guards _session
         self._session: Optional[Session] = None
         self.attempt_failed: Optional[Callable[[Exception], Any]] = None
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`."""
+        self._session, self.waiting = None, nullcontext
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
         """Log to ``logger``: see `base.Client.set_logger`."""

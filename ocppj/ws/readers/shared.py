@@ -18,6 +18,7 @@ from typing import Any, Callable, Collection, ContextManager, List, Optional, Se
 
 from ...errors import UsageError
 from ...events import Condition
+from ...forks import register
 from ...option_checks import check_options
 from ...settings import LoggerLike
 from ..base import RunningJob
@@ -173,6 +174,9 @@ class _EndpointReaders(Readers):
     def running(self) -> List[RunningJob]:
         return self._workers.running(self)
 
+    def count_loaned(self) -> int:
+        return self._workers.count_loaned()
+
     def release(self, job: RunningJob) -> bool:
         return self._workers.release(job)
 
@@ -253,8 +257,14 @@ class SharedReaders(_EndpointReaders):
         self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
     ) -> None:
         check_options("SharedReaders", locals())
-        scheduler = Scheduler(selector, max_handlers)
-        super().__init__(scheduler, Workers(scheduler, max_handlers))
+        self._max_handlers = max_handlers
+        self._selector = selector
+        self._begin()
+        register(self)
+
+    def _begin(self) -> None:
+        scheduler = Scheduler(self._selector, self._max_handlers)
+        super().__init__(scheduler, Workers(scheduler, self._max_handlers))
         self._endpoints: "weakref.WeakSet[_EndpointReaders]" = weakref.WeakSet([self])  # guarded by the lock
         self._workers.all_slots = self._all_slots
 
@@ -262,6 +272,12 @@ class SharedReaders(_EndpointReaders):
         """Log to ``logger``, what the threads do included: they belong to one endpoint, if it is that which calls."""
         super().set_logger(logger, client_id)
         self._workers.safe_log.use(logger, client_id)
+
+    def _after_fork(self) -> None:
+        """Begin anew: the threads and the connections are the parent's. See `ocppj.forks`."""
+        stopped = self._stopping
+        self._begin()
+        self._stopping = self._scheduler.stopping = stopped
 
     def for_endpoint(self) -> Readers:
         """Return the readers of one endpoint. Raises `UsageError` when these readers have been stopped."""
