@@ -376,7 +376,7 @@ class Server(Node):
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
-        if self._opening is not None:
+        if self._opening is not None and not self._lifecycle.is_parents:
             self._opening.stopped = True
         self._stop_for(sys._getframe().f_back)
 
@@ -947,6 +947,7 @@ class Server(Node):
         super()._after_fork()
         self._ending.clear()
         forget_parent(self._state)
+        forget_parent(self._opening)
 
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)

@@ -36,6 +36,10 @@ class Opening:
         self._attempt: Optional[_Attempt] = None
         self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
 
+    def _after_fork(self) -> None:
+        """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
+        self._attempt = None
+
     def open(self) -> None:
         """Open the server for the program. Does nothing when it is open. Raises what ``begin`` raises."""
         self.stopped = False
