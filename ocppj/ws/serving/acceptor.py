@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Optional
 
+from ...forks import close_copies, register
 from ...log_limit import safe_log
 from ...loops import do_all, run_loop
 from ..stream.waiting import Waker, earliest, remaining
@@ -48,6 +49,7 @@ class Acceptor:
             self._sock.close()
             raise
         self._lingering = LingeringSockets(self._selector)
+        register(self)
 
     def stop(self) -> None:
         self._stopping = True
@@ -55,6 +57,11 @@ class Acceptor:
 
     def close(self) -> None:
         do_all(self._lingering.close, self._selector.close, self._sock.close, self._waker.close)
+
+    def _after_fork(self) -> None:
+        """Close the descriptors alone, so that the port is the parent's. See `ocppj.forks`."""
+        self._stopping = True
+        close_copies(*self._lingering.sockets(), self._selector, self._sock, self._waker)
 
     def run(self) -> None:
         """Accept until `stop`: the accept thread. Never waits for a peer, for all other peers would wait as well."""
