@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
@@ -193,6 +194,42 @@ def starting(folder: Path) -> Iterator[Start]:
     yield start
     for each in [*hosts, *ports]:
         (each.end if isinstance(each, Host) else each.close)()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return what starts hosts in a folder of the test: see `starting`."""
+    yield from starting(tmp_path)
+
+
+class Browser:
+    """A browser that asks for a page again and again, until the ``with`` block ends.
+
+    ``replies`` are the statuses that came, and ``failures`` what went wrong.
+    """
+
+    def __init__(self, host: Host, path: str = "/pid") -> None:
+        self._host = host
+        self._path = path
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._browse, name="browser", daemon=True)
+        self.replies: List[int] = []
+        self.failures: List[str] = []
+
+    def _browse(self) -> None:
+        while not self._over.wait(0.02):
+            try:
+                self.replies.append(self._host.get(self._path).status)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+
+    def __enter__(self) -> "Browser":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(seconds(30))
 
 
 # How each host is started: f(app, port) returns the command. ``app`` is "module:name", as gunicorn takes it.
