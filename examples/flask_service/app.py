@@ -19,7 +19,7 @@ LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
 server = build_server(store, f"{FOLDER}/commands.db")
-app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")  # type: ignore[method-assign]
+app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
 
 def page(said: str = "", code: int = 200) -> Tuple[str, int]:

@@ -11,6 +11,9 @@ from store import Store
 from ocppj import Server, SQLiteQueueMap, v16
 
 ENERGY = "Energy.Active.Import.Register"
+BEGIN = "INSERT OR IGNORE INTO charging (charger, connector, started, tag, meter_start) VALUES (?, ?, ?, ?, ?)"
+KEEP = "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)"
+END = "UPDATE charging SET stopped = ?, meter_stop = ? WHERE id = ? AND charger = ?"
 
 
 def build_server(store: Store, queue_path: str) -> Server:
@@ -40,8 +43,7 @@ def build_server(store: Store, queue_path: str) -> Server:
     @server.on(v16.StartTransactionRequest)
     def begin(charger: str, request: v16.StartTransactionRequest) -> v16.StartTransactionResponse:
         key = (charger, request.connector_id, request.timestamp.isoformat())
-        sql = "INSERT OR IGNORE INTO charging (charger, connector, started, tag, meter_start) VALUES (?, ?, ?, ?, ?)"
-        store.run(sql, *key, request.id_tag, request.meter_start)
+        store.run(BEGIN, *key, request.id_tag, request.meter_start)
         row = store.run("SELECT id FROM charging WHERE charger = ? AND connector = ? AND started = ?", *key)[0]
         return v16.StartTransactionResponse(transaction_id=row["id"], id_tag_info=accepted)
 
@@ -50,13 +52,14 @@ def build_server(store: Store, queue_path: str) -> Server:
         for each in request.meter_value:
             key = (charger, request.transaction_id, each.timestamp.isoformat())
             for sample in each.sampled_value:
-                store.run("INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)", *key, sample.measurand or ENERGY, sample.value)
+                store.run(
+                    "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)", *key, sample.measurand or ENERGY, sample.value
+                )
         return v16.MeterValuesResponse()
 
     @server.on(v16.StopTransactionRequest)
     def finish(charger: str, request: v16.StopTransactionRequest) -> v16.StopTransactionResponse:
-        sql = "UPDATE charging SET stopped = ?, meter_stop = ? WHERE id = ? AND charger = ?"
-        store.run(sql, request.timestamp.isoformat(), request.meter_stop, request.transaction_id, charger)
+        store.run(END, request.timestamp.isoformat(), request.meter_stop, request.transaction_id, charger)
         return v16.StopTransactionResponse()
 
     return server

@@ -33,6 +33,11 @@ def require(*packages: str) -> None:
         pytest.importorskip(package, reason=f"{package} is not installed: pip install -e '.[test]'")
 
 
+def surroundings(more: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    """Return the environment of a process that imports ocppj from this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(more or {})}
+
+
 class Port:
     """A port of this machine that no other program gets, and that one host after another may listen on.
 
@@ -83,12 +88,11 @@ class Host:
         self.port = port.number
         self.url = f"ws://{ADDRESS}:{self.port}/ocpp"
         self._log = folder / f"host-{port.number}.log"
-        surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=surroundings,
+                env=surroundings(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

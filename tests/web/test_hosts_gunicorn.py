@@ -10,7 +10,7 @@ from ocppj import Client, v16
 from ocppj.testing import Fleet
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
-from tests.web.hosts import Browser, gunicorn, needs_linux, require, start
+from tests.web.hosts import Browser, gunicorn, needs_linux, require
 
 require("gunicorn")
 pytestmark = needs_linux

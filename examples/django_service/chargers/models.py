@@ -25,4 +25,4 @@ class Charging(models.Model):
     class Meta:
         """The charger says when it began."""
 
-        constraints = [models.UniqueConstraint(fields=["charger", "connector", "started"], name="begun_once")]
+        unique_together = (("charger", "connector", "started"),)

@@ -60,4 +60,6 @@ def stop(request: HttpRequest, charger: str) -> HttpResponse:
 
 
 def health(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"chargers": len(server.client_ids()), "charging": Charging.objects.filter(stopped=None).count()})
+    return JsonResponse(
+        {"chargers": len(server.client_ids()), "charging": Charging.objects.filter(stopped=None).count()}
+    )
