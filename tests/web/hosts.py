@@ -200,12 +200,6 @@ def starting(folder: Path) -> Iterator[Start]:
         (each.end if isinstance(each, Host) else each.close)()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return what starts hosts in a folder of the test: see `starting`."""
-    yield from starting(tmp_path)
-
-
 class Browser:
     """A browser that asks for a page again and again, until the ``with`` block ends.
 

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from typing import Any, List
+from pathlib import Path
+from typing import Any, Iterator, List
 
 import pytest
 
@@ -10,13 +11,18 @@ from ocppj import Client, v16
 from ocppj.testing import Fleet
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
-from tests.web.hosts import Browser, gunicorn, needs_linux, require
+from tests.web.hosts import Browser, Start, gunicorn, needs_linux, require, starting
 
 require("gunicorn")
 pytestmark = needs_linux
 
 SERVICE = "tests.web.small_service:application"
 SOON = Backoff(seconds(0.1), seconds(0.1), 1)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    yield from starting(tmp_path)
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def say(client: Client, text: str) -> None:
 
 
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
-def test_chargers_and_pages_share_a_port(start: Any, charger: Any, worker: str) -> None:
+def test_chargers_and_pages_share_a_port(start: Start, charger: Any, worker: str) -> None:
     if worker == "gevent":
         require("gevent")
     host = start(gunicorn, SERVICE, worker=worker, threads=2)
@@ -63,7 +69,7 @@ def test_chargers_and_pages_share_a_port(start: Any, charger: Any, worker: str) 
     assert host.bad_lines() == []
 
 
-def test_two_threads_serve_two_hundred_chargers(start: Any) -> None:
+def test_two_threads_serve_two_hundred_chargers(start: Start) -> None:
     host = start(gunicorn, SERVICE, threads=2)
     with Fleet(200, host.url, connectors=1) as fleet:
         assert fleet.wait(lambda: fleet.summary().booted == 200, within=seconds(30))
@@ -71,7 +77,7 @@ def test_two_threads_serve_two_hundred_chargers(start: Any) -> None:
     assert host.bad_lines() == []
 
 
-def test_reload_under_traffic(start: Any, charger: Any) -> None:
+def test_reload_under_traffic(start: Start, charger: Any) -> None:
     """The old worker closes its connections with 1001. The chargers come to the new one, and pages never fail."""
     host = start(gunicorn, SERVICE)
     before = host.get("/pid").json()
@@ -90,7 +96,7 @@ def test_reload_under_traffic(start: Any, charger: Any) -> None:
     assert host.bad_lines() == []
 
 
-def test_worker_killed(start: Any, charger: Any) -> None:
+def test_worker_killed(start: Start, charger: Any) -> None:
     host = start(gunicorn, SERVICE)
     gone = Recorder()
     charger("ONE", host, disconnected=lambda close: gone(close))
@@ -100,7 +106,7 @@ def test_worker_killed(start: Any, charger: Any) -> None:
     assert host.get("/call/ONE").json() == "Accepted"
 
 
-def test_server_begins_in_each_worker_when_the_service_was_loaded_before_the_fork(start: Any, charger: Any) -> None:
+def test_server_begins_in_each_worker_when_the_service_was_loaded_before_the_fork(start: Start, charger: Any) -> None:
     """Each charger belongs to the worker that took it. The other one does not know it."""
     host = start(gunicorn, SERVICE, more=("--preload", "--workers", "2"))
     names = [f"CP_{number}" for number in range(16)]
