@@ -26,7 +26,7 @@ ROOMS = [
     {"storage", "durable"},
     {"exchange"},
     {"client", "server"},
-    {"testing", "cli", "web", "cluster", "__main__"},
+    {"testing", "cli", "web", "cluster", "metrics", "tracing", "__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
 GROUND |= {"activity", "lazy", "loops", "handover", "recent", "histogram"}
@@ -51,6 +51,8 @@ SINGLE = {
     "cryptography": "rpc/jws.py testing/simulation/certificates.py",
     "trustme": "testing/pki.py",
     "pytest": "testing/plugin.py",
+    "prometheus_client": "metrics.py",
+    "opentelemetry": "tracing.py",
 }
 
 
