@@ -30,6 +30,7 @@ from typing import (
 
 from .errors import UsageError
 from .events import Event, Thread
+from .interrupted import called_by_program, calls_program
 from .log_limit import safe_log
 from .ws.stats import Histogram, Stats
 
@@ -100,11 +101,13 @@ class PrometheusMetrics:
         if self._writer is not None:
             self._writer.stop()
 
+    @called_by_program
     def collect(self) -> Iterator["Metric"]:
         """Yield the figures; what a registry calls, on the thread that collects."""
         for family in self._families():
             yield _metric_of(family)
 
+    @called_by_program
     def _families(self) -> Iterator[_Family]:
         return _families(self._prefix, self._server.stats())
 
@@ -266,11 +269,15 @@ class _FileWriter:
 
     def _write(self) -> None:
         try:
-            samples = [sample for family in self._ask() for sample in _samples(family)]
+            samples = [sample for family in self._read() for sample in _samples(family)]
             with self._lock:
                 self._set(samples)
         except Exception as error:  # a disk that is full, say: the next write may succeed
             safe_log.error("the figures for Prometheus were not written: %s", error)
+
+    @calls_program
+    def _read(self) -> Iterable[_Family]:
+        return self._ask()
 
     def _set(self, samples: Iterable[Tuple[_Sample, float]]) -> None:
         """Write ``samples``, and 0 for a gauge that is not among them any more. Lock held."""

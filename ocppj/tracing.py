@@ -6,11 +6,13 @@ that is current there, such as that of a web request.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from .errors import CallFailed, OCPPError, UsageError
 from .exchange.node import Node
 from .exchange.watches import Ended, Watched
+from .interrupted import calls_program
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
@@ -61,28 +63,29 @@ class _Tracer:
         self._trace = trace
         self._tracer = trace.get_tracer("ocppj", tracer_provider=provider)
 
+    @calls_program
     def call_began(self, watched: Watched) -> Ended:
         """Begin a span below the current one of this thread. It becomes current nowhere: the call waits elsewhere."""
         attributes = _attributes_of(watched)
         span = self._tracer.start_span(watched.action, kind=self._trace.SpanKind.CLIENT, attributes=attributes)
 
-        def ended(error: Optional[BaseException]) -> None:
-            self._finish(span, error)
+        return partial(self._finish, span)
 
-        return ended
-
+    @calls_program
     def handler_began(self, watched: Watched) -> Ended:
         """Begin a span that is the current one of this thread until the handler ends."""
         attributes = _attributes_of(watched)
         span = self._tracer.start_span(watched.action, kind=self._trace.SpanKind.SERVER, attributes=attributes)
         token = self._context.attach(self._trace.set_span_in_context(span))
 
+        @calls_program
         def ended(error: Optional[BaseException]) -> None:
             self._context.detach(token)
             self._finish(span, error)
 
         return ended
 
+    @calls_program
     def _finish(self, span: "Span", error: Optional[BaseException]) -> None:
         if error is not None:
             code = str(error.code) if isinstance(error, (OCPPError, CallFailed)) else type(error).__name__
