@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Callable, Dict, Optional
 
-from .errors import CallFailed, OCPPError, UsageError
+from .errors import OCPPError, UsageError
 from .exchange.node import Node
 from .exchange.watches import Ended, Watched
 from .interrupted import calls_program
@@ -27,8 +27,8 @@ def trace(server_or_client: Node, tracer_provider: Optional["TracerProvider"] = 
     answer, its failure or its cancellation, for `send_request` and `broadcast` as well. A span of a handler is of the
     kind SERVER. It begins and ends with the handler, which may leave the answer for later. Both are named as their
     action. Their attributes are ``rpc.system`` ("ocpp"), ``rpc.method`` and ``ocpp.action`` (the action),
-    ``ocpp.client_id``, ``ocpp.version`` and ``ocpp.message_id``; after an error ``ocpp.error_code``, and the status is
-    an error.
+    ``ocpp.client_id``, ``ocpp.version`` and ``ocpp.message_id``. After a failure the status is an error, and ``error.type``
+    is the code of an `OCPPError`, or the name of another exception, such as "CallTimeout".
 
     Args:
         server_or_client: Whose calls and handlers.
@@ -88,8 +88,8 @@ class _Tracer:
     @calls_program
     def _finish(self, span: "Span", error: Optional[BaseException]) -> None:
         if error is not None:
-            code = str(error.code) if isinstance(error, (OCPPError, CallFailed)) else type(error).__name__
-            span.set_attribute("ocpp.error_code", code)
+            kind = str(error.code) if isinstance(error, OCPPError) else type(error).__name__
+            span.set_attribute("error.type", kind)
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, str(error)))
         span.end()
 
