@@ -32,6 +32,7 @@ from .errors import UsageError
 from .events import Event, Thread
 from .interrupted import called_by_program, calls_program
 from .log_limit import safe_log
+from .option_checks import check_option
 from .ws.stats import Histogram, Stats
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 __all__ = ["PrometheusMetrics"]
-
-_INTERVAL = 5.0  # seconds between two writes of the figures to the files
 
 
 class _HasStats(Protocol):
@@ -62,14 +61,15 @@ class PrometheusMetrics:
 
     Use one object for each server. It asks for the figures on the thread that collects; they take no time before. With
     ``PROMETHEUS_MULTIPROC_DIR`` in the environment it registers nothing. A thread ``ocppj-metrics`` writes the figures
-    to the files in that directory instead, at once, every five seconds, and in `close`. A process that is forked later
-    gets a thread of its own.
+    to the files in that directory instead: at once, every ``interval`` seconds, and in `close`, which is also called
+    at the end of the process. A process that is forked later gets a thread of its own.
 
     Args:
         server: A `Server`, or anything whose ``stats()`` returns `ocppj.ws.stats.Stats`.
         registry: Where to register; ``None``: in ``prometheus_client.REGISTRY``. Not used with
             ``PROMETHEUS_MULTIPROC_DIR``.
         prefix: The beginning of all names. Two servers of one registry need different ones.
+        interval: Seconds between two writes, with ``PROMETHEUS_MULTIPROC_DIR``.
 
     Raises:
         UsageError: prometheus_client is not installed, or ``server`` has no ``stats()``.
@@ -77,9 +77,14 @@ class PrometheusMetrics:
     """
 
     def __init__(
-        self, server: _HasStats, registry: Optional["CollectorRegistry"] = None, prefix: str = "ocppj"
+        self,
+        server: _HasStats,
+        registry: Optional["CollectorRegistry"] = None,
+        prefix: str = "ocppj",
+        interval: float = 5.0,
     ) -> None:
         _check_installed()
+        check_option("PrometheusMetrics", "interval", interval)
         if not callable(getattr(server, "stats", None)):
             raise UsageError(f"metrics are those of a Server, not of {type(server).__name__}")
         self._server = server
@@ -87,7 +92,7 @@ class PrometheusMetrics:
         self._registry: Optional[CollectorRegistry] = None
         self._writer: Optional[_FileWriter] = None
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            self._writer = _FileWriter(self._families)
+            self._writer = _FileWriter(self._families, interval)
             self._writer.start()
         else:
             self._registry = _default_registry() if registry is None else registry
@@ -223,8 +228,9 @@ def _samples(family: _Family) -> Iterator[Tuple[_Sample, float]]:
 class _FileWriter:
     """Writes the figures that ``ask`` returns to the files of this process."""
 
-    def __init__(self, ask: Callable[[], Iterable[_Family]]) -> None:
+    def __init__(self, ask: Callable[[], Iterable[_Family]], interval: float) -> None:
         self._ask = ask
+        self._interval = interval
         self._lock = threading.Lock()  # held while the figures are written, and while the process is forked
         self._values: Dict[_Sample, Any] = {}
         self._stopped = Event()
@@ -264,7 +270,7 @@ class _FileWriter:
         Thread(target=self._run, args=(self._stopped,), name="ocppj-metrics", daemon=True).start()
 
     def _run(self, stopped: Event) -> None:
-        while not stopped.wait(_INTERVAL):
+        while not stopped.wait(self._interval):
             self._write()
 
     def _write(self) -> None:

@@ -27,8 +27,8 @@ def trace(server_or_client: Node, tracer_provider: Optional["TracerProvider"] = 
     answer, its failure or its cancellation, for `send_request` and `broadcast` as well. A span of a handler is of the
     kind SERVER. It begins and ends with the handler, which may leave the answer for later. Both are named as their
     action. Their attributes are ``rpc.system`` ("ocpp"), ``rpc.method`` and ``ocpp.action`` (the action),
-    ``ocpp.client_id``, ``ocpp.version`` and ``ocpp.message_id``. After a failure the status is an error, and ``error.type``
-    is the code of an `OCPPError`, or the name of another exception, such as "CallTimeout".
+    ``ocpp.client_id``, ``ocpp.version`` and ``ocpp.message_id``. After a failure the status is an error, and
+    ``error.type`` is the code of an `OCPPError`, or the name of another exception, such as "CallTimeout".
 
     Args:
         server_or_client: Whose calls and handlers.
