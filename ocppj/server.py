@@ -16,6 +16,7 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Tuple,
     Type,
     TypeVar,
     Union,
@@ -64,13 +65,16 @@ from .rpc.signing import Signer, Verifier
 from .settings import LoggerLike, ValidationChoice
 from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
-from .ws.handshake.identities import IdentifyFunction
+from .ws.handshake.identities import IdentifyFunction, identification
 from .ws.options import ServerOptions
 from .ws.server import WebSocketServer
 from .ws.stats import Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from .web.opening import Opening
+    from .web.wsgi import MountedApp, WSGIApplication
 
 __all__ = ["Server"]
 
@@ -214,6 +218,8 @@ class Server(Node):
         ws_server.set_disconnected_handler(self._disconnected)
         # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
         self._ending: Dict[str, Connection] = {}
+        self._opening: Optional["Opening"] = None  # from `wsgi_app` on
+        self._mounted_at: Tuple[Union[str, Sequence[str]], Optional[IdentifyFunction]] = ("/{id}", None)
         self._boot_gate = BootGate(self._boots.status, self.peer_warnings.warn)
         self._new_client_handler: Optional[Callable[[str], object]] = None
         self._disconnected_client_handler: Optional[Callable[[str, Close], object]] = None
@@ -255,12 +261,17 @@ class Server(Node):
         options = {}
         if identify is not None:  # a transport of the program's own need not know of it
             options["identify"] = check_handler(identify, ["request"])
+        listen: Callable[..., None] = self._ws.listen  # nor of a path that is a list
+        self._serve(asked, lambda subprotocols: listen(port, path, host, subprotocols, **options))
+        return self
+
+    def _serve(self, asked: object, serve: Callable[[List[str]], None]) -> None:
+        """Begin a session, and have the transport ``serve`` the subprotocols. Raises as `listen`."""
         with self._lifecycle.beginning():
             session = self._begin(asked)
             try:
                 self._dispatcher.start()
-                listen: Callable[..., None] = self._ws.listen  # nor of a path that is a list
-                listen(port, path, host, [dialect.subprotocol for dialect in self.dialects], **options)
+                serve([dialect.subprotocol for dialect in self.dialects])
             except BaseException:
                 self._stop_now(session)
                 raise
@@ -269,7 +280,78 @@ class Server(Node):
             ):  # stop() came while it began to listen
                 self._stop_now(session)  # again: what began meanwhile ends now
                 raise self._stopped()
+
+    def wsgi_app(
+        self,
+        app: Optional["WSGIApplication"] = None,
+        path: Union[str, Sequence[str]] = "/{id}",
+        *,
+        identify: Optional[IdentifyFunction] = None,
+    ) -> "MountedApp":
+        """Return a WSGI application that has this server's clients connect at the port of the web server.
+
+        ::
+
+            app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")  # Flask
+
+        It takes the connections of WebSocket requests to ``path`` over from the web server, whose thread is free at
+        once. The server begins with the first such request, in the process that serves it, or with `open`. When `stop`
+        was called, such requests get 503 until `open` is called. docs/web.md names the web servers that can do that.
+
+        Args:
+            app: The application that gets everything else. Without one it gets 404; and 426 where clients connect.
+            path: Where clients connect, as in `listen`; from where the web server or a framework has mounted this.
+            identify: A function that finds out who connects, as in `listen`. With it, all WebSocket requests count as
+                those of clients.
+
+        Returns:
+            A function of ``(environ, start_response)``, for the threads of a web server.
+
+        Raises:
+            UsageError: The path is no template; or the transport, or an ``ssl_context`` that it has, does not allow it.
+        """
+        from .web.opening import Opening
+        from .web.wsgi import MountedApp
+
+        refuse_inside("wsgi_app()")
+        self._of_transport("check_adopting")()
+        if identify is not None:
+            check_handler(identify, ["request"])
+        found_by = identification(path, identify)
+        if self._opening is None:
+            self._mounted_at = path, identify
+            self._opening = Opening(self._open, self._is_started)
+        transport: Any = self._ws
+        return MountedApp(app, found_by, self._opening, transport, self.peer_log)
+
+    def open(self) -> "Server":
+        """Begin now, in this process, without a port: for requests to clients before any of them has connected.
+
+        Does nothing when the server is started already. Else a server that `wsgi_app` was called of begins by itself,
+        at the first request of a client.
+
+        Returns:
+            This server.
+
+        Raises:
+            UsageError: `wsgi_app` was not called, or there are no profiles.
+            QueueFailed: The file of its queues cannot be had.
+            Stopped: `stop` was called meanwhile.
+        """
+        refuse_inside("open()", waits=True)
+        if self._opening is None:
+            raise UsageError("open() is for a server in a web application: call wsgi_app() first, or listen()")
+        self._opening.open()
         return self
+
+    def _open(self) -> None:
+        asked = self._lifecycle.asked
+        path, identify = self._mounted_at
+        serve: Callable[..., None] = self._of_transport("open")
+        self._serve(asked, lambda subprotocols: serve(path, subprotocols, identify))
+
+    def _is_started(self) -> bool:
+        return self._lifecycle.started
 
     def _stopped(self) -> Stopped:
         return self._caller.describe(Stopped(f"{self} was stopped while it began to listen"), None)
@@ -292,6 +374,8 @@ class Server(Node):
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
+        if self._opening is not None:
+            self._opening.stopped = True
         self._stop_for(sys._getframe().f_back)
 
     def _stop_now(self, session: Optional[object] = None) -> None:

@@ -126,7 +126,8 @@ class WebSocketClient(ClientCore):
             * ``clock``: on which the waits of the back-off are waited for.
             * ``close_timeout``: how long the peer may take to answer a Close, and to take all that is written before
               it. With the default of 0.5, ``stop()`` ends within a second.
-            * ``ping_interval``: between pings; ``None`` or 0 for none.
+            * ``ping_interval``: between pings: 45, for many proxies cut what is silent for 60, and not every central
+              system pings. ``None`` or 0 for none.
             * ``pong_timeout``: anything that comes within this time after a ping counts as life.
             * ``max_message_size``: of a message.
             * ``message_timeout``: from the first byte of a message to its last.

@@ -1,6 +1,6 @@
 """The central system's WebSocket server: simple-websocket behind a listening socket.
 
-simple-websocket does the WebSocket handshake, on a handshake thread (see `serving.listener`). An accepted client
+simple-websocket does the WebSocket handshake, on a handshake thread (see `serving.handshakes`). An accepted client
 becomes a channel *before* it gets the 101 response, which is kept back (`Stream.cork`) until the channel is registered
 and ``connected`` was called. So a client whose handshake succeeds finds the server ready.
 """
@@ -12,23 +12,26 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Union
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Union
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 
-from ..errors import TransportError
+from ..errors import TransportError, UsageError
 from ..option_checks import check_option, check_options
 from .connection.deflate import Deflate, choose_deflate
 from .connection.frames import ServerWire
-from .handshake.http import BadRequest, parse_request, read_head, split_tokens
-from .handshake.identities import IdentifyFunction
+from .handshake.http import BadRequest, RequestHead, parse_request, read_head, split_tokens
+from .handshake.identities import Identification, IdentifyFunction
 from .handshake.policy import ProfileOption, websocket_headers
 from .handshake.request import HandshakeRequest
 from .handshake.security_profiles import check_context, check_server_profile
 from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
+from .serving.adopter import Adopter, Taken
+from .serving.handshakes import HandshakeRunner
 from .serving.listener import TcpListener
-from .serving.registry import ServerCore
+from .serving.registry import Run, ServerCore
 from .stream.stream import Stream
 from .tls import may_resume
 
@@ -91,8 +94,8 @@ class WebSocketServer(ServerCore):
         options: Those of `ocppj.ws.options.ServerCoreOptions`:
 
             * ``close_timeout``: how long a peer may take to answer a Close.
-            * ``ping_interval``: between pings of a connection; ``None`` or 0 for none. Each channel has its own, which
-              may be set.
+            * ``ping_interval``: between pings of a connection: 45, for many proxies cut what is silent for 60. ``None``
+              or 0 for none. Each channel has its own, which may be set.
             * ``pong_timeout``: anything that comes within this time after a ping counts as life.
             * ``idle_timeout``: a connection that brings nothing for so long is closed.
             * ``max_message_size``: of a message, inflated.
@@ -148,6 +151,7 @@ class WebSocketServer(ServerCore):
         self._deflate = Deflate() if compression is True else compression or None
         self._patience = patience
         self._linger = min(self._close_timeout, linger)
+        self._adopter: Optional[Adopter] = None  # guarded by _state; that of the last run that had one
         self._security_profile = security_profile
         self._policy.security_profile = self._profile_of if callable(security_profile) else security_profile
 
@@ -201,19 +205,93 @@ class WebSocketServer(ServerCore):
         """The port it listens on. Raises `UsageError` before ``listen()``."""
         return int(self.url.split("/")[2].rpartition(":")[2])
 
-    def _upgrade(self, listener: TcpListener, handshake: Handshake, sock: Stream) -> None:
-        """Lead a connection to its channel: see `listener.Upgrade`."""
-        run, deadline = listener.run, time.monotonic() + self._handshake_timeout
+    def open(
+        self, path: Union[str, Sequence[str]], subprotocols: Sequence[str], identify: Optional[IdentifyFunction] = None
+    ) -> None:
+        """Begin without a port: connections come by `adopt`. ``path`` and ``identify`` are as in ``listen()``.
+
+        Raises `UsageError` as ``listen()`` does, and when there is an ``ssl_context``: the web server ends TLS.
+        """
+        self.check_adopting()
+        if not callable(self._security_profile):
+            self._check_profile(self._security_profile)
+        self._policy.certificates_optional = False
+        self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+
+    def check_adopting(self) -> None:
+        """Raise `UsageError` if this server's options do not go with connections of a web server."""
+        if self._ssl_context is not None:
+            raise UsageError("a server with an ssl_context takes no connections of a web server, which ends TLS itself")
+
+    def adopt(
+        self,
+        head: RequestHead,
+        address: str,
+        take: Callable[[], Taken],
+        identification: Optional[Identification] = None,
+    ) -> None:
+        """Take over a connection whose request another server has read, and return. For any thread; never waits long.
+
+        A handshake thread answers the request, as it does after ``listen()``, with the same checks and limits.
+
+        Args:
+            head: The request.
+            address: Where the connection comes from, "host:port": the client, or the nearest proxy.
+            take: Returns the connected socket, plain, and the bytes that came behind the request. From then on the
+                socket belongs to this server.
+            identification: Finds the identity, in place of the path of `open`.
+
+        Raises:
+            BadRequest: The connection is refused, and ``take`` was not called.
+            OSError: What ``take`` raises.
+            RuntimeError: The system gives no thread. The connection is closed.
+        """
+        self.check_adopting()
+        run = self._run
+        if run is None or run.stopping:
+            refused = BadRequest(503, "the server is not open", [("Retry-After", "5")], "stopping")
+            self.note_refusal(address, refused)
+            raise refused
+        adopter = self._adopter_of(run)
+        problem = adopter.handshakes.refuse(address)
+        if problem is not None:
+            raise problem
+        adopter.adopt(address, take, partial(self._lead, head, identification or run.identification))
+
+    def _adopter_of(self, run: Run) -> Adopter:
+        """Return what runs the handshakes of adopted connections in ``run``; made for the first."""
+        with self._state:
+            if self._adopter is None or self._adopter.handshakes.run is not run:
+                self._adopter = Adopter(self, run, write_timeout=self._write_timeout, linger=self._linger)
+            run.adopter = self._adopter
+            return self._adopter
+
+    def _upgrade(self, handshakes: HandshakeRunner, handshake: Handshake, sock: Stream) -> None:
+        """Lead a connection to its channel: see `handshakes.Upgrade`."""
+        deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
         if self._ssl_context is not None:
-            listener.hand_over()
+            handshakes.hand_over()
             sock.handshake(deadline)
             _check_session(self._ssl_context, sock)
-        head = parse_request(read_head(sock, self._max_header_size, deadline, listener.hand_over))
-        listener.end_of_waiting(handshake)
+        head = parse_request(read_head(sock, self._max_header_size, deadline, handshakes.hand_over))
+        self._lead(head, handshakes.run.identification, handshakes, handshake, sock)
+
+    def _lead(
+        self,
+        head: RequestHead,
+        identification: Identification,
+        handshakes: HandshakeRunner,
+        handshake: Handshake,
+        sock: Stream,
+    ) -> None:
+        """Lead a connection whose request was read to its channel: see `handshakes.Upgrade`."""
+        run = handshakes.run
+        sock.reader_ident = threading.get_ident()
+        handshakes.end_of_waiting(handshake)
         address = self.client_address(handshake.address, head.headers)
         if address != handshake.address:
-            listener.rename(handshake, address)
+            handshakes.rename(handshake, address)
             self.take_forwarded(address)
         deflate = self._deflate
         fields = websocket_headers(head, deflate is not None, self._policy.lenient)
@@ -221,7 +299,7 @@ class WebSocketServer(ServerCore):
         offer = choose_deflate(offers, deflate, len(run.channels)) if deflate is not None else None
         if offer is not None:  # the one that simple-websocket can be given
             fields[_EXTENSIONS] = offer
-        accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert())
+        accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert(), identification)
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
@@ -233,7 +311,7 @@ class WebSocketServer(ServerCore):
             with suppress(OSError):
                 wire.send_close(1002, "no common subprotocol")
                 sock.uncork()
-                listener.linger(handshake, sock)
+                handshakes.linger(handshake, sock)
             return
         channel = self.make_channel(run, accepted, wire)
         self._admit(run, channel, handshake, sock.uncork)

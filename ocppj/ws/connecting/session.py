@@ -354,7 +354,7 @@ class ClientCore:
         clock: Optional[Clock] = None,
         max_message_size: int = 1024 * 1024,
         message_timeout: float = 30.0,
-        ping_interval: Optional[float] = 60.0,
+        ping_interval: Optional[float] = 45.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 0.5,  # so that stop() takes less than a second, whatever the peer does
         readers: ReadersOption = "per-connection",

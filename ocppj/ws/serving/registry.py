@@ -57,7 +57,7 @@ from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
 from ..stats import Stats, Tally, judge_close
 
-__all__ = ["Listener", "Run", "ServerCore"]
+__all__ = ["Joinable", "Listener", "Run", "ServerCore"]
 
 _REPLACED = "replaced by a newer connection of the same identity"
 _REPLACED_GRACE = 0.5  # seconds that a replaced connection has to answer our Close: often it is long dead
@@ -65,16 +65,20 @@ _HANDLER_GRACE = 10.0  # seconds that its disconnected handler has
 _OFFERED = 100  # characters of the offered subprotocols that are logged
 
 
-class Listener(Protocol):
+class Joinable(Protocol):
+    """A way into a run, with threads of handshakes."""
+
+    def join(self, deadline: float, exempt: Collection[int]) -> None:
+        """Wait for its threads, when the run is stopping."""
+
+
+class Listener(Joinable, Protocol):
     """Where the clients of a run connect."""
 
     url: str  #: The endpoint URL for clients on this machine.
 
     def stop(self) -> None:
         """Let no further client connect. For any thread, any number of times."""
-
-    def join(self, deadline: float, exempt: Collection[int]) -> None:
-        """Wait for the threads of listening and of handshakes, after `stop`."""
 
 
 class Run:
@@ -96,6 +100,7 @@ class Run:
         self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
         self.listener: Optional[Listener] = None
+        self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
         self.stopping = False
         self.handshakes = handshakes  # those in progress that have no channel yet
         self.arrivals = itertools.count(1)
@@ -163,7 +168,7 @@ class ServerCore:
         trusted_proxies: Sequence[str] = (),
         proxy_header: str = "X-Forwarded-For",
         idle_timeout: Optional[float] = 25 * 3600.0,
-        ping_interval: Optional[float] = 60.0,
+        ping_interval: Optional[float] = 45.0,
         pong_timeout: float = 30.0,
         close_timeout: float = 2.0,
         duplicates: str = "replace",
@@ -242,7 +247,9 @@ class ServerCore:
         """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
         run = self._run
         if run is None or run.listener is None:
-            raise UsageError("the server does not listen")
+            mounted = run is not None and not run.stopping
+            where = ": it is mounted, and clients connect to the web application's URL" if mounted else ""
+            raise UsageError(f"the server does not listen{where}")
         return run.listener.url
 
     def get_channel(self, client_id: str) -> Optional[WireChannel]:
@@ -308,6 +315,7 @@ class ServerCore:
             run.stopping = True
             run.stoppers.add(me)
             listener, channels, handshakes = run.listener, list(run.channels), list(run.handshakes)
+            adopter = run.adopter
             for handshake in handshakes:
                 handshake.cut_for = "stopping"
         try:
@@ -319,6 +327,8 @@ class ServerCore:
             run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
             if listener is not None:
                 listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
+            if adopter is not None:
+                adopter.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
             self._report_attempts(last=True)
             self.handlers.log.report(last=True)
         finally:
@@ -429,12 +439,18 @@ class ServerCore:
         self.handlers.log.warning(words, request.identity, request.remote_address, offered, source=source)
 
     def _decide(
-        self, run: Run, target: str, headers: Headers, remote_address: str, certificate: Optional[Dict[str, Any]] = None
+        self,
+        run: Run,
+        target: str,
+        headers: Headers,
+        remote_address: str,
+        certificate: Optional[Dict[str, Any]] = None,
+        identification: Optional[Identification] = None,
     ) -> Accepted:
         with run.lock:
             arrival = next(run.arrivals)  # before the checks, which may take long
         accepted = self._policy.decide(
-            run.identification, run.subprotocols, target, headers, remote_address, certificate
+            identification or run.identification, run.subprotocols, target, headers, remote_address, certificate
         )
         if accepted.effective is None:
             return accepted
