@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import (
@@ -475,17 +474,20 @@ class Server(Node):
             UsageError: The transport counts nothing.
         """
         refuse_inside("stats()")
-        ask: Callable[[], Stats] = self._of_transport("stats")
-        stats = ask()
+        stats = self._of_transport("stats")()
         if not isinstance(stats, Stats):  # of a transport of the program's own
-            return stats
+            return stats  # type: ignore[no-any-return]
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
-        versions = Counter(connection.dialect.version for connection in connections)
-        pending = sum(self._state.has(connection.client_id) for connection in connections)
-        waiting = sum(self._dispatcher.count_requests(connection.client_id) or 0 for connection in connections)
-        now = {"versions": dict(versions), "pending": pending, "queued": max(0, waiting - pending)}
-        return replace(stats, **now, **self._meters.figures()._asdict())
+        versions = dict.fromkeys((dialect.version for dialect in self.dialects), 0)
+        pending = queued = 0
+        for connection in connections:
+            waits = self._state.has(connection.client_id)
+            waiting = self._dispatcher.count_requests(connection.client_id) or 0  # ``None``: it is not known
+            versions[connection.dialect.version] += 1
+            pending += waits
+            queued += max(0, waiting - waits)
+        return replace(stats, versions=versions, pending=pending, queued=queued, **self._meters.figures()._asdict())
 
     # For tests of charge points: what a central system that works does not do
 
