@@ -8,11 +8,13 @@ and ``connected`` was called. So a client whose handshake succeeds finds the ser
 from __future__ import annotations
 
 import inspect
+import socket
 import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Union
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Union
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 
@@ -22,13 +24,15 @@ from .connection.deflate import Deflate, choose_deflate
 from .connection.frames import ServerWire
 from .handshake.http import BadRequest, parse_request, read_head, split_tokens
 from .handshake.identities import IdentifyFunction
-from .handshake.policy import ProfileOption, websocket_headers
+from .handshake.policy import Demands, ProfileOption, websocket_headers
 from .handshake.request import HandshakeRequest
 from .handshake.security_profiles import check_context, check_server_profile
 from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
+from .serving.addresses import ListenAddress, SocketOption, close_all, open_sockets
+from .serving.health import Health
 from .serving.listener import TcpListener
-from .serving.registry import ServerCore
+from .serving.registry import Run, ServerCore
 from .stream.stream import Stream
 from .tls import may_resume
 
@@ -100,9 +104,10 @@ class WebSocketServer(ServerCore):
             * ``max_memory_bytes``: of all that is held for peers: see `ocppj.budget`.
             * ``max_connections``, ``max_connections_per_address``, ``max_attempts_per_second``,
               ``max_attempts_per_second_per_address``: see `ocppj.ws.limits`.
-            * ``trusted_proxies``: addresses and networks ("10.0.0.0/8") of proxies. The address of a client that comes
-              through them is what they say in the field ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the
-              field that the proxy itself sets; the other one may come from the client.
+            * ``trusted_proxies``: addresses and networks ("10.0.0.0/8") of proxies, and "unix" for all that come over
+              a Unix domain socket. The address of a client that comes through them is what they say in the field
+              ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the field that the proxy itself sets; the other
+              one may come from the client.
             * ``duplicates``: with "replace" a new connection replaces the old one of its identity, which is closed
               with 1008; with "reject" the new one gets 409.
             * ``no_subprotocol``: without a common subprotocol, "close" upgrades and closes with 1002 at once (OCPP-J
@@ -149,7 +154,6 @@ class WebSocketServer(ServerCore):
         self._patience = patience
         self._linger = min(self._close_timeout, linger)
         self._security_profile = security_profile
-        self._policy.security_profile = self._profile_of if callable(security_profile) else security_profile
 
     def listen(
         self,
@@ -158,42 +162,79 @@ class WebSocketServer(ServerCore):
         host: str,
         subprotocols: Sequence[str],
         identify: Optional[IdentifyFunction] = None,
+        *,
+        sock: SocketOption = None,
+        reuse_port: bool = False,
+        also: Sequence[ListenAddress] = (),
+        health_path: Optional[str] = None,
     ) -> None:
-        """Listen: see `ServerCore.listen`. Raises `UsageError` also for options that do not make the profile."""
-        if not callable(self._security_profile):
-            self._check_profile(self._security_profile)
-        context = self._ssl_context
-        self._policy.certificates_optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
-        check_option("listen", "port", port)
-        run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+        """Listen: see `ServerCore.listen` and `ocppj.Server.listen`.
+
+        Raises:
+            AddressInUse: Another server listens there.
+            UsageError: Also for options that do not make the profile.
+        """
+        first = ListenAddress(port, host, self._ssl_context, self._security_profile, sock, reuse_port)
+        addresses = [first, *also]
+        demands = [self._demands_of(address) for address in addresses]
+        health = Health(health_path)
+        self._refuse_second_run()  # before there are sockets to close
+        opened = _open_all(addresses)
         try:
-            listener = TcpListener(
-                self,
-                run,
-                host,
-                port,
-                self._upgrade,
-                ssl_context=self._ssl_context,
-                write_timeout=self._write_timeout,
-                linger=self._linger,
-            )
-            self._serve(run, listener)
-            listener.start()
-        except (OSError, OverflowError, RuntimeError) as error:
+            run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+        except BaseException:
+            _close_ours(addresses, opened)
+            raise
+        run.health = health
+        begun = 0
+        try:
+            for address, socks, demand in zip(addresses, opened, demands):
+                begun += 1
+                self._listen_on(run, address, socks, demand)
+        except (OSError, RuntimeError) as error:
             self._close_run(run)
-            raise TransportError(f"cannot listen on {host}:{port}: {error}") from error
+            for listener in run.listeners:
+                listener.stop()
+            _close_ours(addresses[begun:], opened[begun:])
+            raise TransportError(f"cannot listen on {addresses[begun - 1]}: {error}") from error
 
-    def _check_profile(self, profile: Optional[int], one_of_several: bool = False) -> None:
-        check_server_profile(profile, self._ssl_context, self._policy.check_credentials is not None, one_of_several)
+    def _listen_on(self, run: Run, address: ListenAddress, socks: Sequence[socket.socket], demands: Demands) -> None:
+        listener = TcpListener(
+            self,
+            run,
+            address,
+            socks,
+            self._upgrade,
+            demands=demands,
+            write_timeout=self._write_timeout,
+            linger=self._linger,
+        )
+        self._serve(run, listener)
+        listener.start()
 
-    def _profile_of(self, request: HandshakeRequest) -> Optional[int]:
+    def _demands_of(self, address: ListenAddress) -> Demands:
+        """Return what is demanded of clients that connect to ``address``. Raises `UsageError` if that cannot be."""
+        context, profile = address.ssl_context, address.security_profile
+        optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
+        if callable(profile):
+            return Demands(partial(self._profile_of, profile, context), optional)
+        self._check_profile(profile, context)
+        return Demands(profile, optional)
+
+    def _check_profile(
+        self, profile: Optional[int], context: Optional[ssl.SSLContext], one_of_several: bool = False
+    ) -> None:
+        check_server_profile(profile, context, self._policy.check_credentials is not None, one_of_several)
+
+    def _profile_of(
+        self, choose: Callable[[HandshakeRequest], Any], context: Optional[ssl.SSLContext], request: HandshakeRequest
+    ) -> Optional[int]:
         """Ask the program's function for the profile of a client. Raises `UsageError` for one that cannot be."""
-        assert callable(self._security_profile)
-        profile: Any = self._security_profile(request)
+        profile: Any = choose(request)
         if inspect.iscoroutine(profile):
             profile.close()  # else Python warns that it was never awaited
         check_option("the function security_profile", "security_profile", profile)
-        self._check_profile(profile, one_of_several=True)
+        self._check_profile(profile, context, one_of_several=True)
         return profile  # type: ignore[no-any-return]
 
     @property
@@ -205,12 +246,16 @@ class WebSocketServer(ServerCore):
         """Lead a connection to its channel: see `listener.Upgrade`."""
         run, deadline = listener.run, time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
-        if self._ssl_context is not None:
+        if listener.ssl_context is not None:
             listener.hand_over()
             sock.handshake(deadline)
-            _check_session(self._ssl_context, sock)
+            _check_session(listener.ssl_context, sock)
         head = parse_request(read_head(sock, self._max_header_size, deadline, listener.hand_over))
         listener.end_of_waiting(handshake)
+        if run.health.is_asked(head):
+            sock.send(self.answer_health(run, head.method))
+            listener.linger(handshake, sock)
+            return
         address = self.client_address(handshake.address, head.headers)
         if address != handshake.address:
             listener.rename(handshake, address)
@@ -221,7 +266,8 @@ class WebSocketServer(ServerCore):
         offer = choose_deflate(offers, deflate, len(run.channels)) if deflate is not None else None
         if offer is not None:  # the one that simple-websocket can be given
             fields[_EXTENSIONS] = offer
-        accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert())
+        certificate = sock.getpeercert()
+        accepted = self._decide(run, head.target, head.headers, handshake.address, certificate, listener.demands)
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
@@ -237,6 +283,24 @@ class WebSocketServer(ServerCore):
             return
         channel = self.make_channel(run, accepted, wire)
         self._admit(run, channel, handshake, sock.uncork)
+
+
+def _open_all(addresses: Sequence[ListenAddress]) -> List[List[socket.socket]]:
+    """Open the sockets of each address, or of none. Raises as `open_sockets`."""
+    opened: List[List[socket.socket]] = []
+    try:
+        opened.extend(map(open_sockets, addresses))  # adds each before it opens the next
+    except BaseException:
+        _close_ours(addresses, opened)
+        raise
+    return opened
+
+
+def _close_ours(addresses: Sequence[ListenAddress], opened: Sequence[Sequence[socket.socket]]) -> None:
+    """Close what was opened. The sockets that the program gave stay open: it may try again."""
+    for address, socks in zip(addresses, opened):
+        if address.sock is None:
+            close_all(socks)
 
 
 def _check_session(context: ssl.SSLContext, sock: Stream) -> None:

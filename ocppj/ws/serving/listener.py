@@ -1,4 +1,4 @@
-"""A TCP port that a server listens on, and the handshakes in progress there, whatever library speaks WebSocket.
+"""An address that a server listens on, and the handshakes in progress there, whatever library speaks WebSocket.
 
 ``ocppj-accept`` accepts (see `acceptor`). Each handshake runs on a handshake thread (see `handshake_threads`). The
 accept thread refuses by itself what is beyond a limit (`ocppj.ws.limits`), and never waits (see `lingering`): it
@@ -12,13 +12,15 @@ import ssl
 import time
 from contextlib import suppress
 from functools import partial
-from typing import Callable, Collection, Optional
+from typing import Callable, Collection, Optional, Sequence
 
 from ..handshake.http import BadRequest, refusal
+from ..handshake.policy import Demands
 from ..limits import Handshake, source_of
 from ..stream.stream import Stream
 from ..threads import Threads
 from .acceptor import Acceptor
+from .addresses import ListenAddress, is_unix
 from .handshake_threads import HandshakeThreads
 from .registry import Run, ServerCore
 
@@ -35,33 +37,42 @@ Upgrade = Callable[["TcpListener", Handshake, Stream], None]
 
 
 class TcpListener:
-    """Accepts connections for one `Run`, and runs their handshakes: ``upgrade``. Raises as `Acceptor` does."""
+    """Accepts connections of ``socks`` for one `Run`, and runs their handshakes: ``upgrade``.
+
+    It closes the sockets in the end, and also if it raises. ``demands`` are made of the clients that come in here.
+    """
 
     def __init__(
         self,
         server: ServerCore,
         run: Run,
-        host: str,
-        port: int,
+        address: ListenAddress,
+        socks: Sequence[socket.socket],
         upgrade: Upgrade,
         *,
-        ssl_context: Optional[ssl.SSLContext],
+        demands: Demands,
         write_timeout: float,
         linger: float,
     ) -> None:
         self.run = run
+        self.ssl_context = address.ssl_context
+        self.demands = demands
         self._server = server
         self._upgrade = upgrade
-        self._ssl_context = ssl_context
         self._write_timeout = write_timeout
         self._linger = linger
         self._threads = Threads()
         self._handshake_threads = HandshakeThreads(self._threads)
-        self._acceptor = Acceptor(host, port, self._welcome)
-        self.url = self._make_url(host, self._acceptor.port)
+        self.url = self._make_url(address, socks[0])
+        self._acceptor = Acceptor(socks, self._welcome)
 
-    def _make_url(self, host: str, port: int) -> str:
-        secure = self._ssl_context is not None
+    def _make_url(self, address: ListenAddress, sock: socket.socket) -> str:
+        secure = self.ssl_context is not None
+        if is_unix(sock):  # as other libraries write it; no URL of a standard names a Unix domain socket
+            return f"ws+unix://{sock.getsockname()}:{self.run.identification.prefix or '/'}"
+        host, port = sock.getsockname()[:2]
+        if address.sock is None:
+            host = address.host
         if host in ("", "0.0.0.0", "::"):
             host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
         elif ":" in host:
@@ -116,11 +127,12 @@ class TcpListener:
                 self._server.note_refusal(address, error)
                 problem = error
         if problem is not None:
-            return b"" if self._ssl_context is not None else refusal(problem.status, problem.reason, problem.headers)
+            return b"" if self.ssl_context is not None else refusal(problem.status, problem.reason, problem.headers)
         try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._ssl_context is not None:
-                raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+            if not is_unix(raw):
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.ssl_context is not None:
+                raw = self.ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         except OSError as error:  # the peer has gone; then some systems refuse even a socket option
             self._server.count_refusal("abandoned")
             self._server.handlers.log.warning(
@@ -184,6 +196,9 @@ class TcpListener:
             self._refuse(handshake, sock, error)
         elif isinstance(error, (OSError, EOFError)):
             reason = _reason(error)
+            if reason == "abandoned" and handshake.cut_for is None and not sock.heard:
+                self._server.note_silent(handshake.address)
+                return
             counted = handshake.cut_for or reason
             self._server.count_refusal(counted)
             story = _CUT.get(counted) or f"the handshake failed: {error}"
