@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         parse_raw_json_message,
     )
     from .rpc.signing import Signer, Verifier
+    from .secrets import mask_secrets
     from .server import Server
     from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
     from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap, StoredRequest
@@ -117,6 +118,7 @@ else:
             "parse_json_message parse_raw_json_message"
         ),
         ".rpc.signing": "Signer Verifier",
+        ".secrets": "mask_secrets",
         ".server": "Server",
         ".settings": "Validation set_logger set_message_id_generator set_message_validation",
         ".storage.sqlite_queues": "SQLiteQueue SQLiteQueueMap SetAside StoredRequest",
@@ -216,6 +218,7 @@ __all__ = [
     "authorization_key",
     "client_tls_context",
     "is_error_code_valid",
+    "mask_secrets",
     "parse_json_message",
     "parse_raw_json_message",
     "passwords_match",

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .errors import printable
+from .secrets import mask_secrets
 from .settings import LoggerLike, get_logger
 
 __all__ = ["LimitedLog", "SafeLog", "bounded", "safe_log"]
@@ -21,6 +22,7 @@ WINDOW = 60.0
 CAPACITY = 10_000
 #: The characters of one argument of a line.
 LONGEST = 500
+_LOOKED_AT = 4 * LONGEST  # in characters: where a secret of a long text begins, and where its name stands
 _OTHERS = "others"
 _PLACES = re.compile(r"(?:%[-#0 +.0-9]*[a-z])+")
 
@@ -33,14 +35,17 @@ class _Escaped(str):
 
 
 def bounded(value: Any) -> Any:
-    """Return an argument of a log line: ``value``, or its text, cut and `printable`, if it is long or not printable."""
+    """Return an argument of a log line: ``value``, or its text, if that is long, not printable, or has secrets.
+
+    Then the text is cut, `printable`, and without its secrets.
+    """
     if value is None or isinstance(value, (int, float)):
         return value
     try:
         text = value if isinstance(value, str) else str(value)
     except Exception:  # an error of a program
         return f"a value of the type {type(value).__name__}"
-    shown = printable(text[:LONGEST])
+    shown = printable(mask_secrets(text[:_LOOKED_AT])[:LONGEST])
     if len(text) > LONGEST:
         shown += f"... ({len(text)} characters)"
     return value if shown == text else _Escaped(shown)

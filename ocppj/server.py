@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -370,14 +372,25 @@ class Server(Node):
         Beside those of the transport, ``refused`` counts ``queue_full`` (a request to a client whose queue is full),
         ``waiting_calls`` (a CALL or SEND of a client of which too many wait already), ``nesting_depth`` (a frame nested
         too deeply) and ``bad_messages`` (a connection closed for too many frames that are no messages). ``held`` has
-        the bytes that are held just now, by kind: see `ocppj.budget`.
+        the bytes that are held just now, by kind: see `ocppj.budget`. docs/metrics.md explains the rest.
+
+        May be called from any thread. It looks at each connection.
 
         Raises:
             UsageError: The transport counts nothing.
         """
         refuse_inside("stats()")
-        stats: Callable[[], Stats] = self._of_transport("stats")
-        return stats()
+        ask: Callable[[], Stats] = self._of_transport("stats")
+        stats = ask()
+        if not isinstance(stats, Stats):  # of a transport of the program's own
+            return stats
+        with self._lifecycle.lock:
+            connections = list(self._connections.by_id.values())
+        versions = Counter(connection.dialect.version for connection in connections)
+        pending = sum(self._state.has(connection.client_id) for connection in connections)
+        waiting = sum(self._dispatcher.count_requests(connection.client_id) or 0 for connection in connections)
+        now = {"versions": dict(versions), "pending": pending, "queued": max(0, waiting - pending)}
+        return replace(stats, **now, **self._meters.figures()._asdict())
 
     # For tests of charge points: what a central system that works does not do
 
@@ -853,6 +866,7 @@ class Server(Node):
             before = connections.by_id.get(channel.id) or self._ending.get(channel.id)
             connections.by_channel[channel] = connection
             connections.by_id[channel.id] = connection
+        self._meters.connected(channel.id)
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             left.leave(before)
             self._end_requests(before, "replaced by a newer one")

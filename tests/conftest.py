@@ -1,9 +1,12 @@
 """What every test has: an end (``timeout`` in setup.cfg, pytest-timeout), and no thread of ours left behind."""
 
 import contextlib
+import faulthandler
+import os
+import sys
 import threading
 import time
-from typing import Iterator, List, Set
+from typing import IO, Iterator, List, Set
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,9 +16,38 @@ from tests.helpers import seconds
 #: Seconds that threads get to end after a test.
 GRACE = seconds(5)
 
+#: Seconds after its time limit in which a test must have failed. Beyond them the process ends.
+FAILING = 60.0
+STDERR: "pytest.StashKey[IO[bytes]]" = pytest.StashKey()
+
 # How long an example takes is up to the machine, and to what else it does.
 settings.register_profile("ocppj", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ocppj")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.fdopen(os.dup(sys.stderr.fileno()), "wb")  # before pytest captures what is written there
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """End the process, with the tracebacks of all threads, if a test does not obey its time limit.
+
+    pytest-timeout raises in the main thread. That is not enough for one that waits in C, nor for a failure that is
+    being reported while other threads are busy.
+    """
+    mark = item.get_closest_marker("timeout")
+    limit = float(mark.args[0] if mark is not None else item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit + FAILING, exit=True, file=item.config.stash[STDERR])
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process, with the tracebacks of all threads, if one that a test left behind keeps it alive."""
+    faulthandler.dump_traceback_later(FAILING, exit=True, file=config.stash[STDERR])
 
 
 def our_threads() -> List[threading.Thread]:

@@ -14,7 +14,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, T
 
 from ..activity import Resting
 from ..callables import check_not_async, raise_interrupt
-from ..errors import CallFailed
+from ..errors import CallCanceled, CallFailed
 from ..events import Condition
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
@@ -131,7 +131,7 @@ class CallFuture(Future[R]):
 class _Call:
     """One request that has not ended. It ends with its ``connection``, if that is not ``None``, even if regained."""
 
-    __slots__ = ("client_id", "connection", "deadline", "ended", "message_id", "request", "unanswered")
+    __slots__ = ("client_id", "connection", "deadline", "ended", "message_id", "on_end", "request", "unanswered")
 
     def __init__(self, request: Payload, message_id: str, connection: Optional[object]) -> None:
         self.request = request
@@ -141,6 +141,8 @@ class _Call:
         self.unanswered = False  # it has failed, and not with an error of the peer
         self.ended = False
         self.deadline: Optional[Deadline] = None
+        #: Called once with the error, or ``None``, when the call ends. Set before `OpenCalls.add`; raises nothing.
+        self.on_end: Optional[Callable[[Optional[BaseException]], object]] = None
 
     def expire_by(self, deadline: Deadline) -> None:
         """Cancel ``deadline`` when the call ends."""
@@ -156,12 +158,18 @@ class _Call:
 
     def give_up(self) -> None:
         """End the call, because its caller gave it up."""
-        self._end()
+        self._end(_given_up(self.message_id))
 
-    def _end(self) -> None:
+    def _end(self, error: Optional[BaseException] = None) -> None:
         self.ended = True
         if self.deadline is not None:
             self.deadline.cancel()
+        if self.on_end is not None:
+            self.on_end(error)
+
+
+def _given_up(message_id: str) -> CallCanceled:
+    return CallCanceled("the request was canceled", message_id)
 
 
 class OpenCall(_Call):
@@ -183,14 +191,14 @@ class OpenCall(_Call):
 
     def fail(self, error: BaseException) -> None:
         self.unanswered = isinstance(error, CallFailed)
-        self._end()
+        self._end(error)
         try:
             self.future.set_exception(error)
         except InvalidStateError:
             self.future.set_running_or_notify_cancel()
 
     def give_up(self) -> None:
-        self._end()
+        self._end(_given_up(self.message_id))
         Future.cancel(self.future)  # not its own `cancel`, which has called this
         self.future.set_running_or_notify_cancel()
 
@@ -218,7 +226,7 @@ class AwaitedCall(_Call):
     def fail(self, error: BaseException) -> None:
         self._error = error
         self.unanswered = isinstance(error, CallFailed)
-        self._end()
+        self._end(error)
         self._done.release()
 
     def has_ended(self, timeout: float) -> bool:

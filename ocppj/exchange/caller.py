@@ -51,14 +51,16 @@ from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
 from ..rpc.dialect import Dialect
 from ..rpc.feature_registry import FeatureRegistry
-from ..rpc.messages import Call, CallError, CallResult, check_message_id, parse_json_message
+from ..rpc.messages import Call, CallError, CallResult, MessageType, check_message_id, parse_json_message
 from .boot_first import BootFirst
 from .connection import Connection
 from .ends import Ends
 from .handlers import Shared
 from .late import LateAnswers
+from .meters import OTHER, RECEIVED
 from .offline import Offline
 from .outgoing import OutgoingSize
+from .watches import Watched
 
 E = TypeVar("E", bound=BaseException)
 
@@ -110,7 +112,8 @@ class Caller:
         boot: Optional[BootFirst] = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        self._endpoint, options, self._handlers, self._connections, self._count_refusal = shared
+        self._endpoint, options, self._handlers, self._connections, self._count_refusal, *_ = shared
+        self._meters, self._watches = shared.meters, shared.watches
         self._clock = options.clock
         self._size = OutgoingSize(options.max_outgoing_size)
         self._by_id = self._connections.by_id
@@ -226,8 +229,8 @@ class Caller:
             )
             ready.append((client_id, bundle, OpenCall(request, future, None)))
         try:
-            for client_id, _, call in ready:
-                self._open(client_id, call, timeout)
+            for client_id, bundle, call in ready:
+                self._open(client_id, bundle, call, timeout)
             errors = send([(client_id, bundle) for client_id, bundle, _ in ready])
         except BaseException as error:  # such as KeyboardInterrupt: then requests may be in the queues
             for client_id, _, call in ready:
@@ -255,6 +258,7 @@ class Caller:
         self._size.check(text)
         connection.last_written = message.unique_id
         self._handlers.write(connection, text)
+        self._meters.sent(MessageType.SEND, message.action)
         return message.unique_id
 
     def _prepare(
@@ -303,11 +307,17 @@ class Caller:
         bundle = RequestBundle(call, text, version, before_boot=before_boot, offline=is_offline, expires=expires)
         return connection, bundle
 
-    def _open(self, client_id: str, call: AnyCall, timeout: Optional[float]) -> None:
+    def _open(self, client_id: str, bundle: RequestBundle, call: AnyCall, timeout: Optional[float]) -> None:
         """Note that ``call`` is open. It ends after ``timeout`` seconds."""
         message_id = call.message_id
+        if self._watches.all:
+            watched = Watched(client_id, bundle.version or "", bundle.call.action, message_id)
+            call.on_end = self._watches.call_began(watched)
         if not self.calls.add(client_id, call):
-            raise UsageError(f"a request with the id {message_id!r} is waiting already")
+            error = UsageError(f"a request with the id {message_id!r} is waiting already")
+            if call.on_end is not None:
+                call.on_end(error)
+            raise error
         if timeout is not None:
             call.expire_by(self._timeouts.add(timeout, partial(self._expire, client_id, message_id, timeout)))
 
@@ -333,7 +343,7 @@ class Caller:
     ) -> None:
         """Note that ``call`` is open, and queue its request."""
         try:
-            self._open(client_id, call, timeout)
+            self._open(client_id, bundle, call, timeout)
             self._dispatcher.send_request(client_id, bundle)
             self._follow_up(client_id, call, timeout, fragile)
         except Exception as error:
@@ -393,6 +403,9 @@ class Caller:
             return None
         if not bundle.version or bundle.version == connection.dialect.version:
             connection.last_request = connection.last_written = bundle.message_id
+            action = bundle.call.action
+            connection.asked = bundle.message_id, action, self._clock.monotonic()
+            self._meters.sent(2, action)
             return None
         words = f"the connection is in OCPP {connection.dialect.version}; the request is one of OCPP {bundle.version}"
         return ConnectionLost(words, bundle.message_id)
@@ -426,6 +439,8 @@ class Caller:
         """End a request that the dispatcher gave up, and tell the canceled-request handler."""
         self.late.expect(client_id, message_id)
         open_call = self.calls.take(client_id, message_id)
+        if open_call is None and isinstance(error, CallTimeout):  # else `end` counts it
+            self._meters.timed_out()
 
         def tell() -> None:
             if open_call is None and not isinstance(error, (CallCanceled, RequestDropped)):  # a drop is logged already
@@ -454,6 +469,7 @@ class Caller:
             self._limit_held_calls(client_id)
         open_call = self.calls.take(client_id, message_id)
         request = connection.pending.get(message_id) if open_call is None else open_call.request
+        self._count_answer(connection, 3, message_id, request)
         try:
             first = self._dispatcher.complete_request(client_id, message_id)
         finally:  # a queue of the program's own may raise, and nobody else ends what was taken
@@ -477,6 +493,8 @@ class Caller:
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
         if not isinstance(error.code, ErrorCode):
             self._endpoint.peer_log.warning("%s: unknown error code %r", client_id, error.code)
+        self._meters.error(RECEIVED, error.code)
+        self._count_answer(connection, 4, message.unique_id, connection.pending.get(message.unique_id))
         if self._is_kept(connection, error):
             return
         request, first, ended = self._end(connection, message.unique_id, error)
@@ -502,6 +520,7 @@ class Caller:
         """
         connection.brought_answer = True
         client_id = connection.client_id
+        self._count_answer(connection, 3 if refuse is not None else 4, message_id, request)
         if refuse is None:  # the peer did not process the request, whatever else it says
             refusal = OCPPError(code or error.code, error.description, message_id=message_id)
             if self._is_kept(connection, refusal):
@@ -512,6 +531,15 @@ class Caller:
         if first and handler is not None:
             self.ends.tell(partial(self._handlers.call, handler, client_id, message_id, request, failure))
         self.ends.add(client_id, message_id, request, failure, ended=ended, connection=connection)
+
+    def _count_answer(self, connection: Connection, kind: int, message_id: str, request: object) -> None:
+        """Count an answer to ``request``, and how long after the request it came, if that is known."""
+        asked, action, since = connection.asked
+        if asked == message_id:
+            self._meters.answered(action, self._clock.monotonic() - since)
+        else:  # it was written over an earlier connection
+            action = self._features.action_of(type(request)) or OTHER
+        self._meters.received(kind, action)
 
     def _is_kept(self, connection: Connection, error: OCPPError) -> bool:
         """Tell whether the request that was answered with ``error`` is sent again: after the boot, or after a wait."""
@@ -577,6 +605,8 @@ class Caller:
         """End ``call``, which was taken out of the open calls, with ``error``."""
         if isinstance(error, CallFailed) and not isinstance(error, InvalidResponse):
             self.late.expect(call.client_id or "", call.message_id)
+        if isinstance(error, CallTimeout):
+            self._meters.timed_out()
         call.fail(self.describe(error, call.client_id, call.message_id, call.request))
 
     def describe(

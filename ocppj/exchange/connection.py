@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..rpc.dialect import Dialect
 from ..rpc.endpoint import Pending
@@ -39,6 +39,7 @@ class Connection:
     __slots__ = (
         "_fragments",
         "_lock",
+        "asked",
         "bad_in_a_row",
         "brought_answer",
         "channel",
@@ -81,6 +82,8 @@ class Connection:
         self.last_request: Optional[str] = None
         self.last_answer: Optional[str] = None
         self.last_written: Optional[str] = None
+        #: The request that was written last: its id, its action, and when (`Clock.monotonic`).
+        self.asked: Tuple[str, str, float] = ("", "", 0.0)
         self.unseen: Any = None  # the frames that observers are still to be shown; belongs to `FrameLines`
         self.held_bytes = 0  # of its CALLs that wait; guarded by the lock. Belongs to `WaitingCalls`.
         self._lock = lock or threading.Lock()

@@ -33,8 +33,10 @@ from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call
 from .connection import Connection, Connections, ThreadContext
+from .meters import Meters
 from .observers import Frame, FrameLines, Observer
 from .options import Options
+from .watches import Watches
 
 if TYPE_CHECKING:
     from typing_extensions import Never
@@ -299,3 +301,5 @@ class Shared(NamedTuple):
     handlers: HandlerRegistry
     connections: Connections
     count_refusal: Callable[[str], None]  # called with the reason of each refusal
+    meters: Meters
+    watches: Watches

@@ -34,10 +34,12 @@ from .connection import Connection, Connections
 from .counted import CountedDispatcher
 from .handlers import HandlerRegistry, Observer, Shared
 from .lifecycle import Lifecycle
+from .meters import Meters
 from .notices import Notice, Notices
 from .options import Options
 from .responder import Responder
 from .router import Router
+from .watches import Watch, Watches
 
 __all__ = ["Network", "Node"]
 
@@ -107,7 +109,10 @@ class Node(Endpoint):
     ) -> None:
         """Make the parts that need the transport and the dispatcher. The arguments are as the parts take them."""
         self._connections = Connections(absent)
-        shared = Shared(self, self._options, self._handlers, self._connections, count_refusal)
+        self._meters = Meters(self._features.has_action)
+        self._watches = Watches(self._handlers.call)
+        watching = self._meters, self._watches
+        shared = Shared(self, self._options, self._handlers, self._connections, count_refusal, *watching)
         make_id, timeouts = self._create_id, self._timeouts
         activity = getattr(self._ws, "activity", UNCOUNTED)
         if activity is not UNCOUNTED:  # that of a network in memory
@@ -438,3 +443,23 @@ class Node(Endpoint):
         A frame that another thread reads or writes just now may still be shown to it.
         """
         self._handlers.remove_observer(observer)
+
+    def add_watch(self, watch: Watch) -> None:
+        """Tell ``watch`` where each call and each handler begins and ends: for tracing, see `ocppj.tracing`.
+
+        Args:
+            watch: It has ``call_began(watched)`` and ``handler_began(watched)``, which return what is called at the end
+                (``f(error or None)``), or ``None``. See `Watch` for the threads.
+
+        Raises:
+            UsageError: It lacks one of the two.
+        """
+        self._watches.add(watch)
+
+    def remove_watch(self, watch: Watch) -> None:
+        """Take away what `add_watch` added. What has begun is still told of its end.
+
+        Raises:
+            UsageError: It is not there.
+        """
+        self._watches.remove(watch)

@@ -29,11 +29,13 @@ from ..ws.base import RunningJob
 from .boot import BOOT_NOTIFICATION, Boots
 from .connection import Connection
 from .handlers import NoAnswer, RequestHandler, Shared
+from .meters import OTHER, SENT
 from .outgoing import OutgoingSize
 from .overdue import Jobs, OverdueAnswers
 from .refusals import Refusals
 from .repeats import AnswerMemory, LeftCalls, is_repeated
 from .waiting import HandledObjects, HeldText, WaitingCalls, typed_payload
+from .watches import Ended, Watched
 
 __all__ = ["Responder"]
 
@@ -42,12 +44,14 @@ class Responder:
     """Handles and answers what the peers of an endpoint ask."""
 
     def __init__(self, shared: Shared, timeouts: Timeouts, budget: MemoryBudget, jobs: Optional[Jobs] = None) -> None:
-        self._endpoint, options, self._handlers, connections, self._count_refusal = shared
+        self._endpoint, options, self._handlers, connections, self._count_refusal, *_ = shared
+        self._meters, self._watches = shared.meters, shared.watches
         self._by_id, self._get_present = connections.by_id, connections.get
         self._max_waiting_calls = options.max_waiting_calls
         self._size = OutgoingSize(options.max_outgoing_size)
         max_age, clock = options.repeat_answers_for, options.clock
         kept = options.repeat_answers
+        self._monotonic = options.clock.monotonic
         self._answers = AnswerMemory(kept, max_age, clock, budget) if kept else None
         self.left = LeftCalls(clock, max_age)
         self.waiting = WaitingCalls(budget, options.max_waiting_bytes, self.left.lock)
@@ -226,6 +230,7 @@ class Responder:
             # Not as a job: a peer that repeats itself could pile them up.
             connection.last_answer = connection.last_written = call.unique_id
             self._handlers.write(connection, text, wait=False)
+            self._meters.sent(int(text[1]), call.action)
         except TransportError as error:
             if boots is not None and boot is not None:
                 self._handlers.call(boots.take_back, boot)
@@ -272,7 +277,7 @@ class Responder:
                 self._refuse_handled(connection, call, OCPPError(ErrorCode.NOT_SUPPORTED, description))
                 return
             try:
-                response = self._run(handler, client_id, call)
+                response = self._run(handler, connection, call)
             except OCPPError as error:
                 self._refuse_handled(connection, call, error)
             except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
@@ -349,15 +354,31 @@ class Responder:
         return self._endpoint.peer_warnings.warn(client_id, f"unhandled {name}", words, client_id, name, what)
 
     @calls_program
-    def _run(self, handler: RequestHandler, client_id: str, call: Call) -> Any:
+    def _run(self, handler: RequestHandler, connection: Connection, call: Call) -> Any:
         """Call the handler of a CALL or SEND with the arguments that it takes, and return what it returns."""
+        client_id, failure = connection.client_id, None
         signature = None if call.signature is None else self._endpoint.check_signature(call, client_id)
         function, pass_id, pass_action, pass_signature = handler
-        if not pass_id and not pass_signature:
-            return function(client_id, call.payload)
-        arguments = [client_id, call.payload, call.unique_id, call.action, signature]
-        takes = [True, True, pass_id, pass_action, pass_signature]
-        return function(*(argument for argument, taken in zip(arguments, takes) if taken))
+        ended = self._tell_watches(connection, call) if self._watches.all else None
+        began = self._monotonic()
+        try:
+            if not pass_id and not pass_signature:
+                return function(client_id, call.payload)
+            arguments = [client_id, call.payload, call.unique_id, call.action, signature]
+            takes = [True, True, pass_id, pass_action, pass_signature]
+            return function(*(argument for argument, taken in zip(arguments, takes) if taken))
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._meters.handled(call.action, self._monotonic() - began)
+            if ended is not None:
+                ended(failure)
+            failure = None  # its traceback holds this frame
+
+    def _tell_watches(self, connection: Connection, call: Call) -> Ended:
+        watched = Watched(connection.client_id, connection.dialect.version, call.action, call.unique_id)
+        return self._watches.handler_began(watched)
 
     def _handle_send(self, connection: Connection, message: Call) -> None:
         """Run the handler of a SEND, which is never answered (OCPP 2.1 Part 4 section 4.2.4)."""
@@ -372,7 +393,7 @@ class Responder:
             if handler is None:
                 self.warn_of_unhandled(connection, message.action, "it is dropped")
                 return
-            self._run(handler, connection.client_id, message)
+            self._run(handler, connection, message)
         except BaseException:
             self._endpoint.peer_log.exception("%s: the handler of %s failed", connection.client_id, message.action)
         finally:
@@ -437,6 +458,8 @@ class Responder:
             raise
         self._finish(connection, call, text)
         self._write(connection, message_id, text)
+        self._meters.sent(4, OTHER if call is None else call.action)
+        self._meters.error(SENT, code)
 
     def _get_connection(self, client_id: str, message_id: str) -> Connection:
         """Return the connection over which the CALL of that id is answered. Raises `NotConnected`, and others."""
@@ -476,6 +499,8 @@ class Responder:
             self._size.check(text)
             connection.last_written = message_id  # no request, and no answer
             self._handlers.write(connection, text)
+            self._meters.sent(5, OTHER)
+            self._meters.error(SENT, error.code)
         except (UsageError, TransportError) as failure:
             words = "%s: a CALLRESULTERROR was not sent: %s"
             self._endpoint.peer_log.warning(words, connection.client_id, failure)
@@ -557,6 +582,9 @@ class Responder:
     def _make_error(self, connection: Connection, message_id: str, error: OCPPError) -> str:
         """Return the text of a CALLERROR, of a plain one if it cannot be sent as it is."""
         code, description, dialect = error.code, error.description, connection.dialect
+        call = connection.find(message_id)
+        self._meters.sent(4, OTHER if call is None else call.action)
+        self._meters.error(SENT, code)
         try:
             text = self._endpoint.create_call_error(message_id, code, description, error.details, dialect).to_json()
             self._size.check(text)
@@ -587,6 +615,7 @@ class Responder:
                 # Not remembered: the peer that asks again is to get the answer.
                 self.send_error(connection, message_id, _generic("the answer could not be sent"))
             raise
+        self._meters.sent(3, OTHER if call is None else call.action)
         if boots is not None and boots.watcher is not None:
             if boot is not None or connection.client_id not in boots.by_id:
                 handlers.call(boots.written, connection.client_id, boot is not None)

@@ -29,6 +29,7 @@ from .caller import Caller
 from .connection import Connection
 from .handlers import Shared, TextHook
 from .leniency import LenientReader
+from .meters import OTHER, RECEIVED
 from .responder import Responder
 from .waiting import HeldText
 
@@ -38,6 +39,20 @@ __all__ = ["Router"]
 _UNHANDLED = (ErrorCode.NOT_SUPPORTED, ErrorCode.NOT_IMPLEMENTED)
 #: What no CALLERROR is sent for, whatever the hook says: answers, and a SEND.
 _NEVER_ANSWERED = frozenset(set(MessageType) - {MessageType.CALL})
+_ANSWERS = (MessageType.CALL_RESULT, MessageType.CALL_ERROR)
+
+
+def _kind_of(message_type: object) -> int:
+    """Return what `Meters.received` counts a frame as that has this as its first element."""
+    if isinstance(message_type, int) and MessageType.CALL <= message_type <= MessageType.SEND:
+        return int(message_type)
+    return 0
+
+
+def _action_in(fields: Optional[Sequence[Any]]) -> str:
+    """Return the action of an invalid CALL or SEND, if it has one."""
+    action = fields[2] if fields is not None and len(fields) > 2 else None
+    return action if isinstance(action, str) else OTHER
 
 
 def _as_error(message: CallResultError) -> OCPPError:
@@ -48,7 +63,8 @@ class Router:
     """Hands each frame to the caller or the responder, and judges frames that break the rules."""
 
     def __init__(self, shared: Shared, caller: Caller, responder: Responder) -> None:
-        self._endpoint, options, self._handlers, connections, self._count_refusal = shared
+        self._endpoint, options, self._handlers, connections, self._count_refusal, *_ = shared
+        self._meters = shared.meters
         self._connections = connections.by_channel
         self._context = self._handlers.context
         self._caller = caller
@@ -97,16 +113,21 @@ class Router:
         else:
             connection.bad_in_a_row = 0
         if type(message) is Call:
+            self._meters.received(2, message.action)
             self._responder.receive_call(connection, message, text)
         elif type(message) is CallResult:
             self._caller.receive_result(connection, message)
         elif isinstance(message, Send):
+            self._meters.received(6, message.action)
             self._responder.receive_send(connection, message, text)
         elif isinstance(message, CallResultError):
+            self._meters.received(5, OTHER)
+            self._meters.error(RECEIVED, message.code)
             self._receive_result_error(connection, message, text)
         elif isinstance(message, CallError):
             self._caller.receive_error(connection, message)
         else:
+            self._meters.received(_kind_of(fields and fields[0]), OTHER)
             ignored = self._handlers.ignored_message
             if ignored is not None:
                 self._handlers.call(ignored, connection.client_id, fields)
@@ -182,6 +203,8 @@ class Router:
         own = self._ask_invalid_message_hook(connection, error, text, fields)
         message_type = error.visible_type if error.message_type is None else error.message_type
         answered = False
+        if message_type not in _ANSWERS:
+            self._meters.received(_kind_of(message_type), _action_in(fields))
         if message_type == MessageType.CALL_RESULT or message_type == MessageType.CALL_ERROR:
             self._receive_invalid_answer(connection, error, message_type, own, fields)
         elif came is text or read_head(came)[0] not in _NEVER_ANSWERED:  # the text hook may have spoilt an answer
@@ -271,6 +294,7 @@ class Router:
         message_id = error.visible_id if error.message_id is None else error.message_id
         request = None if message_id is None else connection.pending.get(message_id)
         if message_id is None or request is None:
+            self._meters.received(_kind_of(message_type), OTHER)
             return
 
         def refuse() -> None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 from ..errors import ErrorCode
+from ..secrets import MASK
 
 __all__ = ["CODES", "KEYWORDS", "MISSING", "OTHER", "TYPE", "UNKNOWN", "VALUE", "Fault", "Path", "describe_missing",
-           "describe_rule", "describe_unknown", "format_path", "get_type_name", "shorten"]  # fmt: skip
+           "describe_rule", "describe_unknown", "format_path", "get_type_name",
+           "hide_value", "shorten"]  # fmt: skip
 
 #: The ranks of faults. The fault of the lowest rank is named.
 UNKNOWN, MISSING, TYPE, VALUE = range(4)
@@ -115,6 +117,16 @@ def get_type_name(value: object) -> str:
 def shorten(text: str, longest: int = 60) -> str:
     """Return ``text`` with at most ``longest`` characters."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def hide_value(text: str, payload: Any, path: Path) -> str:
+    """Return a description of a fault with `MASK` where it quotes the value at ``path``, which is there."""
+    value = payload
+    for step in path:
+        value = value[step]
+    if isinstance(value, (dict, list)):  # a secret is text or a number; what else stands there is quoted in part
+        return text.replace(_brief(value), MASK)
+    return text.replace(_brief(value), repr(MASK)).replace(repr(value), repr(MASK))
 
 
 def format_path(path: Sequence[Union[str, int]]) -> str:

@@ -87,6 +87,10 @@ class FeatureRegistry:
         self.of_request(request_type)
         return next(each for each in self.dialects if (each, request_type) in self.by_request)
 
+    def has_action(self, action: str) -> bool:
+        """Tell whether a profile of any version has that action."""
+        return any((dialect, action) in self.by_action for dialect in self.dialects)
+
     def action_of(self, request_type: type) -> Optional[str]:
         """Return the action of the requests of that type, in any version, or ``None``."""
         for dialect in self.dialects:

@@ -16,6 +16,7 @@ from jsonschema.exceptions import ValidationError as SchemaFault
 from ..errors import ErrorCode, UsageError, ValidationError
 from ..log_limit import safe_log
 from ..payloads import jsontext
+from ..secrets import is_secret_at, mask_secrets
 from .accelerated import build_quick_check, simplify_schema
 from .fault_search import Part, is_whole
 from .faults import (
@@ -29,6 +30,7 @@ from .faults import (
     describe_unknown,
     format_path,
     get_type_name,
+    hide_value,
     shorten,
 )
 from .features import Feature, KeptByFeature
@@ -54,8 +56,8 @@ def check_payload(
     that `forgive_payload` mends. The others are described as in the mended payload. ``was_tried`` says that the quick
     check has refused the payload.
 
-    Raises `ValidationError`, with a description of at most 255 characters, and `UsageError` if the schema is no JSON
-    schema.
+    Raises `ValidationError`, with a description of at most 255 characters that quotes no secret, and `UsageError` if
+    the schema is no JSON schema.
     """
     validator = _get_validator(feature, is_response, with_text_rules)
     if not isinstance(payload, dict):
@@ -66,7 +68,8 @@ def check_payload(
     except RecursionError:  # jsonschema writes the value at fault into its message, however deep it is
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
     if fault is not None:
-        raise ValidationError(CODES[fault.rank], format_path(fault.path), shorten(fault.text, 255))
+        text = hide_value(fault.text, payload, fault.path) if is_secret_at(payload, fault.path) else fault.text
+        raise ValidationError(CODES[fault.rank], format_path(fault.path), mask_secrets(shorten(text, 255)))
 
 
 def forgive_payload(feature: Feature, is_response: bool, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven]:

@@ -10,6 +10,7 @@ from typing import Any, Iterable, List, Mapping, Optional, Sequence, TextIO
 
 from ..errors import printable
 from ..rpc.messages import MAX_ACTION
+from ..secrets import mask_secrets, mask_value
 from .seen import Seen
 
 __all__ = ["Transcript"]
@@ -31,6 +32,7 @@ class Transcript:
         width: How long a line may be, in characters. ``None``: as long as it gets.
         colour: Whether to colour the lines, for a terminal.
         zone: The time zone. ``None``: that of the machine.
+        show_secrets: Whether passwords and keys are shown. Else ``***`` stands for them: see `ocppj.mask_secrets`.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Transcript:
         width: Optional[int] = 160,
         colour: bool = False,
         zone: Optional[tzinfo] = None,
+        show_secrets: bool = False,
     ) -> None:
         self._name = name
         self._peer = peer
         self._width = width
         self._colour = colour
         self._zone = zone
+        self._show_secrets = show_secrets
 
     @classmethod
     def for_terminal(cls, name: str = "CSMS", stream: Optional[TextIO] = None) -> "Transcript":
@@ -99,7 +103,7 @@ class Transcript:
         start = f"{self.clock(seen.time)}  {self._ends(seen, column)}  "
         action = printable((seen.action or "")[:MAX_ACTION])
         label = f"{f'{seen.kind:<6}  {action}':<{_LABEL}}"
-        body = self._cut(_body(seen), len(start) + len(label) + 2)
+        body = self._cut(self._body(seen), len(start) + len(label) + 2)
         faults = [] if seen.sent else ["the write failed: it was not sent, or not whole"]
         return [
             f"{start}{self._paint(_COLOURS.get(seen.kind), label)}  {body}".rstrip(),
@@ -122,18 +126,22 @@ class Transcript:
         shown = printable(text[: room + 1])
         return shown if len(shown) <= room else f"{shown[: room - 3]}..."
 
+    def _body(self, seen: Seen) -> str:
+        if seen.kind in ("ERROR", "RESULTERROR"):
+            return self._mask(f"{seen.error_code}: {seen.error_description}")
+        if seen.kind == "DISCONNECTED":
+            return "" if seen.close is None else str(seen.close)
+        if seen.is_event:
+            return seen.reason or (f"OCPP {seen.version}" if seen.version else "")
+        if not isinstance(seen.payload, dict):
+            return self._mask(seen.text)
+        return _short(seen.payload if self._show_secrets else mask_value(seen.payload))
+
+    def _mask(self, text: str) -> str:
+        return text if self._show_secrets else mask_secrets(text)
+
     def _paint(self, colour: Optional[str], text: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
-
-
-def _body(seen: Seen) -> str:
-    if seen.kind in ("ERROR", "RESULTERROR"):
-        return f"{seen.error_code}: {seen.error_description}"
-    if seen.kind == "DISCONNECTED":
-        return "" if seen.close is None else str(seen.close)
-    if seen.is_event:
-        return seen.reason or (f"OCPP {seen.version}" if seen.version else "")
-    return _short(seen.payload) if isinstance(seen.payload, dict) else seen.text
 
 
 def _short(value: Any) -> str:

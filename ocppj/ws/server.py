@@ -1,6 +1,6 @@
 """The central system's WebSocket server: simple-websocket behind a listening socket.
 
-simple-websocket does the WebSocket handshake, on a handshake thread (see `serving.listener`). An accepted client
+simple-websocket does the WebSocket handshake, on a handshake thread (see `serving.handshakes`). An accepted client
 becomes a channel *before* it gets the 101 response, which is kept back (`Stream.cork`) until the channel is registered
 and ``connected`` was called. So a client whose handshake succeeds finds the server ready.
 """
@@ -18,18 +18,20 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 
-from ..errors import TransportError
+from ..errors import TransportError, UsageError
 from ..option_checks import check_option, check_options
 from .connection.deflate import Deflate, choose_deflate
 from .connection.frames import ServerWire
-from .handshake.http import BadRequest, parse_request, read_head, split_tokens
-from .handshake.identities import IdentifyFunction
+from .handshake.http import BadRequest, RequestHead, parse_request, read_head, split_tokens
+from .handshake.identities import Identification, IdentifyFunction
 from .handshake.policy import Demands, ProfileOption, websocket_headers
 from .handshake.request import HandshakeRequest
 from .handshake.security_profiles import check_context, check_server_profile
 from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
 from .serving.addresses import ListenAddress, SocketOption, close_all, open_sockets
+from .serving.adopter import Adopter, Taken
+from .serving.handshakes import HandshakeRunner
 from .serving.health import Health
 from .serving.listener import TcpListener
 from .serving.registry import Run, ServerCore
@@ -153,6 +155,7 @@ class WebSocketServer(ServerCore):
         self._deflate = Deflate() if compression is True else compression or None
         self._patience = patience
         self._linger = min(self._close_timeout, linger)
+        self._adopter: Optional[Adopter] = None  # guarded by _state; that of the last run that had one
         self._security_profile = security_profile
 
     def listen(
@@ -176,7 +179,7 @@ class WebSocketServer(ServerCore):
         """
         first = ListenAddress(port, host, self._ssl_context, self._security_profile, sock, reuse_port)
         addresses = [first, *also]
-        demands = [self._demands_of(address) for address in addresses]
+        demands = [self._demands_of(address.ssl_context, address.security_profile) for address in addresses]
         health = Health(health_path)
         self._refuse_second_run()  # before there are sockets to close
         opened = _open_all(addresses)
@@ -204,17 +207,15 @@ class WebSocketServer(ServerCore):
             run,
             address,
             socks,
-            self._upgrade,
-            demands=demands,
+            partial(self._upgrade, address.ssl_context, demands),
             write_timeout=self._write_timeout,
             linger=self._linger,
         )
         self._serve(run, listener)
         listener.start()
 
-    def _demands_of(self, address: ListenAddress) -> Demands:
-        """Return what is demanded of clients that connect to ``address``. Raises `UsageError` if that cannot be."""
-        context, profile = address.ssl_context, address.security_profile
+    def _demands_of(self, context: Optional[ssl.SSLContext], profile: ProfileOption) -> Demands:
+        """Return what is demanded of clients that come over ``context``. Raises `UsageError` if that cannot be."""
         optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
         if callable(profile):
             return Demands(partial(self._profile_of, profile, context), optional)
@@ -242,23 +243,106 @@ class WebSocketServer(ServerCore):
         """The port it listens on. Raises `UsageError` before ``listen()``."""
         return int(self.url.split("/")[2].rpartition(":")[2])
 
-    def _upgrade(self, listener: TcpListener, handshake: Handshake, sock: Stream) -> None:
-        """Lead a connection to its channel: see `listener.Upgrade`."""
-        run, deadline = listener.run, time.monotonic() + self._handshake_timeout
+    def open(
+        self, path: Union[str, Sequence[str]], subprotocols: Sequence[str], identify: Optional[IdentifyFunction] = None
+    ) -> None:
+        """Begin without a port: connections come by `adopt`. ``path`` and ``identify`` are as in ``listen()``.
+
+        Raises `UsageError` as ``listen()`` does, and when there is an ``ssl_context``: the web server ends TLS.
+        """
+        self.check_adopting()
+        self._demands_of(None, self._security_profile)  # so that a wrong profile is refused here
+        self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+
+    def check_adopting(self) -> None:
+        """Raise `UsageError` if this server's options do not go with connections of a web server."""
+        if self._ssl_context is not None:
+            raise UsageError("a server with an ssl_context takes no connections of a web server, which ends TLS itself")
+
+    def adopt(
+        self,
+        head: RequestHead,
+        address: str,
+        take: Callable[[], Taken],
+        identification: Optional[Identification] = None,
+    ) -> None:
+        """Take over a connection whose request another server has read, and return. For any thread; never waits long.
+
+        A handshake thread answers the request, as it does after ``listen()``, with the same checks and limits.
+
+        Args:
+            head: The request.
+            address: Where the connection comes from, "host:port": the client, or the nearest proxy.
+            take: Returns the connected socket, plain, and the bytes that came behind the request. From then on the
+                socket belongs to this server.
+            identification: Finds the identity, in place of the path of `open`.
+
+        Raises:
+            BadRequest: The connection is refused, and ``take`` was not called.
+            OSError: What ``take`` raises.
+            RuntimeError: The system gives no thread. The connection is closed.
+        """
+        self.check_adopting()
+        run = self._run
+        if run is None or run.stopping:
+            refused = BadRequest(503, "the server is not open", [("Retry-After", "5")], "stopping")
+            self.note_refusal(address, refused)
+            raise refused
+        adopter = self._adopter_of(run)
+        problem = adopter.handshakes.refuse(address)
+        if problem is not None:
+            raise problem
+        demands = self._demands_of(None, self._security_profile)
+        adopter.adopt(address, take, partial(self._lead, head, identification or run.identification, demands))
+
+    def _adopter_of(self, run: Run) -> Adopter:
+        """Return what runs the handshakes of adopted connections in ``run``; made for the first."""
+        with self._state:
+            if self._adopter is None or self._adopter.handshakes.run is not run:
+                self._adopter = Adopter(self, run, write_timeout=self._write_timeout, linger=self._linger)
+            run.adopter = self._adopter
+            return self._adopter
+
+    def _upgrade(
+        self,
+        context: Optional[ssl.SSLContext],
+        demands: Demands,
+        handshakes: HandshakeRunner,
+        handshake: Handshake,
+        sock: Stream,
+    ) -> None:
+        """Lead a connection to its channel: see `handshakes.Upgrade`."""
+        deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
-        if listener.ssl_context is not None:
-            listener.hand_over()
+        if context is not None:
+            handshakes.hand_over()
             sock.handshake(deadline)
-            _check_session(listener.ssl_context, sock)
-        head = parse_request(read_head(sock, self._max_header_size, deadline, listener.hand_over))
-        listener.end_of_waiting(handshake)
-        if run.health.is_asked(head):
-            sock.send(self.answer_health(run, head.method))
-            listener.linger(handshake, sock)
+            _check_session(context, sock)
+        head = parse_request(read_head(sock, self._max_header_size, deadline, handshakes.hand_over))
+        if handshakes.run.health.is_asked(head):
+            handshakes.end_of_waiting(handshake)
+            with suppress(OSError):
+                sock.send(self.answer_health(handshakes.run, head.method))
+                handshakes.linger(handshake, sock)
             return
+        self._lead(head, handshakes.run.identification, demands, handshakes, handshake, sock)
+
+    def _lead(
+        self,
+        head: RequestHead,
+        identification: Identification,
+        demands: Demands,
+        handshakes: HandshakeRunner,
+        handshake: Handshake,
+        sock: Stream,
+    ) -> None:
+        """Lead a connection whose request was read to its channel: see `handshakes.Upgrade`."""
+        run = handshakes.run
+        sock.reader_ident = threading.get_ident()
+        handshakes.end_of_waiting(handshake)
         address = self.client_address(handshake.address, head.headers)
         if address != handshake.address:
-            listener.rename(handshake, address)
+            handshakes.rename(handshake, address)
             self.take_forwarded(address)
         deflate = self._deflate
         fields = websocket_headers(head, deflate is not None, self._policy.lenient)
@@ -267,7 +351,7 @@ class WebSocketServer(ServerCore):
         if offer is not None:  # the one that simple-websocket can be given
             fields[_EXTENSIONS] = offer
         certificate = sock.getpeercert()
-        accepted = self._decide(run, head.target, head.headers, handshake.address, certificate, listener.demands)
+        accepted = self._decide(run, head.target, head.headers, handshake.address, certificate, identification, demands)
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
@@ -279,7 +363,7 @@ class WebSocketServer(ServerCore):
             with suppress(OSError):
                 wire.send_close(1002, "no common subprotocol")
                 sock.uncork()
-                listener.linger(handshake, sock)
+                handshakes.linger(handshake, sock)
             return
         channel = self.make_channel(run, accepted, wire)
         self._admit(run, channel, handshake, sock.uncork)

@@ -50,6 +50,7 @@ from dataclasses import dataclass, field
 from typing import Counter as CounterType
 from typing import Mapping, Optional, Tuple
 
+from ..histogram import Histogram
 from .base import Close
 from .connection.keepalive import PeerSilent
 from .connection.wire import Violation
@@ -76,6 +77,23 @@ class Stats:
         held: Bytes that are held just now, by kind: see `ocppj.budget`. They are at most ``max_memory_bytes``.
         probes: Connections of load balancers and monitoring, which are no refusals: ``silent`` (the peer ended it
             before anything came) and ``health`` (a request for the ``health_path`` was answered).
+        loaned_workers: Threads of shared readers that a handler blocks just now. Others read in their place.
+
+    The rest is what `ocppj.Server` counts of OCPP. A transport by itself leaves it empty. An action that no profile has
+    is ``other``, and so is an error code that OCPP does not have, so no peer can make a mapping larger.
+
+    Attributes:
+        versions: How many connections there are now, by OCPP version.
+        messages: Frames, by direction (``received``, ``sent``), kind (``CALL``, ``CALLRESULT``, ``CALLERROR``,
+            ``CALLRESULTERROR``, ``SEND``, or ``invalid`` for a frame that is none of these) and action. The action of
+            an answer is that of its request, if it is known. What `send_raw` sends is not counted.
+        errors: Errors by direction and code, of CALLERRORs and CALLRESULTERRORs.
+        call_seconds: Requests that were answered, by action: the time from the writing of the request to its answer.
+        handler_seconds: Handlers that have ended, by action of their requests: how long they ran.
+        pending: Requests to connected clients that were sent, and not answered yet.
+        queued: Requests to connected clients that wait to be sent.
+        timeouts: Requests that ran out of time.
+        reconnects: Connections of clients that had been connected before. 100,000 clients are remembered.
     """
 
     connections: int = 0
@@ -85,6 +103,16 @@ class Stats:
     closed: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     probes: Mapping[str, int] = field(default_factory=dict)
+    loaned_workers: int = 0
+    versions: Mapping[str, int] = field(default_factory=dict)
+    messages: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    errors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    call_seconds: Mapping[str, Histogram] = field(default_factory=dict)
+    handler_seconds: Mapping[str, Histogram] = field(default_factory=dict)
+    pending: int = 0
+    queued: int = 0
+    timeouts: int = 0
+    reconnects: int = 0
 
 
 class Tally:
@@ -116,11 +144,13 @@ class Tally:
             if reason is not None:
                 self._refused[reason] += 1
 
-    def snapshot(self, connections: int, handshakes: int, held: Optional[Mapping[str, int]] = None) -> Stats:
+    def snapshot(
+        self, connections: int, handshakes: int, held: Optional[Mapping[str, int]] = None, loaned_workers: int = 0
+    ) -> Stats:
         with self._lock:
             accepted, refused, closed = self._accepted, dict(self._refused), dict(self._closed)
             probes = dict(self._probes)
-        return Stats(connections, handshakes, accepted, refused, closed, held or {}, probes)
+        return Stats(connections, handshakes, accepted, refused, closed, held or {}, probes, loaned_workers)
 
 
 def judge_close(close: Close) -> Tuple[str, Optional[str]]:

@@ -27,6 +27,9 @@ from tests.helpers import Recorder, eventually, seconds
 from tests.inside.faults import check_that_nothing_is_left
 from tests.ws.support import client_context, open_files, server_context
 
+# The server waits some seconds for what is told of an older connection: that takes longer in a crowd of processes.
+pytestmark = pytest.mark.alone
+
 REPLACEMENTS = 100
 AT_ONCE = 20
 PING_INTERVAL, PONG_TIMEOUT = 0.3, 0.4

@@ -47,15 +47,10 @@ def test_a_stats_page_can_write_them_as_json():
     tally = Tally()
     tally.refuse("tls")
     text = json.dumps(dataclasses.asdict(tally.snapshot(1, 2)))
-    assert json.loads(text) == {
-        "connections": 1,
-        "handshakes": 2,
-        "accepted": 0,
-        "refused": {"tls": 1},
-        "closed": {},
-        "held": {},
-        "probes": {},
-    }
+    page = json.loads(text)
+    assert page["refused"] == {"tls": 1}
+    assert [page[name] for name in ("connections", "handshakes", "accepted")] == [1, 2, 0]
+    assert page["closed"] == page["held"] == page["probes"] == {}
 
 
 def test_counts_of_many_threads():

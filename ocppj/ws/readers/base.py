@@ -150,6 +150,10 @@ class Readers(ABC):
         """Return the jobs that run, or block, just now."""
         return []
 
+    def count_loaned(self) -> int:
+        """Return how many shared threads a handler blocks just now: others read in their place."""
+        return 0
+
     def release(self, job: RunningJob) -> bool:
         """Let the next jobs of its source run though ``job`` has not ended; return whether that was done."""
         return False

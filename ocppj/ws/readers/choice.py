@@ -67,6 +67,9 @@ class AutoReaders(Readers):
     def running(self) -> List[RunningJob]:
         return self._own.running() + self._shared.running()
 
+    def count_loaned(self) -> int:
+        return self._shared.count_loaned()
+
     def release(self, job: RunningJob) -> bool:
         return self._own.release(job) or self._shared.release(job)  # each knows its own
 

@@ -172,6 +172,9 @@ class _EndpointReaders(Readers):
     def running(self) -> List[RunningJob]:
         return self._workers.running(self)
 
+    def count_loaned(self) -> int:
+        return self._workers.count_loaned()
+
     def release(self, job: RunningJob) -> bool:
         return self._workers.release(job)
 

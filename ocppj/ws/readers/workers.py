@@ -235,6 +235,11 @@ class Workers:
             if worker.released or (slot.runner is not None and slot.runner == worker.ident)
         ]
 
+    def count_loaned(self) -> int:
+        """Return how many workers are held by a job that blocks. Without the lock."""
+        with self.lock:
+            return len(self._workers) - len(self._active) - len(self._idle)
+
     def idents_at_jobs(self) -> List[int]:
         """Return the idents of the threads that run jobs which count. Lock held."""
         slots = ((worker, worker.slot) for worker in self._workers)

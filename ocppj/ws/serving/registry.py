@@ -58,7 +58,7 @@ from ..readers.choice import ReadersOption, readers_maker
 from ..stats import Stats, Tally, judge_close
 from .health import Health
 
-__all__ = ["Listener", "Run", "ServerCore"]
+__all__ = ["Joinable", "Listener", "Run", "ServerCore"]
 
 _REPLACED = "replaced by a newer connection of the same identity"
 _REPLACED_GRACE = 0.5  # seconds that a replaced connection has to answer our Close: often it is long dead
@@ -66,16 +66,20 @@ _HANDLER_GRACE = 10.0  # seconds that its disconnected handler has
 _OFFERED = 100  # characters of the offered subprotocols that are logged
 
 
-class Listener(Protocol):
+class Joinable(Protocol):
+    """A way into a run, with threads of handshakes."""
+
+    def join(self, deadline: float, exempt: Collection[int]) -> None:
+        """Wait for its threads, when the run is stopping."""
+
+
+class Listener(Joinable, Protocol):
     """Where the clients of a run connect."""
 
     url: str  #: The endpoint URL for clients on this machine.
 
     def stop(self) -> None:
         """Let no further client connect. For any thread, any number of times."""
-
-    def join(self, deadline: float, exempt: Collection[int]) -> None:
-        """Wait for the threads of listening and of handshakes, after `stop`."""
 
 
 class Run:
@@ -97,6 +101,7 @@ class Run:
         self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
         self.listeners: List[Listener] = []
+        self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
         self.stopping = False
         self.closing = False  # it is about to stop: its page of health says so
         self.health = Health(None)  # not guarded: set before the first client comes
@@ -250,7 +255,9 @@ class ServerCore:
         """The endpoint URL at each address. Raises `UsageError` before ``listen()``."""
         run = self._run
         if run is None or not run.listeners:
-            raise UsageError("the server does not listen")
+            mounted = run is not None and not run.stopping
+            where = ": it is mounted, and clients connect to the web application's URL" if mounted else ""
+            raise UsageError(f"the server does not listen{where}")
         return [listener.url for listener in run.listeners]
 
     def get_channel(self, client_id: str) -> Optional[WireChannel]:
@@ -270,11 +277,12 @@ class ServerCore:
 
     def stats(self) -> Stats:
         """Return the counts of this server since it was made. For any thread."""
-        run, connections, handshakes = self._run, 0, 0
+        run, connections, handshakes, loaned = self._run, 0, 0, 0
         if run is not None:
             with run.lock:
                 connections, handshakes = len(run.channels), len(run.handshakes)
-        return self._tally.snapshot(connections, handshakes, self.budget.held())
+            loaned = run.readers.count_loaned()
+        return self._tally.snapshot(connections, handshakes, self.budget.held(), loaned)
 
     def running_jobs(self) -> List[RunningJob]:
         """Return the jobs of channels that run, or block, just now. For any thread."""
@@ -315,6 +323,7 @@ class ServerCore:
             run.stopping = True
             run.stoppers.add(me)
             listeners, channels, handshakes = list(run.listeners), list(run.channels), list(run.handshakes)
+            adopter = run.adopter
             for handshake in handshakes:
                 handshake.cut_for = "stopping"
         try:
@@ -326,6 +335,8 @@ class ServerCore:
             run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
             for listener in listeners:
                 listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
+            if adopter is not None:
+                adopter.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
             self._report_attempts(last=True)
             self.handlers.log.report(last=True)
         finally:
@@ -466,12 +477,19 @@ class ServerCore:
         headers: Headers,
         remote_address: str,
         certificate: Optional[Dict[str, Any]] = None,
+        identification: Optional[Identification] = None,
         demands: Optional[Demands] = None,
     ) -> Accepted:
         with run.lock:
             arrival = next(run.arrivals)  # before the checks, which may take long
         accepted = self._policy.decide(
-            run.identification, run.subprotocols, target, headers, remote_address, certificate, demands
+            identification or run.identification,
+            run.subprotocols,
+            target,
+            headers,
+            remote_address,
+            certificate,
+            demands,
         )
         if accepted.effective is None:
             return accepted
