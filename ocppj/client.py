@@ -36,6 +36,7 @@ from .exchange.connection import Connection
 from .exchange.node import Network, Node
 from .exchange.options import Options, check_option_names
 from .exchange.outgoing import MAX_OUTGOING_SIZE
+from .forks import forget_parent
 from .interrupted import called_by_program, refuse_inside
 from .option_checks import check_options
 from .payloads.jsontext import MAX_DEPTH
@@ -539,6 +540,7 @@ class Client(Node):
             OcppjError: What `send_request` raises.
         """
         refuse_inside("call()", waits=True)
+        self._lifecycle.check_process()
         connection = self._connections.by_id.get(self.id)
         if connection is None and self._lifecycle.started:
             raise self._caller.describe(ConnectionLost("there is no connection now"), self.id, request=request)
@@ -606,6 +608,7 @@ class Client(Node):
                 request that has not ended.
         """
         refuse_inside("send_request()")
+        self._lifecycle.check_process()
         return self._caller.send_request(
             self.id,
             request,
@@ -771,6 +774,11 @@ class Client(Node):
 
     # What the transport calls
 
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`."""
+        super()._after_fork()
+        forget_parent(self._state)
+
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)
         if dialect is None:
@@ -873,7 +881,7 @@ class Client(Node):
         return TransportError("there is no connection now")
 
     def _not_running(self) -> NotRunning:
-        return NotRunning(f"{self} is not {'connected yet' if self._lifecycle.started else 'started'}")
+        return self._lifecycle.why_not(f"{self} is not {'connected yet' if self._lifecycle.started else 'started'}")
 
     def _send_text(self, text: str) -> None:
         """Write what the dispatcher sends, on whatever thread ended the request before."""

@@ -7,15 +7,15 @@ again and again. When a step raises, the owner repairs its tables, and the next 
 
 from __future__ import annotations
 
-import threading
 from typing import Callable, Optional
 
+from .events import Event
 from .log_limit import safe_log
 
 __all__ = ["do_all", "log_failure", "run_loop"]
 
 _ATTEMPTS = 3  # to do one of the steps of `do_all`
-_NEVER = threading.Event()  # is not set: to pause
+_NEVER = Event()  # is not set: to pause; it has no lock that a fork could leave taken
 _PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds before the next attempt, from the second failure in a row on
 
 

@@ -52,6 +52,7 @@ from .exchange.offline import KnownClients, OfflineRequests
 from .exchange.options import Options, check_option_names
 from .exchange.outgoing import MAX_OUTGOING_SIZE
 from .exchange.passwords import PasswordsOption, password_check
+from .forks import forget_parent
 from .handover import hand_over
 from .interrupted import FREE, called_by_program, place_of, refuse_inside
 from .option_checks import check_options
@@ -308,11 +309,17 @@ class Server(Node):
         Its path is that of the first template, up to the first placeholder. For ``/{tenant}/{id}`` a client adds its
         tenant: ``server.url + "/north"``. With ``identify`` it has no path.
         """
+        self._lifecycle.check_process()
         return self._ws.url
 
     def client_ids(self) -> List[str]:
-        """Return the ids of the connected clients."""
+        """Return the ids of the connected clients.
+
+        Raises:
+            NotRunning: Another process has them: this one was forked from it, while it listened.
+        """
         refuse_inside("client_ids()")
+        self._lifecycle.check_process()
         return self._client_ids()
 
     def _client_ids(self) -> List[str]:
@@ -332,8 +339,12 @@ class Server(Node):
         return self._info(self._connections.get(client_id))
 
     def connections(self) -> List[ConnectionInfo]:
-        """Return what is known of each connected client just now, in the order in which they came."""
+        """Return what is known of each connected client just now, in the order in which they came.
+
+        Raises `NotRunning` as `client_ids` does.
+        """
         refuse_inside("connections()")
+        self._lifecycle.check_process()
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
         return [self._info(connection) for connection in connections]
@@ -547,7 +558,7 @@ class Server(Node):
         if offline or expires is not None or version is not None:
             options = self._offline.options(offline, expires, version)
             if not self._lifecycle.started:
-                raise NotRunning(f"{self} is not started")
+                raise self._not_running()
         return self._caller.send_request(
             client_id,
             request,
@@ -617,7 +628,7 @@ class Server(Node):
         """
         refuse_inside("broadcast()")
         if not self._lifecycle.started:
-            raise NotRunning(f"{self} is not started")
+            raise self._not_running()
         if isinstance(client_ids, str):
             raise UsageError("client_ids is a sequence of ids, not one text")
         options = self._offline.options(offline, expires, version)
@@ -847,6 +858,12 @@ class Server(Node):
 
     # What the transport calls
 
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`. For the library."""
+        super()._after_fork()
+        self._ending.clear()
+        forget_parent(self._state)
+
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)
         if dialect is None:
@@ -952,8 +969,11 @@ class Server(Node):
 
     def _absent(self, client_id: str) -> Exception:
         if not self._lifecycle.started:
-            return NotRunning(f"{self} is not started")
+            return self._not_running()
         return UnknownClient(f"no client {client_id!r} is connected")
+
+    def _not_running(self) -> NotRunning:
+        return self._lifecycle.why_not(f"{self} is not started")
 
     def _count_refusal(self, reason: str) -> None:
         # A transport of the program's own need not count.

@@ -13,7 +13,19 @@ PACKAGE = ROOT / "ocppj"
 
 #: The rooms, from the ground up. A module may import modules of lower rooms, and of its own if there is no cycle.
 ROOMS = [
-    {"errors", "lazy", "interrupted", "activity", "clock", "budget", "events", "recent", "secrets", "histogram"},
+    {
+        "errors",
+        "lazy",
+        "interrupted",
+        "activity",
+        "clock",
+        "budget",
+        "events",
+        "recent",
+        "secrets",
+        "histogram",
+        "forks",
+    },
     {"callables"},
     {"option_checks"},
     {"settings"},
@@ -29,7 +41,7 @@ ROOMS = [
     {"testing", "cli", "web", "cluster", "__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
-GROUND |= {"activity", "lazy", "loops", "handover", "recent", "secrets", "histogram"}
+GROUND |= {"activity", "lazy", "loops", "handover", "recent", "secrets", "histogram", "forks"}
 #: Where a name is public whose module has moved to a room. Nothing in the library imports from there.
 PUBLIC_NAMES = {"durable": "storage.sqlite_queues", "signing": "rpc.signing"}
 #: What each package beside the rooms may import of ocppj, besides itself.

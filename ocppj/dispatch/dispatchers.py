@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from ..callables import raise_interrupt
 from ..clock import SystemClock
 from ..errors import CallFailed, ConnectionLost, NotRunning, OCPPError, QueueFull, UnknownClient
+from ..forks import forget_parent, register
 from ..log_limit import safe_log
 from ..option_checks import check_options
 from .expiry import Expiries, expiry_of, has_expired
@@ -98,6 +99,13 @@ class DefaultClientDispatcher(ClientDispatcher):
         self._sender: Optional[RequestSender] = None  # `None` when it is not running
         self._paused = False  # by `pause` before `start`
         self._may_pass: Optional[MayPass] = None  # by `hold` before `start`
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Send nothing: the requests are the parent's. See `ocppj.forks`."""
+        self._sender, self._paused, self._may_pass = None, False, None
+        self._opened = self._left_open = False
+        forget_parent(self._queue)
 
     def open(self) -> None:
         with self._opening:
@@ -299,6 +307,13 @@ class DefaultServerDispatcher(ServerDispatcher):
         self._refusals: Dict[str, ConsecutiveFailures] = {}
         self._booted: Set[str] = set()  # clients whose requests made with ``offline`` are not held
         self._senders: Dict[str, RequestSender] = {}
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Send nothing: the requests are the parent's. See `ocppj.forks`."""
+        self._running = self._left_open = False
+        self._losses, self._refusals, self._booted, self._senders = {}, {}, set(), {}
+        forget_parent(self._queue_map)
 
     def start(self) -> None:
         if self._network is None:

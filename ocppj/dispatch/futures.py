@@ -14,7 +14,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, T
 
 from ..activity import Resting
 from ..callables import check_not_async, raise_interrupt
-from ..errors import CallCanceled, CallFailed
+from ..errors import CallCanceled, CallFailed, NotRunning
 from ..events import Condition
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
@@ -101,6 +101,14 @@ class CallFuture(Future[R]):
                 raise_interrupt(error)
 
         super().add_done_callback(guarded)
+
+    def _after_fork(self) -> None:
+        """Have nobody wait in a forked process, where no answer comes. The callbacks are not called there."""
+        future: Any = self
+        future._condition = Condition()
+        future._done_callbacks.clear()
+        if not self.done():
+            self.set_exception(NotRunning("the request is one of the process from which this one was forked"))
 
     def cancel(self) -> bool:
         """Withdraw the request: it is not sent, or its answer is ignored. Return whether it had not ended yet.
@@ -265,6 +273,14 @@ class OpenCalls:
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._calls.values()))
+
+    def _after_fork(self) -> None:
+        """Forget all calls, which are the parent's: see `ocppj.forks`."""
+        calls = [call for each in self._calls.values() for call in each.values()]
+        self._calls.clear()
+        for call in calls:
+            if isinstance(call, OpenCall):
+                call.future._after_fork()
 
     def add(self, client_id: str, call: AnyCall) -> bool:
         """Add ``call``. Return false, and add nothing, when a call of that id is already open for that client."""

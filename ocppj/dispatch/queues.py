@@ -259,6 +259,10 @@ class FIFOClientQueue(RequestQueue):
         if policy is not None:  # else it is that of the class: most queues have none
             self.overflow = policy.for_queue()
 
+    def _after_fork(self) -> None:
+        """Forget the requests, which the parent sends: see `ocppj.forks`."""
+        self._bundles, self._size, self._reserved, self._account = None, 0, 0, Account()
+
     def init(self) -> None:
         with self._lock:
             self._bundles = None
@@ -498,6 +502,10 @@ class FIFOQueueMap(ServerQueueMap):
 
     def set_budget(self, budget: MemoryBudget) -> None:
         self._budget = budget
+
+    def _after_fork(self) -> None:
+        """Forget the requests, which the parent sends: see `ocppj.forks`."""
+        self._queues = {}
 
     def init(self) -> None:
         with self._lock:

@@ -17,7 +17,8 @@ from typing import Callable, Dict, List, Optional
 
 from ..activity import UNCOUNTED, ActivityLike
 from ..clock import Clock, TimerHandle
-from ..events import Condition
+from ..events import Condition, Event
+from ..forks import register
 from ..interrupted import calls_program
 from ..loops import log_failure, run_loop
 from ..option_checks import check_option
@@ -33,7 +34,7 @@ _LONGEST = 86_400.0
 # Between attempts to arm it, when there is no thread for it (seconds).
 _RETRY = 0.2
 _ATTEMPTS = 3  # to run a callback
-_NEVER = threading.Event()  # is not set: to pause
+_NEVER = Event()  # is not set: to pause; it has no lock that a fork could leave taken
 
 
 class Deadline:
@@ -85,6 +86,7 @@ class Timeouts:
         self.unarmed = False  #: There are deadlines, and no thread could be started for the timer.
         self._local = threading.local()  # .firing: this thread is running callbacks
         self.activity: ActivityLike = UNCOUNTED  #: In which the work of the callbacks is noted.
+        register(self)
 
     def add(self, duration: float, callback: Callable[[], None]) -> Deadline:
         """Run ``callback`` after ``duration`` seconds, unless the returned deadline is canceled before."""
@@ -136,6 +138,14 @@ class Timeouts:
         end = self._clock.monotonic() + timeout
         for handle in handles:
             handle.join(max(0.0, end - self._clock.monotonic()))
+
+    def _after_fork(self) -> None:
+        """Forget every deadline: they are the parent's. See `ocppj.forks`."""
+        self._stopped = True
+        self._queues.clear()
+        self._current = None
+        self._arming = self.unarmed = False
+        self._handles = []
 
     def _arm(self) -> None:
         """Arm the timer for the earliest deadline, unless it is. If no thread can be started, it is `unarmed`."""

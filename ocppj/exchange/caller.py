@@ -132,6 +132,11 @@ class Caller:
         self.late = LateAnswers()
         self.ends = Ends(self._handlers, self._by_id, dispatcher)
 
+    def _after_fork(self) -> None:
+        """Forget the requests of the parent: see `ocppj.forks`."""
+        self.calls._after_fork()
+        self.ends._after_fork()
+
     # Sending
 
     def call(

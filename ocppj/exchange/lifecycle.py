@@ -6,11 +6,12 @@ has ended altogether, so that the tail of a ``stop()`` never meets the session a
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import AbstractSet, Callable, Iterator, List, Optional, Sequence, Set
 
-from ..errors import UsageError, WouldDeadlock
+from ..errors import NotRunning, UsageError, WouldDeadlock
 from ..events import Condition, Event
 from ..handover import hand_over
 
@@ -40,6 +41,8 @@ class Lifecycle:
         self._settled = Condition(self.lock)  # a thread has left ``connect()``, ``listen()`` or `stop`
         self.ended = Event()  # set when nothing is connected or listening, nor will be again
         self.ended.set()
+        self._process = 0  # in which the last session has begun
+        self._parent = 0  # the process of a session that had not ended when this process was forked; 0: there is none
 
     def begin(self) -> object:
         """Begin a session and return it. Raises `UsageError` when one has begun that has not ended."""
@@ -49,9 +52,32 @@ class Lifecycle:
             if self.stoppers:
                 raise UsageError(f"{self._owner} is being stopped")
             self.started = True
+            self._process, self._parent = os.getpid(), 0
             self.session = object()
             self.ended.clear()
             return self.session
+
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's. See `ocppj.forks`."""
+        if self.started:
+            self._parent = self._process
+        self.started = False
+        self.session = object()
+        self.beginners.clear()
+        self.stoppers.clear()
+        self._handed_over.clear()
+        self.ended.set()
+
+    def why_not(self, words: str) -> NotRunning:
+        """Return the error of an endpoint that is not started: ``words``, or that its session is another process's."""
+        if self._parent:
+            words = f"{self._owner} runs in process {self._parent}; this is {os.getpid()}, forked later"
+        return NotRunning(words)
+
+    def check_process(self) -> None:
+        """Raise `NotRunning` where the session is that of the process from which this one was forked."""
+        if self._parent:
+            raise self.why_not("")
 
     @contextmanager
     def beginning(self) -> Iterator[None]:

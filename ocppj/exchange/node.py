@@ -17,6 +17,7 @@ from ..budget import MemoryBudget
 from ..dispatch.interfaces import ClientDispatcher, ServerDispatcher
 from ..dispatch.timeouts import DEFAULT_TIMEOUT, Timeouts
 from ..errors import OCPPError, Stopped, UsageError
+from ..forks import register
 from ..interrupted import FREE, called_by_program, place_of
 from ..log_limit import LimitedLog
 from ..option_checks import check_option
@@ -124,6 +125,16 @@ class Node(Endpoint):
         budget = getattr(self._ws, "budget", None)  # a transport of the program's own has none
         self._responder = Responder(shared, timeouts, MemoryBudget() if budget is None else budget, self._ws)
         self._router = Router(shared, self._caller, self._responder)
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`. For the library."""
+        self._lifecycle._after_fork()
+        self._connections.by_channel.clear()
+        self._connections.by_id.clear()
+        self._caller._after_fork()
+        self._responder._after_fork()
+        self._notices._after_fork()
 
     def _of_transport(self, name: str) -> Callable[..., Any]:
         """Return a method that a transport of the program's own may lack."""

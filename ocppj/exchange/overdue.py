@@ -89,6 +89,11 @@ class OverdueAnswers:
             self.idle = True
             self._seen, self._told, self._jobs = {}, {}, {}
 
+    def _after_fork(self) -> None:
+        """Forget all: see `ocppj.forks`."""
+        self.idle = True
+        self._seen, self._told, self._jobs = {}, {}, {}
+
     def watch(self, call: Optional[Call] = None) -> None:
         """Arrange a look, unless one is. ``call`` is unanswered from now on."""
         if call is not None:

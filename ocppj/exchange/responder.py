@@ -75,6 +75,15 @@ class Responder:
         if options.answer_timeout is not None:
             self._handlers.jobs = self.overdue
 
+    def _after_fork(self) -> None:
+        """Forget the CALLs of the parent's peers: see `ocppj.forks`."""
+        self.handled.clear()
+        self.left._after_fork()
+        self.waiting._after_fork()
+        self.overdue._after_fork()
+        if self._answers is not None:
+            self._answers._after_fork()
+
     # CALLs and SENDs of the peer
 
     def receive_call(self, connection: Connection, call: Call, text: str) -> None:

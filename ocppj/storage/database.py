@@ -47,6 +47,7 @@ from urllib.parse import quote
 
 from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, QueueInUse, UsageError
 from ..events import Thread, releasing, try_acquire
+from ..forks import keep_for_ever, register
 from ..log_limit import LimitedLog, safe_log
 from ..rpc.messages import parse_json_message
 from ..settings import get_logger
@@ -187,6 +188,19 @@ class RequestDatabase:
         self._detached: Dict[Tuple[Optional[str], str], List[int]] = {}  # rows by client and message id, oldest first
         self._log = LimitedLog(get_logger, lines=1)  # each reason once a minute
         self._untold = 0  # rows that were detached since `open`, and are in the queue again after the next
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Leave the file alone, which is the parent's: see `ocppj.forks`.
+
+        The connection must never be closed here. At the end of its process Python would close it, and SQLite would move
+        the WAL into the database and delete it, under the hands of the parent.
+        """
+        if self._connection is not None:
+            keep_for_ever(self._connection)
+        self._commits = CommitQueue()
+        self._removals.clear()
+        self._unwritten, self._detached, self._untold = [], {}, 0
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[None]:

@@ -105,6 +105,13 @@ class StoredQueue(RequestQueue):
         """Read the requests from the file, and take requests from now on."""
         self.report(*self.revive())
 
+    def _after_fork(self) -> None:
+        """Forget the copy in memory: the requests are the parent's. See `ocppj.forks`."""
+        self._open = False
+        self.left = []
+        for table in (self._bundles, self._numbers, self._displaced, self._leaving, self._claims, self._inserting):
+            table.clear()
+
     def revive(self) -> Tuple[int, Refused]:
         """Do as `init`, without the log. Return how many requests there are, and those that were set aside."""
         self.discard()  # otherwise the copy would lack what is pushed from here on
@@ -496,6 +503,10 @@ class SQLiteQueueMap(ServerQueueMap):
         except BaseException:
             self._database.close()
             raise
+
+    def _after_fork(self) -> None:
+        """Forget every queue in memory: the requests are the parent's. See `ocppj.forks`."""
+        self._queues, self._left = {}, {}
 
     def close(self) -> None:
         self._discard_all()

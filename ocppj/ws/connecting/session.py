@@ -36,6 +36,7 @@ from ...callables import check_not_async
 from ...clock import Clock, SystemClock
 from ...errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
 from ...events import Event
+from ...forks import register
 from ...interrupted import calls_program
 from ...log_limit import safe_log
 from ...loops import do_all, log_failure, run_loop
@@ -376,6 +377,11 @@ class ClientCore:
         self._state = threading.Lock()  # guards _session
         self._session: Optional[Session] = None
         self.attempt_failed: Optional[Callable[[Exception], Any]] = None
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`."""
+        self._session, self.waiting = None, nullcontext
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
         check_not_async("the handler", handler)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Dict, Optional, Set
 
+from ...forks import close_copies, register
 from ...log_limit import safe_log
 from ...loops import do_all, run_loop
 from ..stream.outlet import Outlet, Unsent
@@ -128,6 +129,11 @@ class _Loop:
         self.failures = 0  # in a row
         self.watched: Dict[Outlet, _Watched] = {}
         self._next_look = math.inf  # when all of them must be looked at, at the latest
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Close the descriptors of the loop, whose thread is the parent's. See `ocppj.forks`."""
+        close_copies(self._selector, self.waker)
 
     def write(self) -> None:
         """Write for the added outlets. Then wait until more can be written to any outlet, and write that."""

@@ -18,6 +18,7 @@ from typing import Any, Callable, Collection, ContextManager, List, Optional, Se
 
 from ...errors import UsageError
 from ...events import Condition
+from ...forks import register
 from ...log_limit import safe_log
 from ...option_checks import check_options
 from ..base import RunningJob
@@ -255,10 +256,22 @@ class SharedReaders(_EndpointReaders):
         self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
     ) -> None:
         check_options("SharedReaders", locals())
-        scheduler = Scheduler(selector, max_handlers)
-        super().__init__(scheduler, Workers(scheduler, max_handlers))
+        self._max_handlers = max_handlers
+        self._selector = selector
+        self._begin()
+        register(self)
+
+    def _begin(self) -> None:
+        scheduler = Scheduler(self._selector, self._max_handlers)
+        super().__init__(scheduler, Workers(scheduler, self._max_handlers))
         self._endpoints: "weakref.WeakSet[_EndpointReaders]" = weakref.WeakSet([self])  # guarded by the lock
         self._workers.all_slots = self._all_slots
+
+    def _after_fork(self) -> None:
+        """Begin anew: the threads and the connections are the parent's. See `ocppj.forks`."""
+        stopped = self._stopping
+        self._begin()
+        self._stopping = self._scheduler.stopping = stopped
 
     def for_endpoint(self) -> Readers:
         """Return the readers of one endpoint. Raises `UsageError` when these readers have been stopped."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Optional, Sequence
 
+from ...forks import close_copies, register
 from ...log_limit import safe_log
 from ...loops import do_all, run_loop
 from ..handshake.forwarded import UNIX
@@ -50,6 +51,7 @@ class Acceptor:
             close_all(self._socks)
             raise
         self._lingering = LingeringSockets(self._selector)
+        register(self)
 
     def stop(self) -> None:
         self._stopping = True
@@ -57,6 +59,11 @@ class Acceptor:
 
     def close(self) -> None:
         do_all(self._lingering.close, self._selector.close, partial(close_all, self._socks), self._waker.close)
+
+    def _after_fork(self) -> None:
+        """Close the descriptors alone, so that the port is the parent's. See `ocppj.forks`."""
+        self._stopping = True
+        close_copies(*self._lingering.sockets(), self._selector, *self._socks, self._waker)
 
     def run(self) -> None:
         """Accept until `stop`: the accept thread. Never waits for a peer, for all other peers would wait as well."""

@@ -39,6 +39,7 @@ from typing import Counter as CounterType
 from ...budget import MemoryBudget
 from ...callables import check_not_async
 from ...errors import TransportError, UsageError, printable
+from ...forks import register
 from ...log_limit import LimitedLog, safe_log
 from ...loops import do_all
 from ...option_checks import check_options
@@ -212,6 +213,12 @@ class ServerCore:
         self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Server.waiting`.
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Forget the run, which is the parent's: see `ocppj.forks`."""
+        self._run, self.waiting = None, nullcontext
+        self.budget._after_fork()
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
         check_not_async("the handler", handler)

@@ -31,6 +31,7 @@ from typing import Any, Optional, Tuple
 from ...budget import UNSENT, MemoryBudget
 from ...errors import TransportError, WriteTimeout
 from ...events import Event
+from ...forks import close_copies, register
 from .outlet import Unsent
 from .waiting import earliest, wait_io
 from .write_buffer import WriteBuffer
@@ -52,9 +53,9 @@ class Stream:
     """A connected socket that one thread reads and any number of threads write. The socket belongs to it."""
 
     __slots__ = (
-        "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_hello_came", "_last", "_max_backlog", "_piece",
-        "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout", "_write_wants_read",
-        "counted", "halted", "lock", "reader_ident", "received", "unsent",
+        "__weakref__", "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_hello_came", "_last", "_max_backlog",
+        "_piece", "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout",
+        "_write_wants_read", "counted", "halted", "lock", "reader_ident", "received", "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,7 @@ class Stream:
         self._last = False  # no more will be sent: end our direction once the buffer is empty
         self._waiters = 0  # threads that wait for the socket, or hold its descriptor
         self._closed = False
+        register(self)
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -381,6 +383,12 @@ class Stream:
             self._drop_unsent()
             if not self._waiters:
                 self._close_socket()
+
+    def _after_fork(self) -> None:
+        """Close the descriptor alone: the connection is the parent's. See `ocppj.forks`."""
+        self._closed = self._shut = self._eof = True
+        self.unsent, self._budget, self.counted = False, None, 0
+        close_copies(self._sock)
 
     def hold(self) -> int:
         with self.lock:
