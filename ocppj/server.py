@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import (
@@ -326,7 +325,7 @@ class Server(Node):
         found_by = identification(path, identify)
         if self._opening is None:
             self._mounted_at = path, identify
-            self._opening = Opening(self._open, self._is_started)
+            self._opening = Opening(self._open, self._is_started, self.stop)
         transport: Any = self._ws
         return MountedApp(app, found_by, self._opening, transport, self.peer_log)
 
@@ -381,7 +380,7 @@ class Server(Node):
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
-        if self._opening is not None:
+        if self._opening is not None and not self._lifecycle.is_parents:
             self._opening.stopped = True
         self._stop_for(sys._getframe().f_back)
 
@@ -480,17 +479,20 @@ class Server(Node):
             UsageError: The transport counts nothing.
         """
         refuse_inside("stats()")
-        ask: Callable[[], Stats] = self._of_transport("stats")
-        stats = ask()
+        stats = self._of_transport("stats")()
         if not isinstance(stats, Stats):  # of a transport of the program's own
-            return stats
+            return stats  # type: ignore[no-any-return]
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
-        versions = Counter(connection.dialect.version for connection in connections)
-        pending = sum(self._state.has(connection.client_id) for connection in connections)
-        waiting = sum(self._dispatcher.count_requests(connection.client_id) or 0 for connection in connections)
-        now = {"versions": dict(versions), "pending": pending, "queued": max(0, waiting - pending)}
-        return replace(stats, **now, **self._meters.figures()._asdict())
+        versions = dict.fromkeys((dialect.version for dialect in self.dialects), 0)
+        pending = queued = 0
+        for connection in connections:
+            waits = self._state.has(connection.client_id)
+            waiting = self._dispatcher.count_requests(connection.client_id) or 0  # ``None``: it is not known
+            versions[connection.dialect.version] += 1
+            pending += waits
+            queued += max(0, waiting - waits)
+        return replace(stats, versions=versions, pending=pending, queued=queued, **self._meters.figures()._asdict())
 
     # For tests of charge points: what a central system that works does not do
 
@@ -952,6 +954,7 @@ class Server(Node):
         super()._after_fork()
         self._ending.clear()
         forget_parent(self._state)
+        forget_parent(self._opening)
 
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)

@@ -27,7 +27,7 @@ ROOMS = [
     {"storage", "durable"},
     {"exchange"},
     {"client", "server"},
-    {"testing", "cli", "web", "cluster", "__main__"},
+    {"testing", "cli", "web", "cluster", "metrics", "tracing", "__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
 GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks"}
@@ -54,6 +54,8 @@ SINGLE = {
     "cryptography": "rpc/jws.py testing/simulation/certificates.py",
     "trustme": "testing/pki.py",
     "pytest": "testing/plugin.py",
+    "prometheus_client": "metrics.py",
+    "opentelemetry": "tracing.py",
 }
 
 

@@ -45,7 +45,7 @@ from typing import (
 )
 from urllib.parse import quote
 
-from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, UsageError
+from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, QueueInUse, UsageError
 from ..events import Thread, releasing, try_acquire
 from ..forks import keep_for_ever, register
 from ..log_limit import LimitedLog, part_log
@@ -631,7 +631,7 @@ def _translated(path: str, checking: bool = False) -> Iterator[None]:
     except sqlite3.Error as error:
         words = str(error)
         if "locked" in words:
-            raise QueueFailed(f"{path} is in use by another process, or another queue of this one") from error
+            raise QueueInUse(f"{path} is in use by another process, or another queue of this one") from error
         failing = any(sign in words for sign in ("unable to open", "I/O", "readonly"))
         if isinstance(error, sqlite3.OperationalError) and (failing or not checking):
             hint = "; is there room on the disk, and may this process write there?" if failing else ""

@@ -16,7 +16,7 @@ from ..stream.stream import Stream
 
 __all__ = [
     "BadRequest", "Headers", "RequestHead", "ResponseHead", "parse_request", "parse_response", "parse_retry_after",
-    "phrase_of", "read_body", "read_head", "refusal", "split_tokens",
+    "phrase_of", "read_body", "read_head", "refusal", "response", "split_tokens",
 ]  # fmt: skip
 
 _END = b"\r\n\r\n"
@@ -247,12 +247,12 @@ def phrase_of(status: int) -> str:
 
 def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> bytes:
     """Return the bytes of an HTTP response that refuses the upgrade and ends the connection."""
-    body = (reason + "\n").encode("utf-8")
-    fields = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-        *headers,
-    ]
+    fields = [("Content-Type", "text/plain; charset=utf-8"), *headers]
+    return response(status, (reason + "\n").encode("utf-8"), fields)
+
+
+def response(status: int, body: bytes, fields: Sequence[Tuple[str, str]], *, with_body: bool = True) -> bytes:
+    """Return the bytes of an HTTP response that ends the connection. That to a HEAD is without its body."""
+    fields = [("Content-Length", str(len(body))), ("Connection", "close"), *fields]
     lines = [f"HTTP/1.1 {status} {phrase_of(status)}", *(f"{name}: {value}" for name, value in fields), "", ""]
-    return "\r\n".join(lines).encode("iso-8859-1") + body
+    return "\r\n".join(lines).encode("iso-8859-1") + (body if with_body else b"")

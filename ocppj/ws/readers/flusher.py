@@ -20,7 +20,7 @@ from ...forks import close_copies, register
 from ...log_limit import SafeLog, part_log
 from ...loops import do_all, run_loop
 from ..stream.outlet import Outlet, Unsent
-from ..stream.waiting import Waker
+from ..stream.waiting import Waker, default_selector
 from ..threads import Threads
 
 __all__ = ["Flusher"]
@@ -35,7 +35,7 @@ class Flusher:
     def __init__(
         self,
         threads: Threads,
-        selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector,
+        selector: Callable[[], selectors.BaseSelector] = default_selector,
         log: Optional[SafeLog] = None,
     ) -> None:
         self._log = part_log("ws") if log is None else log

@@ -22,6 +22,7 @@ from ...forks import register
 from ...option_checks import check_options
 from ...settings import LoggerLike
 from ..base import RunningJob
+from ..stream.waiting import default_selector
 from .base import Job, Readers, Source
 from .scheduler import Scheduler, Slot
 from .workers import Actions, Workers, perform
@@ -254,7 +255,7 @@ class SharedReaders(_EndpointReaders):
     """
 
     def __init__(
-        self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
+        self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = default_selector
     ) -> None:
         check_options("SharedReaders", locals())
         self._max_handlers = max_handlers

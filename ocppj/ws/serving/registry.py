@@ -50,7 +50,7 @@ from ..connection.wire import Wire
 from ..handshake.forwarded import TrustedProxies
 from ..handshake.http import BadRequest, Headers
 from ..handshake.identities import Identification, IdentifyFunction, identification
-from ..handshake.policy import Accepted, ClientCheck, HandshakePolicy, OriginCheck
+from ..handshake.policy import Accepted, ClientCheck, Demands, HandshakePolicy, OriginCheck
 from ..handshake.proofs import CertificateCheck, CredentialsCheck
 from ..handshake.request import KeptRequest
 from ..handshake.wrong_passwords import WrongPasswords
@@ -58,6 +58,7 @@ from ..limits import AttemptRateLimit, ConnectionLimits, Handshake, Handshakes, 
 from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
 from ..stats import Stats, Tally, judge_close
+from .health import Health
 
 __all__ = ["Joinable", "Listener", "Run", "ServerCore"]
 
@@ -102,9 +103,11 @@ class Run:
         readers.set_logger(*handlers.given)
         self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
-        self.listener: Optional[Listener] = None
+        self.listeners: List[Listener] = []
         self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
         self.stopping = False
+        self.closing = False  # it is about to stop: its page of health says so
+        self.health = Health(None)  # not guarded: set before the first client comes
         self.handshakes = handshakes  # those in progress that have no channel yet
         self.arrivals = itertools.count(1)
         self.by_identity: Dict[str, WireChannel] = {}
@@ -269,13 +272,18 @@ class ServerCore:
 
     @property
     def url(self) -> str:
-        """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
+        """The endpoint URL for clients on this machine, at the first address. Raises as `urls`."""
+        return self.urls[0]
+
+    @property
+    def urls(self) -> List[str]:
+        """The endpoint URL at each address. Raises `UsageError` before ``listen()``."""
         run = self._run
-        if run is None or run.listener is None:
+        if run is None or not run.listeners:
             mounted = run is not None and not run.stopping
             where = ": it is mounted, and clients connect to the web application's URL" if mounted else ""
             raise UsageError(f"the server does not listen{where}")
-        return run.listener.url
+        return [listener.url for listener in run.listeners]
 
     def get_channel(self, client_id: str) -> Optional[WireChannel]:
         run = self._run
@@ -339,18 +347,18 @@ class ServerCore:
         with run.lock:
             run.stopping = True
             run.stoppers.add(me)
-            listener, channels, handshakes = run.listener, list(run.channels), list(run.handshakes)
+            listeners, channels, handshakes = list(run.listeners), list(run.channels), list(run.handshakes)
             adopter = run.adopter
             for handshake in handshakes:
                 handshake.cut_for = "stopping"
         try:
-            if listener is not None:
+            for listener in listeners:
                 listener.stop()
             for handshake in handshakes:
                 handshake.sock.shutdown()
             end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
             run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
-            if listener is not None:
+            for listener in listeners:
                 listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
             if adopter is not None:
                 adopter.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
@@ -393,26 +401,50 @@ class ServerCore:
         handshakes: Handshakes,
         identify: Optional[IdentifyFunction],
     ) -> Run:
-        """Return a new run. Raises `UsageError` while another one is not stopped."""
+        """Return a new run. Raises `UsageError` as `_refuse_second_run`."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
         self._policy.check_default(subprotocols)
         found_by = identification(path, identify)
         run = Run(self.handlers, found_by, subprotocols, self._make_readers(), self._tally, handshakes)
         with self._state:
-            if self._run is not None and not self._run.stopping:
-                raise UsageError("the server listens already")
+            self._refuse_second_run()
             self._run = run
             self.waiting = run.readers.waiting
         return run
 
+    def _refuse_second_run(self) -> None:
+        """Raise `UsageError` while another run is not stopped."""
+        run = self._run
+        if run is not None and not run.stopping:
+            raise UsageError("the server listens already")
+
     def _serve(self, run: Run, listener: Listener) -> None:
         """Let ``listener`` belong to ``run``: ``stop()`` ends it. Stop it at once if ``stop()`` was called already."""
         with run.lock:
-            run.listener = listener
+            run.listeners.append(listener)
             stopped = run.stopping
         if stopped:
             listener.stop()
+
+    def announce_closing(self) -> None:
+        """Have the page of health answer 503 from now on: ``stop()`` is about to be called. For any thread."""
+        run = self._run
+        if run is not None:
+            run.closing = True
+
+    def answer_health(self, run: Run, method: str) -> bytes:
+        """Return the response to a request for the page of health, and count it."""
+        self._tally.probe("health")
+        with run.lock:
+            connections, closing = len(run.channels), run.stopping or run.closing
+        return run.health.answer(method, connections, closing)
+
+    def note_silent(self, remote_address: str) -> None:
+        """Count a connection that its peer ended before it said anything: load balancers look so whether we listen."""
+        self._tally.probe("silent")
+        words = "%s: the connection was ended before anything came"
+        self.handlers.log.debug(words, remote_address, source=source_of(remote_address))
 
     def _close_run(self, run: Run) -> None:
         with self._state:
@@ -471,11 +503,18 @@ class ServerCore:
         remote_address: str,
         certificate: Optional[Dict[str, Any]] = None,
         identification: Optional[Identification] = None,
+        demands: Optional[Demands] = None,
     ) -> Accepted:
         with run.lock:
             arrival = next(run.arrivals)  # before the checks, which may take long
         accepted = self._policy.decide(
-            identification or run.identification, run.subprotocols, target, headers, remote_address, certificate
+            identification or run.identification,
+            run.subprotocols,
+            target,
+            headers,
+            remote_address,
+            certificate,
+            demands,
         )
         if accepted.effective is None:
             return accepted
