@@ -59,7 +59,7 @@ def _as_error(message: CallResultError) -> OCPPError:
     return OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
 
 
-def _action_in(fields: Optional[Sequence[Any]]) -> Optional[str]:
+def _told_action(fields: Optional[Sequence[Any]]) -> Optional[str]:
     """Return the action of the CALL or the SEND ``fields``, as far as it can be read."""
     if fields is None or len(fields) < 3 or fields[0] not in (MessageType.CALL, MessageType.SEND):
         return None
@@ -243,7 +243,7 @@ class Router:
 
     def _log_invalid(self, connection: Connection, error: MessageError, fields: Optional[Sequence[Any]]) -> None:
         client_id, log = connection.client_id, self._endpoint.peer_log
-        about = {"message_id": error.message_id or error.visible_id, "action": _action_in(fields)}
+        about = {"message_id": error.message_id or error.visible_id, "action": _told_action(fields)}
         if fields is not None and error.code in _UNHANDLED:
             # A charger may send it again and again: one WARNING, as for an action that has a profile and no handler.
             what = "no profile has it" if error.code is ErrorCode.NOT_SUPPORTED else error.description
