@@ -54,9 +54,6 @@ class Opening:
         register(self)
 
     def _after_fork(self) -> None:
-        self._attempt = None  # of a thread that is not in this process
-
-    def _after_fork(self) -> None:
         """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
         self._attempt = None
 
