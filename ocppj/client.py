@@ -110,7 +110,8 @@ class Client(Node):
         validate: How payloads are checked: a `Validation`, one of its modes, or a function ``f(client_id)`` that
             returns one for that peer (see `Endpoint`). ``None``: as `set_message_validation` says.
         message_id_generator: Overrides `set_message_id_generator`. Called on the thread that sends the request.
-        logger: Overrides `set_logger`.
+        logger: Takes all lines of this client, its transport and its queues. ``None``: that of `set_logger`. See
+            docs/logging.md.
         max_bad_messages: So many frames in a row that are no OCPP message, or answers to nothing, close the connection
             with 1002.
         max_waiting_calls: The number of the peer's CALLs that may wait to be handled.

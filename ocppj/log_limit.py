@@ -115,10 +115,10 @@ class SafeLog:
 
     def _write(self, level: str, msg: str, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
         log = self._log()
+        if isinstance(log, logging.Logger) and not log.isEnabledFor(_LEVELS[level]):
+            return
         about = _take_about(kwargs)
         if isinstance(log, logging.Logger):
-            if not log.isEnabledFor(_LEVELS[level]):
-                return
             about["client_id"] = about["client_id"] or self._client_id
             kwargs["extra"] = about
             kwargs["stacklevel"] = 3 + self._depth  # the record names the file and line of the caller, not of this

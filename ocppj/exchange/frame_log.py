@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Callable, Optional
 
 from ..rpc.endpoint import Endpoint
 from ..secrets import mask_secrets
+from ..settings import LoggerLike, process
 from .frame import Frame
 
 __all__ = ["FrameLog"]
 
 #: In characters. Of a longer frame only the beginning is looked at for secrets, and shown: a line is short.
 _LONG, _BEGINNING = 20_000, 2_000
+
+
+def _never(level: int) -> bool:
+    return False
 
 
 class FrameLog:
@@ -23,14 +28,15 @@ class FrameLog:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._asked: Optional[LoggerLike] = None  # the logger that `_is_enabled` is of
+        self._is_enabled: Callable[[int], bool] = _never
 
     def is_on(self) -> bool:
-        """Tell whether frames are logged just now. Each frame asks."""
-        log: Any = self._endpoint.log
-        try:
-            return bool(log.isEnabledFor(logging.DEBUG))
-        except AttributeError:
-            return False
+        """Tell whether frames are logged just now. Each frame asks: it is one call and that of the logger."""
+        if self._asked is not process.logger:
+            self._asked = process.logger
+            self._is_enabled = getattr(self._endpoint.log, "isEnabledFor", _never)
+        return self._is_enabled(logging.DEBUG)
 
     def write(self, frame: Frame) -> None:
         """Log ``frame``."""
