@@ -1,5 +1,6 @@
 """A Flask service with a central system on its own port: pages and chargers side by side. See README.md."""
 
+import logging
 import os
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, Tuple
@@ -16,12 +17,14 @@ SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM ch
 LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id
 """
 
+logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
 server = build_server(store, f"{FOLDER}/commands.db")
 app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
 
+@app.get("/")
 def page(said: str = "", code: int = 200) -> Tuple[str, int]:
     online = server.client_ids()
     return render_template("chargers.html", chargers=store.run(CHARGERS), online=online, said=said), code
@@ -40,11 +43,6 @@ def command(charger: str, order: Payload) -> Tuple[str, int]:
         return page(f"{charger} has not answered yet", 202)
     except OcppjError as error:  # it refused, or the order could not be stored
         return page(f"{charger}: {error}", 502)
-
-
-@app.get("/")
-def chargers() -> Any:
-    return page()
 
 
 @app.post("/chargers")

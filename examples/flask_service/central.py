@@ -1,8 +1,4 @@
-"""The side of the chargers: an OCPP 1.6 central system that writes what they say into the store.
-
-A handler writes before it returns, and the answer goes out after that. So what was answered is on disk. A charger that
-gets no answer says it again: then the unique keys of the tables keep it once.
-"""
+"""The side of the chargers. Handlers store before they answer. Keys keep once what a charger says twice."""
 
 from datetime import datetime, timezone
 

@@ -47,8 +47,10 @@ def say(client: Client, text: str) -> None:
     client.call(v16.DataTransferRequest(vendor_id="ACME", data=text))
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread"])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
 def test_chargers_and_pages_share_a_port(start: Start, charger: Any, worker: str) -> None:
+    if worker == "gevent":
+        require("gevent")
     host = start(gunicorn, SERVICE, worker=worker, threads=2)
     gone = Recorder()
     one = charger("ONE", host, disconnected=lambda close: gone(close))
