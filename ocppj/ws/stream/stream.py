@@ -54,8 +54,8 @@ class Stream:
 
     __slots__ = (
         "__weakref__", "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_hello_came", "_last",
-        "_max_backlog", "_piece", "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout",
-        "_write_wants_read", "counted", "halted", "lock", "reader_ident", "received", "unsent",
+        "_max_backlog", "_piece", "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters",
+        "_write_timeout", "_write_wants_read", "counted", "halted", "lock", "reader_ident", "received", "unsent",
     )  # fmt: skip
 
     def __init__(
