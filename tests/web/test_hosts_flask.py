@@ -75,7 +75,7 @@ class Charger:
         self.tags = Recorder(v16.RemoteStartTransactionResponse(status="Accepted"))
         self.client.on(v16.RemoteStartTransactionRequest)(lambda request: self.tags(request.id_tag))
         # After a restart the server sends commands when it has heard of the charger.
-        self.client.set_reconnected_handler(lambda: self.client.call(v16.HeartbeatRequest()))
+        self.client.set_reconnected_handler(lambda: self.client.send_request(v16.HeartbeatRequest()))
         self._url = url
         self._number = 0
 
