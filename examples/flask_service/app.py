@@ -7,20 +7,21 @@ from typing import Any, Tuple
 
 from central import build_server
 from flask import Flask, render_template, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from store import Store
 
 from ocppj import OcppjError, Payload, Stopped, UnknownClient, v16
+from ocppj.metrics import PrometheusMetrics
 
 FOLDER = os.environ.get("SERVICE_FOLDER", ".")
-CHARGERS = """
-SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
-LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id
-"""
+CHARGERS = """SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
+LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id"""
 
 logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
 server = build_server(store, f"{FOLDER}/commands.db")
+PrometheusMetrics(server)
 app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
 
@@ -68,5 +69,9 @@ def meter(charger: str) -> Any:
 
 @app.get("/health")
 def health() -> Any:
-    store.run("SELECT 1")
-    return {"status": "up", "chargers": len(server.client_ids()), "process": os.getpid()}
+    return {"chargers": len(server.client_ids()), "known": len(store.run("SELECT id FROM charger"))}
+
+
+@app.get("/metrics")
+def metrics() -> Any:
+    return generate_latest(), {"Content-Type": CONTENT_TYPE_LATEST}

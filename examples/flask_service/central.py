@@ -46,7 +46,7 @@ def build_server(store: Store, queue_path: str) -> Server:
     @server.on(v16.MeterValuesRequest)
     def measure(charger: str, request: v16.MeterValuesRequest) -> v16.MeterValuesResponse:
         for each in request.meter_value:
-            key = (charger, request.transaction_id, each.timestamp.isoformat())
+            key = (charger, request.transaction_id or 0, each.timestamp.isoformat())
             for sample in each.sampled_value:
                 store.run(
                     "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)", *key, sample.measurand or ENERGY, sample.value
