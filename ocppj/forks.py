@@ -4,9 +4,10 @@ After ``os.fork()`` only the thread that forked is in the child. The other threa
 change, with a lock held. The child has copies of their objects, and of all descriptors. So in the child, before
 anything else runs there:
 
-* Each object that owns descriptors, threads or a session, and has called `register`, forgets them: ``_after_fork()``. It
-  closes its copies of descriptors, by ``close()`` alone. ``shutdown()`` would end the parent's connection, and a Close
-  frame would go to the parent's peer. ``_after_fork()`` takes no lock, waits for nothing and calls no program code.
+* Each object that owns descriptors, threads or a session, and has called `register`, forgets them in its method
+  ``_after_fork()``. It closes its copies of descriptors, by ``close()`` alone. ``shutdown()`` would end the parent's
+  connection, and a Close frame would go to the parent's peer. ``_after_fork()`` takes no lock, waits for nothing and
+  calls no program code.
 * Then each lock that can be reached from those objects is released (`renew_locks`).
 
 So in the child an endpoint is one that was stopped. It knows that the parent has it (`ocppj.exchange.lifecycle`).

@@ -53,9 +53,9 @@ class Stream:
     """A connected socket that one thread reads and any number of threads write. The socket belongs to it."""
 
     __slots__ = (
-        "__weakref__", "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_hello_came", "_last", "_max_backlog",
-        "_piece", "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout",
-        "_write_wants_read", "counted", "halted", "lock", "reader_ident", "received", "unsent",
+        "__weakref__", "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_hello_came", "_last",
+        "_max_backlog", "_piece", "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters",
+        "_write_timeout", "_write_wants_read", "counted", "halted", "lock", "reader_ident", "received", "unsent",
     )  # fmt: skip
 
     def __init__(
