@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .exchange.connection_info import ConnectionInfo
     from .exchange.handlers import NO_ANSWER, Frame
     from .exchange.passwords import authorization_key, passwords_match
+    from .exchange.watches import Watch, Watched
     from .payloads.model import Payload, Request, TextEnum, wire
     from .rpc.dialect import Dialect, is_error_code_valid
     from .rpc.endpoint import Endpoint
@@ -113,6 +114,7 @@ else:
         ".exchange.connection_info": "ConnectionInfo",
         ".exchange.handlers": "Frame NO_ANSWER",
         ".exchange.passwords": "authorization_key passwords_match",
+        ".exchange.watches": "Watch Watched",
         ".payloads.model": "Payload Request TextEnum wire",
         ".rpc.dialect": "Dialect is_error_code_valid",
         ".rpc.endpoint": "Endpoint",
@@ -222,6 +224,8 @@ __all__ = [
     "Validation",
     "ValidationError",
     "Verifier",
+    "Watch",
+    "Watched",
     "WouldDeadlock",
     "WriteTimeout",
     "authorization_key",

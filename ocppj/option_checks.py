@@ -349,6 +349,8 @@ OPTIONS: Dict[str, Kind] = {
     "retry_back_off_random_range": Seconds(),
     "retry_back_off_repeat_times": Whole(0),
     "random": Function(),
+    # Metrics
+    "interval": Seconds(above=True),
     # Signatures
     "private_key": Secret(_PEM),
     "certificate": Secret(NONE, _PEM),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
@@ -18,6 +17,7 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Tuple,
     Type,
     TypeVar,
     Union,
@@ -70,7 +70,7 @@ from .rpc.signing import Signer, Verifier
 from .settings import LoggerLike, ValidationChoice
 from .ws.base import Channel, Close
 from .ws.base import Server as WsServer
-from .ws.handshake.identities import IdentifyFunction
+from .ws.handshake.identities import IdentifyFunction, identification
 from .ws.options import ServerOptions
 from .ws.server import WebSocketServer
 from .ws.serving.addresses import ListenAddress, SocketOption
@@ -78,6 +78,9 @@ from .ws.stats import Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from .web.opening import Opening
+    from .web.wsgi import MountedApp, WSGIApplication
 
 __all__ = ["Server"]
 
@@ -224,6 +227,8 @@ class Server(Node):
         # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
         self._ending: Dict[str, Connection] = {}
         self._takeover: Optional[Takeover] = None  # of the last `listen`, if that has waited
+        self._opening: Optional["Opening"] = None  # from `wsgi_app` on
+        self._mounted_at: Tuple[Union[str, Sequence[str]], Optional[IdentifyFunction]] = ("/{id}", None)
         self._boot_gate = BootGate(self._boots.status, self.peer_warnings.warn)
         self._new_client_handler: Optional[Callable[[str], object]] = None
         self._disconnected_client_handler: Optional[Callable[[str, Close], object]] = None
@@ -251,8 +256,8 @@ class Server(Node):
                 one that fits counts. Each has a segment ``{id}``, and may have other placeholders:
                 ``/{tenant}/{id}``. Each stands for one segment. `HandshakeRequest.values` has what came for them.
                 Empty segments in the path of a client, and a slash at its end, are ignored.
-            host: The address of this machine to listen on. If a name has several, the server listens on all: "localhost"
-                often has one of IPv4 and one of IPv6.
+            host: The address of this machine to listen on. If a name has several, the server listens on all:
+                "localhost" often has one of IPv4 and one of IPv6.
             identify: A function that finds out who connects, in place of ``path``: ``f(request: HandshakeRequest)``
                 returns the identity, ``None`` for a client that is refused with 404, or a `Refusal`. If it raises
                 anything but a `Refusal`, the client gets 500. ``request`` has no identity and no password yet. It is
@@ -262,7 +267,7 @@ class Server(Node):
                 server closes it when it stops.
             reuse_port: Whether other processes may listen there at the same time (SO_REUSEPORT). The system chooses
                 which of them gets a client, so each has some of the clients.
-            also: More addresses to listen on, such as one of ``wss`` beside ``ws``. A client may connect to any of them.
+            also: More addresses to listen on, such as one of ``wss`` beside ``ws``. Clients may use any of them.
             health_path: A path such as "/health", where GET and HEAD are answered without credentials: 200, or 503
                 while the server closes, with JSON: ``version`` of this library, ``status`` ("ok" or "closing"),
                 ``connections``, and ``since`` when it listens. A client may have that path all the same.
@@ -285,20 +290,22 @@ class Server(Node):
         asked = self._lifecycle.asked  # first: what interrupts the rest may call `stop`
         refuse_inside("listen()", waits=True)
         check_options("listen", {"also": also})
-        given: Dict[str, Any] = {
-            "sock": sock,
-            "reuse_port": reuse_port,
-            "also": tuple(also),
-            "health_path": health_path,
-        }
+        given: Dict[str, Any] = {"sock": sock, "reuse_port": reuse_port, "health_path": health_path}
+        given["also"] = tuple(also)
         if identify is not None:
             given["identify"] = check_handler(identify, ["request"])
         check_options("listen", {"wait": wait, **given})
-        begin = partial(self._begin_listening, port, path, host, self._known_options(given))
+        options = self._known_options(given)
+        listen: Callable[..., None] = self._ws.listen  # that of another transport may take one path alone
+        self._serve(asked, lambda subprotocols: listen(port, path, host, subprotocols, **options), wait)
+        return self
+
+    def _serve(self, asked: object, serve: Callable[[List[str]], None], wait: bool = False) -> None:
+        """Begin a session, and have the transport ``serve`` the subprotocols. Raises as `listen`."""
         with self._lifecycle.beginning():
             session = self._begin(asked)
             try:
-                self._begin_or_wait(begin, session, wait)
+                self._begin_or_wait(partial(self._begin_serving, serve), session, wait)
             except BaseException:
                 self._stop_now(session)
                 raise
@@ -307,6 +314,68 @@ class Server(Node):
             ):  # stop() came while it began to listen
                 self._stop_now(session)  # again: what began meanwhile ends now
                 raise self._stopped()
+
+    def wsgi_app(
+        self,
+        app: Optional["WSGIApplication"] = None,
+        path: Union[str, Sequence[str]] = "/{id}",
+        *,
+        identify: Optional[IdentifyFunction] = None,
+    ) -> "MountedApp":
+        """Return a WSGI application that has this server's clients connect at the port of the web server.
+
+        ::
+
+            app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")  # Flask
+
+        It takes the connections of WebSocket requests to ``path`` over from the web server, whose thread is free at
+        once. The server begins with the first such request, in the process that serves it, or with `open`. When `stop`
+        was called, such requests get 503 until `open` is called. docs/web.md names the web servers that can do that.
+
+        Args:
+            app: The application that gets everything else. Without one it gets 404; and 426 where clients connect.
+            path: Where clients connect, as in `listen`; from where the web server or a framework has mounted this.
+            identify: A function that finds out who connects, as in `listen`. With it, all WebSocket requests count as
+                those of clients.
+
+        Returns:
+            A function of ``(environ, start_response)``, for the threads of a web server.
+
+        Raises:
+            UsageError: The path is no template; or the transport, or an ``ssl_context`` that it has, does not allow it.
+        """
+        from .web.opening import Opening
+        from .web.wsgi import MountedApp
+
+        refuse_inside("wsgi_app()")
+        self._of_transport("check_adopting")()
+        if identify is not None:
+            check_handler(identify, ["request"])
+        found_by = identification(path, identify)
+        if self._opening is None:
+            self._mounted_at = path, identify
+            self._opening = Opening(self._open, self._is_started, self.stop)
+        transport: Any = self._ws
+        return MountedApp(app, found_by, self._opening, transport, self.peer_log)
+
+    def open(self) -> "Server":
+        """Begin now, in this process, without a port: for requests to clients before any of them has connected.
+
+        Does nothing when the server is started already. Else a server that `wsgi_app` was called of begins by itself,
+        at the first request of a client.
+
+        Returns:
+            This server.
+
+        Raises:
+            UsageError: `wsgi_app` was not called, or there are no profiles.
+            QueueFailed: The file of its queues cannot be had.
+            Stopped: `stop` was called meanwhile.
+        """
+        refuse_inside("open()", waits=True)
+        if self._opening is None:
+            raise UsageError("open() is for a server in a web application: call wsgi_app() first, or listen()")
+        self._opening.open()
         return self
 
     def _known_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
@@ -319,12 +388,9 @@ class Server(Node):
                 raise UsageError(f"the transport {type(self._ws).__name__} cannot listen with {', '.join(missing)}")
         return options
 
-    def _begin_listening(self, port: int, path: Any, host: str, options: Dict[str, Any]) -> None:
+    def _begin_serving(self, serve: Callable[[List[str]], None]) -> None:
         self._dispatcher.start()  # does nothing if it was done in an attempt before
-        listen: Callable[..., None] = (
-            self._ws.listen
-        )  # that of a transport of the program's own may take one path alone
-        listen(port, path, host, [dialect.subprotocol for dialect in self.dialects], **options)
+        serve([dialect.subprotocol for dialect in self.dialects])
 
     def _begin_or_wait(self, begin: Callable[[], None], session: object, wait: bool) -> None:
         """Call ``begin()``; with ``wait`` have a thread go on with it, if another process holds what it needs."""
@@ -352,6 +418,15 @@ class Server(Node):
             raise
         waited_for, self._lifecycle.waits_for = self._lifecycle.waits_for, ""
         self.log.info("%s listens: it waited for %s", self, waited_for)
+
+    def _open(self) -> None:
+        asked = self._lifecycle.asked
+        path, identify = self._mounted_at
+        serve: Callable[..., None] = self._of_transport("open")
+        self._serve(asked, lambda subprotocols: serve(path, subprotocols, identify))
+
+    def _is_started(self) -> bool:
+        return self._lifecycle.started
 
     def _stopped(self) -> Stopped:
         return self._caller.describe(Stopped(f"{self} was stopped while it began to listen"), None)
@@ -392,6 +467,8 @@ class Server(Node):
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
+        if self._opening is not None and not self._lifecycle.is_parents:
+            self._opening.stopped = True
         self._stop_for(sys._getframe().f_back)
 
     def _stop_now(self, session: Optional[object] = None) -> None:
@@ -511,17 +588,20 @@ class Server(Node):
             UsageError: The transport counts nothing.
         """
         refuse_inside("stats()")
-        ask: Callable[[], Stats] = self._of_transport("stats")
-        stats = ask()
+        stats = self._of_transport("stats")()
         if not isinstance(stats, Stats):  # of a transport of the program's own
-            return stats
+            return stats  # type: ignore[no-any-return]
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
-        versions = Counter(connection.dialect.version for connection in connections)
-        pending = sum(self._state.has(connection.client_id) for connection in connections)
-        waiting = sum(self._dispatcher.count_requests(connection.client_id) or 0 for connection in connections)
-        now = {"versions": dict(versions), "pending": pending, "queued": max(0, waiting - pending)}
-        return replace(stats, **now, **self._meters.figures()._asdict())
+        versions = dict.fromkeys((dialect.version for dialect in self.dialects), 0)
+        pending = queued = 0
+        for connection in connections:
+            waits = self._state.has(connection.client_id)
+            waiting = self._dispatcher.count_requests(connection.client_id) or 0  # ``None``: it is not known
+            versions[connection.dialect.version] += 1
+            pending += waits
+            queued += max(0, waiting - waits)
+        return replace(stats, versions=versions, pending=pending, queued=queued, **self._meters.figures()._asdict())
 
     # For tests of charge points: what a central system that works does not do
 
@@ -984,6 +1064,7 @@ class Server(Node):
         self._ending.clear()
         self._takeover = None
         forget_parent(self._state)
+        forget_parent(self._opening)
 
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)

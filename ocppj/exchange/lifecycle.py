@@ -83,6 +83,11 @@ class Lifecycle:
             words = f"{self._owner} runs in process {self._parent}; this is {os.getpid()}, forked later"
         return NotRunning(words)
 
+    @property
+    def is_parents(self) -> bool:
+        """Whether the session is that of the process from which this one was forked."""
+        return self._parent != 0
+
     def check_process(self) -> None:
         """Raise `NotRunning` where another process has the session, or what it waits for."""
         if self._parent or self.waits_for:

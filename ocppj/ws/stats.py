@@ -56,7 +56,7 @@ from .connection.keepalive import PeerSilent
 from .connection.wire import Violation
 from .stream.stream import MemoryLimit
 
-__all__ = ["Stats", "Tally", "judge_close"]
+__all__ = ["Histogram", "Stats", "Tally", "judge_close"]
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ class Identification(Protocol):
     #: The path in the URL of the server, for clients that add their identity to it.
     prefix: str
 
+    def serves(self, path: str) -> bool:
+        """Tell whether a raw ``path`` is one that clients may connect to, whatever the identity in it."""
+
     def identify(self, request: HandshakeRequest) -> Optional[HandshakeRequest]:
         """Return ``request`` with its identity and ``values``; ``None`` for a wrong path. Raises `BadIdentity`."""
 
@@ -136,6 +139,9 @@ class PathTemplates:
                     raise UsageError(story)
         self.prefix = self._templates[0].prefix
 
+    def serves(self, path: str) -> bool:
+        return path.startswith("/") and self._match(_segments(path)) is not None
+
     def identify(self, request: HandshakeRequest) -> Optional[HandshakeRequest]:
         if not request.path.startswith("/"):  # a request target that is none (RFC 9112 section 3.2.1)
             return None
@@ -164,6 +170,9 @@ class IdentityByFunction:
 
     def __init__(self, identify: IdentifyFunction) -> None:
         self._identify = identify
+
+    def serves(self, path: str) -> bool:
+        return True  # the function decides
 
     @calls_program
     def identify(self, request: HandshakeRequest) -> Optional[HandshakeRequest]:

@@ -20,7 +20,7 @@ from ...forks import close_copies, register
 from ...log_limit import safe_log
 from ...loops import do_all, run_loop
 from ..stream.outlet import Outlet, Unsent
-from ..stream.waiting import Waker
+from ..stream.waiting import Waker, default_selector
 from ..threads import Threads
 
 __all__ = ["Flusher"]
@@ -32,9 +32,7 @@ _RETRY = 0.05  # seconds until the next try where the selector cannot tell when 
 class Flusher:
     """Writes until nothing is left, on a thread of ``threads``, which waits in a ``selector()``."""
 
-    def __init__(
-        self, threads: Threads, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
-    ) -> None:
+    def __init__(self, threads: Threads, selector: Callable[[], selectors.BaseSelector] = default_selector) -> None:
         self._threads = threads
         self._selector = selector
         self._lock = threading.Lock()  # guards the fields below

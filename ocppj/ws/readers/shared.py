@@ -22,6 +22,7 @@ from ...forks import register
 from ...log_limit import safe_log
 from ...option_checks import check_options
 from ..base import RunningJob
+from ..stream.waiting import default_selector
 from .base import Job, Readers, Source
 from .scheduler import Scheduler, Slot
 from .workers import Actions, Workers, perform
@@ -253,7 +254,7 @@ class SharedReaders(_EndpointReaders):
     """
 
     def __init__(
-        self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
+        self, *, max_handlers: int = 1000, selector: Callable[[], selectors.BaseSelector] = default_selector
     ) -> None:
         check_options("SharedReaders", locals())
         self._max_handlers = max_handlers

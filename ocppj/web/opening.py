@@ -1,0 +1,90 @@
+"""`Opening`: a mounted server begins in the process that serves its requests, at the first of them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from typing import Callable, Optional
+
+from ..events import Event
+from ..interrupted import called_by_program
+from ..ws.handshake.http import BadRequest
+
+__all__ = ["Opening"]
+
+_PATIENCE = 10.0  # seconds that a request waits while another thread opens the server
+_RETRY = [("Retry-After", "5")]
+
+
+@called_by_program
+def _stop_at_exit(stop: "weakref.WeakMethod[Callable[[], object]]", process: int) -> None:
+    method = stop()
+    if method is not None and os.getpid() == process:  # a child that was forked later has no connections to close
+        method()
+
+
+class _Attempt:
+    """One thread opens the server; others wait for ``done``."""
+
+    def __init__(self) -> None:
+        self.done = Event()
+
+
+class Opening:
+    """Opens a server once, however many threads ask for it. Thread-safe.
+
+    Args:
+        begin: Begins the session of the server. Raises what keeps it from that.
+        is_open: Tells whether there is a session.
+        stop: A method that ends the session. It is called when the interpreter ends: nothing else tells a server that
+            its worker ends.
+    """
+
+    def __init__(self, begin: Callable[[], object], is_open: Callable[[], bool], stop: Callable[[], object]) -> None:
+        self._stop = weakref.WeakMethod(stop)
+        self._ends_with = 0  # the process at whose end it is stopped
+        self._begin = begin
+        self._is_open = is_open
+        self._lock = threading.Lock()  # guards _attempt
+        self._attempt: Optional[_Attempt] = None
+        self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
+
+    def _after_fork(self) -> None:
+        """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
+        self._attempt = None
+
+    def open(self) -> None:
+        """Open the server for the program. Does nothing when it is open. Raises what ``begin`` raises."""
+        self.stopped = False
+        self._open()
+
+    def open_for_request(self) -> None:
+        """Open the server for a request, unless the program has stopped it. Raises `BadRequest`, and as `open`."""
+        if self._is_open():
+            return
+        if self.stopped:
+            raise BadRequest(503, "the server is stopped", _RETRY, "stopping")
+        self._open()
+        if not self._is_open():
+            raise BadRequest(503, "the server is not open yet", _RETRY, "stopping")
+
+    def _open(self) -> None:
+        mine = _Attempt()
+        with self._lock:
+            if self._is_open():
+                return
+            attempt = self._attempt = self._attempt or mine
+        if attempt is not mine:
+            attempt.done.wait(_PATIENCE)
+            return
+        try:
+            self._begin()
+            if self._ends_with != os.getpid():
+                self._ends_with = os.getpid()
+                atexit.register(_stop_at_exit, self._stop, self._ends_with)
+        finally:
+            with self._lock:
+                self._attempt = None
+            mine.done.set()

@@ -1,0 +1,142 @@
+"""The WSGI application that takes WebSocket connections over, and hands everything else on (PEP 3333)."""
+
+from __future__ import annotations
+
+import wsgiref.handlers
+from typing import Any, Callable, Iterable, List, Optional, Protocol, Tuple
+
+from ..interrupted import calls_program
+from ..log_limit import LimitedLog
+from ..ws.handshake.http import BadRequest, RequestHead, phrase_of
+from ..ws.handshake.identities import Identification
+from ..ws.limits import source_of
+from .environ import Environ, asks_for_websocket, head_of, path_of, peer_of
+from .hosts import Rest, add_target, find, is_tls, take_over
+from .opening import Opening
+
+__all__ = ["MountedApp", "Transport", "WSGIApplication"]
+
+#: What a web server calls: ``f(environ, start_response)``.
+WSGIApplication = Callable[..., Iterable[bytes]]
+
+_WAY_OUT = "use gunicorn, Werkzeug, cheroot or gevent's pywsgi, or a port of the server's own: listen()"
+_NO_SOCKET = f"this web server ({{}}) does not hand its connections over: {_WAY_OUT}"
+_TLS = "this web server ends TLS itself, and such connections cannot be handed over: end TLS in a proxy before it"
+_NOT_AN_UPGRADE = BadRequest(426, "this is a WebSocket endpoint", [("Upgrade", "websocket")])
+_NOTHING_HERE = BadRequest(404, "there is nothing here")
+
+
+class Transport(Protocol):
+    """What takes a connection over: see `ocppj.ws.server.WebSocketServer.adopt`."""
+
+    def adopt(
+        self, head: RequestHead, address: str, take: Callable[[], Any], identification: Optional[Identification] = None
+    ) -> None:
+        """Take over the connection that ``take`` returns."""
+
+    def note_refusal(self, remote_address: str, error: BadRequest) -> None:
+        """Count and log a refusal."""
+
+
+class MountedApp:
+    """What `ocppj.Server.wsgi_app` returns.
+
+    Args:
+        app: Gets what is not taken over; ``None``: then such requests are refused.
+        identification: Says which paths are those of chargers.
+        opening: Opens the server at the first request.
+        transport: Takes the connections.
+        log: Where it says why a connection cannot be taken over.
+    """
+
+    def __init__(
+        self,
+        app: Optional[WSGIApplication],
+        identification: Identification,
+        opening: Opening,
+        transport: Transport,
+        log: LimitedLog,
+    ) -> None:
+        self._app = app
+        self._identification = identification
+        self._opening = opening
+        self._transport = transport
+        self._log = log
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request, on the thread of the web server, which is free at once."""
+        add_target(environ, start_response)
+        upgrade = asks_for_websocket(environ)
+        mine = (upgrade or self._app is None) and self._identification.serves(path_of(environ))
+        if self._app is not None and not mine:
+            return _hand_on(self._app, environ, start_response)
+        try:
+            if mine and upgrade:
+                return self._take(environ, start_response)
+        except BadRequest as error:
+            refused = error
+        else:
+            refused = _NOT_AN_UPGRADE if mine else _NOTHING_HERE
+        return _refuse(refused, environ, start_response)
+
+    def _take(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Take the connection over. Raises `BadRequest` to refuse it."""
+        address, head = peer_of(environ), head_of(environ)
+        if head.version != "1.1":
+            raise self._refused(address, BadRequest(400, "HTTP/1.1 is needed"))
+        found = find(environ, start_response)
+        if found is None:
+            host = environ.get("SERVER_SOFTWARE") or "of an unknown name"
+            raise self._unable(address, _NO_SOCKET.format(host))
+        if is_tls(found.sock):
+            raise self._unable(address, _TLS)
+        self._open(address)
+        rest: List[Rest] = []
+
+        def take() -> Tuple[Any, bytes]:
+            sock, ahead, end = take_over(found)
+            rest.append(end)
+            return sock, ahead
+
+        try:
+            self._transport.adopt(head, address, take, self._identification)
+        except (OSError, RuntimeError) as error:
+            self._log.error("%s: the connection cannot be taken over: %s", address, error, source=source_of(address))
+            if not rest:
+                raise BadRequest(503, "the connection cannot be taken over", [("Retry-After", "5")]) from error
+        start_response("101 Switching Protocols", [])  # for the log of the web server: nobody gets it
+        return rest[0]
+
+    def _open(self, address: str) -> None:
+        """Open the server, if this is the first request. Raises `BadRequest`."""
+        try:
+            self._opening.open_for_request()
+        except BadRequest as refused:
+            raise self._refused(address, refused) from None
+        except Exception as error:
+            self._log.error("%s: the server cannot be opened: %s", address, error, source="opening")
+            raise BadRequest(503, "the server cannot be opened", [("Retry-After", "5")]) from error
+
+    def _unable(self, address: str, story: str) -> BadRequest:
+        self._log.error("%s: %s", address, story, source="hosts")
+        return BadRequest(501, story, kind="not_taken_over")
+
+    def _refused(self, address: str, refused: BadRequest) -> BadRequest:
+        self._transport.note_refusal(address, refused)
+        return refused
+
+
+@calls_program
+def _hand_on(app: WSGIApplication, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    return app(environ, start_response)
+
+
+def _refuse(refused: BadRequest, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Refuse a request through the web server, which ends the connection or keeps it as it does for any other."""
+    body = (refused.reason + "\n").encode("utf-8")
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    # wsgiref and Django's runserver take no such field from an application (PEP 3333 forbids it).
+    strict = isinstance(getattr(start_response, "__self__", None), wsgiref.handlers.BaseHandler)
+    headers += [(name, value) for name, value in refused.headers if not (strict and name.lower() == "upgrade")]
+    start_response(f"{refused.status} {phrase_of(refused.status)}", headers)
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
