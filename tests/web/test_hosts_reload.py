@@ -61,7 +61,7 @@ def is_online(host: Host) -> bool:
     return reply.status == 200 and reply.json() == ["CP_1"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60 + 20 * TIMES)
 def test_idle_reloads(start: Start, ocpp: Port, charger: Charger) -> None:
     charger.may_answer.set()
     host = start(gunicorn, SERVICE, environment={"OCPP_PORT": str(ocpp.number)})
@@ -77,7 +77,7 @@ def test_idle_reloads(start: Start, ocpp: Port, charger: Charger) -> None:
     assert host.bad_lines() == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60 + 20 * TIMES)
 def test_reloads_with_a_call_under_way(start: Start, ocpp: Port, charger: Charger, tmp_path: Path) -> None:
     host = start(gunicorn, SERVICE, environment={"OCPP_PORT": str(ocpp.number)})
     for _ in range(TIMES):
