@@ -9,6 +9,7 @@ import weakref
 from typing import Callable, Optional
 
 from ..events import Event
+from ..forks import register
 from ..interrupted import called_by_program
 from ..ws.handshake.http import BadRequest
 
@@ -50,6 +51,7 @@ class Opening:
         self._lock = threading.Lock()  # guards _attempt
         self._attempt: Optional[_Attempt] = None
         self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
+        register(self)
 
     def _after_fork(self) -> None:
         """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
