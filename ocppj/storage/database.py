@@ -631,7 +631,9 @@ def _translated(path: str, checking: bool = False) -> Iterator[None]:
     except sqlite3.Error as error:
         words = str(error)
         if "locked" in words:
-            raise QueueInUse(f"{path} is in use by another process, or another queue of this one") from error
+            held = QueueInUse(f"{path} is in use by another process, or another queue of this one")
+            held.path = path
+            raise held from error
         failing = any(sign in words for sign in ("unable to open", "I/O", "readonly"))
         if isinstance(error, sqlite3.OperationalError) and (failing or not checking):
             hint = "; is there room on the disk, and may this process write there?" if failing else ""
