@@ -349,6 +349,8 @@ class Server(Node):
 
         refuse_inside("wsgi_app()")
         self._of_transport("check_adopting")()
+        if app is not None:
+            check_handler(app, ["environ", "start_response"])
         if identify is not None:
             check_handler(identify, ["request"])
         found_by = identification(path, identify)

@@ -49,10 +49,9 @@ def _kind_of(message_type: object) -> int:
     return 0
 
 
-def _action_in(fields: Optional[Sequence[Any]]) -> str:
-    """Return the action of an invalid CALL or SEND, if it has one."""
-    action = fields[2] if fields is not None and len(fields) > 2 else None
-    return action if isinstance(action, str) else OTHER
+def _action_in(fields: Optional[Sequence[Any]]) -> object:
+    """Return what stands for the action of an invalid CALL or SEND."""
+    return fields[2] if fields is not None and len(fields) > 2 else None
 
 
 def _as_error(message: CallResultError) -> OCPPError:
@@ -204,7 +203,7 @@ class Router:
         message_type = error.visible_type if error.message_type is None else error.message_type
         answered = False
         if message_type not in _ANSWERS:
-            self._meters.received(_kind_of(message_type), _action_in(fields))
+            self._meters.received(_kind_of(message_type), self._meters.name_of(_action_in(fields)))
         if message_type == MessageType.CALL_RESULT or message_type == MessageType.CALL_ERROR:
             self._receive_invalid_answer(connection, error, message_type, own, fields)
         elif came is text or read_head(came)[0] not in _NEVER_ANSWERED:  # the text hook may have spoilt an answer

@@ -109,10 +109,10 @@ def _read_ahead(read: Callable[[], bytes]) -> bytes:
 
 
 def _gunicorn(environ: Environ, handler: Any) -> Optional[Connection]:
-    """Find that of gunicorn's workers; the parser has read ahead."""
+    """Find that of gunicorn's workers. The parser has read ahead; a middleware may hide it, then nothing was."""
     sock = environ.get("gunicorn.socket")
     unreader = getattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader", None)
-    return None if sock is None or unreader is None else Connection(sock, unreader.read)
+    return None if sock is None else Connection(sock, getattr(unreader, "read", bytes))
 
 
 def _werkzeug(environ: Environ, handler: Any) -> Optional[Connection]:

@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import Callable, Optional
 
+from ..errors import NotRunning
 from ..events import Event
 from ..forks import register
 from ..interrupted import called_by_program
@@ -27,10 +28,11 @@ def _stop_at_exit(stop: "weakref.WeakMethod[Callable[[], object]]", process: int
 
 
 class _Attempt:
-    """One thread opens the server; others wait for ``done``."""
+    """One thread opens the server; others wait for ``done``. ``error`` is what kept it from that."""
 
     def __init__(self) -> None:
         self.done = Event()
+        self.error: Optional[BaseException] = None
 
 
 class Opening:
@@ -79,13 +81,19 @@ class Opening:
                 return
             attempt = self._attempt = self._attempt or mine
         if attempt is not mine:
-            attempt.done.wait(_PATIENCE)
+            if not attempt.done.wait(_PATIENCE):
+                raise NotRunning("another thread has begun to open the server, and has not ended yet")
+            if attempt.error is not None:
+                raise NotRunning(f"the server could not be opened: {attempt.error}") from attempt.error
             return
         try:
             self._begin()
             if self._ends_with != os.getpid():
                 self._ends_with = os.getpid()
                 atexit.register(_stop_at_exit, self._stop, self._ends_with)
+        except BaseException as error:
+            mine.error = error
+            raise
         finally:
             with self._lock:
                 self._attempt = None

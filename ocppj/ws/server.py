@@ -259,7 +259,10 @@ class WebSocketServer(ServerCore):
     def check_adopting(self) -> None:
         """Raise `UsageError` if this server's options do not go with connections of a web server."""
         if self._ssl_context is not None:
-            raise UsageError("a server with an ssl_context takes no connections of a web server, which ends TLS itself")
+            raise UsageError("an ssl_context is for a port of the server's own: a web server's connections have no TLS")
+        if self._security_profile in (2, 3):
+            story = "is over TLS, which ends before a web server's connections are taken over: leave it out"
+            raise UsageError(f"security profile {self._security_profile} {story}")
 
     def adopt(
         self,
@@ -288,6 +291,10 @@ class WebSocketServer(ServerCore):
         run = self._run
         if run is None or run.stopping:
             refused = BadRequest(503, "the server is not open", [("Retry-After", "5")], "stopping")
+            self.note_refusal(address, refused)
+            raise refused
+        if head.size > self._max_header_size:
+            refused = BadRequest(431, "the header is too large")
             self.note_refusal(address, refused)
             raise refused
         adopter = self._adopter_of(run)

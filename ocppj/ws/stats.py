@@ -26,6 +26,8 @@ refusal                        a check returned or raised a `Refusal`, with a st
 internal_error                 500: a check has failed
 out_of_resources               the system gave no thread
 stopping                       the server is stopping
+not_open                       503: a server in a web application could not begin, see its log
+not_taken_over                 501: the web server does not hand its connections over
 =============================  =====================================================================================
 
 Of connections that were ended because the peer passed a limit or broke a rule:

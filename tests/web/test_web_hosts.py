@@ -191,6 +191,16 @@ def test_tls_of_the_web_server_gets_501() -> None:
     assert "end TLS in a proxy" in body
 
 
+def test_426_names_what_is_wanted() -> None:
+    fields: List[Any] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/CP_1", "SERVER_PROTOCOL": "HTTP/1.1"}
+    with Server(profiles=v16.PROFILES) as server:
+        body = server.wsgi_app()(environ, lambda status, headers: fields.extend([status, *headers]))
+    assert fields[0] == "426 Upgrade Required"
+    assert ("Upgrade", "websocket") in fields
+    assert list(body) == [b"this is a WebSocket endpoint\n"]
+
+
 def test_http_of_another_version_is_refused() -> None:
     with Server(profiles=v16.PROFILES) as server:
         environ = {**UPGRADE, "SERVER_PROTOCOL": "HTTP/2"}

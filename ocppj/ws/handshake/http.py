@@ -99,6 +99,12 @@ class RequestHead:
     version: str
     headers: Headers
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it has."""
+        fields = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers.items())
+        return len(self.method) + len(self.target) + len("  HTTP/1.1\r\n\r\n") + fields
+
 
 @dataclass(frozen=True)
 class ResponseHead:
