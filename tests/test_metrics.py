@@ -1,0 +1,297 @@
+"""`ocppj.metrics`: the figures of a server as Prometheus gets them, from one process and from several."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from ocppj import Client, Server, UsageError, v16
+from ocppj.metrics import PrometheusMetrics
+from ocppj.ws.stats import Histogram, Stats
+from tests.fixtures import BEAT, HEARTBEAT, RESET, RESET_DONE
+from tests.helpers import eventually, seconds
+from tests.test_cost import Direct, Peer
+from tests.test_readme import ROOT
+
+pytest.importorskip("prometheus_client", reason="metrics need prometheus_client: pip install 'ocppj[test]'")
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+FIGURES = Stats(
+    connections=3,
+    handshakes=1,
+    accepted=9,
+    refused={"tls": 2},
+    closed={"lost": 6},
+    held={"queued": 512},
+    loaned_workers=2,
+    versions={"1.6": 2, "2.0.1": 1},
+    messages={"received": {"CALL": {"Heartbeat": 5}}, "sent": {"CALLERROR": {"other": 4}}},
+    errors={"received": {"InternalError": 1}, "sent": {"other": 4}},
+    call_seconds={"Reset": Histogram(3, 2.5, (0.1, 1.0), (1, 0, 2))},
+    handler_seconds={"Heartbeat": Histogram(1, 0.05, (0.1, 1.0), (1, 0, 0))},
+    pending=1,
+    queued=7,
+    timeouts=8,
+    reconnects=4,
+)
+SHOWN = {
+    'ocppj_connections{version="1.6"} 2.0',
+    'ocppj_connections{version="2.0.1"} 1.0',
+    "ocppj_handshakes 1.0",
+    "ocppj_accepted_connections_total 9.0",
+    'ocppj_closed_connections_total{how="lost"} 6.0',
+    'ocppj_refusals_total{reason="tls"} 2.0',
+    "ocppj_reconnects_total 4.0",
+    'ocppj_messages_total{action="Heartbeat",direction="received",kind="CALL"} 5.0',
+    'ocppj_messages_total{action="other",direction="sent",kind="CALLERROR"} 4.0',
+    'ocppj_errors_total{code="InternalError",direction="received"} 1.0',
+    'ocppj_errors_total{code="other",direction="sent"} 4.0',
+    'ocppj_call_seconds_bucket{action="Reset",le="0.1"} 1.0',
+    'ocppj_call_seconds_bucket{action="Reset",le="1.0"} 1.0',
+    'ocppj_call_seconds_bucket{action="Reset",le="+Inf"} 3.0',
+    'ocppj_call_seconds_count{action="Reset"} 3.0',
+    'ocppj_call_seconds_sum{action="Reset"} 2.5',
+    'ocppj_handler_seconds_bucket{action="Heartbeat",le="0.1"} 1.0',
+    'ocppj_handler_seconds_bucket{action="Heartbeat",le="1.0"} 1.0',
+    'ocppj_handler_seconds_bucket{action="Heartbeat",le="+Inf"} 1.0',
+    'ocppj_handler_seconds_count{action="Heartbeat"} 1.0',
+    'ocppj_handler_seconds_sum{action="Heartbeat"} 0.05',
+    "ocppj_pending_requests 1.0",
+    "ocppj_queued_requests 7.0",
+    "ocppj_timeouts_total 8.0",
+    'ocppj_held_bytes{kind="queued"} 512.0',
+    "ocppj_loaned_workers 2.0",
+}
+
+
+class Fixed:
+    """Stands in for a server that has counted ``FIGURES``."""
+
+    def stats(self):
+        return FIGURES
+
+
+def lines(text):
+    """Return the samples of an exposition, with the labels in the order of the alphabet."""
+    found = set()
+    for line in text.splitlines():
+        name, labels, value = re.fullmatch(r"(\w+)(?:{(.*)})? (\S+)", line).groups() if line[0] != "#" else ("", "", "")
+        if name:
+            shown = ",".join(sorted(re.findall(r'\w+="[^"]*"', labels or "")))
+            found.add(f"{name}{{{shown}}} {value}" if shown else f"{name} {value}")
+    return found
+
+
+def test_every_figure_is_shown():
+    registry = CollectorRegistry()
+    metrics = PrometheusMetrics(Fixed(), registry)
+    assert lines(generate_latest(registry).decode()) == SHOWN
+    metrics.close()
+    metrics.close()
+    assert generate_latest(registry) == b""
+
+
+def test_without_a_registry_it_is_the_default_one():
+    metrics = PrometheusMetrics(Server(profiles=v16.PROFILES))
+    try:
+        assert b"ocppj_handshakes 0.0" in generate_latest()
+    finally:
+        metrics.close()
+
+
+def test_servers_of_one_registry_have_prefixes():
+    registry = CollectorRegistry(auto_describe=True)
+    PrometheusMetrics(Fixed(), registry, prefix="north")
+    with pytest.raises(ValueError, match="Duplicated"):
+        PrometheusMetrics(Fixed(), registry, prefix="north")
+    PrometheusMetrics(Fixed(), registry, prefix="south")
+    text = generate_latest(registry).decode()
+    assert "north_handshakes 1.0" in text and "south_handshakes 1.0" in text
+
+
+def test_a_server_is_asked_when_prometheus_asks():
+    registry = CollectorRegistry()
+    with Server(profiles=v16.PROFILES) as server:
+        PrometheusMetrics(server, registry)
+        server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+        server.listen(host="127.0.0.1")
+        with Client("CP_1", profiles=v16.PROFILES) as client:
+            client.on(v16.ResetRequest)(lambda request: RESET_DONE)
+            client.connect(server.url)
+            client.call(HEARTBEAT)
+            server.call("CP_1", RESET)
+            text = generate_latest(registry).decode()
+    assert 'ocppj_connections{version="1.6"} 1.0' in text
+    assert 'ocppj_messages_total{action="Heartbeat",direction="received",kind="CALL"} 1.0' in text
+    assert 'ocppj_call_seconds_count{action="Reset"} 1.0' in text
+    assert 'ocppj_handler_seconds_count{action="Heartbeat"} 1.0' in text
+
+
+def test_a_peer_cannot_make_new_series():
+    registry, ws = CollectorRegistry(), Direct()
+    ws.stats = Stats
+    with Server(profiles=v16.PROFILES, ws_server=ws).listen() as server:
+        PrometheusMetrics(server, registry)
+        peer = Peer("CP_1")
+        ws.connected(peer)
+
+        def series_after(garbage):
+            for number in garbage:
+                peer.sent.clear()
+                ws.message(peer, f'[2,"{number}","Garbage{number}",{{}}]')
+            return len(lines(generate_latest(registry).decode()))
+
+        assert series_after(range(1)) == series_after(range(1, 10_000)) < 20
+        assert 'action="other",direction="received",kind="CALL"} 10000.0' in generate_latest(registry).decode()
+
+
+def test_what_has_no_figures(monkeypatch):
+    with pytest.raises(UsageError, match="of a Server, not of Client"):
+        PrometheusMetrics(Client("CP_1", profiles=v16.PROFILES))
+    with pytest.raises(UsageError, match="interval is"):
+        PrometheusMetrics(Fixed(), interval=0)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(UsageError, match=r"pip install 'ocppj\[metrics\]'"):
+        PrometheusMetrics(Fixed())
+
+
+# Several processes
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ocppj.metrics import PrometheusMetrics
+from tests.test_metrics import Fixed
+PrometheusMetrics(Fixed(), interval=3600)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+READER = """
+import sys
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+for dead in sys.argv[1:]:
+    mark_process_dead(int(dead))
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+sys.stdout.write(generate_latest(registry).decode())
+"""
+
+
+def read(environment, *dead):
+    """Return what the files have, without the processes that are ``dead``."""
+    command = [sys.executable, "-c", READER, *map(str, dead)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds(20), check=True)
+    return lines(done.stdout)
+
+
+def test_the_figures_of_processes_are_added_up(tmp_path):
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", WRITER, str(ROOT)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    writers = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    try:
+        for writer in writers:
+            assert writer.stdout.readline() == "written\n"
+        doubled = {re.sub(r"\S+$", lambda number: str(2 * float(number[0])), line) for line in SHOWN}
+        assert read(environment) == doubled
+    finally:
+        for writer in writers:
+            writer.communicate(timeout=seconds(20))
+    assert [writer.returncode for writer in writers] == [0, 0]
+    left = read(environment, writers[0].pid)
+    assert 'ocppj_connections{version="1.6"} 2.0' in left  # a process that has ended has no connections
+    assert "ocppj_timeouts_total 16.0" in left  # what it has counted stays
+
+
+APPLICATION = '''
+import json, os, sys
+sys.path.insert(0, {root!r})
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+from ocppj import Server, v16
+from ocppj.metrics import PrometheusMetrics
+from tests.fixtures import BEAT
+
+server = Server(profiles=v16.PROFILES)
+server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+metrics = PrometheusMetrics(server, interval=0.1)
+
+def application(environ, start_response):
+    """GET /metrics: those of all workers. GET /worker: which one this is."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/worker":
+        if not hasattr(server, "listens"):
+            server.listens = server.listen(host="127.0.0.1")
+        return [json.dumps([os.getpid(), server.url]).encode()]
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    return [generate_latest(registry)]
+'''
+CONFIGURATION = """
+from prometheus_client import multiprocess
+
+def child_exit(server, worker):
+    multiprocess.mark_process_dead(worker.pid)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs a system that forks")
+@pytest.mark.parametrize("preload", [False, True], ids=["each loads", "preload"])
+def test_under_gunicorn_any_worker_answers_for_all(preload, tmp_path):
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "service.py").write_text(APPLICATION.format(root=str(ROOT)))
+    (tmp_path / "gunicorn.conf.py").write_text(CONFIGURATION)
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures")}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"fd://{listener.fileno()}"]
+        command += ["--preload"] * preload + ["service:application"]
+        gunicorn = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            _use(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            gunicorn.terminate()
+            _, log = gunicorn.communicate(timeout=seconds(30))
+    assert gunicorn.returncode == 0, log
+    assert "Traceback" not in log
+
+
+def _get(url):
+    with urllib.request.urlopen(url, timeout=seconds(10)) as answer:
+        return answer.read().decode()
+
+
+def _use(url):
+    """Have two workers serve charge points, and kill one of them."""
+    urls = {}
+    eventually(lambda: urls.update([json.loads(_get(f"{url}/worker"))]) or len(urls) == 2, 20)
+    clients = []
+    try:
+        for number, worker in enumerate(urls.values()):
+            client = Client(f"CP_{number}", profiles=v16.PROFILES, reconnect=False).connect(worker)
+            clients.append(client)
+            for _ in range(number + 1):
+                client.call(HEARTBEAT)
+        wanted = {
+            'ocppj_connections{version="1.6"} 2.0',
+            'ocppj_messages_total{action="Heartbeat",direction="received",kind="CALL"} 3.0',
+            'ocppj_handler_seconds_bucket{action="Heartbeat",le="+Inf"} 3.0',
+        }
+        eventually(lambda: wanted <= lines(_get(f"{url}/metrics")))
+        os.kill(next(iter(urls)), signal.SIGKILL)
+        wanted.remove('ocppj_connections{version="1.6"} 2.0')
+        wanted.add('ocppj_connections{version="1.6"} 1.0')
+        eventually(lambda: wanted <= lines(_get(f"{url}/metrics")), 20)
+    finally:
+        for client in clients:
+            client.stop()
