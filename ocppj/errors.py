@@ -388,7 +388,9 @@ class QueueFailed(OcppjError):
 
 
 class QueueInUse(QueueFailed):
-    """Another process, or another queue of this one, has the file of a durable queue."""
+    """Another process, or another queue of this one, has the file of a durable queue: ``path``."""
+
+    path: str = ""
 
 
 class QueueDamaged(QueueFailed):
@@ -402,7 +404,9 @@ class TransportError(OcppjError, ConnectionError):
 
 
 class AddressInUse(TransportError):
-    """A server cannot listen: another one listens on that address."""
+    """A server cannot listen: another one listens on that address: ``address``, "host:port"."""
+
+    address: str = ""
 
 
 class HandshakeRefused(TransportError):

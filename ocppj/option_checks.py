@@ -288,6 +288,7 @@ OPTIONS: Dict[str, Kind] = {
     "ListenAddress.host": Text(empty=True),
     "sock": Either(NONE, Instance("a socket", socket.socket), Items("a list of sockets")),
     "reuse_port": Flag(),
+    "also": Items("a list of ListenAddress"),
     "health_path": Either(NONE, Text()),
     "listen.wait": Flag(),
     "client_id": Text(empty=True),

@@ -1,27 +1,31 @@
 """A Flask service with a central system on its own port: pages and chargers side by side. See README.md."""
 
+import logging
 import os
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, Tuple
 
 from central import build_server
 from flask import Flask, render_template, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from store import Store
 
 from ocppj import OcppjError, Payload, Stopped, UnknownClient, v16
+from ocppj.metrics import PrometheusMetrics
 
 FOLDER = os.environ.get("SERVICE_FOLDER", ".")
-CHARGERS = """
-SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
-LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id
-"""
+CHARGERS = """SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
+LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id"""
 
+logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
 server = build_server(store, f"{FOLDER}/commands.db")
+PrometheusMetrics(server)
 app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
 
+@app.get("/")
 def page(said: str = "", code: int = 200) -> Tuple[str, int]:
     online = server.client_ids()
     return render_template("chargers.html", chargers=store.run(CHARGERS), online=online, said=said), code
@@ -40,11 +44,6 @@ def command(charger: str, order: Payload) -> Tuple[str, int]:
         return page(f"{charger} has not answered yet", 202)
     except OcppjError as error:  # it refused, or the order could not be stored
         return page(f"{charger}: {error}", 502)
-
-
-@app.get("/")
-def chargers() -> Any:
-    return page()
 
 
 @app.post("/chargers")
@@ -70,5 +69,9 @@ def meter(charger: str) -> Any:
 
 @app.get("/health")
 def health() -> Any:
-    store.run("SELECT 1")
-    return {"status": "up", "chargers": len(server.client_ids()), "process": os.getpid()}
+    return {"chargers": len(server.client_ids()), "known": len(store.run("SELECT id FROM charger"))}
+
+
+@app.get("/metrics")
+def metrics() -> Any:
+    return generate_latest(), {"Content-Type": CONTENT_TYPE_LATEST}

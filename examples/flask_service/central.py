@@ -1,8 +1,4 @@
-"""The side of the chargers: an OCPP 1.6 central system that writes what they say into the store.
-
-A handler writes before it returns, and the answer goes out after that. So what was answered is on disk. A charger that
-gets no answer says it again: then the unique keys of the tables keep it once.
-"""
+"""The side of the chargers. Handlers store before they answer. Keys keep once what a charger says twice."""
 
 from datetime import datetime, timezone
 
@@ -50,7 +46,7 @@ def build_server(store: Store, queue_path: str) -> Server:
     @server.on(v16.MeterValuesRequest)
     def measure(charger: str, request: v16.MeterValuesRequest) -> v16.MeterValuesResponse:
         for each in request.meter_value:
-            key = (charger, request.transaction_id, each.timestamp.isoformat())
+            key = (charger, request.transaction_id or 0, each.timestamp.isoformat())
             for sample in each.sampled_value:
                 store.run(
                     "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)", *key, sample.measurand or ENERGY, sample.value

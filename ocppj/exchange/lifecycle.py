@@ -41,6 +41,7 @@ class Lifecycle:
         self._settled = Condition(self.lock)  # a thread has left ``connect()``, ``listen()`` or `stop`
         self.ended = Event()  # set when nothing is connected or listening, nor will be again
         self.ended.set()
+        self.waits_for = ""  # what the session needs and another process holds
         self._process = 0  # in which the last session has begun
         self._parent = 0  # the process of a session that had not ended when this process was forked; 0: there is none
 
@@ -52,7 +53,7 @@ class Lifecycle:
             if self.stoppers:
                 raise UsageError(f"{self._owner} is being stopped")
             self.started = True
-            self._process, self._parent = os.getpid(), 0
+            self._process, self._parent, self.waits_for = os.getpid(), 0, ""
             self.session = object()
             self.ended.clear()
             return self.session
@@ -61,16 +62,24 @@ class Lifecycle:
         """Forget the session, which is the parent's. See `ocppj.forks`."""
         if self.started:
             self._parent = self._process
-        self.started = False
+        self.started, self.waits_for = False, ""
         self.session = object()
         self.beginners.clear()
         self.stoppers.clear()
         self._handed_over.clear()
         self.ended.set()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is started, and waits for nothing that another process holds."""
+        return self.started and not self.waits_for
+
     def why_not(self, words: str) -> NotRunning:
-        """Return the error of an endpoint that is not started: ``words``, or that its session is another process's."""
-        if self._parent:
+        """Return the error of an endpoint that is not running: ``words``, or what another process has of it."""
+        waits_for = self.waits_for  # another thread may set it
+        if waits_for:
+            words = f"{self._owner} waits for {waits_for}, which another process holds"
+        elif self._parent:
             words = f"{self._owner} runs in process {self._parent}; this is {os.getpid()}, forked later"
         return NotRunning(words)
 
@@ -80,9 +89,9 @@ class Lifecycle:
         return self._parent != 0
 
     def check_process(self) -> None:
-        """Raise `NotRunning` if the session `is_parents`."""
-        if self._parent:
-            raise self.why_not("")
+        """Raise `NotRunning` where another process has the session, or what it waits for."""
+        if self._parent or self.waits_for:
+            raise self.why_not(f"{self._owner} has begun just now")
 
     @contextmanager
     def beginning(self) -> Iterator[None]:

@@ -179,6 +179,8 @@ class WebSocketServer(ServerCore):
         """
         first = ListenAddress(port, host, self._ssl_context, self._security_profile, sock, reuse_port)
         addresses = [first, *also]
+        if not all(isinstance(each, ListenAddress) for each in addresses):
+            raise UsageError(f"also is a list of ListenAddress, not {also!r}")
         demands = [self._demands_of(address.ssl_context, address.security_profile) for address in addresses]
         health = Health(health_path)
         self._refuse_second_run()  # before there are sockets to close

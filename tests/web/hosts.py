@@ -22,7 +22,7 @@ from tests.helpers import eventually, seconds
 ROOT = Path(__file__).resolve().parent.parent.parent
 ADDRESS = "127.0.0.1"
 #: What no log of a host may have.
-BAD_LINE = re.compile(r"Traceback|\bError\b|\[ERROR\]|\[CRITICAL\]|Exception")
+BAD_LINE = re.compile(r"Traceback|\bError\b|\bERROR\b|\bCRITICAL\b|Exception")
 
 needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
 

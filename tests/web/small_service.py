@@ -10,6 +10,7 @@ Each charger is sent to the page, and the page to each charger:
 """
 
 import json
+import logging
 import os
 from collections import defaultdict
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from typing import Any, DefaultDict, List
 from ocppj import OcppjError, Server, v16
 from ocppj.testing import default_response
 
+logging.basicConfig(level=logging.INFO)  # the log of the host has what the library says
 seen: DefaultDict[str, List[str]] = defaultdict(list)  # by charger; each has one thread of handlers
 server = Server(profiles=v16.PROFILES, max_attempts_per_second=None, max_attempts_per_second_per_address=None)
 

@@ -16,7 +16,7 @@ from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
 from tests.web.hosts import ROOT, Host, Start, flask_run, gunicorn, needs_linux, require, starting
 
-require("flask", "gunicorn")
+require("flask", "gunicorn", "prometheus_client")
 pytestmark = needs_linux
 
 PASSWORD = "a long and random one"
@@ -48,6 +48,7 @@ def test_session_by_the_buttons(service: Start, command_of: Any) -> None:
         eventually(lambda: "Stop TAG-7" in host.get("/").text)
         eventually(lambda: len(host.get("/chargers/CP_1/meter").json()) > 2)
         assert host.get("/health").json()["chargers"] == 1
+        assert 'ocppj_connections{version="1.6"} 1.0' in host.get("/metrics").text
         assert "CP_1 says Accepted" in host.post("/chargers/CP_1/stop", charging="1").text
         eventually(lambda: "Stop TAG-7" not in host.get("/").text)
         assert "CP_1: online" in host.get("/").text
@@ -75,7 +76,7 @@ class Charger:
         self.tags = Recorder(v16.RemoteStartTransactionResponse(status="Accepted"))
         self.client.on(v16.RemoteStartTransactionRequest)(lambda request: self.tags(request.id_tag))
         # After a restart the server sends commands when it has heard of the charger.
-        self.client.set_reconnected_handler(lambda: self.client.call(v16.HeartbeatRequest()))
+        self.client.set_reconnected_handler(lambda: self.client.send_request(v16.HeartbeatRequest()))
         self._url = url
         self._number = 0
 

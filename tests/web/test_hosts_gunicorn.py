@@ -47,8 +47,10 @@ def say(client: Client, text: str) -> None:
     client.call(v16.DataTransferRequest(vendor_id="ACME", data=text))
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread"])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
 def test_chargers_and_pages_share_a_port(start: Start, charger: Any, worker: str) -> None:
+    if worker == "gevent":
+        require("gevent")
     host = start(gunicorn, SERVICE, worker=worker, threads=2)
     gone = Recorder()
     one = charger("ONE", host, disconnected=lambda close: gone(close))
@@ -62,7 +64,8 @@ def test_chargers_and_pages_share_a_port(start: Start, charger: Any, worker: str
         assert len(host.get("/chargers").json()) == 25
     assert (set(browser.replies), browser.failures) == ({200}, [])
     assert host.terminate() == 0
-    gone.wait()
+    ((close,),) = gone.wait()
+    assert (close.code, close.by_peer) == (1001, True)
     assert host.bad_lines() == []
 
 
@@ -75,7 +78,7 @@ def test_two_threads_serve_two_hundred_chargers(start: Start) -> None:
 
 
 def test_reload_under_traffic(start: Start, charger: Any) -> None:
-    """The chargers come to the new worker, and pages never fail."""
+    """The old worker closes its connections with 1001. The chargers come to the new one, and pages never fail."""
     host = start(gunicorn, SERVICE)
     before = host.get("/pid").json()
     gone = Recorder()
@@ -83,7 +86,7 @@ def test_reload_under_traffic(start: Start, charger: Any) -> None:
     with Fleet(24, host.url) as fleet, Browser(host) as browser:
         assert fleet.wait(lambda: fleet.summary().booted == 24, within=seconds(20))
         host.reload()
-        gone.wait()
+        assert gone.wait()[0][0].code == 1001
         eventually(lambda: len(host.get("/chargers").json()) == 25, timeout=20)
         assert host.get("/pid").json() != before
         say(one, "after")

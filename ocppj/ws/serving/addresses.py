@@ -74,9 +74,12 @@ def open_sockets(address: ListenAddress) -> List[socket.socket]:
             return _prepare(address.sock)
         return _open_all(_addresses_of(address), address.reuse_port)
     except (OSError, OverflowError) as error:
-        held = getattr(error, "errno", None) == errno.EADDRINUSE
-        kind = AddressInUse if held else TransportError
-        raise kind(f"cannot listen on {address}: {error}") from error
+        story = f"cannot listen on {address}: {error}"
+        if getattr(error, "errno", None) != errno.EADDRINUSE:
+            raise TransportError(story) from error
+        held = AddressInUse(story)
+        held.address = str(address)
+        raise held from error
 
 
 def close_all(socks: Sequence[socket.socket]) -> None:
