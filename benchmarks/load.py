@@ -224,6 +224,25 @@ class Load:
             figures["cpu"] = processor / len(taken) * 1e6
         return figures
 
+    def pace(self, rate: float, seconds: float) -> int:
+        """Send ``rate`` Heartbeats a second, each over the next connection; return how many were answered."""
+        frames = Frames("Heartbeat")
+        connections = list(self._connections.values())
+        begun = time.perf_counter()
+        sent = answered = 0
+        while time.perf_counter() < begun + seconds or answered < sent:
+            due = min((time.perf_counter() - begun), seconds) * rate
+            while sent < due:
+                connection = connections[sent % len(connections)]
+                connection.send(frames.wire[connection.turn])
+                sent += 1
+            events = self._poll.poll(1 / rate)
+            for number, _ in events:
+                answered += self._answered(self._connections[number], frames, b"")
+            if not events and time.perf_counter() > begun + seconds + 30:
+                raise Wrong(f"{answered} of {sent} messages were answered; then nothing for 30 s")
+        return answered
+
     def _turn(self, frames: Frames, taken: List[float]) -> None:
         """Read the available answers, and send the next messages. This is the hot loop."""
         connections, wire, heads, tail = self._connections, frames.wire, frames.heads, frames.tail
@@ -262,7 +281,7 @@ class Load:
         """Do the tasks on standard input, and answer pings and CALLs meanwhile."""
         orders = sys.stdin.fileno()
         self._poll.register(orders, select.EPOLLIN)
-        tasks = {"connect": self.connect, "run": self.run, "footprint": footprint}
+        tasks = {"connect": self.connect, "run": self.run, "pace": self.pace, "footprint": footprint}
         say({"ready": os.getpid()})
         while True:
             for number, _ in self._poll.poll():

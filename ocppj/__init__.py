@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .dispatch.retries import TransactionRetries
     from .errors import (
+        AddressInUse,
         CallCanceled,
         CallFailed,
         CallTimeout,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         QueueDamaged,
         QueueFailed,
         QueueFull,
+        QueueInUse,
         RequestDropped,
         Stopped,
         SubprotocolError,
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from .ws.handshake.policy import HandshakeRequest
     from .ws.handshake.refusal import Refusal
     from .ws.readers.shared import SharedReaders
+    from .ws.serving.addresses import ListenAddress
+    from .ws.serving.systemd import systemd_sockets
     from .ws.tls import client_tls_context, server_tls_context
 else:
     #: Where the public names are: the same as above.
@@ -100,10 +104,10 @@ else:
         ".dispatch.queues": "FIFOClientQueue FIFOQueueMap OverflowPolicy RequestBundle RequestQueue ServerQueueMap",
         ".dispatch.retries": "TransactionRetries",
         ".errors": (
-            "CallCanceled CallFailed CallTimeout ConnectionLost DuplicateFeature EncodingError ErrorCode "
+            "AddressInUse CallCanceled CallFailed CallTimeout ConnectionLost DuplicateFeature EncodingError ErrorCode "
             "HandshakeRefused InvalidResponse MessageError MessageTooLarge NoHandlerSlot NotConnected NotRunning "
-            "OCPPError OcppjError QueueDamaged QueueFailed QueueFull RequestDropped Stopped SubprotocolError "
-            "TransportError UnknownClient UnsupportedFeature UsageError ValidationError WouldDeadlock "
+            "OCPPError OcppjError QueueDamaged QueueFailed QueueFull QueueInUse RequestDropped Stopped "
+            "SubprotocolError TransportError UnknownClient UnsupportedFeature UsageError ValidationError WouldDeadlock "
             "WriteTimeout"
         ),
         ".exchange.busy": "BusyHandler",
@@ -130,12 +134,15 @@ else:
         ".ws.handshake.policy": "HandshakeRequest",
         ".ws.handshake.refusal": "Refusal",
         ".ws.readers.shared": "SharedReaders",
+        ".ws.serving.addresses": "ListenAddress",
+        ".ws.serving.systemd": "systemd_sockets",
         ".ws.tls": "client_tls_context server_tls_context",
     }
     __getattr__, __dir__ = hooks(__name__, _HOMES)
 
 __all__ = [
     "NO_ANSWER",
+    "AddressInUse",
     "Backoff",
     "BusyHandler",
     "Call",
@@ -168,6 +175,7 @@ __all__ = [
     "HandshakeRefused",
     "HandshakeRequest",
     "InvalidResponse",
+    "ListenAddress",
     "ManualClock",
     "Message",
     "MessageError",
@@ -185,6 +193,7 @@ __all__ = [
     "QueueDamaged",
     "QueueFailed",
     "QueueFull",
+    "QueueInUse",
     "Refusal",
     "Request",
     "RequestBundle",
@@ -230,6 +239,7 @@ __all__ = [
     "set_logger",
     "set_message_id_generator",
     "set_message_validation",
+    "systemd_sockets",
     "wire",
 ]
 

@@ -135,6 +135,10 @@ class Activity:
         self._rests: Set[Resting] = set()
         self._changes = 0  # grows when work begins, and when a rest ends
 
+    def _after_fork(self) -> None:
+        """Forget what the threads of the parent do: see `ocppj.forks`."""
+        self._work, self._jobs, self._rests = set(_visits().values()), set(), set()
+
     def add(self, work: object) -> None:
         """Note that ``work`` is under way. It may be noted already."""
         with self._lock:

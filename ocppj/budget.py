@@ -127,6 +127,11 @@ class MemoryBudget:
             self._held[kind], self._total, account.counted = held, total, size
             self._decided = None
 
+    def _after_fork(self) -> None:
+        """Count nothing: what is held is the parent's. The accounts begin anew, too. See `ocppj.forks`."""
+        self._held.clear()
+        self._total, self._decided = 0, None
+
     def held(self) -> Dict[str, int]:
         """Return the bytes held by kind, without the kinds of which nothing is held."""
         with self._lock:

@@ -36,6 +36,7 @@ from .exchange.connection import Connection
 from .exchange.node import Network, Node
 from .exchange.options import Options, check_option_names
 from .exchange.outgoing import MAX_OUTGOING_SIZE
+from .forks import forget_parent
 from .interrupted import called_by_program, refuse_inside
 from .option_checks import check_options
 from .payloads.jsontext import MAX_DEPTH
@@ -109,7 +110,8 @@ class Client(Node):
         validate: How payloads are checked: a `Validation`, one of its modes, or a function ``f(client_id)`` that
             returns one for that peer (see `Endpoint`). ``None``: as `set_message_validation` says.
         message_id_generator: Overrides `set_message_id_generator`. Called on the thread that sends the request.
-        logger: Overrides `set_logger`.
+        logger: Takes all lines of this client, its transport and its queues. ``None``: that of `set_logger`. See
+            docs/logging.md.
         max_bad_messages: So many frames in a row that are no OCPP message, or answers to nothing, close the connection
             with 1002.
         max_waiting_calls: The number of the peer's CALLs that may wait to be handled.
@@ -134,6 +136,8 @@ class Client(Node):
         UsageError: An argument cannot be used.
         TypeError: There is no such option.
     """
+
+    _log_part = "client"
 
     def __init__(
         self,
@@ -204,6 +208,7 @@ class Client(Node):
         dispatcher.set_timeout(timeout)
         super().__init__(f"client {id!r}", profiles, options, with_client_id=False)
         self.id = id
+        self.safe_log.use(None, id)
         self._ws: WsClient = ws_client
         self._dispatcher: ClientDispatcher = dispatcher
         self._state = PendingRequestState() if state is None else state
@@ -219,6 +224,7 @@ class Client(Node):
             boot=self._boot,
             timeout=timeout,
         )
+        self._share_logger(ws_client, dispatcher, client_id=id)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_client(Network(self._send_text))
@@ -539,6 +545,7 @@ class Client(Node):
             OcppjError: What `send_request` raises.
         """
         refuse_inside("call()", waits=True)
+        self._lifecycle.check_process()
         connection = self._connections.by_id.get(self.id)
         if connection is None and self._lifecycle.started:
             raise self._caller.describe(ConnectionLost("there is no connection now"), self.id, request=request)
@@ -606,6 +613,7 @@ class Client(Node):
                 request that has not ended.
         """
         refuse_inside("send_request()")
+        self._lifecycle.check_process()
         return self._caller.send_request(
             self.id,
             request,
@@ -771,6 +779,11 @@ class Client(Node):
 
     # What the transport calls
 
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`."""
+        super()._after_fork()
+        forget_parent(self._state)
+
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)
         if dialect is None:
@@ -787,6 +800,7 @@ class Client(Node):
             started, first, self._first = lifecycle.started, self._first, False
         if not started:
             return
+        self.peer_log.info("%s: connected to %s, OCPP %s", self.id, channel.remote_address, dialect.version)
         if self._dispatcher.is_running():
             self._dispatcher.resume()
         else:
@@ -873,14 +887,14 @@ class Client(Node):
         return TransportError("there is no connection now")
 
     def _not_running(self) -> NotRunning:
-        return NotRunning(f"{self} is not {'connected yet' if self._lifecycle.started else 'started'}")
+        return self._lifecycle.why_not(f"{self} is not {'connected yet' if self._lifecycle.started else 'started'}")
 
     def _send_text(self, text: str) -> None:
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(self.id) or self._connections.get(self.id)
         handlers = self._handlers
         try:
-            if handlers.observers:
+            if handlers.observers or handlers.frame_log.is_on():
                 handlers.write(connection, text, False)
             else:
                 connection.channel.send(text, False)

@@ -18,7 +18,7 @@ from .interrupted import calls_program
 __all__ = ["Clock", "ManualClock", "SystemClock", "TimerHandle"]
 
 _PAUSE = 0.01  # seconds after a wait that failed
-_NEVER = threading.Event()  # is not set: to pause
+_NEVER = Event()  # is not set: to pause; it has no lock that a fork could leave taken
 
 
 class TimerHandle(Protocol):

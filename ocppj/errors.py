@@ -387,6 +387,12 @@ class QueueFailed(OcppjError):
     """The file of a durable queue could not be opened, read or written: the disk failed, or another process has it."""
 
 
+class QueueInUse(QueueFailed):
+    """Another process, or another queue of this one, has the file of a durable queue: ``path``."""
+
+    path: str = ""
+
+
 class QueueDamaged(QueueFailed):
     """The file of a durable queue is damaged, or is another kind of file. It was not changed."""
 
@@ -395,6 +401,12 @@ class TransportError(OcppjError, ConnectionError):
     """The network failed, below OCPP. ``message_id`` is the id of the message that was not sent, if there was one."""
 
     message_id: Optional[str] = None
+
+
+class AddressInUse(TransportError):
+    """A server cannot listen: another one listens on that address: ``address``, "host:port"."""
+
+    address: str = ""
 
 
 class HandshakeRefused(TransportError):

@@ -77,6 +77,10 @@ class Event(threading.Event):
         """Forget the threads of the other process: `threading` calls this for a `Thread` after a fork."""
         self._waiting = []
 
+    def is_set(self) -> bool:
+        """Tell whether the event is set. gevent replaces the base class, and its own method reads another flag."""
+        return self._flag
+
     def clear(self) -> None:
         """Have threads wait again."""
         self._flag = False

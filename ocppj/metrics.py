@@ -76,6 +76,7 @@ class PrometheusMetrics:
         ValueError: The registry has these names already.
     """
 
+    @called_by_program  # the default registry collects at once
     def __init__(
         self,
         server: _HasStats,

@@ -9,6 +9,7 @@ Some classes stand in rooms above this module. Rows name them, and do not import
 from __future__ import annotations
 
 import reprlib
+import socket
 import sys
 import threading
 from collections.abc import Mapping as AnyMapping
@@ -284,6 +285,12 @@ OPTIONS: Dict[str, Kind] = {
     ),
     # Transports
     "port": Whole(0),  # the system decides which ports there are
+    "ListenAddress.host": Text(empty=True),
+    "sock": Either(NONE, Instance("a socket", socket.socket), Items("a list of sockets")),
+    "reuse_port": Flag(),
+    "also": Items("a list of ListenAddress"),
+    "health_path": Either(NONE, Text()),
+    "listen.wait": Flag(),
     "client_id": Text(empty=True),
     "network": Instance("a MemoryNetwork", "MemoryNetwork"),
     "close_timeout": Seconds(),
@@ -304,6 +311,7 @@ OPTIONS: Dict[str, Kind] = {
     "security_profile": Either(NONE, _PROFILE),
     "Server.security_profile": _SERVER_PROFILE,
     "WebSocketServer.security_profile": _SERVER_PROFILE,
+    "ListenAddress.security_profile": _SERVER_PROFILE,
     "max_connections": Either(NONE, Whole(1)),
     "max_connections_per_address": Either(NONE, Whole(1)),
     "max_attempts_per_second": Either(NONE, Number(above=True)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from inspect import Parameter, signature
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -31,12 +32,14 @@ from .dispatch.interfaces import ServerDispatcher
 from .dispatch.pending import ServerState
 from .dispatch.queues import FIFOQueueMap, ServerQueueMap
 from .errors import (
+    AddressInUse,
     ConnectionLost,
     ErrorCode,
     NotRunning,
     OcppjError,
     QueueFailed,
     QueueFull,
+    QueueInUse,
     Stopped,
     UnknownClient,
     UnsupportedFeature,
@@ -52,6 +55,8 @@ from .exchange.offline import KnownClients, OfflineRequests
 from .exchange.options import Options, check_option_names
 from .exchange.outgoing import MAX_OUTGOING_SIZE
 from .exchange.passwords import PasswordsOption, password_check
+from .exchange.takeover import Takeover
+from .forks import forget_parent
 from .handover import hand_over
 from .interrupted import FREE, called_by_program, place_of, refuse_inside
 from .option_checks import check_options
@@ -68,6 +73,7 @@ from .ws.base import Server as WsServer
 from .ws.handshake.identities import IdentifyFunction, identification
 from .ws.options import ServerOptions
 from .ws.server import WebSocketServer
+from .ws.serving.addresses import ListenAddress, SocketOption
 from .ws.stats import Stats
 
 if TYPE_CHECKING:
@@ -92,6 +98,8 @@ Signature = Optional[SignatureResult]
 
 _MAX_QUEUED = 1000  # requests that may wait for one client
 _MAX_QUEUED_BYTES = 16 * 1024 * 1024  # their size, as objects
+#: Another process holds what a server needs to listen.
+_HELD = (AddressInUse, QueueInUse)
 _PATIENCE = 3.0  # seconds that what is told about a connection waits for what is to be told before
 
 # What keeps a request from one client, and not from the others, in a broadcast.
@@ -132,6 +140,8 @@ class Server(Node):
         UsageError: An argument cannot be used.
         TypeError: There is no such option.
     """
+
+    _log_part = "server"
 
     def __init__(
         self,
@@ -206,6 +216,7 @@ class Server(Node):
         self._offline = OfflineRequests(self._features, options.clock, known_clients, takes_offline)
         is_connected = self._connections.by_id.__contains__
         self._boots = self._responder.boots = Boots(is_connected, self._release_or_hold if takes_offline else None)
+        self._share_logger(ws_server, dispatcher)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_server(Network(self._send_text))
@@ -218,6 +229,7 @@ class Server(Node):
         ws_server.set_disconnected_handler(self._disconnected)
         # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
         self._ending: Dict[str, Connection] = {}
+        self._takeover: Optional[Takeover] = None  # of the last `listen`, if that has waited
         self._opening: Optional["Opening"] = None  # from `wsgi_app` on
         self._mounted_at: Tuple[Union[str, Sequence[str]], Optional[IdentifyFunction]] = ("/{id}", None)
         self._boot_gate = BootGate(self._boots.status, self.peer_warnings.warn)
@@ -233,6 +245,11 @@ class Server(Node):
         host: str = "0.0.0.0",
         *,
         identify: Optional[IdentifyFunction] = None,
+        sock: SocketOption = None,
+        reuse_port: bool = False,
+        also: Sequence[ListenAddress] = (),
+        health_path: Optional[str] = None,
+        wait: bool = False,
     ) -> "Server":
         """Listen on ``host`` and ``port``.
 
@@ -242,36 +259,61 @@ class Server(Node):
                 one that fits counts. Each has a segment ``{id}``, and may have other placeholders:
                 ``/{tenant}/{id}``. Each stands for one segment. `HandshakeRequest.values` has what came for them.
                 Empty segments in the path of a client, and a slash at its end, are ignored.
-            host: The address of this machine to listen on.
+            host: The address of this machine to listen on. If a name has several, the server listens on all:
+                "localhost" often has one of IPv4 and one of IPv6.
             identify: A function that finds out who connects, in place of ``path``: ``f(request: HandshakeRequest)``
                 returns the identity, ``None`` for a client that is refused with 404, or a `Refusal`. If it raises
                 anything but a `Refusal`, the client gets 500. ``request`` has no identity and no password yet. It is
                 called on the thread of the handshake.
+            sock: A listening or bound socket of the program, or a list of them, in place of ``port`` and ``host``:
+                `systemd_sockets`, for example. TCP, or a Unix domain socket, whose peers have the address "unix". The
+                server closes it when it stops.
+            reuse_port: Whether other processes may listen there at the same time (SO_REUSEPORT). The system chooses
+                which of them gets a client, so each has some of the clients.
+            also: More addresses to listen on, such as one of ``wss`` beside ``ws``. Clients may use any of them.
+            health_path: A path such as "/health", where GET and HEAD are answered without credentials: 200, or 503
+                while the server closes, with JSON: ``version`` of this library, ``status`` ("ok" or "closing"),
+                ``connections``, and ``since`` when it listens. A client may have that path all the same.
+            wait: Whether to wait for an address, or a file of ``queues``, that another process holds, such as the one
+                that this process replaces. Then this method returns at once, and a thread tries again five times a
+                second. Until it listens, requests and questions about clients raise `NotRunning`, which says for what
+                it waits, and `url` raises, too. `stop` ends the wait. If the thread meets another error, it logs it
+                and stops the server; `start` raises it.
 
         Returns:
             This server.
 
         Raises:
+            AddressInUse: Another server listens there.
+            QueueInUse: Another process has the file of the queues.
             TransportError: The address cannot be had.
             UsageError: The server is started already, has no profiles, or the path is no template.
             Stopped: `stop` was called meanwhile.
         """
         asked = self._lifecycle.asked  # first: what interrupts the rest may call `stop`
         refuse_inside("listen()", waits=True)
-        options = {}
-        if identify is not None:  # a transport of the program's own need not know of it
-            options["identify"] = check_handler(identify, ["request"])
-        listen: Callable[..., None] = self._ws.listen  # nor of a path that is a list
-        self._serve(asked, lambda subprotocols: listen(port, path, host, subprotocols, **options))
+        check_options("listen", {"also": also})
+        given: Dict[str, Any] = {"sock": sock, "reuse_port": reuse_port, "health_path": health_path}
+        given["also"] = tuple(also)
+        if identify is not None:
+            given["identify"] = check_handler(identify, ["request"])
+        check_options("listen", {"wait": wait, **given})
+        options = self._known_options(given)
+        listen: Callable[..., None] = self._ws.listen  # that of another transport may take one path alone
+
+        def serve(subprotocols: List[str]) -> None:
+            listen(port, path, host, subprotocols, **options)
+            self.safe_log.info("listening on %s", getattr(self._ws, "url", type(self._ws).__name__))
+
+        self._serve(asked, serve, wait)
         return self
 
-    def _serve(self, asked: object, serve: Callable[[List[str]], None]) -> None:
+    def _serve(self, asked: object, serve: Callable[[List[str]], None], wait: bool = False) -> None:
         """Begin a session, and have the transport ``serve`` the subprotocols. Raises as `listen`."""
         with self._lifecycle.beginning():
             session = self._begin(asked)
             try:
-                self._dispatcher.start()
-                serve([dialect.subprotocol for dialect in self.dialects])
+                self._begin_or_wait(partial(self._begin_serving, serve), session, wait)
             except BaseException:
                 self._stop_now(session)
                 raise
@@ -315,12 +357,14 @@ class Server(Node):
 
         refuse_inside("wsgi_app()")
         self._of_transport("check_adopting")()
+        if app is not None:
+            check_handler(app, ["environ", "start_response"])
         if identify is not None:
             check_handler(identify, ["request"])
         found_by = identification(path, identify)
         if self._opening is None:
             self._mounted_at = path, identify
-            self._opening = Opening(self._open, self._is_started)
+            self._opening = Opening(self._open, self._is_started, self.stop)
         transport: Any = self._ws
         return MountedApp(app, found_by, self._opening, transport, self.peer_log)
 
@@ -344,11 +388,53 @@ class Server(Node):
         self._opening.open()
         return self
 
+    def _known_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
+        """Return the options that say something: a transport of the program's own need not know them all."""
+        options = {name: value for name, value in given.items() if value not in (None, False, ())}
+        known = signature(self._ws.listen).parameters
+        if not any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
+            missing = [name for name in options if name not in known]
+            if missing:
+                raise UsageError(f"the transport {type(self._ws).__name__} cannot listen with {', '.join(missing)}")
+        return options
+
+    def _begin_serving(self, serve: Callable[[List[str]], None]) -> None:
+        self._dispatcher.start()  # does nothing if it was done in an attempt before
+        serve([dialect.subprotocol for dialect in self.dialects])
+
+    def _begin_or_wait(self, begin: Callable[[], None], session: object, wait: bool) -> None:
+        """Call ``begin()``; with ``wait`` have a thread go on with it, if another process holds what it needs."""
+        self._takeover = None
+        try:
+            begin()
+        except _HELD as error:
+            if not wait:
+                raise
+            self._note_wait(error)
+            self.log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
+            failed = partial(self._stop_now, session)
+            self._takeover = Takeover(partial(self._take_over, begin), _HELD, failed, self.safe_log)
+            self._takeover.start()
+
+    def _note_wait(self, error: Union[AddressInUse, QueueInUse]) -> None:
+        self._lifecycle.waits_for = error.address if isinstance(error, AddressInUse) else error.path
+
+    def _take_over(self, begin: Callable[[], None]) -> None:
+        """Try again to listen, on the thread of the `Takeover`."""
+        try:
+            begin()
+        except _HELD as error:
+            self._note_wait(error)  # it may be the other one of the two by now
+            raise
+        waited_for, self._lifecycle.waits_for = self._lifecycle.waits_for, ""
+        self.log.info("%s listens: it waited for %s", self, waited_for)
+
     def _open(self) -> None:
         asked = self._lifecycle.asked
         path, identify = self._mounted_at
         serve: Callable[..., None] = self._of_transport("open")
         self._serve(asked, lambda subprotocols: serve(path, subprotocols, identify))
+        self.safe_log.info("open: clients come through the web application")
 
     def _is_started(self) -> bool:
         return self._lifecycle.started
@@ -364,25 +450,53 @@ class Server(Node):
         host: str = "0.0.0.0",
         *,
         identify: Optional[IdentifyFunction] = None,
+        sock: SocketOption = None,
+        reuse_port: bool = False,
+        also: Sequence[ListenAddress] = (),
+        health_path: Optional[str] = None,
+        wait: bool = False,
     ) -> None:
         """Listen, and block until `stop` is called from another thread. Raises what `listen` raises."""
         try:
-            self.listen(port, path, host, identify=identify)
+            self.listen(
+                port,
+                path,
+                host,
+                identify=identify,
+                sock=sock,
+                reuse_port=reuse_port,
+                also=also,
+                health_path=health_path,
+                wait=wait,
+            )
         except Stopped:
             return
         self._lifecycle.ended.wait()
+        takeover = self._takeover
+        if takeover is not None and takeover.error is not None:
+            raise takeover.error
 
     def stop(self) -> None:
         """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
-        if self._opening is not None:
+        if self._opening is not None and not self._lifecycle.is_parents:
             self._opening.stopped = True
         self._stop_for(sys._getframe().f_back)
 
     def _stop_now(self, session: Optional[object] = None) -> None:
-        self._stop(self._dispatcher.stop, self._ws.stop, session)
+        self._stop(self._stop_sending, self._ws.stop, session)
         with self._lifecycle.lock:
             if not self._lifecycle.started:
                 self._state.clear()  # frames that came while it stopped may have asked for a state
+
+    def _stop_sending(self) -> None:
+        """End the wait for another process, if there is one, and then the dispatcher: see `Node._stop`."""
+        takeover = self._takeover
+        try:
+            if takeover is not None:
+                takeover.stop()
+        finally:
+            self._lifecycle.waits_for = ""
+            self._dispatcher.stop()
 
     @property
     def url(self) -> str:
@@ -391,11 +505,29 @@ class Server(Node):
         Its path is that of the first template, up to the first placeholder. For ``/{tenant}/{id}`` a client adds its
         tenant: ``server.url + "/north"``. With ``identify`` it has no path.
         """
+        self._lifecycle.check_process()
         return self._ws.url
 
+    @property
+    def urls(self) -> List[str]:
+        """The URL at each address that it listens on, as `url`: the first one, and those of ``also``.
+
+        Raises `UsageError` when the transport has one alone.
+        """
+        self._lifecycle.check_process()
+        urls: Optional[List[str]] = getattr(self._ws, "urls", None)
+        if urls is None:
+            raise UsageError(f"the transport {type(self._ws).__name__} has no urls")
+        return urls
+
     def client_ids(self) -> List[str]:
-        """Return the ids of the connected clients."""
+        """Return the ids of the connected clients.
+
+        Raises:
+            NotRunning: Another process has them: this one was forked from it, while it listened.
+        """
         refuse_inside("client_ids()")
+        self._lifecycle.check_process()
         return self._client_ids()
 
     def _client_ids(self) -> List[str]:
@@ -415,8 +547,12 @@ class Server(Node):
         return self._info(self._connections.get(client_id))
 
     def connections(self) -> List[ConnectionInfo]:
-        """Return what is known of each connected client just now, in the order in which they came."""
+        """Return what is known of each connected client just now, in the order in which they came.
+
+        Raises `NotRunning` as `client_ids` does.
+        """
         refuse_inside("connections()")
+        self._lifecycle.check_process()
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
         return [self._info(connection) for connection in connections]
@@ -632,8 +768,8 @@ class Server(Node):
         options = None
         if offline or expires is not None or version is not None:
             options = self._offline.options(offline, expires, version)
-            if not self._lifecycle.started:
-                raise NotRunning(f"{self} is not started")
+            if not self._lifecycle.is_running:
+                raise self._not_running()
         return self._caller.send_request(
             client_id,
             request,
@@ -702,8 +838,8 @@ class Server(Node):
             UsageError: ``client_ids`` is one text.
         """
         refuse_inside("broadcast()")
-        if not self._lifecycle.started:
-            raise NotRunning(f"{self} is not started")
+        if not self._lifecycle.is_running:
+            raise self._not_running()
         if isinstance(client_ids, str):
             raise UsageError("client_ids is a sequence of ids, not one text")
         options = self._offline.options(offline, expires, version)
@@ -933,6 +1069,14 @@ class Server(Node):
 
     # What the transport calls
 
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's: see `ocppj.forks`. For the library."""
+        super()._after_fork()
+        self._ending.clear()
+        self._takeover = None
+        forget_parent(self._state)
+        forget_parent(self._opening)
+
     def _connected(self, channel: Channel) -> None:
         dialect = self.get_dialect(channel.subprotocol)
         if dialect is None:
@@ -952,6 +1096,8 @@ class Server(Node):
             before = connections.by_id.get(channel.id) or self._ending.get(channel.id)
             connections.by_channel[channel] = connection
             connections.by_id[channel.id] = connection
+        words = "%s: connected from %s, OCPP %s"
+        self.peer_log.info(words, channel.id, channel.remote_address, dialect.version)
         self._meters.connected(channel.id)
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             left.leave(before)
@@ -974,7 +1120,8 @@ class Server(Node):
         except NotRunning:  # stop() came in between, and will close the channel
             pass
         except OcppjError as error:
-            self.safe_log.error("%s: its stored requests cannot be read: %s", client_id, error)
+            words = "%s: its stored requests cannot be read: %s"
+            self.safe_log.error(words, client_id, error, client_id=client_id)
             connection.channel.close(1011, "internal error")
         return False
 
@@ -1037,9 +1184,12 @@ class Server(Node):
             self._dispatcher.set_booted(client_id, told)
 
     def _absent(self, client_id: str) -> Exception:
-        if not self._lifecycle.started:
-            return NotRunning(f"{self} is not started")
+        if not self._lifecycle.is_running:
+            return self._not_running()
         return UnknownClient(f"no client {client_id!r} is connected")
+
+    def _not_running(self) -> NotRunning:
+        return self._lifecycle.why_not(f"{self} is not started")
 
     def _count_refusal(self, reason: str) -> None:
         # A transport of the program's own need not count.
@@ -1049,7 +1199,7 @@ class Server(Node):
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
         handlers = self._handlers
-        if handlers.observers:
+        if handlers.observers or handlers.frame_log.is_on():
             handlers.write(connection, text, False)
         else:
             connection.channel.send(text, False)

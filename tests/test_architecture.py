@@ -13,7 +13,8 @@ PACKAGE = ROOT / "ocppj"
 
 #: The rooms, from the ground up. A module may import modules of lower rooms, and of its own if there is no cycle.
 ROOMS = [
-    {"errors", "lazy", "interrupted", "activity", "clock", "budget", "events", "recent", "secrets", "histogram"},
+    {"errors", "lazy", "interrupted", "activity", "clock", "budget", "events"}
+    | {"recent", "secrets", "histogram", "forks"},
     {"callables"},
     {"option_checks"},
     {"settings"},
@@ -29,7 +30,7 @@ ROOMS = [
     {"testing", "cli", "web", "cluster", "metrics", "tracing", "__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
-GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets"}
+GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks"}
 #: What a method of `Server` imports when it is called.
 DOORS = {"web.opening", "web.wsgi"}
 #: Where a name is public whose module has moved to a room. Nothing in the library imports from there.

@@ -98,6 +98,14 @@ def test_every_figure_is_shown():
     assert generate_latest(registry) == b""
 
 
+def test_without_a_registry_it_is_the_default_one():
+    metrics = PrometheusMetrics(Server(profiles=v16.PROFILES))
+    try:
+        assert b"ocppj_handshakes 0.0" in generate_latest()
+    finally:
+        metrics.close()
+
+
 def test_servers_of_one_registry_have_prefixes():
     registry = CollectorRegistry(auto_describe=True)
     PrometheusMetrics(Fixed(), registry, prefix="north")

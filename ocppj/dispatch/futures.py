@@ -14,11 +14,11 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, T
 
 from ..activity import Resting
 from ..callables import check_not_async, raise_interrupt
-from ..errors import CallCanceled, CallFailed
+from ..errors import CallCanceled, CallFailed, NotRunning
 from ..events import Condition
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
-from ..log_limit import safe_log
+from ..log_limit import SafeLog, safe_log
 from ..payloads.model import Payload
 from ..rpc.messages import SignatureResult
 from .timeouts import Deadline
@@ -40,8 +40,10 @@ class CallFuture(Future[R]):
         message_id: str,
         withdraw: Callable[[str], object],
         waiting: Callable[[], ContextManager[Any]] = nullcontext,
+        log: SafeLog = safe_log,
     ) -> None:
         super().__init__()
+        self._log = log
         self._condition = Condition()  # Python's own may be lost, and with it the thread that ends the request
         self.message_id = message_id
         self.signature: Optional[SignatureResult] = None
@@ -97,10 +99,19 @@ class CallFuture(Future[R]):
             try:
                 fn(future)
             except BaseException as error:  # sys.exit() and pytest.fail() too: the thread has other calls to end
-                safe_log.exception("a callback of the future of request %r failed", self.message_id)
+                words = "a callback of the future of request %r failed"
+                self._log.exception(words, self.message_id, message_id=self.message_id)
                 raise_interrupt(error)
 
         super().add_done_callback(guarded)
+
+    def _after_fork(self) -> None:
+        """Have nobody wait in a forked process, where no answer comes. The callbacks are not called there."""
+        future: Any = self
+        future._condition = Condition()
+        future._done_callbacks.clear()
+        if not self.done():
+            self.set_exception(NotRunning("the request is one of the process from which this one was forked"))
 
     def cancel(self) -> bool:
         """Withdraw the request: it is not sent, or its answer is ignored. Return whether it had not ended yet.
@@ -265,6 +276,14 @@ class OpenCalls:
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._calls.values()))
+
+    def _after_fork(self) -> None:
+        """Forget all calls, which are the parent's: see `ocppj.forks`."""
+        calls = [call for each in self._calls.values() for call in each.values()]
+        self._calls.clear()
+        for call in calls:
+            if isinstance(call, OpenCall):
+                call.future._after_fork()
 
     def add(self, client_id: str, call: AnyCall) -> bool:
         """Add ``call``. Return false, and add nothing, when a call of that id is already open for that client."""

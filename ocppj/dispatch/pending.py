@@ -69,6 +69,10 @@ class PendingRequestState:
         with self._lock:
             self._pending = self._late = None
 
+    def _after_fork(self) -> None:
+        """Do what `clear` does: see `ocppj.forks`."""
+        self._pending = self._late = None
+
     def has(self) -> bool:
         """Tell whether a request is pending."""
         return self._pending is not None
@@ -101,6 +105,10 @@ class ServerState:
             state = self._clients.pop(client_id, None)
         if state is not None:
             state.clear()
+
+    def _after_fork(self) -> None:
+        """Do what `clear` does: see `ocppj.forks`."""
+        self._clients = {}
 
     def clear(self) -> None:
         """Forget every client."""

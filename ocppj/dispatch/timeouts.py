@@ -17,8 +17,10 @@ from typing import Callable, Dict, List, Optional
 
 from ..activity import UNCOUNTED, ActivityLike
 from ..clock import Clock, TimerHandle
-from ..events import Condition
+from ..events import Condition, Event
+from ..forks import register
 from ..interrupted import calls_program
+from ..log_limit import SafeLog, safe_log
 from ..loops import log_failure, run_loop
 from ..option_checks import check_option
 
@@ -33,7 +35,7 @@ _LONGEST = 86_400.0
 # Between attempts to arm it, when there is no thread for it (seconds).
 _RETRY = 0.2
 _ATTEMPTS = 3  # to run a callback
-_NEVER = threading.Event()  # is not set: to pause
+_NEVER = Event()  # is not set: to pause; it has no lock that a fork could leave taken
 
 
 class Deadline:
@@ -72,7 +74,8 @@ class _Arming:
 class Timeouts:
     """The deadlines of one endpoint. Thread-safe."""
 
-    def __init__(self, clock: Clock, name: str = "ocppj-timeouts") -> None:
+    def __init__(self, clock: Clock, name: str = "ocppj-timeouts", log: SafeLog = safe_log) -> None:
+        self._log = log
         self._clock = clock
         self._name = name
         self._lock = threading.Lock()
@@ -85,6 +88,7 @@ class Timeouts:
         self.unarmed = False  #: There are deadlines, and no thread could be started for the timer.
         self._local = threading.local()  # .firing: this thread is running callbacks
         self.activity: ActivityLike = UNCOUNTED  #: In which the work of the callbacks is noted.
+        register(self)
 
     def add(self, duration: float, callback: Callable[[], None]) -> Deadline:
         """Run ``callback`` after ``duration`` seconds, unless the returned deadline is canceled before."""
@@ -137,6 +141,14 @@ class Timeouts:
         for handle in handles:
             handle.join(max(0.0, end - self._clock.monotonic()))
 
+    def _after_fork(self) -> None:
+        """Forget every deadline: they are the parent's. See `ocppj.forks`."""
+        self._stopped = True
+        self._queues.clear()
+        self._current = None
+        self._arming = self.unarmed = False
+        self._handles = []
+
     def _arm(self) -> None:
         """Arm the timer for the earliest deadline, unless it is. If no thread can be started, it is `unarmed`."""
         again = True
@@ -160,7 +172,7 @@ class Timeouts:
                 if not isinstance(error, Exception):
                     raise
                 if first:
-                    log_failure("the timer cannot be armed")
+                    log_failure("the timer cannot be armed", log=self._log)
                 return
 
     def _arm_once(self, arming: _Arming) -> bool:
@@ -179,7 +191,7 @@ class Timeouts:
             self._arming = True
             self._current = arming
         delay = min(max(0.0, earliest - now), _LONGEST)
-        run = partial(run_loop, "the timer of deadlines", partial(self._serve, arming))
+        run = partial(run_loop, "the timer of deadlines", partial(self._serve, arming), log=self._log)
         arming.handle = handle = self._clock.call_later(delay, run, self._name)
         with self._lock:
             self._arming = self.unarmed = False
@@ -245,9 +257,9 @@ class Timeouts:
                     callback()
                 break
             except MemoryError:
-                log_failure("a timeout callback failed for want of memory")
+                log_failure("a timeout callback failed for want of memory", log=self._log)
             except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of others
-                log_failure("a timeout callback failed")
+                log_failure("a timeout callback failed", log=self._log)
                 break
         deadline.callback = None
 

@@ -48,6 +48,10 @@ class Ends:
         """Begin a session."""
         self._stopped = False
 
+    def _after_fork(self) -> None:
+        """Forget the ends that are still to be told: the parent tells them. See `ocppj.forks`."""
+        self._untold.clear()
+
     def tell(self, what: Callable[[], object]) -> None:
         """Call ``what``, which tells of an end. Files stay open meanwhile: see `Node._release_files`."""
         context = self._handlers.context

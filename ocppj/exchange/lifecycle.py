@@ -6,11 +6,12 @@ has ended altogether, so that the tail of a ``stop()`` never meets the session a
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import AbstractSet, Callable, Iterator, List, Optional, Sequence, Set
 
-from ..errors import UsageError, WouldDeadlock
+from ..errors import NotRunning, UsageError, WouldDeadlock
 from ..events import Condition, Event
 from ..handover import hand_over
 
@@ -40,6 +41,9 @@ class Lifecycle:
         self._settled = Condition(self.lock)  # a thread has left ``connect()``, ``listen()`` or `stop`
         self.ended = Event()  # set when nothing is connected or listening, nor will be again
         self.ended.set()
+        self.waits_for = ""  # what the session needs and another process holds
+        self._process = 0  # in which the last session has begun
+        self._parent = 0  # the process of a session that had not ended when this process was forked; 0: there is none
 
     def begin(self) -> object:
         """Begin a session and return it. Raises `UsageError` when one has begun that has not ended."""
@@ -49,9 +53,45 @@ class Lifecycle:
             if self.stoppers:
                 raise UsageError(f"{self._owner} is being stopped")
             self.started = True
+            self._process, self._parent, self.waits_for = os.getpid(), 0, ""
             self.session = object()
             self.ended.clear()
             return self.session
+
+    def _after_fork(self) -> None:
+        """Forget the session, which is the parent's. See `ocppj.forks`."""
+        if self.started:
+            self._parent = self._process
+        self.started, self.waits_for = False, ""
+        self.session = object()
+        self.beginners.clear()
+        self.stoppers.clear()
+        self._handed_over.clear()
+        self.ended.set()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is started, and waits for nothing that another process holds."""
+        return self.started and not self.waits_for
+
+    def why_not(self, words: str) -> NotRunning:
+        """Return the error of an endpoint that is not running: ``words``, or what another process has of it."""
+        waits_for = self.waits_for  # another thread may set it
+        if waits_for:
+            words = f"{self._owner} waits for {waits_for}, which another process holds"
+        elif self._parent:
+            words = f"{self._owner} runs in process {self._parent}; this is {os.getpid()}, forked later"
+        return NotRunning(words)
+
+    @property
+    def is_parents(self) -> bool:
+        """Whether the session is that of the process from which this one was forked."""
+        return self._parent != 0
+
+    def check_process(self) -> None:
+        """Raise `NotRunning` where another process has the session, or what it waits for."""
+        if self._parent or self.waits_for:
+            raise self.why_not(f"{self._owner} has begun just now")
 
     @contextmanager
     def beginning(self) -> Iterator[None]:

@@ -78,6 +78,10 @@ class Notices:
             line.notices.append(notice)
         return notice
 
+    def _after_fork(self) -> None:
+        """Forget all notices: the parent tells them. See `ocppj.forks`."""
+        self._lines.clear()
+
     def leave_behind(self) -> None:
         """Have what was added until now delay nothing that is added later."""
         with self._lock:

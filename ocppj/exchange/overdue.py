@@ -89,6 +89,11 @@ class OverdueAnswers:
             self.idle = True
             self._seen, self._told, self._jobs = {}, {}, {}
 
+    def _after_fork(self) -> None:
+        """Forget all: see `ocppj.forks`."""
+        self.idle = True
+        self._seen, self._told, self._jobs = {}, {}, {}
+
     def watch(self, call: Optional[Call] = None) -> None:
         """Arrange a look, unless one is. ``call`` is unanswered from now on."""
         if call is not None:
@@ -123,7 +128,7 @@ class OverdueAnswers:
             for key, (_, call) in unanswered.items():
                 self._seen.setdefault(key, (call, since[key]))
         for connection, call in overdue:
-            self._log().warning(_WORDS, connection.client_id, call.action, call.unique_id, self._seconds)
+            self._log().warning(_WORDS, connection.client_id, call.action, call.unique_id, self._seconds, call=call)
         for connection, call in expired:
             self._expire(connection, call)
         if self._look_at_jobs(now) or unanswered:

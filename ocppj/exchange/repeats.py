@@ -220,6 +220,11 @@ class LeftCalls:
             self.waiting.clear()
             self.joined.clear()
 
+    def _after_fork(self) -> None:
+        """Forget all, which is the parent's: see `ocppj.forks`."""
+        self.waiting.clear()
+        self.joined.clear()
+
 
 class _Answer(NamedTuple):
     text: str
@@ -261,6 +266,12 @@ class AnswerMemory:
         self._by_client: Dict[str, _OfClient] = {}
         self._size = 0
         self.counted = 0  #: Belongs to the budget.
+
+    def _after_fork(self) -> None:
+        """Forget all answers: see `ocppj.forks`."""
+        self._answers.clear()
+        self._by_client.clear()
+        self._size = self.counted = 0
 
     def put(self, client_id: str, call: Call, text: str) -> None:
         """Remember that ``text`` answered ``call``. The first answer to a CALL stays."""

@@ -199,6 +199,12 @@ class WaitingCalls:
             self._budget.count(self._waiting, WAITING, 0)
             self._budget.count(self._handled, HANDLED, 0)
 
+    def _after_fork(self) -> None:
+        """Count nothing any more, in a new account: see `ocppj.forks`."""
+        self._session = object()
+        self.left_bytes = self._waiting_bytes = self._handled_bytes = 0
+        self._waiting, self._handled = Account(), Account()
+
     def _is_over(self, connection: Connection) -> bool:
         return connection.held_bytes > self._max_bytes
 

@@ -51,10 +51,10 @@ class Rest:
 
 
 def add_target(environ: Environ, start_response: Any) -> None:
-    """Add the target of the request, as it was sent, where the web server has it and leaves it out: wsgiref."""
+    """Add the target of the request as it was sent, where the web server has it and leaves it out: wsgiref, pywsgi."""
     if "RAW_URI" not in environ and "REQUEST_URI" not in environ:
-        request = getattr(getattr(start_response, "__self__", None), "request_handler", None)
-        target = getattr(request, "path", None)
+        handler = getattr(start_response, "__self__", None)
+        target = getattr(getattr(handler, "request_handler", handler), "path", None)
         if isinstance(target, str):
             environ["RAW_URI"] = target
 
@@ -109,10 +109,10 @@ def _read_ahead(read: Callable[[], bytes]) -> bytes:
 
 
 def _gunicorn(environ: Environ, handler: Any) -> Optional[Connection]:
-    """Find that of gunicorn's workers; the parser has read ahead."""
+    """Find that of gunicorn's workers. The parser has read ahead; a middleware may hide it, then nothing was."""
     sock = environ.get("gunicorn.socket")
     unreader = getattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader", None)
-    return None if sock is None or unreader is None else Connection(sock, unreader.read)
+    return None if sock is None else Connection(sock, getattr(unreader, "read", bytes))
 
 
 def _werkzeug(environ: Environ, handler: Any) -> Optional[Connection]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
+import weakref
 from typing import Callable, Optional
 
+from ..errors import NotRunning
 from ..events import Event
+from ..forks import register
+from ..interrupted import called_by_program
 from ..ws.handshake.http import BadRequest
 
 __all__ = ["Opening"]
@@ -14,11 +20,19 @@ _PATIENCE = 10.0  # seconds that a request waits while another thread opens the 
 _RETRY = [("Retry-After", "5")]
 
 
+@called_by_program
+def _stop_at_exit(stop: "weakref.WeakMethod[Callable[[], object]]", process: int) -> None:
+    method = stop()
+    if method is not None and os.getpid() == process:  # a child that was forked later has no connections to close
+        method()
+
+
 class _Attempt:
-    """One thread opens the server; others wait for ``done``."""
+    """One thread opens the server; others wait for ``done``. ``error`` is what kept it from that."""
 
     def __init__(self) -> None:
         self.done = Event()
+        self.error: Optional[BaseException] = None
 
 
 class Opening:
@@ -27,14 +41,23 @@ class Opening:
     Args:
         begin: Begins the session of the server. Raises what keeps it from that.
         is_open: Tells whether there is a session.
+        stop: A method that ends the session. It is called when the interpreter ends: nothing else tells a server that
+            its worker ends.
     """
 
-    def __init__(self, begin: Callable[[], object], is_open: Callable[[], bool]) -> None:
+    def __init__(self, begin: Callable[[], object], is_open: Callable[[], bool], stop: Callable[[], object]) -> None:
+        self._stop = weakref.WeakMethod(stop)
+        self._ends_with = 0  # the process at whose end it is stopped
         self._begin = begin
         self._is_open = is_open
         self._lock = threading.Lock()  # guards _attempt
         self._attempt: Optional[_Attempt] = None
         self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
+        self._attempt = None
 
     def open(self) -> None:
         """Open the server for the program. Does nothing when it is open. Raises what ``begin`` raises."""
@@ -58,10 +81,19 @@ class Opening:
                 return
             attempt = self._attempt = self._attempt or mine
         if attempt is not mine:
-            attempt.done.wait(_PATIENCE)
+            if not attempt.done.wait(_PATIENCE):
+                raise NotRunning("another thread has begun to open the server, and has not ended yet")
+            if attempt.error is not None:
+                raise NotRunning(f"the server could not be opened: {attempt.error}") from attempt.error
             return
         try:
             self._begin()
+            if self._ends_with != os.getpid():
+                self._ends_with = os.getpid()
+                atexit.register(_stop_at_exit, self._stop, self._ends_with)
+        except BaseException as error:
+            mine.error = error
+            raise
         finally:
             with self._lock:
                 self._attempt = None

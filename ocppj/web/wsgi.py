@@ -37,6 +37,9 @@ class Transport(Protocol):
     def note_refusal(self, remote_address: str, error: BadRequest) -> None:
         """Count and log a refusal."""
 
+    def count_refusal(self, reason: str) -> None:
+        """Count a refusal."""
+
 
 class MountedApp:
     """What `ocppj.Server.wsgi_app` returns.
@@ -83,7 +86,9 @@ class MountedApp:
         """Take the connection over. Raises `BadRequest` to refuse it."""
         address, head = peer_of(environ), head_of(environ)
         if head.version != "1.1":
-            raise self._refused(address, BadRequest(400, "HTTP/1.1 is needed"))
+            refused = BadRequest(400, "HTTP/1.1 is needed")
+            self._transport.note_refusal(address, refused)
+            raise refused
         found = find(environ, start_response)
         if found is None:
             host = environ.get("SERVER_SOFTWARE") or "of an unknown name"
@@ -103,6 +108,7 @@ class MountedApp:
         except (OSError, RuntimeError) as error:
             self._log.error("%s: the connection cannot be taken over: %s", address, error, source=source_of(address))
             if not rest:
+                self._transport.count_refusal("out_of_resources")
                 raise BadRequest(503, "the connection cannot be taken over", [("Retry-After", "5")]) from error
         start_response("101 Switching Protocols", [])  # for the log of the web server: nobody gets it
         return rest[0]
@@ -112,18 +118,17 @@ class MountedApp:
         try:
             self._opening.open_for_request()
         except BadRequest as refused:
-            raise self._refused(address, refused) from None
+            self._transport.note_refusal(address, refused)
+            raise
         except Exception as error:
             self._log.error("%s: the server cannot be opened: %s", address, error, source="opening")
+            self._transport.count_refusal("not_open")
             raise BadRequest(503, "the server cannot be opened", [("Retry-After", "5")]) from error
 
     def _unable(self, address: str, story: str) -> BadRequest:
         self._log.error("%s: %s", address, story, source="hosts")
-        return BadRequest(501, story, kind="not_taken_over")
-
-    def _refused(self, address: str, refused: BadRequest) -> BadRequest:
-        self._transport.note_refusal(address, refused)
-        return refused
+        self._transport.count_refusal("not_taken_over")
+        return BadRequest(501, story)
 
 
 @calls_program

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from ..activity import Activity
 from ..errors import HandshakeRefused, TransportError, WriteTimeout
 from ..events import Condition
+from ..forks import register
 from ..option_checks import check_option, check_options
 from .connecting.session import ClientCore, ConnectAttempt, Session
 from .connection.channel import WireChannel
@@ -298,6 +299,12 @@ class MemoryNetwork:
         self._ports = itertools.count(1)
         self._listeners: Dict[str, "_MemoryListener"] = {}  # by host:port
         self.activity = Activity()  #: What is under way: see `wait_until_quiet`.
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Begin anew, without the servers of the parent: see `ocppj.forks`."""
+        self._listeners.clear()
+        self.activity._after_fork()
 
     def server(self, **options: Unpack[ServerCoreOptions]) -> "MemoryServer":
         """Return a server of this network. ``options`` are those of `MemoryServer`."""

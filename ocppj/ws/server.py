@@ -8,12 +8,13 @@ and ``connected`` was called. So a client whose handshake succeeds finds the ser
 from __future__ import annotations
 
 import inspect
+import socket
 import ssl
 import threading
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Union
 
 import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 
@@ -23,13 +24,15 @@ from .connection.deflate import Deflate, choose_deflate
 from .connection.frames import ServerWire
 from .handshake.http import BadRequest, RequestHead, parse_request, read_head, split_tokens
 from .handshake.identities import Identification, IdentifyFunction
-from .handshake.policy import ProfileOption, websocket_headers
+from .handshake.policy import Demands, ProfileOption, websocket_headers
 from .handshake.request import HandshakeRequest
 from .handshake.security_profiles import check_context, check_server_profile
 from .limits import PATIENCE, Handshake, Handshakes
 from .options import ServerCoreOptions
+from .serving.addresses import ListenAddress, SocketOption, close_all, open_sockets
 from .serving.adopter import Adopter, Taken
 from .serving.handshakes import HandshakeRunner
+from .serving.health import Health
 from .serving.listener import TcpListener
 from .serving.registry import Run, ServerCore
 from .stream.stream import Stream
@@ -103,9 +106,10 @@ class WebSocketServer(ServerCore):
             * ``max_memory_bytes``: of all that is held for peers: see `ocppj.budget`.
             * ``max_connections``, ``max_connections_per_address``, ``max_attempts_per_second``,
               ``max_attempts_per_second_per_address``: see `ocppj.ws.limits`.
-            * ``trusted_proxies``: addresses and networks ("10.0.0.0/8") of proxies. The address of a client that comes
-              through them is what they say in the field ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the
-              field that the proxy itself sets; the other one may come from the client.
+            * ``trusted_proxies``: addresses and networks ("10.0.0.0/8") of proxies, and "unix" for all that come over
+              a Unix domain socket. The address of a client that comes through them is what they say in the field
+              ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the field that the proxy itself sets; the other
+              one may come from the client.
             * ``duplicates``: with "replace" a new connection replaces the old one of its identity, which is closed
               with 1008; with "reject" the new one gets 409.
             * ``no_subprotocol``: without a common subprotocol, "close" upgrades and closes with 1002 at once (OCPP-J
@@ -153,7 +157,6 @@ class WebSocketServer(ServerCore):
         self._linger = min(self._close_timeout, linger)
         self._adopter: Optional[Adopter] = None  # guarded by _state; that of the last run that had one
         self._security_profile = security_profile
-        self._policy.security_profile = self._profile_of if callable(security_profile) else security_profile
 
     def listen(
         self,
@@ -162,42 +165,79 @@ class WebSocketServer(ServerCore):
         host: str,
         subprotocols: Sequence[str],
         identify: Optional[IdentifyFunction] = None,
+        *,
+        sock: SocketOption = None,
+        reuse_port: bool = False,
+        also: Sequence[ListenAddress] = (),
+        health_path: Optional[str] = None,
     ) -> None:
-        """Listen: see `ServerCore.listen`. Raises `UsageError` also for options that do not make the profile."""
-        if not callable(self._security_profile):
-            self._check_profile(self._security_profile)
-        context = self._ssl_context
-        self._policy.certificates_optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
-        check_option("listen", "port", port)
-        run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+        """Listen: see `ServerCore.listen` and `ocppj.Server.listen`.
+
+        Raises:
+            AddressInUse: Another server listens there.
+            UsageError: Also for options that do not make the profile.
+        """
+        first = ListenAddress(port, host, self._ssl_context, self._security_profile, sock, reuse_port)
+        addresses = [first, *also]
+        if not all(isinstance(each, ListenAddress) for each in addresses):
+            raise UsageError(f"also is a list of ListenAddress, not {also!r}")
+        demands = [self._demands_of(address.ssl_context, address.security_profile) for address in addresses]
+        health = Health(health_path)
+        self._refuse_second_run()  # before there are sockets to close
+        opened = _open_all(addresses)
         try:
-            listener = TcpListener(
-                self,
-                run,
-                host,
-                port,
-                self._upgrade,
-                ssl_context=self._ssl_context,
-                write_timeout=self._write_timeout,
-                linger=self._linger,
-            )
-            self._serve(run, listener)
-            listener.start()
-        except (OSError, OverflowError, RuntimeError) as error:
+            run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+        except BaseException:
+            _close_ours(addresses, opened)
+            raise
+        run.health = health
+        begun = 0
+        try:
+            for address, socks, demand in zip(addresses, opened, demands):
+                begun += 1
+                self._listen_on(run, address, socks, demand)
+        except (OSError, RuntimeError) as error:
             self._close_run(run)
-            raise TransportError(f"cannot listen on {host}:{port}: {error}") from error
+            for listener in run.listeners:
+                listener.stop()
+            _close_ours(addresses[begun:], opened[begun:])
+            raise TransportError(f"cannot listen on {addresses[begun - 1]}: {error}") from error
 
-    def _check_profile(self, profile: Optional[int], one_of_several: bool = False) -> None:
-        check_server_profile(profile, self._ssl_context, self._policy.check_credentials is not None, one_of_several)
+    def _listen_on(self, run: Run, address: ListenAddress, socks: Sequence[socket.socket], demands: Demands) -> None:
+        listener = TcpListener(
+            self,
+            run,
+            address,
+            socks,
+            partial(self._upgrade, address.ssl_context, demands),
+            write_timeout=self._write_timeout,
+            linger=self._linger,
+        )
+        self._serve(run, listener)
+        listener.start()
 
-    def _profile_of(self, request: HandshakeRequest) -> Optional[int]:
+    def _demands_of(self, context: Optional[ssl.SSLContext], profile: ProfileOption) -> Demands:
+        """Return what is demanded of clients that come over ``context``. Raises `UsageError` if that cannot be."""
+        optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
+        if callable(profile):
+            return Demands(partial(self._profile_of, profile, context), optional)
+        self._check_profile(profile, context)
+        return Demands(profile, optional)
+
+    def _check_profile(
+        self, profile: Optional[int], context: Optional[ssl.SSLContext], one_of_several: bool = False
+    ) -> None:
+        check_server_profile(profile, context, self._policy.check_credentials is not None, one_of_several)
+
+    def _profile_of(
+        self, choose: Callable[[HandshakeRequest], Any], context: Optional[ssl.SSLContext], request: HandshakeRequest
+    ) -> Optional[int]:
         """Ask the program's function for the profile of a client. Raises `UsageError` for one that cannot be."""
-        assert callable(self._security_profile)
-        profile: Any = self._security_profile(request)
+        profile: Any = choose(request)
         if inspect.iscoroutine(profile):
             profile.close()  # else Python warns that it was never awaited
         check_option("the function security_profile", "security_profile", profile)
-        self._check_profile(profile, one_of_several=True)
+        self._check_profile(profile, context, one_of_several=True)
         return profile  # type: ignore[no-any-return]
 
     @property
@@ -213,15 +253,16 @@ class WebSocketServer(ServerCore):
         Raises `UsageError` as ``listen()`` does, and when there is an ``ssl_context``: the web server ends TLS.
         """
         self.check_adopting()
-        if not callable(self._security_profile):
-            self._check_profile(self._security_profile)
-        self._policy.certificates_optional = False
+        self._demands_of(None, self._security_profile)  # so that a wrong profile is refused here
         self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
 
     def check_adopting(self) -> None:
         """Raise `UsageError` if this server's options do not go with connections of a web server."""
         if self._ssl_context is not None:
-            raise UsageError("a server with an ssl_context takes no connections of a web server, which ends TLS itself")
+            raise UsageError("an ssl_context is for a port of the server's own: a web server's connections have no TLS")
+        if self._security_profile in (2, 3):
+            story = "is over TLS, which ends before a web server's connections are taken over: leave it out"
+            raise UsageError(f"security profile {self._security_profile} {story}")
 
     def adopt(
         self,
@@ -252,11 +293,16 @@ class WebSocketServer(ServerCore):
             refused = BadRequest(503, "the server is not open", [("Retry-After", "5")], "stopping")
             self.note_refusal(address, refused)
             raise refused
+        if head.size > self._max_header_size:
+            refused = BadRequest(431, "the header is too large")
+            self.note_refusal(address, refused)
+            raise refused
         adopter = self._adopter_of(run)
         problem = adopter.handshakes.refuse(address)
         if problem is not None:
             raise problem
-        adopter.adopt(address, take, partial(self._lead, head, identification or run.identification))
+        demands = self._demands_of(None, self._security_profile)
+        adopter.adopt(address, take, partial(self._lead, head, identification or run.identification, demands))
 
     def _adopter_of(self, run: Run) -> Adopter:
         """Return what runs the handshakes of adopted connections in ``run``; made for the first."""
@@ -266,21 +312,35 @@ class WebSocketServer(ServerCore):
             run.adopter = self._adopter
             return self._adopter
 
-    def _upgrade(self, handshakes: HandshakeRunner, handshake: Handshake, sock: Stream) -> None:
+    def _upgrade(
+        self,
+        context: Optional[ssl.SSLContext],
+        demands: Demands,
+        handshakes: HandshakeRunner,
+        handshake: Handshake,
+        sock: Stream,
+    ) -> None:
         """Lead a connection to its channel: see `handshakes.Upgrade`."""
         deadline = time.monotonic() + self._handshake_timeout
         sock.reader_ident = threading.get_ident()
-        if self._ssl_context is not None:
+        if context is not None:
             handshakes.hand_over()
             sock.handshake(deadline)
-            _check_session(self._ssl_context, sock)
+            _check_session(context, sock)
         head = parse_request(read_head(sock, self._max_header_size, deadline, handshakes.hand_over))
-        self._lead(head, handshakes.run.identification, handshakes, handshake, sock)
+        if handshakes.run.health.is_asked(head):
+            handshakes.end_of_waiting(handshake)
+            with suppress(OSError):
+                sock.send(self.answer_health(handshakes.run, head.method))
+                handshakes.linger(handshake, sock)
+            return
+        self._lead(head, handshakes.run.identification, demands, handshakes, handshake, sock)
 
     def _lead(
         self,
         head: RequestHead,
         identification: Identification,
+        demands: Demands,
         handshakes: HandshakeRunner,
         handshake: Handshake,
         sock: Stream,
@@ -299,7 +359,8 @@ class WebSocketServer(ServerCore):
         offer = choose_deflate(offers, deflate, len(run.channels)) if deflate is not None else None
         if offer is not None:  # the one that simple-websocket can be given
             fields[_EXTENSIONS] = offer
-        accepted = self._decide(run, head.target, head.headers, handshake.address, sock.getpeercert(), identification)
+        certificate = sock.getpeercert()
+        accepted = self._decide(run, head.target, head.headers, handshake.address, certificate, identification, demands)
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
@@ -315,6 +376,24 @@ class WebSocketServer(ServerCore):
             return
         channel = self.make_channel(run, accepted, wire)
         self._admit(run, channel, handshake, sock.uncork)
+
+
+def _open_all(addresses: Sequence[ListenAddress]) -> List[List[socket.socket]]:
+    """Open the sockets of each address, or of none. Raises as `open_sockets`."""
+    opened: List[List[socket.socket]] = []
+    try:
+        opened.extend(map(open_sockets, addresses))  # adds each before it opens the next
+    except BaseException:
+        _close_ours(addresses, opened)
+        raise
+    return opened
+
+
+def _close_ours(addresses: Sequence[ListenAddress], opened: Sequence[Sequence[socket.socket]]) -> None:
+    """Close what was opened. The sockets that the program gave stay open: it may try again."""
+    for address, socks in zip(addresses, opened):
+        if address.sock is None:
+            close_all(socks)
 
 
 def _check_session(context: ssl.SSLContext, sock: Stream) -> None:

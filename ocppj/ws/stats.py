@@ -11,7 +11,7 @@ max_attempts_per_second        503: too many attempts at once
 max_attempts_per_second_...    ``max_attempts_per_second_per_address``, 503: too many at once from that address
 max_handshakes                 503, or cut: too many handshakes in progress
 handshake_timeout              TLS and HTTP took too long
-abandoned                      the peer, or the network, ended the connection during the handshake
+abandoned                      the peer, or the network, ended the connection during the handshake, not silently
 tls                            the TLS handshake failed
 bad_request                    no HTTP, no upgrade to WebSocket, or no identity in the path (400, 405, 426, 431)
 unknown_path                   404: the path is not the server's, or ``identify`` knows no identity
@@ -26,6 +26,8 @@ refusal                        a check returned or raised a `Refusal`, with a st
 internal_error                 500: a check has failed
 out_of_resources               the system gave no thread
 stopping                       the server is stopping
+not_open                       503: a server in a web application could not begin, see its log
+not_taken_over                 501: the web server does not hand its connections over
 =============================  =====================================================================================
 
 Of connections that were ended because the peer passed a limit or broke a rule:
@@ -61,7 +63,9 @@ __all__ = ["Histogram", "Stats", "Tally", "judge_close"]
 
 @dataclass(frozen=True)
 class Stats:
-    """A server's counts at one moment. ``accepted``, ``refused`` and ``closed`` only grow, also over ``stop()``.
+    """A server's counts at one moment. ``accepted``, ``refused``, ``closed`` and ``probes`` only grow.
+
+    They grow on over ``stop()`` and another ``listen()``.
 
     ``accepted`` equals ``connections`` plus all of ``closed``. A name that is missing in a mapping means 0.
 
@@ -73,6 +77,8 @@ class Stats:
         closed: How connections ended: ``by_peer``, ``by_us``, ``refused`` (for a reason that is counted in the
             attribute ``refused`` too) or ``lost``.
         held: Bytes that are held just now, by kind: see `ocppj.budget`. They are at most ``max_memory_bytes``.
+        probes: Connections of load balancers and monitoring, which are no refusals: ``silent`` (the peer ended it
+            before anything came) and ``health`` (a request for the ``health_path`` was answered).
         loaned_workers: Threads of shared readers that a handler blocks just now. Others read in their place.
 
     The rest is what `ocppj.Server` counts of OCPP. A transport by itself leaves it empty. An action that no profile has
@@ -98,6 +104,7 @@ class Stats:
     refused: Mapping[str, int] = field(default_factory=dict)
     closed: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+    probes: Mapping[str, int] = field(default_factory=dict)
     loaned_workers: int = 0
     versions: Mapping[str, int] = field(default_factory=dict)
     messages: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
@@ -118,6 +125,7 @@ class Tally:
         self._accepted = 0
         self._refused: CounterType[str] = Counter()
         self._closed: CounterType[str] = Counter()
+        self._probes: CounterType[str] = Counter()
 
     def accept(self) -> None:
         with self._lock:
@@ -126,6 +134,10 @@ class Tally:
     def refuse(self, reason: str, count: int = 1) -> None:
         with self._lock:
             self._refused[reason] += count
+
+    def probe(self, kind: str) -> None:
+        with self._lock:
+            self._probes[kind] += 1
 
     def close(self, how: str, reason: Optional[str]) -> None:
         """Count the end of a connection: the result of `judge_close`."""
@@ -139,7 +151,8 @@ class Tally:
     ) -> Stats:
         with self._lock:
             accepted, refused, closed = self._accepted, dict(self._refused), dict(self._closed)
-        return Stats(connections, handshakes, accepted, refused, closed, held or {}, loaned_workers)
+            probes = dict(self._probes)
+        return Stats(connections, handshakes, accepted, refused, closed, held or {}, probes, loaned_workers)
 
 
 def judge_close(close: Close) -> Tuple[str, Optional[str]]:

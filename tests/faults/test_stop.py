@@ -47,7 +47,7 @@ class Running:
         self.error = None
         self.took = None
         self._work = lambda: function(*arguments, **options)
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):

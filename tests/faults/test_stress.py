@@ -100,9 +100,11 @@ def run_all(server, clients, calls):
         with lock:
             outcomes.update(mine)
 
-    threads = [threading.Thread(target=run, args=(client.call,)) for client in clients]
+    threads = [threading.Thread(target=run, args=(client.call,), daemon=True) for client in clients]
     threads += [
-        threading.Thread(target=run, args=(lambda request, client=client: server.call(client.id, request),))
+        threading.Thread(
+            target=run, args=(lambda request, client=client: server.call(client.id, request),), daemon=True
+        )
         for client in clients
     ]
     for thread in threads:

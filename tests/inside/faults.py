@@ -71,7 +71,8 @@ def alive() -> "Counter[str]":
 def limit_send_buffers(server: Any, size: int) -> None:
     """Have the system keep about ``size`` bytes of what is sent to each client that connects from now on."""
     # What a listening socket is given, those that it accepts have too.
-    run_of(transport_of(server)).listener._acceptor._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    for sock in run_of(transport_of(server)).listeners[0]._acceptor._socks:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def waiting_since(server: Any) -> List[float]:

@@ -38,7 +38,7 @@ def idle_workers(handshake_threads: Any) -> List[Any]:
 
 def handshake_threads_of(server: Any) -> Any:
     """Return the `HandshakeThreads` of a listening transport server."""
-    return run_of(server).listener.handshakes._threads
+    return run_of(server).listeners[0].handshakes._threads
 
 
 def rest_of_wire(channel: Any) -> Any:

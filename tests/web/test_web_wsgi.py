@@ -5,13 +5,15 @@ import socket
 import threading
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any, Callable, ClassVar, Iterator, List, Tuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 
-from ocppj import Client, HandshakeRefused, NotRunning, Server, UsageError, v16
+from ocppj import Client, HandshakeRefused, NotRunning, QueueFailed, Server, SQLiteQueueMap, UsageError, v16
+from ocppj.ws.memory import MemoryNetwork
 from tests.helpers import Recorder, eventually, seconds
 
 HEARTBEAT = v16.HeartbeatResponse(current_time=datetime(2024, 1, 1, tzinfo=timezone.utc))
@@ -109,7 +111,8 @@ def test_bytes_behind_the_request_belong_to_the_connection() -> None:
 def test_what_is_no_upgrade_is_refused_without_an_application() -> None:
     with make() as server, serving(server.wsgi_app(path=["/ocpp/{id}", "/{tenant}/ocpp/{id}"])) as (place, _):
         assert get(place, "/else")[0] == 404
-        status, _, body = get(place, "/ocpp/CP_1")
+        status, fields, body = get(place, "/ocpp/CP_1")
+        assert "Upgrade" not in fields  # wsgiref does not let an application send it
         assert (status, body) == (426, b"this is a WebSocket endpoint\n")
         assert get(place, "/north/ocpp/CP_1", "HEAD")[::2] == (426, b"")
 
@@ -168,6 +171,24 @@ def test_open_begins_before_the_first_request_and_stop_ends_it() -> None:
             assert server.client_ids() == ["CP_2"]
 
 
+def test_a_server_that_cannot_begin_refuses_and_tries_again_with_the_next_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = str(tmp_path / "commands.db")
+    with make(queues=SQLiteQueueMap(file)) as server, serving(server.wsgi_app()) as (place, _):
+        with make(queues=SQLiteQueueMap(file)) as other:
+            other.listen(host="127.0.0.1")  # as the worker before a reload holds the file
+            with pytest.raises(HandshakeRefused) as refused:
+                Client("CP_1", profiles=v16.PROFILES).connect(f"ws://{place}")
+            assert (refused.value.status, refused.value.retry_after) == (503, 5.0)
+            with pytest.raises(QueueFailed):
+                server.open()
+        assert "commands.db" in caplog.text
+        assert server.stats().refused == {"not_open": 1}
+        with Client("CP_1", profiles=v16.PROFILES).connect(f"ws://{place}"):
+            assert server.client_ids() == ["CP_1"]
+
+
 def test_first_requests_that_come_together_open_it_once() -> None:
     with make() as server, serving(server.wsgi_app()) as (place, _):
         clients = [Client(f"CP_{number}", profiles=v16.PROFILES) for number in range(8)]
@@ -196,3 +217,9 @@ def test_mistakes_are_named() -> None:
         make().wsgi_app(path="/ocpp")
     with pytest.raises(UsageError, match="identify"):
         make().wsgi_app(path="/ocpp/{id}", identify=lambda request: None)
+    with pytest.raises(UsageError, match="environ"):
+        make().wsgi_app(lambda environ: [])
+    with pytest.raises(UsageError, match="ends before"):
+        make(security_profile=2).wsgi_app()
+    with pytest.raises(UsageError, match="MemoryServer"):
+        make(ws_server=MemoryNetwork().server()).wsgi_app()

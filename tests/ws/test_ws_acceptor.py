@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from ocppj.ws.serving.acceptor import Acceptor
+from ocppj.ws.serving.addresses import ListenAddress, open_sockets
 from tests.helpers import Recorder, seconds
 
 ANSWER = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
@@ -17,10 +18,12 @@ def accept():
     started = []
 
     def start(welcome):
-        acceptor = Acceptor("127.0.0.1", 0, welcome)
+        socks = open_sockets(ListenAddress(0, "127.0.0.1"))
+        address = socks[0].getsockname()
+        acceptor = Acceptor(socks, welcome)
         started.append((acceptor, threading.Thread(target=acceptor.run)))
         started[-1][1].start()
-        return acceptor
+        return acceptor, address
 
     yield start
     for acceptor, thread in started:
@@ -30,8 +33,8 @@ def accept():
         acceptor.stop()  # again, which does nothing
 
 
-def connect(acceptor):
-    return socket.create_connection(("127.0.0.1", acceptor.port), seconds(5))
+def connect(address):
+    return socket.create_connection(address, seconds(5))
 
 
 def test_it_goes_on_accepting_while_others_linger(accept):
@@ -44,8 +47,8 @@ def test_it_goes_on_accepting_while_others_linger(accept):
             taken(sock)
         return answer
 
-    acceptor = accept(welcome)
-    clients = [connect(acceptor) for _ in range(3)]
+    acceptor, address = accept(welcome)
+    clients = [connect(address) for _ in range(3)]
     ((sock,),) = taken.wait(1)
     for client in clients[:2]:
         assert client.recv(1000) == ANSWER
@@ -62,8 +65,8 @@ def test_without_resources_it_pauses_and_goes_on(accept, caplog):
             raise failure
         taken(sock)
 
-    acceptor = accept(welcome)
-    clients = [connect(acceptor) for _ in range(2)]
+    acceptor, address = accept(welcome)
+    clients = [connect(address) for _ in range(2)]
     ((sock,),) = taken.wait(1)
     assert clients[0].recv(1) == b""
     assert "cannot be served" in caplog.text
@@ -72,7 +75,7 @@ def test_without_resources_it_pauses_and_goes_on(accept, caplog):
 
 
 def test_it_accepts_no_more_when_stopped(accept):
-    acceptor = accept(lambda sock, address: b"")
-    with connect(acceptor) as client:
+    acceptor, address = accept(lambda sock, address: b"")
+    with connect(address) as client:
         assert client.recv(1) == b""
         acceptor.stop()

@@ -9,7 +9,7 @@ import pytest
 from ocppj.ws.handshake.credentials import client_headers
 from ocppj.ws.handshake.http import BadRequest, Headers, parse_request
 from ocppj.ws.handshake.identities import IdentityByFunction, PathTemplates
-from ocppj.ws.handshake.policy import HandshakePolicy, choose_subprotocol, websocket_headers
+from ocppj.ws.handshake.policy import Demands, HandshakePolicy, choose_subprotocol, websocket_headers
 from tests.ws.support import request
 
 TEMPLATE = PathTemplates("/ocpp/{id}")
@@ -136,11 +136,11 @@ def test_a_certificate_that_names_someone_else(identity):
 def test_no_verified_certificate(certificate):
     policy = HandshakePolicy()
     assert answer(policy, certificate) == 101
-    policy.security_profile = 3
+    policy.demands = Demands(3)
     assert answer(policy, certificate) == 401
     policy.check_certificate = lambda request: True
     assert answer(policy, certificate) == 401
-    policy.security_profile = None
+    policy.demands = Demands()
     assert answer(policy, certificate) == 101
     policy.check_certificate = lambda request: request.certificate_matches
     assert answer(policy, certificate) == 401
@@ -212,7 +212,7 @@ def test_a_wrong_path_is_named_as_far_as_it_is_short():
 )
 def test_what_is_wrong_is_said(profile, certificate, credentials, story):
     policy = HandshakePolicy()
-    policy.security_profile = profile
+    policy.demands = Demands(profile)
     headers = Headers(client_headers(None, credentials).items())
     with pytest.raises(BadRequest) as caught:
         policy.decide(TEMPLATE, ["x"], "/ocpp/CP", headers, "here", certificate)
@@ -228,7 +228,7 @@ def test_a_query_is_not_shown():
 @pytest.mark.parametrize("profile", [1, 2])
 def test_a_profile_of_passwords_needs_a_password(profile):
     policy = HandshakePolicy()
-    policy.security_profile = profile
+    policy.demands = Demands(profile)
     credentials = client_headers(None, ("CP", "x"))
     assert answer(policy, None, **credentials) == 401
     policy.check_credentials = lambda identity, password: password == b"x"

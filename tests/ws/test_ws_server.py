@@ -508,7 +508,7 @@ def test_many_clients_that_come_and_go_at_once(make):
                     client.send(close_frame(1000))
                     client.at_end()
 
-    threads = [threading.Thread(target=live, args=(number,)) for number in range(20)]
+    threads = [threading.Thread(target=live, args=(number,), daemon=True) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

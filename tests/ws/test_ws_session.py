@@ -32,7 +32,7 @@ class Connecting:
     def __init__(self, client, url, **options):
         self.client, self.url, self.options = client, url, options
         self.error = None
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self):

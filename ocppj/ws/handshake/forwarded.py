@@ -13,7 +13,9 @@ from typing import Iterable, List, Mapping, Optional, Tuple, Union
 
 from ...errors import UsageError
 
-__all__ = ["TrustedProxies"]
+__all__ = ["UNIX", "TrustedProxies"]
+
+UNIX = "unix"  #: The address of each peer that comes over a Unix domain socket, and the name that trusts them.
 
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 _Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -26,15 +28,21 @@ _WITH_PORT = re.compile(r"\[([^\[\]]*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})")  # "
 class TrustedProxies:
     """The proxies that a server trusts, by address or network, and the field that they add.
 
+    The name "unix" stands for all that come over a Unix domain socket.
+
     Raises `UsageError` for what is no address and no network.
     """
 
     def __init__(self, proxies: Iterable[str] = (), header: str = _DEFAULT) -> None:
-        self._networks = tuple(_network(proxy) for proxy in proxies)
+        named = tuple(proxies)
+        self._unix = UNIX in named
+        self._networks = tuple(_network(proxy) for proxy in named if proxy != UNIX)
         self._header = header
 
     def trusts(self, address: str) -> bool:
         """Tell whether ``address`` ("host:port") is that of a trusted proxy."""
+        if address == UNIX:
+            return self._unix
         if not self._networks:
             return False
         parsed = _parse(address)

@@ -16,7 +16,7 @@ from ..stream.stream import Stream
 
 __all__ = [
     "BadRequest", "Headers", "RequestHead", "ResponseHead", "parse_request", "parse_response", "parse_retry_after",
-    "phrase_of", "read_body", "read_head", "refusal", "split_tokens",
+    "phrase_of", "read_body", "read_head", "refusal", "response", "split_tokens",
 ]  # fmt: skip
 
 _END = b"\r\n\r\n"
@@ -38,7 +38,12 @@ _KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "du
 
 
 class BadRequest(Exception):
-    """A request that is answered with an HTTP error. ``kind`` is its reason in `ocppj.ws.stats`."""
+    """A request that is answered with an HTTP error. ``kind`` is its reason in `ocppj.ws.stats`.
+
+    ``identity`` is that of the client, as far as it is known when it is refused.
+    """
+
+    identity = ""
 
     def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = (), kind: str = "") -> None:
         super().__init__(reason)
@@ -98,6 +103,12 @@ class RequestHead:
     target: str = field(repr=False)
     version: str
     headers: Headers
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it has."""
+        fields = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers.items())
+        return len(self.method) + len(self.target) + len("  HTTP/1.1\r\n\r\n") + fields
 
 
 @dataclass(frozen=True)
@@ -242,12 +253,12 @@ def phrase_of(status: int) -> str:
 
 def refusal(status: int, reason: str, headers: Sequence[Tuple[str, str]] = ()) -> bytes:
     """Return the bytes of an HTTP response that refuses the upgrade and ends the connection."""
-    body = (reason + "\n").encode("utf-8")
-    fields = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-        *headers,
-    ]
+    fields = [("Content-Type", "text/plain; charset=utf-8"), *headers]
+    return response(status, (reason + "\n").encode("utf-8"), fields)
+
+
+def response(status: int, body: bytes, fields: Sequence[Tuple[str, str]], *, with_body: bool = True) -> bytes:
+    """Return the bytes of an HTTP response that ends the connection. That to a HEAD is without its body."""
+    fields = [("Content-Length", str(len(body))), ("Connection", "close"), *fields]
     lines = [f"HTTP/1.1 {status} {phrase_of(status)}", *(f"{name}: {value}" for name, value in fields), "", ""]
-    return "\r\n".join(lines).encode("iso-8859-1") + body
+    return "\r\n".join(lines).encode("iso-8859-1") + (body if with_body else b"")

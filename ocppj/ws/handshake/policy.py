@@ -23,13 +23,14 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from ...callables import raise_interrupt
 from ...errors import UsageError
 from ...interrupted import calls_program
 from ...log_limit import LimitedLog
-from ...settings import get_logger
+from ...settings import get_part_logger
 from ..limits import source_of
 from .credentials import Fault, basic_password
 from .http import BadRequest, Headers, RequestHead
@@ -41,7 +42,8 @@ from .urls import split_target, unseen_fault
 from .wrong_passwords import WrongPasswords
 
 __all__ = [
-    "Accepted", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "near_subprotocol", "websocket_headers",
+    "Accepted", "Demands", "HandshakePolicy", "HandshakeRequest", "choose_subprotocol", "near_subprotocol",
+    "websocket_headers",
 ]  # fmt: skip
 
 _SHOWN = 100  # characters of a wrong path in the log
@@ -67,6 +69,17 @@ OriginCheck = Callable[[Optional[str]], Union[bool, Refusal]]
 ProfileOption = Union[int, None, Callable[[HandshakeRequest], Optional[int]]]
 
 
+@dataclass(frozen=True)
+class Demands:
+    """What is demanded of a client by the address where it came in.
+
+    ``certificates_optional``: TLS asks for certificates of clients there, and lets them go without.
+    """
+
+    security_profile: ProfileOption = None
+    certificates_optional: bool = False
+
+
 class HandshakePolicy:
     """The options and check handlers of a server."""
 
@@ -81,14 +94,13 @@ class HandshakePolicy:
     ) -> None:
         if no_subprotocol == "default" and default_subprotocol is None:
             raise UsageError("no_subprotocol='default' needs a default_subprotocol")
-        self.log = LimitedLog(get_logger)  # a server gives it its own
+        self.log = LimitedLog(partial(get_part_logger, "ws"))  # a server gives it its own
         self._no_subprotocol = no_subprotocol
         self._default_subprotocol = default_subprotocol
         self._prefer_server = prefer == "server"
         self.lenient = handshake == "lenient"
         self._plain_identities = plain_identities
-        self.security_profile: ProfileOption = None
-        self.certificates_optional = False  # TLS asks for certificates of clients, and lets them go without
+        self.demands = Demands()  # of clients that come in where nothing else is demanded
         self.check_client: Optional[ClientCheck] = None
         self.check_certificate: Optional[CertificateCheck] = None
         self.check_credentials: Optional[CredentialsCheck] = None
@@ -103,6 +115,7 @@ class HandshakePolicy:
         headers: Headers,
         remote_address: str,
         peer_certificate: Optional[Mapping[str, Any]] = None,
+        demands: Optional[Demands] = None,
     ) -> Accepted:
         """Return how the handshake goes on. Raises `BadRequest` to refuse it."""
         path, query = split_target(target)
@@ -116,12 +129,20 @@ class HandshakePolicy:
             peer_certificate=peer_certificate,
         )
         request = _identified(self.log, identification, request)
+        try:
+            return self._decide(request, supported, self.demands if demands is None else demands)
+        except BadRequest as error:
+            error.identity = request.identity
+            raise
+
+    def _decide(self, request: HandshakeRequest, supported: Sequence[str], demands: Demands) -> Accepted:
+        """Return how the handshake of a client whose identity is known goes on. Raises `BadRequest`."""
         if self._plain_identities:
             _check_plain(request)
-        password, fault = basic_password(headers.get("Authorization"), request.identity, self.lenient)
+        password, fault = basic_password(request.headers.get("Authorization"), request.identity, self.lenient)
         request = replace(request, password=password)
         try:
-            self._check(request, fault)
+            self._check(request, fault, demands)
         except BadRequest:
             raise
         except Refusal as refusal:
@@ -133,13 +154,13 @@ class HandshakePolicy:
         return self._negotiate(request, supported)
 
     @calls_program
-    def _check(self, request: HandshakeRequest, fault: Optional[Fault]) -> None:
+    def _check(self, request: HandshakeRequest, fault: Optional[Fault], demands: Demands) -> None:
         check_origin, check_client = self.check_origin, self.check_client  # another thread may take them away
         if check_origin is not None and not answer(check_origin(request.headers.get("Origin"))):
             raise BadRequest(403, "this origin is not allowed")
         if check_client is not None and not answer(check_client(request)):
             raise BadRequest(404, f"unknown client {request.identity!r}")
-        profile, stands_in = self.security_profile, self.certificates_optional
+        profile, stands_in = demands.security_profile, demands.certificates_optional
         if callable(profile):
             profile = profile(request)
             stands_in = stands_in or profile == 3

@@ -20,6 +20,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
+from ...forks import close_copies, register
 from ..stream.waiting import Waker
 from .base import Job, Jobs, Source
 
@@ -90,6 +91,7 @@ class Poller:
         #: Whether a change counts at once for the waiting thread (epoll, kqueue). With poll and select it counts from
         #: the next `wait` on, so the waiting thread must be woken.
         self.live = isinstance(self._selector, _LIVE)
+        register(self)
 
     def has_room(self, fd: int) -> bool:
         """Tell whether ``fd`` can be watched: select() is limited."""
@@ -124,6 +126,10 @@ class Poller:
     def close(self) -> None:
         self._selector.close()
         self._waker.close()
+
+    def _after_fork(self) -> None:
+        """Close the descriptors alone: what the parent's selector watches stays. See `ocppj.forks`."""
+        close_copies(self._selector, self._waker)
 
 
 def reserve_of(max_jobs: int) -> int:

@@ -46,7 +46,7 @@ class HandshakeRunner:
         self.run = run
         self._server = server
         self._linger = linger
-        self._threads = HandshakeThreads(threads)
+        self._threads = HandshakeThreads(threads, server.handlers.safe_log)
 
     def refuse(self, address: str) -> Optional[BadRequest]:
         """Count an attempt to connect; return the refusal, counted and logged, when it is beyond a limit."""
@@ -142,6 +142,9 @@ class HandshakeRunner:
             self._refuse(handshake, sock, error)
         elif isinstance(error, (OSError, EOFError)):
             reason = _reason(error)
+            if reason == "abandoned" and handshake.cut_for is None and _was_silent(handshake, sock):
+                self._server.note_silent(handshake.address)
+                return
             counted = handshake.cut_for or reason
             self._server.count_refusal(counted)
             story = _CUT.get(counted) or f"the handshake failed: {error}"
@@ -163,6 +166,11 @@ class HandshakeRunner:
             sock.uncork(discard=True)
             sock.send(refusal(error.status, error.reason, error.headers))
             self.linger(handshake, sock)
+
+
+def _was_silent(handshake: Handshake, sock: Stream) -> bool:
+    """Tell whether nothing came of the peer: no request, and no byte of one."""
+    return handshake.waiting_since is not None and not sock.heard
 
 
 def _reason(error: Exception) -> str:

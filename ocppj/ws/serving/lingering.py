@@ -8,7 +8,7 @@ from __future__ import annotations
 import selectors
 import socket
 from contextlib import suppress
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 __all__ = ["LingeringSockets"]
 
@@ -69,6 +69,9 @@ class LingeringSockets:
             if now < deadline:
                 return
             self._close(sock)
+
+    def sockets(self) -> List[socket.socket]:
+        return list(self._deadlines)
 
     def close(self) -> None:
         for sock in list(self._deadlines):

@@ -1,4 +1,4 @@
-"""A TCP port that a server listens on, whatever library speaks WebSocket.
+"""An address that a server listens on, whatever library speaks WebSocket.
 
 ``ocppj-accept`` accepts (see `acceptor`), and hands each connection to the `HandshakeRunner`. The accept thread refuses
 by itself what is beyond a limit (`ocppj.ws.limits`), and never waits (see `lingering`): it answers 503 where the
@@ -8,14 +8,14 @@ connection is plain. Over TLS an answer would cost a handshake, so the connectio
 from __future__ import annotations
 
 import socket
-import ssl
-from typing import Collection, Optional
+from typing import Collection, Optional, Sequence
 
 from ..handshake.http import refusal
 from ..limits import source_of
 from ..stream.stream import Stream
 from ..threads import Threads
 from .acceptor import Acceptor
+from .addresses import ListenAddress, is_unix
 from .handshakes import HandshakeRunner, Upgrade
 from .registry import Run, ServerCore
 
@@ -23,32 +23,40 @@ __all__ = ["TcpListener"]
 
 
 class TcpListener:
-    """Accepts connections for one `Run`, and runs their handshakes: ``upgrade``. Raises as `Acceptor` does."""
+    """Accepts connections of ``socks`` for one `Run`, and runs their handshakes: ``upgrade``.
+
+    It closes the sockets in the end, and also if it raises.
+    """
 
     def __init__(
         self,
         server: ServerCore,
         run: Run,
-        host: str,
-        port: int,
+        address: ListenAddress,
+        socks: Sequence[socket.socket],
         upgrade: Upgrade,
         *,
-        ssl_context: Optional[ssl.SSLContext],
         write_timeout: float,
         linger: float,
     ) -> None:
         self.run = run
         self._server = server
         self._upgrade = upgrade
-        self._ssl_context = ssl_context
+        self._ssl_context = address.ssl_context
         self._write_timeout = write_timeout
-        self._threads = Threads()
+        log = server.handlers.safe_log
+        self._threads = Threads(log)
         self.handshakes = HandshakeRunner(server, run, linger, self._threads)
-        self._acceptor = Acceptor(host, port, self._welcome)
-        self.url = self._make_url(host, self._acceptor.port)
+        self.url = self._make_url(address, socks[0])
+        self._acceptor = Acceptor(socks, self._welcome, log)
 
-    def _make_url(self, host: str, port: int) -> str:
+    def _make_url(self, address: ListenAddress, sock: socket.socket) -> str:
         secure = self._ssl_context is not None
+        if is_unix(sock):  # as other libraries write it; no URL of a standard names a Unix domain socket
+            return f"ws+unix://{sock.getsockname()}:{self.run.identification.prefix or '/'}"
+        host, port = sock.getsockname()[:2]
+        if address.sock is None:
+            host = address.host
         if host in ("", "0.0.0.0", "::"):
             host = "localhost" if secure else "[::1]" if host == "::" else "127.0.0.1"
         elif ":" in host:
@@ -76,7 +84,8 @@ class TcpListener:
         if problem is not None:
             return b"" if self._ssl_context is not None else refusal(problem.status, problem.reason, problem.headers)
         try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not is_unix(raw):
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._ssl_context is not None:
                 raw = self._ssl_context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         except OSError as error:  # the peer has gone; then some systems refuse even a socket option

@@ -39,16 +39,18 @@ from typing import Counter as CounterType
 from ...budget import MemoryBudget
 from ...callables import check_not_async
 from ...errors import TransportError, UsageError, printable
-from ...log_limit import LimitedLog, safe_log
+from ...forks import register
+from ...log_limit import LimitedLog
 from ...loops import do_all
 from ...option_checks import check_options
+from ...settings import LoggerLike
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler, RunningJob
 from ..connection.channel import Handlers, WireChannel, check_close_code, end_channels
 from ..connection.wire import Wire
 from ..handshake.forwarded import TrustedProxies
 from ..handshake.http import BadRequest, Headers
 from ..handshake.identities import Identification, IdentifyFunction, identification
-from ..handshake.policy import Accepted, ClientCheck, HandshakePolicy, OriginCheck
+from ..handshake.policy import Accepted, ClientCheck, Demands, HandshakePolicy, OriginCheck
 from ..handshake.proofs import CertificateCheck, CredentialsCheck
 from ..handshake.request import KeptRequest
 from ..handshake.wrong_passwords import WrongPasswords
@@ -56,6 +58,7 @@ from ..limits import AttemptRateLimit, ConnectionLimits, Handshake, Handshakes, 
 from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
 from ..stats import Stats, Tally, judge_close
+from .health import Health
 
 __all__ = ["Joinable", "Listener", "Run", "ServerCore"]
 
@@ -97,11 +100,14 @@ class Run:
         self.identification = identification
         self.subprotocols = tuple(subprotocols)
         self.readers = readers
+        readers.set_logger(*handlers.given)
         self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
-        self.listener: Optional[Listener] = None
+        self.listeners: List[Listener] = []
         self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
         self.stopping = False
+        self.closing = False  # it is about to stop: its page of health says so
+        self.health = Health(None)  # not guarded: set before the first client comes
         self.handshakes = handshakes  # those in progress that have no channel yet
         self.arrivals = itertools.count(1)
         self.by_identity: Dict[str, WireChannel] = {}
@@ -118,6 +124,7 @@ class Run:
             partial(self.handlers.call_disconnected, channel, close),
             partial(self.tally.close, *judge_close(close)),
             partial(self.forget, channel),
+            log=self.handlers.safe_log,
         )
 
     def knows(self, channel: WireChannel) -> bool:
@@ -144,6 +151,17 @@ def _log_end(log: LimitedLog, client_id: str, close: Close) -> None:
     _, reason = judge_close(close)
     write = log.warning if reason else log.debug  # the user of the transport logs the others
     write("%s: %s", client_id, close, kind="the end of a connection")
+
+
+def _once(remote_address: str, identity: str) -> Dict[str, Any]:
+    """Return the options of a log line that is written once a minute about that client: see `LimitedLog`.
+
+    A peer may name any identity, so there are few lines about all clients at one address.
+    """
+    source = source_of(remote_address)
+    if not identity:
+        return {"source": source, "most": 1}
+    return {"source": f"{source} {identity}", "most": 1, "group": source, "client_id": identity}
 
 
 class ServerCore:
@@ -209,6 +227,16 @@ class ServerCore:
         self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Server.waiting`.
         self._state = threading.Lock()  # guards _run
         self._run: Optional[Run] = None
+        register(self)
+
+    def _after_fork(self) -> None:
+        """Forget the run, which is the parent's: see `ocppj.forks`."""
+        self._run, self.waiting = None, nullcontext
+        self.budget._after_fork()
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``: see `base.Server.set_logger`."""
+        self.handlers.use(logger, client_id)
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
         check_not_async("the handler", handler)
@@ -244,13 +272,18 @@ class ServerCore:
 
     @property
     def url(self) -> str:
-        """The endpoint URL for clients on this machine. Raises `UsageError` before ``listen()``."""
+        """The endpoint URL for clients on this machine, at the first address. Raises as `urls`."""
+        return self.urls[0]
+
+    @property
+    def urls(self) -> List[str]:
+        """The endpoint URL at each address. Raises `UsageError` before ``listen()``."""
         run = self._run
-        if run is None or run.listener is None:
+        if run is None or not run.listeners:
             mounted = run is not None and not run.stopping
             where = ": it is mounted, and clients connect to the web application's URL" if mounted else ""
             raise UsageError(f"the server does not listen{where}")
-        return run.listener.url
+        return [listener.url for listener in run.listeners]
 
     def get_channel(self, client_id: str) -> Optional[WireChannel]:
         run = self._run
@@ -314,18 +347,18 @@ class ServerCore:
         with run.lock:
             run.stopping = True
             run.stoppers.add(me)
-            listener, channels, handshakes = run.listener, list(run.channels), list(run.handshakes)
+            listeners, channels, handshakes = list(run.listeners), list(run.channels), list(run.handshakes)
             adopter = run.adopter
             for handshake in handshakes:
                 handshake.cut_for = "stopping"
         try:
-            if listener is not None:
+            for listener in listeners:
                 listener.stop()
             for handshake in handshakes:
                 handshake.sock.shutdown()
             end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
             run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
-            if listener is not None:
+            for listener in listeners:
                 listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
             if adopter is not None:
                 adopter.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
@@ -368,26 +401,50 @@ class ServerCore:
         handshakes: Handshakes,
         identify: Optional[IdentifyFunction],
     ) -> Run:
-        """Return a new run. Raises `UsageError` while another one is not stopped."""
+        """Return a new run. Raises `UsageError` as `_refuse_second_run`."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
         self._policy.check_default(subprotocols)
         found_by = identification(path, identify)
         run = Run(self.handlers, found_by, subprotocols, self._make_readers(), self._tally, handshakes)
         with self._state:
-            if self._run is not None and not self._run.stopping:
-                raise UsageError("the server listens already")
+            self._refuse_second_run()
             self._run = run
             self.waiting = run.readers.waiting
         return run
 
+    def _refuse_second_run(self) -> None:
+        """Raise `UsageError` while another run is not stopped."""
+        run = self._run
+        if run is not None and not run.stopping:
+            raise UsageError("the server listens already")
+
     def _serve(self, run: Run, listener: Listener) -> None:
         """Let ``listener`` belong to ``run``: ``stop()`` ends it. Stop it at once if ``stop()`` was called already."""
         with run.lock:
-            run.listener = listener
+            run.listeners.append(listener)
             stopped = run.stopping
         if stopped:
             listener.stop()
+
+    def announce_closing(self) -> None:
+        """Have the page of health answer 503 from now on: ``stop()`` is about to be called. For any thread."""
+        run = self._run
+        if run is not None:
+            run.closing = True
+
+    def answer_health(self, run: Run, method: str) -> bytes:
+        """Return the response to a request for the page of health, and count it."""
+        self._tally.probe("health")
+        with run.lock:
+            connections, closing = len(run.channels), run.stopping or run.closing
+        return run.health.answer(method, connections, closing)
+
+    def note_silent(self, remote_address: str) -> None:
+        """Count a connection that its peer ended before it said anything: load balancers look so whether we listen."""
+        self._tally.probe("silent")
+        words = "%s: the connection was ended before anything came"
+        self.handlers.log.debug(words, remote_address, source=source_of(remote_address))
 
     def _close_run(self, run: Run) -> None:
         with self._state:
@@ -422,21 +479,21 @@ class ServerCore:
         with self._attempts_lock:
             count = self._attempts.report(time.monotonic(), last)
         if count:
-            safe_log.warning("%d attempts to connect were refused with 503: too many a second", count)
+            self.handlers.safe_log.warning("%d attempts to connect were refused with 503: too many a second", count)
 
     def note_refusal(self, remote_address: str, error: BadRequest) -> None:
         self._tally.refuse(error.kind)
-        kind, source = f"refused with {error.status}: {error.kind}", source_of(remote_address)
-        words = "%s: refused with %d: %s"
-        self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, source=source)
+        kind, words = f"refused with {error.status}: {error.kind}", "%s: refused with %d: %s"
+        about = _once(remote_address, error.identity)
+        self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, **about)
 
     def _note_no_subprotocol(self, accepted: Accepted) -> None:
         """Count and log a client that is connected only to be closed: there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
-        words, source = "%s at %s: no common subprotocol in %s", source_of(request.remote_address)
-        self.handlers.log.warning(words, request.identity, request.remote_address, offered, source=source)
+        words, about = "%s at %s: no common subprotocol in %s", _once(request.remote_address, request.identity)
+        self.handlers.log.warning(words, request.identity, request.remote_address, offered, **about)
 
     def _decide(
         self,
@@ -446,16 +503,27 @@ class ServerCore:
         remote_address: str,
         certificate: Optional[Dict[str, Any]] = None,
         identification: Optional[Identification] = None,
+        demands: Optional[Demands] = None,
     ) -> Accepted:
         with run.lock:
             arrival = next(run.arrivals)  # before the checks, which may take long
         accepted = self._policy.decide(
-            identification or run.identification, run.subprotocols, target, headers, remote_address, certificate
+            identification or run.identification,
+            run.subprotocols,
+            target,
+            headers,
+            remote_address,
+            certificate,
+            demands,
         )
         if accepted.effective is None:
             return accepted
-        with run.lock:  # to refuse early; `_register` checks again
-            self._check_limits(run, accepted.request.identity, remote_address)
+        try:
+            with run.lock:  # to refuse early; `_register` checks again
+                self._check_limits(run, accepted.request.identity, remote_address)
+        except BadRequest as error:
+            error.identity = accepted.request.identity
+            raise
         return replace(accepted, arrival=arrival)
 
     def make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
@@ -490,7 +558,11 @@ class ServerCore:
         """
         channel.claim_reading()
         try:
-            self._register(run, channel, handshake)
+            try:
+                self._register(run, channel, handshake)
+            except BadRequest as error:
+                error.identity = channel.id
+                raise
             if handshake is not None:
                 handshake.has_channel = True
             self.handlers.call_connected(channel)

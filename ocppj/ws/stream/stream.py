@@ -31,6 +31,7 @@ from typing import Any, Optional, Tuple
 from ...budget import UNSENT, MemoryBudget
 from ...errors import TransportError, WriteTimeout
 from ...events import Event
+from ...forks import close_copies, register
 from .outlet import Unsent
 from .waiting import earliest, wait_io
 from .write_buffer import WriteBuffer
@@ -52,9 +53,9 @@ class Stream:
     """A connected socket that one thread reads and any number of threads write. The socket belongs to it."""
 
     __slots__ = (
-        "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_last", "_max_backlog", "_piece",
-        "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters", "_write_timeout", "_write_wants_read",
-        "counted", "halted", "lock", "reader_ident", "received", "unsent",
+        "__weakref__", "_budget", "_buffer", "_closed", "_cork", "_eof", "_error", "_hello_came", "_last",
+        "_max_backlog", "_piece", "_read_wants_write", "_shut", "_sock", "_tls", "_unread", "_waiters",
+        "_write_timeout", "_write_wants_read", "counted", "halted", "lock", "reader_ident", "received", "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Stream:
         self._unread = b""
         self._eof = False
         self.received = 0  #: How many bytes were read from the socket.
+        self._hello_came = False  # a byte of the TLS handshake
         #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
         #: a frame and puts it: compressed frames must leave in the order they were made in.
         self.lock = threading.Lock()
@@ -94,6 +96,7 @@ class Stream:
         self._last = False  # no more will be sent: end our direction once the buffer is empty
         self._waiters = 0  # threads that wait for the socket, or hold its descriptor
         self._closed = False
+        register(self)
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -103,6 +106,7 @@ class Stream:
         while self._tls is not None:
             with self.lock:
                 self._check()
+                self._hello_came = self._hello_came or self._has_input()
                 try:
                     self._tls.do_handshake()
                     return
@@ -114,6 +118,11 @@ class Stream:
             self._wait(not write, write, deadline)
             if time.monotonic() >= deadline:
                 raise socket.timeout("the TLS handshake took too long")
+
+    @property
+    def heard(self) -> bool:
+        """Whether anything has come, be it a part of the TLS handshake."""
+        return self.received > 0 or self._hello_came
 
     def getpeercert(self) -> Any:
         return self._tls.getpeercert() if self._tls is not None else None
@@ -375,6 +384,12 @@ class Stream:
             if not self._waiters:
                 self._close_socket()
 
+    def _after_fork(self) -> None:
+        """Close the descriptor alone: the connection is the parent's. See `ocppj.forks`."""
+        self._closed = self._shut = self._eof = True
+        self.unsent, self._budget, self.counted = False, None, 0
+        close_copies(self._sock)
+
     def hold(self) -> int:
         with self.lock:
             if self._closed:
@@ -468,6 +483,13 @@ class Stream:
     def _shut_socket(self, how: int) -> None:
         with suppress(OSError):  # not `ssl.SSLSocket.shutdown`: it drops the TLS state, and then writes in clear
             socket.socket.shutdown(self._sock, how)
+
+    def _has_input(self) -> bool:
+        """Tell whether a byte has come that is not read yet, below TLS."""
+        try:
+            return bool(socket.socket.recv(self._sock, 1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _discard_input(self) -> bool:
         """Read the bytes below TLS once, and drop them; return whether more may come."""

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import Optional, Tuple
 
-__all__ = ["Waker", "earliest", "remaining", "wait_io"]
+__all__ = ["Waker", "default_selector", "earliest", "remaining", "wait_io"]
 
 _LONGEST = 3600.0  # seconds; keeps the milliseconds of poll() within a C int
 
@@ -25,6 +25,11 @@ def earliest(one: Optional[float], other: Optional[float]) -> Optional[float]:
 def remaining(deadline: Optional[float]) -> Optional[float]:
     """Return the seconds until ``deadline`` (of `time.monotonic`), at least 0; ``None`` when there is none."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def default_selector() -> selectors.BaseSelector:
+    """Return the best selector of this system. It is looked up now: gevent may have replaced it since the import."""
+    return selectors.DefaultSelector()
 
 
 def _wait_poll(fd: int, read: bool, write: bool, timeout: float) -> Tuple[bool, bool]:

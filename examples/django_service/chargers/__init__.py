@@ -1,0 +1,1 @@
+"""The one application of the example: its pages, its models, and its central system."""

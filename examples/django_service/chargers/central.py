@@ -1,0 +1,100 @@
+"""The side of the chargers. Its handlers run on threads of ocppj, outside Django's requests."""
+
+import functools
+import hashlib
+from datetime import datetime, timezone
+from typing import Any, Callable, TypeVar, cast
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from ocppj import Server, SQLiteQueueMap, passwords_match, v16
+
+from .models import Charger, Charging
+
+F = TypeVar("F", bound=Callable[..., Any])
+ACCEPTED = v16.IdTagInfo(status="Accepted")
+
+
+def with_database(handler: F) -> F:
+    """Close the thread's connection to the database as Django does at both ends of a request."""
+
+    @functools.wraps(handler)
+    def wrapped(*arguments: Any) -> Any:
+        close_old_connections()
+        try:
+            return handler(*arguments)
+        finally:
+            close_old_connections()
+
+    return cast(F, wrapped)
+
+
+def digest_of(password: bytes) -> str:
+    """Return what is kept of a password. A fast hash will do for one that is long and random, as a charger's is."""
+    return hashlib.sha256(password).hexdigest()
+
+
+def is_known(charger: str) -> bool:
+    return bool(Charger.objects.filter(name=charger).exists())
+
+
+server = Server(
+    profiles=v16.PROFILES,
+    queues=SQLiteQueueMap(f"{settings.FOLDER}/commands.db", capacity=100),  # opened when the server begins
+    known_clients=is_known,
+)
+
+
+@server.set_basic_auth_handler
+@with_database
+def is_password(charger: str, password: bytes) -> bool:
+    known = Charger.objects.filter(name=charger).first()
+    return known is not None and passwords_match(digest_of(password).encode(), known.digest)
+
+
+@server.on(v16.BootNotificationRequest)
+def boot(charger: str, request: v16.BootNotificationRequest) -> v16.BootNotificationResponse:
+    return v16.BootNotificationResponse(current_time=datetime.now(timezone.utc), interval=300, status="Accepted")
+
+
+@server.on(v16.HeartbeatRequest)
+def heartbeat(charger: str, request: v16.HeartbeatRequest) -> v16.HeartbeatResponse:
+    return v16.HeartbeatResponse(current_time=datetime.now(timezone.utc))
+
+
+@server.on(v16.StatusNotificationRequest)
+@with_database
+def status(charger: str, request: v16.StatusNotificationRequest) -> v16.StatusNotificationResponse:
+    Charger.objects.filter(name=charger).update(status=request.status)
+    return v16.StatusNotificationResponse()
+
+
+@server.on(v16.AuthorizeRequest)
+def authorize(charger: str, request: v16.AuthorizeRequest) -> v16.AuthorizeResponse:
+    return v16.AuthorizeResponse(id_tag_info=ACCEPTED)
+
+
+@server.on(v16.StartTransactionRequest)
+@with_database
+def begin(charger: str, request: v16.StartTransactionRequest) -> v16.StartTransactionResponse:
+    charging, _ = Charging.objects.get_or_create(
+        charger_id=charger,
+        connector=request.connector_id,
+        started=request.timestamp,
+        defaults={"tag": request.id_tag, "meter_start": request.meter_start},
+    )
+    return v16.StartTransactionResponse(transaction_id=charging.pk, id_tag_info=ACCEPTED)
+
+
+@server.on(v16.MeterValuesRequest)
+def measure(charger: str, request: v16.MeterValuesRequest) -> v16.MeterValuesResponse:
+    return v16.MeterValuesResponse()
+
+
+@server.on(v16.StopTransactionRequest)
+@with_database
+def finish(charger: str, request: v16.StopTransactionRequest) -> v16.StopTransactionResponse:
+    mine = Charging.objects.filter(pk=request.transaction_id, charger_id=charger)
+    mine.update(stopped=request.timestamp, meter_stop=request.meter_stop)
+    return v16.StopTransactionResponse()

@@ -1,0 +1,24 @@
+"""The settings of an example: a real service has a secret of its own, and no DEBUG."""
+
+import os
+
+FOLDER = os.environ.get("SERVICE_FOLDER", ".")
+SECRET_KEY = os.environ.get("SECRET_KEY", "only for a try")
+DEBUG = True
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+INSTALLED_APPS = ["chargers"]
+MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
+ROOT_URLCONF = "chargers.urls"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+WSGI_APPLICATION = "chargers.wsgi.application"
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/service.db", "OPTIONS": {"timeout": 10}}
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

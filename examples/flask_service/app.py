@@ -1,0 +1,77 @@
+"""A Flask service with a central system on its own port: pages and chargers side by side. See README.md."""
+
+import logging
+import os
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any, Tuple
+
+from central import build_server
+from flask import Flask, render_template, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from store import Store
+
+from ocppj import OcppjError, Payload, Stopped, UnknownClient, v16
+from ocppj.metrics import PrometheusMetrics
+
+FOLDER = os.environ.get("SERVICE_FOLDER", ".")
+CHARGERS = """SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
+LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id"""
+
+logging.basicConfig(level=logging.INFO)
+app = Flask(__name__)
+store = Store(f"{FOLDER}/service.db")
+server = build_server(store, f"{FOLDER}/commands.db")
+PrometheusMetrics(server)
+app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
+
+
+@app.get("/")
+def page(said: str = "", code: int = 200) -> Tuple[str, int]:
+    online = server.client_ids()
+    return render_template("chargers.html", chargers=store.run(CHARGERS), online=online, said=said), code
+
+
+def command(charger: str, order: Payload) -> Tuple[str, int]:
+    """Give a charger an order. It is on disk before this waits, so no reload loses it. It is void after 5 minutes."""
+    try:
+        future = server.open().send_request(charger, order, offline=True, expires=300)
+        if charger not in server.client_ids():
+            return page(f"{charger} is away, and gets the order when it is back", 202)
+        return page(f"{charger} says {future.result(10).status}")
+    except UnknownClient:
+        return page(f"There is no charger {charger}", 404)
+    except (NotYet, Stopped):
+        return page(f"{charger} has not answered yet", 202)
+    except OcppjError as error:  # it refused, or the order could not be stored
+        return page(f"{charger}: {error}", 502)
+
+
+@app.post("/chargers")
+def add() -> Any:
+    store.add_charger(request.form["id"], request.form["password"])
+    return page(f"{request.form['id']} may connect")
+
+
+@app.post("/chargers/<charger>/start")
+def start(charger: str) -> Any:
+    return command(charger, v16.RemoteStartTransactionRequest(id_tag=request.form["tag"], connector_id=1))
+
+
+@app.post("/chargers/<charger>/stop")
+def stop(charger: str) -> Any:
+    return command(charger, v16.RemoteStopTransactionRequest(transaction_id=int(request.form["charging"])))
+
+
+@app.get("/chargers/<charger>/meter")
+def meter(charger: str) -> Any:
+    return [dict(row) for row in store.run("SELECT * FROM meter WHERE charger = ? ORDER BY at", charger)]
+
+
+@app.get("/health")
+def health() -> Any:
+    return {"chargers": len(server.client_ids()), "known": len(store.run("SELECT id FROM charger"))}
+
+
+@app.get("/metrics")
+def metrics() -> Any:
+    return generate_latest(), {"Content-Type": CONTENT_TYPE_LATEST}

@@ -1,0 +1,207 @@
+"""Connections taken over from web servers: those that are here, and those that have none to give."""
+
+import io
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import Any, Iterator, List
+
+import pytest
+
+from ocppj import Client, Server, v16
+from ocppj.web.hosts import Connection, find, is_tls, take_over
+from tests.helpers import eventually, seconds
+
+UPGRADE = {
+    "REQUEST_METHOD": "GET",
+    "PATH_INFO": "/CP_1",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_SOFTWARE": "waitress",
+    "REMOTE_ADDR": "192.0.2.7",
+    "HTTP_UPGRADE": "websocket",
+    "HTTP_CONNECTION": "Upgrade",
+}
+
+
+def reset_of(client: Client) -> Client:
+    client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
+    return client
+
+
+def check(server: Server, place: str) -> None:
+    """Have a client connect at ``place``, and be called, after the web server's request has ended."""
+    with reset_of(Client("CP/1", profiles=v16.PROFILES)).connect(f"ws://{place}/ocpp"):
+        assert server.client_ids() == ["CP/1"]
+        assert server.call("CP/1", v16.ResetRequest(type="Soft")).status == "Accepted"
+    eventually(lambda: server.client_ids() == [])
+
+
+@contextmanager
+def running(target: Any, stop: Any) -> Iterator[None]:
+    thread = threading.Thread(target=target)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop()
+        thread.join(seconds(10))
+        assert not thread.is_alive()
+
+
+class TestTakeOver:
+    def test_web_server_reads_the_end_and_writes_to_nobody(self) -> None:
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            reader = theirs.makefile("rb")
+            peer.sendall(b"request ahead")
+            assert reader.read(8) == b"request "  # the rest stands in the reader's buffer
+            taken, ahead, rest = take_over(Connection(theirs, lambda: reader.read1(4096)))
+            with taken:
+                assert ahead == b"ahead"
+                assert list(rest) == []
+                theirs.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+                assert theirs.recv(1) == b""
+                taken.sendall(b"ours")
+                assert peer.recv(100) == b"ours"
+                rest.close()
+                reader.close()
+                theirs.shutdown(socket.SHUT_WR)
+                theirs.close()
+                peer.sendall(b"still here")
+                assert taken.recv(100) == b"still here"
+
+    def test_what_cannot_be_taken_stays_with_the_web_server(self) -> None:
+        peer, theirs = socket.socketpair()
+        peer.close()
+        theirs.close()
+        with pytest.raises(OSError):
+            take_over(Connection(theirs, lambda: b""))
+
+
+def test_werkzeug() -> None:
+    serving = pytest.importorskip("werkzeug.serving", reason="Werkzeug is not installed: the extra 'test' has it")
+    with Server(profiles=v16.PROFILES) as server:
+        host = serving.make_server("127.0.0.1", 0, server.wsgi_app(path="/ocpp/{id}"), threaded=True)
+        failures: List[str] = []
+        host.log = lambda kind, message, *arguments: failures.append(message) if kind == "error" else None
+        with running(host.serve_forever, host.shutdown):
+            check(server, f"127.0.0.1:{host.server_port}")
+        host.server_close()
+        assert failures == []
+
+
+def test_cheroot(capfd: pytest.CaptureFixture[str]) -> None:
+    wsgi = pytest.importorskip("cheroot.wsgi", reason="cheroot is not installed: the extra 'test' has it")
+    with Server(profiles=v16.PROFILES) as server:
+        host = wsgi.Server(("127.0.0.1", 0), server.wsgi_app(path="/ocpp/{id}"), numthreads=1)
+        host.prepare()
+        with running(host.serve, host.stop):
+            check(server, f"127.0.0.1:{host.bind_addr[1]}")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import threading
+from datetime import datetime, timezone
+from gevent.pywsgi import WSGIServer
+from ocppj import Server, v16
+
+server = Server(profiles=v16.PROFILES)
+ended = threading.Event()
+
+@server.on(v16.HeartbeatRequest)
+def heartbeat(client_id, request):
+    threading.Event().wait(0.05)
+    return v16.HeartbeatResponse(current_time=datetime.now(timezone.utc))
+
+@server.set_new_client_handler
+def come(client_id):
+    threading.Thread(target=call, args=(client_id,)).start()
+
+def call(client_id):
+    print(server.call(client_id, v16.ResetRequest(type="Soft"), timeout=10).status, flush=True)
+
+@server.set_disconnected_client_handler
+def gone(client_id, close):
+    ended.set()
+
+host = WSGIServer(("127.0.0.1", 0), server.wsgi_app(path="/ocpp/{id}"), log=None)
+host.start()
+print(host.server_port, flush=True)
+print(ended.wait(30), flush=True)
+host.stop()
+server.stop()
+print(threading.active_count(), flush=True)
+"""
+
+
+def test_gevent() -> None:
+    pytest.importorskip("gevent", reason="gevent is not installed: the extra 'test' has it")
+    process = subprocess.Popen([sys.executable, "-c", GEVENT], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        with reset_of(Client("CP/1", profiles=v16.PROFILES)).connect(f"ws://127.0.0.1:{port}/ocpp") as client:
+            client.call(v16.HeartbeatRequest())
+            assert process.stdout.readline() == "Accepted\n"
+        rest, _ = process.communicate(timeout=seconds(10))
+        assert (rest, process.returncode) == ("True\n1\n", 0)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def answers(application: Any, environ: Any) -> "tuple[str, str]":
+    """Return the status and the body with which ``application`` answers a request."""
+    statuses: List[str] = []
+    body = b"".join(application(environ, lambda status, headers: statuses.append(status)))
+    return statuses[0], body.decode()
+
+
+def test_web_server_without_a_socket_gets_501_that_names_others(caplog: pytest.LogCaptureFixture) -> None:
+    with Server(profiles=v16.PROFILES) as server:
+        application = server.wsgi_app()
+        for _ in range(20):
+            status, body = answers(application, dict(UPGRADE))
+            assert status == "501 Not Implemented"
+            assert "(waitress)" in body and "gunicorn" in body and "listen()" in body
+    lines = [record for record in caplog.records if "does not hand its connections over" in record.message]
+    assert 1 <= len(lines) <= 10
+
+
+class FakeTls:
+    def fileno(self) -> int:
+        return -1
+
+    def getpeercert(self) -> None:
+        return None
+
+
+def test_tls_of_the_web_server_gets_501() -> None:
+    with Server(profiles=v16.PROFILES) as server:
+        environ = {**UPGRADE, "werkzeug.socket": FakeTls(), "wsgi.input": io.BufferedReader(io.BytesIO())}
+        found = find(environ, None)
+        assert found is not None and is_tls(found.sock)
+        status, body = answers(server.wsgi_app(), environ)
+    assert status == "501 Not Implemented"
+    assert "end TLS in a proxy" in body
+
+
+def test_426_names_what_is_wanted() -> None:
+    fields: List[Any] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/CP_1", "SERVER_PROTOCOL": "HTTP/1.1"}
+    with Server(profiles=v16.PROFILES) as server:
+        body = server.wsgi_app()(environ, lambda status, headers: fields.extend([status, *headers]))
+    assert fields[0] == "426 Upgrade Required"
+    assert ("Upgrade", "websocket") in fields
+    assert list(body) == [b"this is a WebSocket endpoint\n"]
+
+
+def test_http_of_another_version_is_refused() -> None:
+    with Server(profiles=v16.PROFILES) as server:
+        environ = {**UPGRADE, "SERVER_PROTOCOL": "HTTP/2"}
+        assert answers(server.wsgi_app(), environ)[0] == "400 Bad Request"
