@@ -153,8 +153,8 @@ def test_a_peer_cannot_make_new_series():
 
 
 def test_what_has_no_figures(monkeypatch):
-    with pytest.raises(UsageError, match="of a Server, not of Client"):
-        PrometheusMetrics(Client("CP_1", profiles=v16.PROFILES))
+    with pytest.raises(UsageError, match="of a Server or a Client, not of object"):
+        PrometheusMetrics(object())
     with pytest.raises(UsageError, match="interval is"):
         PrometheusMetrics(Fixed(), interval=0)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
