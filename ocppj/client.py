@@ -110,7 +110,8 @@ class Client(Node):
         validate: How payloads are checked: a `Validation`, one of its modes, or a function ``f(client_id)`` that
             returns one for that peer (see `Endpoint`). ``None``: as `set_message_validation` says.
         message_id_generator: Overrides `set_message_id_generator`. Called on the thread that sends the request.
-        logger: Overrides `set_logger`.
+        logger: Takes all lines of this client, its transport and its queues. ``None``: that of `set_logger`. See
+            docs/logging.md.
         max_bad_messages: So many frames in a row that are no OCPP message, or answers to nothing, close the connection
             with 1002.
         max_waiting_calls: The number of the peer's CALLs that may wait to be handled.
@@ -135,6 +136,8 @@ class Client(Node):
         UsageError: An argument cannot be used.
         TypeError: There is no such option.
     """
+
+    _log_part = "client"
 
     def __init__(
         self,
@@ -205,6 +208,7 @@ class Client(Node):
         dispatcher.set_timeout(timeout)
         super().__init__(f"client {id!r}", profiles, options, with_client_id=False)
         self.id = id
+        self.safe_log.use(None, id)
         self._ws: WsClient = ws_client
         self._dispatcher: ClientDispatcher = dispatcher
         self._state = PendingRequestState() if state is None else state
@@ -220,6 +224,7 @@ class Client(Node):
             boot=self._boot,
             timeout=timeout,
         )
+        self._share_logger(ws_client, dispatcher, client_id=id)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_client(Network(self._send_text))
@@ -795,6 +800,7 @@ class Client(Node):
             started, first, self._first = lifecycle.started, self._first, False
         if not started:
             return
+        self.peer_log.info("%s: connected to %s, OCPP %s", self.id, channel.remote_address, dialect.version)
         if self._dispatcher.is_running():
             self._dispatcher.resume()
         else:
@@ -888,7 +894,7 @@ class Client(Node):
         connection = self._connections.by_id.get(self.id) or self._connections.get(self.id)
         handlers = self._handlers
         try:
-            if handlers.observers:
+            if handlers.observers or handlers.frame_log.is_on():
                 handlers.write(connection, text, False)
             else:
                 connection.channel.send(text, False)

@@ -141,6 +141,8 @@ class Server(Node):
         TypeError: There is no such option.
     """
 
+    _log_part = "server"
+
     def __init__(
         self,
         *,
@@ -214,6 +216,7 @@ class Server(Node):
         self._offline = OfflineRequests(self._features, options.clock, known_clients, takes_offline)
         is_connected = self._connections.by_id.__contains__
         self._boots = self._responder.boots = Boots(is_connected, self._release_or_hold if takes_offline else None)
+        self._share_logger(ws_server, dispatcher)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_server(Network(self._send_text))
@@ -297,7 +300,12 @@ class Server(Node):
         check_options("listen", {"wait": wait, **given})
         options = self._known_options(given)
         listen: Callable[..., None] = self._ws.listen  # that of another transport may take one path alone
-        self._serve(asked, lambda subprotocols: listen(port, path, host, subprotocols, **options), wait)
+
+        def serve(subprotocols: List[str]) -> None:
+            listen(port, path, host, subprotocols, **options)
+            self.safe_log.info("listening on %s", getattr(self._ws, "url", type(self._ws).__name__))
+
+        self._serve(asked, serve, wait)
         return self
 
     def _serve(self, asked: object, serve: Callable[[List[str]], None], wait: bool = False) -> None:
@@ -426,6 +434,7 @@ class Server(Node):
         path, identify = self._mounted_at
         serve: Callable[..., None] = self._of_transport("open")
         self._serve(asked, lambda subprotocols: serve(path, subprotocols, identify))
+        self.safe_log.info("open: clients come through the web application")
 
     def _is_started(self) -> bool:
         return self._lifecycle.started
@@ -1087,6 +1096,8 @@ class Server(Node):
             before = connections.by_id.get(channel.id) or self._ending.get(channel.id)
             connections.by_channel[channel] = connection
             connections.by_id[channel.id] = connection
+        words = "%s: connected from %s, OCPP %s"
+        self.peer_log.info(words, channel.id, channel.remote_address, dialect.version)
         self._meters.connected(channel.id)
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             left.leave(before)
@@ -1109,7 +1120,8 @@ class Server(Node):
         except NotRunning:  # stop() came in between, and will close the channel
             pass
         except OcppjError as error:
-            self.safe_log.error("%s: its stored requests cannot be read: %s", client_id, error)
+            words = "%s: its stored requests cannot be read: %s"
+            self.safe_log.error(words, client_id, error, client_id=client_id)
             connection.channel.close(1011, "internal error")
         return False
 
@@ -1187,7 +1199,7 @@ class Server(Node):
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
         handlers = self._handlers
-        if handlers.observers:
+        if handlers.observers or handlers.frame_log.is_on():
             handlers.write(connection, text, False)
         else:
             connection.channel.send(text, False)

@@ -18,7 +18,7 @@ from ..errors import CallCanceled, CallFailed, NotRunning
 from ..events import Condition
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
-from ..log_limit import safe_log
+from ..log_limit import SafeLog, safe_log
 from ..payloads.model import Payload
 from ..rpc.messages import SignatureResult
 from .timeouts import Deadline
@@ -40,8 +40,10 @@ class CallFuture(Future[R]):
         message_id: str,
         withdraw: Callable[[str], object],
         waiting: Callable[[], ContextManager[Any]] = nullcontext,
+        log: SafeLog = safe_log,
     ) -> None:
         super().__init__()
+        self._log = log
         self._condition = Condition()  # Python's own may be lost, and with it the thread that ends the request
         self.message_id = message_id
         self.signature: Optional[SignatureResult] = None
@@ -97,7 +99,8 @@ class CallFuture(Future[R]):
             try:
                 fn(future)
             except BaseException as error:  # sys.exit() and pytest.fail() too: the thread has other calls to end
-                safe_log.exception("a callback of the future of request %r failed", self.message_id)
+                words = "a callback of the future of request %r failed"
+                self._log.exception(words, self.message_id, message_id=self.message_id)
                 raise_interrupt(error)
 
         super().add_done_callback(guarded)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Callable, List, Optional, Protocol, Sequence, Tuple
 
 from ..errors import CallFailed, OCPPError
+from ..settings import LoggerLike
 from .pending import MayPass, PendingRequestState, ServerState
 from .queues import Decoder, RequestBundle, RequestPayload
 from .timeouts import Timeouts
@@ -149,6 +150,12 @@ class ClientDispatcher(ABC):
         `stop` undoes it.
         """
 
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, that of the endpoint; ``None``: that of the process. One that does not may ignore it.
+
+        Lines that name no client are about ``client_id``, that of a client.
+        """
+
     def set_decoder(self, decode: Decoder) -> None:
         """Decode stored requests with ``decode``. Called before `open`. One that stores none may ignore it."""
 
@@ -272,6 +279,12 @@ class ServerDispatcher(ABC):
         """Send that client what was made with ``offline``, or hold it: whether its BootNotification was accepted.
 
         Called before `create_client`, and when it changes. Only if `takes_offline`.
+        """
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, that of the endpoint; ``None``: that of the process. One that does not may ignore it.
+
+        Lines that name no client are about ``client_id``, that of a client.
         """
 
     def set_decoder(self, decode: Decoder) -> None:

@@ -81,7 +81,7 @@ class Node(Endpoint):
         self._name = name
         self._options = options
         self._lifecycle = Lifecycle(name)
-        self._timeouts = Timeouts(options.clock)
+        self._timeouts = Timeouts(options.clock, log=self.safe_log)
         self.peer_log = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
         self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
@@ -135,6 +135,11 @@ class Node(Endpoint):
         self._caller._after_fork()
         self._responder._after_fork()
         self._notices._after_fork()
+
+    def _share_logger(self, *parts: object, client_id: Optional[str] = None) -> None:
+        """Have ``parts`` log to the logger of this endpoint. A part of the program's own need not be able to."""
+        for part in parts:
+            getattr(part, "set_logger", lambda logger, client_id: None)(self._options.logger, client_id)
 
     def _of_transport(self, name: str) -> Callable[..., Any]:
         """Return a method that a transport of the program's own may lack."""
@@ -266,7 +271,8 @@ class Node(Endpoint):
             raise
 
     def _report_late(self, client_id: str) -> None:
-        self.safe_log.error("%s: a handler of the connection before does not end", client_id)
+        words = "%s: a handler of the connection before does not end"
+        self.safe_log.error(words, client_id, client_id=client_id)
 
     def busy_handlers(self) -> List[BusyHandler]:
         """Return the handlers that run, or block, just now, the longest first. For any thread.
