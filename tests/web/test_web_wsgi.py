@@ -144,6 +144,14 @@ def test_attempts_beyond_the_limit_are_refused_by_the_web_server() -> None:
     assert any('"GET /CP_2 HTTP/1.1" 503' in line for line in lines)
 
 
+def test_a_head_that_is_too_large_is_refused() -> None:
+    client = Client("CP_1", profiles=v16.PROFILES, headers={"X-Long": "x" * 2000})
+    with make(max_header_size=2000) as server, serving(server.wsgi_app()) as (place, _):
+        with pytest.raises(HandshakeRefused) as refused:
+            client.connect(f"ws://{place}")
+        assert (refused.value.status, server.stats().refused) == (431, {"bad_request": 1})
+
+
 def test_identify_finds_the_identities() -> None:
     with make() as server, serving(server.wsgi_app(hello, identify=lambda request: request.query)) as (place, _):
         with Client("x", profiles=v16.PROFILES).connect(f"ws://{place}/any?CP_7"):
