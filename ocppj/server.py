@@ -364,7 +364,7 @@ class Server(Node):
         found_by = identification(path, identify)
         if self._opening is None:
             self._mounted_at = path, identify
-            self._opening = Opening(self._open, self._is_started, self.stop)
+            self._opening = Opening(self._open, self._is_started)
         transport: Any = self._ws
         return MountedApp(app, found_by, self._opening, transport, self.peer_log)
 
