@@ -97,9 +97,8 @@ def test_the_application_calls_a_client_within_a_request() -> None:
 
     client = Client("CP_1", profiles=v16.PROFILES)
     client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
-    with make() as server, serving(server.wsgi_app(button, path="/ocpp/{id}")) as (place, _):
-        with client.connect(f"ws://{place}/ocpp"):
-            assert get(place, "/button?CP_1")[::2] == (200, b"Accepted")
+    with make() as server, serving(server.wsgi_app(button)) as (place, _), client.connect(f"ws://{place}"):
+        assert get(place, "/button?CP_1")[::2] == (200, b"Accepted")
 
 
 def test_bytes_behind_the_request_belong_to_the_connection() -> None:
