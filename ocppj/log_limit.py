@@ -7,13 +7,14 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 
 from .errors import printable
 from .secrets import mask_secrets
-from .settings import LoggerLike, get_logger
+from .settings import LoggerLike, get_logger, get_part_logger
 
-__all__ = ["LimitedLog", "SafeLog", "bounded", "safe_log"]
+__all__ = ["ABOUT", "LimitedLog", "SafeLog", "bounded", "part_log", "safe_log"]
 
 #: So many lines of one kind are written about one source within `WINDOW` seconds, by default.
 LINES = 10
@@ -24,7 +25,23 @@ CAPACITY = 10_000
 LONGEST = 500
 _LOOKED_AT = 4 * LONGEST  # in characters: where a secret of a long text begins, and where its name stands
 _OTHERS = "others"
+#: The attributes that each record has.
+ABOUT = ("client_id", "action", "message_id")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "exception": logging.ERROR,
+}
 _PLACES = re.compile(r"(?:%[-#0 +.0-9]*[a-z])+")
+
+
+class _CallLike(Protocol):
+    """A CALL or a SEND."""
+
+    action: str
+    unique_id: str
 
 
 class _Escaped(str):
@@ -54,6 +71,11 @@ def bounded(value: Any) -> Any:
 class SafeLog:
     """A `LoggerLike` that writes to another. Each argument is `bounded`: it may be a peer's text, such as its id.
 
+    A line may say what it is about, beside its arguments: ``client_id``, ``action`` and ``message_id``, or ``call``,
+    which has the last two. A
+    `logging.Logger` gets all three as ``extra``, so that each record of this library has these attributes; what is not
+    known is ``None``. Loggers of other kinds do not get them.
+
     Args:
         log: Returns the logger.
         depth: The calls between the code that a line is about and the call of this object.
@@ -62,6 +84,13 @@ class SafeLog:
     def __init__(self, log: Callable[[], LoggerLike], depth: int = 0) -> None:
         self._log = log
         self._depth = depth
+        self._client_id: Optional[str] = None
+
+    def use(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Write to ``logger`` from now on; ``None``: go on as before. ``client_id`` is for lines that name none."""
+        if logger is not None:
+            self._log = lambda: logger
+        self._client_id = client_id
 
     def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
         self._write("debug", msg, args, kwargs)
@@ -79,9 +108,19 @@ class SafeLog:
         """Write an ERROR with the exception that is being handled."""
         self._write("exception", msg, args, kwargs)
 
+    def is_enabled(self, level: str) -> bool:
+        """Tell whether a line of ``level``, such as "debug", may be written. A logger of another kind may not say."""
+        log = self._log()
+        return not isinstance(log, logging.Logger) or log.isEnabledFor(_LEVELS[level])
+
     def _write(self, level: str, msg: str, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
         log = self._log()
+        if isinstance(log, logging.Logger) and not log.isEnabledFor(_LEVELS[level]):
+            return
+        about = _take_about(kwargs)
         if isinstance(log, logging.Logger):
+            about["client_id"] = about["client_id"] or self._client_id
+            kwargs["extra"] = about
             kwargs["stacklevel"] = 3 + self._depth  # the record names the file and line of the caller, not of this
             if level == "exception":  # before Python 3.11 it counts as a level of the stack
                 level = "error"
@@ -89,17 +128,32 @@ class SafeLog:
         getattr(log, level)(msg, *map(bounded, args), **kwargs)
 
 
-#: Writes to the logger of the process.
+def _take_about(options: Dict[str, Any]) -> Dict[str, Optional[str]]:
+    """Take what a line is about out of its options, and return it as the attributes of its record."""
+    about = {name: options.pop(name, None) for name in ABOUT}
+    call: Optional[_CallLike] = options.pop("call", None)
+    if call is not None:
+        about["action"], about["message_id"] = call.action, call.unique_id
+    return about
+
+
+def part_log(part: str) -> SafeLog:
+    """Return a log of a part of an endpoint, such as "ws": see `get_part_logger`. `SafeLog.use` gives it the logger."""
+    return SafeLog(partial(get_part_logger, part))
+
+
+#: Writes to the logger of the process: for what belongs to no endpoint.
 safe_log = SafeLog(get_logger)
 
 
 class _Window:
     """The lines of one kind about one source since the first of them."""
 
-    __slots__ = ("began", "kind", "left_out", "level", "lines", "source")
+    __slots__ = ("began", "client_id", "kind", "left_out", "level", "lines", "source")
 
     def __init__(self, source: str, kind: str, began: float) -> None:
         self.source = source
+        self.client_id: Optional[str] = None
         self.kind = kind
         self.began = began
         self.lines = 0
@@ -111,8 +165,17 @@ class LimitedLog:
     """Writes at most ``lines`` lines of one kind about one source in a minute, and then how many were left out.
 
     The first argument of a line says what it is about, such as a client's id. The kind of a line is its text before the
-    arguments are put in, unless ``kind`` says more. ``source`` is what counts in place of the first argument. Each
-    argument is `bounded`. Any thread may write.
+    arguments are put in. Each argument is `bounded`. Any thread may write. A line whose level is off costs little.
+
+    Each method takes these options by name:
+
+    * ``kind``: says more of the kind than the text does.
+    * ``source``: counts in place of the first argument.
+    * ``most``: how many lines of the kind are written about the source in a minute, in place of ``lines``.
+    * ``group``: what the source belongs to, such as its address. Of the kind at most ``lines`` are written about a
+      group, whatever the number of its sources.
+    * ``client_id``, ``action``, ``message_id``, ``call``: as `SafeLog` takes them. Without ``source`` the first
+      argument is the id of a client.
 
     Args:
         log: Returns the logger.
@@ -130,38 +193,33 @@ class LimitedLog:
         lines: int = LINES,
     ) -> None:
         self._log = SafeLog(log, depth=2)
+        #: Has it write to another logger: see `SafeLog.use`.
+        self.use = self._log.use
         self._now = now
         self._later = later
         self._lines = lines
         self._lock = threading.Lock()
         self._windows: "OrderedDict[Tuple[str, str], _Window]" = OrderedDict()  # the oldest first
 
-    def debug(self, text: str, about: object, *arguments: Any, kind: str = "", source: str = "") -> None:
-        self._write("debug", text, about, arguments, kind, source)
+    def debug(self, text: str, about: object, *arguments: Any, **options: Any) -> None:
+        self._write("debug", text, about, arguments, **options)
 
-    def info(self, text: str, about: object, *arguments: Any, kind: str = "", source: str = "") -> None:
-        self._write("info", text, about, arguments, kind, source)
+    def info(self, text: str, about: object, *arguments: Any, **options: Any) -> None:
+        self._write("info", text, about, arguments, **options)
 
-    def warning(self, text: str, about: object, *arguments: Any, kind: str = "", source: str = "") -> None:
-        self._write("warning", text, about, arguments, kind, source)
+    def warning(self, text: str, about: object, *arguments: Any, **options: Any) -> None:
+        self._write("warning", text, about, arguments, **options)
 
     def error(
-        self,
-        text: str,
-        about: object,
-        *arguments: Any,
-        kind: str = "",
-        source: str = "",
-        exc_info: Optional[BaseException] = None,
+        self, text: str, about: object, *arguments: Any, exc_info: Optional[BaseException] = None, **options: Any
     ) -> None:
-        if exc_info is None:
-            self._write("error", text, about, arguments, kind, source)
-        else:
-            self._write("error", text, about, arguments, kind, source, exc_info=exc_info)
+        if exc_info is not None:
+            options["exc_info"] = exc_info
+        self._write("error", text, about, arguments, **options)
 
-    def exception(self, text: str, about: object, *arguments: Any, kind: str = "", source: str = "") -> None:
+    def exception(self, text: str, about: object, *arguments: Any, **options: Any) -> None:
         """Write an ERROR with the exception that is being handled."""
-        self._write("exception", text, about, arguments, kind, source)
+        self._write("exception", text, about, arguments, **options)
 
     def report(self, *, last: bool = False) -> None:
         """Write how many lines were left out in the minutes that are over; with ``last`` also in those that are not."""
@@ -170,17 +228,36 @@ class LimitedLog:
         self._report(over)
 
     def _write(
-        self, level: str, text: str, about: object, arguments: Tuple[Any, ...], kind: str, source: str, **options: Any
+        self,
+        level: str,
+        text: str,
+        about: object,
+        arguments: Tuple[Any, ...],
+        *,
+        kind: str = "",
+        source: str = "",
+        most: int = 0,
+        group: str = "",
+        **options: Any,
     ) -> None:
+        if not self._log.is_enabled(level):
+            return
+        if not source and "client_id" not in options:
+            options["client_id"] = str(about)
         now = self._now()
         with self._lock:
             over = self._take_over(now)
             window = self._window_of(source or str(about), kind or text, now)
             window.lines += 1
-            is_written = window.lines <= self._lines
+            is_written = window.lines <= (most or self._lines)
+            if is_written and group:
+                window = self._window_of(group, kind or text, now)
+                window.lines += 1
+                is_written = window.lines <= self._lines
             if not is_written:
                 window.left_out += 1
                 window.level = "error" if level == "exception" else level
+                window.client_id = None if window.source == group else options.get("client_id")
             is_first = window.left_out == 1 and not is_written
         self._report(over)
         if is_written:
@@ -215,4 +292,4 @@ class LimitedLog:
         for window in over:
             kind = _PLACES.sub("...", window.kind.replace("%s: ", "", 1))
             words = "%s: %d more lines like this were left out: %s"
-            getattr(self._log, window.level)(words, window.source, window.left_out, kind)
+            getattr(self._log, window.level)(words, window.source, window.left_out, kind, client_id=window.client_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from .events import Event
-from .log_limit import safe_log
+from .log_limit import SafeLog, safe_log
 
 __all__ = ["do_all", "log_failure", "run_loop"]
 
@@ -19,15 +19,17 @@ _NEVER = Event()  # is not set: to pause; it has no lock that a fork could leave
 _PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds before the next attempt, from the second failure in a row on
 
 
-def log_failure(text: str, *args: object) -> None:
+def log_failure(text: str, *args: object, log: SafeLog = safe_log) -> None:
     """Log ``text`` as an error, with the exception that is being handled. Whatever the logger raises is dropped."""
     try:
-        safe_log.error(text, *args, exc_info=True)
+        log.error(text, *args, exc_info=True)
     except BaseException:  # the caller has more to do than to log
         pass
 
 
-def run_loop(name: str, step: Callable[[], object], repair: Optional[Callable[[], object]] = None) -> None:
+def run_loop(
+    name: str, step: Callable[[], object], repair: Optional[Callable[[], object]] = None, log: SafeLog = safe_log
+) -> None:
     """Call ``step`` until it returns something false. Nothing that it raises ends the loop, or leaves it.
 
     After each failure ``repair`` is called, until it has returned, and then ``step`` again. From the second failure in
@@ -37,17 +39,24 @@ def run_loop(name: str, step: Callable[[], object], repair: Optional[Callable[[]
         name: What fails, for the log.
         step: Does one thing. It must go on from whatever an interrupted step has left, after ``repair``.
         repair: Makes the tables consistent that an interrupted step has left. May be called several times.
+        log: Where failures are logged.
     """
     failures = [0]  # in a row
     while True:
         try:
-            _run(name, step, repair, failures)
+            _run(name, step, repair, failures, log)
             return
         except BaseException:  # raised while a failure was dealt with
             failures[0] += 1
 
 
-def _run(name: str, step: Callable[[], object], repair: Optional[Callable[[], object]], failures: "list[int]") -> None:
+def _run(
+    name: str,
+    step: Callable[[], object],
+    repair: Optional[Callable[[], object]],
+    failures: "list[int]",
+    log: SafeLog,
+) -> None:
     """Go on until ``step`` returns something false. Raises what is raised while a failure is dealt with."""
     while True:
         try:
@@ -61,10 +70,10 @@ def _run(name: str, step: Callable[[], object], repair: Optional[Callable[[], ob
         except BaseException:
             failures[0] += 1
             if not failures[0] & (failures[0] - 1):
-                log_failure("%s failed %d times in a row, and goes on", name, failures[0])
+                log_failure("%s failed %d times in a row, and goes on", name, failures[0], log=log)
 
 
-def do_all(*steps: Callable[[], object]) -> None:
+def do_all(*steps: Callable[[], object], log: SafeLog = safe_log) -> None:
     """Call each of ``steps``, whatever another one raises. One that raises is logged, and called again, twice at most.
 
     What is no ``Exception``, such as KeyboardInterrupt, is raised in the end, and its step not called again.
@@ -76,7 +85,7 @@ def do_all(*steps: Callable[[], object]) -> None:
                 step()
                 break
             except Exception:
-                log_failure("a step failed that must be done")
+                log_failure("a step failed that must be done", log=log)
             except BaseException as error:
                 interrupt = error
                 break

@@ -141,6 +141,8 @@ class Server(Node):
         TypeError: There is no such option.
     """
 
+    _log_part = "server"
+
     def __init__(
         self,
         *,
@@ -214,6 +216,7 @@ class Server(Node):
         self._offline = OfflineRequests(self._features, options.clock, known_clients, takes_offline)
         is_connected = self._connections.by_id.__contains__
         self._boots = self._responder.boots = Boots(is_connected, self._release_or_hold if takes_offline else None)
+        self._share_logger(ws_server, dispatcher)
         dispatcher.set_timeouts(self._timeouts)
         dispatcher.set_pending_request_state(self._state)
         dispatcher.set_network_server(Network(self._send_text))
@@ -297,7 +300,12 @@ class Server(Node):
         check_options("listen", {"wait": wait, **given})
         options = self._known_options(given)
         listen: Callable[..., None] = self._ws.listen  # that of another transport may take one path alone
-        self._serve(asked, lambda subprotocols: listen(port, path, host, subprotocols, **options), wait)
+
+        def serve(subprotocols: List[str]) -> None:
+            listen(port, path, host, subprotocols, **options)
+            self.safe_log.info("listening on %s", getattr(self._ws, "url", type(self._ws).__name__))
+
+        self._serve(asked, serve, wait)
         return self
 
     def _serve(self, asked: object, serve: Callable[[List[str]], None], wait: bool = False) -> None:
@@ -403,7 +411,7 @@ class Server(Node):
             if not wait:
                 raise
             self._note_wait(error)
-            self.log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
+            self.safe_log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
             failed = partial(self._stop_now, session)
             self._takeover = Takeover(partial(self._take_over, begin), _HELD, failed, self.safe_log)
             self._takeover.start()
@@ -419,13 +427,14 @@ class Server(Node):
             self._note_wait(error)  # it may be the other one of the two by now
             raise
         waited_for, self._lifecycle.waits_for = self._lifecycle.waits_for, ""
-        self.log.info("%s listens: it waited for %s", self, waited_for)
+        self.safe_log.info("%s listens: it waited for %s", self, waited_for)
 
     def _open(self) -> None:
         asked = self._lifecycle.asked
         path, identify = self._mounted_at
         serve: Callable[..., None] = self._of_transport("open")
         self._serve(asked, lambda subprotocols: serve(path, subprotocols, identify))
+        self.safe_log.info("open: clients come through the web application")
 
     def _is_started(self) -> bool:
         return self._lifecycle.started
@@ -446,35 +455,53 @@ class Server(Node):
         also: Sequence[ListenAddress] = (),
         health_path: Optional[str] = None,
         wait: bool = False,
+        signals: bool = True,
     ) -> None:
-        """Listen, and block until `stop` is called from another thread. Raises what `listen` raises."""
-        try:
-            self.listen(
-                port,
-                path,
-                host,
-                identify=identify,
-                sock=sock,
-                reuse_port=reuse_port,
-                also=also,
-                health_path=health_path,
-                wait=wait,
-            )
-        except Stopped:
+        """Listen, and block until `stop` is called from another thread, or a signal comes. Then return.
+
+        Ctrl-C (KeyboardInterrupt) and, on the main thread, SIGTERM stop the server as `stop` does: clients get a Close
+        with 1001. A second Ctrl-C ends the waiting for that: KeyboardInterrupt is raised. A SIGTERM handler of the
+        program's own is called, too, after the stop was begun; it is in force again when this returns. Where SIGTERM
+        is ignored, it stays so.
+
+        Args:
+            port: As in `listen`.
+            path: As in `listen`.
+            host: As in `listen`.
+            identify: As in `listen`.
+            sock: As in `listen`.
+            reuse_port: As in `listen`.
+            also: As in `listen`.
+            health_path: As in `listen`.
+            wait: As in `listen`.
+            signals: False leaves signals alone: KeyboardInterrupt is raised, and the server goes on.
+
+        Raises:
+            OcppjError: What `listen` raises.
+        """
+        options = {"sock": sock, "reuse_port": reuse_port, "also": also, "health_path": health_path, "wait": wait}
+        listen: Callable[..., object] = self.listen
+        if not self._run(partial(listen, port, path, host, identify=identify, **options), signals):
             return
-        self._lifecycle.ended.wait()
         takeover = self._takeover
         if takeover is not None and takeover.error is not None:
             raise takeover.error
 
-    def stop(self) -> None:
-        """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
+    def stop(self, timeout: Optional[float] = None, drain: Optional[float] = None) -> None:
+        """Stop listening, close every connection with 1001, and end every request with `Stopped`.
+
+        Else it is as `Client.stop`, with the same arguments. During ``drain`` clients may still connect, and new CALLs
+        of theirs are handled as always; the stop does not wait for these.
+        """
         if self._opening is not None and not self._lifecycle.is_parents:
             self._opening.stopped = True
-        self._stop_for(sys._getframe().f_back)
+        self._stop_for(sys._getframe().f_back, timeout, drain)
 
-    def _stop_now(self, session: Optional[object] = None) -> None:
-        self._stop(self._stop_sending, self._ws.stop, session)
+    def _has_pending(self) -> bool:
+        return self._state.has()
+
+    def _stop_now(self, session: Optional[object] = None, timeout: Optional[float] = None) -> None:
+        self._stop(self._stop_sending, self._stop_ws, session, timeout)
         with self._lifecycle.lock:
             if not self._lifecycle.started:
                 self._state.clear()  # frames that came while it stopped may have asked for a state
@@ -1087,6 +1114,8 @@ class Server(Node):
             before = connections.by_id.get(channel.id) or self._ending.get(channel.id)
             connections.by_channel[channel] = connection
             connections.by_id[channel.id] = connection
+        words = "%s: connected from %s, OCPP %s"
+        self.peer_log.info(words, channel.id, channel.remote_address, dialect.version)
         self._meters.connected(channel.id)
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             left.leave(before)
@@ -1109,7 +1138,8 @@ class Server(Node):
         except NotRunning:  # stop() came in between, and will close the channel
             pass
         except OcppjError as error:
-            self.safe_log.error("%s: its stored requests cannot be read: %s", client_id, error)
+            words = "%s: its stored requests cannot be read: %s"
+            self.safe_log.error(words, client_id, error, client_id=client_id)
             connection.channel.close(1011, "internal error")
         return False
 
@@ -1187,7 +1217,7 @@ class Server(Node):
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
         handlers = self._handlers
-        if handlers.observers:
+        if handlers.observers or handlers.frame_log.is_on():
             handlers.write(connection, text, False)
         else:
             connection.channel.send(text, False)

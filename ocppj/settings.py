@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Protocol, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Union
 
 from .callables import check_not_async
 from .errors import UsageError
@@ -15,6 +15,7 @@ __all__ = [
     "ValidationChoice",
     "ValidationSetting",
     "get_logger",
+    "get_part_logger",
     "set_logger",
     "set_message_id_generator",
     "set_message_validation",
@@ -103,13 +104,16 @@ def _check_mode(what: str, mode: object) -> None:
         raise UsageError(f"{what} must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
 
 
-logging.getLogger("ocppj").addHandler(logging.NullHandler())
+_ROOT = logging.getLogger("ocppj")
+_ROOT.addHandler(logging.NullHandler())
+#: The children of "ocppj". Each is a part of an endpoint.
+_PARTS: Dict[str, LoggerLike] = {part: _ROOT.getChild(part) for part in ("client", "server", "ws", "queue")}
 
 
 class _Process:
     """What every message reads: as attributes, to save calls."""
 
-    logger: LoggerLike = logging.getLogger("ocppj")
+    logger: LoggerLike = _ROOT
     message_id_generator: Optional[Callable[[], str]] = None  # None: random UUIDs
     validation = Validation()
 
@@ -118,10 +122,11 @@ process = _Process()
 
 
 def set_logger(logger: LoggerLike) -> None:
-    """Log to ``logger``, from now on.
+    """Log to ``logger``, from now on, whatever the part. An endpoint with a ``logger`` of its own goes on with that.
 
     Args:
-        logger: Any object with the methods of `logging.Logger`.
+        logger: Any object with the methods of `logging.Logger`. ``logging.getLogger("ocppj")``, the default, stands for
+            its children ``ocppj.server``, ``ocppj.client``, ``ocppj.ws`` and ``ocppj.queue``, each for its part.
 
     Raises:
         ValueError: for ``None``.
@@ -134,6 +139,17 @@ def set_logger(logger: LoggerLike) -> None:
 def get_logger() -> LoggerLike:
     """Return the logger in use: ``logging.getLogger("ocppj")``, unless `set_logger` gave another."""
     return process.logger
+
+
+def get_part_logger(part: str) -> LoggerLike:
+    """Return the logger of a part of the library: that of the process, or the child of the part if that is "ocppj".
+
+    Args:
+        part: "client", "server", "ws" (the transport) or "queue" (what requests wait in, and what sends them).
+            "": what belongs to none.
+    """
+    logger = process.logger
+    return _PARTS.get(part, logger) if logger is _ROOT else logger
 
 
 def set_message_id_generator(generator: Optional[Callable[[], str]]) -> None:

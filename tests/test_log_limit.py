@@ -248,7 +248,7 @@ def test_refused_handshakes_are_a_few_lines(caplog):
     lines = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     about = [line for line in lines if "refused with 404" in line or "no common subprotocol" in line]
     assert len([line for line in about if "left out" in line]) == 2
-    assert len(about) == 2 * (LINES + 1), about
+    assert len(about) == (LINES + 1) + 2, about  # many clients at one address, and one
     assert any("90 more lines like this were left out: refused with 404" in line for line in about)
 
 
@@ -286,7 +286,7 @@ def test_an_identity_is_escaped_in_each_line(stack, caplog):
     assert ended.acquire(timeout=seconds(10))
     client.stop()
     server.stop()
-    lines = [record.getMessage() for record in caplog.records if record.name == "ocppj"]
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("ocppj.")]
     assert [line for line in lines if printable(line) != line] == []
     assert len([line for line in lines if "CP\\u202e_\\u200b1" in line]) >= 6
 
@@ -300,7 +300,7 @@ def test_each_line_of_the_library_is_written_by_a_safe_log():
         if re.search(r"\bget_logger\(\)|endpoint\.log\.|\bself\.log\.", path.read_text(encoding="utf-8"))
     }
     users.remove("settings.py")  # which defines it
-    assert users == {"ws/handshake/policy.py"}, "whose log is a LimitedLog"
+    assert users == {"ws/handshake/policy.py", "ws/connection/channel.py"}, "whose log is a LimitedLog"
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "exception"])

@@ -10,8 +10,9 @@ from ..callables import raise_interrupt
 from ..clock import SystemClock
 from ..errors import CallFailed, ConnectionLost, NotRunning, OCPPError, QueueFull, UnknownClient
 from ..forks import forget_parent, register
-from ..log_limit import safe_log
+from ..log_limit import part_log
 from ..option_checks import check_options
+from ..settings import LoggerLike
 from .expiry import Expiries, expiry_of, has_expired
 from .interfaces import (
     ClientCanceled,
@@ -78,6 +79,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         max_refusals: Optional[int] = None,
     ) -> None:
         check_options("DefaultClientDispatcher", locals())
+        self._log = part_log("queue")
         self._queue = FIFOClientQueue() if queue is None else queue
         self.durable = self._queue.durable
         self._retries = retries
@@ -86,7 +88,9 @@ class DefaultClientDispatcher(ClientDispatcher):
         # Not for each start: a program may connect anew after each loss.
         self._refusals = ConsecutiveFailures(loss_limit(max_refusals, _MAX_REFUSALS))
         self._timeout = RequestTimeout()
-        self._own_timeouts = self._timeouts = Timeouts(SystemClock())  # without an endpoint it uses its own
+        self._own_timeouts = self._timeouts = Timeouts(
+            SystemClock(), log=self._log
+        )  # without an endpoint it uses its own
         self._state = PendingRequestState()
         self._network: Optional[NetworkClient] = None
         self._on_canceled: Optional[ClientCanceled] = None
@@ -139,6 +143,7 @@ class DefaultClientDispatcher(ClientDispatcher):
                 losses=ConsecutiveFailures(self._max_losses),
                 detaching=self._detaching,
                 refusals=self._refusals,
+                log=self._log,
             )
         sender.send_next()  # a queue that outlives the process may hold requests already
 
@@ -201,6 +206,9 @@ class DefaultClientDispatcher(ClientDispatcher):
         if sender is not None:
             sender.release()
 
+    def count_requests(self) -> Optional[int]:
+        return len(self._queue)
+
     def count_held(self) -> int:
         sender = self._sender
         return 0 if sender is None else sender.count_held()
@@ -237,6 +245,10 @@ class DefaultClientDispatcher(ClientDispatcher):
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        self._log.use(logger, client_id)
+        self._queue.set_logger(logger, client_id)
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue.set_decoder(decode)
@@ -285,15 +297,18 @@ class DefaultServerDispatcher(ServerDispatcher):
         max_refusals: Optional[int] = None,
     ) -> None:
         check_options("DefaultServerDispatcher", locals())
+        self._log = part_log("queue")
         self._queue_map = FIFOQueueMap() if queue_map is None else queue_map
         self.durable = self._queue_map.durable
         self.takes_offline = self._queue_map.takes_offline
         self._queue_map.set_owner(self)
-        self._expiries = Expiries(self._queue_map, self.cancel_request)
+        self._expiries = Expiries(self._queue_map, self.cancel_request, self._log)
         self._max_losses = loss_limit(max_losses, _MAX_LOSSES_OF_STORED_COMMANDS)
         self._max_refusals = loss_limit(max_refusals, _MAX_REFUSALS)
         self._timeout = RequestTimeout()
-        self._own_timeouts = self._timeouts = Timeouts(SystemClock())  # without an endpoint it uses its own
+        self._own_timeouts = self._timeouts = Timeouts(
+            SystemClock(), log=self._log
+        )  # without an endpoint it uses its own
         self._state = ServerState()
         self._network: Optional[NetworkServer] = None
         self._on_canceled: Optional[ServerCanceled] = None
@@ -391,6 +406,8 @@ class DefaultServerDispatcher(ServerDispatcher):
                 losses=losses,
                 detaching=self._detaching,
                 refusals=refusals,
+                log=self._log,
+                client_id=client_id,
             )
         sender.send_next()  # a queue that outlives the connection may hold requests already
 
@@ -400,7 +417,7 @@ class DefaultServerDispatcher(ServerDispatcher):
             try:
                 lost.pause()  # counts the loss, as long as the queue can still set a request aside
             except Exception:  # from a queue of the program's own
-                safe_log.exception("client %r: a request cannot be set aside", client_id)
+                self._log.exception("client %r: a request cannot be set aside", client_id, client_id=client_id)
         with self._lock:
             self._booted.discard(client_id)
             sender = self._senders.pop(client_id, None)
@@ -460,7 +477,7 @@ class DefaultServerDispatcher(ServerDispatcher):
                     dropped = self._queue_map.push_in_place(client_id, bundle)
                     self._queued(client_id, bundle)
                     if dropped is not None:
-                        self._report(client_id, dropped, log_drop(dropped, bundle))
+                        self._report(client_id, dropped, log_drop(dropped, bundle, self._log, client_id))
                 elif not isinstance(error, NotRunning):
                     raise error
                 else:
@@ -522,7 +539,8 @@ class DefaultServerDispatcher(ServerDispatcher):
         try:
             self._canceled(client_id, bundle.message_id, bundle.call.payload, error)
         except BaseException as failure:
-            safe_log.exception("a canceled-request callback failed")
+            about = {"client_id": client_id, "action": bundle.call.action, "message_id": bundle.message_id}
+            self._log.exception("a canceled-request callback failed", **about)
             raise_interrupt(failure)
 
     def _check_for(self, client_id: str) -> Optional[Callable[[RequestBundle], Optional[CallFailed]]]:
@@ -557,6 +575,10 @@ class DefaultServerDispatcher(ServerDispatcher):
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        self._log.use(logger, client_id)
+        self._queue_map.set_logger(logger, client_id)
 
     def set_decoder(self, decode: Decoder) -> None:
         self._queue_map.set_decoder(decode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from ..errors import CallTimeout, NotRunning
-from ..log_limit import safe_log
+from ..log_limit import SafeLog
 from .queues import RequestBundle, ServerQueueMap
 from .timeouts import Timeouts
 
@@ -23,8 +23,9 @@ class Expiries:
     The file has the times, in seconds of the time of day: they outlive the process. Here is only the next one.
     """
 
-    def __init__(self, queues: ServerQueueMap, end: Callable[[str, str, CallTimeout], object]) -> None:
+    def __init__(self, queues: ServerQueueMap, end: Callable[[str, str, CallTimeout], object], log: SafeLog) -> None:
         self._queues = queues
+        self._log = log
         self._end = end
         self._due: Optional[float] = None  # when it looks the next time; two threads that set it cost one look more
 
@@ -50,7 +51,7 @@ class Expiries:
         except NotRunning:  # it is stopped
             return
         except Exception as error:  # from the disk, or from a map of the program's own
-            safe_log.error("which stored requests have expired cannot be told now: %s", error)
+            self._log.error("which stored requests have expired cannot be told now: %s", error)
             following = now + _AGAIN
         if following is not None:
             self.watch(following, timeouts)

@@ -15,10 +15,10 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, T
 from ..activity import Resting
 from ..callables import check_not_async, raise_interrupt
 from ..errors import CallCanceled, CallFailed, NotRunning
-from ..events import Condition
+from ..events import Condition, acquire
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
-from ..log_limit import safe_log
+from ..log_limit import SafeLog, safe_log
 from ..payloads.model import Payload
 from ..rpc.messages import SignatureResult
 from .timeouts import Deadline
@@ -40,8 +40,10 @@ class CallFuture(Future[R]):
         message_id: str,
         withdraw: Callable[[str], object],
         waiting: Callable[[], ContextManager[Any]] = nullcontext,
+        log: SafeLog = safe_log,
     ) -> None:
         super().__init__()
+        self._log = log
         self._condition = Condition()  # Python's own may be lost, and with it the thread that ends the request
         self.message_id = message_id
         self.signature: Optional[SignatureResult] = None
@@ -97,7 +99,8 @@ class CallFuture(Future[R]):
             try:
                 fn(future)
             except BaseException as error:  # sys.exit() and pytest.fail() too: the thread has other calls to end
-                safe_log.exception("a callback of the future of request %r failed", self.message_id)
+                words = "a callback of the future of request %r failed"
+                self._log.exception(words, self.message_id, message_id=self.message_id)
                 raise_interrupt(error)
 
         super().add_done_callback(guarded)
@@ -250,7 +253,7 @@ class AwaitedCall(_Call):
     def wait(self) -> Optional[Payload]:
         """Wait for the end. Return the response, or raise the error. Called once."""
         with Resting(self._is_over):
-            self._done.acquire()
+            acquire(self._done)
         error, self._error = self._error, None
         if error is None:
             return self._response

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Callable, List, Optional, Protocol, Sequence, Tuple
 
 from ..errors import CallFailed, OCPPError
+from ..settings import LoggerLike
 from .pending import MayPass, PendingRequestState, ServerState
 from .queues import Decoder, RequestBundle, RequestPayload
 from .timeouts import Timeouts
@@ -139,6 +140,10 @@ class ClientDispatcher(ABC):
     def release(self) -> None:
         """End what `hold` began, and send the next request."""
 
+    def count_requests(self) -> Optional[int]:
+        """Return how many requests wait, the pending one included. ``None``: it is not known."""
+        return None
+
     def count_held(self) -> int:
         """Return how many requests `hold` keeps back."""
         return 0
@@ -147,6 +152,12 @@ class ClientDispatcher(ABC):
         """Prepare for `start`, before the connection is made. Raises what keeps it from taking requests: a bad file.
 
         `stop` undoes it.
+        """
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, that of the endpoint; ``None``: that of the process. One that does not may ignore it.
+
+        Lines that name no client are about ``client_id``, that of a client.
         """
 
     def set_decoder(self, decode: Decoder) -> None:
@@ -272,6 +283,12 @@ class ServerDispatcher(ABC):
         """Send that client what was made with ``offline``, or hold it: whether its BootNotification was accepted.
 
         Called before `create_client`, and when it changes. Only if `takes_offline`.
+        """
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, that of the endpoint; ``None``: that of the process. One that does not may ignore it.
+
+        Lines that name no client are about ``client_id``, that of a client.
         """
 
     def set_decoder(self, decode: Decoder) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Type
 
 from ..errors import RequestDropped, UsageError
 from ..interrupted import calls_program
-from ..log_limit import safe_log
+from ..log_limit import SafeLog, safe_log
 from ..payloads.model import Payload
 from .queues import OverflowPolicy, RequestBundle, RequestQueue
 
@@ -142,7 +142,9 @@ class ThinOut(OverflowPolicy):
 
 
 @calls_program
-def choose_victim(queue: RequestQueue, kept: Collection[str], new: RequestBundle) -> Optional[RequestBundle]:
+def choose_victim(
+    queue: RequestQueue, kept: Collection[str], new: RequestBundle, log: SafeLog = safe_log
+) -> Optional[RequestBundle]:
     """Return the request of ``queue`` that its policy would drop for ``new``; ``kept`` are ids that it may not drop.
 
     The policy may be the program's own: it is called with no lock held, and what goes wrong there is logged.
@@ -152,18 +154,21 @@ def choose_victim(queue: RequestQueue, kept: Collection[str], new: RequestBundle
     try:
         chosen = None if policy is None else policy.choose(waiting, new)
     except Exception:
-        safe_log.exception("the overflow policy %r failed, and nothing is dropped", policy)
+        log.exception("the overflow policy %r failed, and nothing is dropped", policy)
         return None
     if chosen is None or any(each is chosen for each in waiting):
         return chosen
-    safe_log.error("the overflow policy %r chose %r, which does not wait: nothing is dropped", policy, chosen)
+    log.error("the overflow policy %r chose %r, which does not wait: nothing is dropped", policy, chosen)
     return None
 
 
-def log_drop(dropped: RequestBundle, new: RequestBundle) -> RequestDropped:
+def log_drop(
+    dropped: RequestBundle, new: RequestBundle, log: SafeLog, client_id: Optional[str] = None
+) -> RequestDropped:
     """Log that ``dropped`` made room for ``new``, and return the error that it ends with."""
     words = "request %r (%s) was dropped from a full queue: %r (%s) needs its room"
-    safe_log.warning(words, dropped.message_id, dropped.call.action, new.message_id, new.call.action)
+    about = {"client_id": client_id, "action": dropped.call.action, "message_id": dropped.message_id}
+    log.warning(words, dropped.message_id, dropped.call.action, new.message_id, new.call.action, **about)
     return RequestDropped("the queue was full, and a newer request took its room", dropped.message_id)
 
 

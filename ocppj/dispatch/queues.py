@@ -12,6 +12,7 @@ from ..errors import CallFailed, NotRunning, OcppjError, QueueFull
 from ..option_checks import check_options
 from ..payloads.model import Payload
 from ..rpc.messages import Call
+from ..settings import LoggerLike
 
 __all__ = [
     "Decoder",
@@ -113,6 +114,9 @@ class RequestQueue(ABC):
     #: Which request is dropped for a new one when the queue is full; ``None``: none is. The dispatcher asks it, after
     #: `push` has raised `QueueFull`. A queue that has one must have `displace` and `push_in_place`.
     overflow: Optional[OverflowPolicy] = None
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``; as `ClientDispatcher.set_logger`. One that logs nothing ignores it."""
 
     def set_decoder(self, decode: Decoder) -> None:
         """Read requests that an earlier process left with ``decode``. Called before `init`."""
@@ -392,6 +396,9 @@ class ServerQueueMap(ABC):
 
     def set_budget(self, budget: MemoryBudget) -> None:
         """Count the requests in memory there. Called before `init`. A map that keeps them elsewhere ignores it."""
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``; as `ClientDispatcher.set_logger`. One that logs nothing ignores it."""
 
     def set_decoder(self, decode: Decoder) -> None:
         """Read requests that an earlier process left with ``decode``; as `RequestQueue.set_decoder`."""

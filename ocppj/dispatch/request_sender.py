@@ -32,11 +32,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from functools import partial
-from typing import Callable, ContextManager, List, Optional
+from typing import Callable, ContextManager, Dict, List, Optional
 
 from ..callables import raise_interrupt
 from ..errors import CallFailed, CallTimeout, ConnectionLost, ErrorCode, NotRunning, QueueFull
-from ..log_limit import safe_log
+from ..log_limit import SafeLog, safe_log
 from .interfaces import ClientCanceled
 from .overflow import choose_victim, log_drop
 from .pending import Failure, InFlight, MayPass, PendingRequestState, Turn
@@ -61,7 +61,8 @@ Check = Callable[[RequestBundle], Optional[CallFailed]]
 class RequestSender:
     """Sends the requests of one queue to one peer, one at a time. Every method may be called from any thread."""
 
-    __slots__ = ("_canceled", "_check", "_inflight", "_lock", "_queue", "_resend", "_timeout", "_timeouts", "_write")
+    __slots__ = ("_canceled", "_check", "_client_id", "_inflight", "_lock", "_log", "_queue", "_resend", "_timeout",
+                 "_timeouts", "_write")  # fmt: skip
 
     def __init__(
         self,
@@ -81,7 +82,11 @@ class RequestSender:
         detaching: bool = False,
         refusals: Optional[ConsecutiveFailures] = None,
         lock: Optional[ContextManager[object]] = None,
+        log: SafeLog = safe_log,
+        client_id: Optional[str] = None,
     ) -> None:
+        self._log = log
+        self._client_id = client_id
         self._timeouts = timeouts
         self._timeout = timeout
         self._write = write
@@ -112,7 +117,7 @@ class RequestSender:
                 self.send_next()
             # else it is held, and makes no other ready: to look for one would look at all that wait
             if dropped is not None:
-                self._report([(dropped, log_drop(dropped, bundle))])
+                self._report([(dropped, log_drop(dropped, bundle, self._log, self._client_id))])
                 self.send_next()  # what the callback queued
             if not closed or self._queue.remove(bundle.message_id) is None:
                 return  # if it was closed just now, `close` has discarded the request with the others
@@ -132,7 +137,7 @@ class RequestSender:
         if self._queue.overflow is None or threading.get_ident() in self._inflight.reporting:
             raise full  # what a callback for a dropped request queues must not have the next one dropped, and so on
         while True:
-            victim = choose_victim(self._queue, self._inflight.in_use(), bundle)
+            victim = choose_victim(self._queue, self._inflight.in_use(), bundle, self._log)
             if victim is None:
                 raise full
             with self._lock:
@@ -196,7 +201,8 @@ class RequestSender:
             if pending is not None:
                 self.send_next()
         if pending is None:
-            safe_log.warning("request %r is completed but not pending", message_id)
+            about = {"client_id": self._client_id, "message_id": message_id}
+            self._log.warning("request %r is completed but not pending", message_id, **about)
         return pending is not None
 
     def retry(self, message_id: str, error: object) -> bool:
@@ -205,7 +211,7 @@ class RequestSender:
             late = self._inflight.state.is_late(message_id)
         if late:
             words = "request %r is to be sent again; an error that answers its earlier copy changes nothing: %s"
-            safe_log.info(words, message_id, error)
+            self._log.info(words, message_id, error, client_id=self._client_id, message_id=message_id)
             return True
         again = self._back_off(message_id, error)
         if again:
@@ -289,11 +295,16 @@ class RequestSender:
             self._report_given_up(*given_up)
             self.send_next()
 
+    def _about(self, bundle: RequestBundle) -> Dict[str, Optional[str]]:
+        """Return what a log record tells of ``bundle``: see `SafeLog`."""
+        return {"client_id": self._client_id, "action": bundle.call.action, "message_id": bundle.message_id}
+
     def _report_given_up(self, bundle: RequestBundle, error: CallFailed) -> None:
-        log = safe_log
+        log = self._log
         # What is set aside waits for a person. For what is given up, the caller gets the error.
         write, fate = (log.error, "set aside") if self._queue.durable else (log.warning, "given up")
-        write("request %r (%s) is %s: %s", bundle.message_id, bundle.call.action, fate, error.description)
+        words = "request %r (%s) is %s: %s"
+        write(words, bundle.message_id, bundle.call.action, fate, error.description, **self._about(bundle))
         self._report_canceled(bundle, error)
 
     def resume(self) -> None:
@@ -379,10 +390,12 @@ class RequestSender:
             return unfit
         except Exception as error:
             if self._queue.durable or self._resend:
-                safe_log.warning("request %r could not be written, and is kept: %s", bundle.message_id, error)
+                words = "request %r could not be written, and is kept: %s"
+                self._log.warning(words, bundle.message_id, error, **self._about(bundle))
                 self._stall(pauses, bundle)
                 return None
-            safe_log.warning("request %r could not be written: %s", bundle.message_id, error)
+            words = "request %r could not be written: %s"
+            self._log.warning(words, bundle.message_id, error, **self._about(bundle))
             words = f"the request could not be written: {error}"
             failure = ConnectionLost(words, bundle.message_id, ErrorCode.INTERNAL_ERROR)
             failure.__cause__ = error
@@ -421,12 +434,12 @@ class RequestSender:
                 deadline = inflight.back_off(bundle)
         if wait is None:
             words = "request %r (%s) failed %d times, and is given up: %s"
-            safe_log.error(words, message_id, bundle.call.action, failures, reason)
+            self._log.error(words, message_id, bundle.call.action, failures, reason, **self._about(bundle))
             return False
         if deadline is not None:
             deadline.cancel()
         words = "request %r (%s) failed, and is sent again in %g seconds: %s"
-        safe_log.warning(words, message_id, bundle.call.action, wait, reason)
+        self._log.warning(words, message_id, bundle.call.action, wait, reason, **self._about(bundle))
         self._timeouts.add(wait, partial(self._end_backoff, bundle))
         return True
 
@@ -469,5 +482,5 @@ class RequestSender:
         try:
             self._canceled(bundle.message_id, bundle.call.payload, error)
         except BaseException as failure:
-            safe_log.exception("a canceled-request callback failed")
+            self._log.exception("a canceled-request callback failed", **self._about(bundle))
             raise_interrupt(failure)

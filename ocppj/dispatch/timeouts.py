@@ -20,6 +20,7 @@ from ..clock import Clock, TimerHandle
 from ..events import Condition, Event
 from ..forks import register
 from ..interrupted import calls_program
+from ..log_limit import SafeLog, safe_log
 from ..loops import log_failure, run_loop
 from ..option_checks import check_option
 
@@ -73,7 +74,8 @@ class _Arming:
 class Timeouts:
     """The deadlines of one endpoint. Thread-safe."""
 
-    def __init__(self, clock: Clock, name: str = "ocppj-timeouts") -> None:
+    def __init__(self, clock: Clock, name: str = "ocppj-timeouts", log: SafeLog = safe_log) -> None:
+        self._log = log
         self._clock = clock
         self._name = name
         self._lock = threading.Lock()
@@ -170,7 +172,7 @@ class Timeouts:
                 if not isinstance(error, Exception):
                     raise
                 if first:
-                    log_failure("the timer cannot be armed")
+                    log_failure("the timer cannot be armed", log=self._log)
                 return
 
     def _arm_once(self, arming: _Arming) -> bool:
@@ -189,7 +191,7 @@ class Timeouts:
             self._arming = True
             self._current = arming
         delay = min(max(0.0, earliest - now), _LONGEST)
-        run = partial(run_loop, "the timer of deadlines", partial(self._serve, arming))
+        run = partial(run_loop, "the timer of deadlines", partial(self._serve, arming), log=self._log)
         arming.handle = handle = self._clock.call_later(delay, run, self._name)
         with self._lock:
             self._arming = self.unarmed = False
@@ -255,9 +257,9 @@ class Timeouts:
                     callback()
                 break
             except MemoryError:
-                log_failure("a timeout callback failed for want of memory")
+                log_failure("a timeout callback failed for want of memory", log=self._log)
             except BaseException:  # sys.exit() in a canceled-request handler must not end the timer of others
-                log_failure("a timeout callback failed")
+                log_failure("a timeout callback failed", log=self._log)
                 break
         deadline.callback = None
 

@@ -38,6 +38,7 @@ from ..errors import (
     InvalidResponse,
     MessageError,
     NoHandlerSlot,
+    NotRunning,
     OCPPError,
     QueueFull,
     RequestDropped,
@@ -52,6 +53,7 @@ from ..payloads.model import Payload
 from ..rpc.dialect import Dialect
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call, CallError, CallResult, MessageType, check_message_id, parse_json_message
+from .boot import BOOT_NOTIFICATION, boot_status
 from .boot_first import BootFirst
 from .connection import Connection
 from .ends import Ends
@@ -65,6 +67,9 @@ from .watches import Watched
 E = TypeVar("E", bound=BaseException)
 
 __all__ = ["Caller", "PeerDispatcher", "Transport"]
+
+
+_BOOT_RESPONSE = f"{BOOT_NOTIFICATION}Response"  # the name of the type, in each version
 
 
 class PeerDispatcher(Protocol):
@@ -128,6 +133,7 @@ class Caller:
         self._retry = retry
         self._boot = boot
         self._timeout = timeout
+        self.closing = False  #: No more requests are taken: the endpoint is about to stop.
         self.calls = OpenCalls()
         self.late = LateAnswers()
         self.ends = Ends(self._handlers, self._by_id, dispatcher)
@@ -202,10 +208,13 @@ class Caller:
         """
         options = message_id, before_boot, offline
         connection, bundle = self._prepare(client_id, request, timeout, signed, made, *options)
-        future: CallFuture[Any] = CallFuture(bundle.message_id, partial(self._give_up, client_id), self._waiting)
+        future: CallFuture[Any] = self._make_future(client_id, bundle.message_id)
         call = OpenCall(request, future, connection if fragile else None)
         self._queue(client_id, bundle, call, timeout, fragile)
         return future
+
+    def _make_future(self, client_id: str, message_id: str) -> CallFuture[Any]:
+        return CallFuture(message_id, partial(self._give_up, client_id), self._waiting, self._endpoint.safe_log)
 
     def send_to_all(
         self,
@@ -229,9 +238,7 @@ class Caller:
             except excused as error:
                 futures[client_id] = CallFuture.failed(self.describe(error, client_id, request=request))
                 continue
-            future = futures[client_id] = CallFuture(
-                bundle.message_id, partial(self._give_up, client_id), self._waiting
-            )
+            future = futures[client_id] = self._make_future(client_id, bundle.message_id)
             ready.append((client_id, bundle, OpenCall(request, future, None)))
         try:
             for client_id, bundle, call in ready:
@@ -250,6 +257,15 @@ class Caller:
                 self._withdraw(client_id, bundle.message_id)
         return futures
 
+    def check_open(self) -> None:
+        """Raise `NotRunning` when no more requests are taken."""
+        if self.closing:
+            raise NotRunning(f"{self._endpoint} is being stopped")
+
+    def has_open(self) -> bool:
+        """Tell whether a request that is in memory alone has not ended, or an end is still to be told."""
+        return self.ends.has_untold() or (not self._durable and len(self.calls) > 0)
+
     def _waiting(self) -> ContextManager[Any]:
         # It is the transport's of the present session, and one of the program's own may have none.
         waiting: Callable[[], ContextManager[Any]] = getattr(self._transport, "waiting", nullcontext)
@@ -257,6 +273,7 @@ class Caller:
 
     def send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
         """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
+        self.check_open()
         connection = self._connections.get(client_id)
         message = self._endpoint.create_send(request, connection.dialect, client_id, signed=signed)
         text = message.to_json()
@@ -278,6 +295,7 @@ class Caller:
         offline: Optional[Offline] = None,
     ) -> Tuple[Optional[Connection], RequestBundle]:
         """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue."""
+        self.check_open()
         if timeout is not None:
             check_option("call", "timeout", timeout)
             if timeout <= 0:
@@ -434,7 +452,7 @@ class Caller:
             if feature is None or not isinstance(error.__cause__, ValidationError) or not isinstance(fields[3], dict):
                 raise
             words = "the stored request %s breaks its schema, and is sent all the same: %s"
-            endpoint.safe_log.warning(words, fields[1], error)
+            endpoint.safe_log.warning(words, fields[1], error, action=fields[2], message_id=fields[1])
             return Call(fields[1], fields[2], decode_leniently(feature.request_type, fields[3]))
         if not isinstance(message, Call):
             raise UsageError("what is stored is no CALL")
@@ -472,6 +490,9 @@ class Caller:
         signature = None if result.signature is None else self._endpoint.check_signature(result, client_id)
         if self._boot is not None and self._boot.answered(connection, response):
             self._limit_held_calls(client_id)
+        if type(response).__name__ == _BOOT_RESPONSE:
+            words, about = "%s: booted: the BootNotification is answered with %s", {"action": BOOT_NOTIFICATION}
+            self._endpoint.peer_log.info(words, client_id, boot_status(response), message_id=message_id, **about)
         open_call = self.calls.take(client_id, message_id)
         request = connection.pending.get(message_id) if open_call is None else open_call.request
         self._count_answer(connection, 3, message_id, request)
@@ -497,7 +518,9 @@ class Caller:
         client_id = connection.client_id
         error = OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
         if not isinstance(error.code, ErrorCode):
-            self._endpoint.peer_log.warning("%s: unknown error code %r", client_id, error.code)
+            self._endpoint.peer_log.warning(
+                "%s: unknown error code %r", client_id, error.code, message_id=message.unique_id
+            )
         self._meters.error(RECEIVED, error.code)
         self._count_answer(connection, 4, message.unique_id, connection.pending.get(message.unique_id))
         if self._is_kept(connection, error):
@@ -589,7 +612,8 @@ class Caller:
         try:
             ended = bool(self._dispatcher.cancel_request(client_id, message_id, error))
         except Exception:  # of a queue of the program's own
-            self._endpoint.safe_log.exception("%s: request %r could not be canceled", client_id, message_id)
+            about = {"client_id": client_id, "message_id": message_id}
+            self._endpoint.safe_log.exception("%s: request %r could not be canceled", client_id, message_id, **about)
         finally:  # nobody else ends the request, also when Ctrl-C has come in between, which goes on
             open_call = None if ended else self.calls.take(client_id, message_id)
             if open_call is not None:
@@ -665,4 +689,5 @@ class Caller:
         if self._dispatcher.durable:
             words = "%s: the stored request %r has failed, and is given up: %s"
             reason = error.description if isinstance(error, CallFailed) else error  # the line has the rest
-            self._endpoint.safe_log.error(words, client_id, message_id, reason)
+            about = {"client_id": client_id, "message_id": message_id}
+            self._endpoint.safe_log.error(words, client_id, message_id, reason, **about)

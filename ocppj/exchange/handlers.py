@@ -33,6 +33,7 @@ from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call
 from .connection import Connection, Connections, ThreadContext
+from .frame_log import FrameLog
 from .meters import Meters
 from .observers import Frame, FrameLines, Observer
 from .options import Options
@@ -97,7 +98,8 @@ class HandlerRegistry:
         self._endpoint = endpoint
         self._features = features
         self.context = ThreadContext()
-        self._lines = FrameLines(self._show, clock, lambda: endpoint.safe_log)
+        self._lines = FrameLines(self._show, clock, endpoint.safe_log)
+        self.frame_log = FrameLog(endpoint)
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}
@@ -230,7 +232,9 @@ class HandlerRegistry:
         try:
             return function(*arguments)
         except BaseException as error:  # sys.exit() and pytest.fail() too: it must not end the thread
-            self._endpoint.peer_log.exception("%s failed", getattr(function, "__qualname__", function))
+            connection, name = self.context.connection, getattr(function, "__qualname__", function)
+            client_id = None if connection is None else connection.client_id
+            self._endpoint.peer_log.exception("%s failed", name, client_id=client_id)
             raise_interrupt(error)
             return None
 
@@ -242,7 +246,13 @@ class HandlerRegistry:
 
     def observe(self, connection: Connection, text: str) -> None:
         """Show a frame that was received to the observers."""
-        self._lines.receive(connection, text)
+        self._lines.receive(connection, text, partial(self._find_action, connection))
+
+    def _find_action(self, connection: Connection, message_id: str) -> Optional[str]:
+        """Return the action of our request of that id, if it is pending on ``connection``, or ``None``."""
+        request = connection.pending.get(message_id)
+        feature = None if request is None else self._features.by_request.get((connection.dialect, type(request)))
+        return None if feature is None else feature.name
 
     def _show(self, connection: Connection, frame: Frame) -> None:
         context = self.context
@@ -250,24 +260,27 @@ class HandlerRegistry:
         try:
             for observer in self.observers:
                 self.call(observer, frame)
+            if self.frame_log.is_on():
+                self.call(self.frame_log.write, frame)
         finally:
             context.connection = before
 
-    def write(self, connection: Connection, text: str, wait: bool = True) -> None:
-        """Write a frame, and show it to the observers.
+    def write(self, connection: Connection, text: str, wait: bool = True, action: Optional[str] = None) -> None:
+        """Write a frame, and show it to the observers. ``action`` is that of the CALL that it answers, if it is known.
 
         With ``wait`` this waits until the network has taken it. Else another thread writes what it does not take at
         once. Raises `TransportError`.
         """
-        if self.observers:
-            self._lines.write(connection, text, partial(connection.channel.send, text, wait))
+        if self.observers or self.frame_log.is_on():
+            request = action or partial(self._find_action, connection)
+            self._lines.write(connection, text, partial(connection.channel.send, text, wait), request)
         else:
             connection.channel.send(text, wait)
 
     def write_by(self, connection: Connection, text: str, send: Callable[[], object]) -> None:
         """Call ``send``, which writes ``text`` in its own way, and show that to the observers."""
-        if self.observers:
-            self._lines.write(connection, text, send)
+        if self.observers or self.frame_log.is_on():
+            self._lines.write(connection, text, send, None)
         else:
             send()
 

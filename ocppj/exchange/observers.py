@@ -12,45 +12,20 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Callable, Deque, Optional
+from typing import Callable, Deque, Optional, Union
 
 from ..activity import UNCOUNTED
 from ..clock import Clock
 from ..errors import TransportError
-from ..settings import LoggerLike
+from ..log_limit import SafeLog
 from .connection import Connection
+from .frame import FindAction, Frame, note_request
 
 __all__ = ["Frame", "FrameLines", "Observer", "Unseen"]
 
 #: Frames of one connection that may wait to be shown. More wait only while an observer does not return.
 _MOST_UNSEEN = 10_000
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame, as an observer sees it.
-
-    Attributes:
-        direction: "in" or "out".
-        client_id: The identity of the charge point.
-        version: The OCPP version of the connection, such as "1.6".
-        time: When it was read, or when its writing began, in UTC.
-        text: The frame as it is on the wire.
-        sent: False for an outgoing frame whose write failed. The peer may have none of it, or a part.
-        error: Why its write failed.
-        connection: Which connection it belongs to: a number that the endpoint gives each connection that shows frames.
-    """
-
-    direction: str
-    client_id: str
-    version: str
-    time: datetime
-    text: str
-    sent: bool = True
-    error: Optional[Exception] = None
-    connection: int = 0
 
 
 Observer = Callable[[Frame], object]
@@ -80,25 +55,33 @@ class Unseen:
 class FrameLines:
     """The lines of all connections of an endpoint. ``show`` shows one frame to the observers, and raises nothing."""
 
-    def __init__(self, show: Callable[[Connection, Frame], None], clock: Clock, log: Callable[[], LoggerLike]) -> None:
+    def __init__(self, show: Callable[[Connection, Frame], None], clock: Clock, log: SafeLog) -> None:
         self._show = show
         self._clock = clock
         self._log = log
         self._lock = threading.Lock()  # guards all lines
         self._numbers = itertools.count(1)
 
-    def receive(self, connection: Connection, text: str) -> None:
-        """Show a frame that was received."""
+    def receive(self, connection: Connection, text: str, find: FindAction) -> None:
+        """Show a frame that was received. ``find`` tells the action of our request that it answers."""
         place = _Place()
         if self._enter(connection, place):
-            self._complete(connection, place, self._frame(connection, "in", text, self._clock.now()))
+            frame = note_request(self._frame(connection, "in", text, self._clock.now()), find)
+            self._complete(connection, place, frame)
 
-    def write(self, connection: Connection, text: str, send: Callable[[], object]) -> None:
-        """Write a frame by ``send``, and show it. Raises `TransportError`."""
+    def write(
+        self, connection: Connection, text: str, send: Callable[[], object], request: Union[str, FindAction, None]
+    ) -> None:
+        """Write a frame by ``send``, and show it. Raises `TransportError`.
+
+        ``request`` is the action of the CALL that it answers, or finds that.
+        """
         with getattr(connection.channel, "activity", UNCOUNTED):  # the peer may answer before the frame is shown
-            self._write(connection, text, send)
+            self._write(connection, text, send, request)
 
-    def _write(self, connection: Connection, text: str, send: Callable[[], object]) -> None:
+    def _write(
+        self, connection: Connection, text: str, send: Callable[[], object], request: Union[str, FindAction, None]
+    ) -> None:
         place = _Place()
         try:
             entered, begun = self._enter(connection, place), self._clock.now()
@@ -110,7 +93,8 @@ class FrameLines:
                 raise
             finally:
                 if entered:
-                    self._complete(connection, place, self._frame(connection, "out", text, begun, error))
+                    frame = note_request(self._frame(connection, "out", text, begun, error), request)
+                    self._complete(connection, place, frame)
         except BaseException:
             self._leave(connection, place)
             raise
@@ -135,7 +119,7 @@ class FrameLines:
             told, line.full = line.full, True
         if not told:
             words = "%s: %d frames wait for an observer that does not return; further ones are not shown"
-            self._log().error(words, connection.client_id, _MOST_UNSEEN)
+            self._log.error(words, connection.client_id, _MOST_UNSEEN, client_id=connection.client_id)
         return False
 
     def _leave(self, connection: Connection, place: _Place) -> None:

@@ -128,7 +128,7 @@ class OverdueAnswers:
             for key, (_, call) in unanswered.items():
                 self._seen.setdefault(key, (call, since[key]))
         for connection, call in overdue:
-            self._log().warning(_WORDS, connection.client_id, call.action, call.unique_id, self._seconds)
+            self._log().warning(_WORDS, connection.client_id, call.action, call.unique_id, self._seconds, call=call)
         for connection, call in expired:
             self._expire(connection, call)
         if self._look_at_jobs(now) or unanswered:

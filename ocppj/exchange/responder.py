@@ -84,6 +84,28 @@ class Responder:
         if self._answers is not None:
             self._answers._after_fork()
 
+    def under_way(self) -> Callable[[], bool]:
+        """Return a function that tells whether any CALL that has come until now is unanswered, or being handled.
+
+        That which this thread handles does not count.
+        """
+        me = threading.get_ident()
+        mine = self.handled.get(me)
+        handled = [each for each in list(self.handled.items()) if each[0] != me]
+        calls = [
+            (connection, call)
+            for connection in list(self._by_id.values())
+            for call in list(connection.unanswered.values())
+            if call is not mine
+        ]
+
+        def is_under_way() -> bool:
+            if any(self.handled.get(ident) is call for ident, call in handled):
+                return True
+            return any(connection.find(call.unique_id) is call for connection, call in calls)
+
+        return is_under_way
+
     # CALLs and SENDs of the peer
 
     def receive_call(self, connection: Connection, call: Call, text: str) -> None:
@@ -97,12 +119,14 @@ class Responder:
         elif self.refusals.answers and self.refusals.is_refused(connection.client_id, call.unique_id):
             connection.finish_call(call)
             words = "%s: %s %r is answered with InternalError: its answer has ended several connections"
-            self._endpoint.safe_log.error(words, connection.client_id, call.action, call.unique_id)
+            self._endpoint.safe_log.error(
+                words, connection.client_id, call.action, call.unique_id, client_id=connection.client_id, call=call
+            )
             self.send_error(connection, call.unique_id, _unmade())
         elif self.left.waiting and self.left.join(connection, call):
             self._hold_until_answered(connection, call, is_copy=True)
             words = "%s: CALL %r came again over a newer connection while it is handled; one answer serves both"
-            self._endpoint.peer_log.info(words, connection.client_id, call.unique_id)
+            self._endpoint.peer_log.info(words, connection.client_id, call.unique_id, call=call)
         elif self._answers is not None and self._answer_again(connection, call, self._answers):
             pass
         elif len(connection.unanswered) <= 1 <= self._max_waiting_calls:  # usually: nothing is before it
@@ -141,7 +165,13 @@ class Responder:
         try:
             self.waiting.begin(call)
         except BaseException:  # MemoryError, or the settings have changed: the peer is not to wait
-            self._endpoint.safe_log.exception("%s: %s, which waited, cannot be read", connection.client_id, call.action)
+            self._endpoint.safe_log.exception(
+                "%s: %s, which waited, cannot be read",
+                connection.client_id,
+                call.action,
+                client_id=connection.client_id,
+                call=call,
+            )
             if not isinstance(call, Send):
                 self._refuse_handled(connection, call, _failed(), remember=False)
             else:
@@ -211,17 +241,24 @@ class Responder:
         try:
             self.waiting.hold_until_answered(connection, call, is_open)
         except Exception as error:  # a payload that cannot be written again is kept as it is
-            self._endpoint.safe_log.debug("%s: %s is not kept as text: %s", connection.client_id, call.action, error)
+            self._endpoint.safe_log.debug(
+                "%s: %s is not kept as text: %s",
+                connection.client_id,
+                call.action,
+                error,
+                client_id=connection.client_id,
+                call=call,
+            )
 
     def _receive_again(self, connection: Connection, call: Call, first: Call) -> None:
         """Act on a CALL whose id is being handled."""
         client_id, message_id = connection.client_id, call.unique_id
         if is_repeated(first, call):  # a retry may keep its id (OCPP-J 1.6 errata 3.1; 2.1 Part 4 section 4.1.4)
             words = "%s: CALL %r came again while it is handled; one answer serves both"
-            self._endpoint.peer_log.info(words, client_id, message_id)
+            self._endpoint.peer_log.info(words, client_id, message_id, message_id=message_id)
             return
         words = "%s: CALL %r is being handled already, and this is another one of that id"
-        self._endpoint.peer_log.warning(words, client_id, message_id)
+        self._endpoint.peer_log.warning(words, client_id, message_id, message_id=message_id)
         refusal = OCPPError(connection.dialect.repeated_id_code, "another CALL of this id is being handled")
         self.send_error(connection, message_id, refusal)
 
@@ -232,13 +269,13 @@ class Responder:
             return False
         connection.finish_call(call)
         log, boots, boot = self._endpoint.peer_log, self.boots, None
-        log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id)
+        log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id, call=call)
         if boots is not None and call.action == BOOT_NOTIFICATION:  # as in `_send_result`, whose write may have failed
             boot = boots.answer(connection.client_id, _response_in(text))
         try:
             # Not as a job: a peer that repeats itself could pile them up.
             connection.last_answer = connection.last_written = call.unique_id
-            self._handlers.write(connection, text, wait=False)
+            self._handlers.write(connection, text, False, call.action)
             self._meters.sent(int(text[1]), call.action)
         except TransportError as error:
             if boots is not None and boot is not None:
@@ -253,11 +290,13 @@ class Responder:
         """Have a SEND, which came as ``text``, handled, or drop it. On the thread that reads the connection."""
         log = self._endpoint.peer_log
         if len(connection.unanswered) >= self._max_waiting_calls or self.waiting.is_too_much(connection):
-            log.warning("%s: dropped %s: too many CALLs are waiting", connection.client_id, message.action)
+            log.warning(
+                "%s: dropped %s: too many CALLs are waiting", connection.client_id, message.action, call=message
+            )
             self._count_refusal("waiting_calls")
         elif connection.begin(message) is not message:
             words = "%s: dropped %s: one of the id %r is waiting"
-            log.warning(words, connection.client_id, message.action, message.unique_id)
+            log.warning(words, connection.client_id, message.action, message.unique_id, call=message)
         else:
             self._submit_send(connection, message, text)
 
@@ -290,7 +329,7 @@ class Responder:
             except OCPPError as error:
                 self._refuse_handled(connection, call, error)
             except BaseException:  # sys.exit() and pytest.fail() too: it must not end the thread
-                self._endpoint.peer_log.exception("%s: the handler of %s failed", client_id, call.action)
+                self._endpoint.peer_log.exception("%s: the handler of %s failed", client_id, call.action, call=call)
                 self._refuse_handled(connection, call, _failed())
             else:
                 if isinstance(response, Payload):
@@ -302,7 +341,7 @@ class Responder:
                 else:
                     self._hold_until_answered(connection, call)
         except BaseException:
-            self._endpoint.peer_log.exception("%s: answering %s failed", client_id, call.action)
+            self._endpoint.peer_log.exception("%s: answering %s failed", client_id, call.action, call=call)
         finally:
             if ident in self.handled:
                 del self.handled[ident]
@@ -317,11 +356,13 @@ class Responder:
             return True
         except OCPPError as refusal:
             error = refusal
-            self._endpoint.peer_log.info("%s: %s was refused: %s", connection.client_id, call.action, refusal)
+            self._endpoint.peer_log.info(
+                "%s: %s was refused: %s", connection.client_id, call.action, refusal, call=call
+            )
         except BaseException:  # as below
             error = _failed()
             words = "%s: what runs before the handler of %s failed"
-            self._endpoint.peer_log.exception(words, connection.client_id, call.action)
+            self._endpoint.peer_log.exception(words, connection.client_id, call.action, call=call)
         if not isinstance(call, Send):
             # The answer is not remembered: the peer that repeats its CALL later may be let through.
             self._refuse_handled(connection, call, error, remember=False)
@@ -330,7 +371,7 @@ class Responder:
     def _leave_unanswered(self, connection: Connection, call: Call) -> None:
         """Forget ``call``, whose handler wants no answer to be sent. If it comes again, it is handled again."""
         words = "%s: %s %r gets no answer: its handler returned NO_ANSWER"
-        self._endpoint.peer_log.debug(words, connection.client_id, call.action, call.unique_id)
+        self._endpoint.peer_log.debug(words, connection.client_id, call.action, call.unique_id, call=call)
         if connection.finish_call(call):
             return
         again = self.left.hand_on(connection.client_id, call)
@@ -344,13 +385,13 @@ class Responder:
         name, client_id = getattr(handler.function, "__qualname__", handler.function), connection.client_id
         if response is not None:
             words = "%s: the handler %s of %s returned %r, which is no message"
-            self._endpoint.peer_log.error(words, connection.client_id, name, call.action, response)
+            self._endpoint.peer_log.error(words, connection.client_id, name, call.action, response, call=call)
             self._refuse_handled(connection, call, _failed())
         elif connection.find(call.unique_id) is call or self.left.wants(client_id, call):
             # Else what saw its id elsewhere, as an observer does, has answered it.
             words = "%s: the handler %s of %s returned None, and cannot answer later: it does not get the message id, "
             words += "because it was registered without pass_id=True"
-            self._endpoint.peer_log.error(words, connection.client_id, name, call.action)
+            self._endpoint.peer_log.error(words, connection.client_id, name, call.action, call=call)
             self._refuse_handled(connection, call, _failed())
 
     def warn_of_unhandled(self, connection: Connection, action: str, what: str) -> bool:
@@ -404,7 +445,9 @@ class Responder:
                 return
             self._run(handler, connection, message)
         except BaseException:
-            self._endpoint.peer_log.exception("%s: the handler of %s failed", connection.client_id, message.action)
+            self._endpoint.peer_log.exception(
+                "%s: the handler of %s failed", connection.client_id, message.action, call=message
+            )
         finally:
             self.handled.pop(ident, None)
 
@@ -417,10 +460,10 @@ class Responder:
         self.left.forget(client_id, message_id)
         self.waiting.resume(connection)
         words = "%s: %s (message %r) was not answered within %g s, and is answered with InternalError"
-        self._endpoint.peer_log.error(words, client_id, call.action, message_id, self._answer_timeout)
+        self._endpoint.peer_log.error(words, client_id, call.action, message_id, self._answer_timeout, call=call)
         late = OCPPError(ErrorCode.INTERNAL_ERROR, "the request was not handled in time")
         try:
-            self._handlers.write(connection, self._make_error(connection, message_id, late), wait=False)
+            self._handlers.write(connection, self._make_error(connection, message_id, late), False, call.action)
         except TransportError as failure:
             self._log_unsent(connection, "a CALLERROR was not sent", failure)
 
@@ -466,7 +509,7 @@ class Responder:
             self.send_error(connection, message_id, OCPPError(plain, description))
             raise
         self._finish(connection, call, text)
-        self._write(connection, message_id, text)
+        self._write(connection, message_id, text, None if call is None else call.action)
         self._meters.sent(4, OTHER if call is None else call.action)
         self._meters.error(SENT, code)
 
@@ -538,7 +581,7 @@ class Responder:
         text = self._make_error(connection, call.unique_id, error)
         over = self._finish_handled(connection, call, text if remember else None)
         if over is not None:
-            self._write_error(over, call.unique_id, text)
+            self._write_error(over, call.unique_id, text, call.action)
 
     def _finish_handled(self, connection: Connection, call: Call, text: Optional[str]) -> Optional[Connection]:
         """Note that ``text`` answers ``call``. Return where it is to be written; ``None``: it is not wanted.
@@ -551,17 +594,17 @@ class Responder:
         if connection.finish_call(call):
             return connection
         if call.expired:
-            log.warning("%s: the answer to %s came too late, and was not sent", client_id, call.action)
+            log.warning("%s: the answer to %s came too late, and was not sent", client_id, call.action, call=call)
             return None
         if not connection.left:
-            log.error("%s: the handler answered %s twice", client_id, call.action)
+            log.error("%s: the handler answered %s twice", client_id, call.action, call=call)
             return None
         if self.left.wants(client_id, call):
             self._remember(connection, call, text)
         wanted, newer = self.left.finish(client_id, call, self._by_id.get(client_id))
         if not wanted:
             words = "%s: the answer to %s was not sent: the connection has ended, and nobody waits for it"
-            log.debug(words, client_id, call.action)
+            log.debug(words, client_id, call.action, call=call)
             return None
         return newer or connection
 
@@ -585,7 +628,9 @@ class Responder:
             return text
         except UsageError as error:
             words = "%s: the answer to %s cannot be sent: %s"
-            self._endpoint.peer_log.error(words, connection.client_id, action or repr(message_id), error)
+            self._endpoint.peer_log.error(
+                words, connection.client_id, action or repr(message_id), error, message_id=message_id
+            )
             raise
 
     def _make_error(self, connection: Connection, message_id: str, error: OCPPError) -> str:
@@ -612,8 +657,8 @@ class Responder:
             boot = boots.answer(connection.client_id, response)
         connection.last_answer = connection.last_written = message_id
         try:
-            if connection.left or handlers.observers:
-                self._write(connection, message_id, text)
+            if connection.left or handlers.observers or handlers.frame_log.is_on():
+                self._write(connection, message_id, text, None if call is None else call.action)
             else:
                 connection.channel.send(text, True)
         except TransportError as error:
@@ -625,6 +670,9 @@ class Responder:
                 self.send_error(connection, message_id, _generic("the answer could not be sent"))
             raise
         self._meters.sent(3, OTHER if call is None else call.action)
+        if boot is not None and boot.now is not None:
+            words = "%s: booted: its BootNotification is answered with %s"
+            self._endpoint.peer_log.info(words, connection.client_id, boot.now.status, call=call)
         if boots is not None and boots.watcher is not None:
             if boot is not None or connection.client_id not in boots.by_id:
                 handlers.call(boots.written, connection.client_id, boot is not None)
@@ -636,24 +684,24 @@ class Responder:
                 else:
                     handlers.call(handler, connection.client_id, request)
 
-    def _write(self, connection: Connection, message_id: str, text: str) -> None:
-        """Write an answer. Raises `TransportError`, with the id."""
+    def _write(self, connection: Connection, message_id: str, text: str, action: Optional[str] = None) -> None:
+        """Write an answer to a CALL of that action. Raises `TransportError`, with the id."""
         handlers = self._handlers
         connection.last_answer = connection.last_written = message_id
         try:
             if connection.left:
                 raise TransportError("the connection has ended")
-            if handlers.observers:
-                handlers.write(connection, text)
+            if handlers.observers or handlers.frame_log.is_on():
+                handlers.write(connection, text, action=action)
             else:
                 connection.channel.send(text, True)
         except TransportError as error:
             error.message_id = message_id
             raise
 
-    def _write_error(self, connection: Connection, message_id: str, text: str) -> None:
+    def _write_error(self, connection: Connection, message_id: str, text: str, action: Optional[str] = None) -> None:
         try:
-            self._write(connection, message_id, text)
+            self._write(connection, message_id, text, action)
         except TransportError as failure:
             self._log_unsent(connection, "a CALLERROR was not sent", failure)
 

@@ -58,6 +58,13 @@ def _as_error(message: CallResultError) -> OCPPError:
     return OCPPError(message.code, message.error_description, message.error_details, message.unique_id)
 
 
+def _told_action(fields: Optional[Sequence[Any]]) -> Optional[str]:
+    """Return the action of the CALL or the SEND ``fields``, as far as it can be read."""
+    if fields is None or len(fields) < 3 or fields[0] not in (MessageType.CALL, MessageType.SEND):
+        return None
+    return fields[2] if isinstance(fields[2], str) else None
+
+
 class Router:
     """Hands each frame to the caller or the responder, and judges frames that break the rules."""
 
@@ -84,7 +91,7 @@ class Router:
         before, context.connection = context.connection, connection
         connection.last_written = None
         try:
-            if self._handlers.observers:
+            if self._handlers.observers or self._handlers.frame_log.is_on():
                 self._handlers.observe(connection, text)
             hook, came = self._handlers.text, text
             if hook is not None:
@@ -163,7 +170,8 @@ class Router:
 
     def _receive_result_error(self, connection: Connection, message: CallResultError, text: str) -> None:
         error = _as_error(message)
-        self._endpoint.peer_log.warning("%s: the peer refused an answer: %s", connection.client_id, error)
+        words, message_id = "%s: the peer refused an answer: %s", message.unique_id
+        self._endpoint.peer_log.warning(words, connection.client_id, error, message_id=message_id)
         if self._handlers.result_error is None or self._responder.waiting.is_too_much(connection):
             return
         held = self._responder.waiting.hold(connection, text)  # nothing else bounds how many of them wait
@@ -234,14 +242,15 @@ class Router:
 
     def _log_invalid(self, connection: Connection, error: MessageError, fields: Optional[Sequence[Any]]) -> None:
         client_id, log = connection.client_id, self._endpoint.peer_log
+        about = {"message_id": error.message_id or error.visible_id, "action": _told_action(fields)}
         if fields is not None and error.code in _UNHANDLED:
             # A charger may send it again and again: one WARNING, as for an action that has a profile and no handler.
             what = "no profile has it" if error.code is ErrorCode.NOT_SUPPORTED else error.description
             if not self._responder.warn_of_unhandled(connection, fields[2], what):
-                log.debug("%s: refused again: %s", client_id, error)
+                log.debug("%s: refused again: %s", client_id, error, **about)
             return
         seen = "" if error.visible_type is None else f"; its head: type {error.visible_type:d}, id {error.visible_id!r}"
-        log.warning("%s: invalid message: %s%s", client_id, error, seen)
+        log.warning("%s: invalid message: %s%s", client_id, error, seen, **about)
 
     def _ask_invalid_message_hook(
         self, connection: Connection, error: MessageError, text: str, fields: Optional[Sequence[Any]]

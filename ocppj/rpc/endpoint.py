@@ -11,7 +11,7 @@ from ..log_limit import LimitedLog, SafeLog
 from ..option_checks import check_option, check_options
 from ..payloads.lenient import Unreadable, decode_leniently
 from ..payloads.model import Payload, encode_payload
-from ..settings import LoggerLike, Validation, ValidationChoice, ValidationSetting, process
+from ..settings import LoggerLike, Validation, ValidationChoice, ValidationSetting, get_part_logger, process
 from .dialect import V16, Dialect, is_error_code_valid
 from .feature_registry import FeatureRegistry
 from .features import Feature, Profile
@@ -55,7 +55,7 @@ class Endpoint:
             message, and must not block. If it raises, this is logged, and the connection is ``"strict"``.
         message_id_generator: Returns the id of a new message, on the thread that creates the message. ``None``: that
             of the process (`set_message_id_generator`).
-        logger: ``None``: that of the process (`set_logger`).
+        logger: For the lines of this endpoint and all below it. ``None``: that of the process (`set_logger`).
         signer: Signs messages. Without it signed messages are still received.
         verifier: Verifies signatures. Without it they are not verified.
         datetime_digits: How many fractional digits the date-times have that are sent: 0, 3 or 6. Some charge points
@@ -67,6 +67,9 @@ class Endpoint:
         DuplicateFeature: Two profiles have the same name, action or request type in the same OCPP version.
         UsageError: An argument is not valid.
     """
+
+    #: Which child of "ocppj" its lines go to: see `get_part_logger`.
+    _log_part = ""
 
     def __init__(
         self,
@@ -100,8 +103,8 @@ class Endpoint:
 
     @property
     def log(self) -> LoggerLike:
-        """The logger of the endpoint, or else of the process."""
-        return self._logger if self._logger is not None else process.logger
+        """The logger of the endpoint, or else of the process: by default ``ocppj.server`` or ``ocppj.client``."""
+        return self._logger if self._logger is not None else get_part_logger(self._log_part)
 
     def set_message_validation(self, setting: Optional[ValidationChoice]) -> None:
         """Set how the payloads of this endpoint are checked, from the next message on.
@@ -428,7 +431,8 @@ class Endpoint:
                 return parse_error(fields, message_type)
             request = pending.get(message_id)
             if request is None:
-                self.peer_log.warning(_NOT_PENDING, client_id or "endpoint", message_id)
+                about = {"client_id": client_id or None, "message_id": message_id}
+                self.peer_log.warning(_NOT_PENDING, client_id or "endpoint", message_id, **about)
                 return None
             if message_type is _CALL_RESULT:
                 return self._parse_result(fields, type(request), dialect, client_id)
@@ -438,7 +442,8 @@ class Endpoint:
         except ValidationError as error:
             raise build_frame_error(fields, error.code, error.description) from error
         except Exception as error:  # A schema or a type of the program is faulty.
-            self.peer_log.exception("%s: message %r cannot be read", client_id or "endpoint", message_id)
+            about = {"client_id": client_id or None, "message_id": message_id}
+            self.peer_log.exception("%s: message %r cannot be read", client_id or "endpoint", message_id, **about)
             raise build_frame_error(fields, ErrorCode.INTERNAL_ERROR, "the message could not be read") from error
 
     @calls_program
@@ -574,7 +579,7 @@ class Endpoint:
             place, value = unreadable[0]
             text = "%s: the date-time %s cannot be read: it is None, and extra has %.40r%s"
             more = f"; {len(unreadable) - 1} more cannot be read either" if unreadable[1:] else ""
-            self.peer_log.warning(text, client_id or "endpoint", place, value, more)
+            self.peer_log.warning(text, client_id or "endpoint", place, value, more, client_id=client_id or None)
         return message
 
     def _log_invalid(
@@ -583,7 +588,8 @@ class Endpoint:
         """Log a payload that breaks its schema and is accepted."""
         who, kind = client_id or "endpoint", "response" if is_response else "request"
         text = "%s: %s an invalid %s of %s, and went on: at %r: %s"
-        self.peer_log.warning(text, who, verb, kind, feature.name, error.path[:255], error)
+        about = {"client_id": client_id or None, "action": feature.name}
+        self.peer_log.warning(text, who, verb, kind, feature.name, error.path[:255], error, **about)
 
 
 def _check_choice(setting: Optional[ValidationSetting]) -> Validation:

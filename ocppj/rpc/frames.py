@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import ErrorCode, MessageError
 from ..payloads.jsontext import decode_loosely
 from .dialect import Dialect
-from .messages import MAX_ID, SIGNED, CallError, CallResultError, MessageType, build_framework_error, is_message_id
+from .messages import (
+    MAX_ID,
+    SIGNED,
+    CallError,
+    CallResultError,
+    MessageType,
+    build_framework_error,
+    is_message_id,
+    parse_json_message,
+)
 
-__all__ = ["build_action_error", "build_frame_error", "get_type_name", "parse_error", "parse_head", "read_head"]
+__all__ = [
+    "FrameHead",
+    "build_action_error",
+    "build_frame_error",
+    "get_type_name",
+    "parse_error",
+    "parse_head",
+    "read_frame_head",
+    "read_head",
+    "type_name_of",
+]
 
 _TYPES = {int(each): each for each in MessageType}
 
@@ -81,6 +100,43 @@ def read_head(text: str) -> Tuple[Optional[MessageType], Optional[str]]:
         with suppress(ValueError):  # an escape sequence that is none
             message_id = decode_loosely(match[3])
     return message_type, message_id if is_message_id(message_id) else None
+
+
+class FrameHead(NamedTuple):
+    """What stands before the payload of a frame, as far as it can be read."""
+
+    message_type: Optional[MessageType] = None
+    message_id: Optional[str] = None
+    action: Optional[str] = None  # of a CALL or a SEND, without "-Signed"
+
+
+#: The head of nearly every frame, with the action, or the code of an error. It needs no more than the first characters.
+_USUAL_HEAD = re.compile(r'[ \t\r\n]*\[[ \t\r\n]*([2-6])[ \t\r\n]*,[ \t\r\n]*"([^"\\]{1,36})"[ \t\r\n]*'
+                         r'(?:,[ \t\r\n]*(?:"([^"\\]{1,64})"[ \t\r\n]*)?|\])')  # fmt: skip
+
+
+def read_frame_head(text: str) -> FrameHead:
+    """Return the head of ``text``, which may be anything: valid or not, JSON or not. Raises nothing."""
+    match = _USUAL_HEAD.match(text)
+    usual = None if match is None else (_TYPES[int(match[1])], match[2], match[3])
+    message_type, message_id, action = usual or _read_unusual_head(text)
+    if action is None or message_type not in (MessageType.CALL, MessageType.SEND):
+        return FrameHead(message_type, message_id)
+    return FrameHead(message_type, message_id, action[: -len(SIGNED)] if action.endswith(SIGNED) else action)
+
+
+def _read_unusual_head(text: str) -> Tuple[Optional[MessageType], Optional[str], Optional[str]]:
+    message_type, message_id = read_head(text)
+    try:
+        fields = parse_json_message(text, max_depth=None) if message_type is not None else ()
+    except MessageError:
+        fields = ()
+    return message_type, message_id, fields[2] if len(fields) > 2 and isinstance(fields[2], str) else None
+
+
+def type_name_of(message_type: Optional[MessageType]) -> Optional[str]:
+    """Return what `get_type_name` does; ``None`` for ``None``."""
+    return None if message_type is None else get_type_name(message_type)
 
 
 def build_frame_error(fields: Sequence[Any], code: ErrorCode, description: str) -> MessageError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, Tuple
 
+from ..log_limit import SafeLog
 from ..recent import Recent
-from ..settings import LoggerLike
 
 __all__ = ["PeerWarnings"]
 
@@ -22,7 +22,7 @@ class PeerWarnings:
         capacity: How many warnings are remembered, over all peers.
     """
 
-    def __init__(self, log: Callable[[], LoggerLike], capacity: int = _CAPACITY) -> None:
+    def __init__(self, log: Callable[[], SafeLog], capacity: int = _CAPACITY) -> None:
         self._log = log
         self._lock = threading.Lock()
         self._given: Recent[Tuple[str, str], None] = Recent(capacity)
@@ -40,5 +40,5 @@ class PeerWarnings:
             if key in self._given:
                 return False
             self._given.remember(key, None)
-        self._log().warning(text, *arguments)
+        self._log().warning(text, *arguments, client_id=client_id)
         return True

@@ -6,8 +6,8 @@ import threading
 from typing import Any, Callable, Dict, Generic, TypeVar
 
 from ..interrupted import calls_program
+from ..log_limit import SafeLog
 from ..recent import Recent
-from ..settings import LoggerLike
 
 __all__ = ["PerPeer"]
 
@@ -34,7 +34,7 @@ class PerPeer(Generic[T]):
         function: Callable[[str], Any],
         check: Callable[[Any], T],
         default: T,
-        log: Callable[[], LoggerLike],
+        log: Callable[[], SafeLog],
     ) -> None:
         self._name = name
         self._function = function
@@ -69,7 +69,7 @@ class PerPeer(Generic[T]):
         except BaseException:  # sys.exit() too: it must not end the thread that reads the connection
             chosen = self._default
             text = "%s: the function for %s failed: %s applies to this connection"
-            self._log().exception(text, client_id, self._name, chosen)
+            self._log().exception(text, client_id, self._name, chosen, client_id=client_id)
         with self._lock:
             if self._asking.get(client_id) is not mark:
                 return self._chosen.get(client_id, chosen)  # another thread has chosen, or chooses

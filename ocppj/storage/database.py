@@ -48,9 +48,9 @@ from urllib.parse import quote
 from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, QueueInUse, UsageError
 from ..events import Thread, releasing, try_acquire
 from ..forks import keep_for_ever, register
-from ..log_limit import LimitedLog, safe_log
+from ..log_limit import LimitedLog, part_log
 from ..rpc.messages import parse_json_message
-from ..settings import get_logger
+from ..settings import LoggerLike, get_part_logger
 from .group_commit import CommitQueue, PendingInsert, commit
 from .room import has_room
 
@@ -186,7 +186,8 @@ class RequestDatabase:
         self._unwritten: List[_Removal] = []  # taken from `_removals`, and not written yet
         self._detached_lock = threading.Lock()  # guards the table below; no other is taken inside
         self._detached: Dict[Tuple[Optional[str], str], List[int]] = {}  # rows by client and message id, oldest first
-        self._log = LimitedLog(get_logger, lines=1)  # each reason once a minute
+        self.safe_log = part_log("queue")  #: Also for the queues that are in this file.
+        self._limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
         self._untold = 0  # rows that were detached since `open`, and are in the queue again after the next
         register(self)
 
@@ -201,6 +202,11 @@ class RequestDatabase:
         self._commits = CommitQueue()
         self._removals.clear()
         self._unwritten, self._detached, self._untold = [], {}, 0
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
+        """Log to ``logger``; see `RequestQueue.set_logger`."""
+        self.safe_log.use(logger, client_id)
+        self._limited_log.use(logger, client_id)
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -244,10 +250,10 @@ class RequestDatabase:
             if connection is not None:
                 connection.close()
         self._log_failure(error)
-        self._log.report(last=True)
+        self._limited_log.report(last=True)
         if unsettled:
             words = "%s: %d requests that were answered are sent again after the next start: handlers have not returned"
-            safe_log.warning(words, self.path, unsettled)
+            self.safe_log.warning(words, self.path, unsettled)
 
     def rows(self, client_id: Optional[str]) -> List[Row]:
         """Return the rows of that client, oldest first, without those that are to be removed."""
@@ -532,7 +538,7 @@ class RequestDatabase:
     def _log_failure(self, error: Optional[Exception]) -> None:
         if error is not None:
             words = "%s: could not delete or set aside requests that were dealt with, they may be sent again: %s"
-            self._log.error(words, self.path, error, kind=f"{words[:-2]}{error}")
+            self._limited_log.error(words, self.path, error, kind=f"{words[:-2]}{error}", client_id=None)
 
     def _transact(
         self, synchronous: str, work: Callable[[sqlite3.Connection], T], done: Callable[[], None] = lambda: None

@@ -33,8 +33,8 @@ from ..errors import (
     UsageError,
     printable,
 )
-from ..log_limit import safe_log
 from ..option_checks import check_options
+from ..settings import LoggerLike
 from .database import PathLike, RequestDatabase, Row, SetAside, action_of, is_lost
 from .group_commit import PendingInsert
 
@@ -98,6 +98,9 @@ class StoredQueue(RequestQueue):
         self._inserting: Set[RequestBundle] = set()  # are being written, without those in the place of others
         self._open = False
 
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        self._database.set_logger(logger, client_id)
+
     def set_decoder(self, decode: Decoder) -> None:
         self._decode = decode
 
@@ -147,11 +150,14 @@ class StoredQueue(RequestQueue):
         """Log what `revive` returned."""
         path, whose = self._database.path, "" if self._client_id is None else f" for {self._client_id}"
         if revived:
-            safe_log.info("%s: %d requests%s wait since earlier", path, revived, whose)
+            self._database.safe_log.info(
+                "%s: %d requests%s wait since earlier", path, revived, whose, client_id=self._client_id
+            )
         for row, reason in refused:
             what = f"{row.message_id!r}{whose} ({action_of(row.data)}, OCPP {row.version or 'of no version'})"
             words = "%s: request %s was set aside, and is not sent: %s"
-            safe_log.error(words, path, printable(what), printable(reason))
+            about = {"client_id": self._client_id, "action": action_of(row.data), "message_id": row.message_id}
+            self._database.safe_log.error(words, path, printable(what), printable(reason), **about)
 
     def push(self, bundle: RequestBundle) -> None:
         """Write ``bundle`` to disk and add it at the end. Pushes at the same time share a sync.
@@ -488,6 +494,9 @@ class SQLiteQueueMap(ServerQueueMap):
         self._left: Dict[str, List[RequestBundle]] = {}  # in memory alone, of clients that are away; also guarded by it
         self._lost = False  # it is logged that the file is
 
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        self._database.set_logger(logger, client_id)
+
     def set_decoder(self, decode: Decoder) -> None:
         self._decode = decode
 
@@ -570,7 +579,9 @@ class SQLiteQueueMap(ServerQueueMap):
                 queue = self.get(client_id)
                 return self._detach_stored(client_id, message_id) if queue is None else queue.detach(message_id)
         except Exception as error:  # the decoder's, too
-            safe_log.error("%s: request %r cannot be withdrawn: %s", self._database.path, message_id, error)
+            words = "%s: request %r cannot be withdrawn: %s"
+            about = {"client_id": client_id, "message_id": message_id}
+            self._database.safe_log.error(words, self._database.path, message_id, error, **about)
             return None
 
     def settle(self, client_id: str, message_id: str, told: bool = True) -> None:
@@ -631,7 +642,8 @@ class SQLiteQueueMap(ServerQueueMap):
                 queue, loaded = self._load(client_id)
             queue.report(*loaded)
             full = queue.is_full()
-            victim = choose_victim(queue, (), bundle) if full else None  # with no lock held: it is the program's own
+            # With no lock held: the policy is the program's own.
+            victim = choose_victim(queue, (), bundle, self._database.safe_log) if full else None
             with self._loading:
                 if self.get(client_id) is not None:
                     raise NotRunning(f"client {client_id!r} has a queue by now")
@@ -746,7 +758,7 @@ class SQLiteQueueMap(ServerQueueMap):
         if not told:
             words = "%s is lost: requests are kept in memory alone, and those in the file are not sent, "
             words += "until the server is started again: %s"
-            safe_log.error(words, self._database.path, error)
+            self._database.safe_log.error(words, self._database.path, error)
 
     def _policy_of(self, client_id: str) -> Optional[OverflowPolicy]:
         """Return the policy for that client, whose memory outlives the queue."""
@@ -778,7 +790,8 @@ class SQLiteQueueMap(ServerQueueMap):
             self._left.clear()
             self._lost = False
         if count:
-            safe_log.error("%s: %d requests were in memory alone, and are gone", self._database.path, count)
+            words = "%s: %d requests were in memory alone, and are gone"
+            self._database.safe_log.error(words, self._database.path, count)
 
     def _discard(self, client_id: str, queue: Optional[RequestQueue]) -> None:
         if not isinstance(queue, StoredQueue):

@@ -53,14 +53,17 @@ class Transcript:
         self._show_secrets = show_secrets
 
     @classmethod
-    def for_terminal(cls, name: str = "CSMS", stream: Optional[TextIO] = None) -> "Transcript":
+    def for_terminal(
+        cls, name: str = "CSMS", stream: Optional[TextIO] = None, *, show_secrets: bool = False
+    ) -> "Transcript":
         """Return a transcript as wide as the terminal.
 
         It has colours if ``stream``, by default the standard output, is a terminal, unless NO_COLOR is set in the
         environment.
         """
         colour = (stream or sys.stdout).isatty() and not environ.get("NO_COLOR")
-        return cls(name, width=shutil.get_terminal_size((120, 24)).columns, colour=colour)
+        width = shutil.get_terminal_size((120, 24)).columns
+        return cls(name, width=width, colour=colour, show_secrets=show_secrets)
 
     def text(
         self,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, List, Optional, Protocol, Sequence
 
 from ..errors import printable
+from ..settings import LoggerLike
 
 if TYPE_CHECKING:
     from .handshake.request import HandshakeRequest
@@ -162,6 +163,12 @@ class _Transport(Protocol):
 
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
         """Set what is called when a channel has ended."""
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, that of the endpoint; ``None``: that of the process.
+
+        Lines that name no client are about ``client_id``, that of a client.
+        """
 
     def waiting(self) -> ContextManager[Any]:
         """Return a context in which a handler's thread waits for another message (see `ocppj.ws.readers`).

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import websocket
 
 from ..errors import HandshakeRefused, SubprotocolError, TransportError, UsageError
-from ..log_limit import safe_log
 from ..option_checks import check_option, check_options
 from .connecting.dial import Resolver, dial
 from .connecting.session import ClientCore, ConnectAttempt, Session
@@ -182,7 +181,7 @@ class WebSocketClient(ClientCore):
         for each in urls:
             warning = exposed(self._security_profile, each, self._ssl_context, self._fields.has_credentials)
             if warning is not None:
-                safe_log.warning("%s: %s: %s", client_id, place(each), warning)
+                self.handlers.safe_log.warning("%s: %s: %s", client_id, place(each), warning)
         super().connect(url, client_id, subprotocols, retry, wait)
 
     def _check_user(self, url: str, client_id: str, user: Optional[str]) -> None:

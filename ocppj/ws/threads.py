@@ -7,10 +7,10 @@ import time
 from contextlib import suppress
 from functools import partial
 from itertools import filterfalse
-from typing import Any, Callable, Collection, List, Sequence, Set
+from typing import Any, Callable, Collection, List, Optional, Sequence, Set
 
 from ..events import Thread
-from ..log_limit import safe_log
+from ..log_limit import SafeLog, part_log
 from ..loops import run_loop
 
 __all__ = ["Threads"]
@@ -21,7 +21,8 @@ _PRUNE = 4  # threads on record before those that ended are dropped. Each holds 
 class Threads:
     """The daemon threads of one owner. Thread-safe; no lock is held while a thread starts or is joined."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Optional[SafeLog] = None) -> None:
+        self._log = part_log("ws") if log is None else log
         self._lock = threading.Lock()  # guards the fields below
         self._threads: List[threading.Thread] = []
         self._prune_at = _PRUNE
@@ -34,7 +35,7 @@ class Threads:
         """
         start = _Start()
         step = partial(_call, start, target, args)
-        thread = Thread(target=run_loop, args=(name, step), name=name, daemon=True)
+        thread = Thread(target=run_loop, args=(name, step, None, self._log), name=name, daemon=True)
         with self._lock:
             if self._closed:
                 return False
@@ -71,7 +72,7 @@ class Threads:
             if not threads:
                 return all_gone
             for thread in threads:
-                all_gone = _join(thread, deadline, exempt) and all_gone
+                all_gone = _join(thread, deadline, exempt, self._log) and all_gone
             joined.update(threads)
 
 
@@ -104,7 +105,7 @@ def _call(start: _Start, target: Callable[..., object], args: Sequence[Any]) -> 
     return False
 
 
-def _join(thread: threading.Thread, deadline: float, exempt: Collection[int]) -> bool:
+def _join(thread: threading.Thread, deadline: float, exempt: Collection[int], log: SafeLog) -> bool:
     """Join one thread; return false, and log it, when it does not end in time."""
     while thread is not threading.current_thread() and thread.ident not in exempt:
         left = deadline - time.monotonic()
@@ -115,6 +116,6 @@ def _join(thread: threading.Thread, deadline: float, exempt: Collection[int]) ->
         except RuntimeError:  # another thread is about to start it
             threading.Event().wait(0.001)
         if left <= 0:
-            safe_log.warning("the thread %s does not end", thread.name)
+            log.warning("the thread %s does not end", thread.name)
             return False
     return True

@@ -1,12 +1,13 @@
 """What observers are shown: what went over the wire, in an order in which it can have happened, and what failed."""
 
 import json
+import pickle
 import threading
 from contextlib import contextmanager
 
 import pytest
 
-from ocppj import ErrorCode, OCPPError, Server, TransportError, v16
+from ocppj import ErrorCode, Frame, OCPPError, Server, TransportError, v16
 from tests.between import BetweenChannel, BetweenClient
 from tests.fixtures import (  # noqa: F401
     BEAT,
@@ -391,3 +392,67 @@ def test_a_frame_tells_its_connection(make_server, raw_client):
         raw.stop()
     seen = sorted((frame.connection, frame.client_id) for (frame,) in frames.wait(12))
     assert seen == [(1, "CP_1")] * 4 + [(2, "CP_2")] * 4 + [(3, "CP_1")] * 4
+
+
+# What a frame tells of itself
+
+
+def test_a_frame_tells_its_kind_its_id_and_the_action_of_its_call(side):
+    """Both ways: an answer has the action of its CALL, also when the answer is an error."""
+    frames = Recorder()
+    kept = []
+
+    @side.endpoint.add_observer
+    def observe(frame):
+        kept.append(frame)
+        frames(frame.direction, frame.kind, frame.action, frame.message_id)
+
+    side.endpoint.on(v16.HeartbeatRequest)(lambda *arguments: BEAT)
+    side.raw.ask([2, "1", "Heartbeat", {}])
+    side.raw.ask([2, "2", "StatusNotification", {}])  # it breaks its schema
+    future = side.send_request(BOOT)
+    side.raw.send([3, side.raw.receive()[1], BOOTED_WIRE])
+    assert future.result(seconds(10)) == BOOTED
+    refused = side.send_request(BOOT)
+    side.raw.send([4, side.raw.receive()[1], "InternalError", "", {}])
+    assert isinstance(refused.exception(seconds(10)), OCPPError)
+    frames.wait(8)
+    boot, again = future.message_id, refused.message_id
+    assert frames.calls == [
+        ("in", "CALL", "Heartbeat", "1"),
+        ("out", "CALLRESULT", "Heartbeat", "1"),
+        ("in", "CALL", "StatusNotification", "2"),
+        ("out", "CALLERROR", None, "2"),  # of a CALL that could not be read
+        ("out", "CALL", "BootNotification", boot),
+        ("in", "CALLRESULT", "BootNotification", boot),
+        ("out", "CALL", "BootNotification", again),
+        ("in", "CALLERROR", "BootNotification", again),
+    ]
+    for frame, told in zip(kept, frames.calls):  # what was found is kept, also in a copy
+        for each in (frame, pickle.loads(pickle.dumps(frame))):
+            assert (each.direction, each.kind, each.action, each.message_id) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[6,"s","NotifyPeriodicEventStream-Signed",{}]', ("SEND", "NotifyPeriodicEventStream", "s")),
+        ('[5,"s","InternalError","",{}]', ("CALLRESULTERROR", None, "s")),
+        (' [ 2 , "\\u0061" , "Reset" , {} ]', ("CALL", "Reset", "a")),
+        ('["2","1","Reset",{}]', ("CALL", "Reset", "1")),
+        ('[2,"1","Reset",{"type":', ("CALL", "Reset", "1")),
+        ('[2,"1"]', ("CALL", None, "1")),
+        ('[2,"1",7,{}]', ("CALL", None, "1")),
+        ('[3,"1","Reset"]', ("CALLRESULT", None, "1")),
+        ("[9]", (None, None, None)),
+        ("[]", (None, None, None)),
+        ("no JSON", (None, None, None)),
+        ("", (None, None, None)),
+        ("[" * 100_000, (None, None, None)),
+    ],
+    ids=["SEND", "5", "escape", "text", "cut", "short", "number", "answer", "type", "empty", "words", "none", "deep"],
+)
+def test_a_broken_frame_tells_what_can_be_read(text, told):
+    frame = Frame("in", "CP_1", "2.1", NOW, text)
+    assert (frame.kind, frame.action, frame.message_id) == told
+    assert frame == Frame("in", "CP_1", "2.1", NOW, text), "what was found is no part of it"

@@ -7,6 +7,7 @@ import pytest
 from ocppj import Client, ManualClock, Server, UsageError, v16, v21, v201
 from ocppj.dispatch.timeouts import Timeouts
 from ocppj.exchange.overdue import OverdueAnswers
+from ocppj.log_limit import LimitedLog
 from ocppj.rpc.messages import Call
 from ocppj.settings import get_logger
 from tests.fixtures import (  # noqa: F401
@@ -226,7 +227,8 @@ def test_a_call_that_comes_while_it_looks_is_neither_overlooked_nor_told_too_ear
         if late and moment == "after the look":
             note(late.pop())
 
-    answers = OverdueAnswers(timeouts, 10, connections, get_logger)
+    log = LimitedLog(get_logger, clock.monotonic)
+    answers = OverdueAnswers(timeouts, 10, connections, lambda: log)
     note(Call("first", "Heartbeat", {}))
     late.append(Call("late", "Heartbeat", {}))
     clock.advance(10)

@@ -7,7 +7,7 @@ class Log:
     def __init__(self):
         self.lines = []
 
-    def warning(self, text, *arguments):
+    def warning(self, text, *arguments, client_id):
         self.lines.append(text % arguments)
 
 

@@ -12,7 +12,7 @@ class Log:
     def __init__(self):
         self.lines = []
 
-    def exception(self, text, *arguments):
+    def exception(self, text, *arguments, client_id):
         self.lines.append(text % arguments)
 
 

@@ -38,9 +38,9 @@ from ...errors import HandshakeRefused, SubprotocolError, TransportError, UsageE
 from ...events import Event
 from ...forks import register
 from ...interrupted import calls_program
-from ...log_limit import safe_log
 from ...loops import do_all, log_failure, run_loop
 from ...option_checks import check_option, check_options
+from ...settings import LoggerLike
 from ..backoff import Backoff
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler, RunningJob
 from ..connection.channel import Handlers, WireChannel, call_handler, check_close_code, end_channels
@@ -93,11 +93,13 @@ class Session:
     def __init__(self, core: "ClientCore", urls: Sequence[str], client_id: str, subprotocols: Sequence[str]) -> None:
         self.core = core
         self.handlers = core.handlers  #: See `channel.ChannelOwner`.
+        self._log = core.handlers.safe_log
         self.urls = urls
         self.url = urls[0]  #: The one that is connected to, or tried just now. The thread that connects sets it.
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
         self.readers = core.make_readers()
+        self.readers.set_logger(*self.handlers.given)
         self.stopping = Event()
         self.hurry = Event()  # ends a wait of the back-off; set after `stopping`
         self.lock = threading.Lock()  # guards the fields below
@@ -106,7 +108,7 @@ class Session:
         self.channel: Optional[WireChannel] = None
         self.last: Optional[WireChannel] = None  # the present channel, or the one before
         self.stoppers: Set[int] = set()  # idents of threads inside stop()
-        self._threads = Threads()  # those that reconnect
+        self._threads = Threads(self._log)  # those that reconnect
         # The waits of the present outage; for that thread, and for the one that reads a channel, before it starts that.
         self._waits: Optional[Iterator[float]] = None
         self._connected_at = 0.0  # by the clock of the core
@@ -139,7 +141,7 @@ class Session:
                 raise
             if not isinstance(error, Exception):
                 raise
-            log_failure("%s: the new connection is cut", self.client_id)  # its end has us connect again
+            log_failure("%s: the new connection is cut", self.client_id, log=self._log)  # its end has us connect again
         finally:  # whatever was raised: the handler may know the channel, which must be read until it ends
             if registered and channel is not None:
                 channel.begin()
@@ -181,7 +183,7 @@ class Session:
             if not self.over:
                 unforeseen = None if isinstance(problem, TransportError) else problem
                 text = "%s: %s; connecting again in %.1f s"
-                safe_log.warning(text, self.client_id, problem, wait, exc_info=unforeseen)
+                self._log.warning(text, self.client_id, problem, wait, exc_info=unforeseen)
             if self.core.clock.wait(self.hurry, wait):
                 self._not_before.clear()
             self.hurry.clear()  # before the look: `stop` sets this after `stopping`
@@ -215,7 +217,7 @@ class Session:
                 continue
             if problem is not None:
                 unforeseen = None if isinstance(problem, TransportError) else problem
-                safe_log.warning("%s: %s; trying the next URL", self.client_id, problem, exc_info=unforeseen)
+                self._log.warning("%s: %s; trying the next URL", self.client_id, problem, exc_info=unforeseen)
                 self._tell(problem)
             self.url = url
             try:
@@ -255,10 +257,11 @@ class Session:
                 self.channel = None
             self.over = self.over or not self.core.reconnect  # before the handler, which may connect() again
         do_all(
-            partial(safe_log.debug, "%s: %s", channel.id, close),  # the user of the transport logs it too
+            partial(self._log.debug, "%s: %s", channel.id, close),  # the user of the transport logs it too
             self._end_outage_if_lasted,
             partial(self.handlers.call_disconnected, channel, close),
             partial(self._after_loss, close),
+            log=self._log,
         )
 
     def _end_outage_if_lasted(self) -> None:
@@ -281,7 +284,7 @@ class Session:
                 return
             except Exception as error:
                 with suppress(BaseException):  # of the logger
-                    safe_log.error("%s: cannot reconnect yet: %s", self.client_id, error or type(error).__name__)
+                    self._log.error("%s: cannot reconnect yet: %s", self.client_id, error or type(error).__name__)
             self.core.clock.wait(self.stopping, _NO_THREAD)
 
     def begin_trying(self, problem: Optional[BaseException] = None) -> None:
@@ -296,7 +299,8 @@ class Session:
     def _reconnect(self, problem: Optional[BaseException]) -> None:
         """Try until connected or stopped: the reconnect thread. It goes on after any error: no other thread would."""
         problems = [problem]
-        run_loop(f"{self.client_id}: the reconnect thread", partial(self._reconnect_once, problems))
+        loop = partial(self._reconnect_once, problems)
+        run_loop(f"{self.client_id}: the reconnect thread", loop, log=self._log)
 
     def _reconnect_once(self, problems: List[Optional[BaseException]]) -> bool:
         """Try until connected or stopped; return true, after a wait, if something else came in between."""
@@ -308,11 +312,11 @@ class Session:
             return False
         except TransportError as stopped:
             if self.over:
-                safe_log.info("%s: %s", self.client_id, stopped)
+                self._log.info("%s: %s", self.client_id, stopped)
                 return False
             problems[0] = stopped
         except BaseException as error:
-            log_failure("%s: cannot connect; trying again in %g s", self.client_id, _REPAIR)
+            log_failure("%s: cannot connect; trying again in %g s", self.client_id, _REPAIR, log=self._log)
             problems[0] = problems[0] or error
         return not self.core.clock.wait(self.stopping, _REPAIR)
 
@@ -331,9 +335,10 @@ class Session:
                 attempt.cancel()
             if channel is not None:
                 close_deadline = min(deadline, time.monotonic() + self.core.close_timeout)
-                end_channels([channel], code, reason, close_deadline, self.stoppers)
-            self.readers.stop(max(0.5, deadline - time.monotonic()), self.stoppers)
-            self._threads.join(max(deadline, time.monotonic() + 0.5), self.stoppers)
+                end_channels([channel], code, reason, close_deadline, self.stoppers, timeout)
+            rest = min(0.5, timeout / 10)
+            self.readers.stop(max(rest, deadline - time.monotonic()), self.stoppers)
+            self._threads.join(max(deadline, time.monotonic() + rest), self.stoppers)
         finally:
             with self.lock:
                 self.stoppers.discard(me)
@@ -382,6 +387,10 @@ class ClientCore:
     def _after_fork(self) -> None:
         """Forget the session, which is the parent's: see `ocppj.forks`."""
         self._session, self.waiting = None, nullcontext
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``: see `base.Client.set_logger`."""
+        self.handlers.use(logger, client_id)
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
         check_not_async("the handler", handler)
@@ -465,7 +474,7 @@ class ClientCore:
         for each in urls:
             hint = doubled_identity(each, client_id)
             if hint is not None:
-                safe_log.warning("%s: %s", client_id, hint)
+                self.handlers.safe_log.warning("%s: %s", client_id, hint)
         session = Session(self, urls, client_id, subprotocols)
         with self._state:
             if self._session is not None and not self._session.over:

@@ -25,15 +25,15 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Collection, List, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Collection, List, Optional, Protocol, Sequence, Tuple
 
 from ...callables import raise_interrupt
 from ...errors import TransportError, UsageError
 from ...events import Event
 from ...interrupted import calls_program
-from ...log_limit import LimitedLog
+from ...log_limit import LimitedLog, part_log
 from ...loops import do_all, log_failure
-from ...settings import get_logger
+from ...settings import LoggerLike, get_part_logger
 from ..base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
 from ..readers.base import Readers
 from ..stream.outlet import Outlet
@@ -59,13 +59,21 @@ _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, th
 class Handlers:
     """The three handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
 
-    __slots__ = ("connected", "disconnected", "log", "message")
+    __slots__ = ("connected", "disconnected", "given", "log", "message", "safe_log")
 
     def __init__(self) -> None:
-        self.log = LimitedLog(get_logger)  # for lines that a peer can cause
+        self.log = LimitedLog(partial(get_part_logger, "ws"))  # for lines that a peer can cause
+        self.safe_log = part_log("ws")  # for other lines
+        self.given: Tuple[Optional[LoggerLike], Optional[str]] = (None, None)  # what `use` was called with
         self.connected: Optional[ChannelHandler] = None
         self.message: Optional[MessageHandler] = None
         self.disconnected: Optional[DisconnectedHandler] = None
+
+    def use(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
+        """Log to ``logger``: see `base.Server.set_logger`."""
+        self.given = logger, client_id
+        self.log.use(logger, client_id)
+        self.safe_log.use(logger, client_id)
 
     def call_connected(self, channel: Channel) -> None:
         call_handler(self.log, channel.id, "connected", self.connected, channel)
@@ -239,7 +247,8 @@ class WireChannel:
             try:
                 self._readers.wake(self)
             except Exception:  # nothing would end the connection if the peer does not answer
-                log_failure("%s: it is cut, since no thread can wait for the end of its closing", self.id)
+                words = "%s: it is cut, since no thread can wait for the end of its closing"
+                log_failure(words, self.id, log=self._handlers.safe_log)
                 self.cut()
 
     def abort(self) -> None:
@@ -320,8 +329,9 @@ class WireChannel:
             self._readers.add(self)
             return True
         except BaseException as error:  # also what the selector of a program raises
-            log_failure("%s: no thread to read it can be started", self.id)
-            do_all(partial(self._give_up, error), self.cut, partial(self._readers.give_up, self))
+            log = self._handlers.safe_log
+            log_failure("%s: no thread to read it can be started", self.id, log=log)
+            do_all(partial(self._give_up, error), self.cut, partial(self._readers.give_up, self), log=log)
             if not isinstance(error, Exception):
                 raise
             return False
@@ -415,7 +425,7 @@ class WireChannel:
                 return
             self._finisher = me
         while self._finished < len(_ENDINGS):
-            do_all(partial(_ENDINGS[self._finished], self))
+            do_all(partial(_ENDINGS[self._finished], self), log=self._handlers.safe_log)
             self._finished += 1  # after it: a step that was cut off is done again
 
     def _close_stream(self) -> None:
@@ -442,7 +452,7 @@ class WireChannel:
             self._lose(error)
             return False
         if not isinstance(error, Violation):  # a library met input that it did not foresee
-            log_failure("%s: cannot read what the peer sent", self.id)
+            log_failure("%s: cannot read what the peer sent", self.id, log=self._handlers.safe_log)
             error = Violation(1011 if isinstance(error, MemoryError) else 1002, type(error).__name__)
         self._close_for(error)
         return self._act(time.monotonic())
@@ -584,12 +594,18 @@ def cut_reason(reason: str) -> str:
 
 
 def end_channels(
-    channels: Sequence[WireChannel], code: int, reason: str, deadline: float, stoppers: Collection[int]
+    channels: Sequence[WireChannel],
+    code: int,
+    reason: str,
+    deadline: float,
+    stoppers: Collection[int],
+    timeout: float = 5.0,
 ) -> None:
     """Close ``channels`` and wait for their ends; cut those whose peers do not answer until ``deadline``.
 
     A channel is not waited for when its reader is this thread or another thread that stops the same endpoint
-    (``stoppers``): that reader ends the channel after its handler has returned.
+    (``stoppers``): that reader ends the channel after its handler has returned. Those that were cut have a second for
+    their handlers, or a fifth of ``timeout``.
     """
     for channel in channels:
         channel.begin_close(code, reason)
@@ -602,6 +618,6 @@ def end_channels(
                 cut.append(channel)
                 break
             channel.ended.wait(min(left, 0.05))  # not longer: there may be new stoppers
-    grace = time.monotonic() + _GRACE
+    grace = time.monotonic() + min(_GRACE, timeout / 5)
     for channel in cut:
         channel.ended.wait(max(0.0, grace - time.monotonic()))

@@ -38,7 +38,12 @@ _KINDS = {401: "bad_credentials", 403: "origin", 404: "unknown_client", 409: "du
 
 
 class BadRequest(Exception):
-    """A request that is answered with an HTTP error. ``kind`` is its reason in `ocppj.ws.stats`."""
+    """A request that is answered with an HTTP error. ``kind`` is its reason in `ocppj.ws.stats`.
+
+    ``identity`` is that of the client, as far as it is known when it is refused.
+    """
+
+    identity = ""
 
     def __init__(self, status: int, reason: str, headers: Sequence[Tuple[str, str]] = (), kind: str = "") -> None:
         super().__init__(reason)

@@ -23,13 +23,14 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from ...callables import raise_interrupt
 from ...errors import UsageError
 from ...interrupted import calls_program
 from ...log_limit import LimitedLog
-from ...settings import get_logger
+from ...settings import get_part_logger
 from ..limits import source_of
 from .credentials import Fault, basic_password
 from .http import BadRequest, Headers, RequestHead
@@ -93,7 +94,7 @@ class HandshakePolicy:
     ) -> None:
         if no_subprotocol == "default" and default_subprotocol is None:
             raise UsageError("no_subprotocol='default' needs a default_subprotocol")
-        self.log = LimitedLog(get_logger)  # a server gives it its own
+        self.log = LimitedLog(partial(get_part_logger, "ws"))  # a server gives it its own
         self._no_subprotocol = no_subprotocol
         self._default_subprotocol = default_subprotocol
         self._prefer_server = prefer == "server"
@@ -128,12 +129,20 @@ class HandshakePolicy:
             peer_certificate=peer_certificate,
         )
         request = _identified(self.log, identification, request)
+        try:
+            return self._decide(request, supported, self.demands if demands is None else demands)
+        except BadRequest as error:
+            error.identity = request.identity
+            raise
+
+    def _decide(self, request: HandshakeRequest, supported: Sequence[str], demands: Demands) -> Accepted:
+        """Return how the handshake of a client whose identity is known goes on. Raises `BadRequest`."""
         if self._plain_identities:
             _check_plain(request)
-        password, fault = basic_password(headers.get("Authorization"), request.identity, self.lenient)
+        password, fault = basic_password(request.headers.get("Authorization"), request.identity, self.lenient)
         request = replace(request, password=password)
         try:
-            self._check(request, fault, self.demands if demands is None else demands)
+            self._check(request, fault, demands)
         except BadRequest:
             raise
         except Refusal as refusal:

@@ -16,7 +16,9 @@ from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from typing import Any, Callable, Collection, ContextManager, List, Optional, Protocol, Tuple
 
+from ...log_limit import SafeLog, part_log
 from ...loops import log_failure
+from ...settings import LoggerLike
 from ..base import RunningJob
 from ..stream.outlet import Outlet
 
@@ -88,18 +90,24 @@ class Source(Protocol):
         """
 
 
-def finish_source(source: Source) -> None:
+def finish_source(source: Source, log: SafeLog) -> None:
     """Finish ``source``. Never raises."""
     for _ in range(_ATTEMPTS):
         try:
             source.finish()
             return
         except BaseException:
-            log_failure("%s: finishing failed", source.name)
+            log_failure("%s: finishing failed", source.name, log=log)
 
 
 class Readers(ABC):
     """A strategy of reading. All methods are for any thread."""
+
+    #: Where its lines go. Readers that do not call `Readers.__init__` share this one.
+    safe_log: SafeLog = part_log("ws")
+
+    def __init__(self) -> None:
+        self.safe_log = part_log("ws")
 
     #: Returns a context in which a handler's thread waits for another message. Each `call()` calls it. To enter it
     #: raises `NoHandlerSlot` when too many handlers wait.
@@ -109,13 +117,18 @@ class Readers(ABC):
         """Return the readers of one endpoint, when the user made this object: their `stop` ends its part alone."""
         return self  # it serves one endpoint
 
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, that of the endpoint: see `ocppj.ws.base.Server.set_logger`."""
+        if "safe_log" in self.__dict__:
+            self.safe_log.use(logger, client_id)
+
     @abstractmethod
     def add(self, source: Source) -> None:
         """Begin to step ``source``. When it raises, whatever it is, that was impossible: then call `give_up`."""
 
     def give_up(self, source: Source) -> None:
         """Finish, on this thread, a ``source`` that could not be added. Its jobs run as always."""
-        finish_source(source)
+        finish_source(source, self.safe_log)
 
     @abstractmethod
     def submit(self, source: Source, job: Job) -> None:

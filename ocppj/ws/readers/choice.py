@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Collection, List, Optional, Union
 
+from ...settings import LoggerLike
 from ..base import RunningJob
 from .base import Job, Readers, Source
 from .per_connection import ThreadPerConnection
@@ -28,10 +29,15 @@ class AutoReaders(Readers):
     """
 
     def __init__(self, limit: int = 8) -> None:
+        super().__init__()
         self._limit = limit
         self._shared = SharedReaders()
         self._own = ThreadPerConnection(limit, self._shared)
         self.waiting = self._shared.waiting
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        for readers in (self._own, self._shared):
+            readers.set_logger(logger, client_id)
 
     def for_endpoint(self) -> "AutoReaders":
         return AutoReaders(self._limit)

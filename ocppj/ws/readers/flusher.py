@@ -17,7 +17,7 @@ from functools import partial
 from typing import Callable, Dict, Optional, Set
 
 from ...forks import close_copies, register
-from ...log_limit import safe_log
+from ...log_limit import SafeLog, part_log
 from ...loops import do_all, run_loop
 from ..stream.outlet import Outlet, Unsent
 from ..stream.waiting import Waker, default_selector
@@ -32,7 +32,13 @@ _RETRY = 0.05  # seconds until the next try where the selector cannot tell when 
 class Flusher:
     """Writes until nothing is left, on a thread of ``threads``, which waits in a ``selector()``."""
 
-    def __init__(self, threads: Threads, selector: Callable[[], selectors.BaseSelector] = default_selector) -> None:
+    def __init__(
+        self,
+        threads: Threads,
+        selector: Callable[[], selectors.BaseSelector] = default_selector,
+        log: Optional[SafeLog] = None,
+    ) -> None:
+        self._log = part_log("ws") if log is None else log
         self._threads = threads
         self._selector = selector
         self._lock = threading.Lock()  # guards the fields below
@@ -68,7 +74,7 @@ class Flusher:
 
     def _run(self, loop: "_Loop") -> None:
         """Write until nothing is left: the flusher's thread."""
-        run_loop("the flusher", partial(self._step, loop), partial(self._repair, loop))
+        run_loop("the flusher", partial(self._step, loop), partial(self._repair, loop), self._log)
 
     def _step(self, loop: "_Loop") -> bool:
         """Write what can be written; return false when nothing is left."""
@@ -92,7 +98,7 @@ class Flusher:
         loop.failures += 1
         if loop.failures >= _ATTEMPTS:
             self._fail(loop)
-            safe_log.error("the flusher failed: the connections that it had to write to are cut")
+            self._log.error("the flusher failed: the connections that it had to write to are cut")
 
     def _fail(self, loop: "_Loop") -> None:
         """Cut all connections that rely on a thread which cannot go on."""
@@ -101,7 +107,7 @@ class Flusher:
                 self._loop = None
                 loop.added |= self._added
                 self._added = set()
-        do_all(*(outlet.shutdown for outlet in [*loop.added, *loop.watched]), loop.close)
+        do_all(*(outlet.shutdown for outlet in [*loop.added, *loop.watched]), loop.close, log=self._log)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Collection, Dict, List, Optional, Set
 
 from ...events import Timer
-from ...log_limit import safe_log
+from ...log_limit import SafeLog
 from ...loops import log_failure, run_loop
 from ..base import RunningJob
 from ..stream.waiting import remaining
@@ -42,8 +42,9 @@ class _Slot:
     When a running job is released, another dispatcher thread takes over. The thread of that job ends with it.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, log: SafeLog) -> None:
         self.name = name
+        self.safe_log = log
         self.lock = threading.Lock()  # guards what follows
         self.jobs = Jobs()
         self.wakeup = threading.Lock()
@@ -64,7 +65,7 @@ class _Slot:
 
     def dispatch(self) -> None:
         """Run the jobs: the dispatcher thread."""
-        run_loop(f"{self.name}: the thread of its handlers", self._run_job)
+        run_loop(f"{self.name}: the thread of its handlers", self._run_job, log=self.safe_log)
 
     def _run_job(self) -> bool:
         """Run the next job, or wait for one; return false when the thread must end."""
@@ -88,7 +89,7 @@ class _Slot:
         try:
             job()
         except BaseException:  # SystemExit too: it would end this thread, and no log would say so
-            log_failure("%s: a job failed", self.name)
+            log_failure("%s: a job failed", self.name, log=self.safe_log)
         return True
 
     def jobs_running(self, now: float) -> List[RunningJob]:
@@ -150,10 +151,11 @@ class ThreadPerConnection(Readers):
     """
 
     def __init__(self, limit: Optional[int] = None, shared: Optional[SharedReaders] = None) -> None:
+        super().__init__()
         self._limit = limit
         self._shared = shared
-        self._threads = Threads()
-        self._flusher = Flusher(self._threads)
+        self._threads = Threads(self.safe_log)
+        self._flusher = Flusher(self._threads, log=self.safe_log)
         self._lock = threading.Lock()  # guards what follows
         self._slots: Set[_Slot] = set()
         self._full = False  # there are more than limit, and the shared readers have the newest
@@ -193,7 +195,7 @@ class ThreadPerConnection(Readers):
             self._shared.submit(source, job)
             return
         if discarded:
-            safe_log.info("%s: stopping, a job is discarded", slot.name)
+            self.safe_log.info("%s: stopping, a job is discarded", slot.name, client_id=slot.name)
         if start:
             self._start_dispatcher(slot)
 
@@ -209,7 +211,7 @@ class ThreadPerConnection(Readers):
         except Exception:
             if mine:
                 slot.dispatched = False
-            log_failure("%s: no thread for its handlers can be started", slot.name)
+            log_failure("%s: no thread for its handlers can be started", slot.name, log=self.safe_log)
 
     def _dispatch(self, slot: _Slot) -> None:
         slot.dispatch()
@@ -288,7 +290,7 @@ class ThreadPerConnection(Readers):
             with slot.lock:
                 count = slot.jobs.discard()
             if count:
-                safe_log.info("%s: stopping, %d jobs are discarded", slot.name, count)
+                self.safe_log.info("%s: stopping, %d jobs are discarded", slot.name, count, client_id=slot.name)
 
     def assign(self, source: Source) -> None:
         """Give ``source`` a slot, if it has none: of these readers, or of the shared ones once these are full."""
@@ -299,7 +301,7 @@ class ThreadPerConnection(Readers):
             if self._shared is not None and (self._full or (self._limit is not None and connected >= self._limit)):
                 source.slot = SharedSlot(source, self._shared)
             else:
-                source.slot = _Slot(source.name)
+                source.slot = _Slot(source.name, self.safe_log)
                 self._slots.add(source.slot)
 
     def hand_over(self) -> None:
@@ -321,7 +323,9 @@ class ThreadPerConnection(Readers):
 
     def _read(self, source: Source, slot: _Slot) -> None:
         """Step ``source`` until it ends or moves: a reader thread. Whatever is raised meanwhile ends the source."""
-        run_loop(f"{slot.name}: reading", partial(self._serve, source, slot), partial(self._repair, slot))
+        run_loop(
+            f"{slot.name}: reading", partial(self._serve, source, slot), partial(self._repair, slot), self.safe_log
+        )
 
     def _serve(self, source: Source, slot: _Slot) -> bool:
         """Read until ``source`` ends or moves. After a failure, do what is left to be done. Returns false."""
@@ -364,7 +368,7 @@ class ThreadPerConnection(Readers):
             slot.move(source, slot.taken)
         except Exception:
             self._full = False
-            log_failure("%s: the shared readers cannot take it, so it keeps its thread", slot.name)
+            log_failure("%s: the shared readers cannot take it, so it keeps its thread", slot.name, log=self.safe_log)
         finally:
             self._give_back(slot)
         return slot.moved is not None
@@ -382,7 +386,7 @@ class ThreadPerConnection(Readers):
             slot.finishing = True
             timer = slot.timer
         if not slot.finished:
-            finish_source(source)
+            finish_source(source, self.safe_log)
         if timer is not None:
             timer.cancel()
             with suppress(RuntimeError):  # it is not started yet: then it ends as soon as it is

@@ -19,8 +19,8 @@ from typing import Any, Callable, Collection, ContextManager, List, Optional, Se
 from ...errors import UsageError
 from ...events import Condition
 from ...forks import register
-from ...log_limit import safe_log
 from ...option_checks import check_options
+from ...settings import LoggerLike
 from ..base import RunningJob
 from ..stream.waiting import default_selector
 from .base import Job, Readers, Source
@@ -34,6 +34,7 @@ class _EndpointReaders(Readers):
     """The shared readers as one endpoint uses them."""
 
     def __init__(self, scheduler: Scheduler, workers: Workers) -> None:
+        super().__init__()
         self._scheduler = scheduler
         self._workers = workers
         self._lock = workers.lock
@@ -81,7 +82,7 @@ class _EndpointReaders(Readers):
             count = slot.jobs.discard() if self._stopping else 0  # it may bring jobs from other readers
         self._workers.hand_in(slot)
         if count:
-            safe_log.info("%s: stopping, %d jobs are discarded", slot.name, count)
+            self.safe_log.info("%s: stopping, %d jobs are discarded", slot.name, count, client_id=slot.name)
 
     def give_back(self, slot: Slot) -> None:
         """Undo `take`, as much of it as was done."""
@@ -138,7 +139,7 @@ class _EndpointReaders(Readers):
                     self._scheduler.enqueue(slot)
                     actions = self._workers.wake_one()
         if discarded:
-            safe_log.info("%s: stopping, a job is discarded", slot.name)
+            self.safe_log.info("%s: stopping, a job is discarded", slot.name, client_id=slot.name)
         if actions:
             perform(actions)
             if slot.jobs and not self._workers.revive() and slot.jobs:  # else a thread has run the job, and ended
@@ -194,7 +195,7 @@ class _EndpointReaders(Readers):
                 self.forget(slot)
         for name, count in discarded:
             if count:
-                safe_log.info("%s: stopping, %d jobs are discarded", name, count)
+                self.safe_log.info("%s: stopping, %d jobs are discarded", name, count)
 
     def forget(self, slot: Slot) -> None:
         """Drop ``slot`` if nothing is left to be done for it. Lock held."""
@@ -216,7 +217,7 @@ class _EndpointReaders(Readers):
                 if left > 0:
                     self._emptied.wait(min(left, 0.05))
             if left <= 0:
-                safe_log.warning("%d connections do not end: %s", len(awaited), ", ".join(sorted(awaited)[:10]))
+                self.safe_log.warning("%d connections do not end: %s", len(awaited), ", ".join(sorted(awaited)[:10]))
                 return False
 
     def _list_awaited(self, stoppers: Set[int]) -> List[str]:
@@ -267,6 +268,11 @@ class SharedReaders(_EndpointReaders):
         super().__init__(scheduler, Workers(scheduler, self._max_handlers))
         self._endpoints: "weakref.WeakSet[_EndpointReaders]" = weakref.WeakSet([self])  # guarded by the lock
         self._workers.all_slots = self._all_slots
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``, what the threads do included: they belong to one endpoint, if it is that which calls."""
+        super().set_logger(logger, client_id)
+        self._workers.safe_log.use(logger, client_id)
 
     def _after_fork(self) -> None:
         """Begin anew: the threads and the connections are the parent's. See `ocppj.forks`."""

@@ -26,7 +26,7 @@ from typing import Any, Callable, ContextManager, List, Optional, Set, Tuple
 
 from ...errors import NoHandlerSlot
 from ...events import Event
-from ...log_limit import safe_log
+from ...log_limit import part_log
 from ...loops import log_failure, run_loop
 from ..base import RunningJob
 from ..threads import Threads
@@ -109,7 +109,8 @@ class Workers:
         self._scheduler = scheduler
         self._max_jobs = max_jobs
         self._waiting = WaitingHandlers(max_jobs - reserve_of(max_jobs))  # guarded by the lock
-        self._threads = Threads()
+        self.safe_log = part_log("ws")  #: The process's, if several endpoints share the threads.
+        self._threads = Threads(self.safe_log)
         self.join = self._threads.join  # without the lock
         self._local = threading.local()  # .worker
         self._numbers = itertools.count(1)
@@ -206,7 +207,7 @@ class Workers:
     def _report_waiting(self, refused: int) -> None:
         """Log that handlers may not wait, and which do. Without the lock."""
         longest = sorted((job for job in self.running() if job.waiting), key=lambda job: -job.seconds)[:_LISTED]
-        safe_log.warning(
+        self.safe_log.warning(
             "%d handlers wait for answers to their call(), of %d that may. More were refused %d times since the last "
             "such line, at most one a minute. The longest: %s",
             self._waiting.count,
@@ -306,7 +307,7 @@ class Workers:
         except BaseException:
             if slot.opening:
                 raise
-            log_failure("%s: no worker could be woken for it", slot.name)
+            log_failure("%s: no worker could be woken for it", slot.name, log=self.safe_log)
             self.restart()
 
     def rebuild(self) -> None:
@@ -334,8 +335,8 @@ class Workers:
             with self.lock:
                 self._scheduler.begin_finish(slot)
         except BaseException:  # of the selector: it is closed next
-            log_failure("%s: it could not be taken out of the selector", slot.name)
-        finish_source(source)
+            log_failure("%s: it could not be taken out of the selector", slot.name, log=self.safe_log)
+        finish_source(source, self.safe_log)
         with self.lock:
             self._scheduler.end_finish(slot)
             actions = self.wake_one() if self._scheduler.ready else []
@@ -347,7 +348,7 @@ class Workers:
         """Serve slots until there is nothing more to do, whatever comes in between."""
         self._local.worker = me
         me.ident = threading.get_ident()
-        run_loop("a worker of the shared readers", partial(self._serve, me), partial(self._recover, me))
+        run_loop("a worker of the shared readers", partial(self._serve, me), partial(self._recover, me), self.safe_log)
 
     def _serve(self, me: _Worker) -> bool:
         """Serve slots until there is nothing more to do; then return false."""
@@ -362,7 +363,7 @@ class Workers:
             except BaseException:  # SystemExit too: it would end this thread, and no log would say so
                 if job is None:
                     raise  # the tables may be wrong
-                log_failure("%s: a job failed", slot.name)
+                log_failure("%s: a job failed", slot.name, log=self.safe_log)
             worked = None if job is None else slot
             job = None  # it may keep much alive while this thread waits
             slot = self._next(me, ident, worked)
@@ -445,7 +446,7 @@ class Workers:
         try:
             found = poller.wait(timeout)
         except Exception:
-            log_failure("waiting in the selector failed")
+            log_failure("waiting in the selector failed", log=self.safe_log)
             found = []
             threading.Event().wait(0.05)
         with self.lock:
@@ -479,7 +480,7 @@ class Workers:
                     events &= ~READ
                 due = source.next_deadline()
         except BaseException:
-            log_failure("%s: reading failed", slot.name)
+            log_failure("%s: reading failed", slot.name, log=self.safe_log)
             more = False
         if more:
             with self.lock:
@@ -493,7 +494,7 @@ class Workers:
                 if actions:
                     perform(actions)
                 return job
-            safe_log.error("%s: it cannot be watched any more: %s", slot.name, error)
+            self.safe_log.error("%s: it cannot be watched any more: %s", slot.name, error, client_id=slot.name)
         self.finish(slot, source)
         return self._begin_job(slot, ident)
 
@@ -590,7 +591,7 @@ class Workers:
         with self.lock:
             log, self._start_failed = failure is not None and not self._start_failed, failure is not None
         if log:
-            safe_log.error("cannot start the thread %s: %s", name, failure or type(failure).__name__)
+            self.safe_log.error("cannot start the thread %s: %s", name, failure or type(failure).__name__)
         return failure is None
 
     # The monitor
@@ -617,7 +618,7 @@ class Workers:
             if self._monitor_runs:
                 return
             self._monitor_runs = True
-        run_loop("the monitor of the shared readers", self._watch_workers)
+        run_loop("the monitor of the shared readers", self._watch_workers, log=self.safe_log)
 
     def _watch_workers(self) -> bool:
         """Check until everything is over; then return false."""

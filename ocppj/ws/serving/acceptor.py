@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Callable, Optional, Sequence
 
 from ...forks import close_copies, register
-from ...log_limit import safe_log
+from ...log_limit import SafeLog, part_log
 from ...loops import do_all, run_loop
 from ..handshake.forwarded import UNIX
 from ..stream.waiting import Waker, earliest, remaining
@@ -33,8 +33,12 @@ class Acceptor:
     """
 
     def __init__(
-        self, socks: Sequence[socket.socket], welcome: Callable[[socket.socket, str], Optional[bytes]]
+        self,
+        socks: Sequence[socket.socket],
+        welcome: Callable[[socket.socket, str], Optional[bytes]],
+        log: Optional[SafeLog] = None,
     ) -> None:
+        self._log = part_log("ws") if log is None else log
         self._welcome = welcome
         self._stopping = False
         self._pause_until: Optional[float] = None
@@ -58,7 +62,8 @@ class Acceptor:
         self._waker.wake()
 
     def close(self) -> None:
-        do_all(self._lingering.close, self._selector.close, partial(close_all, self._socks), self._waker.close)
+        closing = partial(close_all, self._socks)
+        do_all(self._lingering.close, self._selector.close, closing, self._waker.close, log=self._log)
 
     def _after_fork(self) -> None:
         """Close the descriptors alone, so that the port is the parent's. See `ocppj.forks`."""
@@ -67,7 +72,7 @@ class Acceptor:
 
     def run(self) -> None:
         """Accept until `stop`: the accept thread. Never waits for a peer, for all other peers would wait as well."""
-        run_loop("accepting connections", self._step)
+        run_loop("accepting connections", self._step, log=self._log)
 
     def _step(self) -> bool:
         """Wait, and serve what is ready. It goes on from whatever a step that raised has left."""
@@ -123,7 +128,7 @@ class Acceptor:
             if raw is not None:
                 raw.close()
             with suppress(BaseException):  # of the logger
-                safe_log.error("a connection cannot be served: %s", error or type(error).__name__)
+                self._log.error("a connection cannot be served: %s", error or type(error).__name__)
             short = isinstance(error, (RuntimeError, MemoryError))
             return not short and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
         return True

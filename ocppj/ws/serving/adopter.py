@@ -23,7 +23,7 @@ class Adopter:
     def __init__(self, server: ServerCore, run: Run, *, write_timeout: float, linger: float) -> None:
         self._server = server
         self._write_timeout = write_timeout
-        self._threads = Threads()
+        self._threads = Threads(server.handlers.safe_log)
         self.handshakes = HandshakeRunner(server, run, linger, self._threads)
 
     def adopt(self, address: str, take: Callable[[], Taken], upgrade: Upgrade) -> None:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Callable, Deque, List, Optional
 
 from ...events import Condition, Event
-from ...log_limit import safe_log
+from ...log_limit import SafeLog, part_log
 from ...loops import log_failure, run_loop
 from ..threads import Threads
 
@@ -58,8 +58,15 @@ class HandshakeThreads:
     """
 
     def __init__(
-        self, threads: Threads, *, queue_size: int = 1, submit_timeout: float = 0.1, idle_timeout: float = 2.0
+        self,
+        threads: Threads,
+        log: Optional[SafeLog] = None,
+        *,
+        queue_size: int = 1,
+        submit_timeout: float = 0.1,
+        idle_timeout: float = 2.0,
     ) -> None:
+        self._log = part_log("ws") if log is None else log
         self._threads = threads
         self._queue_size = queue_size
         self._submit_timeout = submit_timeout
@@ -119,7 +126,7 @@ class HandshakeThreads:
             self._drop_unstarted_leader()
             handed_over = False
         if not handed_over:
-            safe_log.error("cannot start a thread: handshakes wait for one another")
+            self._log.error("cannot start a thread: handshakes wait for one another")
 
     def stop(self) -> None:
         """Let the threads end once the queue is empty. Join them by their `Threads`."""
@@ -171,7 +178,7 @@ class HandshakeThreads:
         """Run handshakes: the thread of ``me``."""
         me.ident = threading.get_ident()
         thread = threading.current_thread()
-        run_loop("a thread of handshakes", partial(self._step, me, thread), partial(self._repair, me))
+        run_loop("a thread of handshakes", partial(self._step, me, thread), partial(self._repair, me), self._log)
 
     def _step(self, me: _Worker, thread: threading.Thread) -> bool:
         """Run one handshake, or end the one that an interrupted step has begun; return false to end the thread."""
@@ -188,7 +195,7 @@ class HandshakeThreads:
                 thread.name = _name(handshake.address)
                 handshake.run()
             except BaseException:  # handshakes log their own errors; but this thread must go on with the queue
-                log_failure("%s: the handshake failed", handshake.address)
+                log_failure("%s: the handshake failed", handshake.address, log=self._log)
         handshake.end()
         me.handshake = None  # which drops the connection, while this thread is idle
         return True

@@ -46,7 +46,7 @@ class HandshakeRunner:
         self.run = run
         self._server = server
         self._linger = linger
-        self._threads = HandshakeThreads(threads)
+        self._threads = HandshakeThreads(threads, server.handlers.safe_log)
 
     def refuse(self, address: str) -> Optional[BadRequest]:
         """Count an attempt to connect; return the refusal, counted and logged, when it is beyond a limit."""

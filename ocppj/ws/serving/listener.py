@@ -44,10 +44,11 @@ class TcpListener:
         self._upgrade = upgrade
         self._ssl_context = address.ssl_context
         self._write_timeout = write_timeout
-        self._threads = Threads()
+        log = server.handlers.safe_log
+        self._threads = Threads(log)
         self.handshakes = HandshakeRunner(server, run, linger, self._threads)
         self.url = self._make_url(address, socks[0])
-        self._acceptor = Acceptor(socks, self._welcome)
+        self._acceptor = Acceptor(socks, self._welcome, log)
 
     def _make_url(self, address: ListenAddress, sock: socket.socket) -> str:
         secure = self._ssl_context is not None

@@ -40,9 +40,10 @@ from ...budget import MemoryBudget
 from ...callables import check_not_async
 from ...errors import TransportError, UsageError, printable
 from ...forks import register
-from ...log_limit import LimitedLog, safe_log
+from ...log_limit import LimitedLog
 from ...loops import do_all
 from ...option_checks import check_options
+from ...settings import LoggerLike
 from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler, RunningJob
 from ..connection.channel import Handlers, WireChannel, check_close_code, end_channels
 from ..connection.wire import Wire
@@ -99,6 +100,7 @@ class Run:
         self.identification = identification
         self.subprotocols = tuple(subprotocols)
         self.readers = readers
+        readers.set_logger(*handlers.given)
         self.tally = tally
         self.lock = threading.Lock()  # guards the fields below
         self.listeners: List[Listener] = []
@@ -122,6 +124,7 @@ class Run:
             partial(self.handlers.call_disconnected, channel, close),
             partial(self.tally.close, *judge_close(close)),
             partial(self.forget, channel),
+            log=self.handlers.safe_log,
         )
 
     def knows(self, channel: WireChannel) -> bool:
@@ -148,6 +151,17 @@ def _log_end(log: LimitedLog, client_id: str, close: Close) -> None:
     _, reason = judge_close(close)
     write = log.warning if reason else log.debug  # the user of the transport logs the others
     write("%s: %s", client_id, close, kind="the end of a connection")
+
+
+def _once(remote_address: str, identity: str) -> Dict[str, Any]:
+    """Return the options of a log line that is written once a minute about that client: see `LimitedLog`.
+
+    A peer may name any identity, so there are few lines about all clients at one address.
+    """
+    source = source_of(remote_address)
+    if not identity:
+        return {"source": source, "most": 1}
+    return {"source": f"{source} {identity}", "most": 1, "group": source, "client_id": identity}
 
 
 class ServerCore:
@@ -219,6 +233,10 @@ class ServerCore:
         """Forget the run, which is the parent's: see `ocppj.forks`."""
         self._run, self.waiting = None, nullcontext
         self.budget._after_fork()
+
+    def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
+        """Log to ``logger``: see `base.Server.set_logger`."""
+        self.handlers.use(logger, client_id)
 
     def set_connected_handler(self, handler: ChannelHandler) -> None:
         check_not_async("the handler", handler)
@@ -338,12 +356,13 @@ class ServerCore:
                 listener.stop()
             for handshake in handshakes:
                 handshake.sock.shutdown()
-            end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
-            run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
+            close_deadline, rest = min(deadline, time.monotonic() + self._close_timeout), min(0.5, timeout / 10)
+            end_channels(channels, code, reason, close_deadline, run.stoppers, timeout)
+            run.readers.stop(max(rest, deadline - time.monotonic()), run.stoppers)
             for listener in listeners:
-                listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
+                listener.join(max(deadline, time.monotonic() + rest), run.stoppers)
             if adopter is not None:
-                adopter.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
+                adopter.join(max(deadline, time.monotonic() + rest), run.stoppers)
             self._report_attempts(last=True)
             self.handlers.log.report(last=True)
         finally:
@@ -461,21 +480,21 @@ class ServerCore:
         with self._attempts_lock:
             count = self._attempts.report(time.monotonic(), last)
         if count:
-            safe_log.warning("%d attempts to connect were refused with 503: too many a second", count)
+            self.handlers.safe_log.warning("%d attempts to connect were refused with 503: too many a second", count)
 
     def note_refusal(self, remote_address: str, error: BadRequest) -> None:
         self._tally.refuse(error.kind)
-        kind, source = f"refused with {error.status}: {error.kind}", source_of(remote_address)
-        words = "%s: refused with %d: %s"
-        self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, source=source)
+        kind, words = f"refused with {error.status}: {error.kind}", "%s: refused with %d: %s"
+        about = _once(remote_address, error.identity)
+        self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, **about)
 
     def _note_no_subprotocol(self, accepted: Accepted) -> None:
         """Count and log a client that is connected only to be closed: there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
-        words, source = "%s at %s: no common subprotocol in %s", source_of(request.remote_address)
-        self.handlers.log.warning(words, request.identity, request.remote_address, offered, source=source)
+        words, about = "%s at %s: no common subprotocol in %s", _once(request.remote_address, request.identity)
+        self.handlers.log.warning(words, request.identity, request.remote_address, offered, **about)
 
     def _decide(
         self,
@@ -500,8 +519,12 @@ class ServerCore:
         )
         if accepted.effective is None:
             return accepted
-        with run.lock:  # to refuse early; `_register` checks again
-            self._check_limits(run, accepted.request.identity, remote_address)
+        try:
+            with run.lock:  # to refuse early; `_register` checks again
+                self._check_limits(run, accepted.request.identity, remote_address)
+        except BadRequest as error:
+            error.identity = accepted.request.identity
+            raise
         return replace(accepted, arrival=arrival)
 
     def make_channel(self, run: Run, accepted: Accepted, wire: Wire) -> WireChannel:
@@ -536,7 +559,11 @@ class ServerCore:
         """
         channel.claim_reading()
         try:
-            self._register(run, channel, handshake)
+            try:
+                self._register(run, channel, handshake)
+            except BadRequest as error:
+                error.identity = channel.id
+                raise
             if handshake is not None:
                 handshake.has_channel = True
             self.handlers.call_connected(channel)
