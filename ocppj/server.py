@@ -412,8 +412,8 @@ class Server(Node):
                 raise
             self._note_wait(error)
             self.log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
-            failed = partial(self._stop_now, session)
-            self._takeover = Takeover(partial(self._take_over, begin), _HELD, failed, self.safe_log)
+            end = partial(self._stop_now, session)
+            self._takeover = Takeover(partial(self._take_over, begin), _HELD, end, self.safe_log)
             self._takeover.start()
 
     def _note_wait(self, error: Union[AddressInUse, QueueInUse]) -> None:

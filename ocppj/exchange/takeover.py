@@ -11,7 +11,7 @@ from ..log_limit import SafeLog
 __all__ = ["Takeover"]
 
 _INTERVAL = 0.2  # seconds between two attempts
-_PATIENCE = 10.0  # seconds that `stop` waits for an attempt that is under way: it may read a large file
+_PATIENCE = 2.0  # seconds that `stop` waits for an attempt that is under way
 
 
 class Takeover:
@@ -20,7 +20,8 @@ class Takeover:
     Args:
         begin: Begins. It leaves nothing behind when it raises one of ``held``.
         held: The errors that say that another process has what is needed.
-        failed: Is called on the thread when ``begin()`` has raised another error.
+        end: Ends what was begun. It is called on the thread when ``begin()`` has raised another error, and when it
+            returns after `stop`: the attempt took long.
         log: Gets that error.
     """
 
@@ -28,12 +29,12 @@ class Takeover:
         self,
         begin: Callable[[], object],
         held: Tuple[Type[Exception], ...],
-        failed: Callable[[], object],
+        end: Callable[[], object],
         log: SafeLog,
     ) -> None:
         self._begin = begin
         self._held = held
-        self._failed = failed
+        self._end = end
         self._log = log
         self._stopped = Event()
         self._thread: Optional[threading.Thread] = None
@@ -55,11 +56,13 @@ class Takeover:
         while not self._stopped.wait(_INTERVAL):
             try:
                 self._begin()
+                if self._stopped.is_set():
+                    self._end()
                 return
             except self._held:
                 continue
             except BaseException as error:
                 self.error = error
                 self._log.error("nothing was taken over: %s", error, exc_info=error)
-                self._failed()
+                self._end()
                 return

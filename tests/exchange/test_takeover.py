@@ -77,6 +77,24 @@ def test_stop_ends_it_after_the_attempt_that_is_under_way():
     assert is_over()
 
 
+def test_what_an_attempt_begins_after_stop_is_ended(monkeypatch):
+    monkeypatch.setattr("ocppj.exchange.takeover._PATIENCE", 0.01)
+    entered, go_on, ended = threading.Event(), threading.Event(), Recorder()
+
+    def begin():
+        entered.set()
+        go_on.wait(seconds(10))
+
+    takeover = Takeover(begin, (Held,), ended, safe_log)
+    takeover.start()
+    assert entered.wait(seconds(5))
+    takeover.stop()
+    assert not ended.calls
+    go_on.set()
+    ended.wait(1)
+    eventually(is_over)
+
+
 def test_its_own_thread_may_stop_it():
     made, told = [], Recorder()
 
