@@ -50,6 +50,7 @@ from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
 from .ws.client import WebSocketClient
 from .ws.options import ClientOptions
+from .ws.stats import Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -408,6 +409,22 @@ class Client(Node):
     def is_connected(self) -> bool:
         """Tell whether there is a connection now."""
         return self.id in self._connections.by_id
+
+    def stats(self) -> Stats:
+        """Return the figures of this client, as `Server.stats` does: what is counted of OCPP, and ``connections``.
+
+        Its transport counts nothing. So the rest, such as ``accepted`` and ``refused``, is empty. May be called from
+        any thread.
+        """
+        refuse_inside("stats()")
+        connection = self._connections.by_id.get(self.id)
+        versions = dict.fromkeys((dialect.version for dialect in self.dialects), 0)
+        if connection is not None:
+            versions[connection.dialect.version] = 1
+        pending = int(self._state.has())
+        queued = max(0, (self._dispatcher.count_requests() or 0) - pending)
+        counted = self._meters.figures()._asdict()
+        return Stats(sum(versions.values()), versions=versions, pending=pending, queued=queued, **counted)
 
     def set_ping_interval(self, interval: Optional[float]) -> None:
         """Ping every ``interval`` seconds, over this connection and later ones; ``None`` or 0: not at all.
@@ -824,6 +841,7 @@ class Client(Node):
             started, first, self._first = lifecycle.started, self._first, False
         if not started:
             return
+        self._meters.connected(self.id)
         self.peer_log.info("%s: connected to %s, OCPP %s", self.id, channel.remote_address, dialect.version)
         if self._dispatcher.is_running():
             self._dispatcher.resume()

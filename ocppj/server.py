@@ -411,7 +411,7 @@ class Server(Node):
             if not wait:
                 raise
             self._note_wait(error)
-            self.log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
+            self.safe_log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
             end = partial(self._stop_now, session)
             self._takeover = Takeover(partial(self._take_over, begin), _HELD, end, self.safe_log)
             self._takeover.start()
@@ -427,7 +427,7 @@ class Server(Node):
             self._note_wait(error)  # it may be the other one of the two by now
             raise
         waited_for, self._lifecycle.waits_for = self._lifecycle.waits_for, ""
-        self.log.info("%s listens: it waited for %s", self, waited_for)
+        self.safe_log.info("%s listens: it waited for %s", self, waited_for)
 
     def _open(self) -> None:
         asked = self._lifecycle.asked

@@ -174,7 +174,7 @@ wait_until(lambda: len(taken) == 2)
 client.stop()
 server.stop()
 """
-    assert run(source, tmp_path) == ["NotRunning", "QueueFailed", "QueueFailed", "0"]
+    assert run(source, tmp_path) == ["NotRunning", "QueueInUse", "QueueFailed", "0"]
 
 
 def test_no_answer_comes_to_a_future_of_the_parent(tmp_path):
