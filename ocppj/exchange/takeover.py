@@ -11,6 +11,7 @@ from ..log_limit import SafeLog
 __all__ = ["Takeover"]
 
 _INTERVAL = 0.2  # seconds between two attempts
+_FIRST_WARNING = 256  # attempts, about 50 seconds; then after each doubling
 _PATIENCE = 2.0  # seconds that `stop` waits for an attempt that is under way
 
 
@@ -22,7 +23,7 @@ class Takeover:
         held: The errors that say that another process has what is needed.
         end: Ends what was begun. It is called on the thread when ``begin()`` has raised another error, and when it
             returns after `stop`: the attempt took long.
-        log: Gets that error.
+        log: Gets that error, and a warning when the wait is long: what holds it may be no process before this one.
     """
 
     def __init__(
@@ -53,14 +54,17 @@ class Takeover:
             thread.join(_PATIENCE)
 
     def _run(self) -> None:
+        attempts = 0
         while not self._stopped.wait(_INTERVAL):
+            attempts += 1
             try:
                 self._begin()
                 if self._stopped.is_set():
                     self._end()
                 return
-            except self._held:
-                continue
+            except self._held as error:
+                if attempts >= _FIRST_WARNING and not attempts & (attempts - 1):
+                    self._log.warning("still waiting after %d attempts: %s", attempts, error)
             except BaseException as error:
                 self.error = error
                 self._log.error("nothing was taken over: %s", error, exc_info=error)

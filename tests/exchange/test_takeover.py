@@ -41,6 +41,16 @@ def test_it_tries_until_it_is_free():
     takeover.stop()
 
 
+def test_a_long_wait_is_told_of_at_each_doubling(monkeypatch, caplog):
+    monkeypatch.setattr("ocppj.exchange.takeover._INTERVAL", 0.00001)
+    takeover, attempts, _ = make(*[Held("in use")] * 600, None)
+    takeover.start()
+    attempts.wait(601)
+    eventually(is_over)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [f"still waiting after {number} attempts: in use" for number in (256, 512)]
+
+
 def test_another_error_ends_it(caplog):
     error = Broken("no such host")
     takeover, attempts, failed = make(Held(), error)
