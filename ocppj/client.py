@@ -50,6 +50,7 @@ from .ws.base import Channel, Close
 from .ws.base import Client as WsClient
 from .ws.client import WebSocketClient
 from .ws.options import ClientOptions
+from .ws.stats import Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -326,32 +327,35 @@ class Client(Node):
             return session is not lifecycle.session or (not lifecycle.started and self._end is None)
 
     @called_by_program
-    def start(self, url: Union[str, Sequence[str]]) -> None:
-        """Connect, and block until `stop` or, with ``reconnect=False``, until the connection ends.
+    def start(self, url: Union[str, Sequence[str]], *, signals: bool = True) -> None:
+        """Connect, and block until `stop`, a signal or, with ``reconnect=False``, the end of the connection.
+
+        Ctrl-C and SIGTERM stop the client, as they stop a server: see `Server.start`.
+
+        Args:
+            url: As in `connect`.
+            signals: False leaves signals alone: KeyboardInterrupt is raised, and the client goes on.
 
         Raises:
             ConnectionLost: The connection broke and is not to be regained.
             OcppjError: What `connect` raises.
         """
-        self._start(url, retry=False)
+        self._start(url, False, signals)
 
     @called_by_program
-    def start_with_retries(self, url: Union[str, Sequence[str]]) -> None:
+    def start_with_retries(self, url: Union[str, Sequence[str]], *, signals: bool = True) -> None:
         """Do what `start` does, but try the first connection until it is made: see ``retry`` of `connect`."""
-        self._start(url, retry=True)
+        self._start(url, True, signals)
 
     @called_by_program
-    def _start(self, url: Union[str, Sequence[str]], retry: bool) -> None:
-        try:
-            self.connect(url, retry=retry)
-        except Stopped:
+    def _start(self, url: Union[str, Sequence[str]], retry: bool, signals: bool) -> None:
+        if not self._run(partial(self.connect, url, retry=retry), signals):
             return
-        self._lifecycle.ended.wait()
         end = self._end
         if end is not None and (end.error is not None or end.code == 1006):
             raise self._caller.describe(ConnectionLost(f"the connection was {end}"), self.id)
 
-    def stop(self) -> None:
+    def stop(self, timeout: Optional[float] = None, drain: Optional[float] = None) -> None:
         """Close the connection, and end every request with `Stopped`; return when threads and sockets are gone.
 
         May be called from any thread, handlers included, and again. Its own thread is not waited for, and a handler
@@ -360,20 +364,41 @@ class Client(Node):
         It may also be called from a signal handler, a finalizer or a log handler, wherever that runs. If it interrupted
         this library or a log call, another thread stops the client. Then `stop` waits up to a second for that, and
         returns; the rest is done when the interrupted code has gone on.
+
+        In a process that was forked from the one in which the client was started, it does nothing.
+
+        Args:
+            timeout: Seconds for all of it, ``drain`` included. Then connections are cut whose peer has not answered the
+                Close, and threads are left behind that do not end. What a disk takes to close a queue's file comes on
+                top. ``None``: each part has its own limit, together some seconds.
+            drain: Seconds to let what is under way end before: the requests that were made, sent or not; the CALLs of
+                the peer that have come, until their answers are written; and handlers. New requests raise `NotRunning`
+                from the beginning on, in handlers too. Of the requests in a durable queue only that one is waited for
+                whose answer is awaited: the others stay in the file. It ends as soon as nothing is under way. A CALL
+                that comes meanwhile is handled, and not waited for. ``None``: do not wait.
+
+        Raises:
+            UsageError: An argument is no number of seconds.
         """
-        self._stop_for(sys._getframe().f_back)
+        self._stop_for(sys._getframe().f_back, timeout, drain)
 
-    def _stop_now(self, session: Optional[object] = None) -> None:
-        self._stop(self._dispatcher.stop, self._stop_transport, session)
+    def _has_pending(self) -> bool:
+        return self._state.has()
 
-    def _stop_transport(self) -> None:
+    def _stop_now(self, session: Optional[object] = None, timeout: Optional[float] = None) -> None:
+        self._stop(self._dispatcher.stop, self._stop_transport, session, timeout)
+
+    def _stop_transport(self, timeout: Optional[float]) -> None:
         """Stop the transport, and for a second again while a thread connects: it may have had nothing to stop yet."""
-        self._ws.stop()
+        begun = time.monotonic()
+        self._stop_ws(timeout)
         me, deadline = {get_ident()}, time.monotonic() + _SETTLING
+        if timeout is not None:
+            deadline = min(deadline, begun + timeout)
         while time.monotonic() < deadline:
             if self._lifecycle.wait_for_beginners(_LOOK, me):
                 return
-            self._ws.stop()
+            self._stop_ws(None if timeout is None else max(0.0, deadline - time.monotonic()))
 
     @property
     def version(self) -> Optional[str]:
@@ -384,6 +409,22 @@ class Client(Node):
     def is_connected(self) -> bool:
         """Tell whether there is a connection now."""
         return self.id in self._connections.by_id
+
+    def stats(self) -> Stats:
+        """Return the figures of this client, as `Server.stats` does: what is counted of OCPP, and ``connections``.
+
+        Its transport counts nothing. So the rest, such as ``accepted`` and ``refused``, is empty. May be called from
+        any thread.
+        """
+        refuse_inside("stats()")
+        connection = self._connections.by_id.get(self.id)
+        versions = dict.fromkeys((dialect.version for dialect in self.dialects), 0)
+        if connection is not None:
+            versions[connection.dialect.version] = 1
+        pending = int(self._state.has())
+        queued = max(0, (self._dispatcher.count_requests() or 0) - pending)
+        counted = self._meters.figures()._asdict()
+        return Stats(sum(versions.values()), versions=versions, pending=pending, queued=queued, **counted)
 
     def set_ping_interval(self, interval: Optional[float]) -> None:
         """Ping every ``interval`` seconds, over this connection and later ones; ``None`` or 0: not at all.
@@ -800,6 +841,7 @@ class Client(Node):
             started, first, self._first = lifecycle.started, self._first, False
         if not started:
             return
+        self._meters.connected(self.id)
         self.peer_log.info("%s: connected to %s, OCPP %s", self.id, channel.remote_address, dialect.version)
         if self._dispatcher.is_running():
             self._dispatcher.resume()

@@ -8,12 +8,33 @@ for ever. A new thread, for example, waits for one before it runs.
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Callable, Iterator, List, Optional
 
-__all__ = ["Condition", "Event", "Thread", "Timer", "releasing", "try_acquire", "wait_for_any"]
+__all__ = ["Condition", "Event", "Thread", "Timer", "acquire", "releasing", "try_acquire", "wait_for_any"]
+
+
+#: Whether a thread that waits for a lock runs no signal handler meanwhile: so it is on Windows before Python 3.14. Then
+#: the main thread waits in slices, and a Ctrl-C is seen after each.
+_IN_SLICES = sys.platform == "win32" and sys.version_info < (3, 14)
+_SLICE = 0.2  # seconds
+
+
+def acquire(lock: threading.Lock, timeout: Optional[float] = None) -> bool:
+    """Take ``lock``, after ``timeout`` seconds at most; return whether it was taken. Signal handlers run meanwhile."""
+    if not _IN_SLICES or threading.current_thread() is not threading.main_thread():
+        return lock.acquire(timeout=_seconds(timeout))
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _SLICE if end is None else max(0.0, min(_SLICE, end - time.monotonic()))
+        if lock.acquire(timeout=left):
+            return True
+        if end is not None and time.monotonic() >= end:
+            return False
 
 
 def _seconds(timeout: Optional[float]) -> float:
@@ -44,7 +65,7 @@ class Condition(threading.Condition):
             waiting.append(turn)  # `notify` releases it
             try:
                 released.extend(release)
-                woken = turn.acquire(timeout=_seconds(timeout))
+                woken = acquire(turn, timeout)
             finally:
                 try:
                     if released:
@@ -95,7 +116,7 @@ class Event(threading.Event):
             self._waiting.append(turn)
             if self.is_set():  # just now; the thread that did it may not have seen this one
                 return True
-            return turn.acquire(timeout=_seconds(timeout)) or self.is_set()
+            return acquire(turn, timeout) or self.is_set()
         finally:
             with suppress(ValueError):  # interrupted before it was added
                 self._waiting.remove(turn)
@@ -109,7 +130,7 @@ def wait_for_any(first: Event, second: Event) -> None:
         for event in (first, second):
             event._waiting.append(turn)
         if not first.is_set() and not second.is_set():  # as in `Event.wait`
-            turn.acquire()
+            acquire(turn)
     finally:
         for event in (first, second):
             with suppress(ValueError):

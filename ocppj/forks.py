@@ -29,6 +29,8 @@ from types import CellType, FunctionType, MethodType
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Set
 from weakref import WeakSet
 
+from .events import Event
+
 __all__ = ["close_copies", "forget_parent", "keep_for_ever", "register", "renew_locks"]
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
@@ -122,7 +124,7 @@ def _before_fork() -> None:
     """
     deadline = time.monotonic() + _PATIENCE
     while _registered and time.monotonic() < deadline and any(_is_begun(*each) for each in list(sys.modules.items())):
-        time.sleep(_LOOK)
+        Event().wait(_LOOK)
 
 
 def _is_begun(name: str, module: object) -> bool:

@@ -65,7 +65,7 @@ class PrometheusMetrics:
     at the end of the process. A process that is forked later gets a thread of its own.
 
     Args:
-        server: A `Server`, or anything whose ``stats()`` returns `ocppj.ws.stats.Stats`.
+        server: A `Server`, a `Client`, or anything whose ``stats()`` returns `ocppj.ws.stats.Stats`.
         registry: Where to register; ``None``: in ``prometheus_client.REGISTRY``. Not used with
             ``PROMETHEUS_MULTIPROC_DIR``.
         prefix: The beginning of all names. Two servers of one registry need different ones.
@@ -87,7 +87,7 @@ class PrometheusMetrics:
         _check_installed()
         check_option("PrometheusMetrics", "interval", interval)
         if not callable(getattr(server, "stats", None)):
-            raise UsageError(f"metrics are those of a Server, not of {type(server).__name__}")
+            raise UsageError(f"metrics are those of a Server or a Client, not of {type(server).__name__}")
         self._server = server
         self._prefix = prefix
         self._registry: Optional[CollectorRegistry] = None

@@ -247,6 +247,8 @@ OPTIONS: Dict[str, Kind] = {
     "queue_map": Either(NONE, Instance("a ServerQueueMap", "ServerQueueMap")),
     "retries": Either(NONE, Instance("a TransactionRetries", "TransactionRetries")),
     "call.timeout": Seconds(-LONGEST),  # one that has passed is a CallTimeout, and no mistake
+    "stop.timeout": Either(NONE, Seconds()),
+    "drain": Either(NONE, Seconds()),
     "expires": Seconds(above=True),
     "resend": Either(NONE, Flag()),
     "max_losses": Either(NONE, Whole(0)),

@@ -455,35 +455,53 @@ class Server(Node):
         also: Sequence[ListenAddress] = (),
         health_path: Optional[str] = None,
         wait: bool = False,
+        signals: bool = True,
     ) -> None:
-        """Listen, and block until `stop` is called from another thread. Raises what `listen` raises."""
-        try:
-            self.listen(
-                port,
-                path,
-                host,
-                identify=identify,
-                sock=sock,
-                reuse_port=reuse_port,
-                also=also,
-                health_path=health_path,
-                wait=wait,
-            )
-        except Stopped:
+        """Listen, and block until `stop` is called from another thread, or a signal comes. Then return.
+
+        Ctrl-C (KeyboardInterrupt) and, on the main thread, SIGTERM stop the server as `stop` does: clients get a Close
+        with 1001. A second Ctrl-C ends the waiting for that: KeyboardInterrupt is raised. A SIGTERM handler of the
+        program's own is called, too, after the stop was begun; it is in force again when this returns. Where SIGTERM
+        is ignored, it stays so.
+
+        Args:
+            port: As in `listen`.
+            path: As in `listen`.
+            host: As in `listen`.
+            identify: As in `listen`.
+            sock: As in `listen`.
+            reuse_port: As in `listen`.
+            also: As in `listen`.
+            health_path: As in `listen`.
+            wait: As in `listen`.
+            signals: False leaves signals alone: KeyboardInterrupt is raised, and the server goes on.
+
+        Raises:
+            OcppjError: What `listen` raises.
+        """
+        options = {"sock": sock, "reuse_port": reuse_port, "also": also, "health_path": health_path, "wait": wait}
+        listen: Callable[..., object] = self.listen
+        if not self._run(partial(listen, port, path, host, identify=identify, **options), signals):
             return
-        self._lifecycle.ended.wait()
         takeover = self._takeover
         if takeover is not None and takeover.error is not None:
             raise takeover.error
 
-    def stop(self) -> None:
-        """Stop listening, close every connection, and end every request with `Stopped`; else as `Client.stop`."""
+    def stop(self, timeout: Optional[float] = None, drain: Optional[float] = None) -> None:
+        """Stop listening, close every connection with 1001, and end every request with `Stopped`.
+
+        Else it is as `Client.stop`, with the same arguments. During ``drain`` clients may still connect, and new CALLs
+        of theirs are handled as always; the stop does not wait for these.
+        """
         if self._opening is not None and not self._lifecycle.is_parents:
             self._opening.stopped = True
-        self._stop_for(sys._getframe().f_back)
+        self._stop_for(sys._getframe().f_back, timeout, drain)
 
-    def _stop_now(self, session: Optional[object] = None) -> None:
-        self._stop(self._stop_sending, self._ws.stop, session)
+    def _has_pending(self) -> bool:
+        return self._state.has()
+
+    def _stop_now(self, session: Optional[object] = None, timeout: Optional[float] = None) -> None:
+        self._stop(self._stop_sending, self._stop_ws, session, timeout)
         with self._lifecycle.lock:
             if not self._lifecycle.started:
                 self._state.clear()  # frames that came while it stopped may have asked for a state

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from ocppj.events import Condition, Event, Thread, Timer, releasing, try_acquire, wait_for_any
+from ocppj import events as events_module
+from ocppj.events import Condition, Event, Thread, Timer, acquire, releasing, try_acquire, wait_for_any
 from tests.faults.interrupts import Injector
 from tests.helpers import Recorder, eventually, seconds
 
@@ -139,3 +140,18 @@ def test_an_interrupt_at_the_start_of_a_thread_leaves_one_that_ends():
     for at in injector.points(wait_for_a_set_event):
         injector.interrupt(wait_for_a_set_event, at)
     eventually(lambda: not [each for each in threading.enumerate() if each.ident and isinstance(each, Thread)])
+
+
+def test_where_waits_run_no_signal_handler_they_are_in_slices(monkeypatch):
+    """So it is on Windows before Python 3.14. Here a wait is cut into slices by hand."""
+    monkeypatch.setattr(events_module, "_IN_SLICES", True)
+    monkeypatch.setattr(events_module, "_SLICE", 0.01)
+    lock = threading.Lock()
+    assert acquire(lock)
+    assert not acquire(lock, 0.03)
+    threading.Timer(0.05, lock.release).start()
+    assert acquire(lock)
+    event = Event()
+    threading.Timer(0.05, event.set).start()
+    assert event.wait()
+    assert not Event().wait(0.03)

@@ -13,12 +13,14 @@ import pytest
 from ocppj import (
     AddressInUse,
     Client,
+    HandshakeRefused,
     ListenAddress,
     NotConnected,
     NotRunning,
     QueueInUse,
     Server,
     SQLiteQueueMap,
+    TransportError,
     UsageError,
     systemd_sockets,
     v16,
@@ -82,13 +84,23 @@ def test_clients_come_to_any_of_several_addresses():
 def test_each_address_has_its_security_profile():
     server = make_server(security_profile=1)
     server.set_basic_auth_handler({"CP_1": "sixteen-letters."})
-    tls = ListenAddress(host=HOST, ssl_context=server_context(), security_profile=2)
-    with server.listen(host=HOST, also=[tls]):
-        plain, secure = server.urls
-        login = {"basic_auth": ("CP_1", "sixteen-letters.")}
-        assert comes_in(server, plain, security_profile=1, **login)
-        secure = secure.replace(HOST, "localhost")
-        assert comes_in(server, secure, ssl_context=client_context(), security_profile=2, **login)
+    server.set_check_certificate_handler(lambda request: True)
+    certificates = ListenAddress(host=HOST, ssl_context=server_context(client_certificates=True), security_profile=3)
+    free = ListenAddress(host=HOST, security_profile=0)
+    with server.listen(host=HOST, also=[certificates, free]):
+        password, certificate, nothing = server.urls
+        certificate = certificate.replace(HOST, "localhost")
+        for url, options in (
+            (password, {"basic_auth": ("CP_1", "sixteen-letters.")}),
+            (certificate, {"ssl_context": client_context(certificate=True)}),
+            (nothing, {}),
+        ):
+            assert comes_in(server, url, **options)
+        with pytest.raises(HandshakeRefused) as caught:
+            make_client().connect(password)
+        assert caught.value.status == 401
+        with pytest.raises(TransportError):
+            make_client(ssl_context=client_context()).connect(certificate)
     with pytest.raises(UsageError, match="security profile 2 is over TLS"):
         server.listen(host=HOST, also=[ListenAddress(host=HOST, security_profile=2)])
 

@@ -153,8 +153,8 @@ def test_a_peer_cannot_make_new_series():
 
 
 def test_what_has_no_figures(monkeypatch):
-    with pytest.raises(UsageError, match="of a Server, not of Client"):
-        PrometheusMetrics(Client("CP_1", profiles=v16.PROFILES))
+    with pytest.raises(UsageError, match="of a Server or a Client, not of object"):
+        PrometheusMetrics(object())
     with pytest.raises(UsageError, match="interval is"):
         PrometheusMetrics(Fixed(), interval=0)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
@@ -168,10 +168,14 @@ WRITER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from ocppj.metrics import PrometheusMetrics
+from dataclasses import replace
 from tests.test_metrics import Fixed
-PrometheusMetrics(Fixed(), interval=3600)
+server = Fixed()
+PrometheusMetrics(server, interval=3600)
 print("written", flush=True)
 sys.stdin.read()
+later = replace(server.stats(), held={}, timeouts=9)
+server.stats = lambda: later  # written at the end of the process
 """
 
 READER = """
@@ -209,7 +213,8 @@ def test_the_figures_of_processes_are_added_up(tmp_path):
     assert [writer.returncode for writer in writers] == [0, 0]
     left = read(environment, writers[0].pid)
     assert 'ocppj_connections{version="1.6"} 2.0' in left  # a process that has ended has no connections
-    assert "ocppj_timeouts_total 16.0" in left  # what it has counted stays
+    assert "ocppj_timeouts_total 18.0" in left  # what it has counted stays
+    assert 'ocppj_held_bytes{kind="queued"} 0.0' in left
 
 
 APPLICATION = '''

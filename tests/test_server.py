@@ -321,7 +321,7 @@ def test_pings_can_be_switched_per_client(make_server, make_client, transport):
     make_client(server.url)
     eventually(server.client_ids)
     channel = ws.get_channel("CP_1")
-    assert channel.ping_interval == 60
+    assert channel.ping_interval == 45
     server.set_ping_interval("CP_1", None)
     assert not channel.ping_interval
     with pytest.raises(UsageError, match="^ping_interval is .*, not -1"):

@@ -206,6 +206,9 @@ class DefaultClientDispatcher(ClientDispatcher):
         if sender is not None:
             sender.release()
 
+    def count_requests(self) -> Optional[int]:
+        return len(self._queue)
+
     def count_held(self) -> int:
         sender = self._sender
         return 0 if sender is None else sender.count_held()

@@ -15,7 +15,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, T
 from ..activity import Resting
 from ..callables import check_not_async, raise_interrupt
 from ..errors import CallCanceled, CallFailed, NotRunning
-from ..events import Condition
+from ..events import Condition, acquire
 from ..handover import hand_over
 from ..interrupted import INSIDE, calls_program, place_of, refuse_inside
 from ..log_limit import SafeLog, safe_log
@@ -253,7 +253,7 @@ class AwaitedCall(_Call):
     def wait(self) -> Optional[Payload]:
         """Wait for the end. Return the response, or raise the error. Called once."""
         with Resting(self._is_over):
-            self._done.acquire()
+            acquire(self._done)
         error, self._error = self._error, None
         if error is None:
             return self._response

@@ -140,6 +140,10 @@ class ClientDispatcher(ABC):
     def release(self) -> None:
         """End what `hold` began, and send the next request."""
 
+    def count_requests(self) -> Optional[int]:
+        """Return how many requests wait, the pending one included. ``None``: it is not known."""
+        return None
+
     def count_held(self) -> int:
         """Return how many requests `hold` keeps back."""
         return 0

@@ -38,6 +38,7 @@ from ..errors import (
     InvalidResponse,
     MessageError,
     NoHandlerSlot,
+    NotRunning,
     OCPPError,
     QueueFull,
     RequestDropped,
@@ -132,6 +133,7 @@ class Caller:
         self._retry = retry
         self._boot = boot
         self._timeout = timeout
+        self.closing = False  #: No more requests are taken: the endpoint is about to stop.
         self.calls = OpenCalls()
         self.late = LateAnswers()
         self.ends = Ends(self._handlers, self._by_id, dispatcher)
@@ -255,6 +257,15 @@ class Caller:
                 self._withdraw(client_id, bundle.message_id)
         return futures
 
+    def check_open(self) -> None:
+        """Raise `NotRunning` when no more requests are taken."""
+        if self.closing:
+            raise NotRunning(f"{self._endpoint} is being stopped")
+
+    def has_open(self) -> bool:
+        """Tell whether a request that is in memory alone has not ended, or an end is still to be told."""
+        return self.ends.has_untold() or (not self._durable and len(self.calls) > 0)
+
     def _waiting(self) -> ContextManager[Any]:
         # It is the transport's of the present session, and one of the program's own may have none.
         waiting: Callable[[], ContextManager[Any]] = getattr(self._transport, "waiting", nullcontext)
@@ -262,6 +273,7 @@ class Caller:
 
     def send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
         """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
+        self.check_open()
         connection = self._connections.get(client_id)
         message = self._endpoint.create_send(request, connection.dialect, client_id, signed=signed)
         text = message.to_json()
@@ -283,6 +295,7 @@ class Caller:
         offline: Optional[Offline] = None,
     ) -> Tuple[Optional[Connection], RequestBundle]:
         """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue."""
+        self.check_open()
         if timeout is not None:
             check_option("call", "timeout", timeout)
             if timeout <= 0:

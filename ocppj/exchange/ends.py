@@ -93,6 +93,10 @@ class Ends:
         if self._stopped:  # by this thread, in a callback of the future, for example: the job is discarded
             self.tell_rest()
 
+    def has_untold(self) -> bool:
+        """Tell whether an end is still to be told."""
+        return bool(self._untold)
+
     def tell_rest(self) -> None:
         """Tell of the ends whose jobs were discarded, after a stop. A stored request is sent again instead."""
         self._stopped = True

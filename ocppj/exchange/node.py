@@ -6,8 +6,10 @@ It holds the parts that both have, and the methods that are the same for both. W
 from __future__ import annotations
 
 import sys
+import time
 from abc import abstractmethod
 from functools import partial
+from inspect import signature
 from threading import get_ident
 from types import FrameType
 from typing import Any, Callable, Iterable, List, Mapping, Optional, Type, TypeVar, Union
@@ -17,6 +19,7 @@ from ..budget import MemoryBudget
 from ..dispatch.interfaces import ClientDispatcher, ServerDispatcher
 from ..dispatch.timeouts import DEFAULT_TIMEOUT, Timeouts
 from ..errors import OCPPError, Stopped, UsageError
+from ..events import Event
 from ..forks import register
 from ..interrupted import FREE, called_by_program, place_of
 from ..log_limit import LimitedLog
@@ -33,6 +36,7 @@ from .busy import BusyHandler, busy_handlers
 from .caller import Caller, PeerDispatcher
 from .connection import Connection, Connections
 from .counted import CountedDispatcher
+from .exits import stop_at_exit
 from .handlers import HandlerRegistry, Observer, Shared
 from .lifecycle import Lifecycle
 from .meters import Meters
@@ -40,6 +44,7 @@ from .notices import Notice, Notices
 from .options import Options
 from .responder import Responder
 from .router import Router
+from .signals import stop_on_sigterm
 from .watches import Watch, Watches
 
 __all__ = ["Network", "Node"]
@@ -47,6 +52,12 @@ __all__ = ["Network", "Node"]
 F = TypeVar("F", bound=Callable[..., Any])
 H = TypeVar("H", bound=Optional[Callable[..., Any]])
 N = TypeVar("N", bound="Node")
+
+
+_SLICE = 0.5  # seconds that `start` waits at a time: a signal that comes just before a wait does not end it
+_LOOK = 0.01  # seconds between two looks whether something is under way
+_AT_EXIT = 5.0  # seconds that the stop of one endpoint may take at the end of the program
+_SHARE = 0.65  # of the time of a stop: a transport takes up to 1.4 times its timeout when it must cut connections
 
 
 class Network:
@@ -126,6 +137,7 @@ class Node(Endpoint):
         self._responder = Responder(shared, timeouts, MemoryBudget() if budget is None else budget, self._ws)
         self._router = Router(shared, self._caller, self._responder)
         register(self)
+        stop_at_exit(self)
 
     def _after_fork(self) -> None:
         """Forget the session, which is the parent's: see `ocppj.forks`. For the library."""
@@ -199,6 +211,7 @@ class Node(Endpoint):
             raise
         self._responder.overdue.reset()
         self._caller.ends.begin()
+        self._caller.closing = False
         self._timeouts.start()
         if lifecycle.asked is not asked:  # before there was this session to stop
             self._stop_now(session)
@@ -208,26 +221,100 @@ class Node(Endpoint):
     def _stopped(self) -> Stopped:
         return self._caller.describe(Stopped("stopped while it began"), None)
 
-    def _stop_for(self, caller: Optional[FrameType]) -> None:
+    @called_by_program
+    def _run(self, begin: Callable[[], object], signals: bool) -> bool:
+        """Call ``begin``, and wait for the end of the session; false if it was stopped before it had begun.
+
+        Ctrl-C and SIGTERM end it, unless ``signals`` is false. See `Server.start`.
+        """
+        try:
+            with stop_on_sigterm(self._stop_for, signals):
+                try:
+                    begin()
+                except Stopped:
+                    return False
+                while not self._lifecycle.ended.wait(_SLICE):  # see there
+                    pass
+        except KeyboardInterrupt:
+            if not signals:
+                raise
+            self._stop_for(sys._getframe())
+        return True
+
+    def _stop_for(
+        self, caller: Optional[FrameType], timeout: Optional[float] = None, drain: Optional[float] = None
+    ) -> None:
         """End the session; see `Client.stop`. ``caller`` is the frame that called it, if there is one."""
         lifecycle = self._lifecycle
         if sys.is_finalizing():  # the other threads are gone, perhaps with locks of ours
             return
+        if lifecycle.is_parents:
+            return
+        check_option("stop", "timeout", timeout)
+        check_option("stop", "drain", drain)
         if place_of(caller) is FREE:
-            self._stop_now()
+            self._stop_within(None, timeout, drain)
         elif get_ident() not in lifecycle.stoppers:  # else this thread is stopping it, and goes on with that
             lifecycle.asked = object()
             seconds = 0.0 if get_ident() in lifecycle.beginners else None  # it ends when this thread has gone on
-            lifecycle.hand_over(partial(self._stop_now, lifecycle.session), seconds)
+            lifecycle.hand_over(partial(self._stop_within, lifecycle.session, timeout, drain), seconds)
+
+    def _stop_within(self, session: Optional[object], timeout: Optional[float], drain: Optional[float]) -> None:
+        """End ``session``, or the present one, within ``timeout`` seconds; see `Client.stop`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if drain:
+            self._drain(drain if timeout is None else min(drain, timeout))
+        self._stop_now(session, None if deadline is None else max(0.0, deadline - time.monotonic()))
+        self._caller.closing = False
+
+    def _drain(self, seconds: float) -> None:
+        """Take no more requests, and wait up to ``seconds`` for the end of what is under way."""
+        lifecycle, session, caller = self._lifecycle, self._lifecycle.session, self._caller
+        if not lifecycle.started:
+            return
+        caller.closing = True
+        is_handled, deadline = self._responder.under_way(), time.monotonic() + seconds
+        try:
+            while lifecycle.started and session is lifecycle.session and time.monotonic() < deadline:
+                if not (is_handled() or caller.has_open() or self._has_pending()):
+                    return
+                Event().wait(_LOOK)
+        except BaseException:  # such as KeyboardInterrupt: it is not stopped
+            caller.closing = False
+            raise
 
     @abstractmethod
-    def _stop_now(self, session: Optional[object] = None) -> None:
-        """End ``session``, or the present one."""
+    def _has_pending(self) -> bool:
+        """Tell whether the answer to a request is awaited."""
+
+    def _stop_at_exit(self, seconds: float) -> None:
+        """Stop at the end of the program: see `ocppj.exchange.exits`. For the library."""
+        if self._lifecycle.started:
+            self._stop_now(None, min(seconds, _AT_EXIT))
+
+    @abstractmethod
+    def _stop_now(self, session: Optional[object] = None, timeout: Optional[float] = None) -> None:
+        """End ``session``, or the present one, within ``timeout`` seconds. ``None``: as long as each part may take."""
 
     def _stop(
-        self, stop_dispatcher: Callable[[], None], stop_transport: Callable[[], None], session: Optional[object]
+        self,
+        stop_dispatcher: Callable[[], None],
+        stop_transport: Callable[[Optional[float]], None],
+        session: Optional[object],
+        timeout: Optional[float],
     ) -> None:
         """Do what `_stop_now` does, with these functions of its subclass."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> Optional[float]:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        def end_transport() -> None:
+            stop_transport(left())
+
+        def stop_timer() -> None:
+            seconds = left()
+            self._timeouts.stop() if seconds is None else self._timeouts.stop(seconds)
 
         def forget() -> None:
             self._responder.left.clear()
@@ -235,8 +322,16 @@ class Node(Endpoint):
 
         told = self._caller.ends.tell_rest  # after the transport, which discards jobs that have not begun
         left_out = partial(self.peer_log.report, last=True)
-        last: List[Callable[[], object]] = [forget, told, self._release_files, self._timeouts.stop, left_out]
-        self._lifecycle.stop([stop_dispatcher, self._fail_calls, stop_transport, *last], session)
+        last: List[Callable[[], object]] = [forget, told, self._release_files, stop_timer, left_out]
+        self._lifecycle.stop([stop_dispatcher, self._fail_calls, end_transport, *last], session)
+
+    def _stop_ws(self, timeout: Optional[float]) -> None:
+        """Stop the transport, within ``timeout`` seconds if it can be told so: one of the program's own may not."""
+        stop: Callable[..., None] = self._ws.stop
+        if timeout is None or "timeout" not in signature(stop).parameters:
+            stop()
+        else:
+            stop(timeout=timeout * _SHARE)
 
     def _fail_calls(self) -> None:
         # The dispatcher has forgotten them.
@@ -248,7 +343,7 @@ class Node(Endpoint):
             self._dispatcher.release_files()
 
     @abstractmethod
-    def stop(self) -> None:
+    def stop(self, timeout: Optional[float] = None, drain: Optional[float] = None) -> None:
         """End the session: see `Client.stop`."""
 
     def __enter__(self: N) -> N:

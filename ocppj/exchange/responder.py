@@ -84,6 +84,28 @@ class Responder:
         if self._answers is not None:
             self._answers._after_fork()
 
+    def under_way(self) -> Callable[[], bool]:
+        """Return a function that tells whether any CALL that has come until now is unanswered, or being handled.
+
+        That which this thread handles does not count.
+        """
+        me = threading.get_ident()
+        mine = self.handled.get(me)
+        handled = [each for each in list(self.handled.items()) if each[0] != me]
+        calls = [
+            (connection, call)
+            for connection in list(self._by_id.values())
+            for call in list(connection.unanswered.values())
+            if call is not mine
+        ]
+
+        def is_under_way() -> bool:
+            if any(self.handled.get(ident) is call for ident, call in handled):
+                return True
+            return any(connection.find(call.unique_id) is call for connection, call in calls)
+
+        return is_under_way
+
     # CALLs and SENDs of the peer
 
     def receive_call(self, connection: Connection, call: Call, text: str) -> None:

@@ -10,7 +10,6 @@ from typing import Callable, Optional
 
 from ..errors import NotRunning
 from ..events import Event
-from ..forks import register
 from ..interrupted import called_by_program
 from ..ws.handshake.http import BadRequest
 
@@ -53,7 +52,6 @@ class Opening:
         self._lock = threading.Lock()  # guards _attempt
         self._attempt: Optional[_Attempt] = None
         self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
-        register(self)
 
     def _after_fork(self) -> None:
         """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
@@ -66,7 +64,7 @@ class Opening:
 
     def open_for_request(self) -> None:
         """Open the server for a request, unless the program has stopped it. Raises `BadRequest`, and as `open`."""
-        if self._is_open():
+        if self._ready():
             return
         if self.stopped:
             raise BadRequest(503, "the server is stopped", _RETRY, "stopping")
@@ -74,10 +72,13 @@ class Opening:
         if not self._is_open():
             raise BadRequest(503, "the server is not open yet", _RETRY, "stopping")
 
+    def _ready(self) -> bool:
+        return self._attempt is None and self._is_open()  # the session begins before all of its parts have
+
     def _open(self) -> None:
         mine = _Attempt()
         with self._lock:
-            if self._is_open():
+            if self._ready():
                 return
             attempt = self._attempt = self._attempt or mine
         if attempt is not mine:

@@ -91,7 +91,7 @@ class MountedApp:
             raise refused
         found = find(environ, start_response)
         if found is None:
-            host = environ.get("SERVER_SOFTWARE") or "of an unknown name"
+            host = environ.get("SERVER_SOFTWARE") or ("uWSGI" if "uwsgi.version" in environ else "of an unknown name")
             raise self._unable(address, _NO_SOCKET.format(host))
         if is_tls(found.sock):
             raise self._unable(address, _TLS)

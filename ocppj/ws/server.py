@@ -181,7 +181,8 @@ class WebSocketServer(ServerCore):
         addresses = [first, *also]
         if not all(isinstance(each, ListenAddress) for each in addresses):
             raise UsageError(f"also is a list of ListenAddress, not {also!r}")
-        demands = [self._demands_of(address.ssl_context, address.security_profile) for address in addresses]
+        several = len(addresses) > 1
+        demands = [self._demands_of(each.ssl_context, each.security_profile, several) for each in addresses]
         health = Health(health_path)
         self._refuse_second_run()  # before there are sockets to close
         opened = _open_all(addresses)
@@ -216,13 +217,17 @@ class WebSocketServer(ServerCore):
         self._serve(run, listener)
         listener.start()
 
-    def _demands_of(self, context: Optional[ssl.SSLContext], profile: ProfileOption) -> Demands:
-        """Return what is demanded of clients that come over ``context``. Raises `UsageError` if that cannot be."""
+    def _demands_of(self, context: Optional[ssl.SSLContext], profile: ProfileOption, several: bool = False) -> Demands:
+        """Return what is demanded of clients that come over ``context``.
+
+        With ``several`` addresses the check of passwords may be for those of another address: a client of profile 3
+        needs none. Raises `UsageError` for a profile that cannot be.
+        """
         optional = context is not None and context.verify_mode == ssl.CERT_OPTIONAL
         if callable(profile):
             return Demands(partial(self._profile_of, profile, context), optional)
-        self._check_profile(profile, context)
-        return Demands(profile, optional)
+        self._check_profile(profile, context, one_of_several=several)
+        return Demands(profile, optional or (several and profile == 3))
 
     def _check_profile(
         self, profile: Optional[int], context: Optional[ssl.SSLContext], one_of_several: bool = False

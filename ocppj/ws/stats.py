@@ -81,8 +81,9 @@ class Stats:
             before anything came) and ``health`` (a request for the ``health_path`` was answered).
         loaned_workers: Threads of shared readers that a handler blocks just now. Others read in their place.
 
-    The rest is what `ocppj.Server` counts of OCPP. A transport by itself leaves it empty. An action that no profile has
-    is ``other``, and so is an error code that OCPP does not have, so no peer can make a mapping larger.
+    The rest is what `ocppj.Server` and `ocppj.Client` count of OCPP. A transport by itself leaves it empty. An action
+    that no profile has is ``other``, and so is an error code that OCPP does not have, so no peer can make a mapping
+    larger.
 
     Attributes:
         versions: How many connections there are now, by OCPP version.

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Tuple
 
 import pytest
 
@@ -56,9 +56,22 @@ class Charger:
         return v16.ClearCacheResponse(status="Accepted")
 
 
+def ask(host: Host, path: str = "/chargers") -> Tuple[int, Any]:
+    """Return status and answer of a page. Some releases of gunicorn reset some at a reload: (0, None)."""
+    try:
+        reply = host.get(path)
+    except ConnectionError:
+        return 0, None
+    return reply.status, reply.json()
+
+
 def is_online(host: Host) -> bool:
-    reply = host.get("/chargers")
-    return reply.status == 200 and reply.json() == ["CP_1"]
+    return ask(host) == (200, ["CP_1"])
+
+
+def bad_lines(host: Host) -> List[str]:
+    """Return the lines that look like a failure. gunicorn 23 calls it an error that it ends a worker itself."""
+    return [line for line in host.bad_lines() if not line.endswith("was sent SIGTERM!")]
 
 
 @pytest.mark.timeout(60 + 20 * TIMES)
@@ -74,7 +87,7 @@ def test_idle_reloads(start: Start, ocpp: Port, charger: Charger) -> None:
     eventually(lambda: is_online(host))
     assert len({host.get("/pid").json(), *seen}) == TIMES + 1
     assert host.terminate() == 0
-    assert host.bad_lines() == []
+    assert bad_lines(host) == []
 
 
 @pytest.mark.timeout(60 + 20 * TIMES)
@@ -91,12 +104,11 @@ def test_reloads_with_a_call_under_way(start: Start, ocpp: Port, charger: Charge
         old = host.workers()
         host.send_signal(signal.SIGHUP)
         eventually(lambda old=old: host.workers() - old)  # the new worker has begun; the old one still has the port
-        eventually(lambda: host.get("/chargers").status == 503)
         waits = f"the server waits for {tmp_path / 'commands.db'}, which another process holds"
-        assert host.get("/chargers").json() == waits
+        eventually(lambda waits=waits: ask(host) == (503, waits))
         charger.may_answer.set()
         button.join(seconds(20))
         assert replies == ["Accepted"], "the old worker ends what it has begun"
         eventually(lambda old=old: not host.workers() & old, timeout=30)
     eventually(lambda: is_online(host))
-    assert host.bad_lines() == []
+    assert bad_lines(host) == []

@@ -335,9 +335,10 @@ class Session:
                 attempt.cancel()
             if channel is not None:
                 close_deadline = min(deadline, time.monotonic() + self.core.close_timeout)
-                end_channels([channel], code, reason, close_deadline, self.stoppers)
-            self.readers.stop(max(0.5, deadline - time.monotonic()), self.stoppers)
-            self._threads.join(max(deadline, time.monotonic() + 0.5), self.stoppers)
+                end_channels([channel], code, reason, close_deadline, self.stoppers, timeout)
+            rest = min(0.5, timeout / 10)
+            self.readers.stop(max(rest, deadline - time.monotonic()), self.stoppers)
+            self._threads.join(max(deadline, time.monotonic() + rest), self.stoppers)
         finally:
             with self.lock:
                 self.stoppers.discard(me)

@@ -594,12 +594,18 @@ def cut_reason(reason: str) -> str:
 
 
 def end_channels(
-    channels: Sequence[WireChannel], code: int, reason: str, deadline: float, stoppers: Collection[int]
+    channels: Sequence[WireChannel],
+    code: int,
+    reason: str,
+    deadline: float,
+    stoppers: Collection[int],
+    timeout: float = 5.0,
 ) -> None:
     """Close ``channels`` and wait for their ends; cut those whose peers do not answer until ``deadline``.
 
     A channel is not waited for when its reader is this thread or another thread that stops the same endpoint
-    (``stoppers``): that reader ends the channel after its handler has returned.
+    (``stoppers``): that reader ends the channel after its handler has returned. Those that were cut have a second for
+    their handlers, or a fifth of ``timeout``.
     """
     for channel in channels:
         channel.begin_close(code, reason)
@@ -612,6 +618,6 @@ def end_channels(
                 cut.append(channel)
                 break
             channel.ended.wait(min(left, 0.05))  # not longer: there may be new stoppers
-    grace = time.monotonic() + _GRACE
+    grace = time.monotonic() + min(_GRACE, timeout / 5)
     for channel in cut:
         channel.ended.wait(max(0.0, grace - time.monotonic()))

@@ -356,12 +356,13 @@ class ServerCore:
                 listener.stop()
             for handshake in handshakes:
                 handshake.sock.shutdown()
-            end_channels(channels, code, reason, min(deadline, time.monotonic() + self._close_timeout), run.stoppers)
-            run.readers.stop(max(0.5, deadline - time.monotonic()), run.stoppers)
+            close_deadline, rest = min(deadline, time.monotonic() + self._close_timeout), min(0.5, timeout / 10)
+            end_channels(channels, code, reason, close_deadline, run.stoppers, timeout)
+            run.readers.stop(max(rest, deadline - time.monotonic()), run.stoppers)
             for listener in listeners:
-                listener.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
+                listener.join(max(deadline, time.monotonic() + rest), run.stoppers)
             if adopter is not None:
-                adopter.join(max(deadline, time.monotonic() + 0.5), run.stoppers)
+                adopter.join(max(deadline, time.monotonic() + rest), run.stoppers)
             self._report_attempts(last=True)
             self.handlers.log.report(last=True)
         finally:

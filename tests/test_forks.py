@@ -1,0 +1,239 @@
+"""Forked processes: they leave the endpoints, ports and files of their parent alone, and may have their own."""
+
+import os
+
+import pytest
+
+from tests.programs import run
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+
+METHODS = """
+methods = {
+    "call": lambda: server.call("CP_1", RESET),
+    "send_request": lambda: server.send_request("CP_1", RESET),
+    "broadcast": lambda: server.broadcast(RESET),
+    "send_raw": lambda: server.send_raw("CP_1", "x"),
+    "client_ids": server.client_ids,
+    "connection": lambda: server.connection("CP_1"),
+    "connections": server.connections,
+    "url": lambda: server.url,
+    "client.call": lambda: client.call(HEARTBEAT),
+    "client.send_request": lambda: client.send_request(HEARTBEAT),
+    "client.send_raw": lambda: client.send_raw("x"),
+}
+
+def check_methods():
+    for name, method in methods.items():
+        try:
+            method()
+        except NotRunning as error:
+            assert f"runs in process {parent}; this is {os.getpid()}, forked later" in str(error), (name, error)
+        else:
+            raise AssertionError(f"{name} does not raise")
+    assert not client.is_connected()
+"""
+
+
+def test_a_child_leaves_the_endpoints_of_its_parent_alone(tmp_path):
+    """The locks that other threads hold at the fork do not hang the child; it ends as a program does, with atexit."""
+    source = f"""
+parent = os.getpid()
+server, client = make()
+ends = []
+server.set_disconnected_client_handler(lambda id, close: ends.append(close))
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+{METHODS}
+def stop_all():
+    check_methods()
+    before = time.monotonic()
+    server.stop()
+    client.stop(timeout=5, drain=5)
+    with server, client:
+        pass
+    assert time.monotonic() - before < 1, "stop() waits"
+    check_methods()
+
+client.call(HEARTBEAT)
+stopping = threading.Event()
+def work():
+    while not stopping.is_set():
+        client.call(HEARTBEAT)
+        server.call("CP_1", RESET)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for each in threads:
+    each.start()
+say(sum(in_child(stop_all) for _ in range(8)))
+stopping.set()
+for each in threads:
+    each.join()
+assert not ends and client.is_connected(), ends
+client.call(HEARTBEAT)
+say(server.call("CP_1", RESET).status.value, server.client_ids())
+client.stop()
+server.stop()
+say([each.name for each in threading.enumerate()])
+"""
+    assert run(source, tmp_path) == ["0", "Accepted ['CP_1']", "['MainThread']"]
+
+
+@pytest.mark.parametrize("readers", ["per-connection", "SharedReaders()"])
+def test_a_child_begins_sessions_of_its_own(tmp_path, readers):
+    """With the inherited objects, and with new ones; in a process of multiprocessing."""
+    source = f"""
+import multiprocessing
+readers = {readers if "(" in readers else repr(readers)}
+server, client = make({{"readers": readers}}, readers=readers)
+client.before(lambda action, request: say(action))
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+server.call("CP_1", RESET)
+
+def begin(server, client):
+    server.listen(host="127.0.0.1")
+    client.connect(server.url)
+    client.call(HEARTBEAT, timeout=5)
+    say(server.call("CP_1", RESET, timeout=5).status.value)
+    if readers == "per-connection":
+        client.stop()
+        server.stop()
+
+def work():
+    signal.alarm(20)
+    begin(server, client)
+    begin(*make())
+
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+say(child.exitcode)
+say(server.call("CP_1", RESET).status.value)
+"""
+    expected = ["Reset", "Reset", "Accepted", "Accepted", "0", "Reset", "Accepted"]
+    assert run(source, tmp_path) == expected
+
+
+def test_a_child_keeps_no_port_and_no_connection_open(tmp_path):
+    source = """
+import socket
+server, client = make()
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+port = int(server.url.rpartition(":")[2])
+silent = socket.create_connection(("127.0.0.1", port))
+wait_until(lambda: server.stats().handshakes == 1)
+reading, writing = os.pipe()
+child = os.fork()
+if not child:  # it lives on
+    signal.alarm(20)
+    os.close(writing)
+    os.read(reading, 1)
+    os._exit(0)
+server.stop()
+silent.settimeout(10)
+say(silent.recv(100))
+server.listen(port=port, host="127.0.0.1")
+say(server.url.endswith(f":{port}"))
+os.write(writing, b"x")
+os.waitpid(child, 0)
+client.stop()
+server.stop()
+"""
+    assert run(source, tmp_path) == ["b''", "True"]
+
+
+def test_a_child_leaves_the_file_of_a_queue_alone(tmp_path):
+    """At the end of the child, Python would close the file, and SQLite would take the WAL away from the parent."""
+    source = """
+server, client = make({"queues": SQLiteQueueMap("commands.db")})
+server.listen(host="127.0.0.1")
+send = lambda: server.send_request("CP_1", RESET, offline=True)
+send()
+size = os.stat("commands.db-wal").st_size
+
+def work():
+    for method in (send, lambda: make({"queues": SQLiteQueueMap("commands.db")})[0].listen(host="127.0.0.1"),
+                   lambda: server.listen(host="127.0.0.1")):
+        try:
+            method()
+            say("no error")
+        except (NotRunning, QueueFailed) as error:
+            say(type(error).__name__)
+
+say(in_child(work))
+assert os.stat("commands.db-wal").st_size == size, "the child has written"
+send()
+server.stop()
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+taken = []
+client.on(v16.ResetRequest)(lambda request: taken.append(1) or v16.ResetResponse("Accepted"))
+client.call(HEARTBEAT)  # then it counts as booted, and gets what was stored
+wait_until(lambda: len(taken) == 2)
+client.stop()
+server.stop()
+"""
+    assert run(source, tmp_path) == ["NotRunning", "QueueFailed", "QueueFailed", "0"]
+
+
+def test_no_answer_comes_to_a_future_of_the_parent(tmp_path):
+    """Nobody waits for it in the child, and its callbacks are the parent's."""
+    source = """
+server, client = make()
+client.on(v16.ResetRequest, pass_id=True)(lambda request, message_id: None)
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+future = server.send_request("CP_1", RESET)
+future.add_done_callback(lambda future: say("called"))
+
+def work():
+    try:
+        future.result()
+    except NotRunning:
+        say("NotRunning")
+
+say(in_child(work))
+say(future.done())
+client.stop()
+server.stop()
+"""
+    assert run(source, tmp_path) == ["NotRunning", "0", "False", "called"]
+
+
+def test_every_lock_is_free_in_the_child(tmp_path):
+    """Whatever another thread held: a lock of any part, of a queue, of shared readers, of a channel's endpoint."""
+    source = """
+import gc
+lock_type = type(threading.Lock())
+
+def locks(*roots):
+    '''Return all locks that can be reached over objects of the library.'''
+    seen, found, rest = set(), [], list(roots)
+    while rest:
+        thing = rest.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if type(thing) is lock_type:
+            found.append(thing)
+        elif type(thing).__name__ in ("dict", "list", "tuple", "set", "partial", "method", "cell", "function") or any(
+            each.__module__.startswith("ocppj.") for each in type(thing).__mro__
+        ):
+            rest.extend(thing.__closure__ or () if hasattr(thing, "__closure__") else gc.get_referents(thing))
+    return found
+
+readers = SharedReaders()
+server, client = make({"queues": SQLiteQueueMap("commands.db"), "readers": readers, "repeat_answers": 5})
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+client.call(HEARTBEAT)
+held = [each for each in locks(server, client) if each.acquire(False)]
+child = os.fork()
+if child:
+    os._exit(os.WEXITSTATUS(os.waitpid(child, 0)[1]))
+say(len(held) > 60, [each for each in locks(server, client) if each.locked()])
+sys.stdout.flush()
+os._exit(0)
+"""
+    assert run(source, tmp_path) == ["True []"]
