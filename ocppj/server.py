@@ -303,7 +303,8 @@ class Server(Node):
 
         def serve(subprotocols: List[str]) -> None:
             listen(port, path, host, subprotocols, **options)
-            self.safe_log.info("listening on %s", getattr(self._ws, "url", type(self._ws).__name__))
+            urls = getattr(self._ws, "urls", None) or [getattr(self._ws, "url", type(self._ws).__name__)]
+            self.safe_log.info("listening on %s", ", ".join(urls))
 
         self._serve(asked, serve, wait)
         return self
@@ -413,8 +414,8 @@ class Server(Node):
                 raise
             self._note_wait(error)
             self.safe_log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
-            failed = partial(self._stop_now, session)
-            self._takeover = Takeover(partial(self._take_over, begin), _HELD, failed, self.safe_log)
+            end = partial(self._stop_now, session)
+            self._takeover = Takeover(partial(self._take_over, begin), _HELD, end, self.safe_log)
             self._takeover.start()
 
     def _note_wait(self, error: Union[AddressInUse, QueueInUse]) -> None:
@@ -427,8 +428,7 @@ class Server(Node):
         except _HELD as error:
             self._note_wait(error)  # it may be the other one of the two by now
             raise
-        waited_for, self._lifecycle.waits_for = self._lifecycle.waits_for, ""
-        self.safe_log.info("%s listens: it waited for %s", self, waited_for)
+        self._lifecycle.waits_for = ""
 
     def _open(self) -> None:
         asked = self._lifecycle.asked
