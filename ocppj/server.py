@@ -109,8 +109,8 @@ _EXCUSED = (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, Connectio
 class Server(Node):
     """A central system, with one connection per charge point.
 
-    Use `listen`, or `start`, which blocks; then `stop`; or ``with Server(...).listen(port=9000) as server``. Register
-    handlers with `on` before listening.
+    Use `listen`, or `start`, which blocks; then `stop`; or ``with Server(...).listen(port=9000) as server``; or
+    `wsgi_app`, in a web application. Register handlers with `on` before that.
 
     Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread
     or, where threads are shared (``readers``: by default beyond 8 connections), on any worker. They may block and
@@ -365,7 +365,7 @@ class Server(Node):
         found_by = identification(path, identify)
         if self._opening is None:
             self._mounted_at = path, identify
-            self._opening = Opening(self._open, self._is_started, self.stop)
+            self._opening = Opening(self._open, self._is_started)
         transport: Any = self._ws
         return MountedApp(app, found_by, self._opening, transport, self.peer_log)
 
@@ -380,7 +380,8 @@ class Server(Node):
 
         Raises:
             UsageError: `wsgi_app` was not called, or there are no profiles.
-            QueueFailed: The file of its queues cannot be had.
+            QueueInUse: Another process has the file of the queues, such as the worker before a reload.
+            NotRunning: Another thread tried meanwhile, and could not open it.
             Stopped: `stop` was called meanwhile.
         """
         refuse_inside("open()", waits=True)
