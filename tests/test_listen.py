@@ -279,7 +279,8 @@ def questions(server):
     return errors
 
 
-def test_it_waits_for_an_address():
+def test_it_waits_for_an_address(caplog):
+    caplog.set_level("INFO", "ocppj")
     server = make_server()
     with make_server().listen(host=HOST) as before:
         port = int(before.url.rpartition(":")[2])
@@ -291,6 +292,8 @@ def test_it_waits_for_an_address():
     with server:
         assert eventually(lambda: answers(server))
         assert comes_in(server, server.url)
+    told = [record.getMessage() for record in caplog.records if record.name == "ocppj.server"]
+    assert [line for line in told if "CP_1" not in line][1:] == [words, f"listening on ws://{HOST}:{port}"]
 
 
 def answers(server):
