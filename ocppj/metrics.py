@@ -127,6 +127,7 @@ def _families(prefix: str, stats: Stats) -> Iterator[_Family]:
     yield family("counter", "accepted_connections", "Connections that were made", {(): stats.accepted})
     yield family("counter", "closed_connections", "Connections that ended", _by_one(stats.closed), "how")
     yield family("counter", "refusals", "What was refused", _by_one(stats.refused), "reason")
+    yield family("counter", "probes", "Connections of load balancers and monitoring", _by_one(stats.probes), "kind")
     yield family("counter", "reconnects", "Connections of clients that came back", {(): stats.reconnects})
     yield family("counter", "messages", "OCPP-J frames", _by_three(stats.messages), "direction", "kind", "action")
     yield family("counter", "errors", "OCPP-J errors", _by_two(stats.errors), "direction", "code")

@@ -40,6 +40,7 @@ FIGURES = Stats(
     queued=7,
     timeouts=8,
     reconnects=4,
+    probes={"health": 5},
 )
 SHOWN = {
     'ocppj_connections{version="1.6"} 2.0',
@@ -49,6 +50,7 @@ SHOWN = {
     'ocppj_closed_connections_total{how="lost"} 6.0',
     'ocppj_refusals_total{reason="tls"} 2.0',
     "ocppj_reconnects_total 4.0",
+    'ocppj_probes_total{kind="health"} 5.0',
     'ocppj_messages_total{action="Heartbeat",direction="received",kind="CALL"} 5.0',
     'ocppj_messages_total{action="other",direction="sent",kind="CALLERROR"} 4.0',
     'ocppj_errors_total{code="InternalError",direction="received"} 1.0',
