@@ -23,7 +23,8 @@ WINDOW = 60.0
 CAPACITY = 10_000
 #: The characters of one argument of a line.
 LONGEST = 500
-_LOOKED_AT = 4 * LONGEST  # in characters: where a secret of a long text begins, and where its name stands
+#: Of a text with more characters than the first, so many from its beginning are looked at for secrets.
+_LONG, _BEGINNING = 20_000, 2_000
 _OTHERS = "others"
 #: The attributes that each record has.
 ABOUT = ("client_id", "action", "message_id")
@@ -62,7 +63,8 @@ def bounded(value: Any) -> Any:
         text = value if isinstance(value, str) else str(value)
     except Exception:  # an error of a program
         return f"a value of the type {type(value).__name__}"
-    shown = printable(mask_secrets(text[:_LOOKED_AT])[:LONGEST])
+    seen = text if len(text) <= _LONG else text[:_BEGINNING]
+    shown = printable(mask_secrets(seen)[:LONGEST])
     if len(text) > LONGEST:
         shown += f"... ({len(text)} characters)"
     return value if shown == text else _Escaped(shown)

@@ -109,8 +109,8 @@ _EXCUSED = (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, Connectio
 class Server(Node):
     """A central system, with one connection per charge point.
 
-    Use `listen`, or `start`, which blocks; then `stop`; or ``with Server(...).listen(port=9000) as server``. Register
-    handlers with `on` before listening.
+    Use `listen`, or `start`, which blocks; then `stop`; or ``with Server(...).listen(port=9000) as server``; or
+    `wsgi_app`, in a web application. Register handlers with `on` before that.
 
     Handlers get the client's id first. Those of one connection run one at a time, in order, on its dispatcher thread
     or, where threads are shared (``readers``: by default beyond 8 connections), on any worker. They may block and
@@ -303,7 +303,8 @@ class Server(Node):
 
         def serve(subprotocols: List[str]) -> None:
             listen(port, path, host, subprotocols, **options)
-            self.safe_log.info("listening on %s", getattr(self._ws, "url", type(self._ws).__name__))
+            urls = getattr(self._ws, "urls", None) or [getattr(self._ws, "url", type(self._ws).__name__)]
+            self.safe_log.info("listening on %s", ", ".join(urls))
 
         self._serve(asked, serve, wait)
         return self
@@ -364,7 +365,7 @@ class Server(Node):
         found_by = identification(path, identify)
         if self._opening is None:
             self._mounted_at = path, identify
-            self._opening = Opening(self._open, self._is_started, self.stop)
+            self._opening = Opening(self._open, self._is_started)
         transport: Any = self._ws
         return MountedApp(app, found_by, self._opening, transport, self.peer_log)
 
@@ -379,7 +380,8 @@ class Server(Node):
 
         Raises:
             UsageError: `wsgi_app` was not called, or there are no profiles.
-            QueueFailed: The file of its queues cannot be had.
+            QueueInUse: Another process has the file of the queues, such as the worker before a reload.
+            NotRunning: Another thread tried meanwhile, and could not open it.
             Stopped: `stop` was called meanwhile.
         """
         refuse_inside("open()", waits=True)
@@ -412,8 +414,8 @@ class Server(Node):
                 raise
             self._note_wait(error)
             self.safe_log.info("%s waits for %s, which another process holds", self, self._lifecycle.waits_for)
-            failed = partial(self._stop_now, session)
-            self._takeover = Takeover(partial(self._take_over, begin), _HELD, failed, self.safe_log)
+            end = partial(self._stop_now, session)
+            self._takeover = Takeover(partial(self._take_over, begin), _HELD, end, self.safe_log)
             self._takeover.start()
 
     def _note_wait(self, error: Union[AddressInUse, QueueInUse]) -> None:
@@ -426,8 +428,7 @@ class Server(Node):
         except _HELD as error:
             self._note_wait(error)  # it may be the other one of the two by now
             raise
-        waited_for, self._lifecycle.waits_for = self._lifecycle.waits_for, ""
-        self.safe_log.info("%s listens: it waited for %s", self, waited_for)
+        self._lifecycle.waits_for = ""
 
     def _open(self) -> None:
         asked = self._lifecycle.asked

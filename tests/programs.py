@@ -16,7 +16,9 @@ import atexit, faulthandler, os, signal, sys, threading, time
 from datetime import datetime, timezone
 from ocppj import Client, NotRunning, OcppjError, QueueFailed, Server, SQLiteQueueMap, SharedReaders, v16
 
-faulthandler.register(signal.SIGALRM, chain=True) if hasattr(signal, "SIGALRM") else None
+if hasattr(signal, "SIGALRM"):
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm({int(seconds(25))})
 HEARTBEAT, RESET = v16.HeartbeatRequest(), v16.ResetRequest(type="Soft")
 
 def make(server_options={{}}, **client_options):
@@ -27,13 +29,19 @@ def make(server_options={{}}, **client_options):
     return server, client
 
 def say(*words):
-    print(*words, flush=True)
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once: several threads say something
 
 def wait_until(condition):
     end = time.monotonic() + {seconds(10)}
     while not condition():
         assert time.monotonic() < end
         threading.Event().wait(0.002)
+
+def listening(server):
+    try:
+        return server.url != ""
+    except OcppjError:
+        return False
 
 def in_child(work):
     '''Run the function in a forked process, which ends as a program does. Return its status, 0 if all is well.'''

@@ -67,21 +67,21 @@ server, client = make()
 def mine(number, frame):
     say("mine")
 signal.signal(signal.SIGTERM, mine)
-soon("SIGTERM", lambda: server._lifecycle.started)
+soon("SIGTERM", lambda: listening(server))
 server.start(0, host="127.0.0.1")
-say(signal.getsignal(signal.SIGTERM) is mine, server._lifecycle.started)
+say(signal.getsignal(signal.SIGTERM) is mine)
 
-told = []
-soon("SIGTERM", lambda: server._lifecycle.started)
+server, told = make()[0], []
+soon("SIGTERM", lambda: listening(server))
 soon("SIGINT", lambda: len(told) == 1)
 signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
 try:
     server.start(0, host="127.0.0.1", signals=False)
 except KeyboardInterrupt:
-    say("KeyboardInterrupt", len(told), server._lifecycle.started)
+    say("KeyboardInterrupt", len(told), listening(server))
 server.stop()
 """
-    assert run(source, tmp_path) == ["mine", "True False", "KeyboardInterrupt 1 True"]
+    assert run(source, tmp_path) == ["mine", "True", "KeyboardInterrupt 1 True"]
 
 
 @unix
@@ -92,11 +92,10 @@ from tests.programs import silent_peer
 server, _ = make({{"close_timeout": 30}})
 begun = []
 def interrupt():
-    wait_until(lambda: server._ws._run is not None and server._ws._run.listener is not None)
+    wait_until(lambda: listening(server))
     peer = silent_peer(server.url)
     wait_until(server.client_ids)
     os.kill(os.getpid(), signal.SIGINT)
-    wait_until(lambda: not server._lifecycle.started)
     peer.recv(10)  # the Close has come
     begun.append(time.monotonic())
     os.kill(os.getpid(), signal.SIGINT)

@@ -1,10 +1,14 @@
 """Forked processes: they leave the endpoints, ports and files of their parent alone, and may have their own."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from tests.programs import run
+from ocppj import Server, v16
+from tests.helpers import seconds
+from tests.programs import BEGIN, environment, run, silent_peer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 
@@ -115,36 +119,50 @@ say(server.call("CP_1", RESET).status.value)
 
 
 def test_a_child_keeps_no_port_and_no_connection_open(tmp_path):
+    """The parent dies, and the child lives on."""
     source = """
-import socket
-server, client = make()
+server, _ = make()
 server.listen(host="127.0.0.1")
-client.connect(server.url)
-port = int(server.url.rpartition(":")[2])
-silent = socket.create_connection(("127.0.0.1", port))
-wait_until(lambda: server.stats().handshakes == 1)
-reading, writing = os.pipe()
-child = os.fork()
-if not child:  # it lives on
-    signal.alarm(20)
-    os.close(writing)
-    os.read(reading, 1)
+say(server.url)
+sys.stdin.readline()
+wait_until(server.client_ids)
+if os.fork():
     os._exit(0)
-server.stop()
-silent.settimeout(10)
-say(silent.recv(100))
-server.listen(port=port, host="127.0.0.1")
-say(server.url.endswith(f":{port}"))
-os.write(writing, b"x")
-os.waitpid(child, 0)
-client.stop()
-server.stop()
+signal.alarm(30)
+say("forked")
+sys.stdin.readline()
+os._exit(0)
 """
-    assert run(source, tmp_path) == ["b''", "True"]
+    program = tmp_path / "program.py"
+    program.write_text(BEGIN + source, "utf-8")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, str(program)], env=environment(), text=True, **pipes) as process:
+        url = process.stdout.readline().strip()
+        peer = silent_peer(url)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "forked\n"
+        assert process.wait(seconds(10)) == 0
+        assert peer.recv(100) == b""  # the connection has ended
+        peer.close()
+        with Server(profiles=v16.PROFILES).listen(port=int(url.rpartition(":")[2]), host="127.0.0.1"):
+            process.stdin.close()  # the child has lived until now
+
+
+def test_the_end_of_a_child_leaves_the_file_of_a_queue_as_it_is(tmp_path):
+    """Python frees what there is, then: SQLite would move the WAL into the database, and delete it."""
+    source = """
+from ocppj import SQLiteQueue
+queue = SQLiteQueue("requests.db")
+queue.init()
+size = os.stat("requests.db-wal").st_size
+say(in_child(lambda: None), os.stat("requests.db-wal").st_size == size)
+queue.close()
+"""
+    assert run(source, tmp_path) == ["0 True"]
 
 
 def test_a_child_leaves_the_file_of_a_queue_alone(tmp_path):
-    """At the end of the child, Python would close the file, and SQLite would take the WAL away from the parent."""
     source = """
 server, client = make({"queues": SQLiteQueueMap("commands.db")})
 server.listen(host="127.0.0.1")
@@ -174,7 +192,7 @@ wait_until(lambda: len(taken) == 2)
 client.stop()
 server.stop()
 """
-    assert run(source, tmp_path) == ["NotRunning", "QueueFailed", "QueueFailed", "0"]
+    assert run(source, tmp_path) == ["NotRunning", "QueueInUse", "QueueFailed", "0"]
 
 
 def test_no_answer_comes_to_a_future_of_the_parent(tmp_path):

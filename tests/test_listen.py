@@ -279,7 +279,8 @@ def questions(server):
     return errors
 
 
-def test_it_waits_for_an_address():
+def test_it_waits_for_an_address(caplog):
+    caplog.set_level("INFO", "ocppj")
     server = make_server()
     with make_server().listen(host=HOST) as before:
         port = int(before.url.rpartition(":")[2])
@@ -291,6 +292,8 @@ def test_it_waits_for_an_address():
     with server:
         assert eventually(lambda: answers(server))
         assert comes_in(server, server.url)
+    told = [record.getMessage() for record in caplog.records if record.name == "ocppj.server"]
+    assert [line for line in told if "CP_1" not in line][1:] == [words, f"listening on ws://{HOST}:{port}"]
 
 
 def answers(server):
@@ -406,6 +409,35 @@ def test_the_page_of_health(tls, caplog):
         stats = server.stats()
         assert (stats.probes, stats.refused) == ({"health": 3}, {})
     assert not caplog.records
+
+
+def test_while_it_drains_it_says_that_it_closes():
+    asked, answer = threading.Event(), threading.Event()
+    client = Client("CP_1", profiles=v16.PROFILES, reconnect=False)
+
+    @client.on(v16.ResetRequest)
+    def reset(request):
+        asked.set()
+        answer.wait(seconds(10))
+        return v16.ResetResponse(status="Accepted")
+
+    server = make_server()
+    with server.listen(host=HOST, health_path="/health"), client.connect(server.url):
+        address = (HOST, int(server.url.rpartition(":")[2]))
+        future = server.send_request("CP_1", RESET)
+        assert asked.wait(seconds(5))
+        stopper = threading.Thread(target=server.stop, kwargs={"drain": seconds(10)})
+        stopper.start()
+
+        def page():
+            with socket.create_connection(address, seconds(5)) as sock:
+                return ask(sock, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        head, body = eventually(lambda: " 503 " in page()[0] and page())
+        assert json.loads(body)["status"] == "closing"
+        answer.set()
+        stopper.join(seconds(10))
+        assert future.result(seconds(5)).status == "Accepted"
 
 
 def test_a_client_may_be_called_health():

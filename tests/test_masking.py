@@ -140,3 +140,9 @@ def test_a_transcript_shows_secrets_only_when_it_is_asked_to():
         journal.add_frame(Frame("out", "CP_1", "1.6", datetime.now(timezone.utc), text))
     assert SECRET not in Transcript(width=None).text(journal.entries())
     assert Transcript(width=None, show_secrets=True).text(journal.entries()).count(SECRET) == 4
+
+
+def test_a_secret_is_found_when_its_name_comes_long_after_it():
+    value = SECRET * 200
+    assert SECRET not in str(bounded(json.dumps({"value": value, "key": "AuthorizationKey"})))
+    assert len(str(bounded("x" * 1_000_000))) < 600

@@ -6,14 +6,10 @@ import logging
 from typing import Callable, Optional
 
 from ..rpc.endpoint import Endpoint
-from ..secrets import mask_secrets
 from ..settings import LoggerLike, process
 from .frame import Frame
 
 __all__ = ["FrameLog"]
-
-#: In characters. Of a longer frame only the beginning is looked at for secrets, and shown: a line is short.
-_LONG, _BEGINNING = 20_000, 2_000
 
 
 def _never(level: int) -> bool:
@@ -40,7 +36,7 @@ class FrameLog:
 
     def write(self, frame: Frame) -> None:
         """Log ``frame``."""
-        text = mask_secrets(frame.text if len(frame.text) <= _LONG else frame.text[:_BEGINNING])
+        text = frame.text  # the log masks secrets in all that it writes
         about = {"client_id": frame.client_id, "action": frame.action, "message_id": frame.message_id}
         log = self._endpoint.safe_log
         if frame.sent:

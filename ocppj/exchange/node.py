@@ -272,7 +272,9 @@ class Node(Endpoint):
         lifecycle, session, caller = self._lifecycle, self._lifecycle.session, self._caller
         if not lifecycle.started:
             return
+        announce: Callable[[bool], None] = getattr(self._ws, "announce_closing", lambda closing: None)
         caller.closing = True
+        announce(True)
         is_handled, deadline = self._responder.under_way(), time.monotonic() + seconds
         try:
             while lifecycle.started and session is lifecycle.session and time.monotonic() < deadline:
@@ -281,6 +283,7 @@ class Node(Endpoint):
                 Event().wait(_LOOK)
         except BaseException:  # such as KeyboardInterrupt: it is not stopped
             caller.closing = False
+            announce(False)
             raise
 
     @abstractmethod

@@ -11,7 +11,8 @@ from ..log_limit import SafeLog
 __all__ = ["Takeover"]
 
 _INTERVAL = 0.2  # seconds between two attempts
-_PATIENCE = 10.0  # seconds that `stop` waits for an attempt that is under way: it may read a large file
+_FIRST_WARNING = 256  # attempts, about 50 seconds; then after each doubling
+_PATIENCE = 2.0  # seconds that `stop` waits for an attempt that is under way
 
 
 class Takeover:
@@ -20,20 +21,21 @@ class Takeover:
     Args:
         begin: Begins. It leaves nothing behind when it raises one of ``held``.
         held: The errors that say that another process has what is needed.
-        failed: Is called on the thread when ``begin()`` has raised another error.
-        log: Gets that error.
+        end: Ends what was begun. It is called on the thread when ``begin()`` has raised another error, and when it
+            returns after `stop`: the attempt took long.
+        log: Gets that error, and a warning when the wait is long: what holds it may be no process before this one.
     """
 
     def __init__(
         self,
         begin: Callable[[], object],
         held: Tuple[Type[Exception], ...],
-        failed: Callable[[], object],
+        end: Callable[[], object],
         log: SafeLog,
     ) -> None:
         self._begin = begin
         self._held = held
-        self._failed = failed
+        self._end = end
         self._log = log
         self._stopped = Event()
         self._thread: Optional[threading.Thread] = None
@@ -52,14 +54,19 @@ class Takeover:
             thread.join(_PATIENCE)
 
     def _run(self) -> None:
+        attempts = 0
         while not self._stopped.wait(_INTERVAL):
+            attempts += 1
             try:
                 self._begin()
+                if self._stopped.is_set():
+                    self._end()
                 return
-            except self._held:
-                continue
+            except self._held as error:
+                if attempts >= _FIRST_WARNING and not attempts & (attempts - 1):
+                    self._log.warning("still waiting after %d attempts: %s", attempts, error)
             except BaseException as error:
                 self.error = error
                 self._log.error("nothing was taken over: %s", error, exc_info=error)
-                self._failed()
+                self._end()
                 return

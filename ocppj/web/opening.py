@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
-import weakref
 from typing import Callable, Optional
 
 from ..errors import NotRunning
 from ..events import Event
-from ..interrupted import called_by_program
 from ..ws.handshake.http import BadRequest
 
 __all__ = ["Opening"]
 
 _PATIENCE = 10.0  # seconds that a request waits while another thread opens the server
 _RETRY = [("Retry-After", "5")]
-
-
-@called_by_program
-def _stop_at_exit(stop: "weakref.WeakMethod[Callable[[], object]]", process: int) -> None:
-    method = stop()
-    if method is not None and os.getpid() == process:  # a child that was forked later has no connections to close
-        method()
 
 
 class _Attempt:
@@ -40,13 +29,9 @@ class Opening:
     Args:
         begin: Begins the session of the server. Raises what keeps it from that.
         is_open: Tells whether there is a session.
-        stop: A method that ends the session. It is called when the interpreter ends: nothing else tells a server that
-            its worker ends.
     """
 
-    def __init__(self, begin: Callable[[], object], is_open: Callable[[], bool], stop: Callable[[], object]) -> None:
-        self._stop = weakref.WeakMethod(stop)
-        self._ends_with = 0  # the process at whose end it is stopped
+    def __init__(self, begin: Callable[[], object], is_open: Callable[[], bool]) -> None:
         self._begin = begin
         self._is_open = is_open
         self._lock = threading.Lock()  # guards _attempt
@@ -89,9 +74,6 @@ class Opening:
             return
         try:
             self._begin()
-            if self._ends_with != os.getpid():
-                self._ends_with = os.getpid()
-                atexit.register(_stop_at_exit, self._stop, self._ends_with)
         except BaseException as error:
             mine.error = error
             raise

@@ -41,6 +41,16 @@ def test_it_tries_until_it_is_free():
     takeover.stop()
 
 
+def test_a_long_wait_is_told_of_at_each_doubling(monkeypatch, caplog):
+    monkeypatch.setattr("ocppj.exchange.takeover._INTERVAL", 0.00001)
+    takeover, attempts, _ = make(*[Held("in use")] * 600, None)
+    takeover.start()
+    attempts.wait(601)
+    eventually(is_over)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [f"still waiting after {number} attempts: in use" for number in (256, 512)]
+
+
 def test_another_error_ends_it(caplog):
     error = Broken("no such host")
     takeover, attempts, failed = make(Held(), error)
@@ -75,6 +85,24 @@ def test_stop_ends_it_after_the_attempt_that_is_under_way():
     stopper.join(seconds(5))
     assert len(ended.calls) == 1
     assert is_over()
+
+
+def test_what_an_attempt_begins_after_stop_is_ended(monkeypatch):
+    monkeypatch.setattr("ocppj.exchange.takeover._PATIENCE", 0.01)
+    entered, go_on, ended = threading.Event(), threading.Event(), Recorder()
+
+    def begin():
+        entered.set()
+        go_on.wait(seconds(10))
+
+    takeover = Takeover(begin, (Held,), ended, safe_log)
+    takeover.start()
+    assert entered.wait(seconds(5))
+    takeover.stop()
+    assert not ended.calls
+    go_on.set()
+    ended.wait(1)
+    eventually(is_over)
 
 
 def test_its_own_thread_may_stop_it():

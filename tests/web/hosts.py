@@ -85,6 +85,7 @@ class Host:
         environment: Optional[Dict[str, str]] = None,
     ) -> None:
         self.place = port
+        self._ready_path = ready_path
         self.port = port.number
         self.url = f"ws://{ADDRESS}:{self.port}/ocpp"
         self._log = folder / f"host-{port.number}.log"
@@ -151,10 +152,11 @@ class Host:
         return {int(each) for each in children.read_text().split()}
 
     def reload(self) -> None:
-        """Have gunicorn replace its workers, and wait until the old ones are gone."""
+        """Have gunicorn replace its workers, and wait until the old ones are gone and the new ones serve."""
         before = self.workers()
         self.send_signal(signal.SIGHUP)
         eventually(lambda: self.workers() and not (self.workers() & before), timeout=30)
+        eventually(lambda: self._answers(self._ready_path), timeout=20)
 
     def terminate(self, number: int = signal.SIGTERM) -> int:
         """Have it end as at a redeploy; return its exit code."""

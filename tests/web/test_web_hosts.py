@@ -12,7 +12,7 @@ import pytest
 
 from ocppj import Client, Server, v16
 from ocppj.web.hosts import Connection, find, is_tls, take_over
-from tests.helpers import eventually, seconds
+from tests.helpers import Recorder, eventually, seconds
 
 UPGRADE = {
     "REQUEST_METHOD": "GET",
@@ -150,6 +150,36 @@ def test_gevent() -> None:
             assert process.stdout.readline() == "Accepted\n"
         rest, _ = process.communicate(timeout=seconds(10))
         assert (rest, process.returncode) == ("True\n1\n", 0)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+ENDING = """
+import threading
+from wsgiref.simple_server import make_server
+from ocppj import Server, v16
+
+server = Server(profiles=v16.PROFILES)
+host = make_server("127.0.0.1", 0, server.wsgi_app())
+threading.Thread(target=host.serve_forever, daemon=True).start()
+print(host.server_port, flush=True)
+input()
+"""
+
+
+def test_clients_get_1001_when_the_process_ends() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ENDING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    closed = Recorder()
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        client = Client("CP_1", profiles=v16.PROFILES)
+        client.set_disconnected_handler(closed)
+        with client.connect(f"ws://127.0.0.1:{port}"):
+            process.communicate("\n", timeout=seconds(10))
+            assert closed.wait()[0][0].code == 1001
+        assert process.returncode == 0
     finally:
         process.kill()
         process.communicate()

@@ -19,7 +19,7 @@ class Session:
         self.may_begin = threading.Event()
         self.error: List[Exception] = []
         self.open = False
-        self.opening = Opening(self.begin, lambda: self.open, self.stop)
+        self.opening = Opening(self.begin, lambda: self.open)
 
     def begin(self) -> None:
         self.begun += 1
@@ -27,9 +27,6 @@ class Session:
         assert self.may_begin.wait(seconds(10))
         if self.error:
             raise self.error[0]
-
-    def stop(self) -> None:
-        self.open = False
 
 
 def results_of(session: Session, count: int) -> List[object]:

@@ -89,6 +89,18 @@ def test_a_client_connects_at_the_port_of_the_web_server_and_calls_go_both_ways(
     assert eventually(lambda: [line for line in lines if "101" in line]) == ['"GET /ocpp/CP%2F1 HTTP/1.1" 101 0']
 
 
+def test_the_application_calls_a_client_within_a_request() -> None:
+    def button(environ: Any, start_response: Any) -> List[bytes]:
+        response = server.call(environ["QUERY_STRING"], v16.ResetRequest(type="Soft"), timeout=seconds(5))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(response.status).encode()]
+
+    client = Client("CP_1", profiles=v16.PROFILES)
+    client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
+    with make() as server, serving(server.wsgi_app(button)) as (place, _), client.connect(f"ws://{place}"):
+        assert get(place, "/button?CP_1")[::2] == (200, b"Accepted")
+
+
 def test_bytes_behind_the_request_belong_to_the_connection() -> None:
     request = (
         "GET /ocpp/CP_1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -142,6 +154,14 @@ def test_attempts_beyond_the_limit_are_refused_by_the_web_server() -> None:
             second.connect(f"ws://{place}")
         assert (refused.value.status, refused.value.retry_after is None) == (503, False)
     assert any('"GET /CP_2 HTTP/1.1" 503' in line for line in lines)
+
+
+def test_a_head_that_is_too_large_is_refused() -> None:
+    client = Client("CP_1", profiles=v16.PROFILES, headers={"X-Long": "x" * 2000})
+    with make(max_header_size=2000) as server, serving(server.wsgi_app()) as (place, _):
+        with pytest.raises(HandshakeRefused) as refused:
+            client.connect(f"ws://{place}")
+        assert (refused.value.status, server.stats().refused) == (431, {"bad_request": 1})
 
 
 def test_identify_finds_the_identities() -> None:

@@ -196,7 +196,7 @@ def test_a_peer_that_says_nothing_is_no_refusal(make, tls, end, caplog):
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     eventually(lambda: server.stats().probes == {"silent": 1})
     assert server.stats().refused == {}
-    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    assert [(record.levelname, record.name) for record in caplog.records] == [("DEBUG", "ocppj.ws")]
     assert caplog.records[0].getMessage().endswith(": the connection was ended before anything came")
 
 

@@ -428,11 +428,14 @@ class ServerCore:
         if stopped:
             listener.stop()
 
-    def announce_closing(self) -> None:
-        """Have the page of health answer 503 from now on: ``stop()`` is about to be called. For any thread."""
+    def announce_closing(self, closing: bool = True) -> None:
+        """Have the page of health answer 503 from now on, for ``stop()`` is about to be called, or 200 again.
+
+        For any thread.
+        """
         run = self._run
         if run is not None:
-            run.closing = True
+            run.closing = closing
 
     def answer_health(self, run: Run, method: str) -> bytes:
         """Return the response to a request for the page of health, and count it."""
