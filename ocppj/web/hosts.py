@@ -109,7 +109,7 @@ def _read_ahead(read: Callable[[], bytes]) -> bytes:
 
 
 def _gunicorn(environ: Environ, handler: Any) -> Optional[Connection]:
-    """Find that of gunicorn's workers. The parser has read ahead; a middleware may hide it, then nothing was."""
+    """Find that of gunicorn's workers. Its parser has read ahead. If a middleware hides the parser, that is lost."""
     sock = environ.get("gunicorn.socket")
     unreader = getattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader", None)
     return None if sock is None else Connection(sock, getattr(unreader, "read", bytes))

@@ -251,23 +251,6 @@ def flask_run(app: str, port: int) -> List[str]:
     return [sys.executable, "-m", "flask", "--app", app, "run", "--host", ADDRESS, "--port", str(port)]
 
 
-def werkzeug(app: str, port: int) -> List[str]:
-    module, name = app.split(":")
-    code = (
-        f"from werkzeug.serving import run_simple; import {module};"
-        f"run_simple({ADDRESS!r}, {port}, {module}.{name}, threaded=True)"
-    )
-    return [sys.executable, "-c", code]
-
-
 def django_runserver(app: str, port: int) -> List[str]:
     """``app`` is the file ``manage.py``."""
     return [sys.executable, app, "runserver", "--noreload", f"{ADDRESS}:{port}"]
-
-
-def waitress(app: str, port: int) -> List[str]:
-    return [sys.executable, "-m", "waitress", "--host", ADDRESS, "--port", str(port), app]
-
-
-def cheroot(app: str, port: int) -> List[str]:
-    return [sys.executable, "-m", "cheroot", "--bind", f"{ADDRESS}:{port}", app]
