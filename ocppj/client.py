@@ -33,6 +33,7 @@ from .dispatch.retries import TransactionRetries
 from .errors import CallFailed, ConnectionLost, ErrorCode, NotRunning, Stopped, TransportError, UsageError
 from .exchange.boot_first import BootFirst
 from .exchange.connection import Connection
+from .exchange.meters import OTHER
 from .exchange.node import Network, Node
 from .exchange.options import Options, check_option_names
 from .exchange.outgoing import MAX_OUTGOING_SIZE
@@ -935,11 +936,13 @@ class Client(Node):
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(self.id) or self._connections.get(self.id)
         handlers = self._handlers
+        action = connection.asked[1]  # before: as soon as this is answered, the next request is written
         try:
             if handlers.observers or handlers.frame_log.is_on():
                 handlers.write(connection, text, False)
             else:
                 connection.channel.send(text, False)
+            self._meters.sent(2, action or OTHER)
         except TransportError as error:
             with self._lifecycle.lock:
                 lost = self._ws.reconnect and self._connections.by_id.get(self.id) is connection

@@ -49,6 +49,7 @@ from .exchange.boot import Boots
 from .exchange.boot_gate import BootGate
 from .exchange.connection import Connection
 from .exchange.connection_info import ConnectionInfo, info_of
+from .exchange.meters import OTHER
 from .exchange.node import Network, Node
 from .exchange.notices import Notice
 from .exchange.offline import KnownClients, OfflineRequests
@@ -1218,10 +1219,12 @@ class Server(Node):
         """Write what the dispatcher sends, on whatever thread ended the request before."""
         connection = self._connections.by_id.get(client_id) or self._connections.get(client_id)
         handlers = self._handlers
+        action = connection.asked[1]  # before: as soon as this is answered, the next request is written
         if handlers.observers or handlers.frame_log.is_on():
             handlers.write(connection, text, False)
         else:
             connection.channel.send(text, False)
+        self._meters.sent(2, action or OTHER)
 
 
 class _Pending:

@@ -255,3 +255,37 @@ sys.stdout.flush()
 os._exit(0)
 """
     assert run(source, tmp_path) == ["True []"]
+
+
+def test_a_child_counts_from_zero(tmp_path):
+    source = """
+server, client = make()
+server.listen(host="127.0.0.1")
+client.connect(server.url)
+client.call(HEARTBEAT)
+server.call("CP_1", RESET)
+server._ws.count_refusal("tls")
+
+def show():
+    for stats in (server.stats(), client.stats()):
+        refused, sent = sum(stats.refused.values()), stats.messages["sent"] or "nothing"
+        say(stats.accepted, stats.reconnects, refused, len(stats.handler_seconds), sent)
+
+def work():
+    show()
+    server.listen(host="127.0.0.1")
+    client.connect(server.url)
+    client.call(HEARTBEAT)
+    client.stop()
+    wait_until(lambda: server.stats().connections == 0)
+    show()
+    server.stop()
+
+say(in_child(work))
+show()
+"""
+    begun = ["0 0 0 0 nothing", "0 0 0 0 nothing"]
+    own = ["1 0 0 1 {'CALLRESULT': {'Heartbeat': 1}}", "0 0 0 0 {'CALL': {'Heartbeat': 1}}"]
+    of_server = "1 0 1 1 {'CALL': {'Reset': 1}, 'CALLRESULT': {'Heartbeat': 1}}"
+    of_client = "0 0 0 1 {'CALL': {'Heartbeat': 1}, 'CALLRESULT': {'Reset': 1}}"
+    assert run(source, tmp_path) == [*begun, *own, "0", of_server, of_client]

@@ -426,9 +426,7 @@ class Caller:
             return None
         if not bundle.version or bundle.version == connection.dialect.version:
             connection.last_request = connection.last_written = bundle.message_id
-            action = bundle.call.action
-            connection.asked = bundle.message_id, action, self._clock.monotonic()
-            self._meters.sent(2, action)
+            connection.asked = bundle.message_id, bundle.call.action, self._clock.monotonic()
             return None
         words = f"the connection is in OCPP {connection.dialect.version}; the request is one of OCPP {bundle.version}"
         return ConnectionLost(words, bundle.message_id)

@@ -100,6 +100,9 @@ class Meters:
 
     def __init__(self, knows: Callable[[str], bool]) -> None:
         self._knows = knows
+        self._begin()
+
+    def _begin(self) -> None:
         self._received = tuple(_Counts() for _ in range(_TYPES))  # by message type
         self._sent = tuple(_Counts() for _ in range(_TYPES))
         self._calls: Dict[str, _Times] = {}  # by action; these two only grow, an entry in one step
@@ -109,6 +112,10 @@ class Meters:
         self._timeouts = 0
         self._reconnects = 0
         self._seen: Recent[str, None] = Recent(_CAPACITY)
+
+    def _after_fork(self) -> None:
+        """Begin at 0: what was counted is the parent's. See `ocppj.forks`."""
+        self._begin()
 
     def name_of(self, action: object) -> str:
         """Return ``action`` if it is one of a profile, else `OTHER`."""

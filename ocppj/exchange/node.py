@@ -144,6 +144,7 @@ class Node(Endpoint):
         self._lifecycle._after_fork()
         self._connections.by_channel.clear()
         self._connections.by_id.clear()
+        self._meters._after_fork()
         self._caller._after_fork()
         self._responder._after_fork()
         self._notices._after_fork()

@@ -122,7 +122,7 @@ class Responder:
             self._endpoint.safe_log.error(
                 words, connection.client_id, call.action, call.unique_id, client_id=connection.client_id, call=call
             )
-            self.send_error(connection, call.unique_id, _unmade())
+            self.send_error(connection, call.unique_id, _unmade(), call.action)
         elif self.left.waiting and self.left.join(connection, call):
             self._hold_until_answered(connection, call, is_copy=True)
             words = "%s: CALL %r came again over a newer connection while it is handled; one answer serves both"
@@ -138,7 +138,7 @@ class Responder:
             connection.finish_call(call)
             self._endpoint.peer_log.warning("%s: too many CALLs are waiting", connection.client_id)
             self._count_refusal("waiting_calls")
-            self.send_error(connection, call.unique_id, _generic("too many CALLs are waiting"))
+            self.send_error(connection, call.unique_id, _generic("too many CALLs are waiting"), call.action)
         else:
             self._wait(connection, call, text, self._handle)
 
@@ -260,7 +260,7 @@ class Responder:
         words = "%s: CALL %r is being handled already, and this is another one of that id"
         self._endpoint.peer_log.warning(words, client_id, message_id, message_id=message_id)
         refusal = OCPPError(connection.dialect.repeated_id_code, "another CALL of this id is being handled")
-        self.send_error(connection, message_id, refusal)
+        self.send_error(connection, message_id, refusal, call.action)
 
     def _answer_again(self, connection: Connection, call: Call, answers: AnswerMemory) -> bool:
         """Send the answer that ``call`` got before. Return whether there is one."""
@@ -276,7 +276,7 @@ class Responder:
             # Not as a job: a peer that repeats itself could pile them up.
             connection.last_answer = connection.last_written = call.unique_id
             self._handlers.write(connection, text, False, call.action)
-            self._meters.sent(int(text[1]), call.action)
+            self._count(text, call.action)
         except TransportError as error:
             if boots is not None and boot is not None:
                 self._handlers.call(boots.take_back, boot)
@@ -463,7 +463,9 @@ class Responder:
         self._endpoint.peer_log.error(words, client_id, call.action, message_id, self._answer_timeout, call=call)
         late = OCPPError(ErrorCode.INTERNAL_ERROR, "the request was not handled in time")
         try:
-            self._handlers.write(connection, self._make_error(connection, message_id, late), False, call.action)
+            text = self._make_error(connection, message_id, late)
+            self._handlers.write(connection, text, False, call.action)
+            self._count(text, call.action)
         except TransportError as failure:
             self._log_unsent(connection, "a CALLERROR was not sent", failure)
 
@@ -482,7 +484,7 @@ class Responder:
             text = self._make_result(connection, message_id, call, response)
         except BaseException:  # of a type or a schema of the program's own, too: the peer waits all the same
             self._finish(connection, call, None)
-            self.send_error(connection, message_id, _unmade())
+            self.send_error(connection, message_id, _unmade(), _action_of(call))
             raise
         known = self._finish(connection, call, text)
         self._send_result(connection, message_id, known, text, response)
@@ -506,12 +508,11 @@ class Responder:
         except UsageError:
             self._finish(connection, call, None)
             plain = code if isinstance(code, ErrorCode) else ErrorCode.GENERIC_ERROR
-            self.send_error(connection, message_id, OCPPError(plain, description))
+            self.send_error(connection, message_id, OCPPError(plain, description), _action_of(call))
             raise
         self._finish(connection, call, text)
-        self._write(connection, message_id, text, None if call is None else call.action)
-        self._meters.sent(4, OTHER if call is None else call.action)
-        self._meters.error(SENT, code)
+        self._write(connection, message_id, text, _action_of(call))
+        self._count(text, _action_of(call))
 
     def _get_connection(self, client_id: str, message_id: str) -> Connection:
         """Return the connection over which the CALL of that id is answered. Raises `NotConnected`, and others."""
@@ -537,9 +538,14 @@ class Responder:
             self.waiting.resume(connection)
         return call if here or earlier else None
 
-    def send_error(self, connection: Connection, message_id: str, error: OCPPError) -> None:
-        """Send a CALLERROR, and log what goes wrong. If a CALL of that id is being handled, it goes on."""
-        self._write_error(connection, message_id, self._make_error(connection, message_id, error))
+    def send_error(
+        self, connection: Connection, message_id: str, error: OCPPError, action: Optional[str] = None
+    ) -> None:
+        """Send a CALLERROR, and log what goes wrong. If a CALL of that id is being handled, it goes on.
+
+        ``action`` is that of the CALL that it answers, if it is known.
+        """
+        self._write_error(connection, message_id, self._make_error(connection, message_id, error), action)
 
     def send_result_error(self, connection: Connection, message_id: str, error: OCPPError) -> None:
         """Tell the peer that its answer is invalid, where the version has a message for that (2.1: section 4.2.3)."""
@@ -551,8 +557,7 @@ class Responder:
             self._size.check(text)
             connection.last_written = message_id  # no request, and no answer
             self._handlers.write(connection, text)
-            self._meters.sent(5, OTHER)
-            self._meters.error(SENT, error.code)
+            self._count(text, None)
         except (UsageError, TransportError) as failure:
             words = "%s: a CALLRESULTERROR was not sent: %s"
             self._endpoint.peer_log.warning(words, connection.client_id, failure)
@@ -636,9 +641,6 @@ class Responder:
     def _make_error(self, connection: Connection, message_id: str, error: OCPPError) -> str:
         """Return the text of a CALLERROR, of a plain one if it cannot be sent as it is."""
         code, description, dialect = error.code, error.description, connection.dialect
-        call = connection.find(message_id)
-        self._meters.sent(4, OTHER if call is None else call.action)
-        self._meters.error(SENT, code)
         try:
             text = self._endpoint.create_call_error(message_id, code, description, error.details, dialect).to_json()
             self._size.check(text)
@@ -658,7 +660,7 @@ class Responder:
         connection.last_answer = connection.last_written = message_id
         try:
             if connection.left or handlers.observers or handlers.frame_log.is_on():
-                self._write(connection, message_id, text, None if call is None else call.action)
+                self._write(connection, message_id, text, _action_of(call))
             else:
                 connection.channel.send(text, True)
         except TransportError as error:
@@ -667,9 +669,9 @@ class Responder:
                 handlers.call(boots.take_back, boot)
             if not _is_closed(connection):
                 # Not remembered: the peer that asks again is to get the answer.
-                self.send_error(connection, message_id, _generic("the answer could not be sent"))
+                self.send_error(connection, message_id, _generic("the answer could not be sent"), _action_of(call))
             raise
-        self._meters.sent(3, OTHER if call is None else call.action)
+        self._meters.sent(3, _action_of(call) or OTHER)
         if boot is not None and boot.now is not None:
             words = "%s: booted: its BootNotification is answered with %s"
             self._endpoint.peer_log.info(words, connection.client_id, boot.now.status, call=call)
@@ -704,6 +706,15 @@ class Responder:
             self._write(connection, message_id, text, action)
         except TransportError as failure:
             self._log_unsent(connection, "a CALLERROR was not sent", failure)
+        else:
+            self._count(text, action)
+
+    def _count(self, text: str, action: Optional[str]) -> None:
+        """Count an answer that was written, with its code as the peer reads it."""
+        kind = int(text[1])
+        self._meters.sent(kind, action or OTHER)
+        if kind != MessageType.CALL_RESULT:
+            self._meters.error(SENT, parse_json_message(text, max_depth=None)[2])
 
     def _log_unsent(self, connection: Connection, what: str, error: TransportError) -> None:
         """Log that a write failed. That a peer leaves before its answer is ordinary; that it takes nothing is not."""
@@ -715,6 +726,10 @@ class Responder:
 def _is_closed(connection: Connection) -> bool:
     """Tell whether nothing can be sent over ``connection`` any more. A transport of the program's own may not say."""
     return connection.left or not getattr(connection.channel, "is_open", True)
+
+
+def _action_of(call: Optional[Call]) -> Optional[str]:
+    return None if call is None else call.action
 
 
 def _generic(description: str) -> OCPPError:

@@ -65,7 +65,7 @@ __all__ = ["Histogram", "Stats", "Tally", "judge_close"]
 class Stats:
     """A server's counts at one moment. ``accepted``, ``refused``, ``closed`` and ``probes`` only grow.
 
-    They grow on over ``stop()`` and another ``listen()``.
+    They grow on over ``stop()`` and another ``listen()``. In a process that is forked they begin at 0.
 
     ``accepted`` equals ``connections`` plus all of ``closed``. A name that is missing in a mapping means 0.
 
@@ -122,11 +122,18 @@ class Tally:
     """The counts of one server. For any thread."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._accepted = 0
         self._refused: CounterType[str] = Counter()
         self._closed: CounterType[str] = Counter()
         self._probes: CounterType[str] = Counter()
+
+    def _after_fork(self) -> None:
+        """Begin at 0: what was counted is the parent's. See `ocppj.forks`."""
+        self._begin()
 
     def accept(self) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 
-from ocppj import CallTimeout, ManualClock, OCPPError, Server, SharedReaders, v16
+from ocppj import CallTimeout, ManualClock, OCPPError, Server, SharedReaders, TransportError, v16
 from ocppj.ws.stats import Stats
 from tests.fixtures import (  # noqa: F401
     BEAT,
@@ -142,7 +142,7 @@ def test_a_handler_that_fails_is_timed_as_well(server, raw):
     raw.send([2, "1", "Heartbeat", {}])
     assert raw.receive()[2] == "InternalError"
     assert server.stats().handler_seconds["Heartbeat"].count == 1
-    assert server.stats().errors["sent"] == {"InternalError": 1}
+    eventually(lambda: server.stats().errors["sent"] == {"InternalError": 1})
 
 
 def test_what_is_pending_queued_and_out_of_time(server, raw, clock):
@@ -205,6 +205,7 @@ def test_a_client_counts_as_well(make_client, raw_server, clock):
     answer(raw_server, BEAT_WIRE)
     assert first.result(seconds(10)) == BEAT
     raw_server.receive()
+    eventually(lambda: client.stats().messages["sent"]["CALL"] == {"Heartbeat": 2})
     clock.advance(30)
     assert isinstance(second.exception(seconds(10)), CallTimeout)
     stats = client.stats()
@@ -239,6 +240,66 @@ def test_a_peer_cannot_make_the_figures_larger(direct):
     stats = server.stats()
     assert stats.messages["received"] == {"CALL": {"other": 1_000}, "CALLERROR": {"Reset": 1_000}}
     assert stats.errors == {"received": {"other": 1_000}, "sent": {"NotImplemented": 1_000}}
+
+
+def test_an_error_that_was_not_sent_is_not_counted(make_server, raw_client, clock):
+    """A handler fails after ``answer_timeout``: the peer has its CALLERROR already."""
+    server, go_on, begun = make_server(clock=clock, answer_timeout=30), threading.Event(), Recorder()
+
+    @server.on(v16.HeartbeatRequest)
+    def fail(client_id, request):
+        begun()
+        assert go_on.wait(seconds(20))
+        raise ValueError("a fault")
+
+    raw = raw_client(server.url)
+    raw.send([2, "1", "Heartbeat", {}])
+    begun.wait()
+    clock.advance(31)
+    assert raw.receive()[2] == "InternalError"
+    go_on.set()
+    eventually(lambda: "Heartbeat" in server.stats().handler_seconds)
+    raw.send([2, "2", "Authorize", {"idTag": "T"}])  # handled after it
+    assert raw.receive()[2] == "NotSupported"
+    eventually(lambda: "NotSupported" in server.stats().errors["sent"])
+    assert server.stats().messages["sent"] == {"CALLERROR": {"Heartbeat": 1, "Authorize": 1}}
+    assert server.stats().errors["sent"] == {"InternalError": 1, "NotSupported": 1}
+
+
+def test_an_error_counts_as_it_was_sent_each_time():
+    ws, handled = Direct(), []
+    ws.stats = Stats
+    with Server(profiles=v16.PROFILES, ws_server=ws, repeat_answers=10).listen() as server:
+
+        @server.on(v16.HeartbeatRequest)
+        def refuse(client_id, request):
+            handled.append(request)
+            raise OCPPError("SecurityError", "no", {"why": object()})  # cannot be sent as it is
+
+        peer = Peer("CP_1")
+        ws.connected(peer)
+        for _ in range(2):  # the second time it gets the answer that is remembered
+            ws.message(peer, '[2,"1","Heartbeat",{}]')
+        assert len(handled) == 1
+        assert [json.loads(text)[2] for text in peer.sent] == ["GenericError"] * 2
+        assert server.stats().errors["sent"] == {"GenericError": 2}
+        assert server.stats().messages["sent"] == {"CALLERROR": {"Heartbeat": 2}}
+
+
+def test_what_could_not_be_written_is_not_counted(direct):
+    server, ws = direct
+
+    class Broken(Peer):
+        def send(self, text, wait=True):
+            raise TransportError("broken")
+
+    peer = Broken("CP_1")
+    ws.connected(peer)
+    assert server.send_request("CP_1", RESET).exception(seconds(10)) is not None
+    ws.message(peer, '[2,"1","Heartbeat",{}]')
+    ws.message(peer, '[2,"2","Garbage",{}]')
+    assert server.stats().messages["sent"] == {}
+    assert server.stats().errors["sent"] == {}
 
 
 def test_threads_lose_no_count(direct):

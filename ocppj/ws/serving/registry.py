@@ -232,6 +232,7 @@ class ServerCore:
     def _after_fork(self) -> None:
         """Forget the run, which is the parent's: see `ocppj.forks`."""
         self._run, self.waiting = None, nullcontext
+        self._tally._after_fork()
         self.budget._after_fork()
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
