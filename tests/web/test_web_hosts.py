@@ -185,6 +185,56 @@ def test_clients_get_1001_when_the_process_ends() -> None:
         process.communicate()
 
 
+ENDED = """
+import atexit, http.client, os, signal, threading
+
+def ask():
+    connection = http.client.HTTPConnection("127.0.0.1", host.server_port, timeout=10)
+    fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "ocpp1.6"}
+    connection.request("GET", "/CP_1", headers=fields)
+    print(connection.getresponse().status, flush=True)
+
+@atexit.register  # before the library: so it is called after the library has ended the server
+def late():
+    ask()
+    try:
+        server.open()
+    except NotRunning as error:
+        print(error, flush=True)
+
+from wsgiref.simple_server import make_server
+from ocppj import NotRunning, Server, UsageError, v16
+
+server = Server(profiles=v16.PROFILES)
+host = make_server("127.0.0.1", 0, server.wsgi_app())
+threading.Thread(target=host.serve_forever, daemon=True).start()
+
+def end():
+    while True:
+        try:
+            server.url
+        except UsageError:
+            threading.Event().wait(0.01)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+threading.Thread(target=end).start()
+server.start(0, host="127.0.0.1")
+ask()
+server.open()
+ask()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process by SIGTERM")
+def test_no_request_opens_what_a_signal_or_the_end_of_the_process_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, timeout=seconds(20))
+    said = ["503", "101", "503", "the process ends, and the server with it"]
+    assert (done.stdout.splitlines(), done.returncode) == (said, 0), done.stderr
+
+
 def answers(application: Any, environ: Any) -> "tuple[str, str]":
     """Return the status and the body with which ``application`` answers a request."""
     statuses: List[str] = []
