@@ -147,6 +147,17 @@ def test_the_checks_of_a_handshake_are_those_of_a_port() -> None:
         assert server.stats().refused == {"unknown_client": 1, "max_connections": 1}
 
 
+def test_a_password_is_demanded_though_the_check_was_taken_away() -> None:
+    server = make(security_profile=1)
+    server.set_basic_auth_handler(lambda client_id, password: True)
+    with server, serving(server.wsgi_app()) as (place, _):
+        server.open()
+        server.set_basic_auth_handler(None)
+        with pytest.raises(HandshakeRefused) as refused:
+            Client("CP_1", profiles=v16.PROFILES).connect(f"ws://{place}")
+        assert (refused.value.status, sum(server.stats().refused.values())) == (401, 1)
+
+
 def test_attempts_beyond_the_limit_are_refused_by_the_web_server() -> None:
     with make(max_attempts_per_second=1) as server, serving(server.wsgi_app()) as (place, lines):
         first, second = (Client(name, profiles=v16.PROFILES) for name in ("CP_1", "CP_2"))
