@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator, List
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from ocppj import Client, Server, v16
 from ocppj.web.hosts import Connection, find, is_tls, take_over
 from tests.helpers import Recorder, eventually, seconds
+from tests.ws.support import open_files
 
 UPGRADE = {
     "REQUEST_METHOD": "GET",
@@ -78,6 +81,37 @@ class TestTakeOver:
         theirs.close()
         with pytest.raises(OSError):
             take_over(Connection(theirs, lambda: b""))
+
+    def test_what_is_no_socket_leaves_no_descriptor(self) -> None:
+        with Path(__file__).open() as file:
+            before = open_files()
+            with pytest.raises(OSError):
+                take_over(Connection(file, lambda: b""))
+            assert open_files() == before
+
+    def test_if_reading_ahead_fails_both_sides_are_closed(self) -> None:
+        def fail() -> bytes:
+            raise failure
+
+        failure = OSError("the buffer is gone")
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            before = open_files()
+            with pytest.raises(OSError) as caught:
+                take_over(Connection(theirs, fail))
+            assert caught.value is failure  # its traceback keeps what was not closed
+            assert open_files() == before
+            assert peer.recv(1) == b""
+
+    def test_a_descriptor_that_has_another_owner_by_now_is_left_alone(self) -> None:
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            answers = iter([theirs.fileno(), -1])  # the web server closes it meanwhile
+            closing = SimpleNamespace(fileno=lambda: next(answers))
+            with pytest.raises(OSError, match="has closed"):
+                take_over(Connection(closing, lambda: b""))
+            theirs.sendall(b"still theirs")
+            assert peer.recv(100) == b"still theirs"
 
 
 def test_werkzeug() -> None:
