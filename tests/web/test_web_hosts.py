@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator, List
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from ocppj import Client, Server, v16
 from ocppj.web.hosts import Connection, find, is_tls, take_over
 from tests.helpers import Recorder, eventually, seconds
+from tests.ws.support import open_files
 
 UPGRADE = {
     "REQUEST_METHOD": "GET",
@@ -78,6 +81,37 @@ class TestTakeOver:
         theirs.close()
         with pytest.raises(OSError):
             take_over(Connection(theirs, lambda: b""))
+
+    def test_what_is_no_socket_leaves_no_descriptor(self) -> None:
+        with Path(__file__).open() as file:
+            before = open_files()
+            with pytest.raises(OSError):
+                take_over(Connection(file, lambda: b""))
+            assert open_files() == before
+
+    def test_if_reading_ahead_fails_both_sides_are_closed(self) -> None:
+        def fail() -> bytes:
+            raise failure
+
+        failure = OSError("the buffer is gone")
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            before = open_files()
+            with pytest.raises(OSError) as caught:
+                take_over(Connection(theirs, fail))
+            assert caught.value is failure  # its traceback keeps what was not closed
+            assert open_files() == before
+            assert peer.recv(1) == b""
+
+    def test_a_descriptor_that_has_another_owner_by_now_is_left_alone(self) -> None:
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            answers = iter([theirs.fileno(), -1])  # the web server closes it meanwhile
+            closing = SimpleNamespace(fileno=lambda: next(answers))
+            with pytest.raises(OSError, match="has closed"):
+                take_over(Connection(closing, lambda: b""))
+            theirs.sendall(b"still theirs")
+            assert peer.recv(100) == b"still theirs"
 
 
 def test_werkzeug() -> None:
@@ -183,6 +217,56 @@ def test_clients_get_1001_when_the_process_ends() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+ENDED = """
+import atexit, http.client, os, signal, threading
+
+def ask():
+    connection = http.client.HTTPConnection("127.0.0.1", host.server_port, timeout=10)
+    fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "ocpp1.6"}
+    connection.request("GET", "/CP_1", headers=fields)
+    print(connection.getresponse().status, flush=True)
+
+@atexit.register  # before the library: so it is called after the library has ended the server
+def late():
+    ask()
+    try:
+        server.open()
+    except NotRunning as error:
+        print(error, flush=True)
+
+from wsgiref.simple_server import make_server
+from ocppj import NotRunning, Server, UsageError, v16
+
+server = Server(profiles=v16.PROFILES)
+host = make_server("127.0.0.1", 0, server.wsgi_app())
+threading.Thread(target=host.serve_forever, daemon=True).start()
+
+def end():
+    while True:
+        try:
+            server.url
+        except UsageError:
+            threading.Event().wait(0.01)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+threading.Thread(target=end).start()
+server.start(0, host="127.0.0.1")
+ask()
+server.open()
+ask()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process by SIGTERM")
+def test_no_request_opens_what_a_signal_or_the_end_of_the_process_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, timeout=seconds(20))
+    said = ["503", "101", "503", "the process ends, and the server with it"]
+    assert (done.stdout.splitlines(), done.returncode) == (said, 0), done.stderr
 
 
 def answers(application: Any, environ: Any) -> "tuple[str, str]":
