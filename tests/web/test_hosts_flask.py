@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 
-from ocppj import Client, HandshakeRefused, SQLiteQueue, v16
+from ocppj import Client, HandshakeRefused, Server, SQLiteQueue, SQLiteQueueMap, v16
 from ocppj.testing import SimulatedStation
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
@@ -64,6 +64,18 @@ def test_charger_with_a_wrong_password_is_refused(service: Start) -> None:
         with pytest.raises(HandshakeRefused) as refused:
             client.connect(host.url)
         assert refused.value.status == 401
+
+
+def test_button_gets_503_while_the_worker_before_has_the_commands(service: Start, tmp_path: Path) -> None:
+    host = begin(service)
+    host.post("/chargers", id="CP_1", password=PASSWORD)
+    queues = SQLiteQueueMap(str(tmp_path / "service" / "commands.db"), capacity=100)
+    with Server(profiles=v16.PROFILES, queues=queues) as before:
+        before.listen(host="127.0.0.1")
+        said = host.post("/chargers/CP_1/start", tag="TAG-7")
+        assert (said.status, said.headers["Retry-After"]) == (503, "1")
+        assert "commands.db" not in said.text
+    assert host.post("/chargers/CP_1/start", tag="TAG-7").status == 202
 
 
 def test_each_meter_value_is_kept_once(service: Start, tmp_path: Path) -> None:
