@@ -41,6 +41,29 @@ def check(server: Server, place: str) -> None:
     eventually(lambda: server.client_ids() == [])
 
 
+def exchange(place: str, *fields: str) -> bytes:
+    """Send the request of a client with more ``fields``; return what the web server answers until it closes."""
+    host, port = place.split(":")
+    request = [
+        "GET /ocpp/CP_1 HTTP/1.1",
+        "Host: x",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: ocpp1.6",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *fields,
+    ]
+    with socket.create_connection((host, int(port)), seconds(10)) as sock:
+        sock.sendall("\r\n".join([*request, "", ""]).encode())
+        received = b""
+        while True:
+            part = sock.recv(4096)
+            if not part:
+                return received
+            received += part
+
+
 @contextmanager
 def running(target: Any, stop: Any) -> Iterator[None]:
     thread = threading.Thread(target=target)
@@ -124,6 +147,36 @@ def test_werkzeug() -> None:
             check(server, f"127.0.0.1:{host.server_port}")
         host.server_close()
         assert failures == []
+
+
+@pytest.mark.parametrize("field", ["Transfer-Encoding: chunked", "Content-Length: 5"], ids=["chunked", "length"])
+def test_a_body_is_refused_and_not_taken_for_a_fault_of_werkzeug(field: str, caplog: pytest.LogCaptureFixture) -> None:
+    serving = pytest.importorskip("werkzeug.serving", reason="Werkzeug is not installed: the extra 'test' has it")
+    with Server(profiles=v16.PROFILES) as server:
+        host = serving.make_server("127.0.0.1", 0, server.wsgi_app(path="/ocpp/{id}"), threaded=True)
+        with running(host.serve_forever, host.shutdown):
+            answer = exchange(f"127.0.0.1:{host.server_port}", field)
+        host.server_close()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"no body is expected" in answer
+        assert server.stats().refused == {"bad_request": 1}
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [["Host: other"], ["Origin: a", "Origin: b"], ["Authorization: Basic YTpi", "Authorization: Basic YTpj"]],
+    ids=["host", "origin", "authorization"],
+)
+def test_repeated_fields_that_a_web_server_has_joined_are_refused(fields: List[str]) -> None:
+    serving = pytest.importorskip("werkzeug.serving", reason="Werkzeug is not installed: the extra 'test' has it")
+    with Server(profiles=v16.PROFILES) as server:
+        host = serving.make_server("127.0.0.1", 0, server.wsgi_app(path="/ocpp/{id}"), threaded=True)
+        with running(host.serve_forever, host.shutdown):
+            answer = exchange(f"127.0.0.1:{host.server_port}", *fields)
+        host.server_close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"there may be one only of each" in answer
 
 
 def test_cheroot(capfd: pytest.CaptureFixture[str]) -> None:
@@ -282,9 +335,11 @@ def test_web_server_without_a_socket_gets_501_that_names_others(caplog: pytest.L
         for _ in range(20):
             status, body = answers(application, dict(UPGRADE))
             assert status == "501 Not Implemented"
-            assert "(waitress)" in body and "gunicorn" in body and "listen()" in body
+            assert "gunicorn" in body and "listen()" in body
+            assert "waitress" not in body, "a peer need not know it"
     lines = [record for record in caplog.records if "does not hand its connections over" in record.message]
     assert 1 <= len(lines) <= 10
+    assert "the web server is waitress" in lines[0].message
 
 
 class FakeTls:
