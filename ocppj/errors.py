@@ -39,6 +39,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 
+from .secrets import mask_secrets, mask_value
+
 __all__ = [
     "CallCanceled",
     "CallFailed",
@@ -177,7 +179,7 @@ class OCPPError(OcppjError):
     """A CALLERROR. ``call()`` raises it when the peer sent one, and a request handler raises it to send one.
 
     ``client_id`` and ``action`` are those of the request that the peer answered with it. They are ``None`` in one that
-    a handler makes.
+    a handler makes. The text of the error has no passwords and keys: see `mask_secrets`. The attributes have them.
 
     Args:
         code: An `ErrorCode`, or its text. The attribute is text if the text is no code of any version.
@@ -197,7 +199,7 @@ class OCPPError(OcppjError):
         message_id: Optional[str] = None,
     ) -> None:
         if details is not None and not isinstance(details, Mapping):
-            raise TypeError(f"details is a JSON object (a dict), not {details!r}")
+            raise TypeError(f"details is a JSON object (a dict), not {mask_secrets(repr(details))}")
         super().__init__(code, description, details, message_id)
         self.code = code if isinstance(code, ErrorCode) else parse_error_code(str(code))
         self.description = "" if description is None else str(description)
@@ -209,10 +211,18 @@ class OCPPError(OcppjError):
     def __str__(self) -> str:
         story = str(self.code)
         if self.description:
-            story += f": {self.description}"
+            story += f": {mask_secrets(self.description)}"
         if self.details:
-            story += f" {self.details}"
+            story += f" {_show(self.details)}"
         return printable(story + _whose(self.client_id, self.action, self.message_id))
+
+
+def _show(details: Dict[str, Any]) -> str:
+    """Return the text of ``details``, without secrets."""
+    try:
+        return str(mask_value(details))
+    except RecursionError:
+        return "{...}"
 
 
 class MessageError(OcppjError):

@@ -9,15 +9,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Callable, Dict, Optional
 
-from .errors import OCPPError, UsageError
+from .errors import ErrorCode, OCPPError, UsageError
 from .exchange.node import Node
 from .exchange.watches import Ended, Watched
 from .interrupted import calls_program
+from .log_limit import bounded
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
 __all__ = ["trace"]
+
+#: The characters of an error in a span.
+_LONGEST = 255
 
 
 def trace(server_or_client: Node, tracer_provider: Optional["TracerProvider"] = None) -> Callable[[], None]:
@@ -28,7 +32,8 @@ def trace(server_or_client: Node, tracer_provider: Optional["TracerProvider"] = 
     kind SERVER. It begins and ends with the handler, which may leave the answer for later. Both are named as their
     action. Their attributes are ``rpc.system`` ("ocpp"), ``rpc.method`` and ``ocpp.action`` (the action),
     ``ocpp.client_id``, ``ocpp.version`` and ``ocpp.message_id``. After a failure the status is an error, and
-    ``error.type`` is the code of an `OCPPError`, or the name of another exception, such as "CallTimeout".
+    ``error.type`` is the code of an `OCPPError` ("other", if no version has such a code), or the name of another
+    exception, such as "CallTimeout". The text of the status is at most 255 characters, without passwords and keys.
 
     Args:
         server_or_client: Whose calls and handlers.
@@ -88,10 +93,17 @@ class _Tracer:
     @calls_program
     def _finish(self, span: "Span", error: Optional[BaseException]) -> None:
         if error is not None:
-            kind = str(error.code) if isinstance(error, OCPPError) else type(error).__name__
-            span.set_attribute("error.type", kind)
-            span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, str(error)))
+            span.set_attribute("error.type", _type_of(error))
+            text = str(bounded(error))[:_LONGEST]
+            span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, text))
         span.end()
+
+
+def _type_of(error: BaseException) -> str:
+    """Return one of few texts: a peer may invent codes without an end."""
+    if not isinstance(error, OCPPError):
+        return type(error).__name__
+    return str(error.code) if isinstance(error.code, ErrorCode) else "other"
 
 
 def _attributes_of(watched: Watched) -> Dict[str, str]:

@@ -3,16 +3,30 @@
 import base64
 import json
 import time
+import traceback
 from datetime import datetime, timezone
 
 import pytest
 
-from ocppj import ErrorCode, Feature, Frame, Payload, Profile, ValidationError, mask_secrets, v16
+from ocppj import (
+    ErrorCode,
+    Feature,
+    Frame,
+    OCPPError,
+    Payload,
+    Profile,
+    Server,
+    UsageError,
+    ValidationError,
+    mask_secrets,
+    v16,
+)
 from ocppj.log_limit import bounded
 from ocppj.rpc.dialect import V16
 from ocppj.rpc.validation import check_payload
 from ocppj.secrets import is_secret_at
 from ocppj.testing import Journal, Transcript
+from ocppj.ws.memory import MemoryNetwork
 
 SECRET = "Hush-7Tx"
 PEM = f"-----BEGIN EC PRIVATE KEY-----\n{SECRET}\n-----END EC PRIVATE KEY-----"
@@ -147,6 +161,34 @@ def test_the_argument_of_a_log_line_is_masked_before_it_is_cut():
     text = f"{'x' * 480} value={SECRET} key='AuthorizationKey'"
     assert str(bounded(text)) == f"{'x' * 480} value=*** key='Auth... ({len(text)} characters)"
     assert str(bounded(PEM)).startswith("-----BEGIN EC PRIVATE KEY-----***")
+
+
+def test_an_error_shows_no_secret_and_keeps_it():
+    details = {"AuthorizationKey": SECRET, "a": [{"key": "AuthorizationKey", "value": SECRET}], "b": 5}
+    error = OCPPError("InternalError", f"cannot set AuthorizationKey='{SECRET}'", details)
+    masked = "{'AuthorizationKey': '***', 'a': [{'key': 'AuthorizationKey', 'value': '***'}], 'b': 5}"
+    assert str(error) == f"InternalError: cannot set AuthorizationKey='***' {masked}"
+    assert error.details == details and SECRET in error.description
+    assert SECRET not in "".join(traceback.format_exception(type(error), error, None))
+    with pytest.raises(TypeError) as caught:
+        OCPPError("InternalError", details=[{"password": SECRET}])
+    assert SECRET not in str(caught.value) and "***" in str(caught.value)
+
+
+def test_the_text_of_an_error_can_be_made_however_deep_its_details_are():
+    details = deepest = {}
+    for _ in range(10_000):
+        deepest["a"] = deepest = {}
+    error = OCPPError("InternalError", "deep", details)
+    assert str(error) == "InternalError: deep {...}"
+
+
+def test_a_request_that_is_none_is_shown_without_its_secrets():
+    with Server(profiles=v16.PROFILES, ws_server=MemoryNetwork().server()) as server:
+        server.listen()
+        with pytest.raises(UsageError) as caught:
+            server.call("CP_1", {"key": "AuthorizationKey", "value": SECRET})
+    assert "not {'key': 'AuthorizationKey', 'value': '***'}" in str(caught.value)
 
 
 class SetKeyRequest(Payload):

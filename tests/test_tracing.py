@@ -138,6 +138,19 @@ def test_errors_are_the_status_with_their_code(server, client, spans):
     )
 
 
+def test_a_span_shows_no_secret_and_no_invented_code(server, client, spans):
+    @server.on(v16.HeartbeatRequest)
+    def fail(client_id, request):
+        raise OCPPError("Invented-1", "AuthorizationKey='Hush-7Tx'" + "x" * 300)
+
+    with pytest.raises(OCPPError):
+        client.call(HEARTBEAT)
+    (handler,) = spans.wait(1)
+    assert handler.attributes["error.type"] == "other"
+    shown = "Invented-1: AuthorizationKey='***'xxx"
+    assert handler.status.description == shown + "x" * (255 - len(shown))
+
+
 def test_a_client_is_traced_as_well_and_tracing_ends(server, client, spans):
     server.on(v16.HeartbeatRequest)(lambda client_id, request: v16.HeartbeatResponse(current_time=NOW))
     theirs = Spans()

@@ -53,6 +53,7 @@ from ..payloads.model import Payload
 from ..rpc.dialect import Dialect
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call, CallError, CallResult, MessageType, check_message_id, parse_json_message
+from ..secrets import mask_secrets
 from .boot import BOOT_NOTIFICATION, boot_status
 from .boot_first import BootFirst
 from .connection import Connection
@@ -306,7 +307,7 @@ class Caller:
             if self._dispatcher.durable and self._dispatcher.has_request(client_id, message_id):
                 raise UsageError(f"a request with the id {message_id!r} is stored already")
         if not isinstance(request, Payload):
-            raise UsageError(f"a request is an object of a message type, not {request!r}")
+            raise UsageError(f"a request is an object of a message type, not {mask_secrets(repr(request))}")
         connection = self._by_id.get(client_id)
         if connection is None and offline is None and not self._unconnected:
             connection = self._connections.get(client_id)  # which says why there is none
