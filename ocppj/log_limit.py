@@ -19,7 +19,8 @@ __all__ = ["ABOUT", "LimitedLog", "SafeLog", "bounded", "part_log", "safe_log"]
 #: So many lines of one kind are written about one source within `WINDOW` seconds, by default.
 LINES = 10
 WINDOW = 60.0
-#: So many pairs of a source and a kind are counted apart within `WINDOW` seconds. All further sources share one count.
+#: So many pairs of a source and a kind are counted apart within `WINDOW` seconds, at each level: thousands of lines
+#: that say "connected" leave the errors their room. All further sources share one count.
 CAPACITY = 10_000
 #: The characters of one argument of a line.
 LONGEST = 500
@@ -162,6 +163,15 @@ class _Window:
         self.left_out = 0
         self.level = "warning"
 
+    def leave_out(self, level: str, client_id: Optional[str]) -> None:
+        """Count a line that is not written. If those lines are about several clients, there is no ``client_id``."""
+        self.client_id = client_id if client_id == self.client_id or not self.left_out else None
+        self.left_out += 1
+        self.level = level
+
+
+_Windows = OrderedDict[Tuple[str, str], _Window]  # by source and kind, the oldest first
+
 
 class LimitedLog:
     """Writes at most ``lines`` lines of one kind about one source in a minute, and then how many were left out.
@@ -175,7 +185,7 @@ class LimitedLog:
     * ``source``: counts in place of the first argument.
     * ``most``: how many lines of the kind are written about the source in a minute, in place of ``lines``.
     * ``group``: what the source belongs to, such as its address. Of the kind at most ``lines`` are written about a
-      group, whatever the number of its sources.
+      group, whatever the number of its sources. What is left out is counted for the group, not for each source.
     * ``client_id``, ``action``, ``message_id``, ``call``: as `SafeLog` takes them. Without ``source`` the first
       argument is the id of a client.
 
@@ -201,7 +211,7 @@ class LimitedLog:
         self._later = later
         self._lines = lines
         self._lock = threading.Lock()
-        self._windows: "OrderedDict[Tuple[str, str], _Window]" = OrderedDict()  # the oldest first
+        self._tables: Dict[str, _Windows] = {}  # by level
 
     def debug(self, text: str, about: object, *arguments: Any, **options: Any) -> None:
         self._write("debug", text, about, arguments, **options)
@@ -246,20 +256,22 @@ class LimitedLog:
             return
         if not source and "client_id" not in options:
             options["client_id"] = str(about)
-        now = self._now()
+        now, counted = self._now(), "error" if level == "exception" else level
         with self._lock:
             over = self._take_over(now)
-            window = self._window_of(source or str(about), kind or text, now)
-            window.lines += 1
-            is_written = window.lines <= (most or self._lines)
-            if is_written and group:
-                window = self._window_of(group, kind or text, now)
-                window.lines += 1
-                is_written = window.lines <= self._lines
+            windows = self._tables.setdefault(counted, OrderedDict())
+            if group:
+                window = _window_of(windows, group, kind or text, now)
+                # A group that has had its lines makes no more windows: it may have any number of sources.
+                is_written = window.lines < self._lines and _is_within(
+                    most or self._lines, _window_of(windows, source or str(about), kind or text, now)
+                )
+                window.lines += is_written
+            else:
+                window = _window_of(windows, source or str(about), kind or text, now)
+                is_written = _is_within(most or self._lines, window)
             if not is_written:
-                window.left_out += 1
-                window.level = "error" if level == "exception" else level
-                window.client_id = None if window.source == group else options.get("client_id")
+                window.leave_out(counted, options.get("client_id"))
             is_first = window.left_out == 1 and not is_written
         self._report(over)
         if is_written:
@@ -267,27 +279,11 @@ class LimitedLog:
         elif is_first and self._later is not None:
             self._later(WINDOW, self.report)
 
-    def _window_of(self, source: str, kind: str, now: float) -> _Window:
-        """Return the window of that source and kind, a new one if need be. Lock held."""
-        window = self._windows.get((source, kind))
-        if window is None:
-            if len(self._windows) >= CAPACITY:
-                source = _OTHERS
-                window = self._windows.get((source, kind))
-            if window is None:
-                window = self._windows[source, kind] = _Window(source, kind, now)
-        return window
-
     def _take_over(self, now: float) -> List[_Window]:
         """Take the windows out that are over, and return those that left lines out. Lock held."""
-        over = []
-        while self._windows:
-            key, window = next(iter(self._windows.items()))
-            if now < window.began + WINDOW:
-                break
-            del self._windows[key]
-            if window.left_out:
-                over.append(window)
+        over: List[_Window] = []
+        for windows in self._tables.values():
+            over += _take_over(windows, now)
         return over
 
     def _report(self, over: List[_Window]) -> None:
@@ -295,3 +291,34 @@ class LimitedLog:
             kind = _PLACES.sub("...", window.kind.replace("%s: ", "", 1))
             words = "%s: %d more lines like this were left out: %s"
             getattr(self._log, window.level)(words, window.source, window.left_out, kind, client_id=window.client_id)
+
+
+def _window_of(windows: _Windows, source: str, kind: str, now: float) -> _Window:
+    """Return the window of that source and kind, a new one if need be."""
+    window = windows.get((source, kind))
+    if window is None:
+        if len(windows) >= CAPACITY:
+            source = _OTHERS
+            window = windows.get((source, kind))
+        if window is None:
+            window = windows[source, kind] = _Window(source, kind, now)
+    return window
+
+
+def _is_within(most: int, window: _Window) -> bool:
+    """Count a line, and tell whether it is one of the first ``most``."""
+    window.lines += 1
+    return window.lines <= most
+
+
+def _take_over(windows: _Windows, now: float) -> List[_Window]:
+    """Take the windows out that are over, and return those that left lines out."""
+    over = []
+    while windows:
+        key, window = next(iter(windows.items()))
+        if now < window.began + WINDOW:
+            break
+        del windows[key]
+        if window.left_out:
+            over.append(window)
+    return over

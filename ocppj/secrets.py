@@ -21,20 +21,39 @@ MASK = "***"
 
 #: Parts of names, in lower case, without "_", "-", "." and spaces. "vpnkey" and "simpin" are variables of OCPP 2.1.
 _PARTS = (
-    "password", "passwd", "passphrase", "secret", "authorizationkey", "authkey", "privatekey", "presharedkey", "apikey",
-    "vpnkey", "simpin",
+    "password", "passwd", "passphrase", "passcode", "pwd", "secret", "authorizationkey", "authkey", "privatekey",
+    "presharedkey", "psk", "apikey", "vpnkey", "wifikey", "simpin", "pincode", "accesstoken", "authtoken",
+    "authorizationtoken", "refreshtoken",
 )  # fmt: skip
+#: Whole names. An "idToken" is no secret, and an "AuthorizationCacheEnabled" neither.
+_WHOLE = ("authorization", "token")
 _SEPARATORS = re.compile(r"[_\-. ]")
-#: The properties that have the value of a variable, beside its name or one object further down.
-_VALUES = ("value", "attributeValue", "actualValue")
+
+
+def _spellings(*names: str) -> Tuple[str, ...]:
+    """Return each name also as "Name" and as "NAME", for objects of vendors."""
+    return tuple(each for name in names for each in (name, name[0].upper() + name[1:], name.upper()))
+
+
+#: The properties that name a variable, and those that have its value or say something of it: beside the name, or one
+#: object further down.
+_NAMING = _spellings("key", "name", "parameter", "variableName")
+_VALUES = frozenset(_spellings("value", "attributeValue", "actualValue", "techInfo", "additionalInfo"))
 
 _NAME = (
-    "(?:pass{0}(?:word|wd|phrase)|secret|auth(?:orization)?{0}key|private{0}key|pre{0}shared{0}key|api{0}key|vpn{0}key"
-    "|sim{0}pin)"
+    "(?:pass{0}(?:word|wd|phrase|code)|(?<!by)pass(?![\\w\\-.])|pwd|secret|auth(?:orization)?{0}(?:key|token)|psk"
+    "|private{0}key|pre{0}shared{0}key|api{0}key|vpn{0}key|wi{0}fi{0}key|sim{0}pin|pin{0}code"
+    "|(?:access|refresh){0}token|(?<![\\w\\-.])(?:authorization|token)(?![\\w\\-.]))"
 ).replace("{0}", r"[_\-. ]?")
 #: What a text with a secret has in it. An escape sequence may hide a name, and "@" may end the password of a URL.
-_HINT = re.compile(rf"{_NAME}|vpn|signatures|\\u|@", re.IGNORECASE)
-_URL = re.compile(r"(://[^\s/@:\"']{0,200}:)[^\s/@\"']{1,200}@")
+_HINT = re.compile(
+    rf"{_NAME}|vpn|signatures|\\u|@|(?<!id)token|authorization\W|[?&;](?:sig|x-(?:amz|goog)-)", re.IGNORECASE
+)
+_URL = re.compile(r":(?:\\{0,8}/){2}([^\s\"']*)")
+_SIGNED_URL = re.compile(
+    r"((?:[?&;]|\\u0026)(?:sig|signature|token|x-(?:amz|goog)-[\w\-]{1,40})=)[^\s\"'&;#\\]+", re.IGNORECASE
+)
+_AUTHORIZATION = re.compile(r"(authorization\W{1,12}(?:basic|bearer|token)\s{1,9})[^\s\"'\\]+", re.IGNORECASE)
 _PEM = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)", re.DOTALL)
 
 # For texts that are no JSON. A value ends with its quote, or where the text does. Quotes may be escaped: JSON in JSON.
@@ -48,7 +67,9 @@ _IS = rf"(?:{_QUOTE}\s{{0,9}}[:=]|\s{{0,9}}=|\s{{0,9}}:(?=\s{{0,9}}{_QUOTE}))\s{
 _ASSIGNED = rf"[\w\-.]{{0,40}}{_IS})({_VALUE})"
 _NAMED = re.compile(rf"({_NAME}{_ASSIGNED}", re.IGNORECASE | re.DOTALL)
 _IS_NAMED = re.compile(rf"{_NAME}[\w\-.]{{0,40}}{_QUOTE}(?!\s{{0,9}}[:=])", re.IGNORECASE)
-_ANY_VALUE = re.compile(rf"(\b(?:attribute_?|actual_?)?value{_ASSIGNED}", re.IGNORECASE | re.DOTALL)
+_ANY_VALUE = re.compile(
+    rf"(\b(?:(?:attribute_?|actual_?)?value|tech_?info|additional_?info){_ASSIGNED}", re.IGNORECASE | re.DOTALL
+)
 _KEY = re.compile(rf"(\bkey{_ASSIGNED}", re.IGNORECASE | re.DOTALL)
 _VPN = re.compile("vpn", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\u00([2-7][0-9a-fA-F])")
@@ -58,7 +79,7 @@ def mask_secrets(text: str) -> str:
     """Return ``text`` with ``***`` in place of its secrets.
 
     These are passwords and keys, by the names of properties, configuration keys and variables; the private keys of
-    certificates (PEM); and the passwords of URLs.
+    certificates (PEM); the passwords and the signatures of URLs; and what follows ``Authorization: Basic``.
 
     Args:
         text: A frame, or any other text, such as a log line. It need not be JSON. A frame with a secret is written
@@ -107,7 +128,8 @@ def is_secret_at(payload: Any, path: Sequence[Union[str, int]]) -> bool:
         except (LookupError, TypeError):
             return False
         if isinstance(holder, Mapping):
-            is_variable = _names_secret(holder) or (is_variable and "value" in holder)
+            has_value = "value" in holder or "additionalInfo" in holder
+            is_variable = _names_secret(holder) or (is_variable and has_value)
             is_vpn_key = step == "key" and "server" in holder
             if _hides(step, value) or is_vpn_key or (is_variable and step in _VALUES):
                 return True
@@ -137,7 +159,9 @@ def _is_secret(name: object) -> bool:
     if not isinstance(name, str):
         return False
     plain = _SEPARATORS.sub("", name).lower()
-    return any(part in plain for part in _PARTS)
+    if plain.endswith("pass"):  # "APNPass", but not "passive"
+        return not plain.endswith("bypass")
+    return plain in _WHOLE or any(part in plain for part in _PARTS)
 
 
 def _names_secret(holder: Mapping[Any, Any]) -> bool:
@@ -145,16 +169,16 @@ def _names_secret(holder: Mapping[Any, Any]) -> bool:
     variable: Optional[Any] = holder.get("variable")
     if isinstance(variable, Mapping) and _is_secret(variable.get("name")):
         return True
-    return _is_secret(holder.get("key")) or _is_secret(holder.get("variableName"))
+    return any(_is_secret(holder.get(name)) for name in _NAMING)
 
 
 def _mask_variable(name: object, value: Any) -> Any:
-    """Return a property of an object about a secret: its values are masked, in ``variableAttribute`` as well."""
+    """Return a property of an object about a secret: its values are masked, and those one object further down."""
     if name in _VALUES:
         return value if value is None else MASK
     if name == "variableAttribute" and isinstance(value, list):
         return [_mask_values(each) for each in value]
-    return value
+    return _mask_values(value) if name == "attributeStatusInfo" else value
 
 
 def _mask_values(attribute: Any) -> Any:
@@ -175,6 +199,7 @@ def _mask_signed(payload: str) -> str:
 def _mask_text(text: str) -> str:
     """Return a text that is no JSON without its secrets, as far as patterns can find them."""
     text = _ESCAPE.sub(_unescape, text)
+    text = _AUTHORIZATION.sub(rf"\1{MASK}", _SIGNED_URL.sub(rf"\1{MASK}", text))
     found: List["re.Pattern[str]"] = [_NAMED]
     if _IS_NAMED.search(text) is not None:
         found.append(_ANY_VALUE)
@@ -182,7 +207,20 @@ def _mask_text(text: str) -> str:
         found.append(_KEY)
     for pattern in found:
         text = pattern.sub(_put_mask, text)
-    return _URL.sub(rf"\1{MASK}@", _PEM.sub(rf"\1{MASK}\2", text))
+    return _URL.sub(_mask_url, _PEM.sub(rf"\1{MASK}\2", text))
+
+
+def _mask_url(match: "re.Match[str]") -> str:
+    """Return a URL without its password, which ends at the last "@": it may have "@" and "/" in it itself.
+
+    If "@" stands in the path, too much is masked. A name without a password may be a token: it is masked.
+    """
+    rest = match[1]
+    at = rest.rfind("@")
+    if at < 0:
+        return match[0]
+    colon = rest.find(":", 0, rest.index("@"))  # a ":" after the first "@" may be that of a port
+    return f"{match[0][: len(match[0]) - len(rest)]}{rest[: colon + 1]}{MASK}{rest[at:]}"
 
 
 def _unescape(match: "re.Match[str]") -> str:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
+from types import FrameType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -366,7 +367,7 @@ class Server(Node):
         found_by = identification(path, identify)
         if self._opening is None:
             self._mounted_at = path, identify
-            self._opening = Opening(self._open, self._is_started)
+            self._opening = Opening(self._open, self._stop_now, self._is_started, self._is_stopping)
         transport: Any = self._ws
         return MountedApp(app, found_by, self._opening, transport, self.peer_log)
 
@@ -374,7 +375,7 @@ class Server(Node):
         """Begin now, in this process, without a port: for requests to clients before any of them has connected.
 
         Does nothing when the server is started already. Else a server that `wsgi_app` was called of begins by itself,
-        at the first request of a client.
+        at the first request of a client. After a `stop` that has ended, this begins it anew.
 
         Returns:
             This server.
@@ -382,7 +383,7 @@ class Server(Node):
         Raises:
             UsageError: `wsgi_app` was not called, or there are no profiles.
             QueueInUse: Another process has the file of the queues, such as the worker before a reload.
-            NotRunning: Another thread tried meanwhile, and could not open it.
+            NotRunning: `stop` is under way, the process ends, or another thread tried meanwhile and could not open it.
             Stopped: `stop` was called meanwhile.
         """
         refuse_inside("open()", waits=True)
@@ -441,6 +442,9 @@ class Server(Node):
     def _is_started(self) -> bool:
         return self._lifecycle.started
 
+    def _is_stopping(self) -> bool:
+        return self._lifecycle.is_stopping or (self._lifecycle.started and self._caller.closing)
+
     def _stopped(self) -> Stopped:
         return self._caller.describe(Stopped(f"{self} was stopped while it began to listen"), None)
 
@@ -495,9 +499,23 @@ class Server(Node):
         Else it is as `Client.stop`, with the same arguments. During ``drain`` clients may still connect, and new CALLs
         of theirs are handled as always; the stop does not wait for these.
         """
+        self._stop_for(sys._getframe().f_back, timeout, drain)
+
+    def _stop_for(
+        self, caller: Optional[FrameType], timeout: Optional[float] = None, drain: Optional[float] = None
+    ) -> None:
+        self._note_stop()
+        super()._stop_for(caller, timeout, drain)
+        self._note_stop()  # again: what opened the server meanwhile was stopped, too
+
+    def _note_stop(self) -> None:
         if self._opening is not None and not self._lifecycle.is_parents:
             self._opening.stopped = True
-        self._stop_for(sys._getframe().f_back, timeout, drain)
+
+    def _stop_at_exit(self, seconds: float) -> None:
+        if self._opening is not None:
+            self._opening.for_good = True
+        super()._stop_at_exit(seconds)
 
     def _has_pending(self) -> bool:
         return self._state.has()

@@ -25,7 +25,7 @@ from ocppj import (
     systemd_sockets,
     v16,
 )
-from tests.helpers import eventually, seconds
+from tests.helpers import Recorder, eventually, seconds
 from tests.ws.support import client_context, server_context
 
 HOST = "127.0.0.1"
@@ -52,6 +52,11 @@ def bound(host=HOST, port=0, family=socket.AF_INET):
     sock = socket.socket(family)
     sock.bind((host, port))
     return sock
+
+
+def free_port():
+    with closing(bound()) as sock:
+        return sock.getsockname()[1]
 
 
 def has_ipv6():
@@ -128,6 +133,31 @@ def test_if_one_address_cannot_be_had_none_is():
         assert caught.value.address == f"{HOST}:{taken.getsockname()[1]}"
         with server.listen(port, host=HOST):  # the first address is free again, and the server can be used
             assert comes_in(server, server.url)
+
+
+def test_clients_of_the_first_address_are_closed_if_the_second_cannot_begin(monkeypatch):
+    start, begun = threading.Thread.start, []
+    port = free_port()
+    client, closed = make_client(), Recorder()
+    client.set_disconnected_handler(closed)
+
+    def start_(thread):
+        if thread.name == "ocppj-accept":
+            begun.append(thread)
+            if len(begun) == 2:
+                connector = threading.Thread(target=client.connect, args=(f"ws://{HOST}:{port}",))
+                connector.start()
+                connector.join(seconds(10))
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_)
+    server = make_server()
+    with client, pytest.raises(TransportError):
+        server.listen(port, host=HOST, also=[ListenAddress(host=HOST)])
+    assert closed.wait()[0][0].code == 1001
+    with server.listen(port, host=HOST):
+        assert comes_in(server, server.url)
 
 
 def test_two_servers_share_a_port():

@@ -116,6 +116,48 @@ def test_what_is_remembered_is_bounded(limited):
     ]
 
 
+REFUSED = "%s: refused: %s"
+
+
+def refuse(limited, address, identity):
+    options = {"source": f"{address} {identity}", "most": 1, "group": address}
+    limited.limited.warning(REFUSED, address, identity, **options)
+
+
+def test_a_group_reports_what_was_left_out_in_one_line(limited):
+    """5,001 lines, before: one for each identity of the address."""
+    for identity in 2 * [f"CP_{number}" for number in range(5000)]:
+        refuse(limited, "192.0.2.1", identity)
+    assert limited.log.lines == [f"192.0.2.1: refused: CP_{number}" for number in range(LINES)]
+    limited.log.lines.clear()
+    limited.limited.report(last=True)
+    assert limited.log.lines == [f"192.0.2.1: {10_000 - LINES} more lines like this were left out: refused: ..."]
+
+
+def test_one_source_of_a_group_leaves_the_others_their_lines(limited):
+    for identity in 20 * ["CP_0"] + ["CP_1"]:
+        refuse(limited, "192.0.2.1", identity)
+    assert limited.log.lines == ["192.0.2.1: refused: CP_0", "192.0.2.1: refused: CP_1"]
+
+
+def test_a_group_leaves_other_groups_their_room(limited):
+    for number in range(CAPACITY + 1):
+        refuse(limited, "192.0.2.1", f"X{number}")
+    limited.log.lines.clear()
+    for number in range(5):
+        refuse(limited, f"198.51.100.{number}", "CP_1")
+    assert limited.log.lines == [f"198.51.100.{number}: refused: CP_1" for number in range(5)]
+
+
+def test_lines_of_another_level_leave_errors_their_room(limited):
+    for number in range(CAPACITY + 1):
+        limited.limited.info("%s: connected", f"CP_{number}")
+    limited.log.lines.clear()
+    for number in range(100):
+        limited.limited.error("%s: failed", f"CP_{number}")
+    assert limited.log.lines == [f"CP_{number}: failed" for number in range(100)]
+
+
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "exception"])
 def test_each_level_is_limited(level, caplog):
     logger = logging.getLogger("ocppj.test_log_limit")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -32,11 +33,37 @@ FRAMES = {
     "basic auth": [2, "1", "SetNetworkProfile", {"connectionData": {"basicAuthPassword": SECRET}}],
     "a private key": [2, "1", "DataTransfer", {"vendorId": "V", "data": PEM}],
     "a URL": [2, "1", "GetDiagnostics", {"location": f"ftp://user:{SECRET}@host/path"}],
+    "a mail address in a URL": [2, "1", "GetDiagnostics", {"location": f"ftp://me@firm.example:{SECRET}@host/path"}],
+    "@ in the password of a URL": [2, "1", "GetDiagnostics", {"location": f"ftp://user:p@{SECRET}@host/path"}],
+    "/ in the password of a URL": [2, "1", "GetDiagnostics", {"location": f"ftp://user:p/{SECRET}@host/path"}],
+    "a long password in a URL": [2, "1", "GetDiagnostics", {"location": f"ftp://user:{SECRET * 50}@host/path"}],
+    "a token in a URL": [2, "1", "GetDiagnostics", {"location": f"https://{SECRET}@host:8080/path@1"}],
+    "a signed URL of Azure": [2, "1", "GetDiagnostics", {"location": f"https://host/logs?sv=2022&sig={SECRET}"}],
+    "a signed URL of AWS": [2, "1", "GetDiagnostics", {"location": f"https://host/x?X-Amz-Signature={SECRET}&a=b"}],
+    "a token in a query": [2, "1", "GetDiagnostics", {"location": f"https://host/x?token={SECRET}"}],
+    "a signature in a query": [2, "1", "GetDiagnostics", {"location": f"https://host/x?a=b&signature={SECRET}"}],
+    "a field of HTTP": [2, "1", "DataTransfer", {"vendorId": "V", "data": f"Authorization: Basic {SECRET}"}],
+    "a parameter of a vendor": [2, "1", "DataTransfer", {"data": {"name": "WifiPassword", "value": SECRET}}],
+    "another of a vendor": [2, "1", "DataTransfer", {"data": {"parameter": "WifiPassword", "value": SECRET}}],
+    "names in another case": [2, "1", "ChangeConfiguration", {"Key": "AuthorizationKey", "Value": SECRET}],
+    "techInfo": [2, "1", "NotifyEvent", {"eventData": [{**BASIC, "techInfo": f"changed to {SECRET}"}]}],
+    "additionalInfo": [
+        3,
+        "1",
+        {"setVariableResult": [{**BASIC, "attributeStatusInfo": {"additionalInfo": f"{SECRET} is too short"}}]},
+    ],
     "JSON in JSON": [2, "1", "DataTransfer", {"vendorId": "V", "data": json.dumps({"apiKey": SECRET})}],
     "a signed message": [2, "1", "ChangeConfiguration-Signed", {"payload": SIGNED, "signatures": [{}]}],
     "an error": [4, "1", "InternalError", f"cannot set basic_auth_password='{SECRET}'", {"password": SECRET}],
 }
+NAMES = [
+    "APNPass", "ApnPwd", "FtpPwd", "PinCode", "WiFiPSK", "WifiKey", "accessToken", "access_token", "authorization",
+    "pass", "passcode", "psk", "pwd", "token",
+]  # fmt: skip
 OPEN = [
+    '[2,"1","Authorize",{"idToken":{"idToken":"04E1","type":"KeyCode","additionalInfo":[]}}]',
+    '[2,"1","ChangeConfiguration",{"key":"AuthorizationCacheEnabled","value":"true"}]',
+    '[2,"1","DataTransfer",{"vendorId":"V","data":"passed; passive=1; bypass=1; https://host:80/x?signal=1&a=b me@b"}]',
     '[2, "1", "Heartbeat", {}]',
     '[2,"1","ChangeConfiguration",{"key":"HeartbeatInterval","value":"300"}]',
     '[2,"1","Authorize",{"idTag":"04E1-password"}]',
@@ -64,6 +91,39 @@ def test_a_secret_is_masked_in_what_is_no_json(what, broken):
     masked = mask_secrets(text)
     assert SECRET not in masked
     assert masked[:6] == text[:6] and "***" in masked
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_a_secret_is_known(name):
+    shown = json.loads(mask_secrets(json.dumps({"a": {name: SECRET}, "b": [{"key": name, "value": SECRET}]})))
+    assert shown == {"a": {name: "***"}, "b": [{"key": name, "value": "***"}]}
+    for text in (f"{{'{name}': '{SECRET}'", f"cannot set {name}={SECRET}", f"Key(key='{name}', value='{SECRET}')"):
+        assert SECRET not in mask_secrets(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://me:x@host/a", "ftp://me:***@host/a"),
+        ("ftp://me@firm.example:x@host/a", "ftp://***@host/a"),
+        ("ftp:\\/\\/me:x@host", "ftp:\\/\\/me:***@host"),
+        ("https://host:8080/a", "https://host:8080/a"),
+        ("https://host/a?sig=x&b=c", "https://host/a?sig=***&b=c"),
+    ],
+)
+def test_the_rest_of_a_url_is_shown(url, shown):
+    assert mask_secrets(f"from {url} now") == f"from {shown} now"
+    assert mask_secrets(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "part", ["://", "://a:", "@", "://@", "token=", "token ", "pass", "authorization ", "?sig=", "?x-amz-", "a", "psk'"]
+)
+def test_a_long_text_takes_no_longer_for_each_character(part):
+    """100,000 characters take milliseconds each; a pattern that looks back and forth takes minutes."""
+    began = time.process_time()
+    mask_secrets((part * 100_000)[:100_000])
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("text", OPEN)
@@ -122,6 +182,8 @@ NESTED = {
     "variables": ("NotifyReport", ["reportData", 0, "variableAttribute", 0, "value"]),
     "a VPN": ("vpn", ["connectionData", "vpn", "key"]),
     "a property": ("apn", ["connectionData", "apn", "apnPassword"]),
+    "what an event says": ("techInfo", ["eventData", 0, "techInfo"]),
+    "what an answer says": ("additionalInfo", ["setVariableResult", 0, "attributeStatusInfo", "additionalInfo"]),
     "a key": ("GetConfiguration answered", ["configurationKey", 0, "value"]),
 }
 

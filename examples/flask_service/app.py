@@ -10,7 +10,7 @@ from flask import Flask, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from store import Store
 
-from ocppj import OcppjError, Payload, Stopped, UnknownClient, v16
+from ocppj import OcppjError, Payload, QueueInUse, Stopped, UnknownClient, v16
 from ocppj.metrics import PrometheusMetrics
 
 FOLDER = os.environ.get("SERVICE_FOLDER", ".")
@@ -27,11 +27,10 @@ app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
 @app.get("/")
 def page(said: str = "", code: int = 200) -> Tuple[str, int]:
-    online = server.client_ids()
-    return render_template("chargers.html", chargers=store.run(CHARGERS), online=online, said=said), code
+    return render_template("chargers.html", chargers=store.run(CHARGERS), online=server.client_ids(), said=said), code
 
 
-def command(charger: str, order: Payload) -> Tuple[str, int]:
+def command(charger: str, order: Payload) -> Any:
     """Give a charger an order. It is on disk before this waits, so no reload loses it. It is void after 5 minutes."""
     try:
         future = server.open().send_request(charger, order, offline=True, expires=300)
@@ -42,6 +41,8 @@ def command(charger: str, order: Payload) -> Tuple[str, int]:
         return page(f"There is no charger {charger}", 404)
     except (NotYet, Stopped):
         return page(f"{charger} has not answered yet", 202)
+    except QueueInUse:  # the worker before a reload has not ended yet
+        return (*page("The service restarts: press again", 503), {"Retry-After": "1"})
     except OcppjError as error:  # it refused, or the order could not be stored
         return page(f"{charger}: {error}", 502)
 

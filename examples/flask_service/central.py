@@ -8,7 +8,7 @@ from ocppj import Server, SQLiteQueueMap, v16
 
 ENERGY = "Energy.Active.Import.Register"
 BEGIN = "INSERT OR IGNORE INTO charging (charger, connector, started, tag, meter_start) VALUES (?, ?, ?, ?, ?)"
-KEEP = "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)"
+KEEP = "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 END = "UPDATE charging SET stopped = ?, meter_stop = ? WHERE id = ? AND charger = ?"
 
 
@@ -46,11 +46,10 @@ def build_server(store: Store, queue_path: str) -> Server:
     @server.on(v16.MeterValuesRequest)
     def measure(charger: str, request: v16.MeterValuesRequest) -> v16.MeterValuesResponse:
         for each in request.meter_value:
-            key = (charger, request.transaction_id or 0, each.timestamp.isoformat())
+            key = (charger, request.connector_id, request.transaction_id or 0, each.timestamp.isoformat())
             for sample in each.sampled_value:
-                store.run(
-                    "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?)", *key, sample.measurand or ENERGY, sample.value
-                )
+                kind = (sample.phase, sample.location, sample.context, sample.format, sample.unit)
+                store.run(KEEP, *key, sample.measurand or ENERGY, *(part or "" for part in kind), sample.value)
         return v16.MeterValuesResponse()
 
     @server.on(v16.StopTransactionRequest)

@@ -12,8 +12,9 @@ PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS charger (id TEXT PRIMARY KEY, password TEXT, status TEXT);
 CREATE TABLE IF NOT EXISTS charging (id INTEGER PRIMARY KEY, charger TEXT, connector INTEGER, started TEXT, tag TEXT,
     meter_start INTEGER, stopped TEXT, meter_stop INTEGER, UNIQUE (charger, connector, started));
-CREATE TABLE IF NOT EXISTS meter (charger TEXT, charging INTEGER, at TEXT, measurand TEXT, value TEXT,
-    UNIQUE (charger, charging, at, measurand));
+CREATE TABLE IF NOT EXISTS meter (charger TEXT, connector INTEGER, charging INTEGER, at TEXT, measurand TEXT,
+    phase TEXT, location TEXT, context TEXT, format TEXT, unit TEXT, value TEXT,
+    UNIQUE (charger, connector, charging, at, measurand, phase, location, context, format, unit));
 """
 
 

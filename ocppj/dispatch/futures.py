@@ -172,6 +172,7 @@ class _Call:
         self._end(_given_up(self.message_id))
 
     def _end(self, error: Optional[BaseException] = None) -> None:
+        """Note the end. May raise KeyboardInterrupt on the main thread, from ``on_end``."""
         self.ended = True
         if self.deadline is not None:
             self.deadline.cancel()
@@ -193,25 +194,31 @@ class OpenCall(_Call):
         self.future = future
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
-        self._end()
-        self.future.signature = signature
         try:
-            self.future.set_result(response)
-        except InvalidStateError:  # it was canceled, after this thread had taken the call
-            self.future.set_running_or_notify_cancel()
+            self._end()
+        finally:  # nobody else ends the future
+            self.future.signature = signature
+            try:
+                self.future.set_result(response)
+            except InvalidStateError:  # it was canceled, after this thread had taken the call
+                self.future.set_running_or_notify_cancel()
 
     def fail(self, error: BaseException) -> None:
         self.unanswered = isinstance(error, CallFailed)
-        self._end(error)
         try:
-            self.future.set_exception(error)
-        except InvalidStateError:
-            self.future.set_running_or_notify_cancel()
+            self._end(error)
+        finally:
+            try:
+                self.future.set_exception(error)
+            except InvalidStateError:
+                self.future.set_running_or_notify_cancel()
 
     def give_up(self) -> None:
-        self._end(_given_up(self.message_id))
-        Future.cancel(self.future)  # not its own `cancel`, which has called this
-        self.future.set_running_or_notify_cancel()
+        try:
+            self._end(_given_up(self.message_id))
+        finally:
+            Future.cancel(self.future)  # not its own `cancel`, which has called this
+            self.future.set_running_or_notify_cancel()
 
 
 class AwaitedCall(_Call):
@@ -231,14 +238,18 @@ class AwaitedCall(_Call):
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
         self._response = response
-        self._end()
-        self._done.release()
+        try:
+            self._end()
+        finally:  # nobody else wakes the thread that waits
+            self._done.release()
 
     def fail(self, error: BaseException) -> None:
         self._error = error
         self.unanswered = isinstance(error, CallFailed)
-        self._end(error)
-        self._done.release()
+        try:
+            self._end(error)
+        finally:
+            self._done.release()
 
     def has_ended(self, timeout: float) -> bool:
         """Wait for the end for at most ``timeout`` seconds; return whether it has come. Before `wait`."""

@@ -7,7 +7,7 @@ takes it out of the open calls ends it, and nobody else does (`ocppj.dispatch.fu
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import (
     Any,
@@ -617,16 +617,21 @@ class Caller:
             if open_call is not None:
                 self.fail_taken([open_call], lambda message_id: error)
 
-    def fail_taken(self, calls: Iterable[AnyCall], error: Callable[..., CallFailed]) -> None:
+    def fail_taken(self, calls: Sequence[AnyCall], error: Callable[..., CallFailed]) -> None:
         """End ``calls``, which were taken, each with ``error(message_id=its id)``, and have the program told.
 
-        What a durable queue keeps has not ended.
+        What a durable queue keeps has not ended. Ctrl-C in a function of the program is raised when all have ended.
         """
-        for call in calls:
-            failure = error(message_id=call.message_id)
-            self.end(call, failure)
+        with ExitStack() as rest:  # calls the last callback first
+            for call in reversed(calls):
+                rest.callback(self._fail_taken, call, error(message_id=call.message_id))
+
+    def _fail_taken(self, call: AnyCall, error: CallFailed) -> None:
+        try:
+            self.end(call, error)
+        finally:
             if not self._durable:
-                self.ends.add(call.client_id or "", call.message_id, call.request, failure, ended=True)
+                self.ends.add(call.client_id or "", call.message_id, call.request, error, ended=True)
 
     def end(self, call: AnyCall, error: BaseException) -> None:
         """End ``call``, which was taken out of the open calls, with ``error``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Callable, Dict, Optional, Union
 
 from ..rpc.frames import FrameHead, read_frame_head, type_name_of
@@ -52,13 +51,20 @@ class Frame:
         """The message id, or ``None`` if it cannot be read."""
         return self._head.message_id
 
-    @cached_property
+    @property
     def action(self) -> Optional[str]:
         """The action of a CALL or a SEND; of an answer that of its CALL. ``None``: it is not known.
 
         The action of an answer to a request of ours is known while the observer is called, and when it was asked for
         then. A signed message has the action without "-Signed".
         """
+        known = self.__dict__  # no `cached_property`: until Python 3.11 it has one lock for all frames
+        if "_action" not in known:
+            known["_action"] = self._find_action()
+        action: Optional[str] = known["_action"]
+        return action
+
+    def _find_action(self) -> Optional[str]:
         head, request = self._head, self.__dict__.get("_request")
         if head.message_type in _REQUESTS:
             return head.action
@@ -66,9 +72,13 @@ class Frame:
             return None if head.message_id is None else request(head.message_id)
         return None if head.message_type is None else request
 
-    @cached_property
+    @property
     def _head(self) -> FrameHead:
-        return read_frame_head(self.text)
+        known = self.__dict__  # as above
+        if "_read" not in known:
+            known["_read"] = read_frame_head(self.text)
+        head: FrameHead = known["_read"]
+        return head
 
     def __getstate__(self) -> Dict[str, Any]:
         state = dict(self.__dict__)

@@ -74,6 +74,11 @@ class Lifecycle:
         """Whether it is started, and waits for nothing that another process holds."""
         return self.started and not self.waits_for
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a thread stops it just now, or is about to for one that was interrupted."""
+        return bool(self.stoppers or self._handed_over)
+
     def why_not(self, words: str) -> NotRunning:
         """Return the error of an endpoint that is not running: ``words``, or what another process has of it."""
         waits_for = self.waits_for  # another thread may set it

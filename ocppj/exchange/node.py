@@ -267,14 +267,15 @@ class Node(Endpoint):
         """End ``session``, or the present one, within ``timeout`` seconds; see `Client.stop`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         if drain:
-            self._drain(drain if timeout is None else min(drain, timeout))
+            session = session or self._lifecycle.session  # another one may begin meanwhile, and goes on
+            self._drain(session, drain if timeout is None else min(drain, timeout))
         self._stop_now(session, None if deadline is None else max(0.0, deadline - time.monotonic()))
         self._caller.closing = False
 
-    def _drain(self, seconds: float) -> None:
-        """Take no more requests, and wait up to ``seconds`` for the end of what is under way."""
-        lifecycle, session, caller = self._lifecycle, self._lifecycle.session, self._caller
-        if not lifecycle.started:
+    def _drain(self, session: object, seconds: float) -> None:
+        """Take no more requests, and wait up to ``seconds`` for the end of what is under way in ``session``."""
+        lifecycle, caller = self._lifecycle, self._caller
+        if not lifecycle.started or session is not lifecycle.session:
             return
         announce: Callable[[bool], None] = getattr(self._ws, "announce_closing", lambda closing: None)
         caller.closing = True

@@ -39,7 +39,8 @@ class Watch(Protocol):
     def call_began(self, watched: Watched) -> Optional[Ended]:
         """Note that a request is about to be queued; on the thread that makes it.
 
-        The end may come on any thread. The error is an `OCPPError` (the peer refused it), or a `CallFailed`.
+        The end may come on any thread. The caller has the answer when all watches have returned. The error is an
+        `OCPPError` (the peer refused it), or a `CallFailed`.
         """
 
     def handler_began(self, watched: Watched) -> Optional[Ended]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, Mapping, Tuple
 from urllib.parse import quote, unquote_to_bytes
 
-from ..ws.handshake.http import Headers, RequestHead
+from ..ws.handshake.forwarded import UNIX
+from ..ws.handshake.http import ONCE, Headers, RequestHead
 from ..ws.handshake.urls import split_target
 
 __all__ = ["Environ", "asks_for_websocket", "head_of", "path_of", "peer_of"]
@@ -34,7 +35,10 @@ def head_of(environ: Mapping[str, Any]) -> RequestHead:
     query = environ.get("QUERY_STRING", "")
     target = path_of(environ) + (f"?{query}" if query else "")
     version = str(environ.get("SERVER_PROTOCOL", "")).rpartition("/")[2]
-    return RequestHead(environ.get("REQUEST_METHOD", ""), target, version, Headers(_fields(environ)))
+    headers = Headers(_fields(environ))
+    # Web servers join repeated fields with commas. A value of one of these fields has none.
+    headers.repeated.update(name for name in ONCE if "," in headers.get(name, ""))
+    return RequestHead(environ.get("REQUEST_METHOD", ""), target, version, headers)
 
 
 def path_of(environ: Mapping[str, Any]) -> str:
@@ -51,10 +55,10 @@ def path_of(environ: Mapping[str, Any]) -> str:
 
 
 def peer_of(environ: Mapping[str, Any]) -> str:
-    """Return where the connection comes from, "host:port"; 127.0.0.1 for one without an address, of a Unix socket."""
+    """Return where the connection comes from, "host:port"; "unix" for one without an address, as over a Unix socket."""
     host = environ.get("REMOTE_ADDR", "")
     if not host or host.startswith(("<", "/", "@")) or host == "unix:":
-        host = "127.0.0.1"
+        return UNIX
     port = environ.get("REMOTE_PORT") or 0
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import ExitStack
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from .environ import Environ
@@ -80,21 +81,27 @@ def take_over(connection: Connection) -> Tuple[socket.socket, bytes, Rest]:
         The socket, the bytes that the web server has read ahead, and the response to give it.
     """
     place = connection.sock.fileno()
-    taken = socket.socket(fileno=os.dup(place))
-    try:
+    with ExitStack() as undo:
+        taken = undo.enter_context(_duplicate(place))
         end, stand_in = socket.socketpair()
-        try:
+        undo.enter_context(end)
+        with stand_in:
             end.shutdown(socket.SHUT_WR)
             os.set_blocking(stand_in.fileno(), os.get_blocking(place))
+            if connection.sock.fileno() != place:  # then the descriptor may be that of another file by now
+                raise ConnectionAbortedError("the web server has closed the connection")
             os.dup2(stand_in.fileno(), place, inheritable=False)
-        except BaseException:
-            end.close()
-            raise
-        finally:
-            stand_in.close()
-        return taken, _read_ahead(connection.read), Rest(end)
+        ahead = _read_ahead(connection.read)
+        undo.pop_all()
+    return taken, ahead, Rest(end)
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
     except BaseException:
-        taken.close()
+        os.close(copy)
         raise
 
 

@@ -28,39 +28,83 @@ class Opening:
 
     Args:
         begin: Begins the session of the server. Raises what keeps it from that.
+        end: Ends that session.
         is_open: Tells whether there is a session.
+        is_stopping: Tells whether the session is being ended.
     """
 
-    def __init__(self, begin: Callable[[], object], is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], object],
+        end: Callable[[], object],
+        is_open: Callable[[], bool],
+        is_stopping: Callable[[], bool],
+    ) -> None:
         self._begin = begin
+        self._end = end
         self._is_open = is_open
+        self._is_stopping = is_stopping
         self._lock = threading.Lock()  # guards _attempt
         self._attempt: Optional[_Attempt] = None
+        # Not guarded: a signal handler may set them. Whatever sets one ends the session after that.
         self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
+        self.for_good = False  #: Whether the process ends: then nothing opens the server.
 
     def _after_fork(self) -> None:
         """Forget a thread of the parent that opens the server: see `ocppj.forks`."""
         self._attempt = None
 
     def open(self) -> None:
-        """Open the server for the program. Does nothing when it is open. Raises what ``begin`` raises."""
-        self.stopped = False
-        self._open()
+        """Open the server for the program. Does nothing when it is open.
+
+        Raises:
+            NotRunning: A stop is under way, the process ends, or another thread could not open it.
+            Exception: What ``begin`` raises.
+        """
+        self._check_process()
+        if self._is_stopping():
+            raise NotRunning("the server is being stopped")
+        self._open(self._begin_anew)
 
     def open_for_request(self) -> None:
         """Open the server for a request, unless the program has stopped it. Raises `BadRequest`, and as `open`."""
         if self._ready():
             return
-        if self.stopped:
-            raise BadRequest(503, "the server is stopped", _RETRY, "stopping")
-        self._open()
+        self._check_stopped()
+        try:
+            self._open(self._begin_unless_stopped)
+        except Exception:
+            self._check_stopped()  # then that is why
+            raise
         if not self._is_open():
             raise BadRequest(503, "the server is not open yet", _RETRY, "stopping")
+
+    def _begin_anew(self) -> None:
+        self.stopped = False
+        self._begin()
+        if self.for_good:  # the process began to end when there was no session to end
+            self._end()
+            self._check_process()
+
+    def _begin_unless_stopped(self) -> None:
+        self._check_stopped()
+        self._begin()
+        if self.stopped or self.for_good:  # the stop came when there was no session to end
+            self._end()
+            self._check_stopped()
+
+    def _check_process(self) -> None:
+        if self.for_good:
+            raise NotRunning("the process ends, and the server with it")
+
+    def _check_stopped(self) -> None:
+        if self.stopped or self.for_good:
+            raise BadRequest(503, "the server is stopped", _RETRY, "stopping")
 
     def _ready(self) -> bool:
         return self._attempt is None and self._is_open()  # the session begins before all of its parts have
 
-    def _open(self) -> None:
+    def _open(self, begin: Callable[[], None]) -> None:
         mine = _Attempt()
         with self._lock:
             if self._ready():
@@ -73,7 +117,7 @@ class Opening:
                 raise NotRunning(f"the server could not be opened: {attempt.error}") from attempt.error
             return
         try:
-            self._begin()
+            begin()
         except BaseException as error:
             mine.error = error
             raise

@@ -20,7 +20,7 @@ __all__ = ["MountedApp", "Transport", "WSGIApplication"]
 WSGIApplication = Callable[..., Iterable[bytes]]
 
 _WAY_OUT = "use gunicorn, Werkzeug, cheroot or gevent's pywsgi, or a port of the server's own: listen()"
-_NO_SOCKET = f"this web server ({{}}) does not hand its connections over: {_WAY_OUT}"
+_NO_SOCKET = f"this web server does not hand its connections over: {_WAY_OUT}"
 _TLS = "this web server ends TLS itself, and such connections cannot be handed over: end TLS in a proxy before it"
 _NOT_AN_UPGRADE = BadRequest(426, "this is a WebSocket endpoint", [("Upgrade", "websocket")])
 _NOTHING_HERE = BadRequest(404, "there is nothing here")
@@ -85,16 +85,16 @@ class MountedApp:
     def _take(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Take the connection over. Raises `BadRequest` to refuse it."""
         address, head = peer_of(environ), head_of(environ)
-        if head.version != "1.1":
-            refused = BadRequest(400, "HTTP/1.1 is needed")
+        fault = _fault_of(head)
+        if fault:
+            refused = BadRequest(400, fault)
             self._transport.note_refusal(address, refused)
             raise refused
         found = find(environ, start_response)
         if found is None:
-            host = environ.get("SERVER_SOFTWARE") or ("uWSGI" if "uwsgi.version" in environ else "of an unknown name")
-            raise self._unable(address, _NO_SOCKET.format(host))
+            raise self._unable(address, environ, _NO_SOCKET)
         if is_tls(found.sock):
-            raise self._unable(address, _TLS)
+            raise self._unable(address, environ, _TLS)
         self._open(address)
         rest: List[Rest] = []
 
@@ -125,10 +125,21 @@ class MountedApp:
             self._transport.count_refusal("not_open")
             raise BadRequest(503, "the server cannot be opened", [("Retry-After", "5")]) from error
 
-    def _unable(self, address: str, story: str) -> BadRequest:
-        self._log.error("%s: %s", address, story, source="hosts")
+    def _unable(self, address: str, environ: Environ, story: str) -> BadRequest:
+        name = environ.get("SERVER_SOFTWARE") or ("uWSGI" if "uwsgi.version" in environ else "of an unknown name")
+        self._log.error("%s: %s (the web server is %s)", address, story, name, source="hosts")
         self._transport.count_refusal("not_taken_over")
         return BadRequest(501, story)
+
+
+def _fault_of(head: RequestHead) -> str:
+    """Say why a request to upgrade is refused at once, whatever the web server is; "" if it is not."""
+    if head.version != "1.1":
+        return "HTTP/1.1 is needed"
+    # The web server reads a body itself. Werkzeug puts a reader of it in the place of the connection's.
+    if head.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in head.headers:
+        return "no body is expected"
+    return ""
 
 
 @calls_program

@@ -187,7 +187,7 @@ class WebSocketServer(ServerCore):
         self._refuse_second_run()  # before there are sockets to close
         opened = _open_all(addresses)
         try:
-            run = self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+            run = self._open_run(path, subprotocols, self._new_handshakes(), identify, demands[0])
         except BaseException:
             _close_ours(addresses, opened)
             raise
@@ -198,11 +198,13 @@ class WebSocketServer(ServerCore):
                 begun += 1
                 self._listen_on(run, address, socks, demand)
         except (OSError, RuntimeError) as error:
+            self.stop()  # and what has come to the listeners before
             self._close_run(run)
-            for listener in run.listeners:
-                listener.stop()
             _close_ours(addresses[begun:], opened[begun:])
             raise TransportError(f"cannot listen on {addresses[begun - 1]}: {error}") from error
+
+    def _new_handshakes(self) -> Handshakes:
+        return Handshakes(self._max_handshakes, self._patience)
 
     def _listen_on(self, run: Run, address: ListenAddress, socks: Sequence[socket.socket], demands: Demands) -> None:
         listener = TcpListener(
@@ -258,8 +260,8 @@ class WebSocketServer(ServerCore):
         Raises `UsageError` as ``listen()`` does, and when there is an ``ssl_context``: the web server ends TLS.
         """
         self.check_adopting()
-        self._demands_of(None, self._security_profile)  # so that a wrong profile is refused here
-        self._open_run(path, subprotocols, Handshakes(self._max_handshakes, self._patience), identify)
+        demands = self._demands_of(None, self._security_profile)
+        self._open_run(path, subprotocols, self._new_handshakes(), identify, demands)
 
     def check_adopting(self) -> None:
         """Raise `UsageError` if this server's options do not go with connections of a web server."""
@@ -292,7 +294,7 @@ class WebSocketServer(ServerCore):
             OSError: What ``take`` raises.
             RuntimeError: The system gives no thread. The connection is closed.
         """
-        self.check_adopting()
+        self.check_adopting()  # so the demands of a run are right: its first address has no TLS either
         run = self._run
         if run is None or run.stopping:
             refused = BadRequest(503, "the server is not open", [("Retry-After", "5")], "stopping")
@@ -306,8 +308,7 @@ class WebSocketServer(ServerCore):
         problem = adopter.handshakes.refuse(address)
         if problem is not None:
             raise problem
-        demands = self._demands_of(None, self._security_profile)
-        adopter.adopt(address, take, partial(self._lead, head, identification or run.identification, demands))
+        adopter.adopt(address, take, partial(self._lead, head, identification or run.identification, run.demands))
 
     def _adopter_of(self, run: Run) -> Adopter:
         """Return what runs the handshakes of adopted connections in ``run``; made for the first."""

@@ -147,6 +147,22 @@ def test_a_call_knows_whether_the_peer_ended_it(kind):
     assert [call.unanswered for call in (answered, refused, failed)] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("kind", "end"), [(make, "answer"), (make, "fail"), (make, "give_up"), (awaited, "answer"), (awaited, "fail")]
+)
+def test_ctrl_c_in_a_watch_leaves_nobody_waiting(kind, end):
+    """A watch is told of the end on the main thread, where signal handlers run."""
+
+    def interrupt(error):
+        raise KeyboardInterrupt
+
+    call = kind()
+    call.on_end = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        getattr(call, end)(*{"answer": ["x"], "fail": [Stopped("x")]}.get(end, []))
+    assert call.future.done() if kind is make else call.has_ended(0)
+
+
 def test_calls_are_taken_once():
     calls, call = OpenCalls(), make()
     assert calls.add("A", call)
@@ -278,6 +294,28 @@ def test_a_callback_that_raises_does_not_keep_stop_from_ending_the_other_calls()
         futures[0].add_done_callback(lambda future: sys.exit(3))
         server.stop()
         assert all(isinstance(future.exception(0), Stopped) for future in futures)
+
+
+def test_ctrl_c_in_a_watch_does_not_keep_stop_from_ending_the_other_calls():
+    class Interrupted:
+        def call_began(self, watched):
+            return self.end
+
+        def handler_began(self, watched):
+            return None
+
+        def end(self, error):
+            raise KeyboardInterrupt
+
+    memory, told = Memory(), Recorder()
+    with Server(profiles=v16.PROFILES, ws_server=memory.server()).listen() as server, RawClient(memory, server.url):
+        server.add_watch(Interrupted())
+        server.set_ended_handler(lambda client_id, request, outcome: told(outcome.message_id))
+        futures = [server.send_request("CP_1", v16.HeartbeatRequest()) for _ in range(3)]
+        with pytest.raises(KeyboardInterrupt):
+            server.stop()
+        assert all(isinstance(future.exception(0), Stopped) for future in futures)
+        assert sorted(message_id for (message_id,) in told.wait(3)) == sorted(each.message_id for each in futures)
 
 
 def test_a_callback_of_a_canceled_future_may_stop_the_endpoint_and_the_request_is_gone(tmp_path):

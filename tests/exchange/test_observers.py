@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from ocppj import ErrorCode, Frame, OCPPError, Server, TransportError, v16
+from ocppj.exchange.frame import note_request
 from tests.between import BetweenChannel, BetweenClient
 from tests.fixtures import (  # noqa: F401
     BEAT,
@@ -378,6 +379,26 @@ def test_an_interrupted_write_is_shown_as_failed(transport, make_client, raw_ser
 
 
 # Which connection
+
+
+def test_no_frame_waits_for_the_action_of_another():
+    """Nor does a forked process, where the other thread is gone."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def find(message_id):
+        asked.set()
+        return "Reset" if go_on.wait(seconds(20)) else None
+
+    answer = note_request(Frame("in", "CP_1", "1.6", NOW, '[3,"1",{}]'), find)
+    request = Frame("in", "CP_1", "1.6", NOW, '[2,"2","Heartbeat",{}]')
+    actions = Recorder()
+    threading.Thread(target=lambda: actions(answer.action), daemon=True).start()
+    assert asked.wait(seconds(10))
+    threading.Thread(target=lambda: actions(request.action), daemon=True).start()
+    assert actions.wait(1, timeout=5) == [("Heartbeat",)]
+    go_on.set()
+    assert actions.wait(2)[1] == ("Reset",)
+    assert answer.action == "Reset", "it is found once"
 
 
 def test_a_frame_tells_its_connection(make_server, raw_client):

@@ -32,7 +32,7 @@ from datetime import datetime, timezone
 from ocppj import Client, OcppjError, Server, SQLiteQueue, Stopped, v16
 from ocppj.ws.memory import MemoryNetwork
 
-faulthandler.dump_traceback_later({seconds(60)}, exit=True)
+faulthandler.dump_traceback_later({seconds(45)}, exit=True)  # before the time limit of the test
 HEARTBEAT = v16.HeartbeatRequest()
 network = MemoryNetwork()
 

@@ -10,9 +10,21 @@ from urllib.parse import urlencode
 
 import pytest
 
+from ocppj import Server, SQLiteQueueMap, v16
 from ocppj.testing import SimulatedStation
 from tests.helpers import eventually, seconds
-from tests.web.hosts import ROOT, Host, Start, django_runserver, gunicorn, needs_linux, require, starting, surroundings
+from tests.web.hosts import (
+    ROOT,
+    Host,
+    Reply,
+    Start,
+    django_runserver,
+    gunicorn,
+    needs_linux,
+    require,
+    starting,
+    surroundings,
+)
 
 require("django", "gunicorn")
 pytestmark = needs_linux
@@ -30,8 +42,8 @@ def service(tmp_path: Path) -> Iterator[Start]:
     yield from starting(folder)
 
 
-def press(host: Host, path: str, **form: str) -> str:
-    """Send a form with the token that Django gave the page; return what the page says then."""
+def send(host: Host, path: str, **form: str) -> Reply:
+    """Send a form with the token that Django gave the page."""
     page = host.get("/")
     found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
     assert found, page.text
@@ -39,7 +51,12 @@ def press(host: Host, path: str, **form: str) -> str:
         "Content-Type": "application/x-www-form-urlencoded",
         "Cookie": page.headers["Set-Cookie"].partition(";")[0],
     }
-    reply = host.request("POST", path, urlencode({**form, "csrfmiddlewaretoken": found.group(1)}), headers)
+    return host.request("POST", path, urlencode({**form, "csrfmiddlewaretoken": found.group(1)}), headers)
+
+
+def press(host: Host, path: str, **form: str) -> str:
+    """Send a form, and return what the page says then."""
+    reply = send(host, path, **form)
     said = re.search(r'<p role="status">(.*)</p>', reply.text)
     return said.group(1) if said else reply.text
 
@@ -62,3 +79,15 @@ def test_session_by_the_buttons(service: Start, command_of: Any, app: str) -> No
         eventually(lambda: host.get("/health").json() == {"chargers": 1, "charging": 0})
     assert press(host, "/chargers/CP_9/start", tag="TAG-7") == "There is no charger CP_9"
     assert host.bad_lines() == []
+
+
+def test_button_gets_503_while_the_worker_before_has_the_commands(service: Start, tmp_path: Path) -> None:
+    host = service(gunicorn, "chargers.wsgi:application", ready_path="/health")
+    press(host, "/chargers", name="CP_1", password=PASSWORD)
+    queues = SQLiteQueueMap(str(tmp_path / "service" / "commands.db"), capacity=100)
+    with Server(profiles=v16.PROFILES, queues=queues) as before:
+        before.listen(host="127.0.0.1")
+        said = send(host, "/chargers/CP_1/start", tag="TAG-7")
+        assert (said.status, said.headers["Retry-After"]) == (503, "1")
+        assert "commands.db" not in said.text
+    assert send(host, "/chargers/CP_1/start", tag="TAG-7").status == 202

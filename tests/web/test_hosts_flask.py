@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 
-from ocppj import Client, HandshakeRefused, SQLiteQueue, v16
+from ocppj import Client, HandshakeRefused, Server, SQLiteQueue, SQLiteQueueMap, v16
 from ocppj.testing import SimulatedStation
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
@@ -64,6 +64,39 @@ def test_charger_with_a_wrong_password_is_refused(service: Start) -> None:
         with pytest.raises(HandshakeRefused) as refused:
             client.connect(host.url)
         assert refused.value.status == 401
+
+
+def test_button_gets_503_while_the_worker_before_has_the_commands(service: Start, tmp_path: Path) -> None:
+    host = begin(service)
+    host.post("/chargers", id="CP_1", password=PASSWORD)
+    queues = SQLiteQueueMap(str(tmp_path / "service" / "commands.db"), capacity=100)
+    with Server(profiles=v16.PROFILES, queues=queues) as before:
+        before.listen(host="127.0.0.1")
+        said = host.post("/chargers/CP_1/start", tag="TAG-7")
+        assert (said.status, said.headers["Retry-After"]) == (503, "1")
+        assert "commands.db" not in said.text
+    assert host.post("/chargers/CP_1/start", tag="TAG-7").status == 202
+
+
+def test_each_meter_value_is_kept_once(service: Start, tmp_path: Path) -> None:
+    """Values of one moment may differ in their phase or format, or come from two connectors. Each is sent twice."""
+    host = begin(service)
+    host.post("/chargers", id="CP_1", password=PASSWORD)
+    volts = [v16.SampledValue(value=f"23{n}", measurand="Voltage", phase=f"L{n}") for n in (1, 2, 3)]
+    volts.append(v16.SampledValue(value="signed", measurand="Voltage", phase="L1", format="SignedData"))
+    energy = [v16.SampledValue(value="100")]
+    with Client("CP_1", profiles=v16.PROFILES, basic_auth=("CP_1", PASSWORD)).connect(host.url) as client:
+        for connector, transaction, samples in [(1, 7, volts), (1, None, energy), (2, None, energy)] * 2:
+            value = v16.MeterValue(timestamp=NOON, sampled_value=samples)
+            client.call(v16.MeterValuesRequest(connector_id=connector, transaction_id=transaction, meter_value=[value]))
+    assert stored(tmp_path, "SELECT connector, charging, phase, value FROM meter ORDER BY connector, value") == [
+        (1, 0, "", "100"),
+        (1, 7, "L1", "231"),
+        (1, 7, "L2", "232"),
+        (1, 7, "L3", "233"),
+        (1, 7, "L1", "signed"),
+        (2, 0, "", "100"),
+    ]
 
 
 class Charger:

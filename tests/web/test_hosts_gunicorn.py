@@ -12,7 +12,7 @@ from ocppj import Client, v16
 from ocppj.testing import Fleet
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
-from tests.web.hosts import Browser, Start, gunicorn, needs_linux, require, starting
+from tests.web.hosts import Browser, Host, Start, gunicorn, needs_linux, require, starting
 
 require("gunicorn")
 pytestmark = needs_linux
@@ -20,6 +20,7 @@ pytestmark = needs_linux
 SERVICE = "tests.web.small_service:application"
 #: At a reload gunicorn 23 resets the connections of some pages, also of a service without chargers. 27 does not.
 OLD = int(version("gunicorn").split(".")[0]) < 27
+WORKERS = ["sync", "gthread", "gevent"]
 SOON = Backoff(seconds(0.1), seconds(0.1), 1)
 
 
@@ -46,15 +47,20 @@ def charger() -> Any:
         each.stop()
 
 
+def begin(start: Start, worker: str, **more: Any) -> Host:
+    """Start the service with a worker of that class."""
+    if worker == "gevent":
+        require("gevent")
+    return start(gunicorn, SERVICE, worker=worker, **more)
+
+
 def say(client: Client, text: str) -> None:
     client.call(v16.DataTransferRequest(vendor_id="ACME", data=text))
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+@pytest.mark.parametrize("worker", WORKERS)
 def test_chargers_and_pages_share_a_port(start: Start, charger: Any, worker: str) -> None:
-    if worker == "gevent":
-        require("gevent")
-    host = start(gunicorn, SERVICE, worker=worker, threads=2)
+    host = begin(start, worker, threads=2)
     gone = Recorder()
     one = charger("ONE", host, disconnected=lambda close: gone(close))
     with Fleet(24, host.url) as fleet, Browser(host) as browser:
@@ -80,28 +86,31 @@ def test_two_threads_serve_two_hundred_chargers(start: Start) -> None:
     assert host.bad_lines() == []
 
 
-def test_reload_under_traffic(start: Start, charger: Any) -> None:
+@pytest.mark.parametrize(("worker", "times"), [("sync", 1), ("gthread", 2), ("gevent", 2)])
+def test_reload_under_traffic(start: Start, charger: Any, worker: str, times: int) -> None:
     """The old worker closes its connections with 1001. The chargers come to the new one, and pages never fail."""
-    host = start(gunicorn, SERVICE)
-    before = host.get("/pid").json()
+    host = begin(start, worker)
     gone = Recorder()
     one = charger("ONE", host, disconnected=lambda close: gone(close))
-    with Fleet(24, host.url) as fleet, Browser(host) as browser:
-        assert fleet.wait(lambda: fleet.summary().booted == 24, within=seconds(20))
-        host.reload()
-        assert gone.wait()[0][0].code == 1001
-        eventually(lambda: len(host.get("/chargers").json()) == 25, timeout=20)
-        assert host.get("/pid").json() != before
-        say(one, "after")
-        assert host.get("/seen/ONE").json() == ["after"], "another process has begun anew"
-        assert host.get("/call-all").json() == 25
+    with Fleet(9, host.url, connectors=1) as fleet, Browser(host) as browser:
+        assert fleet.wait(lambda: fleet.summary().booted == 9, within=seconds(20))
+        for number in range(1, times + 1):
+            before = host.get("/pid").json()
+            host.reload()
+            assert gone.wait(number)[-1][0].code == 1001
+            eventually(lambda: len(host.get("/chargers").json()) == 10, timeout=20)
+            assert host.get("/pid").json() != before
+            say(one, "after")
+            assert host.get("/seen/ONE").json() == ["after"], "another process has begun anew"
+            assert host.get("/call-all").json() == 10
     assert set(browser.replies) == {200}
     assert not browser.failures or OLD, browser.failures
     assert host.bad_lines() == []
 
 
-def test_worker_killed(start: Start, charger: Any) -> None:
-    host = start(gunicorn, SERVICE)
+@pytest.mark.parametrize("worker", WORKERS)
+def test_worker_killed(start: Start, charger: Any, worker: str) -> None:
+    host = begin(start, worker)
     gone = Recorder()
     charger("ONE", host, disconnected=lambda close: gone(close))
     os.kill(host.get("/pid").json(), signal.SIGKILL)

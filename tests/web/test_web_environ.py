@@ -53,10 +53,12 @@ def test_head_has_the_fields_by_their_names() -> None:
         ({"REMOTE_ADDR": "192.0.2.7", "REMOTE_PORT": "4711"}, "192.0.2.7:4711"),
         ({"REMOTE_ADDR": "2001:db8::1", "REMOTE_PORT": 4711}, "[2001:db8::1]:4711"),
         ({"REMOTE_ADDR": "192.0.2.7"}, "192.0.2.7:0"),
-        ({"REMOTE_ADDR": ""}, "127.0.0.1:0"),
-        ({"REMOTE_ADDR": "<local>", "REMOTE_PORT": 0}, "127.0.0.1:0"),
+        ({"REMOTE_ADDR": ""}, "unix"),
+        ({"REMOTE_ADDR": "unix:", "REMOTE_PORT": ""}, "unix"),
+        ({"REMOTE_ADDR": "<local>", "REMOTE_PORT": 0}, "unix"),
+        ({}, "unix"),
     ],
-    ids=["ipv4", "ipv6", "no-port", "unix", "werkzeug-unix"],
+    ids=["ipv4", "ipv6", "no-port", "unix", "unix-scheme", "werkzeug-unix", "missing"],
 )
 def test_peer_is_where_the_connection_comes_from(environ: Dict[str, Any], peer: str) -> None:
     assert peer_of(environ) == peer

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator, List
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from ocppj import Client, Server, v16
 from ocppj.web.hosts import Connection, find, is_tls, take_over
 from tests.helpers import Recorder, eventually, seconds
+from tests.ws.support import open_files
 
 UPGRADE = {
     "REQUEST_METHOD": "GET",
@@ -36,6 +39,29 @@ def check(server: Server, place: str) -> None:
         assert server.client_ids() == ["CP/1"]
         assert server.call("CP/1", v16.ResetRequest(type="Soft")).status == "Accepted"
     eventually(lambda: server.client_ids() == [])
+
+
+def exchange(place: str, *fields: str) -> bytes:
+    """Send the request of a client with more ``fields``; return what the web server answers until it closes."""
+    host, port = place.split(":")
+    request = [
+        "GET /ocpp/CP_1 HTTP/1.1",
+        "Host: x",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: ocpp1.6",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *fields,
+    ]
+    with socket.create_connection((host, int(port)), seconds(10)) as sock:
+        sock.sendall("\r\n".join([*request, "", ""]).encode())
+        received = b""
+        while True:
+            part = sock.recv(4096)
+            if not part:
+                return received
+            received += part
 
 
 @contextmanager
@@ -79,6 +105,37 @@ class TestTakeOver:
         with pytest.raises(OSError):
             take_over(Connection(theirs, lambda: b""))
 
+    def test_what_is_no_socket_leaves_no_descriptor(self) -> None:
+        with Path(__file__).open() as file:
+            before = open_files()
+            with pytest.raises(OSError):
+                take_over(Connection(file, lambda: b""))
+            assert open_files() == before
+
+    def test_if_reading_ahead_fails_both_sides_are_closed(self) -> None:
+        def fail() -> bytes:
+            raise failure
+
+        failure = OSError("the buffer is gone")
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            before = open_files()
+            with pytest.raises(OSError) as caught:
+                take_over(Connection(theirs, fail))
+            assert caught.value is failure  # its traceback keeps what was not closed
+            assert open_files() == before
+            assert peer.recv(1) == b""
+
+    def test_a_descriptor_that_has_another_owner_by_now_is_left_alone(self) -> None:
+        peer, theirs = socket.socketpair()
+        with peer, theirs:
+            answers = iter([theirs.fileno(), -1])  # the web server closes it meanwhile
+            closing = SimpleNamespace(fileno=lambda: next(answers))
+            with pytest.raises(OSError, match="has closed"):
+                take_over(Connection(closing, lambda: b""))
+            theirs.sendall(b"still theirs")
+            assert peer.recv(100) == b"still theirs"
+
 
 def test_werkzeug() -> None:
     serving = pytest.importorskip("werkzeug.serving", reason="Werkzeug is not installed: the extra 'test' has it")
@@ -90,6 +147,36 @@ def test_werkzeug() -> None:
             check(server, f"127.0.0.1:{host.server_port}")
         host.server_close()
         assert failures == []
+
+
+@pytest.mark.parametrize("field", ["Transfer-Encoding: chunked", "Content-Length: 5"], ids=["chunked", "length"])
+def test_a_body_is_refused_and_not_taken_for_a_fault_of_werkzeug(field: str, caplog: pytest.LogCaptureFixture) -> None:
+    serving = pytest.importorskip("werkzeug.serving", reason="Werkzeug is not installed: the extra 'test' has it")
+    with Server(profiles=v16.PROFILES) as server:
+        host = serving.make_server("127.0.0.1", 0, server.wsgi_app(path="/ocpp/{id}"), threaded=True)
+        with running(host.serve_forever, host.shutdown):
+            answer = exchange(f"127.0.0.1:{host.server_port}", field)
+        host.server_close()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"no body is expected" in answer
+        assert server.stats().refused == {"bad_request": 1}
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [["Host: other"], ["Origin: a", "Origin: b"], ["Authorization: Basic YTpi", "Authorization: Basic YTpj"]],
+    ids=["host", "origin", "authorization"],
+)
+def test_repeated_fields_that_a_web_server_has_joined_are_refused(fields: List[str]) -> None:
+    serving = pytest.importorskip("werkzeug.serving", reason="Werkzeug is not installed: the extra 'test' has it")
+    with Server(profiles=v16.PROFILES) as server:
+        host = serving.make_server("127.0.0.1", 0, server.wsgi_app(path="/ocpp/{id}"), threaded=True)
+        with running(host.serve_forever, host.shutdown):
+            answer = exchange(f"127.0.0.1:{host.server_port}", *fields)
+        host.server_close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"there may be one only of each" in answer
 
 
 def test_cheroot(capfd: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +272,56 @@ def test_clients_get_1001_when_the_process_ends() -> None:
         process.communicate()
 
 
+ENDED = """
+import atexit, http.client, os, signal, threading
+
+def ask():
+    connection = http.client.HTTPConnection("127.0.0.1", host.server_port, timeout=10)
+    fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "ocpp1.6"}
+    connection.request("GET", "/CP_1", headers=fields)
+    print(connection.getresponse().status, flush=True)
+
+@atexit.register  # before the library: so it is called after the library has ended the server
+def late():
+    ask()
+    try:
+        server.open()
+    except NotRunning as error:
+        print(error, flush=True)
+
+from wsgiref.simple_server import make_server
+from ocppj import NotRunning, Server, UsageError, v16
+
+server = Server(profiles=v16.PROFILES)
+host = make_server("127.0.0.1", 0, server.wsgi_app())
+threading.Thread(target=host.serve_forever, daemon=True).start()
+
+def end():
+    while True:
+        try:
+            server.url
+        except UsageError:
+            threading.Event().wait(0.01)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+threading.Thread(target=end).start()
+server.start(0, host="127.0.0.1")
+ask()
+server.open()
+ask()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process by SIGTERM")
+def test_no_request_opens_what_a_signal_or_the_end_of_the_process_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, timeout=seconds(20))
+    said = ["503", "101", "503", "the process ends, and the server with it"]
+    assert (done.stdout.splitlines(), done.returncode) == (said, 0), done.stderr
+
+
 def answers(application: Any, environ: Any) -> "tuple[str, str]":
     """Return the status and the body with which ``application`` answers a request."""
     statuses: List[str] = []
@@ -198,9 +335,11 @@ def test_web_server_without_a_socket_gets_501_that_names_others(caplog: pytest.L
         for _ in range(20):
             status, body = answers(application, dict(UPGRADE))
             assert status == "501 Not Implemented"
-            assert "(waitress)" in body and "gunicorn" in body and "listen()" in body
+            assert "gunicorn" in body and "listen()" in body
+            assert "waitress" not in body, "a peer need not know it"
     lines = [record for record in caplog.records if "does not hand its connections over" in record.message]
     assert 1 <= len(lines) <= 10
+    assert "the web server is waitress" in lines[0].message
 
 
 class FakeTls:

@@ -19,7 +19,8 @@ class Session:
         self.may_begin = threading.Event()
         self.error: List[Exception] = []
         self.open = False
-        self.opening = Opening(self.begin, lambda: self.open)
+        self.stopping = False
+        self.opening = Opening(self.begin, self.end, lambda: self.open, lambda: self.stopping)
 
     def begin(self) -> None:
         self.begun += 1
@@ -27,6 +28,9 @@ class Session:
         assert self.may_begin.wait(seconds(10))
         if self.error:
             raise self.error[0]
+
+    def end(self) -> None:
+        self.open = False
 
 
 def results_of(session: Session, count: int) -> List[object]:
@@ -77,4 +81,64 @@ def test_requests_do_not_open_what_the_program_has_stopped() -> None:
     session.opening.open()
     assert (session.open, session.begun) == (True, 1)
     session.opening.open()
+    assert session.begun == 1
+
+
+def test_what_stops_while_a_request_opens_it_ends_what_has_begun() -> None:
+    session = Session()
+    results: List[object] = []
+
+    def ask() -> None:
+        try:
+            results.append(session.opening.open_for_request())
+        except BadRequest as error:
+            results.append(error.status)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: session.begun)
+    session.opening.stopped = True
+    session.may_begin.set()
+    for thread in threads:
+        thread.join(seconds(10))
+    assert (results, session.open) == ([503, 503], False)
+
+
+def test_the_program_does_not_open_what_is_being_stopped() -> None:
+    session = Session()
+    session.may_begin.set()
+    session.open = session.stopping = session.opening.stopped = True
+    with pytest.raises(NotRunning, match="being stopped"):
+        session.opening.open()
+    assert session.opening.stopped
+    session.stopping = False  # Ctrl-C has ended the stop
+    session.opening.open()
+    assert (session.opening.stopped, session.begun) == (True, 0)
+    session.open = False
+    session.opening.open()
+    assert (session.opening.stopped, session.begun) == (False, 1)
+
+
+def test_nothing_opens_it_when_the_process_ends() -> None:
+    session = Session()
+    errors: List[Exception] = []
+
+    def ask() -> None:
+        try:
+            session.opening.open()
+        except NotRunning as error:
+            errors.append(error)
+
+    opener = threading.Thread(target=ask)
+    opener.start()
+    eventually(lambda: session.begun)
+    session.opening.for_good = True
+    session.may_begin.set()
+    opener.join(seconds(10))
+    assert (len(errors), session.open) == (1, False)
+    with pytest.raises(NotRunning, match="process ends"):
+        session.opening.open()
+    with pytest.raises(BadRequest):
+        session.opening.open_for_request()
     assert session.begun == 1

@@ -147,6 +147,17 @@ def test_the_checks_of_a_handshake_are_those_of_a_port() -> None:
         assert server.stats().refused == {"unknown_client": 1, "max_connections": 1}
 
 
+def test_a_password_is_demanded_though_the_check_was_taken_away() -> None:
+    server = make(security_profile=1)
+    server.set_basic_auth_handler(lambda client_id, password: True)
+    with server, serving(server.wsgi_app()) as (place, _):
+        server.open()
+        server.set_basic_auth_handler(None)
+        with pytest.raises(HandshakeRefused) as refused:
+            Client("CP_1", profiles=v16.PROFILES).connect(f"ws://{place}")
+        assert (refused.value.status, sum(server.stats().refused.values())) == (401, 1)
+
+
 def test_attempts_beyond_the_limit_are_refused_by_the_web_server() -> None:
     with make(max_attempts_per_second=1) as server, serving(server.wsgi_app()) as (place, lines):
         first, second = (Client(name, profiles=v16.PROFILES) for name in ("CP_1", "CP_2"))
@@ -189,6 +200,48 @@ def test_open_begins_before_the_first_request_and_stop_ends_it() -> None:
         server.open()
         with Client("CP_2", profiles=v16.PROFILES).connect(f"ws://{place}"):
             assert server.client_ids() == ["CP_2"]
+
+
+def refused_status(place: str) -> int:
+    with pytest.raises(HandshakeRefused) as refused:
+        Client("CP_2", profiles=v16.PROFILES).connect(f"ws://{place}")
+    return refused.value.status
+
+
+def test_open_does_not_cancel_a_stop_that_is_under_way() -> None:
+    handling, may_end = threading.Event(), threading.Event()
+    server = make()
+
+    @server.on(v16.AuthorizeRequest)
+    def authorize(client_id: str, request: v16.AuthorizeRequest) -> v16.AuthorizeResponse:
+        handling.set()
+        assert may_end.wait(seconds(10))
+        return v16.AuthorizeResponse(id_tag_info=v16.IdTagInfo(status="Accepted"))
+
+    with server, serving(server.wsgi_app()) as (place, _), Client("CP_1", profiles=v16.PROFILES) as client:
+        client.connect(f"ws://{place}")
+        answers: List[Any] = []
+        caller = threading.Thread(target=lambda: answers.append(client.call(v16.AuthorizeRequest(id_tag="x"))))
+        caller.start()
+        assert handling.wait(seconds(10))
+        stopping = threading.Thread(target=server.stop, kwargs={"drain": seconds(10)})
+        stopping.start()
+
+        def is_told() -> bool:
+            try:
+                server.open()
+            except NotRunning:
+                return True
+            return False
+
+        eventually(is_told)
+        may_end.set()
+        stopping.join(seconds(10))
+        caller.join(seconds(10))
+        assert [answer.id_tag_info.status for answer in answers] == ["Accepted"]
+        assert refused_status(place) == 503
+        server.open()
+        assert server.client_ids() == []
 
 
 def test_a_server_that_cannot_begin_refuses_and_tries_again_with_the_next_request(

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
-from ocppj import OcppjError, Payload, Stopped, UnknownClient, v16
+from ocppj import OcppjError, Payload, QueueInUse, Stopped, UnknownClient, v16
 
 from .central import digest_of, server
 from .models import Charger, Charging
@@ -37,6 +37,10 @@ def command(request: HttpRequest, charger: str, order: Payload) -> HttpResponse:
         return page(request, f"There is no charger {charger}", 404)
     except (NotYet, Stopped):
         return page(request, f"{charger} has not answered yet", 202)
+    except QueueInUse:  # the worker before a reload has not ended yet
+        response = page(request, "The service restarts: press again", 503)
+        response["Retry-After"] = "1"
+        return response
     except OcppjError as error:  # it refused, or the order could not be stored
         return page(request, f"{charger}: {error}", 502)
 

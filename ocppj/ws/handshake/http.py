@@ -15,8 +15,8 @@ from ...errors import reduce_error
 from ..stream.stream import Stream
 
 __all__ = [
-    "BadRequest", "Headers", "RequestHead", "ResponseHead", "parse_request", "parse_response", "parse_retry_after",
-    "phrase_of", "read_body", "read_head", "refusal", "response", "split_tokens",
+    "ONCE", "BadRequest", "Headers", "RequestHead", "ResponseHead", "parse_request", "parse_response",
+    "parse_retry_after", "phrase_of", "read_body", "read_head", "refusal", "response", "split_tokens",
 ]  # fmt: skip
 
 _END = b"\r\n\r\n"
@@ -55,6 +55,8 @@ class BadRequest(Exception):
     __reduce__ = reduce_error
 
 
+#: Fields that must not be repeated: a proxy may have used another of the values (RFC 9112 section 3.2, RFC 9110 5.3).
+ONCE = ("host", "authorization", "origin")
 #: Fields whose values ``repr`` shows. Of the others (cookies, tokens, fields of proxies) it shows the name alone.
 _HARMLESS = {"connection", "content-length", "host", "origin", "retry-after", "server", "upgrade", "user-agent"} | {
     f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "version")

@@ -33,7 +33,7 @@ from ...log_limit import LimitedLog
 from ...settings import get_part_logger
 from ..limits import source_of
 from .credentials import Fault, basic_password
-from .http import BadRequest, Headers, RequestHead
+from .http import ONCE, BadRequest, Headers, RequestHead
 from .identities import BadIdentity, Identification
 from .proofs import CertificateCheck, CredentialsCheck, answer, check_proofs
 from .refusal import Refusal
@@ -47,8 +47,6 @@ __all__ = [
 ]  # fmt: skip
 
 _SHOWN = 100  # characters of a wrong path in the log
-# Fields that must not be repeated: a proxy may have used another of the values (RFC 9112 section 3.2, RFC 9110 5.3).
-_ONCE = ("host", "authorization", "origin")
 # What may follow the name of a subprotocol: a token (RFC 6455 section 4.1), but no digit: "ocpp1.60" is no "ocpp1.6".
 _TAIL = re.compile(r"(?:[!#$%&'*+.^_`|~A-Za-z-][!#$%&'*+.^_`|~0-9A-Za-z-]*)?")
 
@@ -266,8 +264,8 @@ def websocket_headers(head: RequestHead, compression: bool, lenient: bool = Fals
         raise BadRequest(405, "only GET can be upgraded", [("Allow", "GET")])
     if head.version != "1.1" or "Host" not in headers:
         raise BadRequest(400, "HTTP/1.1 with a Host field is needed")
-    if not headers.repeated.isdisjoint(_ONCE):
-        raise BadRequest(400, f"there may be one only of each of these fields: {', '.join(_ONCE)}")
+    if not headers.repeated.isdisjoint(ONCE):
+        raise BadRequest(400, f"there may be one only of each of these fields: {', '.join(ONCE)}")
     if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
         raise BadRequest(400, "no body is expected")
     if "websocket" not in [token.lower() for token in headers.tokens("Upgrade")]:

@@ -6,6 +6,8 @@ import socket
 from contextlib import suppress
 from typing import Callable, Collection, Tuple
 
+from ..handshake.http import refusal
+from ..limits import source_of
 from ..stream.stream import Stream
 from ..threads import Threads
 from .handshakes import HandshakeRunner, Upgrade
@@ -27,7 +29,12 @@ class Adopter:
         self.handshakes = HandshakeRunner(server, run, linger, self._threads)
 
     def adopt(self, address: str, take: Callable[[], Taken], upgrade: Upgrade) -> None:
-        """Take a connection, and begin its handshake. Raises as `HandshakeRunner.begin`, and what ``take`` raises."""
+        """Take a connection, and begin its handshake; refuse it with 503 if the server is stopping by now.
+
+        Raises:
+            OSError: What ``take`` raises.
+            RuntimeError: The system gives no thread. The connection is closed.
+        """
         raw, early = take()
         try:
             with suppress(OSError):  # a socket of the Unix domain, say
@@ -39,6 +46,11 @@ class Adopter:
             raise
         try:
             self.handshakes.begin(sock, address, upgrade)
+        except ConnectionAbortedError as error:  # the stop came after the caller had looked for one
+            with suppress(OSError):
+                sock.send(refusal(503, str(error), [("Retry-After", "5")]))
+            sock.close()
+            self._server.handlers.log.debug("%s: refused: %s", address, error, source=source_of(address))
         except BaseException:
             sock.close()
             raise

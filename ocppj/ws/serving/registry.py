@@ -65,6 +65,7 @@ __all__ = ["Joinable", "Listener", "Run", "ServerCore"]
 _REPLACED = "replaced by a newer connection of the same identity"
 _REPLACED_GRACE = 0.5  # seconds that a replaced connection has to answer our Close: often it is long dead
 _HANDLER_GRACE = 10.0  # seconds that its disconnected handler has
+_NO_DEMANDS = Demands()
 _OFFERED = 100  # characters of the offered subprotocols that are logged
 
 
@@ -95,6 +96,7 @@ class Run:
         readers: Readers,
         tally: Tally,
         handshakes: Handshakes,
+        demands: Demands,
     ) -> None:
         self.handlers = handlers
         self.identification = identification
@@ -102,6 +104,7 @@ class Run:
         self.readers = readers
         readers.set_logger(*handlers.given)
         self.tally = tally
+        self.demands = demands  # of clients that a web server hands over
         self.lock = threading.Lock()  # guards the fields below
         self.listeners: List[Listener] = []
         self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
@@ -402,13 +405,14 @@ class ServerCore:
         subprotocols: Sequence[str],
         handshakes: Handshakes,
         identify: Optional[IdentifyFunction],
+        demands: Demands = _NO_DEMANDS,
     ) -> Run:
         """Return a new run. Raises `UsageError` as `_refuse_second_run`."""
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols is a sequence of names, not one text")
         self._policy.check_default(subprotocols)
         found_by = identification(path, identify)
-        run = Run(self.handlers, found_by, subprotocols, self._make_readers(), self._tally, handshakes)
+        run = Run(self.handlers, found_by, subprotocols, self._make_readers(), self._tally, handshakes, demands)
         with self._state:
             self._refuse_second_run()
             self._run = run

@@ -1,5 +1,6 @@
 """How endpoints end: by a signal, in time, after what is under way, and at the end of the program."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import pytest
 from ocppj import Client, NotRunning, Server, SQLiteQueueMap, UsageError, v16
 from tests.fixtures import BEAT, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
+from tests.peers import Memory, RawClient
 from tests.programs import BEGIN, environment, run, silent_peer
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
@@ -82,6 +84,42 @@ except KeyboardInterrupt:
 server.stop()
 """
     assert run(source, tmp_path) == ["mine", "True", "KeyboardInterrupt 1 True"]
+
+
+@unix
+def test_sigterm_ends_a_process_that_was_forked_meanwhile(tmp_path):
+    """It has the handler from before, and stops an endpoint of its own by the signal, too."""
+    source = f"""{ALARM}
+server, _ = make()
+def terminate(child):
+    number = os.fork()
+    if not number:
+        child()
+        os._exit(1)
+    reading.read(1)  # the child is ready
+    os.kill(number, signal.SIGTERM)
+    say(os.waitpid(number, 0)[1])
+def wait():
+    signal.alarm(5)
+    writing.write(b"x")
+    threading.Event().wait(10)
+def serve():
+    signal.alarm(5)
+    threading.Thread(target=lambda: (wait_until(lambda: listening(own)), writing.write(b"x")), daemon=True).start()
+    own.start(0, host="127.0.0.1")
+    os._exit(0)
+own = make()[0]
+reading, writing = (os.fdopen(each, mode, 0) for each, mode in zip(os.pipe(), ("rb", "wb")))
+def fork():
+    wait_until(lambda: listening(server))
+    terminate(wait)
+    terminate(serve)
+    say(listening(server))
+    server.stop()
+threading.Thread(target=fork, daemon=True).start()
+server.start(0, host="127.0.0.1")
+"""
+    assert run(source, tmp_path) == [str(int(signal.SIGTERM)), "0", "True"]
 
 
 @unix
@@ -230,6 +268,29 @@ def test_a_drain_ends_in_time(pair):
         client.connect(other.url)
         other.send_request("CP_1", RESET)
         assert took.wait()[0][0] < seconds(4)
+
+
+def test_a_drain_ends_no_session_that_began_meanwhile():
+    memory = Memory()
+    transport, draining, go_on = memory.server(), threading.Event(), threading.Event()
+
+    def announce(closing):
+        draining.set()
+        assert go_on.wait(seconds(20))
+
+    transport.announce_closing = announce
+    with Server(profiles=v16.PROFILES, ws_server=transport).listen() as server:
+        thread = threading.Thread(target=server.stop, kwargs={"drain": seconds(20)}, daemon=True)
+        thread.start()
+        assert draining.wait(seconds(10))
+        server.stop()
+        server.listen()
+        go_on.set()
+        thread.join(seconds(10))
+        assert not thread.is_alive()
+        with RawClient(memory, server.url) as raw:
+            server.on(v16.HeartbeatRequest)(lambda client_id, request: BEAT)
+            assert raw.ask([2, "1", "Heartbeat", {}])[0] == 3
 
 
 def test_a_drain_leaves_stored_requests_in_their_file(tmp_path):
