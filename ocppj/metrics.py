@@ -7,10 +7,10 @@ writes its figures to the files of prometheus_client every few seconds, and a ``
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -30,6 +30,7 @@ from typing import (
 
 from .errors import UsageError
 from .events import Event, Thread
+from .exchange.exits import call_last, forget_last
 from .interrupted import called_by_program, calls_program
 from .log_limit import safe_log
 from .option_checks import check_option
@@ -62,7 +63,8 @@ class PrometheusMetrics:
     Use one object for each server. It asks for the figures on the thread that collects; they take no time before. With
     ``PROMETHEUS_MULTIPROC_DIR`` in the environment it registers nothing. A thread ``ocppj-metrics`` writes the figures
     to the files in that directory instead: at once, every ``interval`` seconds, and in `close`, which is also called
-    at the end of the process. A process that is forked later gets a thread of its own.
+    at the end of the process, after the servers and clients are stopped. A process that is forked later begins at 0,
+    with a thread of its own, when ``server`` begins to listen or connect there.
 
     Args:
         server: A `Server`, a `Client`, or anything whose ``stats()`` returns `ocppj.ws.stats.Stats`.
@@ -93,7 +95,7 @@ class PrometheusMetrics:
         self._registry: Optional[CollectorRegistry] = None
         self._writer: Optional[_FileWriter] = None
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            self._writer = _FileWriter(self._families, interval)
+            self._writer = _FileWriter(self._families, interval, getattr(server, "_when_begun", None))
             self._writer.start()
         else:
             self._registry = _default_registry() if registry is None else registry
@@ -228,44 +230,74 @@ def _samples(family: _Family) -> Iterator[Tuple[_Sample, float]]:
 
 
 class _FileWriter:
-    """Writes the figures that ``ask`` returns to the files of this process."""
+    """Writes the figures that ``ask`` returns to the files of this process.
 
-    def __init__(self, ask: Callable[[], Iterable[_Family]], interval: float) -> None:
+    ``when_begun`` is the list of what is called when a session begins; ``None``: the object is none of ours.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Iterable[_Family]],
+        interval: float,
+        when_begun: Optional[List[Callable[[], object]]],
+    ) -> None:
         self._ask = ask
         self._interval = interval
+        self._when_begun = when_begun
         self._lock = threading.Lock()  # held while the figures are written, and while the process is forked
         self._values: Dict[_Sample, Any] = {}
         self._stopped = Event()
-        self._held_for_fork = False
+        self._held_for_fork: Set[int] = set()  # the idents of the threads that fork, and hold the lock
+        self._begun = False  # in this process
 
     def start(self) -> None:
         """Write now, and from now on. Called once."""
-        self._write()
-        atexit.register(self.stop)
+        call_last(self.stop)
         _watch_forks(self)
-        self._start_thread()
+        if self._when_begun is not None:
+            self._when_begun.append(self.begin)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin in this process, unless that was done."""
+        if not self._begun and not self._stopped.is_set():
+            self._begun = True
+            self._write()
+            self._start_thread()
 
     def stop(self) -> None:
-        """Write once more, and end the thread."""
-        if not self._stopped.is_set():
-            self._stopped.set()
-            atexit.unregister(self.stop)
-            self._write()
+        """Write once more, if this process has begun, and end the thread."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        forget_last(self.stop)
+        with suppress(ValueError):  # another thread stops it, too
+            (self._when_begun or []).remove(self.begin)
+        if self._begun:
+            self._write(last=True)
 
     # prometheus_client has a lock, too. So the process is not forked while the thread writes.
 
     def before_fork(self) -> None:
-        self._held_for_fork = self._lock.acquire(timeout=1.0)
+        if self._lock.acquire(timeout=1.0):
+            self._held_for_fork.add(threading.get_ident())
 
     def after_fork_in_parent(self) -> None:
-        if self._held_for_fork:
+        if threading.get_ident() in self._held_for_fork:
+            self._held_for_fork.remove(threading.get_ident())
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: this process has no thread of its parent, and the lock is taken."""
-        self._lock = threading.Lock()
-        if not self._stopped.is_set():
-            self._stopped = Event()
+        """Begin anew: this process has no thread of its parent, and the lock is taken.
+
+        Most forked processes never use the server. So nothing is written before it has a session here.
+        """
+        self._lock, self._held_for_fork = threading.Lock(), set()
+        if self._stopped.is_set():
+            return
+        self._stopped = Event()
+        self._begun = self._when_begun is None
+        if self._begun:  # nobody can tell when it begins
             self._start_thread()
 
     def _start_thread(self) -> None:
@@ -275,11 +307,12 @@ class _FileWriter:
         while not stopped.wait(self._interval):
             self._write()
 
-    def _write(self) -> None:
+    def _write(self, last: bool = False) -> None:
         try:
             samples = [sample for family in self._read() for sample in _samples(family)]
             with self._lock:
-                self._set(samples)
+                if last or not self._stopped.is_set():  # the thread may have read them before the last ones
+                    self._set(samples)
         except Exception as error:  # a disk that is full, say: the next write may succeed
             safe_log.error("the figures for Prometheus were not written: %s", error)
 

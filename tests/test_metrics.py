@@ -16,6 +16,7 @@ from ocppj.metrics import PrometheusMetrics
 from ocppj.ws.stats import Histogram, Stats
 from tests.fixtures import BEAT, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import eventually, seconds
+from tests.programs import run
 from tests.test_cost import Direct, Peer
 from tests.test_readme import ROOT
 
@@ -302,3 +303,97 @@ def _use(url):
     finally:
         for client in clients:
             client.stop()
+
+
+# Forks, and the end of a program
+
+IN_FILES = """
+os.mkdir("figures")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = "figures"
+from ocppj.metrics import PrometheusMetrics
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_writes_only_what_it_counts_itself(tmp_path):
+    """Nothing is stopped here: the end of each process does that, before the last figures are written."""
+    source = f"""{IN_FILES}
+server, client = make()
+metrics = PrometheusMetrics(server, interval=3600)
+
+def use():
+    server.listen(host="127.0.0.1")
+    client.connect(server.url)
+    client.call(HEARTBEAT)
+
+def look():
+    say(os.getpid(), [each.name for each in threading.enumerate()])
+
+use()
+say(in_child(look))
+say(in_child(use))
+"""
+    idle, *rest = run(source, tmp_path)
+    pid, _, threads = idle.partition(" ")
+    assert (threads, rest) == ("['MainThread']", ["0", "0"])
+    assert [path.name for path in (tmp_path / "figures").glob(f"*_{pid}.db")] == []
+    shown = read({**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures")})
+    assert "ocppj_accepted_connections_total 2.0" in shown
+    assert 'ocppj_messages_total{action="Heartbeat",direction="received",kind="CALL"} 2.0' in shown
+    assert 'ocppj_connections{version="1.6"} 0.0' in shown
+    assert sum(float(line.split()[1]) for line in shown if line.startswith("ocppj_closed_connections_total")) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_threads_that_fork_at_once_leave_the_lock_free(tmp_path):
+    source = f"""{IN_FILES}
+waits, forked = threading.Event(), threading.Event()
+
+def before_fork():  # after that of the metrics, which has taken the lock
+    if threading.current_thread().name == "first":
+        waits.set()
+        assert forked.wait({seconds(10)})
+
+os.register_at_fork(before=before_fork)
+metrics = PrometheusMetrics(make()[0], interval=3600)
+
+def fork():
+    number = os.fork()
+    if number == 0:
+        os._exit(0)
+    os.waitpid(number, 0)
+
+first = threading.Thread(target=fork, name="first")
+first.start()
+assert waits.wait({seconds(10)})
+fork()
+forked.set()
+first.join()
+metrics.close()
+say("closed")
+"""
+    assert run(source, tmp_path) == ["closed"]
+
+
+def test_figures_that_were_read_before_the_last_ones_are_not_written_after_them(tmp_path):
+    source = f"""{IN_FILES}
+from dataclasses import replace
+asked, go_on = threading.Event(), threading.Event()
+
+class Slow:
+    def stats(self):
+        if threading.current_thread().name == "ocppj-metrics":
+            asked.set()
+            assert go_on.wait({seconds(10)})
+            return replace(make()[0].stats(), timeouts=1)
+        return replace(make()[0].stats(), timeouts=2)
+
+metrics = PrometheusMetrics(Slow(), interval=0.01)
+thread = next(each for each in threading.enumerate() if each.name == "ocppj-metrics")
+assert asked.wait({seconds(10)})
+metrics.close()
+go_on.set()
+thread.join({seconds(10)})
+"""
+    assert run(source, tmp_path) == []
+    assert "ocppj_timeouts_total 2.0" in read({**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures")})

@@ -96,6 +96,7 @@ class Node(Endpoint):
         self.peer_log = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
         self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
+        self._when_begun: List[Callable[[], object]] = []  # called when a session has begun, on the thread that begins
 
     def __str__(self) -> str:
         return self._name
@@ -217,6 +218,8 @@ class Node(Endpoint):
         if lifecycle.asked is not asked:  # before there was this session to stop
             self._stop_now(session)
             raise self._stopped()
+        for step in list(self._when_begun):
+            step()
         return session
 
     def _stopped(self) -> Stopped:
