@@ -18,7 +18,8 @@ require("gunicorn")
 pytestmark = needs_linux
 
 SERVICE = "tests.web.small_service:application"
-#: At a reload gunicorn 23 resets the connections of some pages, also of a service without chargers. 27 does not.
+#: At a reload gunicorn 23 resets the connections of some pages, and calls the end of a gevent worker an error. It does
+#: so with a service without chargers, too. 27 does not.
 OLD = int(version("gunicorn").split(".")[0]) < 27
 WORKERS = ["sync", "gthread", "gevent"]
 SOON = Backoff(seconds(0.1), seconds(0.1), 1)
@@ -105,7 +106,7 @@ def test_reload_under_traffic(start: Start, charger: Any, worker: str, times: in
             assert host.get("/call-all").json() == 10
     assert set(browser.replies) == {200}
     assert not browser.failures or OLD, browser.failures
-    assert host.bad_lines() == []
+    assert [line for line in host.bad_lines() if not (OLD and "was sent SIGTERM" in line)] == []
 
 
 @pytest.mark.parametrize("worker", WORKERS)
