@@ -41,6 +41,8 @@ class ChargePoint:
         self._timers: List[Any] = []
         self.client.set_connected_handler(self._connected)
         self.client.on(v16.RemoteStartTransactionRequest)(self._remote_start)
+        # Once the answer is on the wire: a test may cut the connection when the transaction begins.
+        self.client.after(v16.RemoteStartTransactionRequest)(lambda request: self.start(request.id_tag))
         self.client.on(v16.RemoteStopTransactionRequest)(self._remote_stop)
         self.client.on(v16.GetConfigurationRequest)(self._get_configuration)
         self.client.on(v16.TriggerMessageRequest)(self._trigger)
@@ -82,7 +84,6 @@ class ChargePoint:
     # Charging
 
     def _remote_start(self, request: Any) -> Any:
-        self._later(0, lambda: self.start(request.id_tag))
         return v16.RemoteStartTransactionResponse(status="Accepted")
 
     def start(self, id_tag: str = "T") -> None:
