@@ -126,8 +126,9 @@ def test_corrupted_and_half_closed_connections_end_and_come_back(fault):
 
 def test_after_many_losses_the_log_has_a_deadline_and_no_request_has():
     """A minute later the log tells how many lines it left out: of each peer it writes ten of the same kind."""
-    logging.getLogger("ocppj").setLevel(logging.INFO)  # lines whose level is off are not counted
-    with Fleet(1, no_plan, Ledger(), timeout=seconds(10)) as fleet:
+    logger = logging.Logger("all lines", logging.INFO)  # lines whose level is off are not counted
+    logger.addHandler(logging.NullHandler())
+    with Fleet(1, no_plan, Ledger(), timeout=seconds(10), logger=logger) as fleet:
         fleet.connect()
         (client,) = fleet.clients
         for count in range(1, 13):
