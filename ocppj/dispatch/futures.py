@@ -217,8 +217,10 @@ class OpenCall(_Call):
         try:
             self._end(_given_up(self.message_id))
         finally:
+            was_canceled = self.future.cancelled()  # by this, which was interrupted
             Future.cancel(self.future)  # not its own `cancel`, which has called this
-            self.future.set_running_or_notify_cancel()
+            if not was_canceled:
+                self.future.set_running_or_notify_cancel()
 
 
 class AwaitedCall(_Call):

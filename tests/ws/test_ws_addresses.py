@@ -1,13 +1,13 @@
 """The sockets that are opened for an address."""
 
 import socket
+import ssl
 from contextlib import closing
 
 import pytest
 
 from ocppj import AddressInUse, ListenAddress, TransportError, UsageError
 from ocppj.ws.serving.addresses import close_all, open_sockets
-from tests.ws.support import client_context
 
 HOST = "127.0.0.1"
 ELSEWHERE = "192.0.2.1"  # RFC 5737: no machine has it
@@ -85,7 +85,7 @@ def test_how_an_address_is_written():
 
 def test_what_an_address_does_not_take():
     with pytest.raises(UsageError, match="was made for a client"):
-        ListenAddress(ssl_context=client_context())
+        ListenAddress(ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     for bad in ({"port": -1}, {"reuse_port": 1}, {"security_profile": 4}, {"sock": 3}, {"host": None}):
         with pytest.raises(UsageError, match=next(iter(bad))):
             ListenAddress(**bad)
