@@ -214,11 +214,20 @@ class Either(Kind):
         self.takes = ", or ".join(each.takes for each in sorted(kinds, key=lambda each: each is NONE))  # "None" last
 
     def fits(self, value: Any) -> bool:
-        return any(each.fits(value) for each in self._kinds)
+        return self._first(value) is not None
 
     def check(self, name: str, value: Any) -> None:
         super().check(name, value)
-        next(each for each in self._kinds if each.fits(value)).check(name, value)
+        kind = self._first(value)
+        if kind is not None:
+            kind.check(name, value)
+
+    def _first(self, value: Any) -> Optional[Kind]:
+        # No generator: an interrupt while one is closed would be lost, and `stop` checks its options.
+        for each in self._kinds:
+            if each.fits(value):
+                return each
+        return None
 
 
 class Secret(Either):
