@@ -23,6 +23,14 @@ def soon(name, condition):
         wait_until(condition)
         os.kill(os.getpid(), getattr(signal, name))
     threading.Thread(target=send, daemon=True).start()
+
+def waits():
+    '''Tell whether the main thread is in `start`, and no more in `connect` or `listen`.'''
+    frame, names = sys._current_frames()[threading.main_thread().ident], set()
+    while frame is not None:
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return "start" in names and not names & {"connect", "listen"}
 """
 
 
@@ -40,11 +48,11 @@ client.set_connected_handler(lambda: ready.append(client.call(HEARTBEAT)))
 handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
 
 server.listen(host="127.0.0.1")
-soon(name, lambda: len(ready) == 1)
+soon(name, lambda: len(ready) == 1 and waits())
 client.start(server.url)
 say("returned", client.is_connected(), server.stats().connections)
 server.stop()
-soon(name, lambda: len(ready) == 2)
+soon(name, lambda: len(ready) == 2 and waits())
 threading.Thread(target=lambda: client.connect("ws://127.0.0.1:" + sys.argv[2], retry=True), daemon=True).start()
 server.start(int(sys.argv[2]), host="127.0.0.1")
 say("returned")
