@@ -41,20 +41,22 @@ def test_a_signal_ends_start(tmp_path, name):
     source = f"""{ALARM}
 name = sys.argv[1]
 server, client = make()
-server.set_disconnected_client_handler(lambda id, close: say("server", close.code))
-client.set_disconnected_handler(lambda close: say("client", close.code))
-ready = []
+ready, told = [], []  # handlers are told on other threads, perhaps a moment after `start` has returned
+server.set_disconnected_client_handler(lambda id, close: told.append(say("server", close.code)))
+client.set_disconnected_handler(lambda close: told.append(say("client", close.code)))
 client.set_connected_handler(lambda: ready.append(client.call(HEARTBEAT)))
 handlers = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
 
 server.listen(host="127.0.0.1")
 soon(name, lambda: len(ready) == 1 and waits())
 client.start(server.url)
+wait_until(lambda: len(told) == 2)
 say("returned", client.is_connected(), server.stats().connections)
 server.stop()
 soon(name, lambda: len(ready) == 2 and waits())
 threading.Thread(target=lambda: client.connect("ws://127.0.0.1:" + sys.argv[2], retry=True), daemon=True).start()
 server.start(int(sys.argv[2]), host="127.0.0.1")
+wait_until(lambda: len(told) == 4)
 say("returned")
 client.stop()
 say([signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)] == handlers)
