@@ -261,6 +261,8 @@ def test_under_gunicorn_any_worker_answers_for_all(preload, tmp_path):
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures")}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"fd://{listener.fileno()}"]
+        # A worker that is just being started may miss the signal that ends it: gunicorn kills it then.
+        command += ["--graceful-timeout", "5"]
         command += ["--preload"] * preload + ["service:application"]
         gunicorn = subprocess.Popen(
             command, cwd=tmp_path, env=environment, pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True

@@ -123,13 +123,16 @@ reading, writing = (os.fdopen(each, mode, 0) for each, mode in zip(os.pipe(), ("
 def fork():
     wait_until(lambda: listening(server))
     terminate(wait)
-    terminate(serve)
+    if sys.argv[1] == "serve":
+        terminate(serve)
     say(listening(server))
     server.stop()
 threading.Thread(target=fork, daemon=True).start()
 server.start(0, host="127.0.0.1")
 """
-    assert run(source, tmp_path) == [str(int(signal.SIGTERM)), "0", "True"]
+    # Python 3.13 does not always tell a child of a signal that another thread than the main one has forked.
+    also, ends = ("nothing", []) if sys.version_info[:2] == (3, 13) else ("serve", ["0"])
+    assert run(source, tmp_path, also) == [str(int(signal.SIGTERM)), *ends, "True"]
 
 
 @unix
