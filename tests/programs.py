@@ -16,6 +16,7 @@ import atexit, faulthandler, os, signal, sys, threading, time
 from datetime import datetime, timezone
 from ocppj import Client, NotRunning, OcppjError, QueueFailed, Server, SQLiteQueueMap, SharedReaders, v16
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 if hasattr(signal, "SIGALRM"):
     faulthandler.register(signal.SIGALRM, chain=True)
     signal.alarm({int(seconds(25))})
