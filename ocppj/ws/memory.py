@@ -145,7 +145,6 @@ class _MemoryWire:
             if item is None:
                 return None
             if isinstance(item, PeerClose):
-                self._put_control(PeerClose(item.code, ""), last=True)
                 return item
             if item is _PING:
                 self._put_control(_PONG)
@@ -233,6 +232,9 @@ class _MemoryWire:
     def send_close(self, code: int, reason: str) -> bool:
         self._put_control(PeerClose(code, reason), last=True)
         return False
+
+    def answer_close(self, close: PeerClose) -> None:
+        self._put_control(PeerClose(close.code, ""), last=True)
 
     def end_writing(self) -> None:
         """Do nothing: the peer's Close is always found."""

@@ -269,6 +269,7 @@ class Ours:
             while self._sock.received < until:
                 close = self._wire.receive(lambda text: self.events.append(("text", text)))
                 if close is not None:
+                    self._wire.answer_close(close)
                     self.events.append(self._shown(close))
                     return False
         except Violation as violation:

@@ -46,11 +46,11 @@ class NoReaders:
 class Site:
     """A channel and its peer's socket."""
 
-    def __init__(self, **options):
+    def __init__(self, kind=ServerWire, **options):
         near, self.peer = socket.socketpair()
         self.peer.settimeout(seconds(10))
         self.sock = Stream(near)
-        wire = ServerWire(self.sock, None, 100_000)
+        wire = kind(self.sock, None, 100_000)
         self.owner = Owner()
         self.channel = WireChannel(
             wire, self.owner, NoReaders(), id="CP_1", subprotocol="ocpp1.6", remote_address="here", **options
@@ -132,6 +132,26 @@ def test_a_close_ends_the_reading_once_it_is_answered(site):
     close = site.owner.ends.wait(1)[0][0]
     assert (close.code, close.reason, close.by_peer) == (4000, "why", True)
     assert len(site.owner.ends.calls) == 1
+
+
+class StopsAtOnce(ServerWire):
+    """The peer has the answer to its Close, and in that moment the program stops this side."""
+
+    def answer_close(self, close):
+        super().answer_close(close)
+        self.site.channel.begin_close(1001, "stopped")
+
+
+def test_the_close_of_the_peer_counts_when_this_side_stops_as_soon_as_it_is_answered():
+    site = StopsAtOnce.site = Site(StopsAtOnce)
+    site.peer.sendall(close_frame(1000, "bye"))
+    while site.channel.step(False):
+        pass
+    site.channel.finish()
+    ((close,),) = site.owner.ends.calls
+    assert (close.code, close.reason, close.by_peer) == (1000, "bye", True)
+    assert site.peer.recv(100)[2:4] == b"\x03\xe8"
+    site.close()
 
 
 def test_ended_may_be_asked_for_before_and_after(site):

@@ -273,6 +273,7 @@ def test_a_legal_close_code_is_taken_and_answered(make, kind, code):
     site.peer.sendall(close_frame(code, "why", masked=site.masked))
     close = site.receive()
     assert (close.code, close.reason) == (code, "why")
+    site.wire.answer_close(close)
     answer = site.peer.recv(100)
     data = answer[2:] if site.masked else xor(answer[6:], answer[2:6])
     assert data[:2] == struct.pack("!H", code)

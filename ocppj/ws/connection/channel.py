@@ -502,8 +502,10 @@ class WireChannel:
             return
         close = self._wire.receive(self._take)
         if close is not None:
+            # Before the answer: when the peer has it, the program may stop this side at once. It is still the peer's.
             self._set_outcome(Close(close.code, close.reason, by_peer=True))
             self._discarding = self._over = True
+            self._wire.answer_close(close)
         if self._stream.halted:  # what is left may not be told of again: the next step is to find a pause
             self._heed_halt()
 

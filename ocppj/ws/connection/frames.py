@@ -33,6 +33,7 @@ _CONTROL = (_ABNF.OPCODE_CLOSE, _ABNF.OPCODE_PING, _ABNF.OPCODE_PONG)
 _TEXT = Opcode.TEXT
 #: The smallest and the largest length that each long form may hold (RFC 6455 section 5.2). wsproto checks it itself.
 _LENGTHS = {126: (126, 2**16 - 1), 127: (2**16, 2**63 - 1)}
+_NO_CODE = 1005  # stands for a Close without a code (RFC 6455 section 7.4.1)
 _TRY_AGAIN_LATER, _BAD_GATEWAY = struct.pack("!H", 1013), struct.pack("!H", 1014)
 
 
@@ -68,6 +69,14 @@ class _StreamWire:
     def discard(self) -> None:
         if self.stream.read() == b"":
             raise _lost()
+
+    def answer_close(self, close: PeerClose) -> None:
+        with suppress(TransportError):  # the peer may be gone, after a proper Close
+            self._send_control(self._make_close(close), last=True)
+
+    def _make_close(self, close: PeerClose) -> "bytes | bytearray":
+        """Return the frame that answers ``close``."""
+        raise NotImplementedError
 
     def _count_unfinished(self, size: int) -> None:
         """Have the budget count ``size`` bytes of an unfinished message. Raises `Violation`."""
@@ -233,12 +242,12 @@ class ClientWire(_StreamWire):
             self._count_unfinished(0)
         return take(text)
 
+    def _make_close(self, close: PeerClose) -> bytes:
+        return _make_frame(_ABNF.OPCODE_CLOSE, b"" if close.code == _NO_CODE else struct.pack("!H", close.code))
+
     def _take_close(self, data: bytes) -> PeerClose:
-        code = struct.unpack("!H", data[:2])[0] if data else 1005
-        close = PeerClose(code, _utf8(data[2:]))
-        with suppress(TransportError):  # the peer may be gone, after a proper Close
-            self._send_control(_make_frame(_ABNF.OPCODE_CLOSE, data[:2]), last=True)
-        return close
+        code = struct.unpack("!H", data[:2])[0] if data else _NO_CODE
+        return PeerClose(code, _utf8(data[2:]))
 
 
 def _make_frame(opcode: int, data: Union[str, bytes]) -> bytes:
@@ -353,9 +362,10 @@ class ServerWire(_StreamWire):
                 self._send_control(self._frames.pong(payload))
             return None
         code, reason = payload
-        with suppress(TransportError):  # the peer may be gone, after a proper Close
-            self._send_control(self._frames.close(code, reason), last=True)
         return PeerClose(int(code), reason)
+
+    def _make_close(self, close: PeerClose) -> "bytes | bytearray":
+        return self._frames.close(None if close.code == _NO_CODE else close.code, close.reason)
 
 
 class FrameReader:

@@ -22,7 +22,7 @@ Take = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class PeerClose:
-    """The peer's Close frame, which has been answered."""
+    """The peer's Close frame."""
 
     code: int
     reason: str
@@ -109,8 +109,11 @@ class Wire(Protocol):
 
         If ``take`` returns true, what has come after its message is kept for the next call, and nothing is read.
 
-        Answers pings and Closes. Raises `Violation`, after which only `discard` may be called, and ``OSError``.
+        Answers pings. Raises `Violation`, after which only `discard` may be called, and ``OSError``.
         """
+
+    def answer_close(self, close: PeerClose) -> None:
+        """Send the Close that answers the peer's, unless one was sent. Never waits. Never fails."""
 
     def discard(self) -> None:
         """Drop what has come. Never waits. Raises ``OSError`` when the connection has ended."""

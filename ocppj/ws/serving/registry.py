@@ -451,9 +451,9 @@ class ServerCore:
 
     def note_silent(self, remote_address: str) -> None:
         """Count a connection that its peer ended before it said anything: load balancers look so whether we listen."""
-        self._tally.probe("silent")
         words = "%s: the connection was ended before anything came"
         self.handlers.log.debug(words, remote_address, source=source_of(remote_address))
+        self._tally.probe("silent")
 
     def _close_run(self, run: Run) -> None:
         with self._state:
