@@ -9,6 +9,7 @@ from .lazy import TYPE_CHECKING, hooks
 if TYPE_CHECKING:
     from .client import Client
     from .clock import Clock, ManualClock, SystemClock
+    from .cluster.base import Cluster, ClusterEvent
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         CallCanceled,
         CallFailed,
         CallTimeout,
+        ClusterUnavailable,
         ConnectionLost,
         DuplicateFeature,
         EncodingError,
@@ -95,6 +97,7 @@ else:
     #: Where the public names are: the same as above.
     _HOMES = {
         ".client": "Client",
+        ".cluster.base": "Cluster ClusterEvent",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -104,8 +107,9 @@ else:
         ".dispatch.queues": "FIFOClientQueue FIFOQueueMap OverflowPolicy RequestBundle RequestQueue ServerQueueMap",
         ".dispatch.retries": "TransactionRetries",
         ".errors": (
-            "AddressInUse CallCanceled CallFailed CallTimeout ConnectionLost DuplicateFeature EncodingError ErrorCode "
-            "HandshakeRefused InvalidResponse MessageError MessageTooLarge NoHandlerSlot NotConnected NotRunning "
+            "AddressInUse CallCanceled CallFailed CallTimeout ClusterUnavailable ConnectionLost DuplicateFeature "
+            "EncodingError ErrorCode HandshakeRefused InvalidResponse MessageError MessageTooLarge NoHandlerSlot "
+            "NotConnected NotRunning "
             "OCPPError OcppjError QueueDamaged QueueFailed QueueFull QueueInUse RequestDropped Stopped "
             "SubprotocolError TransportError UnknownClient UnsupportedFeature UsageError ValidationError WouldDeadlock "
             "WriteTimeout"
@@ -157,6 +161,9 @@ __all__ = [
     "ClientDispatcher",
     "Clock",
     "Close",
+    "Cluster",
+    "ClusterEvent",
+    "ClusterUnavailable",
     "ConnectionInfo",
     "ConnectionLost",
     "DefaultClientDispatcher",

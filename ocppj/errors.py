@@ -45,6 +45,7 @@ __all__ = [
     "CallCanceled",
     "CallFailed",
     "CallTimeout",
+    "ClusterUnavailable",
     "ConnectionLost",
     "DuplicateFeature",
     "EncodingError",
@@ -299,6 +300,18 @@ class CallTimeout(CallFailed, TimeoutError):
 
 class ConnectionLost(CallFailed, ConnectionError):
     """The connection ended, or was not there, before the answer came."""
+
+
+class ClusterUnavailable(CallFailed, ConnectionError):
+    """Other processes cannot be reached now: Redis does not answer, for example. See `ocppj.cluster`.
+
+    Where there is no request, such as in ``cluster.connections()``, ``action`` and ``message_id`` are ``None``.
+
+    Attributes:
+        maybe_sent: Whether the request may have reached the client all the same.
+    """
+
+    maybe_sent = False
 
 
 class Stopped(CallFailed):
