@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .clock import Clock, ManualClock, SystemClock
     from .cluster.base import Cluster, ClusterEvent
+    from .cluster.memory import MemoryCluster, MemoryHub
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -98,6 +99,7 @@ else:
     _HOMES = {
         ".client": "Client",
         ".cluster.base": "Cluster ClusterEvent",
+        ".cluster.memory": "MemoryCluster MemoryHub",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -184,6 +186,8 @@ __all__ = [
     "InvalidResponse",
     "ListenAddress",
     "ManualClock",
+    "MemoryCluster",
+    "MemoryHub",
     "Message",
     "MessageError",
     "MessageTooLarge",
