@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .clock import Clock, ManualClock, SystemClock
     from .cluster.base import Cluster, ClusterEvent
     from .cluster.memory import MemoryCluster, MemoryHub
+    from .cluster.remote_server import RemoteServer
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -101,6 +102,7 @@ else:
         ".client": "Client",
         ".cluster.base": "Cluster ClusterEvent",
         ".cluster.memory": "MemoryCluster MemoryHub",
+        ".cluster.remote_server": "RemoteServer",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -208,6 +210,7 @@ __all__ = [
     "QueueFull",
     "QueueInUse",
     "Refusal",
+    "RemoteServer",
     "Request",
     "RequestBundle",
     "RequestDropped",
