@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .clock import Clock, ManualClock, SystemClock
     from .cluster.base import Cluster, ClusterEvent
     from .cluster.memory import MemoryCluster, MemoryHub
+    from .cluster.redis.cluster import RedisCluster
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -101,6 +102,7 @@ else:
         ".client": "Client",
         ".cluster.base": "Cluster ClusterEvent",
         ".cluster.memory": "MemoryCluster MemoryHub",
+        ".cluster.redis.cluster": "RedisCluster",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -207,6 +209,7 @@ __all__ = [
     "QueueFailed",
     "QueueFull",
     "QueueInUse",
+    "RedisCluster",
     "Refusal",
     "Request",
     "RequestBundle",
