@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .client import Client
     from .clock import Clock, ManualClock, SystemClock
     from .cluster.base import Cluster, ClusterEvent
+    from .cluster.memory import MemoryCluster, MemoryHub
+    from .cluster.redis.cluster import RedisCluster
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -99,6 +101,8 @@ else:
     _HOMES = {
         ".client": "Client",
         ".cluster.base": "Cluster ClusterEvent",
+        ".cluster.memory": "MemoryCluster MemoryHub",
+        ".cluster.redis.cluster": "RedisCluster",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -186,6 +190,8 @@ __all__ = [
     "InvalidResponse",
     "ListenAddress",
     "ManualClock",
+    "MemoryCluster",
+    "MemoryHub",
     "Message",
     "MessageError",
     "MessageTooLarge",
@@ -203,6 +209,7 @@ __all__ = [
     "QueueFailed",
     "QueueFull",
     "QueueInUse",
+    "RedisCluster",
     "Refusal",
     "Request",
     "RequestBundle",
