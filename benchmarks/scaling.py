@@ -1,0 +1,397 @@
+"""A simulation: a cluster for 1,000,000 chargers, and what happens when a region fails. Same seed, same result.
+
+    python benchmarks/scaling.py
+    python benchmarks/scaling.py --chargers 200000 --regions 2 --handler-us 5000 --attempts 2000,500,100
+
+It prints its assumptions, what the fleet needs from day to day, and a row for each storm. `cluster.py` measures the
+figures of the class `Measured`, and prints them as options of this script. Nothing here uses a network or a clock.
+
+In a storm all nodes that are left are alike, so one of them is simulated, with its share of the chargers. Its limit of
+attempts and the back-off of the chargers are those of the library (`TokenBucket`, `Backoff`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import random
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ocppj.ws.backoff import Backoff
+from ocppj.ws.limits import TokenBucket
+
+DAY = 86400.0
+BACKLOG = 4096  # attempts that wait to be accepted: the backlog of `listen`
+HANDSHAKE_TIMEOUT = 10.0  # seconds that a client waits for the answer to its handshake
+RETRY_AFTER = (1, 10)  # seconds: what a refused client is asked to wait, by `ocppj.ws.limits`
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one thing costs: microseconds of a processor, kilobytes, and commands of Redis. `cluster.py` measures it."""
+
+    message_us: float = 80.0  # a node: a MeterValues and its answer
+    ping_us: float = 25.0  # a node: a ping and its pong
+    connect_us: float = 745.0  # a node: a connection with its BootNotification
+    refusal_us: float = 200.0  # a node: an attempt that is refused or comes to nothing
+    remote_call_us: float = 500.0  # both nodes together: a call of one to a charger of the other
+    connection_kb: float = 6.2  # a node: an idle connection
+    node_mb: float = 60.0  # a node without connections
+    redis_claim_us: float = 40.0  # Redis: a connection
+    redis_release_us: float = 30.0  # Redis: the end of a connection
+    redis_call_us: float = 120.0  # Redis: a remote call with its answer
+    redis_node_us: float = 200.0  # Redis: a node at rest, each second
+    redis_claim_commands: float = 1.0
+    redis_release_commands: float = 1.0
+    redis_call_commands: float = 6.0
+    redis_node_commands: float = 4.0
+    redis_client_kb: float = 0.5  # Redis: what it keeps of a connected charger
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The chargers, what they do, and how much one node is given."""
+
+    chargers: int = 1_000_000
+    regions: int = 3  # of equal size; when one fails, the nodes of the others must do for all chargers
+    message_every: float = 150.0  # seconds between two messages of a charger, on average
+    ping_every: float = 45.0  # seconds; the default of `Server`
+    handler_us: float = 1000.0  # the program's own handlers: processor time for a message
+    calls_a_day: float = 100.0  # to each charger
+    losses_a_day: float = 4.0  # connections that a charger loses
+    first_messages: float = 4.0  # after each connection: BootNotification, StatusNotifications, what was kept
+    connections: int = 10_000  # a node: the default of `max_connections`
+    program_kb: float = 10.0  # a node: what the program keeps of a charger
+    load: float = 0.5  # a node: the largest part of a processor that is planned
+    seed: int = 1
+
+
+class Need(NamedTuple):
+    """What a fleet needs. Shares are of one processor."""
+
+    nodes: int  # in all regions together
+    left: int  # when a region has failed
+    why: str  # what decides the number of nodes
+    per_node: int  # chargers, when a region has failed
+    messages: float  # a second, of the whole fleet
+    node_load: float  # when a region has failed
+    node_mb: float  # when a region has failed
+    calls: float  # a second, of the whole fleet
+    redis_commands: float  # a second
+    redis_load: float
+    redis_mb: float
+    redis_refill: float  # seconds until a Redis that was emptied knows all connections again
+
+
+def need(fleet: Fleet, measured: Measured) -> Need:
+    """Return what ``fleet`` needs, by arithmetic alone."""
+    messages = fleet.chargers / fleet.message_every
+    calls = fleet.chargers * fleet.calls_a_day / DAY
+    losses = fleet.chargers * fleet.losses_a_day / DAY
+    busy = _node_seconds(fleet, measured, messages, calls, losses)
+    by_connections = math.ceil(fleet.chargers / fleet.connections)
+    by_processor = math.ceil(busy / fleet.load)
+    left = max(by_connections, by_processor, 1)
+    nodes, left = _with_spare(left, fleet.regions)
+    remote = calls * (nodes - 1) / nodes  # the caller is any node
+    per_node = math.ceil(fleet.chargers / left)
+    rates = {"claim": losses, "release": losses, "call": remote, "node": float(nodes)}
+    return Need(
+        nodes=nodes,
+        left=left,
+        why="connections" if by_connections >= by_processor else "processor",
+        per_node=per_node,
+        messages=messages,
+        node_load=busy / left,
+        node_mb=measured.node_mb + per_node * (measured.connection_kb + fleet.program_kb) / 1000,
+        calls=calls,
+        redis_commands=sum(rate * getattr(measured, f"redis_{what}_commands") for what, rate in rates.items()),
+        redis_load=sum(rate * getattr(measured, f"redis_{what}_us") for what, rate in rates.items()) / 1e6,
+        redis_mb=fleet.chargers * measured.redis_client_kb / 1000,
+        redis_refill=fleet.chargers * measured.redis_claim_us / 1e6,
+    )
+
+
+def _node_seconds(fleet: Fleet, measured: Measured, messages: float, calls: float, losses: float) -> float:
+    """Return the processor seconds that all nodes together need in a second."""
+    return (
+        messages * (measured.message_us + fleet.handler_us)
+        + fleet.chargers / fleet.ping_every * measured.ping_us
+        + calls * measured.remote_call_us
+        + losses * connection_us(fleet, measured)
+    ) / 1e6
+
+
+def connection_us(fleet: Fleet, measured: Measured) -> float:
+    """Return the processor time of a connection with the messages that it begins with, in microseconds."""
+    others = max(0.0, fleet.first_messages - 1) * measured.message_us  # the boot is a part of what was measured
+    return measured.connect_us + others + fleet.first_messages * fleet.handler_us
+
+
+def _with_spare(left: int, regions: int) -> Tuple[int, int]:
+    """Return the number of nodes, and how many are left when one of the regions fails: at least ``left``."""
+    if regions < 2:
+        return left, left
+    each = math.ceil(left / (regions - 1))
+    return each * regions, each * (regions - 1)
+
+
+# Storms --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Storm:
+    """How the chargers of a region come back.
+
+    Attributes:
+        clients: How many come to one node.
+        nodes: How many nodes take them.
+        connect_us: The processor time of a connection on a node, with its first messages.
+        attempts: ``max_attempts_per_second`` of a node; ``None`` is no limit.
+        detect: Seconds until the last of them has noticed; the others notice evenly before. 0: all at once.
+        share: The part of a node's processor that is free for new connections.
+        backoff: Minimum, random range (seconds) and repeat times of the chargers; ``None``: the defaults of `Backoff`.
+    """
+
+    clients: int
+    nodes: int
+    connect_us: float
+    attempts: Optional[float] = 2000.0
+    detect: float = 0.0
+    share: float = 0.5
+    backoff: Optional[Tuple[float, float, int]] = None
+
+
+class Result(NamedTuple):
+    """What came of a storm. Rates are of all nodes together, in the busiest second. Times are in seconds."""
+
+    attempts: int  # of the clients of one node
+    refused: int  # with 503
+    unanswered: int  # ended by the clients' timeout
+    peak_attempts: int
+    peak_connected: int
+    half: float
+    most: float  # until 99 of 100 are connected
+    all: float
+    known: float  # until Redis has all claims
+    redis_load: float  # what the busiest second asks of it; beyond 1 claims wait
+
+
+class Node:
+    """One node in a storm: attempts wait in line, and take its processor one after the other."""
+
+    def __init__(self, storm: Storm, measured: Measured) -> None:
+        self._connect = storm.connect_us / 1e6 / storm.share
+        self._refuse = measured.refusal_us / 1e6 / storm.share
+        self._bucket = TokenBucket(storm.attempts, max(1.0, storm.attempts), 0.0) if storm.attempts else None
+        self._free_at = 0.0
+
+    def attempt(self, now: float) -> Tuple[str, float]:
+        """Take an attempt; return what becomes of it, and when: "connected", "refused" or "unanswered"."""
+        begin = max(now, self._free_at)
+        if begin - now > BACKLOG * self._connect:  # no room: the kernel drops it
+            return "unanswered", now + HANDSHAKE_TIMEOUT
+        if begin - now > HANDSHAKE_TIMEOUT:
+            self._free_at = begin + self._refuse  # the node finds that the client has gone
+            return "unanswered", now + HANDSHAKE_TIMEOUT
+        allowed = self._bucket is None or self._bucket.take(begin)
+        self._free_at = begin + (self._connect if allowed else self._refuse)
+        return "connected" if allowed else "refused", self._free_at
+
+
+def simulate(storm: Storm, measured: Measured, seed: int = 1) -> Result:
+    """Return what becomes of ``storm``."""
+    chance = random.Random(seed)
+    node = Node(storm, measured)
+    due = [(chance.uniform(0, storm.detect), each, _waits(storm, chance)) for each in range(storm.clients)]
+    # As after any loss, a client waits before its first attempt.
+    line = [(noticed + next(waits), each, waits) for noticed, each, waits in due]
+    heapq.heapify(line)
+    ends: Counter[str] = Counter()
+    arrivals: Counter[int] = Counter()
+    connected: List[float] = []
+    while line:
+        now, each, waits = heapq.heappop(line)
+        arrivals[int(now)] += 1
+        end, at = node.attempt(now)
+        ends[end] += 1
+        if end == "connected":
+            connected.append(at)
+            continue
+        asked = chance.randint(*RETRY_AFTER) if end == "refused" else 0
+        heapq.heappush(line, (at + max(next(waits), asked), each, waits))
+    return _result(storm, measured, ends, arrivals, sorted(connected))
+
+
+def _waits(storm: Storm, chance: random.Random) -> Iterator[float]:
+    return Backoff(*(storm.backoff or ()), random=chance.random).waits()
+
+
+def _result(
+    storm: Storm, measured: Measured, ends: Counter[str], arrivals: Counter[int], connected: Sequence[float]
+) -> Result:
+    peak = max(Counter(map(int, connected)).values(), default=0) * storm.nodes
+    return Result(
+        attempts=sum(ends.values()),
+        refused=ends["refused"],
+        unanswered=ends["unanswered"],
+        peak_attempts=max(arrivals.values(), default=0) * storm.nodes,
+        peak_connected=peak,
+        half=_after(connected, 0.5),
+        most=_after(connected, 0.99),
+        all=_after(connected, 1.0),
+        known=_known(connected, storm.nodes * measured.redis_claim_us / 1e6),
+        redis_load=peak * measured.redis_claim_us / 1e6,
+    )
+
+
+def _known(connected: Sequence[float], each: float) -> float:
+    """Return when Redis has made the last claim. ``each`` is its time for one claim of every node."""
+    free_at = 0.0
+    for at in connected:
+        free_at = max(free_at, at) + each
+    return free_at
+
+
+def _after(times: Sequence[float], part: float) -> float:
+    return times[max(0, math.ceil(part * len(times)) - 1)] if times else 0.0
+
+
+# The report ----------------------------------------------------------------------------------------------------------
+
+
+def assumptions(fleet: Fleet, measured: Measured) -> str:
+    """Return the figures that the rest is computed from."""
+    lines = ["### Assumptions", "", "| of the fleet | |", "|---|---:|"]
+    lines += [f"| {name} | {value:,} |" for name, value in asdict(fleet).items()]
+    lines += ["", "| measured | |", "|---|---:|"]
+    lines += [f"| {name} | {value:,g} |" for name, value in asdict(measured).items()]
+    return "\n".join(lines) + "\n"
+
+
+def daily(found: Need) -> str:
+    """Return what a fleet needs, as a table."""
+    rows = {
+        "nodes (processes with one processor each)": f"{found.nodes:,}",
+        "nodes left when a region has failed": f"{found.left:,} (decided by: {found.why})",
+        "chargers for each of these": f"{found.per_node:,}",
+        "load of each of these": f"{found.node_load:.0%} of a processor",
+        "memory of each of these": f"{found.node_mb:,.0f} MB",
+        "messages of chargers": f"{found.messages:,.0f} a second, none of them by Redis",
+        "calls to chargers": f"{found.calls:,.0f} a second",
+        "Redis": f"{found.redis_commands:,.0f} commands a second, {found.redis_load:.1%} of a processor",
+        "memory of Redis": f"{found.redis_mb:,.0f} MB",
+        "Redis knows all again after it was emptied": f"after {found.redis_refill:,.0f} s of its processor",
+    }
+    lines = [
+        "### From day to day",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def storms(fleet: Fleet, measured: Measured, limits: Sequence[float], detects: Sequence[float]) -> Dict[str, Storm]:
+    """Return the storms that are simulated, by name."""
+    found = need(fleet, measured)
+    lost = fleet.chargers / fleet.regions if fleet.regions > 1 else float(fleet.chargers)
+    base = Storm(
+        clients=math.ceil(lost / found.left),
+        nodes=found.left,
+        connect_us=connection_us(fleet, measured),
+        share=max(0.05, 1 - found.node_load),
+    )
+    return {
+        f"{_notice(detect)}, at most {limit:,g} attempts": replace(base, attempts=limit, detect=detect)
+        for detect in detects
+        for limit in limits
+    }
+
+
+def _notice(detect: float) -> str:
+    return f"noticed within {detect:g} s" if detect else "noticed at once"
+
+
+def storm_table(results: Dict[str, Result], clients: int, nodes: int) -> str:
+    """Return the results of storms, as a table."""
+    heads = (
+        "attempts each",
+        "refused",
+        "no answer",
+        "attempts/s",
+        "connections/s",
+        "half",
+        "99 %",
+        "all",
+        "known",
+        "Redis",
+    )
+    lines = [
+        f"### A region fails: {clients * nodes:,} chargers come to {nodes:,} nodes, {clients:,} to each",
+        "",
+        "| | " + " | ".join(heads) + " |",
+        "|---" + "|---:" * len(heads) + "|",
+    ]
+    for name, each in results.items():
+        cells = (
+            f"{each.attempts / clients:.2f}",
+            f"{each.refused * nodes:,}",
+            f"{each.unanswered * nodes:,}",
+            f"{each.peak_attempts:,}",
+            f"{each.peak_connected:,}",
+            f"{each.half:.0f} s",
+            f"{each.most:.0f} s",
+            f"{each.all:.0f} s",
+            f"{each.known:.0f} s",
+            f"{each.redis_load:.0%}",
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+# The command line ----------------------------------------------------------------------------------------------------
+
+Values = TypeVar("Values", Fleet, Measured)
+
+
+def add_options(parser: argparse.ArgumentParser, values: Values) -> None:
+    """Add an option for each field of ``values``."""
+    for name, value in asdict(values).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, metavar="N")
+
+
+def chosen(kind: Type[Values], options: argparse.Namespace) -> Values:
+    return kind(**{each.name: getattr(options, each.name) for each in fields(kind)})
+
+
+def numbers(text: str) -> List[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, Fleet())
+    add_options(parser, Measured())
+    parser.add_argument("--attempts", type=numbers, default=[2000.0, 500.0, 100.0, 20.0], metavar="N,N")
+    parser.add_argument("--detect", type=numbers, default=[0.0, 60.0], metavar="SECONDS,SECONDS")
+    options = parser.parse_args(arguments)
+    fleet, measured = chosen(Fleet, options), chosen(Measured, options)
+    found = need(fleet, measured)
+    waiting: Dict[str, Storm] = storms(fleet, measured, options.attempts, options.detect)
+    results: Dict[str, Any] = {name: simulate(each, measured, fleet.seed) for name, each in waiting.items()}
+    first = next(iter(waiting.values()))
+    for part in (assumptions(fleet, measured), daily(found), storm_table(results, first.clients, first.nodes)):
+        print(part)
+
+
+if __name__ == "__main__":
+    main()
