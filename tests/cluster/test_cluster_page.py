@@ -114,9 +114,9 @@ def test_events(store: RedisServer) -> None:
 
 def reset_through(near: RedisCluster, far: RedisCluster) -> str:
     """Return what a charger says that is connected to a server with ``near``, to a call by ``far``."""
-    with Server(profiles=v16.PROFILES, cluster=near).listen(host="127.0.0.1") as server:
-        with charger().connect(server.url), RemoteServer(far, profiles=v16.PROFILES) as remote:
-            return str(remote.call("CP_1", v16.ResetRequest(type="Soft")).status)
+    server, remote = Server(profiles=v16.PROFILES, cluster=near), RemoteServer(far, profiles=v16.PROFILES)
+    with server.listen(host="127.0.0.1"), charger().connect(server.url), remote:
+        return str(remote.call("CP_1", v16.ResetRequest(type="Soft")).status)
 
 
 @needs_redis
@@ -143,9 +143,10 @@ def test_memory() -> None:
 @needs_redis
 def test_prefixes_are_apart(store: RedisServer) -> None:
     north, south = (RedisCluster(store.url, prefix=prefix) for prefix in ("north", "south"))
-    with Server(profiles=v16.PROFILES, cluster=north).listen(host="127.0.0.1") as server:
-        with charger().connect(server.url), RemoteServer(south, profiles=v16.PROFILES) as remote:
-            assert remote.client_ids() == []
-            with pytest.raises(UnknownClient):
-                remote.call("CP_1", v16.ResetRequest(type="Soft"))
-            assert {key[:8] for key in store.client().keys()} <= {b"{north}:", b"{south}:"}
+    server, remote = Server(profiles=v16.PROFILES, cluster=north), RemoteServer(south, profiles=v16.PROFILES)
+    with server.listen(host="127.0.0.1"), charger().connect(server.url), remote:
+        assert remote.client_ids() == []
+        with pytest.raises(UnknownClient):
+            remote.call("CP_1", v16.ResetRequest(type="Soft"))
+        with store.client() as client:
+            assert {key[:8] for key in client.scan_iter()} <= {b"{north}:", b"{south}:"}
