@@ -151,8 +151,10 @@ class Load:
         self._poll = select.epoll()
         self._connections: Dict[int, Connection] = {}
 
-    def connect(self, port: int, count: int, boot: bool = False, window: int = 64) -> Dict[str, float]:
+    def connect(self, port: int, count: int, boot: bool = False, window: int = 64, first: int = 0) -> Dict[str, float]:
         """Open ``count`` more connections, ``window`` at a time; with ``boot``, each with an answered BootNotification.
+
+        The very first connection has the number ``first``.
 
         Returns the seconds for all, and the time of one (median, 99th percentile, ms).
         """
@@ -162,7 +164,7 @@ class Load:
         taken: List[float] = []
         while len(taken) < count:
             while opened < count and opened - len(taken) < window:
-                connection = Connection(port, len(self._connections))
+                connection = Connection(port, first + len(self._connections))
                 self._connections[connection.sock.fileno()] = connection
                 self._poll.register(connection.sock, select.EPOLLIN)
                 opened += 1

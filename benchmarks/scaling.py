@@ -231,7 +231,11 @@ def simulate(storm: Storm, measured: Measured, seed: int = 1) -> Result:
 
 
 def _waits(storm: Storm, chance: random.Random) -> Iterator[float]:
-    return Backoff(*(storm.backoff or ()), random=chance.random).waits()
+    backoff = Backoff(random=chance.random)
+    if storm.backoff is not None:
+        minimum, extent, repeats = storm.backoff
+        backoff = Backoff(minimum, extent, repeats, chance.random)
+    return backoff.waits()
 
 
 def _result(

@@ -136,6 +136,35 @@ def test_the_same_seed_has_the_same_result() -> None:
     assert scaling.simulate(STORM, EVEN, 7) != scaling.simulate(STORM, EVEN, 8)
 
 
+# --- a node
+
+
+def node(measured: Any = EVEN, **storm: Any) -> Any:
+    return scaling.Node(replace(STORM, **storm), measured)
+
+
+def test_a_refusal_costs_less_than_a_connection() -> None:
+    one = node(replace(MEASURED, refusal_us=200.0), attempts=1.0, connect_us=1000.0)
+    assert one.attempt(0.0) == ("connected", pytest.approx(0.001))
+    assert one.attempt(0.0) == ("refused", pytest.approx(0.0012))
+    assert one.attempt(1.1) == ("connected", pytest.approx(1.101))
+
+
+def test_a_full_backlog_takes_nothing_and_costs_nothing() -> None:
+    one = node(connect_us=1000.0)
+    ends = [one.attempt(0.0)[0] for _ in range(4097)]
+    assert set(ends) == {"connected"}
+    assert [one.attempt(0.0) for _ in range(3)] == [("unanswered", 10.0)] * 3
+    assert one.attempt(1.0) == ("connected", pytest.approx(4.098))
+
+
+def test_a_client_that_has_gone_costs_a_look() -> None:
+    one = node(replace(MEASURED, refusal_us=2e6), connect_us=6e6)
+    assert [one.attempt(0.0)[1] for _ in range(2)] == [pytest.approx(6), pytest.approx(12)]
+    assert one.attempt(0.0) == ("unanswered", 10.0)
+    assert one.attempt(13.0) == ("connected", pytest.approx(12 + 2 + 6))
+
+
 # --- the report
 
 
