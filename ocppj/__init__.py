@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .clock import Clock, ManualClock, SystemClock
     from .cluster.base import Cluster, ClusterEvent
+    from .cluster.memory import MemoryCluster, MemoryHub
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -83,7 +84,8 @@ if TYPE_CHECKING:
     from .secrets import mask_secrets
     from .server import Server
     from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
-    from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap, StoredRequest
+    from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap
+    from .storage.stored_queues import StoredRequest
     from .ws.backoff import Backoff
     from .ws.base import Close
     from .ws.connection.deflate import Deflate
@@ -98,6 +100,7 @@ else:
     _HOMES = {
         ".client": "Client",
         ".cluster.base": "Cluster ClusterEvent",
+        ".cluster.memory": "MemoryCluster MemoryHub",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -131,7 +134,8 @@ else:
         ".secrets": "mask_secrets",
         ".server": "Server",
         ".settings": "Validation set_logger set_message_id_generator set_message_validation",
-        ".storage.sqlite_queues": "SQLiteQueue SQLiteQueueMap SetAside StoredRequest",
+        ".storage.sqlite_queues": "SQLiteQueue SQLiteQueueMap SetAside",
+        ".storage.stored_queues": "StoredRequest",
         ".ws.backoff": "Backoff",
         ".ws.base": "Close",
         ".ws.connection.deflate": "Deflate",
@@ -184,6 +188,8 @@ __all__ = [
     "InvalidResponse",
     "ListenAddress",
     "ManualClock",
+    "MemoryCluster",
+    "MemoryHub",
     "Message",
     "MessageError",
     "MessageTooLarge",

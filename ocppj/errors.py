@@ -8,6 +8,7 @@
     ├── CallFailed                  a request got no answer
     │   ├── CallTimeout             ... in time (also a TimeoutError)
     │   ├── ConnectionLost          ... because the connection ended (also a ConnectionError)
+    │   ├── ClusterUnavailable      ... because other processes cannot be reached (also a ConnectionError)
     │   ├── Stopped                 ... because this endpoint was stopped
     │   ├── CallCanceled            ... because its future was canceled
     │   ├── RequestDropped          ... because a full queue dropped it for a newer request

@@ -107,7 +107,8 @@ def _check_mode(what: str, mode: object) -> None:
 _ROOT = logging.getLogger("ocppj")
 _ROOT.addHandler(logging.NullHandler())
 #: The children of "ocppj". Each is a part of an endpoint.
-_PARTS: Dict[str, LoggerLike] = {part: _ROOT.getChild(part) for part in ("client", "server", "ws", "queue")}
+_PART_NAMES = ("client", "server", "ws", "queue", "cluster")
+_PARTS: Dict[str, LoggerLike] = {part: _ROOT.getChild(part) for part in _PART_NAMES}
 
 
 class _Process:
@@ -145,8 +146,8 @@ def get_part_logger(part: str) -> LoggerLike:
     """Return the logger of a part of the library: that of the process, or the child of the part if that is "ocppj".
 
     Args:
-        part: "client", "server", "ws" (the transport) or "queue" (what requests wait in, and what sends them).
-            "": what belongs to none.
+        part: "client", "server", "ws" (the transport) or "queue" (what requests wait in, and what sends them)
+            or "cluster" (other processes). "": what belongs to none.
     """
     logger = process.logger
     return _PARTS.get(part, logger) if logger is _ROOT else logger

@@ -61,8 +61,9 @@ class ClusterEvent:
 class Subscription(Protocol):
     """What `Cluster.subscribe` returns."""
 
-    #: How many events were dropped, because the program was too slow or the cluster was away, as far as it is known.
-    dropped: int
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped, because the program was too slow or the cluster was away, as far as known."""
 
     def close(self) -> None:
         """End it. When it returns, no handler runs any more, unless this is called from one."""

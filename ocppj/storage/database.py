@@ -203,6 +203,8 @@ class RequestDatabase:
         self._removals.clear()
         self._unwritten, self._detached, self._untold = [], {}, 0
 
+    is_lost = staticmethod(is_lost)
+
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``; see `RequestQueue.set_logger`."""
         self.safe_log.use(logger, client_id)
@@ -258,6 +260,13 @@ class RequestDatabase:
     def rows(self, client_id: Optional[str]) -> List[Row]:
         """Return the rows of that client, oldest first, without those that are to be removed."""
         return self._rows("client_id IS ?", client_id)
+
+    def load(self, queue: object, client_id: Optional[str]) -> List[Row]:
+        """Do as `rows`: who has a copy is of no interest here, as one process has the file."""
+        return self.rows(client_id)
+
+    def unload(self, queue: object, client_id: Optional[str]) -> None:
+        """Do nothing, as `load`."""
 
     def all_rows(self) -> List[Row]:
         """Return the rows of all clients, as `rows`."""
@@ -353,6 +362,11 @@ class RequestDatabase:
             rows = self._detached.setdefault((client_id, message_id), [])
             if seq not in rows:
                 rows.append(seq)
+
+    def withdraw(self, row: Row) -> bool:
+        """Do as `detach`. Return true: the row was there just now, and no other process has the file."""
+        self.detach(row.seq, row.client_id, row.message_id)
+        return True
 
     def settle(self, client_id: Optional[str], message_id: str, told: bool = True) -> None:
         """Delete the oldest detached row of that request, if there is one. As `delete`. Unless ``told``, it stays."""

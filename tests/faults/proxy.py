@@ -47,8 +47,9 @@ _TAIL = 64
 class Faults:
     """What happens to one direction of one connection.
 
-    Each piece is late by up to ``delay`` seconds; pieces have 1 to ``split`` bytes (0: as they come); at most ``rate``
-    bytes per second pass (0: no limit). ``at``: (position in bytes, action), in order of position.
+    Each piece is late by ``least`` seconds, and by up to ``delay`` more; pieces have 1 to ``split`` bytes (0: as they
+    come); at most ``rate`` bytes per second pass (0: no limit). ``at``: (position in bytes, action), in order of
+    position.
     """
 
     delay: float = 0.0
@@ -56,6 +57,7 @@ class Faults:
     rate: float = 0.0
     at: Tuple[Tuple[int, str], ...] = ()
     freeze_for: float = float("inf")
+    least: float = 0.0
 
 
 NO_FAULTS = Faults()
@@ -126,7 +128,8 @@ class _Flow:
 
     def _due(self, now: float, size: int) -> float:
         """Return when what is put in line now is due: late, and not before what came before it."""
-        due = max(self.last_due, now + self.rng.uniform(0, self.faults.delay) if self.faults.delay else now)
+        late = self.rng.uniform(0, self.faults.delay) if self.faults.delay else 0.0
+        due = max(self.last_due, now + self.faults.least + late)
         if self.faults.rate:
             due += size / self.faults.rate
         self.last_due = due
