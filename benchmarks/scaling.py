@@ -283,10 +283,11 @@ def assumptions(fleet: Fleet, measured: Measured) -> str:
 
 def figures(head: str, values: Union[Fleet, Measured]) -> str:
     """Return figures with what they mean, and their options, as a table."""
-    lines = [f"| {head} | | option |", "|---:|---|---|"]
-    for each in fields(values):
-        lines.append(f"| {getattr(values, each.name):,.10g} | {each.metadata['about']} | `{option(each.name)}` |")
-    return "\n".join(lines)
+    rows = (
+        f"| {getattr(values, each.name):,.10g} | {each.metadata['about']} | `{option(each.name)}` |"
+        for each in fields(values)
+    )
+    return "\n".join([f"| {head} | | option |", "|---:|---|---|", *rows])
 
 
 def daily(found: Need) -> str:
