@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .clock import Clock, ManualClock, SystemClock
     from .cluster.base import Cluster, ClusterEvent
     from .cluster.memory import MemoryCluster, MemoryHub
+    from .cluster.redis.cluster import RedisCluster
     from .cluster.remote_server import RemoteServer
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
@@ -102,6 +103,7 @@ else:
         ".client": "Client",
         ".cluster.base": "Cluster ClusterEvent",
         ".cluster.memory": "MemoryCluster MemoryHub",
+        ".cluster.redis.cluster": "RedisCluster",
         ".cluster.remote_server": "RemoteServer",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
@@ -209,6 +211,7 @@ __all__ = [
     "QueueFailed",
     "QueueFull",
     "QueueInUse",
+    "RedisCluster",
     "Refusal",
     "RemoteServer",
     "Request",

@@ -364,6 +364,11 @@ OPTIONS: Dict[str, Kind] = {
     "random": Function(),
     # Metrics
     "interval": Seconds(above=True),
+    # Clusters
+    "url": Text(),
+    "prefix": Text(),
+    "lease": Seconds(1),
+    "max_inbox": Whole(1),
     # Signatures
     "private_key": Secret(_PEM),
     "certificate": Secret(NONE, _PEM),

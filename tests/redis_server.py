@@ -50,8 +50,8 @@ class RedisServer:
             there again after `stop` or `kill`, and `start`.
         maxmemory: In bytes; 0: no limit. What needs more memory is refused (``noeviction``).
         tls: Whether it speaks TLS, with the certificate of `tests.certificates`, and nothing else.
-        users: ACL users by name, as rules: ``{"app": "on >secret ~{ocppj}:* &* +@all"}``. Without users everybody may do
-            everything.
+        users: ACL users by name, as rules: ``{"app": "on >secret ~{ocppj}:* &* +@all"}``. Without users everybody may
+            do everything.
         options: Further words of the command line, such as ``["--replicaof", "127.0.0.1 6379"]``.
         sentinel: Lines of the configuration of a Sentinel: then it is one.
     """
@@ -288,6 +288,10 @@ class SlowRedis:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all connections, and its threads."""
         self._closed.set()
         _close([self._listener])
         self.cut()

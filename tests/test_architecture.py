@@ -57,6 +57,7 @@ SINGLE = {
     "pytest": "testing/plugin.py",
     "prometheus_client": "metrics.py",
     "opentelemetry": "tracing.py",
+    "redis": "cluster/redis/connection.py",
 }
 
 

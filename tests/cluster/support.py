@@ -3,7 +3,10 @@
 import threading
 from typing import Any, Callable, Dict, List, Tuple
 
-from ocppj import Cluster, MemoryCluster, MemoryHub
+import pytest
+
+from ocppj import Cluster, MemoryCluster, MemoryHub, RedisCluster
+from tests.redis_server import RedisServer, SlowRedis, needs_redis
 
 #: Seconds in which everything must be seen that takes a lease, or another try, of any kind of cluster.
 SOON = 20.0
@@ -71,8 +74,47 @@ class MemoryWorld(World):
         self.hub.restart_empty()
 
 
+class RedisWorld(World):
+    name = "redis"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = RedisServer()
+        self._proxies: Dict[Any, SlowRedis] = {}
+
+    def _make(self) -> Cluster:
+        proxy = SlowRedis(self.server)
+        cluster = RedisCluster(proxy.url, lease=2.0, max_inbox=100)
+        self._proxies[cluster] = proxy
+        return cluster
+
+    def set_away(self, away: bool) -> None:
+        if away:
+            self.server.pause()
+        else:
+            self.server.go_on()
+
+    def cut(self, cluster: Any, cut: bool) -> None:
+        if cut:
+            self._proxies[cluster].cut()
+        else:
+            self._proxies[cluster].heal()
+
+    def expire(self) -> None:
+        """Return at once: the lease is short."""
+
+    def restart_empty(self) -> None:
+        self.server.restart_empty()
+
+    def close(self) -> None:
+        super().close()
+        for proxy in self._proxies.values():
+            proxy.close()
+        self.server.close()
+
+
 #: Each makes a `World`, and has its ``name``. Each has inboxes for 100 messages.
-MAKERS: List[Any] = [MemoryWorld]
+MAKERS: List[Any] = [MemoryWorld, pytest.param(RedisWorld, marks=needs_redis)]
 
 
 class Recording:

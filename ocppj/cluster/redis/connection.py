@@ -1,0 +1,241 @@
+"""Connections to Redis. The only module that knows the package ``redis``.
+
+A `Link` is one connection. It sends commands, and reads their results, and never sends anything twice. The package's
+own clients send a command again after a fault, and how they do it differs by version: so only its connections are used.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+
+from ...errors import ClusterUnavailable, UsageError
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
+    from redis.retry import Retry
+except ImportError:  # RedisCluster says so
+    redis = None  # type: ignore[assignment, unused-ignore]
+
+__all__ = ["Command", "Link", "Links", "ResponseFault", "result_of", "settings_of", "text_of"]
+
+#: The words of a command.
+Command = Sequence[Union[str, bytes, int]]
+
+#: So many connections at most carry commands at a time. More threads wait for one.
+_MOST = 16
+#: Settings of the program's client that are not for connections of ours: how to try again, and what RESP3 has more.
+_NOT_OURS = ("retry_on_", "maint_notifications", "orig_", "oss_cluster_maint", "event_dispatcher")
+
+
+class ResponseFault:
+    """What stands in a list of results for a command that Redis has refused. It has changed nothing.
+
+    Attributes:
+        code: The first word of the error, such as "OOM".
+    """
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+
+def result_of(result: Any) -> Any:
+    """Return the result of a command. Raises `ClusterUnavailable` if Redis has refused it."""
+    if isinstance(result, ResponseFault):
+        raise ClusterUnavailable(f"Redis refuses it: {result.code}")
+    return result
+
+
+def text_of(data: bytes) -> str:
+    """Return a text that was sent."""
+    return data.decode("utf-8", "surrogatepass")
+
+
+def settings_of(
+    url: str, client: Optional[Any], timeout: float, redis_options: Dict[str, Any]
+) -> Tuple[Callable[..., Any], Dict[str, Any]]:
+    """Return the class of connections, and what makes one, for that URL, or like those of the program's own client.
+
+    Raises:
+        UsageError: The package ``redis`` is missing, or the client is none, or URL and options are not understood.
+    """
+    if redis is None:
+        raise UsageError("RedisCluster needs the package redis: pip install 'ocppj[redis]'")
+    if client is None:
+        try:
+            client = redis.Redis.from_url(url, **redis_options)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"url and redis_options: {error}") from error
+    elif redis_options:
+        raise UsageError(f"client has its own options: {', '.join(redis_options)} would not be used")
+    pool = getattr(client, "connection_pool", None)
+    if pool is None or not hasattr(pool, "connection_class"):
+        raise UsageError(f"client is a redis.Redis, not a {type(client).__name__}")
+    options = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_NOT_OURS)}
+    options.update(
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        decode_responses=False,
+        encoding="utf-8",
+        encoding_errors="surrogatepass",  # as in `text_of`
+        protocol=2,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+    )
+    options["keep"] = client  # connections of a Sentinel's client ask its pool for the address
+    return pool.connection_class, options
+
+
+class Link:
+    """One connection. For one thread at a time. It connects when it is used, and again after each fault."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._connection = make()
+
+    def run(self, *commands: Command) -> List[Any]:
+        """Send the commands at once, and return their results; in place of one that is refused, a `ResponseFault`.
+
+        Raises:
+            ClusterUnavailable: Redis cannot be reached, or does not answer, or is a replica. ``maybe_sent`` says
+                whether Redis may have run the commands.
+        """
+        sent = False
+        try:
+            self._connect()
+            packed = self._connection.pack_commands(commands)
+            sent = True
+            self._connection.send_packed_command(packed, check_health=False)
+            return [self._result() for _ in commands]
+        except (RedisError, OSError) as error:
+            self.close()
+            unavailable = ClusterUnavailable(_text_of(error))
+            unavailable.maybe_sent = sent and not isinstance(error, (BusyLoadingError, ReadOnlyError))
+            raise unavailable from error
+        except BaseException:  # an interrupt: results may be left unread
+            self.close()
+            raise
+
+    def send(self, command: Command) -> None:
+        """Send a command whose results `receive` returns. Raises `ClusterUnavailable`."""
+        try:
+            self._connection.connect()
+            self._connection.send_packed_command(self._connection.pack_commands([command]), check_health=False)
+        except (RedisError, OSError) as error:
+            self.close()
+            raise ClusterUnavailable(_text_of(error)) from error
+
+    def receive(self, timeout: float) -> Any:
+        """Return the next result, or ``None`` if none has come in time. Raises `ClusterUnavailable`."""
+        try:
+            return self._result() if self._connection.can_read(timeout) else None
+        except (RedisError, OSError) as error:
+            self.close()
+            raise ClusterUnavailable(_text_of(error)) from error
+
+    def close(self) -> None:
+        """End the connection. It is made again when it is used again."""
+        with suppress(Exception):
+            self._connection.disconnect()
+
+    def _connect(self) -> None:
+        self._connection.connect()  # does nothing if it is connected
+        try:
+            stale = self._connection.can_read(0)  # Redis has closed it, or results are left
+        except (RedisError, OSError):
+            stale = True
+        if stale:
+            self._connection.disconnect()
+            self._connection.connect()
+
+    def _result(self) -> Any:
+        try:
+            return self._connection.read_response(disable_decoding=True)
+        except ReadOnlyError:
+            raise
+        except ResponseError as error:
+            return ResponseFault(_code_of(error))
+
+
+def _text_of(error: Exception) -> str:
+    """Return what failed, without what a command has said."""
+    return f"Redis: {type(error).__name__}: {error}"
+
+
+def _code_of(error: Exception) -> str:
+    """Return the first word of an error of Redis. The package takes the word away when it knows it."""
+    name = type(error).__name__
+    return str(error).partition(" ")[0] if name == "ResponseError" else name
+
+
+class Links:
+    """The connections of one process to one Redis. For any thread.
+
+    Args:
+        settings: What `settings_of` returned.
+        timeout: How long a command may take, and how long a thread waits for a connection, in seconds.
+    """
+
+    def __init__(self, settings: Tuple[Callable[..., Any], Dict[str, Any]], timeout: float) -> None:
+        kind, options = settings
+        self._client = options.pop("keep", None)
+        self._kind, self._options = kind, options
+        self.timeout = timeout
+        self._lock = threading.Lock()
+        self._idle: List[Link] = []
+        self._all: Set[Link] = set()
+        self._room = threading.BoundedSemaphore(_MOST)
+
+    def new(self) -> Link:
+        """Return a new link, which its owner gives to `end`."""
+        link = Link(lambda: self._kind(**self._options))
+        with self._lock:
+            self._all.add(link)
+        return link
+
+    def end(self, link: Link) -> None:
+        """Close a link for ever."""
+        with self._lock:
+            self._all.discard(link)
+        link.close()
+
+    def run(self, *commands: Command) -> List[Any]:
+        """Do `Link.run` over one of the links."""
+        with self.use() as link:
+            return link.run(*commands)
+
+    @contextmanager
+    def use(self) -> Iterator[Link]:
+        """Lend a link that is idle, or a new one. Raises `ClusterUnavailable` when too many are in use."""
+        if not self._room.acquire(timeout=self.timeout):
+            raise ClusterUnavailable("Redis: all connections are in use")
+        try:
+            with self._lock:
+                link = self._idle.pop() if self._idle else None
+            if link is None:
+                link = self.new()
+            try:
+                yield link
+            finally:
+                with self._lock:
+                    self._idle.append(link)
+        finally:
+            self._room.release()
+
+    def close(self) -> None:
+        """Close all connections that are idle. They are made again when they are used."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._all.difference_update(idle)
+        for link in idle:
+            link.close()
+
+    def _after_fork(self) -> None:
+        """Close the copies of the parent's sockets, in the child. See `ocppj.forks`."""
+        for link in list(self._all):
+            link.close()  # in the child, it does not shut the parent's connection down
+        self._idle, self._all = [], set()
+        self._room = threading.BoundedSemaphore(_MOST)

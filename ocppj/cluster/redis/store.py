@@ -1,0 +1,50 @@
+"""`Store`: runs scripts and commands on the keys of one cluster."""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from .connection import Command, Link, Links, ResponseFault, result_of
+from .scripts import Keys, Script, Word
+
+__all__ = ["Call", "Store"]
+
+
+class Call(NamedTuple):
+    """A script and its arguments."""
+
+    script: Script
+    arguments: Tuple[Word, ...]
+
+
+class Store:
+    """The keys of one cluster. For any thread."""
+
+    def __init__(self, links: Links, prefix: str) -> None:
+        self.links = links
+        self.keys = Keys(prefix)
+
+    def run(self, script: Script, *arguments: Word) -> Any:
+        """Run one script, and return its result. Raises `ClusterUnavailable`."""
+        with self.links.use() as link:
+            return result_of(self.run_all([Call(script, arguments)], link)[0])
+
+    def run_all(self, calls: Sequence[Union[Call, Command]], link: Link) -> List[Any]:
+        """Run scripts and commands in their order, in one round trip, and return their results.
+
+        A script that Redis does not know yet is sent as a whole then, behind the others. It has not run before.
+        """
+        results = link.run(*[self._words(call, False) for call in calls])
+        unknown = [number for number, result in enumerate(results) if _is_unknown(result)]
+        if unknown:
+            again = link.run(*[self._words(calls[number], True) for number in unknown])
+            for number, result in zip(unknown, again):
+                results[number] = result
+        return results
+
+    def _words(self, call: Union[Call, Command], whole: bool) -> Command:
+        return call.script.words(self.keys, call.arguments, whole) if isinstance(call, Call) else call
+
+
+def _is_unknown(result: Optional[Any]) -> bool:
+    return isinstance(result, ResponseFault) and result.code.upper().startswith("NOSCRIPT")
