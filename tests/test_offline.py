@@ -41,18 +41,21 @@ class Site:
     """A server over a file, and clients that speak text."""
 
     def __init__(self, tmp_path, cleanup):
-        self.path = tmp_path / "queues.db"
+        self.path = tmp_path and tmp_path / "queues.db"
         self.cleanup = cleanup
         self.boot_status = "Accepted"
         self.heartbeats_refused = False
         self.server = None
+
+    def make_queues(self, *arguments, **options):
+        return SQLiteQueueMap(self.path, *arguments, **options)
 
     def start(self, *modules, queues=None, **options):
         """Start a server, after the one before, as another process would."""
         if self.server is not None:
             self.server.stop()
         modules = modules or (v16,)
-        self.queues = SQLiteQueueMap(self.path) if queues is None else queues
+        self.queues = self.make_queues() if queues is None else queues
         profiles = options.pop("profiles", [profile for module in modules for profile in module.PROFILES])
         options.setdefault("timeout", seconds(60))
         self.server = Server(profiles=profiles, queues=self.queues, **options)
@@ -547,7 +550,7 @@ def test_a_timeout_ends_it_too(site):
 
 
 def test_the_queue_of_a_client_that_is_away_may_be_full(site):
-    server = site.start(queues=SQLiteQueueMap(site.path, 2))
+    server = site.start(queues=site.make_queues(2))
     for _ in range(2):
         server.send_request("CP_1", reset(), offline=True)
     with pytest.raises(QueueFull, match="2"):
@@ -558,7 +561,7 @@ def test_the_queue_of_a_client_that_is_away_may_be_full(site):
 
 def test_its_overflow_policy_drops_for_one_that_is_away(site):
     policy = DropOldest(v16.TriggerMessageRequest)
-    server = site.start(queues=SQLiteQueueMap(site.path, 2, overflow=policy))
+    server = site.start(queues=site.make_queues(2, overflow=policy))
     futures = [server.send_request("CP_1", each, offline=True) for each in (reset(), trigger(), reset())]
     assert isinstance(futures[1].exception(0), RequestDropped)
     assert [each[1] for each in site.canceled.calls] == [futures[1].message_id]
@@ -573,7 +576,7 @@ def test_a_policy_may_use_the_map_while_the_client_is_away(site):
             site.queues.cancel(waiting[0].message_id)
             return waiting[0]
 
-    server = site.start(queues=SQLiteQueueMap(site.path, 2, overflow=CancelTheOldest()))
+    server = site.start(queues=site.make_queues(2, overflow=CancelTheOldest()))
     futures = []
     thread = threading.Thread(
         target=lambda: futures.extend(server.send_request("CP_1", reset(), offline=True) for _ in range(3)), daemon=True
@@ -588,7 +591,7 @@ def test_a_policy_may_use_the_map_while_the_client_is_away(site):
 
 @VERSIONS
 def test_a_full_queue_of_those_that_wait_for_the_boot_does_not_stop_the_others(site, module):
-    server = site.start(module, queues=SQLiteQueueMap(site.path, 2))
+    server = site.start(module, queues=site.make_queues(2))
     station = site.client(module=module)
     futures = [server.send_request("CP_1", reset(module), offline=True) for _ in range(2)]
     with pytest.raises(QueueFull):
@@ -600,7 +603,7 @@ def test_a_full_queue_of_those_that_wait_for_the_boot_does_not_stop_the_others(s
 
 
 def test_those_that_go_past_a_full_queue_are_bounded(site):
-    server = site.start(queues=SQLiteQueueMap(site.path, 1))
+    server = site.start(queues=site.make_queues(1))
     site.client()
     server.send_request("CP_1", reset(), offline=True)
     server.send_request("CP_1", trigger())

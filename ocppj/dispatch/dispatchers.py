@@ -17,6 +17,7 @@ from .expiry import Expiries, expiry_of, has_expired
 from .interfaces import (
     ClientCanceled,
     ClientDispatcher,
+    EndedElsewhere,
     NetworkClient,
     NetworkServer,
     ServerCanceled,
@@ -512,6 +513,18 @@ class DefaultServerDispatcher(ServerDispatcher):
     def is_pending(self, client_id: str, message_id: str) -> bool:
         sender = self._senders.get(client_id)
         return sender is not None and sender.is_pending(message_id)
+
+    def queue_grew(self, client_id: str, bundles: Sequence[RequestBundle]) -> None:
+        for bundle in bundles:
+            if bundle.expires is not None:
+                self._expiries.watch(bundle.expires, self._timeouts)
+        sender = self._senders.get(client_id)
+        if sender is not None:
+            sender.send_next()
+
+    def ended_elsewhere(self, client_id: str, message_id: str) -> None:
+        error = EndedElsewhere("the request has ended over another process", message_id)
+        self._canceled(client_id, message_id, {}, error)
 
     def complete_request(self, client_id: str, message_id: str) -> bool:
         sender = self._senders.get(client_id)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Callable, List, Optional, Protocol, Sequence, Tuple
 
-from ..errors import CallFailed, OCPPError
+from ..errors import CallFailed, ConnectionLost, OCPPError
 from ..settings import LoggerLike
 from .pending import MayPass, PendingRequestState, ServerState
 from .queues import Decoder, RequestBundle, RequestPayload
 from .timeouts import Timeouts
 
-__all__ = ["ClientDispatcher", "NetworkClient", "NetworkServer", "ServerDispatcher"]
+__all__ = ["ClientDispatcher", "EndedElsewhere", "NetworkClient", "NetworkServer", "ServerDispatcher"]
 
 #: Called with the message id, the request and the error.
 ClientCanceled = Callable[[str, RequestPayload, CallFailed], None]
 #: Called with the client id, the message id, the request and the error.
 ServerCanceled = Callable[[str, str, RequestPayload, CallFailed], None]
+
+
+class EndedElsewhere(ConnectionLost):
+    """A stored request has ended over another process, which has told its handlers. Here only the future ends."""
 
 
 class NetworkClient(Protocol):

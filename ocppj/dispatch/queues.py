@@ -381,6 +381,12 @@ class QueueOwner(Protocol):
 
     def is_pending(self, client_id: str, message_id: str) -> bool: ...
 
+    def queue_grew(self, client_id: str, bundles: Sequence[RequestBundle]) -> None:
+        """Note that another process has stored ``bundles``, which are in that client's queue now."""
+
+    def ended_elsewhere(self, client_id: str, message_id: str) -> None:
+        """Note that another process has ended a request that was stored here: its program was told."""
+
 
 class ServerQueueMap(ABC):
     """The queues of a server, by client id. Thread-safe. Calls nothing of the library."""

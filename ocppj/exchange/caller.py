@@ -26,6 +26,7 @@ from typing import (
 )
 
 from ..dispatch.futures import AnyCall, AwaitedCall, CallFuture, OpenCall, OpenCalls
+from ..dispatch.interfaces import EndedElsewhere
 from ..dispatch.pending import PendingRequestState
 from ..dispatch.queues import RequestBundle
 from ..dispatch.timeouts import DEFAULT_TIMEOUT, Timeouts
@@ -459,6 +460,9 @@ class Caller:
 
     def request_canceled(self, client_id: str, message_id: str, request: object, error: CallFailed) -> None:
         """End a request that the dispatcher gave up, and tell the canceled-request handler."""
+        if isinstance(error, EndedElsewhere):
+            self._ended_elsewhere(client_id, message_id, error)
+            return
         self.late.expect(client_id, message_id)
         open_call = self.calls.take(client_id, message_id)
         if open_call is None and isinstance(error, CallTimeout):  # else `end` counts it
@@ -477,6 +481,12 @@ class Caller:
         self.ends.tell(tell)
         ended = self._durable or open_call is not None
         self.ends.add(client_id, message_id, request, error, ended=ended)
+
+    def _ended_elsewhere(self, client_id: str, message_id: str, error: CallFailed) -> None:
+        """End the future of a request, if there is one. Another process has told its handlers of the end."""
+        open_call = self.calls.take(client_id, message_id)
+        if open_call is not None:
+            self.end(open_call, error)
 
     # Answers. The dispatcher says whether the answer ended its request. If the request had already ended another way,
     # handlers were told then, and a late answer is not reported.

@@ -31,7 +31,6 @@ from functools import partial
 from typing import (
     Callable,
     Deque,
-    Dict,
     Iterable,
     Iterator,
     List,
@@ -51,6 +50,7 @@ from ..forks import keep_for_ever, register
 from ..log_limit import LimitedLog, part_log
 from ..rpc.messages import parse_json_message
 from ..settings import LoggerLike, get_part_logger
+from .detached import Detached
 from .group_commit import CommitQueue, PendingInsert, commit
 from .room import has_room
 
@@ -127,7 +127,7 @@ def is_lost(error: Optional[BaseException]) -> bool:
 
 
 class Row(NamedTuple):
-    """A row of the table of requests. ``seq`` numbers them in order of age."""
+    """A row of the table of requests. ``seq`` numbers them in order of age. ``place``: of the queue that stored it."""
 
     seq: int
     client_id: Optional[str]
@@ -137,6 +137,7 @@ class Row(NamedTuple):
     since: Optional[float] = None
     expires: Optional[float] = None
     offline: int = 0
+    place: str = ""
 
 
 class SetAside(NamedTuple):
@@ -184,11 +185,9 @@ class RequestDatabase:
         self._commits = CommitQueue()
         self._removals: Deque[_Removal] = deque()
         self._unwritten: List[_Removal] = []  # taken from `_removals`, and not written yet
-        self._detached_lock = threading.Lock()  # guards the table below; no other is taken inside
-        self._detached: Dict[Tuple[Optional[str], str], List[int]] = {}  # rows by client and message id, oldest first
+        self._detached = Detached()
         self.safe_log = part_log("queue")  #: Also for the queues that are in this file.
         self._limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
-        self._untold = 0  # rows that were detached since `open`, and are in the queue again after the next
         register(self)
 
     def _after_fork(self) -> None:
@@ -201,7 +200,8 @@ class RequestDatabase:
             keep_for_ever(self._connection)
         self._commits = CommitQueue()
         self._removals.clear()
-        self._unwritten, self._detached, self._untold = [], {}, 0
+        self._unwritten = []
+        self._detached._after_fork()
 
     is_lost = staticmethod(is_lost)
 
@@ -237,7 +237,6 @@ class RequestDatabase:
                     self._connection = _open_exclusively(path)
                     self._opened = [(name, os.stat(name)) for name in (path, f"{path}-wal")]
                 self._process, self._synchronous = os.getpid(), ""
-            self._untold = 0
 
     def close(self) -> None:
         """Release the file. A last checkpoint makes the database one file again."""
@@ -246,9 +245,7 @@ class RequestDatabase:
         with self._in_turn(), self._lock:
             error = self._write_removals()
             connection, self._connection = self._connection, None
-            with self._detached_lock:
-                unsettled = self._untold + sum(map(len, self._detached.values()))
-                self._untold, self._detached = 0, {}
+            unsettled = self._detached.clear()
             if connection is not None:
                 connection.close()
         self._log_failure(error)
@@ -358,10 +355,7 @@ class RequestDatabase:
 
     def detach(self, seq: int, client_id: Optional[str], message_id: str) -> None:
         """Leave that row in the file until `settle`, but out of `rows`. Never waits."""
-        with self._detached_lock:
-            rows = self._detached.setdefault((client_id, message_id), [])
-            if seq not in rows:
-                rows.append(seq)
+        self._detached.add(seq, client_id, message_id)
 
     def withdraw(self, row: Row) -> bool:
         """Do as `detach`. Return true: the row was there just now, and no other process has the file."""
@@ -370,22 +364,13 @@ class RequestDatabase:
 
     def settle(self, client_id: Optional[str], message_id: str, told: bool = True) -> None:
         """Delete the oldest detached row of that request, if there is one. As `delete`. Unless ``told``, it stays."""
-        with self._detached_lock:
-            rows = self._detached.get((client_id, message_id))
-            seq = rows.pop(0) if rows else None
-            if rows is not None and not rows:
-                del self._detached[client_id, message_id]
-            if seq is not None and told:
-                self._removals.append(_Removal(seq))  # within the lock: `rows` finds it in one table or the other
-            elif seq is not None:
-                self._untold += 1
+        seq = self._detached.settle(client_id, message_id, told, lambda seq: self._removals.append(_Removal(seq)))
         if seq is not None and told:
             self._write_noted()
 
     def detached_rows(self) -> Set[int]:
         """Return the numbers of the rows that are detached."""
-        with self._detached_lock:
-            return {seq for rows in self._detached.values() for seq in rows}
+        return self._detached.rows()
 
     def set_aside(self, seq: int, reason: str) -> None:
         """Move that row to the table of those that are set aside. As `delete`."""

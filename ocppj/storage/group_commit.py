@@ -27,10 +27,11 @@ class PendingInsert:
 
     ``admit`` is called before it is written, and may refuse it with an `OcppjError`. If it does not, ``finish`` follows
     with the number of the row, or ``None`` if it could not be written. The file's lock is held for both. With
-    ``replaces``, the row of that number is deleted in the same transaction.
+    ``replaces``, the row of that number is deleted in the same transaction. ``place`` is that of the queue, if there is
+    one: see `Requests.load`.
     """
 
-    __slots__ = ("_admit", "_admitted", "_finish", "bundle", "ended", "error", "fields", "replaces", "wake")
+    __slots__ = ("_admit", "_admitted", "_finish", "bundle", "ended", "error", "fields", "place", "replaces", "wake")
 
     def __init__(
         self,
@@ -39,12 +40,14 @@ class PendingInsert:
         admit: Callable[[], None],
         finish: Callable[[RequestBundle, Optional[int]], None],
         replaces: Optional[int] = None,
+        place: str = "",
     ) -> None:
         self._admit = admit
         self._finish = finish
         self._admitted = False
         self.bundle = bundle
         self.replaces = replaces
+        self.place = place
         #: The values of its row, as in `database.FIELDS`. Text comes from the CALL; times are in seconds.
         self.fields: Tuple[Union[str, float, None], ...] = (
             client_id,

@@ -89,7 +89,10 @@ class Requests(Protocol):
     def rows(self, client_id: Optional[str]) -> List[Row]: ...
 
     def load(self, queue: "StoredQueue", client_id: Optional[str]) -> List[Row]:
-        """Return the rows of that client, as `rows`. ``queue`` is a copy of them from now on."""
+        """Return the rows of that client, as `rows`. ``queue`` is a copy of them from now on.
+
+        Where several processes share the requests, it gets a `StoredQueue.place` if it has none.
+        """
 
     def unload(self, queue: "StoredQueue", client_id: Optional[str]) -> None:
         """Note that ``queue`` is a copy of the rows no more. Never waits."""
@@ -141,6 +144,7 @@ class StoredQueue(RequestQueue):
     ) -> None:
         self._database = database
         self._on_lost = on_lost
+        self.place = ""  # the id of this copy, where several processes share the requests; `Requests.load` gives it
         self.left: List[RequestBundle] = []
         self._next_in_memory = _IN_MEMORY
         self._client_id = client_id
@@ -179,8 +183,17 @@ class StoredQueue(RequestQueue):
         with self._lock:
             for table in (self._displaced, self._leaving, self._claims):
                 table.clear()
+        bundles, refused = self._read(self._database.load(self, self._client_id))
+        with self._lock:
+            for seq, bundle in bundles:
+                self._add(seq, bundle)
+            self._open = True
+        return len(bundles), refused
+
+    def _read(self, rows: Sequence[Row]) -> Tuple[List[Tuple[int, RequestBundle]], Refused]:
+        """Return the requests of ``rows`` with their numbers. Set those aside that cannot be read, and return them."""
         bundles, refused = [], []
-        for row in self._database.load(self, self._client_id):
+        for row in rows:
             if self._decode is None:
                 raise missing_decoder(self._database)
             try:
@@ -191,11 +204,7 @@ class StoredQueue(RequestQueue):
                 refused.append((row, f"it cannot be read: {error}"))
         for row, reason in refused:
             self._database.set_aside(row.seq, reason)
-        with self._lock:
-            for seq, bundle in bundles:
-                self._add(seq, bundle)
-            self._open = True
-        return len(bundles), refused
+        return bundles, refused
 
     def go_on(self, bundles: Sequence[RequestBundle]) -> None:
         """Take requests from now on, also if `revive` failed: ``bundles`` are in memory alone."""
@@ -228,7 +237,7 @@ class StoredQueue(RequestQueue):
         self._insert(self.prepare(bundle))
 
     def push_past(self, bundle: RequestBundle, held: int) -> None:
-        self._insert(PendingInsert(self._client_id, bundle, partial(self._admit, bundle, held), self._finish))
+        self._insert(self.prepare(bundle, held))
 
     def _insert(self, insert: PendingInsert) -> None:
         self._database.insert(insert)
@@ -245,9 +254,33 @@ class StoredQueue(RequestQueue):
             self._add_in_memory(insert.bundle)
         self._on_lost(insert.error)
 
-    def prepare(self, bundle: RequestBundle) -> PendingInsert:
-        """Return what `push` has the database insert."""
-        return PendingInsert(self._client_id, bundle, partial(self._admit, bundle), self._finish)
+    def prepare(self, bundle: RequestBundle, held: int = 0) -> PendingInsert:
+        """Return what `push`, or `push_past`, has the database insert."""
+        admit = partial(self._admit, bundle, held)
+        return PendingInsert(self._client_id, bundle, admit, self._finish, place=self.place)
+
+    def numbers(self) -> Set[int]:
+        """Return the numbers of all rows that it has, or is just taking out."""
+        with self._lock:
+            return {*self._bundles, *self._displaced, *self._leaving}
+
+    def merge(self, rows: Sequence[Row]) -> Tuple[List[RequestBundle], Refused]:
+        """Add requests that another process has stored. Return them, and those that were set aside."""
+        bundles, refused = self._read(rows)
+        with self._lock:
+            if not self._open:
+                return [], refused
+            for seq, bundle in bundles:
+                self._add(seq, bundle)
+        return [bundle for _, bundle in bundles], refused
+
+    def drop(self, seq: int) -> None:
+        """Take a request out that has ended in another process."""
+        self._take_out(lambda: seq if seq in self._bundles else None, lambda seq: None)
+
+    def bundle_at(self, seq: int) -> Optional[RequestBundle]:
+        """Return the request of that row, or ``None``."""
+        return self._bundles.get(seq)
 
     def has_row(self, seq: int) -> bool:
         """Tell whether the request of that row has not ended."""
@@ -269,7 +302,7 @@ class StoredQueue(RequestQueue):
             self.push(bundle)  # it was canceled just now
             return False
         replacing = _Replacing(self, place)
-        insert = PendingInsert(self._client_id, bundle, self._check_open, replacing.finish, replaces=place)
+        insert = PendingInsert(self._client_id, bundle, self._check_open, replacing.finish, place, self.place)
         try:
             self._database.insert(insert)
         finally:
@@ -367,8 +400,6 @@ class StoredQueue(RequestQueue):
             bundle = self._displaced.pop(place, None)
             if bundle is not None and self._open:
                 self._add(place, bundle)
-                self._bundles = OrderedDict(sorted(self._bundles.items()))
-                self._numbers[bundle.message_id].sort()
 
     def _add_in_memory(self, bundle: RequestBundle) -> None:
         self._add(self._next_in_memory, bundle)
@@ -378,7 +409,11 @@ class StoredQueue(RequestQueue):
         numbers = self._numbers.setdefault(bundle.message_id, [])
         if seq not in numbers:
             numbers.append(seq)
+        is_last = not self._bundles or seq > next(reversed(self._bundles))
         self._bundles[seq] = bundle
+        if not is_last:  # it has got its place back, or another process has stored a younger one before
+            self._bundles = OrderedDict(sorted(self._bundles.items()))
+            numbers.sort()
 
     def _number_of(self, message_id: str) -> Optional[int]:
         """Return the number of the oldest row of that id, or ``None``. Lock held."""
@@ -528,7 +563,7 @@ class StoredQueueMap(ServerQueueMap):
             try:
                 loaded = stored.revive()
             except QueueFailed as error:
-                if not self._goes_on or not self._database.is_lost(error):
+                if not self._opens_when_lost() or not self._database.is_lost(error):
                     raise
                 loaded = 0, []
                 self._tell_of_loss(error)
@@ -736,6 +771,10 @@ class StoredQueueMap(ServerQueueMap):
             stored.set_decoder(self._decode)
         return stored
 
+    def _opens_when_lost(self) -> bool:
+        """Tell whether a client gets a queue although what is stored for it cannot be read now."""
+        return self._goes_on
+
     def _tell_of_loss(self, error: Exception) -> None:
         """Log that the file is lost, once for each start."""
         with self._lock:
@@ -778,8 +817,8 @@ class StoredQueueMap(ServerQueueMap):
     def _discard(self, client_id: str, queue: Optional[RequestQueue]) -> None:
         if not isinstance(queue, StoredQueue):
             return
-        self._database.unload(queue, client_id)
         queue.discard()  # it takes no more: its successor in the map would lack what is pushed to it
+        self._database.unload(queue, client_id)
         if queue.left:
             with self._lock:
                 self._left.setdefault(client_id, []).extend(queue.left)

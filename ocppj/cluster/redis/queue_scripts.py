@@ -1,0 +1,273 @@
+"""What Redis holds of stored requests, and the Lua scripts that change it.
+
+All keys begin with the prefix in braces, so that they are on one machine of a sharded Redis:
+
+==========================  ==========  =============================================================================
+``{ocppj}:queue:rows``      hash        each request by its number: ``SHIFT ORIGIN ROW``, where ``ROW`` is JSON
+``{ocppj}:queue:of:CLIENT`` sorted set  the numbers of the requests of a client
+``{ocppj}:queue:ids``       sorted set  ``MESSAGE_ID``, a zero byte, and the number: to find a request by its id
+``{ocppj}:queue:expiries``  sorted set  the numbers of those that expire, with the time in seconds of Redis' clock
+``{ocppj}:queue:aside``     hash        by number, those that were set aside: JSON of the value, why, and when
+``{ocppj}:queue:taken``     hash        by number, the node that has ended the request and is telling its program
+``{ocppj}:queue:last``      text        the last number that was given to a request
+``{ocppj}:queue:at``        hash        by client, the places where its requests are in memory: ``NODE.NUMBER ...``
+``{ocppj}:queue:node:NODE`` text        there while that node lives
+``{ocppj}:queue:news:NODE`` sorted set  what a node has to look at: JSON
+``{ocppj}:queue:no:ORIGIN`` text        there for a minute: the request of that origin is not to be stored
+==========================  ==========  =============================================================================
+
+The numbers grow, by Redis' clock: so a Redis that has lost its data gives none of them to another request. ``SHIFT`` is
+what Redis' clock was ahead of that of the node which stored the request, in seconds. ``ORIGIN`` is ``PLACE/NUMBER``, or
+``NODE.0/NUMBER`` for a client without a queue there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import List, Sequence, Union
+
+__all__ = [
+    "ALONE",
+    "ASIDE",
+    "DELETE",
+    "EXPIRED",
+    "INSERT",
+    "KEEP",
+    "LOAD",
+    "NEXT_EXPIRY",
+    "OF_CLIENT",
+    "OF_MESSAGE",
+    "REFUSE",
+    "TAKE",
+    "TAKE_ASIDE",
+    "UNLOAD",
+    "Script",
+]
+
+Word = Union[str, bytes, int, float]
+
+_BEGIN = """
+local base = KEYS[1]
+local rows, ids, expiries, taken, at = base .. 'rows', base .. 'ids', base .. 'expiries', base .. 'taken', base .. 'at'
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+-- Return what Redis' clock is ahead of one that shows `theirs`. Half a second is the time that a command takes.
+local function ahead(theirs)
+  local shift = now - theirs
+  return math.abs(shift) > 0.5 and shift or 0
+end
+local function lives(node)
+  return redis.call('EXISTS', base .. 'node:' .. node) == 1
+end
+local function tell(node, kind, client, seq)
+  local news = base .. 'news:' .. node
+  redis.call('ZADD', news, now, cjson.encode({kind, client, seq}))
+  redis.call('EXPIRE', news, 3600)
+end
+-- Tell the nodes that have a queue of that client, but not the place or node `mine`. Return those that were told.
+local function tell_others(mine, kind, client, seq)
+  local held, told, left = redis.call('HGET', at, client), {}, {}
+  for place in string.gmatch(held or '', '%S+') do
+    local node = string.match(place, '^[^.]+')
+    if lives(node) then
+      left[#left + 1] = place
+      if place ~= mine and node ~= mine then
+        tell(node, kind, client, seq)
+        told[node] = true
+      end
+    end
+  end
+  if held and #left == 0 then
+    redis.call('HDEL', at, client)
+  elseif held and table.concat(left, ' ') ~= held then
+    redis.call('HSET', at, client, table.concat(left, ' '))
+  end
+  return told
+end
+local function parse(value)
+  local shift, origin, row = string.match(value, '^(%S+) (%S+) (.*)$')
+  return tonumber(shift), origin, cjson.decode(row)
+end
+local function add(seq, value)
+  local shift, _, row = parse(value)
+  redis.call('HSET', rows, seq, value)
+  redis.call('ZADD', base .. 'of:' .. row[1], seq, seq)
+  redis.call('ZADD', ids, 0, row[2] .. '\\0' .. seq)
+  if type(row[6]) == 'number' then redis.call('ZADD', expiries, row[6] + shift, seq) end
+end
+-- Remove a request. Return its value, its client and its origin.
+local function remove(seq)
+  local value = redis.call('HGET', rows, seq)
+  if not value then return nil end
+  local _, origin, row = parse(value)
+  redis.call('HDEL', rows, seq)
+  redis.call('ZREM', base .. 'of:' .. row[1], seq)
+  redis.call('ZREM', ids, row[2] .. '\\0' .. seq)
+  redis.call('ZREM', expiries, seq)
+  redis.call('HDEL', taken, seq)
+  return value, row[1], origin, row[2]
+end
+-- Remove a request that has ended, and tell the others that have it, and the node that has its future.
+local function finish(node, seq)
+  local value, client, origin, message_id = remove(seq)
+  if not value then return nil end
+  local told = tell_others(node, 'ended', client, seq)
+  local from = string.match(origin, '^[^./]+')
+  if from ~= node and lives(from) then tell(from, 'over', client, message_id) end
+  return value
+end
+local function is_taken_by_another(node, seq)
+  local by = redis.call('HGET', taken, seq)
+  return by and by ~= node and lives(by)
+end
+-- Return the time, and then the number and the value of each of those requests that no other node has ended.
+local function read(node, seqs)
+  local found = {string.format('%.6f', now)}
+  for _, seq in ipairs(seqs) do
+    local value = redis.call('HGET', rows, seq)
+    if value and not is_taken_by_another(node, seq) then
+      found[#found + 1] = seq
+      found[#found + 1] = value
+    end
+  end
+  return found
+end
+"""
+
+
+class Script:
+    """A Lua script, as the words of a command."""
+
+    def __init__(self, text: str) -> None:
+        self._text = _BEGIN + text
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as Redis names it
+
+    def words(self, base: str, arguments: Sequence[Word], whole: bool = False) -> List[Union[str, bytes, int]]:
+        """Return the command that runs it by its name, or by its ``whole`` text, which Redis then remembers."""
+        name = ["EVAL", self._text] if whole else ["EVALSHA", self._sha]
+        return [*name, 1, base, *(repr(each) if isinstance(each, float) else each for each in arguments)]
+
+
+#: Store a request. Arguments: row, origin, place, time of the node, number of the one in whose place it comes or "",
+#: client. Returns its number, or "refused".
+INSERT = Script("""
+local value, origin, mine, client = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
+if redis.call('EXISTS', base .. 'no:' .. origin) == 1 then return 'refused' end
+local seq = time[1] * 1000000 + time[2]
+local last = tonumber(redis.call('GET', base .. 'last') or '0')
+if seq <= last then seq = last + 1 end
+seq = string.format('%.0f', seq)
+redis.call('SET', base .. 'last', seq)
+add(seq, string.format('%.6f', ahead(ARGV[4])) .. ' ' .. origin .. ' ' .. value)
+if ARGV[5] ~= '' then finish(string.match(mine, '^[^.]+'), ARGV[5]) end
+tell_others(mine, 'new', client, '')
+return seq
+""")
+
+#: Do not store the request of that origin, or delete it if it is stored. Arguments: node, origin, message id.
+REFUSE = Script("""
+redis.call('DEL', base .. 'no:' .. ARGV[2])
+redis.call('SET', base .. 'no:' .. ARGV[2], '', 'EX', 60)
+local found = redis.call('ZRANGEBYLEX', ids, '[' .. ARGV[3] .. '\\0', '[' .. ARGV[3] .. '\\0\\255')
+for _, member in ipairs(found) do
+  local seq = string.match(member, '%d+$')
+  local value = redis.call('HGET', rows, seq)
+  if value then
+    local _, origin = parse(value)
+    if origin == ARGV[2] then finish(ARGV[1], seq) end
+  end
+end
+""")
+
+#: Delete requests that have ended. Arguments: node, numbers.
+DELETE = Script("""
+for i = 2, #ARGV do finish(ARGV[1], ARGV[i]) end
+""")
+
+#: Set a request aside. Arguments: node, number, why, when.
+ASIDE = Script("""
+local value = finish(ARGV[1], ARGV[2])
+if value then redis.call('HSET', base .. 'aside', ARGV[2], cjson.encode({value, ARGV[3], ARGV[4]})) end
+""")
+
+#: Take out a request that was set aside. Arguments: number, "1" to store it again. Returns 1 if it was there.
+TAKE_ASIDE = Script("""
+local text = redis.call('HGET', base .. 'aside', ARGV[1])
+if not text then return 0 end
+redis.call('HDEL', base .. 'aside', ARGV[1])
+if ARGV[2] == '1' then add(ARGV[1], cjson.decode(text)[1]) end
+return 1
+""")
+
+#: Have a place hold the requests of a client, and read them. Arguments: node, client, place.
+LOAD = Script("""
+local node, client, place = ARGV[1], ARGV[2], ARGV[3]
+local places, known = {}, false
+for each in string.gmatch(redis.call('HGET', at, client) or '', '%S+') do
+  if each == place or lives(string.match(each, '^[^.]+')) then places[#places + 1] = each end
+  known = known or each == place
+end
+if not known then places[#places + 1] = place end
+redis.call('HDEL', at, client)
+redis.call('HSET', at, client, table.concat(places, ' '))
+return read(node, redis.call('ZRANGE', base .. 'of:' .. client, 0, -1))
+""")
+
+#: Have places hold the requests of clients no more. Arguments: node, which is not used, then a client, its place, ...
+UNLOAD = Script("""
+for i = 2, #ARGV, 2 do
+  local places = {}
+  for each in string.gmatch(redis.call('HGET', at, ARGV[i]) or '', '%S+') do
+    if each ~= ARGV[i + 1] then places[#places + 1] = each end
+  end
+  redis.call('HDEL', at, ARGV[i])
+  if #places > 0 then redis.call('HSET', at, ARGV[i], table.concat(places, ' ')) end
+end
+""")
+
+#: Read the requests of a client. Arguments: node, client.
+OF_CLIENT = Script("""
+return read(ARGV[1], redis.call('ZRANGE', base .. 'of:' .. ARGV[2], 0, -1))
+""")
+
+#: Read the requests of a message id, and perhaps of others. Arguments: node, message id.
+OF_MESSAGE = Script("""
+local seqs = {}
+local found = redis.call('ZRANGEBYLEX', ids, '[' .. ARGV[2] .. '\\0', '[' .. ARGV[2] .. '\\0\\255')
+for _, member in ipairs(found) do seqs[#seqs + 1] = string.match(member, '%d+$') end
+return read(ARGV[1], seqs)
+""")
+
+#: Read requests that have expired. Arguments: node, time, time of the node now, how many at most.
+EXPIRED = Script("""
+local cut = string.format('%.6f', ARGV[2] + ahead(ARGV[3]))
+return read(ARGV[1], redis.call('ZRANGEBYSCORE', expiries, '-inf', cut, 'LIMIT', 0, ARGV[4]))
+""")
+
+#: Return how many seconds after a time the next request expires, or nothing. Arguments: time, time of the node.
+NEXT_EXPIRY = Script("""
+local cut = ARGV[1] + ahead(ARGV[2])
+local least = '(' .. string.format('%.6f', cut)
+local found = redis.call('ZRANGEBYSCORE', expiries, least, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+return found[2] and string.format('%.6f', found[2] - cut) or false
+""")
+
+#: Have a node end a request of a client that may be at another. Arguments: node, number, client. Returns 1 if it may.
+TAKE = Script("""
+if redis.call('HEXISTS', rows, ARGV[2]) == 0 or is_taken_by_another(ARGV[1], ARGV[2]) then return 0 end
+redis.call('HDEL', taken, ARGV[2])
+redis.call('HSET', taken, ARGV[2], ARGV[1])
+tell_others(ARGV[1], 'canceled', ARGV[3], ARGV[2])
+return 1
+""")
+
+#: Have a request that a node has ended stay. Arguments: node, number.
+KEEP = Script("""
+if redis.call('HGET', taken, ARGV[2]) == ARGV[1] then redis.call('HDEL', taken, ARGV[2]) end
+""")
+
+#: Begin anew as a node. Arguments: node, how many seconds it lives without a sign.
+ALONE = Script("""
+redis.call('DEL', base .. 'node:' .. ARGV[1])
+redis.call('SET', base .. 'node:' .. ARGV[1], '', 'EX', ARGV[2])
+""")

@@ -1,0 +1,47 @@
+"""What every durable map promises, of a `RedisQueueMap`: the tests of `SQLiteQueueMap`, with Redis in place of a file."""
+
+import pytest
+
+from tests import test_offline
+from tests.cluster.redis_queues import map_on, nodes, redis, shared_redis  # noqa: F401
+from tests.fixtures import cleanup  # noqa: F401
+from tests.redis_server import needs_redis
+from tests.storage.test_sqlite_queues import (  # noqa: F401
+    test_a_closed_map_has_no_queues_to_give,
+    test_a_queue_of_ones_own_may_be_added,
+    test_a_request_is_withdrawn_wherever_it_is,
+    test_clients_that_come_and_go_while_others_send_lose_nothing,
+    test_each_client_has_its_own_requests,
+    test_remove_forgets_the_queue_and_never_the_rows,
+    test_two_threads_that_ask_for_a_client_get_the_same_queue,
+)
+from tests.storage.test_stored_queue import (  # noqa: F401
+    test_a_handler_of_the_log_may_use_the_map,
+    test_a_request_that_is_given_up_and_cannot_be_read_stays,
+    test_each_client_has_its_own_set_aside,
+    test_in_a_map_it_keeps_no_client_away,
+)
+from tests.test_offline import *  # noqa: F403
+
+pytestmark = needs_redis
+
+
+@pytest.fixture
+def queues(nodes):  # noqa: F811
+    return nodes.add()
+
+
+class Site(test_offline.Site):
+    """A server with its requests on Redis."""
+
+    def __init__(self, url, cleanup):  # noqa: F811
+        super().__init__(None, cleanup)
+        self.url = url
+
+    def make_queues(self, *arguments, **options):
+        return map_on(self.url, *arguments, **options)
+
+
+@pytest.fixture
+def site(redis, cleanup, monkeypatch):  # noqa: F811
+    return Site(redis.url, cleanup)
