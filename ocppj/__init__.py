@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .cluster.base import Cluster, ClusterEvent
     from .cluster.memory import MemoryCluster, MemoryHub
     from .cluster.redis.cluster import RedisCluster
-    from .cluster.remote_server import RemoteServer
     from .cluster.redis.queue_map import RedisQueueMap
+    from .cluster.remote_server import RemoteServer
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
