@@ -15,7 +15,7 @@ from ...errors import ClusterUnavailable, UsageError
 try:
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
+    from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, RedisError, ResponseError
     from redis.retry import Retry
 except ImportError:  # RedisCluster says so
     redis = None  # type: ignore[assignment, unused-ignore]
@@ -27,6 +27,7 @@ Command = Sequence[Union[str, bytes, int]]
 
 #: So many connections at most carry commands at a time. More threads wait for one.
 _MOST = 16
+_LONGEST_TEXT = 200  # characters of an error of Redis
 #: Settings of the program's client that are not for connections of ours: how to try again, and what RESP3 has more.
 _NOT_OURS = ("retry_on_", "maint_notifications", "orig_", "oss_cluster_maint", "event_dispatcher")
 
@@ -35,17 +36,19 @@ class ResponseFault:
     """What stands in a list of results for a command that Redis has refused. It has changed nothing.
 
     Attributes:
-        code: The first word of the error, such as "OOM".
+        text: Why, without what the command has said.
+        unknown_script: Whether Redis does not know the script of that name.
     """
 
-    def __init__(self, code: str) -> None:
-        self.code = code
+    def __init__(self, text: str, unknown_script: bool = False) -> None:
+        self.text = text
+        self.unknown_script = unknown_script
 
 
 def result_of(result: Any) -> Any:
     """Return the result of a command. Raises `ClusterUnavailable` if Redis has refused it."""
     if isinstance(result, ResponseFault):
-        raise ClusterUnavailable(f"Redis refuses it: {result.code}")
+        raise ClusterUnavailable(f"Redis refuses it: {result.text}")
     return result
 
 
@@ -120,7 +123,7 @@ class Link:
         except (RedisError, OSError) as error:
             self.close()
             unavailable = ClusterUnavailable(_text_of(error))
-            unavailable.maybe_sent = sent and not isinstance(error, (BusyLoadingError, ReadOnlyError))
+            unavailable.maybe_sent = sent and not isinstance(error, (BusyLoadingError, NoScriptError, ReadOnlyError))
             raise unavailable from error
         except BaseException:  # an interrupt: results may be left unread
             self.close()
@@ -188,18 +191,13 @@ class Link:
         except ReadOnlyError:
             raise
         except ResponseError as error:
-            return ResponseFault(_code_of(error))
+            text = f"{type(error).__name__}: {error}".partition(", with args")[0]
+            return ResponseFault(text[:_LONGEST_TEXT], isinstance(error, NoScriptError))
 
 
 def _text_of(error: Exception) -> str:
     """Return what failed, without what a command has said."""
     return f"Redis: {type(error).__name__}: {error}"
-
-
-def _code_of(error: Exception) -> str:
-    """Return the first word of an error of Redis. The package takes the word away when it knows it."""
-    name = type(error).__name__
-    return str(error).partition(" ")[0] if name == "ResponseError" else name
 
 
 class Links:

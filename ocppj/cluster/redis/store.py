@@ -47,4 +47,4 @@ class Store:
 
 
 def _is_unknown(result: Optional[Any]) -> bool:
-    return isinstance(result, ResponseFault) and result.code.upper().startswith("NOSCRIPT")
+    return isinstance(result, ResponseFault) and result.unknown_script
