@@ -60,6 +60,8 @@ class RedisCluster(Cluster):
     ) -> None:
         check_options("RedisCluster", locals())
         self._links = Links(settings_of(url, client, timeout, redis_options), timeout)
+        #: The connections, and the prefix of all keys. A `RedisQueueMap` uses them, too.
+        self.links, self.prefix = self._links, prefix
         self._store = Store(self._links, prefix)
         self._lease, self._max_inbox = lease, max_inbox
         self._log = part_log("cluster")
