@@ -15,7 +15,7 @@ from ...errors import ClusterUnavailable, UsageError
 try:
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+    from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
     from redis.retry import Retry
 except ImportError:  # RedisCluster says so
     redis = None  # type: ignore[assignment, unused-ignore]
@@ -37,12 +37,18 @@ class ResponseFault:
 
     Attributes:
         text: Why, without what the command has said.
-        unknown_script: Whether Redis does not know the script of that name.
+        code: The first word of the error, such as "OOM", or the name of the error in the package ``redis``.
     """
 
-    def __init__(self, text: str, unknown_script: bool = False) -> None:
-        self.text = text
-        self.unknown_script = unknown_script
+    def __init__(self, error: Exception) -> None:
+        name = type(error).__name__
+        self.code = str(error).partition(" ")[0] if name == "ResponseError" else name
+        self.text = f"{name}: {error}".partition(", with args")[0][:_LONGEST_TEXT]
+
+    @property
+    def is_unknown_script(self) -> bool:
+        """Whether Redis does not know the script of that name."""
+        return self.code == "NoScriptError"
 
 
 def result_of(result: Any) -> Any:
@@ -123,7 +129,7 @@ class Link:
         except (RedisError, OSError) as error:
             self.close()
             unavailable = ClusterUnavailable(_text_of(error))
-            unavailable.maybe_sent = sent and not isinstance(error, (BusyLoadingError, NoScriptError, ReadOnlyError))
+            unavailable.maybe_sent = sent and not isinstance(error, (BusyLoadingError, ReadOnlyError))
             raise unavailable from error
         except BaseException:  # an interrupt: results may be left unread
             self.close()
@@ -191,8 +197,7 @@ class Link:
         except ReadOnlyError:
             raise
         except ResponseError as error:
-            text = f"{type(error).__name__}: {error}".partition(", with args")[0]
-            return ResponseFault(text[:_LONGEST_TEXT], isinstance(error, NoScriptError))
+            return ResponseFault(error)
 
 
 def _text_of(error: Exception) -> str:

@@ -53,4 +53,4 @@ def _words(keys: Names, call: Union[Call, Command], whole: bool) -> Command:
 
 
 def _is_unknown(result: Optional[Any]) -> bool:
-    return isinstance(result, ResponseFault) and result.unknown_script
+    return isinstance(result, ResponseFault) and result.is_unknown_script
