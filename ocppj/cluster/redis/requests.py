@@ -337,8 +337,17 @@ class RedisRequests:
             values.update(zip(found[::2], found[1::2]))
             if cursor == b"0":
                 break
-        flat = [part for pair in values.items() for part in pair]
+        elsewhere = self._taken_elsewhere()
+        flat = [part for pair in values.items() if pair[0] not in elsewhere for part in pair]
         return self._rows_of(flat, int(seconds) + int(micros) / 1e6, gone)
+
+    def _taken_elsewhere(self) -> Set[bytes]:
+        """Return the numbers of rows that other living nodes have ended."""
+        (found,) = self._ask("HGETALL", self._keys.taken)
+        takers = dict(zip(found[::2], found[1::2]))
+        others = sorted({*takers.values()} - {self._node.encode()})
+        living = {each for each in others if self._ask("EXISTS", self._keys.node.encode() + each) == [1]}
+        return {seq for seq, node in takers.items() if node in living}
 
     def expired_rows(self, now: float) -> List[Row]:
         """Return rows that have expired by ``now``, as `rows`: of many, the first."""
