@@ -18,9 +18,9 @@ import math
 import random
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -33,44 +33,49 @@ HANDSHAKE_TIMEOUT = 10.0  # seconds that a client waits for the answer to its ha
 RETRY_AFTER = (1, 10)  # seconds: what a refused client is asked to wait, by `ocppj.ws.limits`
 
 
+def figure(default: float, about: str) -> Any:
+    """Return a field that is an option and an assumption."""
+    return field(default=default, metadata={"about": about})
+
+
 @dataclass(frozen=True)
 class Measured:
-    """What one thing costs: microseconds of a processor, kilobytes, and commands of Redis. `cluster.py` measures it."""
+    """What one thing costs. `cluster.py` measures it."""
 
-    message_us: float = 80.0  # a node: a MeterValues and its answer
-    ping_us: float = 25.0  # a node: a ping and its pong
-    connect_us: float = 745.0  # a node: a connection with its BootNotification
-    refusal_us: float = 200.0  # a node: an attempt that is refused or comes to nothing
-    remote_call_us: float = 500.0  # both nodes together: a call of one to a charger of the other
-    connection_kb: float = 6.2  # a node: an idle connection
-    node_mb: float = 60.0  # a node without connections
-    redis_claim_us: float = 40.0  # Redis: a connection
-    redis_release_us: float = 30.0  # Redis: the end of a connection
-    redis_call_us: float = 120.0  # Redis: a remote call with its answer
-    redis_node_us: float = 200.0  # Redis: a node at rest, each second
-    redis_claim_commands: float = 1.0
-    redis_release_commands: float = 1.0
-    redis_call_commands: float = 6.0
-    redis_node_commands: float = 4.0
-    redis_client_kb: float = 0.5  # Redis: what it keeps of a connected charger
+    message_us: float = figure(80.0, "us of a node for a MeterValues and its answer")
+    ping_us: float = figure(60.0, "us of a node for a ping and its pong")
+    connect_us: float = figure(745.0, "us of a node for a connection with its BootNotification")
+    refusal_us: float = figure(200.0, "us of a node for an attempt that is refused or comes to nothing")
+    remote_call_us: float = figure(500.0, "us of both nodes together for a remote call")
+    connection_kb: float = figure(6.2, "kB of a node for an idle connection")
+    node_mb: float = figure(60.0, "MB of a node without connections")
+    redis_claim_us: float = figure(40.0, "us of Redis for a connection")
+    redis_release_us: float = figure(30.0, "us of Redis for the end of a connection")
+    redis_call_us: float = figure(120.0, "us of Redis for a remote call and its answer")
+    redis_node_us: float = figure(200.0, "us of Redis for a node at rest, each second")
+    redis_claim_commands: float = figure(5.0, "commands of Redis for a connection")
+    redis_release_commands: float = figure(4.0, "commands of Redis for the end of a connection")
+    redis_call_commands: float = figure(14.0, "commands of Redis for a remote call and its answer")
+    redis_node_commands: float = figure(8.0, "commands of Redis for a node at rest, each second")
+    redis_client_kb: float = figure(0.5, "kB of Redis for a connected charger")
 
 
 @dataclass(frozen=True)
 class Fleet:
     """The chargers, what they do, and how much one node is given."""
 
-    chargers: int = 1_000_000
-    regions: int = 3  # of equal size; when one fails, the nodes of the others must do for all chargers
-    message_every: float = 150.0  # seconds between two messages of a charger, on average
-    ping_every: float = 45.0  # seconds; the default of `Server`
-    handler_us: float = 1000.0  # the program's own handlers: processor time for a message
-    calls_a_day: float = 100.0  # to each charger
-    losses_a_day: float = 4.0  # connections that a charger loses
-    first_messages: float = 4.0  # after each connection: BootNotification, StatusNotifications, what was kept
-    connections: int = 10_000  # a node: the default of `max_connections`
-    program_kb: float = 10.0  # a node: what the program keeps of a charger
-    load: float = 0.5  # a node: the largest part of a processor that is planned
-    seed: int = 1
+    chargers: int = figure(1_000_000, "chargers")
+    regions: int = figure(3, "regions of equal size; when one fails, the nodes of the others must do for all chargers")
+    message_every: float = figure(150.0, "seconds between two messages of a charger, on average")
+    ping_every: float = figure(45.0, "seconds between two pings (the default of a server)")
+    handler_us: float = figure(1000.0, "us of the program's own handler for a message")
+    calls_a_day: float = figure(100.0, "calls to each charger in a day")
+    losses_a_day: float = figure(4.0, "connections that a charger loses in a day")
+    first_messages: float = figure(4.0, "messages after each connection: boot, states, what was kept")
+    connections: int = figure(10_000, "connections of a node at most (the default of a server)")
+    program_kb: float = figure(10.0, "kB that the program keeps of a charger")
+    load: float = figure(0.5, "of its processor that a node uses at most, as planned")
+    seed: int = figure(1, "seed of the simulation")
 
 
 class Need(NamedTuple):
@@ -273,11 +278,16 @@ def _after(times: Sequence[float], part: float) -> float:
 
 def assumptions(fleet: Fleet, measured: Measured) -> str:
     """Return the figures that the rest is computed from."""
-    lines = ["### Assumptions", "", "| of the fleet | |", "|---|---:|"]
-    lines += [f"| {name} | {value:,} |" for name, value in asdict(fleet).items()]
-    lines += ["", "| measured | |", "|---|---:|"]
-    lines += [f"| {name} | {value:,g} |" for name, value in asdict(measured).items()]
-    return "\n".join(lines) + "\n"
+    return f"### Assumptions\n\n{figures('assumed', fleet)}\n\n{figures('measured', measured)}\n"
+
+
+def figures(head: str, values: Union[Fleet, Measured]) -> str:
+    """Return figures with what they mean, and their options, as a table."""
+    rows = (
+        f"| {getattr(values, each.name):,.10g} | {each.metadata['about']} | `{option(each.name)}` |"
+        for each in fields(values)
+    )
+    return "\n".join([f"| {head} | | option |", "|---:|---|---|", *rows])
 
 
 def daily(found: Need) -> str:
@@ -367,10 +377,17 @@ def storm_table(results: Dict[str, Result], clients: int, nodes: int) -> str:
 Values = TypeVar("Values", Fleet, Measured)
 
 
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def add_options(parser: argparse.ArgumentParser, values: Values) -> None:
     """Add an option for each field of ``values``."""
-    for name, value in asdict(values).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, metavar="N")
+    for each in fields(values):
+        default = getattr(values, each.name)
+        parser.add_argument(
+            option(each.name), type=type(default), default=default, metavar="N", help=each.metadata["about"]
+        )
 
 
 def chosen(kind: Type[Values], options: argparse.Namespace) -> Values:

@@ -171,8 +171,8 @@ def test_a_client_that_has_gone_costs_a_look() -> None:
 def test_the_report_names_its_assumptions_and_each_storm(capsys: pytest.CaptureFixture[str]) -> None:
     scaling.main(["--chargers", "3000", "--message-us", "123", "--attempts", "50,10", "--detect", "0,30"])
     text = capsys.readouterr().out
-    assert "| chargers | 3,000 |" in text and "| message_us | 123 |" in text
-    assert text.count("at most") == 4 and "noticed within 30 s, at most 10 attempts" in text
+    assert "| 3,000 | chargers |" in text and "| 123 | us of a node for a MeterValues" in text
+    assert text.count("| noticed ") == 4 and "noticed within 30 s, at most 10 attempts" in text
 
 
 def test_every_storm_of_a_fleet_brings_back_a_region() -> None:

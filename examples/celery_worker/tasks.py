@@ -38,6 +38,6 @@ def chargers() -> List[str]:
     return remote.client_ids()
 
 
-@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+@worker_process_shutdown.connect
 def leave(**_: Any) -> None:
     remote.stop()

@@ -3,7 +3,7 @@
 import logging
 import os
 from concurrent.futures import TimeoutError as NotYet
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 from central import build_server
 from flask import Flask, render_template, request
@@ -20,21 +20,29 @@ LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL
 logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
-server = build_server(store, f"{FOLDER}/commands.db")
+server = build_server(store, f"{FOLDER}/commands.db", os.environ.get("REDIS_URL"))
 PrometheusMetrics(server)
 app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
 
+def online() -> List[str]:
+    """Return which chargers are connected to any worker; to this one alone while the others cannot be asked."""
+    try:
+        return server.open().client_ids(cluster=True)
+    except OcppjError:
+        return server.client_ids()
+
+
 @app.get("/")
 def page(said: str = "", code: int = 200) -> Tuple[str, int]:
-    return render_template("chargers.html", chargers=store.run(CHARGERS), online=server.client_ids(), said=said), code
+    return render_template("chargers.html", chargers=store.run(CHARGERS), online=online(), said=said), code
 
 
 def command(charger: str, order: Payload) -> Any:
-    """Give a charger an order. It is on disk before this waits, so no reload loses it. It is void after 5 minutes."""
+    """Give a charger an order. It is stored before this waits, so no reload loses it. It is void after 5 minutes."""
     try:
         future = server.open().send_request(charger, order, offline=True, expires=300)
-        if charger not in server.client_ids():
+        if charger not in online():
             return page(f"{charger} is away, and gets the order when it is back", 202)
         return page(f"{charger} says {future.result(10).status}")
     except UnknownClient:
@@ -70,7 +78,7 @@ def meter(charger: str) -> Any:
 
 @app.get("/health")
 def health() -> Any:
-    return {"chargers": len(server.client_ids()), "known": len(store.run("SELECT id FROM charger"))}
+    return {"chargers": len(online()), "known": len(store.run("SELECT id FROM charger"))}
 
 
 @app.get("/metrics")

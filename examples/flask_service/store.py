@@ -2,13 +2,12 @@
 
 import hashlib
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, List
 
 from ocppj import passwords_match
 
 SCHEMA = """
-PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS charger (id TEXT PRIMARY KEY, password TEXT, status TEXT);
 CREATE TABLE IF NOT EXISTS charging (id INTEGER PRIMARY KEY, charger TEXT, connector INTEGER, started TEXT, tag TEXT,
     meter_start INTEGER, stopped TEXT, meter_stop INTEGER, UNIQUE (charger, connector, started));
@@ -24,6 +23,8 @@ class Store:
     def __init__(self, path: str) -> None:
         self._path = path
         with closing(sqlite3.connect(path, timeout=10)) as database:
+            with suppress(sqlite3.OperationalError):  # it holds for the file: another worker does it just now
+                database.execute("PRAGMA journal_mode = WAL")
             database.executescript(SCHEMA)
 
     def run(self, sql: str, *values: Any) -> List[sqlite3.Row]:

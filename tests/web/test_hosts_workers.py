@@ -1,0 +1,207 @@
+"""The service of examples/flask_service under gunicorn with four workers: one central system, on a real Redis."""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from ocppj import Client, v16
+from ocppj.testing import Fleet
+from ocppj.ws.backoff import Backoff
+from tests.helpers import Recorder, eventually, seconds
+from tests.web.hosts import ROOT, Browser, Host, Start, gunicorn, needs_linux, require, starting
+
+require("flask", "gunicorn", "prometheus_client", "redis")
+from tests.redis_server import RedisServer, needs_redis  # noqa: E402
+
+pytestmark = [needs_linux, needs_redis, pytest.mark.alone]
+
+PASSWORD = "a long and random one"
+WORKERS = 4
+SOON = Backoff(seconds(0.1), seconds(0.1), 1)
+ACCESS = re.compile(r"^ACCESS <(\d+)> (\d+) (\S+) /(\S*)$", re.MULTILINE)
+NAMES = [f"CP_{number}" for number in range(1, 25)]
+
+
+@pytest.fixture
+def store() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def host(tmp_path: Path, store: RedisServer) -> Iterator[Host]:
+    """Yield the service with four workers, which knows the chargers."""
+    folder = tmp_path / "service"
+    shutil.copytree(ROOT / "examples" / "flask_service", folder)
+    hosts: Iterator[Start] = starting(folder)
+    more = ("--workers", str(WORKERS), "--access-logfile", "-", "--access-logformat", "ACCESS %(p)s %(s)s %(m)s %(U)s")
+    environment = {"REDIS_URL": store.url}
+    host = next(hosts)(gunicorn, "app:app", ready_path="/health", more=more, environment=environment)
+    for name in NAMES:
+        assert host.post("/chargers", id=name, password=PASSWORD).status == 200
+    yield host
+    for _ in hosts:  # ends it
+        pass
+
+
+def fleet_of(host: Host) -> Fleet:
+    return Fleet(len(NAMES), host.url, speed=600, password=PASSWORD, connectors=1)
+
+
+def workers_of(host: Host, method: str, status: int) -> Dict[str, int]:
+    """Return which worker served such a request last, by path."""
+    lines = ACCESS.findall(host.log())
+    return {path: int(worker) for worker, code, verb, path in lines if (verb, int(code)) == (method, status)}
+
+
+def holders(host: Host) -> Dict[str, int]:
+    """Return which worker took the last connection of each charger."""
+    return {path[len("ocpp/") :]: worker for path, worker in workers_of(host, "GET", 101).items()}
+
+
+def all_online(host: Host) -> bool:
+    return bool(host.get("/health").json()["chargers"] == len(NAMES))
+
+
+def meter(host: Host, name: str) -> List[Dict[str, Any]]:
+    return list(host.get(f"/chargers/{name}/meter").json())
+
+
+def start_all(host: Host, tag: str) -> None:
+    for name in NAMES:
+        said = host.post(f"/chargers/{name}/start", tag=tag)
+        assert f"{name} says Accepted" in said.text, said
+
+
+def stop_all(host: Host) -> None:
+    """Stop each charge by its button, as the page shows it."""
+    for name in NAMES:
+        eventually(lambda name=name: charging(host, name), timeout=20)
+        said = host.post(f"/chargers/{name}/stop", charging=charging(host, name))
+        assert f"{name} says Accepted" in said.text, said
+    eventually(lambda: "Stop " not in host.get("/").text, timeout=20)
+
+
+def charging(host: Host, name: str) -> str:
+    """Return the number of the charge that runs there; empty: none does."""
+    found = re.search(
+        rf'action="/chargers/{name}/stop">.*?name="charging" value="(\d+)"', host.get("/").text, re.DOTALL
+    )
+    return found[1] if found else ""
+
+
+def test_every_page_reaches_every_charger_through_any_worker(host: Host) -> None:
+    with fleet_of(host) as fleet:
+        assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+        assert len(host.workers()) == WORKERS
+        eventually(lambda: all_online(host))
+        start_all(host, "TAG-7")
+        took, started = holders(host), workers_of(host, "POST", 200)
+        assert len(set(took.values())) > 1, "the chargers are spread"
+        others = [name for name in NAMES if started[f"chargers/{name}/start"] != took[name]]
+        assert others, "some pages came to another worker than the charger"
+        eventually(lambda: all(len(meter(host, name)) > 2 for name in NAMES), timeout=20)
+        assert host.get("/").text.count("online") == len(NAMES)
+        stop_all(host)
+    assert host.terminate() == 0
+    assert host.bad_lines() == []
+
+
+def test_reload_in_the_middle_of_charging(host: Host) -> None:
+    with fleet_of(host) as fleet, Browser(host, "/health") as browser:
+        assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+        start_all(host, "TAG-7")
+        eventually(lambda: all(charging(host, name) for name in NAMES), timeout=20)
+        before = host.workers()
+        host.reload()
+        eventually(lambda: all_online(host), timeout=30)
+        assert not set(holders(host).values()) & before
+        stop_all(host)
+    assert set(browser.replies) == {200}
+    assert browser.failures == []
+    assert host.terminate() == 0
+    assert host.bad_lines() == []
+
+
+def test_worker_that_is_killed(host: Host) -> None:
+    """Its chargers come to the others. An order to one of them is never lost, and pages go on."""
+    with fleet_of(host) as fleet:
+        assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+        start_all(host, "TAG-7")
+        eventually(lambda: all(charging(host, name) for name in NAMES), timeout=20)
+        victim = max(set(holders(host).values()), key=list(holders(host).values()).count)
+        lost = {name for name, worker in holders(host).items() if worker == victim}
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: all(holders(host)[name] != victim for name in lost), timeout=30)
+        eventually(lambda: all_online(host), timeout=30)
+        stop_all(host)
+        assert len(host.workers()) == WORKERS
+
+
+class Orders:
+    """Gives orders by the button, one after the other, until the ``with`` block ends. ``taken`` are their tags.
+
+    A press that a killed worker did not answer does not count.
+    """
+
+    def __init__(self, host: Host, names: List[str]) -> None:
+        self._host = host
+        self._names = names
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._press, name="orders", daemon=True)
+        self.taken: Dict[str, List[str]] = {name: [] for name in names}
+        self.refused: List[str] = []
+
+    def _press(self) -> None:
+        number = 0
+        while not self._over.wait(0.02):
+            name, tag = self._names[number % len(self._names)], f"TAG-{number}"
+            number += 1
+            with suppress(OSError, http.client.HTTPException):
+                said = self._host.post(f"/chargers/{name}/start", tag=tag)
+                (self.taken[name].append if said.status in (200, 202) else self.refused.append)(tag)
+
+    def __enter__(self) -> "Orders":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(seconds(30))
+
+
+def test_no_order_is_lost_by_reload_or_kill(host: Host) -> None:
+    names = NAMES[:8]
+    clients: List[Client] = []
+    tags: Dict[str, Recorder] = {}
+    for name in names:
+        client = Client(name, profiles=v16.PROFILES, basic_auth=(name, PASSWORD), backoff=SOON)
+        client.set_reconnected_handler(lambda client=client: client.send_request(v16.HeartbeatRequest()))
+        tags[name] = told = Recorder(v16.RemoteStartTransactionResponse(status="Accepted"))
+        client.on(v16.RemoteStartTransactionRequest)(lambda request, told=told: told(request.id_tag))
+        clients.append(client.connect(host.url))
+    with Orders(host, names) as orders:
+        eventually(lambda: all(len(each.calls) > 1 for each in tags.values()))
+        host.reload()
+        eventually(lambda: host.get("/health").json()["chargers"] == len(names), timeout=30)
+        os.kill(max(host.workers()), signal.SIGKILL)
+        eventually(lambda: len(host.workers()) == WORKERS, timeout=30)
+        eventually(lambda: host.get("/health").json()["chargers"] == len(names), timeout=30)
+    for client in clients:
+        client.call(v16.HeartbeatRequest())  # commands of before wait until the charger has said something
+    try:
+        for name in names:
+            wanted = set(orders.taken[name])
+            eventually(lambda name=name, wanted=wanted: wanted <= {tag for (tag,) in tags[name].calls}, timeout=30)
+    finally:
+        for client in clients:
+            client.stop()
+    assert len(orders.refused) * 10 < sum(map(len, orders.taken.values()))
