@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .cluster.base import Cluster, ClusterEvent
     from .cluster.memory import MemoryCluster, MemoryHub
     from .cluster.redis.cluster import RedisCluster
+    from .cluster.redis.queue_map import RedisQueueMap
     from .cluster.remote_server import RemoteServer
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
@@ -105,6 +106,7 @@ else:
         ".cluster.memory": "MemoryCluster MemoryHub",
         ".cluster.redis.cluster": "RedisCluster",
         ".cluster.remote_server": "RemoteServer",
+        ".cluster.redis.queue_map": "RedisQueueMap",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -212,6 +214,7 @@ __all__ = [
     "QueueFull",
     "QueueInUse",
     "RedisCluster",
+    "RedisQueueMap",
     "Refusal",
     "RemoteServer",
     "Request",

@@ -1,4 +1,4 @@
-"""What every durable map promises, of a `RedisQueueMap`: the tests of `SQLiteQueueMap`, with Redis in place of a file."""
+"""What every durable map promises, of a `RedisQueueMap`: the tests of `SQLiteQueueMap`, with Redis for a file."""
 
 import pytest
 

@@ -20,11 +20,18 @@ one.
 from __future__ import annotations
 
 import hashlib
-from typing import List, Sequence, Union
+from typing import List, Protocol, Sequence, Union
 
-__all__ = ["HOLDER", "JOIN", "LIVING", "POST", "REMOVE", "RENEW", "REPLY", "SYNC", "Keys", "Script"]
+__all__ = ["HOLDER", "JOIN", "LIVING", "POST", "REMOVE", "RENEW", "REPLY", "SYNC", "Keys", "Names", "Script"]
 
 Word = Union[str, bytes, int]
+
+
+class Names(Protocol):
+    """The names of keys."""
+
+    def all(self) -> List[str]:
+        """Return what each script gets as its keys."""
 
 
 class Keys:
@@ -66,13 +73,13 @@ end
 
 
 class Script:
-    """A Lua script, as the words of a command."""
+    """A Lua script, as the words of a command. ``begin`` is what it has in common with others."""
 
-    def __init__(self, text: str) -> None:
-        self._text = _BEGIN + text
+    def __init__(self, text: str, begin: str = _BEGIN) -> None:
+        self._text = begin + text
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as Redis names it
 
-    def words(self, keys: Keys, arguments: Sequence[Word], whole: bool = False) -> List[Word]:
+    def words(self, keys: Names, arguments: Sequence[Word], whole: bool = False) -> List[Word]:
         """Return the command that runs it by its name, or by its ``whole`` text, which Redis then remembers."""
         names = keys.all()
         return ["EVAL" if whole else "EVALSHA", self._text if whole else self._sha, len(names), *names, *arguments]
@@ -85,21 +92,22 @@ redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
 return string.format('%.0f', now)
 """)
 
-#: Prolong the lease of a node. Arguments: node, microseconds, whether nodes are swept whose lease has run out.
-#: Returns: whether the node is known, the time, all nodes.
+#: Prolong the lease of a node, and sweep one whose lease has run out. Arguments: node, microseconds, the time until which
+#: it may sweep (0: it may not), whether all nodes are listed. Returns: whether the node is known, the time, the nodes.
+#: A Redis that did not run for a while gets old commands when it goes on. They must not sweep nodes that waited for it.
 RENEW = Script("""
 local known = 0
 if redis.call('ZSCORE', nodes, ARGV[1]) then
   known = 1
   redis.call('ZREM', nodes, '')
   redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
-  if ARGV[3] == '1' then
+  if now <= tonumber(ARGV[3]) then
     for _, dead in ipairs(redis.call('ZRANGEBYSCORE', nodes, '-inf', string.format('%.0f', now), 'LIMIT', 0, 1)) do
       remove(dead)
     end
   end
 end
-return {known, string.format('%.0f', now), redis.call('ZRANGE', nodes, 0, -1)}
+return {known, string.format('%.0f', now), ARGV[4] == '1' and redis.call('ZRANGE', nodes, 0, -1) or {}}
 """)
 
 #: Take a node away, and all its claims, and tell the others. Argument: node.
