@@ -1,11 +1,12 @@
-"""Fixtures: servers of one process that are a cluster in memory, and stations that connect to them."""
+"""Fixtures: servers of one process that are a cluster of each kind, and stations that connect to them."""
 
 import threading
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
-from ocppj import Client, MemoryCluster, MemoryHub, RemoteServer, Server, v16
+from ocppj import Client, RemoteServer, Server, v16
+from tests.cluster.support import MAKERS, SOON, MemoryWorld, World
 from tests.helpers import eventually, seconds
 
 RESET = v16.ResetRequest(type="Soft")
@@ -15,13 +16,13 @@ CLEAR = v16.ClearCacheRequest()
 class Nodes:
     """Makes servers, stations and remote servers, and ends them."""
 
-    def __init__(self) -> None:
-        self.hub = MemoryHub()
+    def __init__(self, world: World) -> None:
+        self.world = world
         self._todo: List[Callable[[], object]] = []
 
     def server(self, profiles: Any = v16.PROFILES, listen: Any = None, **options: Any) -> Any:
         """Return a server that listens."""
-        options.setdefault("cluster", MemoryCluster(self.hub))
+        options.setdefault("cluster", self.world.make())
         server = Server(profiles=profiles, **options)
         server.cluster = options["cluster"]  # for the tests
         self._todo.append(server.stop)
@@ -30,7 +31,7 @@ class Nodes:
 
     def remote(self, profiles: Any = v16.PROFILES, **options: Any) -> Any:
         """Return a remote server."""
-        options.setdefault("cluster", MemoryCluster(self.hub))
+        options.setdefault("cluster", self.world.make())
         remote = RemoteServer(options.pop("cluster"), profiles=profiles, **options)
         self._todo.append(remote.stop)
         return remote
@@ -42,17 +43,37 @@ class Nodes:
             station.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
         self._todo.append(station.stop)
         station.connect(server.url)
-        eventually(lambda: server.cluster._hub._held.get(client_id))
+        eventually(lambda: server.cluster.holder_of(client_id), SOON)
         return station
+
+    def set_away(self, away: bool, *servers: Any) -> None:
+        """Have the cluster be away, or have it be back, and wait until ``servers`` know."""
+        self.world.set_away(away)
+        eventually(lambda: all(each.cluster.available is not away for each in servers), SOON)
+
+    def kill(self, server: Any) -> None:
+        """Have a node be dead for the others."""
+        self.world.cut(server.cluster, True)
+        self.world.expire()
 
     def end(self) -> None:
         while self._todo:
             self._todo.pop()()
+        self.world.close()
+
+
+@pytest.fixture(params=MAKERS, ids=lambda maker: maker.name)
+def nodes(request: Any) -> Iterator[Nodes]:
+    """Nodes of each kind of cluster."""
+    made = Nodes(request.param())
+    yield made
+    made.end()
 
 
 @pytest.fixture
-def nodes() -> Iterator[Nodes]:
-    made = Nodes()
+def memory_nodes() -> Iterator[Nodes]:
+    """Nodes in memory."""
+    made = Nodes(MemoryWorld())
     yield made
     made.end()
 

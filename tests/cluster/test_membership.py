@@ -13,7 +13,6 @@ from ocppj import (
     ClusterUnavailable,
     ConnectionLost,
     HandshakeRefused,
-    MemoryCluster,
     NotRunning,
     OCPPError,
     Server,
@@ -27,9 +26,11 @@ from ocppj import (
     v21,
     v201,
 )
-from tests.cluster.nodes import CLEAR, RESET, Held, end_of, in_thread, nodes  # noqa: F401
+from tests.cluster.nodes import CLEAR, RESET, Held, end_of, in_thread, nodes
+from tests.cluster.support import SOON
 from tests.helpers import Recorder, eventually, seconds
 
+__all__ = ["nodes"]
 ACCEPTED = v16.ResetResponse(status="Accepted")
 
 
@@ -48,7 +49,7 @@ def test_a_call_reaches_a_client_of_another_server(nodes):
 def test_a_call_here_does_not_touch_the_cluster(nodes):
     here = nodes.server()
     nodes.station(here)
-    nodes.hub.away = True
+    nodes.world.set_away(True)
     assert here.call("CP_1", RESET) == ACCEPTED
     assert here.send_request("CP_1", RESET).result(seconds(10)) == ACCEPTED
     assert here.broadcast(RESET)["CP_1"].result(seconds(10)) == ACCEPTED
@@ -200,8 +201,8 @@ def test_the_other_server_dies(nodes):
     station.on(v16.ClearCacheRequest)(held)
     outcome = in_thread(lambda: here.call("CP_1", CLEAR))
     assert held.called.wait(seconds(10))
-    there.cluster.kill()
-    error = end_of(outcome)
+    nodes.kill(there)
+    error = end_of(outcome, SOON)
     held.go.set()
     assert isinstance(error, ConnectionLost)
     with pytest.raises(UnknownClient):
@@ -237,7 +238,7 @@ def test_this_server_stops(nodes):
 def test_the_cluster_is_away(nodes):
     here, there = nodes.server(), nodes.server()
     nodes.station(there)
-    nodes.hub.away = True
+    nodes.world.set_away(True)
     for ask in (here.call, here.send_request):
         with pytest.raises(ClusterUnavailable) as caught:
             ask("CP_1", RESET)
@@ -248,7 +249,7 @@ def test_the_cluster_is_away(nodes):
     for ask in (here.client_ids, here.connections):
         with pytest.raises(ClusterUnavailable):
             ask(cluster=True)
-    nodes.hub.away = False
+    nodes.set_away(False, here, there)
     assert here.call("CP_1", RESET) == ACCEPTED
 
 
@@ -258,10 +259,10 @@ def test_the_cluster_is_lost_during_a_call_and_comes_back(nodes):
     station.on(v16.ClearCacheRequest)(held)
     outcome = in_thread(lambda: here.call("CP_1", CLEAR, timeout=seconds(20)))
     assert held.called.wait(seconds(10))
-    nodes.hub.away = True
+    nodes.set_away(True, here, there)
     held.go.set()
     eventually(lambda: not there.connection("CP_1").queue_length)
-    nodes.hub.away = False
+    nodes.world.set_away(False)
     assert end_of(outcome) == v16.ClearCacheResponse(status="Accepted")
 
 
@@ -269,10 +270,11 @@ def test_the_cluster_is_lost_during_a_call(nodes):
     here, there = nodes.server(), nodes.server()
     station, held = nodes.station(there), Held(v16.ClearCacheResponse(status="Accepted"))
     station.on(v16.ClearCacheRequest)(held)
-    outcome = in_thread(lambda: here.call("CP_1", CLEAR, timeout=seconds(1)))
+    outcome = in_thread(lambda: here.call("CP_1", CLEAR, timeout=seconds(6)))
     assert held.called.wait(seconds(10))
-    nodes.hub.away = True
+    nodes.set_away(True, here, there)
     error = end_of(outcome)
+    nodes.world.set_away(False)
     held.go.set()
     assert isinstance(error, ClusterUnavailable)
     assert error.maybe_sent
@@ -283,10 +285,11 @@ def test_a_call_that_waited_too_long_is_not_sent(nodes):
     station = nodes.station(there)
     asked = Recorder(v16.ClearCacheResponse(status="Accepted"))
     station.on(v16.ClearCacheRequest)(asked)
-    there.cluster.away = True  # what is posted waits
+    nodes.world.cut(there.cluster, True)  # what is posted waits
     with pytest.raises(CallTimeout):
         here.call("CP_1", CLEAR, timeout=0.2)
-    there.cluster.away = False
+    nodes.world.cut(there.cluster, False)
+    eventually(lambda: there.cluster.available and here.cluster.holder_of("CP_1"), SOON)
     assert here.call("CP_1", RESET, timeout=seconds(10)) == ACCEPTED
     assert asked.calls == []
 
@@ -439,23 +442,23 @@ def test_a_newer_connection_is_refused_where_duplicates_are_rejected(nodes):
     with pytest.raises(HandshakeRefused) as caught:
         second.connect(there.url)
     assert caught.value.status == 409
-    nodes.hub.away = True  # nobody knows: it is let in
+    nodes.set_away(True, here, there)  # nobody knows: it is let in
     second.connect(there.url)
     second.stop()
-    nodes.hub.away = False
+    nodes.world.set_away(False)
 
 
 def test_the_cluster_comes_back_and_the_older_connection_ends(nodes):
     here, there = nodes.server(), nodes.server()
     old = Client("CP_1", profiles=v16.PROFILES, reconnect=False)
     old.connect(here.url)
-    nodes.hub.away = True
+    nodes.set_away(True, here, there)
     newer = Client("CP_1", profiles=v16.PROFILES, reconnect=False)
     newer.on(v16.ResetRequest)(lambda request: ACCEPTED)
     newer.connect(there.url)
     assert here.client_ids() == there.client_ids() == ["CP_1"]
-    nodes.hub.away = False
-    eventually(lambda: here.client_ids() == [])
+    nodes.set_away(False, here, there)
+    eventually(lambda: here.client_ids() == [], SOON)
     assert here.call("CP_1", RESET) == ACCEPTED
     old.stop()
     newer.stop()
@@ -465,7 +468,7 @@ def test_the_cluster_comes_back_and_the_older_connection_ends(nodes):
 
 
 def test_two_servers_with_one_cluster_object(nodes):
-    cluster = MemoryCluster(nodes.hub)
+    cluster = nodes.world.make()
     nodes.server(cluster=cluster)
     second = Server(profiles=v16.PROFILES, cluster=cluster)
     with pytest.raises(UsageError):
@@ -485,22 +488,23 @@ def test_stop_and_listen_again(nodes):
 
 
 def test_it_begins_although_the_cluster_is_away(nodes):
-    nodes.hub.away = True
+    nodes.world.set_away(True)
     here = nodes.server()
     station = Client("CP_1", profiles=v16.PROFILES)
     station.on(v16.ResetRequest)(lambda request: ACCEPTED)
     station.connect(here.url)
     assert here.call("CP_1", RESET) == ACCEPTED
-    nodes.hub.away = False
-    eventually(lambda: here.client_ids(cluster=True) == ["CP_1"])
+    nodes.set_away(False, here)
+    eventually(lambda: here.client_ids(cluster=True) == ["CP_1"], SOON)
     station.stop()
 
 
 def test_it_stops_while_the_cluster_is_away(nodes):
     here = nodes.server()
     nodes.station(here)
-    nodes.hub.away = True
+    nodes.world.set_away(True)
     here.stop()
+    nodes.world.set_away(False)
     assert here.cluster.node_id == ""
 
 
@@ -559,6 +563,7 @@ def test_what_happens_is_published(nodes):
     )
     seen = Recorder()
     subscription = here.cluster.subscribe(connected=seen, disconnected=seen, request=seen)
+    eventually(lambda: there.cluster.wants("request"), SOON)
     station = Client("CP_1", profiles=v16.PROFILES)
     station.connect(there.url)
     station.call(v16.AuthorizeRequest(id_tag="1"), message_id="5")

@@ -11,27 +11,26 @@ from ocppj import (
     CallTimeout,
     ClusterUnavailable,
     InvalidResponse,
-    MemoryCluster,
     NotConnected,
     UsageError,
     v16,
 )
 from ocppj.errors import NoHandlerSlot  # noqa: F401 - what a call may raise
-from tests.cluster.nodes import RESET, Nodes, end_of, in_thread, nodes
-from tests.cluster.support import Recording
+from tests.cluster.nodes import RESET, Nodes, end_of, in_thread, memory_nodes
+from tests.cluster.support import MemoryWorld, Recording
 from tests.helpers import Recorder, eventually, seconds
 
-__all__ = ["nodes"]
+__all__ = ["memory_nodes"]
 ACCEPTED = v16.ResetResponse(status="Accepted")
 
 
 @pytest.fixture
-def played(nodes):
+def played(memory_nodes):
     """Return a remote server, and a node that the test plays: it holds CP_1, and answers nothing by itself."""
-    member, cluster = Recording(), MemoryCluster(nodes.hub)
+    member, cluster = Recording(), memory_nodes.world.make()
     cluster.join(member)
     cluster.claim("CP_1", {"version": "1.6"})
-    remote = nodes.remote()
+    remote = memory_nodes.remote()
     yield remote, cluster, member
     cluster.leave()
 
@@ -106,9 +105,9 @@ def test_an_invalid_answer_of_the_other_node_has_its_response(played):
     assert type(caught.response) is v16.ResetResponse
 
 
-def test_another_node_cannot_answer(nodes, played):
+def test_another_node_cannot_answer(memory_nodes, played):
     remote, cluster, member = played
-    other = MemoryCluster(nodes.hub)
+    other = memory_nodes.world.make()
     other.join(Recording())
     future = remote.send_request("CP_1", RESET, message_id="5")
     asking, _ = asked(member)
@@ -157,24 +156,24 @@ def test_a_canceled_call_is_withdrawn(played):
     remote.send_request("CP_1", RESET, message_id="5")  # the id is free again
 
 
-def test_an_outage_during_a_call_whose_answer_is_lost(nodes, played):
+def test_an_outage_during_a_call_whose_answer_is_lost(memory_nodes, played):
     remote, _, member = played
     outcome = in_thread(lambda: remote.call("CP_1", RESET, timeout=seconds(0.5)))
     asked(member)
-    nodes.hub.away = True
-    nodes.hub.away = False
+    memory_nodes.world.hub.away = True
+    memory_nodes.world.hub.away = False
     error = end_of(outcome)
     assert isinstance(error, ClusterUnavailable)
     assert error.maybe_sent
 
 
-def test_a_request_that_is_of_several_versions(nodes):
+def test_a_request_that_is_of_several_versions(memory_nodes):
     from ocppj import v201
 
     ours = [*v16.PROFILES, *v201.PROFILES]
-    server, remote = nodes.server(ours), nodes.remote(ours)
-    nodes.station(server)
-    station = nodes.station(server, "CP_2", v201.PROFILES)
+    server, remote = memory_nodes.server(ours), memory_nodes.remote(ours)
+    memory_nodes.station(server)
+    station = memory_nodes.station(server, "CP_2", v201.PROFILES)
     station.on(v201.ClearCacheRequest)(lambda request: v201.ClearCacheResponse(status="Accepted"))
     assert remote.call("CP_2", v201.ClearCacheRequest()).status == "Accepted"
     assert remote.call("CP_1", RESET) == ACCEPTED
@@ -212,7 +211,7 @@ class Storm:
 
     def __init__(self, rng):
         self.rng = rng
-        self.nodes = Nodes()
+        self.nodes = Nodes(MemoryWorld())
         self.servers = [self.nodes.server() for _ in range(3)]
         self.remotes = [self.nodes.remote(timeout=seconds(2)) for _ in range(2)]
         self.lock = threading.Lock()
@@ -269,7 +268,7 @@ class Storm:
                 self.ended(error)
 
     def break_something(self):
-        hub, rng = self.nodes.hub, self.rng
+        hub, rng = self.nodes.world.hub, self.rng
         what = rng.randrange(5)
         server = rng.choice(self.servers)
         if what == 0:

@@ -11,7 +11,6 @@ from ocppj import (
     Client,
     ClusterUnavailable,
     ConnectionLost,
-    MemoryCluster,
     NotRunning,
     OCPPError,
     RemoteServer,
@@ -25,6 +24,7 @@ from ocppj import (
     v201,
 )
 from tests.cluster.nodes import CLEAR, RESET, Held, Nodes, end_of, in_thread, nodes
+from tests.cluster.support import SOON
 from tests.helpers import Recorder, eventually, seconds
 
 __all__ = ["nodes"]
@@ -47,7 +47,7 @@ def test_it_calls_clients_of_all_servers(nodes: Nodes) -> None:
 
 
 def test_it_joins_at_its_first_use(nodes: Nodes) -> None:
-    cluster = MemoryCluster(nodes.hub)
+    cluster = nodes.world.make()
     remote = nodes.remote(cluster=cluster)
     assert cluster.node_id == ""
     assert remote.client_ids() == []
@@ -68,7 +68,7 @@ def test_many_threads_use_it_first_at_once(nodes: Nodes) -> None:
 
 def test_it_is_a_context_manager(nodes: Nodes) -> None:
     nodes.station(nodes.server())
-    cluster = MemoryCluster(nodes.hub)
+    cluster = nodes.world.make()
     with RemoteServer(cluster, profiles=v16.PROFILES) as remote:
         assert remote.call("CP_1", RESET) == ACCEPTED
     assert cluster.node_id == ""
@@ -154,9 +154,13 @@ def test_an_error_can_be_pickled_and_names_its_request(nodes: Nodes) -> None:
 
 
 def test_the_cluster_is_away(nodes: Nodes) -> None:
-    nodes.station(nodes.server())
-    remote = nodes.remote()
-    nodes.hub.away = True
+    server = nodes.server()
+    nodes.station(server)
+    cluster = nodes.world.make()
+    remote = nodes.remote(cluster=cluster)
+    assert remote.client_ids() == ["CP_1"]
+    nodes.world.set_away(True)
+    eventually(lambda: not cluster.available, SOON)
     for ask in (
         remote.client_ids,
         remote.connections,
@@ -169,7 +173,8 @@ def test_the_cluster_is_away(nodes: Nodes) -> None:
             ask()
     (future,) = remote.broadcast(RESET, ["CP_1"]).values()
     assert isinstance(future.exception(seconds(5)), ClusterUnavailable)
-    nodes.hub.away = False
+    nodes.world.set_away(False)
+    eventually(lambda: cluster.available and server.cluster.available, SOON)
     assert remote.call("CP_1", RESET) == ACCEPTED
 
 
@@ -193,8 +198,8 @@ def test_the_server_that_has_the_connection_dies(nodes: Nodes) -> None:
     station.on(v16.ClearCacheRequest)(held)
     future = remote.send_request("CP_1", CLEAR)
     assert held.called.wait(seconds(10))
-    server.cluster.kill()
-    assert isinstance(future.exception(seconds(10)), ConnectionLost)
+    nodes.kill(server)
+    assert isinstance(future.exception(seconds(SOON)), ConnectionLost)
     held.go.set()
 
 
@@ -225,7 +230,7 @@ def test_a_callback_may_stop_it(nodes: Nodes) -> None:
 
 
 def test_what_it_takes(nodes: Nodes) -> None:
-    cluster = MemoryCluster(nodes.hub)
+    cluster = nodes.world.make()
     for wrong in (
         {"cluster": "redis://localhost", "profiles": v16.PROFILES},
         {"cluster": None, "profiles": v16.PROFILES},
@@ -244,11 +249,11 @@ def test_a_forked_process_joins_by_itself(nodes: Nodes) -> None:
     future = remote.send_request("CP_1", CLEAR)
     assert held.called.wait(seconds(10))
     child = os.fork()
-    if not child:  # nobody is in the cluster of the child: it is one of its process
+    if not child:
         status = 1
         try:
             assert isinstance(future.exception(0), NotRunning)
-            assert remote.client_ids() == []
+            assert remote.client_ids() == ([] if nodes.world.name == "memory" else ["CP_1"])
             remote.stop()
             status = 0
         finally:
