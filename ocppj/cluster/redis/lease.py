@@ -72,6 +72,10 @@ class Lease:
         """Return the time by Redis' clock, in seconds since 1970."""
         return time.monotonic() + self._offset
 
+    def milliseconds(self) -> int:
+        """Return `now` in milliseconds; 0: it is not known yet."""
+        return int(self.now() * 1000) if self._offset else 0
+
     def forget(self, node_id: str) -> None:
         """Note that it is known that another node is gone. On any thread."""
         self._nodes.pop(node_id, None)

@@ -28,6 +28,7 @@ class Reply(NamedTuple):
 
     node_id: str
     text: str
+    sent: int  # when, by Redis' clock, in milliseconds
 
 
 class Event(NamedTuple):
@@ -165,7 +166,7 @@ class Writer:
             calls.append(Call(SYNC, (self._id, *[word for change in changes for word in change.words()])))
         # An answer is worth more than a new request, which its caller can make again.
         room = 2 * self._max_inbox
-        calls += [Call(REPLY, (reply.node_id, self._id, reply.text, room)) for reply in replies]
+        calls += [Call(REPLY, (reply.node_id, self._id, reply.text, room, reply.sent)) for reply in replies]
         calls += [["PUBLISH", event.channel, event.text] for event in events]
         try:
             results = self._store.run_all(calls, self._link) if calls else []
