@@ -101,11 +101,25 @@ class Lease:
 
     def renew(self) -> None:
         """Renew the lease, or begin it, if this node is not in the registry. Never raises for want of Redis."""
+        began = time.monotonic()
         try:
-            if not self._renew():
-                self._join()
+            self._renew_or_join()
+        except ClusterUnavailable as error:
+            if time.monotonic() - began > self._store.links.timeout / 2:
+                self._lost(error)
+            else:
+                self._renew_again()
+
+    def _renew_again(self) -> None:
+        """Try once more: the connection alone may have ended."""
+        try:
+            self._renew_or_join()
         except ClusterUnavailable as error:
             self._lost(error)
+
+    def _renew_or_join(self) -> None:
+        if not self._renew():
+            self._join()
 
     def _renew(self) -> bool:
         """Return whether this node was in the registry."""

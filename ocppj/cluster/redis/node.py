@@ -63,9 +63,12 @@ class Node:
         """Whether Redis answered the last time."""
         return self._lease.available
 
-    def start(self) -> None:
-        """Try to be in the registry, and begin."""
+    def enter(self) -> None:
+        """Try to be in the registry, before `start`."""
         self._lease.renew()
+
+    def start(self) -> None:
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
