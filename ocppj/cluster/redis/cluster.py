@@ -106,6 +106,7 @@ class RedisCluster(Cluster):
         if node is not None:
             node.end(timeout)
             self.links.close()
+            self._limited.report(last=True)
 
     def claim(self, client_id: str, about: Mapping[str, Any]) -> str:
         """Say that this node has a connection of that client, which began just now. Return the id of the claim."""

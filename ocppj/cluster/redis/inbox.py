@@ -54,7 +54,7 @@ class Inbox:
         self._last = "0-0"  # the id of the last entry that was read; changed in single steps
 
     def end(self) -> None:
-        """Have `run` return soon."""
+        """Have `step` return false soon."""
         self._ended.set()
 
     def step(self) -> bool:

@@ -18,6 +18,7 @@ __all__ = ["Lease", "LeaseOwner"]
 
 #: At most so many seconds are between two renewals; and a lease has at least so many of them.
 _INTERVAL, _RENEWALS = 1.0, 5
+_PAUSE = 0.02  # seconds between two renewals at least
 _LISTS = 5  # each of so many renewals asks which nodes there are
 
 
@@ -85,13 +86,14 @@ class Lease:
         self._wake.set()
 
     def end(self) -> None:
-        """Have `run` return soon."""
+        """Have `step` return false soon. Then this node is not put into the registry any more."""
         self._ended.set()
         self._wake.set()
 
     def step(self) -> bool:
         """Wait for the time of the next renewal, and renew. Return whether to go on."""
         self._wake.wait(self._interval)
+        self._ended.wait(_PAUSE)  # many threads may ask for a look
         self._wake.clear()
         if self._ended.is_set():
             self._store.links.end(self._link)
@@ -143,6 +145,8 @@ class Lease:
 
     def _join(self) -> None:
         """Begin in the registry, with an empty inbox and all claims."""
+        if self._ended.is_set():
+            return
         if self._joined:
             self._log.warning("Redis has forgotten node %s: it begins anew", self._id)
             self._settle()

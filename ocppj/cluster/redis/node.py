@@ -77,8 +77,9 @@ class Node:
         deadline = time.monotonic() + timeout
         do_all(
             lambda: self._end_writer(deadline),
-            self._inbox.end,
             self._lease.end,
+            lambda: self._join(self._threads[:1], deadline),  # else it might begin anew
+            self._inbox.end,
             self._leave,
             lambda: self._join(self._threads, deadline),
         )

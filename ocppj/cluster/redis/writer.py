@@ -118,7 +118,7 @@ class Writer:
             self._note_dropped(1, "event", "too many wait")
 
     def end(self, patience: float) -> None:
-        """Have `run` return when all is written, or after ``patience`` seconds, or when Redis is away."""
+        """Have `step` return false when all is written, or after ``patience`` seconds, or when Redis is away."""
         with self._changed:
             self._ending, self._ends = True, time.monotonic() + patience
             self._changed.notify_all()
