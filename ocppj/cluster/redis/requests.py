@@ -35,7 +35,7 @@ from ...storage.detached import Detached
 from ...storage.group_commit import PendingInsert
 from ...storage.stored_queues import StoredQueue
 from . import queue_scripts as scripts
-from .connection import Links, ResponseFault
+from .connection import Links, ResponseFault, result_of
 from .store import Call, run_calls
 
 __all__ = ["News", "RedisRequests"]
@@ -54,7 +54,7 @@ class News(NamedTuple):
     """What another node has changed. See `queue_scripts`.
 
     ``kind`` is "new" (of that client), "ended" or "canceled" (the request of the number ``about``), "over" (that of the
-    message id ``about``, which this node has stored), or "all": look at everything.
+    message id ``about``, which this node has stored), "all" (look at everything), or "lost" (so has Redis: before).
     """
 
     kind: str
@@ -81,6 +81,7 @@ class RedisRequests:
         self._counter = itertools.count(1)
         self._lost: Optional[ClusterUnavailable] = None  # why Redis cannot be reached, as far as it is known
         self._registered = False  # Redis has the sign of this node, and all news since were read
+        self._epoch: Optional[bytes] = None  # of Redis, when this node was registered the last time
         self._ended = Event()
         self._threads: List[Thread] = []
         self._detached = Detached()
@@ -124,7 +125,7 @@ class RedisRequests:
         if self._open:
             return
         self._node, self._ended = uuid.uuid4().hex, Event()
-        self._lost, self._registered = None, False
+        self._lost, self._registered, self._epoch = None, False, None
         self._open = True
         try:
             self._register()
@@ -173,8 +174,11 @@ class RedisRequests:
         except (ClusterUnavailable, QueueFailed):
             pass  # the sign ends by itself
 
-    def _register(self) -> None:
-        self._run_anyway([Call(scripts.ALONE, (self._node, _LIFE))])
+    def _register(self) -> bool:
+        """Have Redis know this node. Return whether Redis has lost what it had since the last time."""
+        (epoch,) = self._run_anyway([Call(scripts.JOIN, (self._node, _LIFE, uuid.uuid4().hex))])
+        before, self._epoch = self._epoch, result_of(epoch)
+        return before is not None and before != self._epoch
 
     # The thread that reads news
 
@@ -182,15 +186,16 @@ class RedisRequests:
         link = self._links.new()
         renewal = time.monotonic() + _RENEWAL
         news = self._keys.news + self._node
+        lost = False  # so has Redis, and what it had is not stored again yet
         wait = max(0.1, min(_WAIT, self._links.timeout / 2))
         try:
             while not ended.is_set():
                 try:
                     if not self._registered:
-                        self._register()
+                        lost = self._register() or lost
                         self._registered = True
-                        self._note_return()
-                        self._hear(News("all", "", ""))
+                        self._note_return(lost)
+                        lost = not self._hear(News("lost" if lost else "all", "", "")) and lost
                     if time.monotonic() >= renewal:
                         renewal = time.monotonic() + _RENEWAL
                         self._registered = link.run(("EXPIRE", self._keys.node + self._node, _LIFE))[0] == 1
@@ -220,16 +225,16 @@ class RedisRequests:
             return
         self._hear(news)
 
-    def _hear(self, news: News) -> None:
+    def _hear(self, news: News) -> bool:
+        """Have the news be heard. Return false if Redis could not be reached meanwhile: it is to be tried again."""
         try:
             self._on_news(news)
-        except ClusterUnavailable:
-            raise
         except Exception as error:
             if self.is_lost(error):
                 self._registered = False
-            else:
-                self._limited_log.exception("%s: news of other nodes: %s", self.path, error, client_id=None)
+                return False
+            self._limited_log.exception("%s: news of other nodes: %s", self.path, error, client_id=None)
+        return True
 
     def _note_loss(self, error: ClusterUnavailable) -> None:
         before, self._lost = self._lost, error
@@ -237,8 +242,11 @@ class RedisRequests:
             words = "%s cannot be reached: no requests are stored until it is back: %s"
             self.safe_log.error(words, self.path, error)
 
-    def _note_return(self) -> None:
+    def _note_return(self, lost: bool) -> None:
         before, self._lost = self._lost, None
+        if lost:
+            words = "%s has lost the requests that it had; those of clients that are connected are stored again"
+            self.safe_log.error(words, self.path)
         if before is not None:
             self.safe_log.warning("%s can be reached again", self.path)
         self._work.set()
@@ -275,7 +283,7 @@ class RedisRequests:
         try:
             if not isinstance(insert.bundle.data, str):
                 raise TypeError("a request is a text")
-            row = json.dumps(insert.fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+            row = _row_of(insert)
         except (TypeError, ValueError) as error:
             insert.end(None, self._failure(insert, error))
             return None
@@ -304,6 +312,20 @@ class RedisRequests:
         if isinstance(why, Exception):
             failure.__cause__ = why
         return failure
+
+    def restore(self, queue: StoredQueue, client_id: str) -> None:
+        """Store the requests of a queue again that Redis has lost."""
+        bundles = queue.stored()
+        for i in range(0, len(bundles), _MOST):
+            words: List[Any] = [self._node, repr(time.time()), f"{queue.place}/{next(self._counter)}"]
+            for seq, bundle in bundles[i : i + _MOST]:
+                words += [seq, _row_of(PendingInsert(client_id, bundle, lambda: None, lambda bundle, seq: None))]
+            (result,) = self._run([Call(scripts.RESTORE, tuple(words))])
+            self._checked(result)
+        here = queue.numbers() | self.detached_rows()
+        for seq, _ in bundles:
+            if seq not in here:  # it has ended meanwhile, and its removal may have been written before
+                self.delete(seq)
 
     # Read
 
@@ -530,6 +552,11 @@ class RedisRequests:
         if isinstance(result, ResponseFault):
             raise QueueFailed(f"{self.path} refuses it: {result.code}")
         return result
+
+
+def _row_of(insert: PendingInsert) -> bytes:
+    """Return a row as Redis has it. Raises `ValueError` for a text that cannot be in it."""
+    return json.dumps(insert.fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
 def _encoded(text: Optional[str]) -> bytes:
