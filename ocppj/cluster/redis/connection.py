@@ -27,6 +27,7 @@ Command = Sequence[Union[str, bytes, int]]
 
 #: So many connections at most carry commands at a time. More threads wait for one.
 _MOST = 16
+_LONGEST_TEXT = 200  # characters of an error of Redis
 #: Settings of the program's client that are not for connections of ours: how to try again, and what RESP3 has more.
 _NOT_OURS = ("retry_on_", "maint_notifications", "orig_", "oss_cluster_maint", "event_dispatcher")
 
@@ -35,23 +36,34 @@ class ResponseFault:
     """What stands in a list of results for a command that Redis has refused. It has changed nothing.
 
     Attributes:
-        code: The first word of the error, such as "OOM".
+        text: Why, without what the command has said.
+        code: The first word of the error, such as "OOM", or the name of the error in the package ``redis``.
     """
 
-    def __init__(self, code: str) -> None:
-        self.code = code
+    def __init__(self, error: Exception) -> None:
+        name = type(error).__name__
+        self.code = str(error).partition(" ")[0] if name == "ResponseError" else name
+        self.text = f"{name}: {error}".partition(", with args")[0][:_LONGEST_TEXT]
+
+    @property
+    def is_unknown_script(self) -> bool:
+        """Whether Redis does not know the script of that name."""
+        return self.code == "NoScriptError"
 
 
 def result_of(result: Any) -> Any:
     """Return the result of a command. Raises `ClusterUnavailable` if Redis has refused it."""
     if isinstance(result, ResponseFault):
-        raise ClusterUnavailable(f"Redis refuses it: {result.code}")
+        raise ClusterUnavailable(f"Redis refuses it: {result.text}")
     return result
 
 
 def text_of(data: bytes) -> str:
-    """Return a text that was sent."""
-    return data.decode("utf-8", "surrogatepass")
+    """Return a text that was sent. What others have written may be no text: then it is one that nobody looks for."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace")
 
 
 def settings_of(
@@ -91,10 +103,17 @@ def settings_of(
 
 
 class Link:
-    """One connection. For one thread at a time. It connects when it is used, and again after each fault."""
+    """One connection. For one thread at a time. It connects when it is used, and again after each fault.
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    Args:
+        make: Makes a connection of the package.
+        greet: Called with this link when it has connected, before anything else is sent. May use `run`.
+    """
+
+    def __init__(self, make: Callable[[], Any], greet: Optional[Callable[["Link"], object]] = None) -> None:
         self._connection = make()
+        self._greet = greet
+        self._connected = False
 
     def run(self, *commands: Command) -> List[Any]:
         """Send the commands at once, and return their results; in place of one that is refused, a `ResponseFault`.
@@ -103,9 +122,9 @@ class Link:
             ClusterUnavailable: Redis cannot be reached, or does not answer, or is a replica. ``maybe_sent`` says
                 whether Redis may have run the commands.
         """
+        self._connect()
         sent = False
         try:
-            self._connect()
             packed = self._connection.pack_commands(commands)
             sent = True
             self._connection.send_packed_command(packed, check_health=False)
@@ -121,8 +140,8 @@ class Link:
 
     def send(self, command: Command) -> None:
         """Send a command whose results `receive` returns. Raises `ClusterUnavailable`."""
+        self._connect(look=False)
         try:
-            self._connection.connect()
             self._connection.send_packed_command(self._connection.pack_commands([command]), check_health=False)
         except (RedisError, OSError) as error:
             self.close()
@@ -136,20 +155,44 @@ class Link:
             self.close()
             raise ClusterUnavailable(_text_of(error)) from error
 
+    def connect(self) -> None:
+        """Connect, if it is not connected. Raises `ClusterUnavailable`."""
+        self._connect()
+
     def close(self) -> None:
         """End the connection. It is made again when it is used again."""
+        self._connected = False
         with suppress(Exception):
             self._connection.disconnect()
 
-    def _connect(self) -> None:
-        self._connection.connect()  # does nothing if it is connected
+    def _connect(self, look: bool = True) -> None:
+        """Connect, if it is not connected, or if a ``look`` finds that the connection has ended."""
+        if self._connected and look and self._is_stale():
+            self.close()
+        if self._connected:
+            return
         try:
-            stale = self._connection.can_read(0)  # Redis has closed it, or results are left
-        except (RedisError, OSError):
-            stale = True
-        if stale:
-            self._connection.disconnect()
             self._connection.connect()
+            self._connected = True
+            if self._greet is not None:
+                self._greet(self)
+        except ClusterUnavailable as error:  # of the greeting
+            self.close()
+            error.maybe_sent = False
+            raise
+        except (RedisError, OSError) as error:
+            self.close()
+            raise ClusterUnavailable(_text_of(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _is_stale(self) -> bool:
+        """Return whether Redis has closed the connection, or results are left."""
+        try:
+            return bool(self._connection.can_read(0))
+        except (RedisError, OSError):
+            return True
 
     def _result(self) -> Any:
         try:
@@ -157,18 +200,12 @@ class Link:
         except ReadOnlyError:
             raise
         except ResponseError as error:
-            return ResponseFault(_code_of(error))
+            return ResponseFault(error)
 
 
 def _text_of(error: Exception) -> str:
     """Return what failed, without what a command has said."""
     return f"Redis: {type(error).__name__}: {error}"
-
-
-def _code_of(error: Exception) -> str:
-    """Return the first word of an error of Redis. The package takes the word away when it knows it."""
-    name = type(error).__name__
-    return str(error).partition(" ")[0] if name == "ResponseError" else name
 
 
 class Links:
@@ -189,9 +226,9 @@ class Links:
         self._all: Set[Link] = set()
         self._room = threading.BoundedSemaphore(_MOST)
 
-    def new(self) -> Link:
+    def new(self, greet: Optional[Callable[[Link], object]] = None) -> Link:
         """Return a new link, which its owner gives to `end`."""
-        link = Link(lambda: self._kind(**self._options))
+        link = Link(lambda: self._kind(**self._options), greet)
         with self._lock:
             self._all.add(link)
         return link
