@@ -14,7 +14,8 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from ocppj import NotRunning, QueueFailed, RedisCluster, UsageError
-from ocppj.cluster.redis.requests import News, RedisRequests
+from ocppj.cluster.redis.queue_news import News
+from ocppj.cluster.redis.requests import RedisRequests
 from ocppj.storage.group_commit import PendingInsert
 from tests.cluster.redis_queues import Nodes, nodes, redis, shared_redis  # noqa: F401
 from tests.helpers import Recorder, eventually, seconds

@@ -12,7 +12,8 @@ from ...errors import CallCanceled
 from ...option_checks import check_options
 from ...storage.stored_queues import Loading, StoredQueue, StoredQueueMap
 from .cluster import RedisCluster
-from .requests import News, RedisRequests
+from .queue_news import News
+from .requests import RedisRequests
 
 __all__ = ["RedisQueueMap"]
 
