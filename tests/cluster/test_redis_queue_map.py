@@ -368,14 +368,17 @@ def test_in_memory_all_goes_on_without_redis(nodes: Nodes, caplog: Any) -> None:
         queue.pop()
 
 
-def test_a_redis_that_was_restarted_empty_takes_new_requests_and_what_is_in_memory_is_sent(nodes: Nodes) -> None:
+def test_a_redis_that_was_restarted_empty_gets_again_what_is_in_memory(nodes: Nodes, caplog: Any) -> None:
     with RedisServer() as redis:
         one, other = nodes.add(url=redis.url, timeout=1.0), nodes.add(url=redis.url, timeout=1.0)
         queue = one.get_or_create("A")
         for n in (1, 2):
             queue.push(bundle(n))
+        other.push_all([("B", bundle("gone"))])
         redis.restart_empty()
         eventually(lambda: _pushed(queue, "3"))
+        eventually(lambda: "has lost the requests" in caplog.text)
+        eventually(lambda: listed(other) == ["1", "2", "3"])
         assert [queue.pop().message_id for _ in range(3)] == ["1", "2", "3"]
         eventually(lambda: other.push_all([("A", bundle(4))]) == [None])
         eventually(lambda: ids(queue) == ["4"])
