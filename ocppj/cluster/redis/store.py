@@ -53,4 +53,4 @@ def _words(keys: Names, call: Union[Call, Command], whole: bool) -> Command:
 
 
 def _is_unknown(result: Optional[Any]) -> bool:
-    return isinstance(result, ResponseFault) and result.code.upper().startswith("NOSCRIPT")
+    return isinstance(result, ResponseFault) and result.is_unknown_script
