@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 
-from ocppj import Client, RedisCluster, RemoteServer, Server, UnknownClient, v16
+from ocppj import Client, RedisCluster, RedisQueueMap, RemoteServer, Server, UnknownClient, v16
 from tests.certificates import authority
-from tests.helpers import eventually
+from tests.helpers import Recorder, eventually, seconds
 from tests.test_readme import BLOCK, ROOT
 from tests.web.hosts import require
 
@@ -114,6 +114,16 @@ def test_events(store: RedisServer) -> None:
     assert lines.getvalue().splitlines() == promised(block("cluster.subscribe("))
 
 
+def store_command_for_later(queues: RedisQueueMap, cluster: RedisCluster) -> None:
+    """Store a command for a client that is away, and deliver it."""
+    with Server(profiles=v16.PROFILES, cluster=cluster, queues=queues, known_clients=lambda name: True) as server:
+        server.on(v16.HeartbeatRequest)(lambda name, request: v16.HeartbeatResponse(datetime.now(timezone.utc)))
+        future = server.listen(host="127.0.0.1").send_request("CP_1", v16.ClearCacheRequest(), offline=True)
+        with charger().connect(server.url) as client:
+            client.call(v16.HeartbeatRequest())
+            assert future.result(seconds(10)).status == "Accepted"
+
+
 def reset_through(near: RedisCluster, far: RedisCluster) -> str:
     """Return what a charger says that is connected to a server with ``near``, to a call by ``far``."""
     server, remote = Server(profiles=v16.PROFILES, cluster=near), RemoteServer(far, profiles=v16.PROFILES)
@@ -124,10 +134,20 @@ def reset_through(near: RedisCluster, far: RedisCluster) -> str:
 @needs_redis
 def test_user_of_the_page_over_tls() -> None:
     (rules,) = re.findall(r"^ACL SETUSER ocpp (.*)$", PAGE, re.MULTILINE)
-    with RedisServer(tls=True, users={"default": "off", "ocpp": rules}) as store:
+    users = {"default": "off", "ocpp": rules, "admin": "on >admin ~* &* +@all"}
+    with RedisServer(tls=True, users=users) as store:
         code = block("rediss://").replace("/etc/ssl/redis-ca.pem", str(authority().path))
         url = store.url.replace("rediss://", "rediss://ocpp:secret@")
-        assert reset_through(*(run(code, url)["cluster"] for _ in range(2))) == "Accepted"
+        near, far, third = (run(code, url)["cluster"] for _ in range(3))
+        events = Recorder()
+        watching = far.subscribe(connected=events, disconnected=events, request=events)
+        try:
+            assert reset_through(near, far) == "Accepted"
+            store_command_for_later(RedisQueueMap(third), third)
+        finally:
+            watching.close()
+        with store.client(username="admin", password="admin") as admin:
+            assert admin.acl_log() == [], "what it was refused"
 
 
 @needs_redis
