@@ -8,7 +8,7 @@ import redis
 
 from ocppj import ClusterUnavailable, RedisCluster, UsageError
 from tests.certificates import authority, stranger
-from tests.cluster.redis_nodes import SOON, held_by, nodes, one_server, server, texts  # noqa: F401 - fixtures
+from tests.cluster.redis_nodes import SOON, held_by, nodes, one_server, pause, server, texts  # noqa: F401 - fixtures
 from tests.cluster.support import Recording
 from tests.helpers import eventually, seconds
 from tests.redis_server import MISSING, RedisServer, SlowRedis, must_be_here, needs_redis, program
@@ -186,6 +186,7 @@ def test_an_idle_connection_that_redis_has_closed_is_noticed(server, nodes):
     with server.client() as client:
         for number in range(1, 10):
             client.client_kill_filter(_type="normal", skipme=True)
+            pause(0.05)  # Redis answers before it has closed them
             here.post("CP_1", {"text": number})
     eventually(lambda: texts(member) == list(range(10)), SOON)
 

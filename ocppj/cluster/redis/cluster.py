@@ -90,9 +90,9 @@ class RedisCluster(Cluster):
                 raise UsageError("the cluster is in use: each Server and RemoteServer has one of its own")
             self._log.use(logger)
             self._limited.use(logger)
-            node = self._node = Node(
-                self._store, member, self._log, self._limited, lease=self._lease, max_inbox=self._max_inbox
-            )
+            node = Node(self._store, member, self._log, self._limited, lease=self._lease, max_inbox=self._max_inbox)
+            node.enter()
+            self._node = node
         try:
             node.start()
         except BaseException:
@@ -106,6 +106,7 @@ class RedisCluster(Cluster):
         if node is not None:
             node.end(timeout)
             self.links.close()
+            self._limited.report(last=True)
 
     def claim(self, client_id: str, about: Mapping[str, Any]) -> str:
         """Say that this node has a connection of that client, which began just now. Return the id of the claim."""

@@ -23,7 +23,7 @@ class InboxOwner(Protocol):
     """What an inbox calls, on its thread."""
 
     def received(self, sender: str, message: Message, written: float) -> None:
-        """Take a message that was written at that time, by Redis' clock."""
+        """Take a message that was sent at that time, by Redis' clock."""
 
     def lost(self, client_id: str, claim_id: str) -> None:
         """Note that another node has a newer connection."""
@@ -54,7 +54,7 @@ class Inbox:
         self._last = "0-0"  # the id of the last entry that was read; changed in single steps
 
     def end(self) -> None:
-        """Have `run` return soon."""
+        """Have `step` return false soon."""
         self._ended.set()
 
     def step(self) -> bool:
@@ -109,7 +109,7 @@ class Inbox:
         entry: Dict[str, str] = {text_of(key): text_of(value) for key, value in zip(fields[::2], fields[1::2])}
         if "message" in entry:
             message = decode(entry["message"])
-            sender, written = entry["from"], int(name.partition("-")[0]) / 1000
+            sender, written = entry["from"], _time_of(name, entry) / 1000
             return (lambda: self._owner.received(sender, message, written)) if isinstance(message, dict) else None
         if "lost" in entry:
             client_id, claim_id = entry["lost"], entry["claim"]
@@ -118,6 +118,12 @@ class Inbox:
             node_id = entry["left"]
             return lambda: self._owner.left(node_id)
         return (lambda: None) if "wake" in entry else None
+
+
+def _time_of(name: str, entry: Dict[str, str]) -> int:
+    """Return when a message was sent, in milliseconds. Redis may have written it later: after it did not run."""
+    written, sent = _parts_of(name)[0], int(entry.get("at", 0))
+    return min(written, sent) if sent > 0 else written
 
 
 def _parts_of(name: str) -> Tuple[int, int]:

@@ -18,6 +18,7 @@ __all__ = ["Lease", "LeaseOwner"]
 
 #: At most so many seconds are between two renewals; and a lease has at least so many of them.
 _INTERVAL, _RENEWALS = 1.0, 5
+_PAUSE = 0.02  # seconds between two renewals at least
 _LISTS = 5  # each of so many renewals asks which nodes there are
 
 
@@ -72,6 +73,10 @@ class Lease:
         """Return the time by Redis' clock, in seconds since 1970."""
         return time.monotonic() + self._offset
 
+    def milliseconds(self) -> int:
+        """Return `now` in milliseconds; 0: it is not known yet."""
+        return int(self.now() * 1000) if self._offset else 0
+
     def forget(self, node_id: str) -> None:
         """Note that it is known that another node is gone. On any thread."""
         self._nodes.pop(node_id, None)
@@ -81,13 +86,14 @@ class Lease:
         self._wake.set()
 
     def end(self) -> None:
-        """Have `run` return soon."""
+        """Have `step` return false soon. Then this node is not put into the registry any more."""
         self._ended.set()
         self._wake.set()
 
     def step(self) -> bool:
         """Wait for the time of the next renewal, and renew. Return whether to go on."""
         self._wake.wait(self._interval)
+        self._ended.wait(_PAUSE)  # many threads may ask for a look
         self._wake.clear()
         if self._ended.is_set():
             self._store.links.end(self._link)
@@ -97,11 +103,25 @@ class Lease:
 
     def renew(self) -> None:
         """Renew the lease, or begin it, if this node is not in the registry. Never raises for want of Redis."""
+        began = time.monotonic()
         try:
-            if not self._renew():
-                self._join()
+            self._renew_or_join()
+        except ClusterUnavailable as error:
+            if time.monotonic() - began > self._store.links.timeout / 2:
+                self._lost(error)
+            else:
+                self._renew_again()
+
+    def _renew_again(self) -> None:
+        """Try once more: the connection alone may have ended."""
+        try:
+            self._renew_or_join()
         except ClusterUnavailable as error:
             self._lost(error)
+
+    def _renew_or_join(self) -> None:
+        if not self._renew():
+            self._join()
 
     def _renew(self) -> bool:
         """Return whether this node was in the registry."""
@@ -125,6 +145,8 @@ class Lease:
 
     def _join(self) -> None:
         """Begin in the registry, with an empty inbox and all claims."""
+        if self._ended.is_set():
+            return
         if self._joined:
             self._log.warning("Redis has forgotten node %s: it begins anew", self._id)
             self._settle()

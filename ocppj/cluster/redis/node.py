@@ -63,9 +63,12 @@ class Node:
         """Whether Redis answered the last time."""
         return self._lease.available
 
-    def start(self) -> None:
-        """Try to be in the registry, and begin."""
+    def enter(self) -> None:
+        """Try to be in the registry, before `start`."""
         self._lease.renew()
+
+    def start(self) -> None:
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
@@ -74,8 +77,9 @@ class Node:
         deadline = time.monotonic() + timeout
         do_all(
             lambda: self._end_writer(deadline),
-            self._inbox.end,
             self._lease.end,
+            lambda: self._join(self._threads[:1], deadline),  # else it might begin anew
+            self._inbox.end,
             self._leave,
             lambda: self._join(self._threads, deadline),
         )
@@ -97,7 +101,7 @@ class Node:
         """Add a message to the inbox of the node that holds that client."""
         text = encode(message)
         try:
-            node = self._store.run(POST, client_id, self.id, text, self._max_inbox)
+            node = self._store.run(POST, client_id, self.id, text, self._max_inbox, self._lease.milliseconds())
         except ClusterUnavailable:
             self._lease.look()
             raise
@@ -107,7 +111,7 @@ class Node:
 
     def reply(self, node_id: str, message: Message) -> None:
         """Add a message to the inbox of that node, soon."""
-        self._writer.reply(Reply(node_id, encode(message)))
+        self._writer.reply(Reply(node_id, encode(message), self._lease.milliseconds()))
 
     def wants(self, kind: str) -> bool:
         """Return whether anybody listens to that kind of events."""
@@ -124,7 +128,7 @@ class Node:
     # For the inbox, the lease and the writer
 
     def received(self, sender: str, message: Message, written: float) -> None:
-        """Hand a message over. Its age is told by Redis' clock alone."""
+        """Hand a message over. Its age is told by Redis' clock alone, as far as each node knows that."""
         age = max(0.0, self._lease.now() - written)
         self._tell(lambda: self._member.receive(sender, message, age))
 

@@ -92,9 +92,10 @@ redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
 return string.format('%.0f', now)
 """)
 
-#: Prolong the lease of a node, and sweep one whose lease has run out. Arguments: node, microseconds, the time until which
-#: it may sweep (0: it may not), whether all nodes are listed. Returns: whether the node is known, the time, the nodes.
-#: A Redis that did not run for a while gets old commands when it goes on. They must not sweep nodes that waited for it.
+#: Prolong the lease of a node, and sweep one whose lease has run out. Arguments: node, microseconds, the time until
+#: which it may sweep (0: it may not), whether all nodes are listed. Returns: whether the node is known, the time, the
+#: nodes. A Redis that did not run for a while runs old commands when it goes on. They must not sweep the nodes that
+#: waited for it.
 RENEW = Script("""
 local known = 0
 if redis.call('ZSCORE', nodes, ARGV[1]) then
@@ -167,8 +168,9 @@ return false
 #: Return the living nodes.
 LIVING = Script("return redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')")
 
-#: Add a message to the inbox of the node that holds a client. Arguments: client, sender, message, most entries.
-#: Returns: the node; nil: no living node holds the client; 0: the inbox is full.
+#: Add a message to the inbox of the node that holds a client. Arguments: client, sender, message, most entries,
+#: the time at which it was sent, in milliseconds. Returns: the node; nil: no living node holds the client; 0: the
+#: inbox is full.
 POST = Script("""
 local text = redis.call('HGET', clients, ARGV[1])
 if not text then return false end
@@ -176,16 +178,16 @@ local node = parse(text)
 local lease = redis.call('ZSCORE', nodes, node or '')
 if not lease or tonumber(lease) <= now then return false end
 if redis.call('XLEN', inbox .. node) >= tonumber(ARGV[4]) then return 0 end
-redis.call('XADD', inbox .. node, '*', 'from', ARGV[2], 'message', ARGV[3])
+redis.call('XADD', inbox .. node, '*', 'from', ARGV[2], 'message', ARGV[3], 'at', ARGV[5])
 return node
 """)
 
-#: Add a message to the inbox of a node. Arguments: node, sender, message, most entries.
+#: Add a message to the inbox of a node. Arguments: node, sender, message, most entries, the time at which it was sent.
 #: Returns 1; nil: that node is gone; 0: the inbox is full.
 REPLY = Script("""
 local node = ARGV[1]
 if not redis.call('ZSCORE', nodes, node) then return false end
 if redis.call('XLEN', inbox .. node) >= tonumber(ARGV[4]) then return 0 end
-redis.call('XADD', inbox .. node, '*', 'from', ARGV[2], 'message', ARGV[3])
+redis.call('XADD', inbox .. node, '*', 'from', ARGV[2], 'message', ARGV[3], 'at', ARGV[5])
 return 1
 """)

@@ -28,6 +28,7 @@ class Reply(NamedTuple):
 
     node_id: str
     text: str
+    sent: int  # when, by Redis' clock, in milliseconds
 
 
 class Event(NamedTuple):
@@ -117,7 +118,7 @@ class Writer:
             self._note_dropped(1, "event", "too many wait")
 
     def end(self, patience: float) -> None:
-        """Have `run` return when all is written, or after ``patience`` seconds, or when Redis is away."""
+        """Have `step` return false when all is written, or after ``patience`` seconds, or when Redis is away."""
         with self._changed:
             self._ending, self._ends = True, time.monotonic() + patience
             self._changed.notify_all()
@@ -165,7 +166,7 @@ class Writer:
             calls.append(Call(SYNC, (self._id, *[word for change in changes for word in change.words()])))
         # An answer is worth more than a new request, which its caller can make again.
         room = 2 * self._max_inbox
-        calls += [Call(REPLY, (reply.node_id, self._id, reply.text, room)) for reply in replies]
+        calls += [Call(REPLY, (reply.node_id, self._id, reply.text, room, reply.sent)) for reply in replies]
         calls += [["PUBLISH", event.channel, event.text] for event in events]
         try:
             results = self._store.run_all(calls, self._link) if calls else []
