@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 from uuid import uuid4
 
 from ...events import Event
@@ -81,11 +81,11 @@ class Claims:
             self._written.discard(client_id)
             return True
 
-    def claim_anew(self) -> None:
-        """Have all claims be written again: Redis has forgotten this node."""
+    def claim_anew(self, known: Iterable[str]) -> None:
+        """Have all claims be written again, and those be taken back that Redis has, and this node has not."""
         with self._lock:
-            self._written.clear()
-            self._changed = dict.fromkeys(self._held)
+            self._written = set(known)
+            self._changed = dict.fromkeys([*self._held, *self._written])
 
     def waiting(self) -> bool:
         """Return whether Redis does not know all yet."""

@@ -58,7 +58,7 @@ class RedisCluster(Cluster):
         timeout: float = 2.0,
         **redis_options: Any,
     ) -> None:
-        check_options("RedisCluster", {**locals(), **redis_options})
+        check_options("RedisCluster", locals())
         self._links = Links(settings_of(url, client, timeout, redis_options), timeout)
         self._store = Store(self._links, prefix)
         self._lease, self._max_inbox = lease, max_inbox

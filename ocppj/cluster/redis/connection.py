@@ -91,10 +91,17 @@ def settings_of(
 
 
 class Link:
-    """One connection. For one thread at a time. It connects when it is used, and again after each fault."""
+    """One connection. For one thread at a time. It connects when it is used, and again after each fault.
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    Args:
+        make: Makes a connection of the package.
+        greet: Called with this link when it has connected, before anything else is sent. May use `run`.
+    """
+
+    def __init__(self, make: Callable[[], Any], greet: Optional[Callable[["Link"], object]] = None) -> None:
         self._connection = make()
+        self._greet = greet
+        self._connected = False
 
     def run(self, *commands: Command) -> List[Any]:
         """Send the commands at once, and return their results; in place of one that is refused, a `ResponseFault`.
@@ -103,9 +110,9 @@ class Link:
             ClusterUnavailable: Redis cannot be reached, or does not answer, or is a replica. ``maybe_sent`` says
                 whether Redis may have run the commands.
         """
+        self._connect()
         sent = False
         try:
-            self._connect()
             packed = self._connection.pack_commands(commands)
             sent = True
             self._connection.send_packed_command(packed, check_health=False)
@@ -121,8 +128,8 @@ class Link:
 
     def send(self, command: Command) -> None:
         """Send a command whose results `receive` returns. Raises `ClusterUnavailable`."""
+        self._connect(look=False)
         try:
-            self._connection.connect()
             self._connection.send_packed_command(self._connection.pack_commands([command]), check_health=False)
         except (RedisError, OSError) as error:
             self.close()
@@ -136,20 +143,44 @@ class Link:
             self.close()
             raise ClusterUnavailable(_text_of(error)) from error
 
+    def connect(self) -> None:
+        """Connect, if it is not connected. Raises `ClusterUnavailable`."""
+        self._connect()
+
     def close(self) -> None:
         """End the connection. It is made again when it is used again."""
+        self._connected = False
         with suppress(Exception):
             self._connection.disconnect()
 
-    def _connect(self) -> None:
-        self._connection.connect()  # does nothing if it is connected
+    def _connect(self, look: bool = True) -> None:
+        """Connect, if it is not connected, or if a ``look`` finds that the connection has ended."""
+        if self._connected and look and self._is_stale():
+            self.close()
+        if self._connected:
+            return
         try:
-            stale = self._connection.can_read(0)  # Redis has closed it, or results are left
-        except (RedisError, OSError):
-            stale = True
-        if stale:
-            self._connection.disconnect()
             self._connection.connect()
+            self._connected = True
+            if self._greet is not None:
+                self._greet(self)
+        except ClusterUnavailable as error:  # of the greeting
+            self.close()
+            error.maybe_sent = False
+            raise
+        except (RedisError, OSError) as error:
+            self.close()
+            raise ClusterUnavailable(_text_of(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _is_stale(self) -> bool:
+        """Return whether Redis has closed the connection, or results are left."""
+        try:
+            return bool(self._connection.can_read(0))
+        except (RedisError, OSError):
+            return True
 
     def _result(self) -> Any:
         try:
@@ -189,9 +220,9 @@ class Links:
         self._all: Set[Link] = set()
         self._room = threading.BoundedSemaphore(_MOST)
 
-    def new(self) -> Link:
+    def new(self, greet: Optional[Callable[[Link], object]] = None) -> Link:
         """Return a new link, which its owner gives to `end`."""
-        link = Link(lambda: self._kind(**self._options))
+        link = Link(lambda: self._kind(**self._options), greet)
         with self._lock:
             self._all.add(link)
         return link

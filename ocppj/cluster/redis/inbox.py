@@ -9,7 +9,7 @@ from ...events import Event
 from ...log_limit import LimitedLog
 from ...payloads.jsontext import decode
 from ..base import Message
-from .connection import Command, result_of, text_of
+from .connection import Command, Link, result_of, text_of
 from .store import Store
 
 __all__ = ["Inbox", "InboxOwner"]
@@ -48,30 +48,41 @@ class Inbox:
     def __init__(self, store: Store, node_id: str, owner: InboxOwner, log: LimitedLog) -> None:
         self._store, self._owner, self._log = store, owner, log
         self._key = store.keys.inbox + node_id
-        self._link = store.links.new()
+        self._link = store.links.new(self._greet)
         self._block = max(1, int(min(_LONGEST, store.links.timeout / 2) * 1000))
         self._ended = Event()
         self._last = "0-0"  # the id of the last entry that was read; changed in single steps
-
-    def begin_anew(self) -> None:
-        """Read the stream from its beginning: it is about to be made anew, perhaps by another clock."""
-        self._last = "0-0"
 
     def end(self) -> None:
         """Have `run` return soon."""
         self._ended.set()
 
-    def run(self) -> None:
-        """Read again and again, until `end`."""
-        while not self._ended.is_set():
-            try:
-                self._step()
-            except ClusterUnavailable:
-                self._owner.unreachable()
-                self._ended.wait(_PAUSE)
-        self._store.links.end(self._link)
+    def step(self) -> bool:
+        """Read once. Return whether to go on."""
+        if self._ended.is_set():
+            self._store.links.end(self._link)
+            return False
+        try:
+            self._read_some()
+        except ClusterUnavailable:
+            self._owner.unreachable()
+            self._ended.wait(_PAUSE)
+        return True
 
-    def _step(self) -> None:
+    def _greet(self, link: Link) -> None:
+        """Go on behind what the stream has now, if that is less than what was read: this is another Redis than before.
+
+        What another Redis has may have been read before. Its clock may be behind, so that new entries have lower ids.
+        """
+        answer = link.run(["XINFO", "STREAM", self._key])[0]
+        newest = "0-0"  # there is no stream
+        if isinstance(answer, list):
+            newest = text_of(dict(zip(answer[::2], answer[1::2]))[b"last-generated-id"])
+        if _parts_of(newest) < _parts_of(self._last):
+            self._last = newest
+
+    def _read_some(self) -> None:
+        self._link.connect()
         last = self._last
         read: Command = ["XREAD", "COUNT", _AT_ONCE, "BLOCK", self._block, "STREAMS", self._key, last]
         trim: List[Command] = [] if last == "0-0" else [["XTRIM", self._key, "MINID", _after(last)]]
@@ -109,7 +120,12 @@ class Inbox:
         return (lambda: None) if "wake" in entry else None
 
 
+def _parts_of(name: str) -> Tuple[int, int]:
+    milliseconds, _, number = name.partition("-")
+    return int(milliseconds), int(number)
+
+
 def _after(name: str) -> str:
     """Return the id behind that one."""
-    milliseconds, _, number = name.partition("-")
-    return f"{milliseconds}-{int(number) + 1}"
+    milliseconds, number = _parts_of(name)
+    return f"{milliseconds}-{number + 1}"

@@ -10,7 +10,7 @@ from ...events import Event
 from ...log_limit import SafeLog
 from ..watcher import KINDS
 from .claims import Claims
-from .connection import ResponseFault, result_of, text_of
+from .connection import Link, ResponseFault, result_of, text_of
 from .scripts import JOIN, RENEW
 from .store import Call, Store
 
@@ -18,13 +18,11 @@ __all__ = ["Lease", "LeaseOwner"]
 
 #: At most so many seconds are between two renewals; and a lease has at least so many of them.
 _INTERVAL, _RENEWALS = 1.0, 5
+_LISTS = 5  # each of so many renewals asks which nodes there are
 
 
 class LeaseOwner(Protocol):
-    """What a lease tells. On its thread, and on the one that calls `Lease.renew` first."""
-
-    def restarted(self) -> None:
-        """Note that this node is about to be in the registry, with an empty inbox."""
+    """What a lease tells. On its thread."""
 
     def reachable(self, available: bool) -> None:
         """Note that Redis can be reached again, or no more."""
@@ -54,9 +52,11 @@ class Lease:
         self._store, self._id, self._claims, self._owner, self._log = store, node_id, claims, owner, log
         self._seconds = seconds
         self._interval = min(_INTERVAL, seconds / _RENEWALS)
-        self._link = store.links.new()
+        self._link = store.links.new(self._greet)
+        self._is_new = False  # whether the connection is new: this may be another Redis than before
         self._wake, self._ended = Event(), Event()
         self._nodes: Dict[str, int] = {}  # that were there, and how often in a row they were missed since
+        self._renewals = 0
         self._joined = False  # whether this node was in the registry once
         self._reached: Optional[bool] = None  # whether Redis answered the last time; None: it was not asked
         self._settles = 0.0  # when others may be swept: see above
@@ -85,14 +85,15 @@ class Lease:
         self._ended.set()
         self._wake.set()
 
-    def run(self) -> None:
-        """Renew again and again, until `end`."""
-        while not self._ended.is_set():
-            self._wake.wait(self._interval)
-            self._wake.clear()
-            if not self._ended.is_set():
-                self.renew()
-        self._store.links.end(self._link)
+    def step(self) -> bool:
+        """Wait for the time of the next renewal, and renew. Return whether to go on."""
+        self._wake.wait(self._interval)
+        self._wake.clear()
+        if self._ended.is_set():
+            self._store.links.end(self._link)
+            return False
+        self.renew()
+        return True
 
     def renew(self) -> None:
         """Renew the lease, or begin it, if this node is not in the registry. Never raises for want of Redis."""
@@ -106,14 +107,18 @@ class Lease:
         """Return whether this node was in the registry."""
         began = time.monotonic()
         settled = began >= self._settles
+        self._renewals += 1
+        lists = self._renewals % _LISTS == 1
         channels = [self._store.keys.events + kind for kind in KINDS]
-        renew = Call(RENEW, (self._id, int(self._seconds * 1e6), int(settled)))
+        renew = Call(RENEW, (self._id, int(self._seconds * 1e6), int(settled), int(lists)))
         answers = self._store.run_all([renew, ["PUBSUB", "NUMSUB", *channels]], self._link)
         known, now, nodes = result_of(answers[0])
         self._offset = int(now) / 1e6 - (began + time.monotonic()) / 2
         self.wanted = _wanted(answers[1])
         if known:
+            self._claim_anew()
             self._found()
+        if known and lists:
             self._compare(map(text_of, nodes), settled)
         return bool(known)
 
@@ -122,12 +127,22 @@ class Lease:
         if self._joined:
             self._log.warning("Redis has forgotten node %s: it begins anew", self._id)
             self._settle()
-        self._owner.restarted()
         result_of(self._store.run_all([Call(JOIN, (self._id, int(self._seconds * 1e6)))], self._link)[0])
-        self._joined = True
-        self._claims.claim_anew()
+        self._joined, self._is_new = True, False
+        self._claims.claim_anew([])
         self._found()
         self._wake.set()
+
+    def _greet(self, link: Link) -> None:
+        self._is_new = True
+
+    def _claim_anew(self) -> None:
+        """Claim all over a new connection, and take back what is not held: a replica may lack the last changes."""
+        if not self._is_new:
+            return
+        known = result_of(self._link.run(["SMEMBERS", self._store.keys.held + self._id])[0])
+        self._claims.claim_anew(map(text_of, known))
+        self._is_new = False
 
     def _settle(self) -> None:
         self._settles = time.monotonic() + self._seconds

@@ -10,7 +10,7 @@ from uuid import uuid4
 from ...errors import ClusterUnavailable
 from ...events import Thread
 from ...log_limit import LimitedLog, SafeLog
-from ...loops import do_all
+from ...loops import do_all, run_loop
 from ...payloads.jsontext import encode
 from ..base import ClusterEvent, Member, Message
 from .claims import Claims
@@ -50,8 +50,12 @@ class Node:
         self._inbox = Inbox(store, self.id, self, limited)
         self._writer = Writer(store, self.id, self._claims, self, limited, max_inbox=max_inbox, max_replies=max_inbox)
         self._threads: List[Thread] = [
-            Thread(target=part.run, name=f"ocppj-cluster-{name}", daemon=True)
-            for name, part in (("lease", self._lease), ("inbox", self._inbox), ("writer", self._writer))
+            Thread(target=run_loop, args=(name, step, None, log), name=f"ocppj-cluster-{name}", daemon=True)
+            for name, step in (
+                ("lease", self._lease.step),
+                ("inbox", self._inbox.step),
+                ("writer", self._writer.step),
+            )
         ]
 
     @property
@@ -127,16 +131,16 @@ class Node:
     def lost(self, client_id: str, claim_id: str) -> None:
         """Note that another node has a newer connection of that client."""
         if self._claims.drop(client_id, claim_id):
-            self._tell(lambda: self._member.claim_lost(client_id, claim_id))
+            self.replaced(client_id, claim_id)
+
+    def replaced(self, client_id: str, claim_id: str) -> None:
+        """Note that another node has a newer connection. The claim is not held any more."""
+        self._tell(lambda: self._member.claim_lost(client_id, claim_id))
 
     def left(self, node_id: str) -> None:
         """Note that another node is gone."""
         self._lease.forget(node_id)
         self._tell(lambda: self._member.node_gone(node_id))
-
-    def restarted(self) -> None:
-        """Note that this node begins anew in the registry."""
-        self._inbox.begin_anew()
 
     def reachable(self, available: bool) -> None:
         """Note that Redis can be reached again, or no more."""

@@ -85,8 +85,8 @@ redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
 return string.format('%.0f', now)
 """)
 
-#: Prolong the lease of a node. Arguments: node, microseconds, whether nodes are swept whose lease has run out.
-#: Returns: whether the node is known, the time, all nodes.
+#: Prolong the lease of a node. Arguments: node, microseconds, whether a node is swept whose lease has run out, whether
+#: all nodes are listed. Returns: whether the node is known, the time, the nodes.
 RENEW = Script("""
 local known = 0
 if redis.call('ZSCORE', nodes, ARGV[1]) then
@@ -99,7 +99,7 @@ if redis.call('ZSCORE', nodes, ARGV[1]) then
     end
   end
 end
-return {known, string.format('%.0f', now), redis.call('ZRANGE', nodes, 0, -1)}
+return {known, string.format('%.0f', now), ARGV[4] == '1' and redis.call('ZRANGE', nodes, 0, -1) or {}}
 """)
 
 #: Take a node away, and all its claims, and tell the others. Argument: node.

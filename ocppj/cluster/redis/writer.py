@@ -43,8 +43,8 @@ class WriterOwner(Protocol):
     def is_available(self) -> bool:
         """Return whether Redis answered the last time."""
 
-    def lost(self, client_id: str, claim_id: str) -> None:
-        """Note that another node has a newer connection."""
+    def replaced(self, client_id: str, claim_id: str) -> None:
+        """Note that another node has a newer connection. The claim is not held any more."""
 
     def unreachable(self) -> None:
         """Note that Redis does not answer, or has forgotten this node."""
@@ -84,6 +84,7 @@ class Writer:
         self._replies: Deque[Reply] = deque()
         self._events: Deque[Event] = deque()
         self._max_replies, self._max_events = max_replies, max(1000, max_replies // 10)
+        self._in_hand: Sequence[Change] = []  # changes that were taken
         self._claims_from = 0.0  # when claims may be written
         self._ending = False
         self._ends = 0.0  # when it ends, though something waits
@@ -121,11 +122,15 @@ class Writer:
             self._ending, self._ends = True, time.monotonic() + patience
             self._changed.notify_all()
 
-    def run(self) -> None:
-        """Write again and again, until `end`."""
-        while self._wait():
+    def step(self) -> bool:
+        """Wait until there is something to write, and write it. Return whether to go on."""
+        self._claims.put_back(self._in_hand)  # a step that has failed has left them
+        self._in_hand = []
+        if self._wait():
             self._write()
+            return True
         self._store.links.end(self._link)
+        return False
 
     def _wait(self) -> bool:
         """Wait until there is something to write. Return whether to go on."""
@@ -153,7 +158,7 @@ class Writer:
         with self._changed:
             if not self._is_due():
                 return
-            changes = self._claims.take(_CHANGES) if self._claims_are_due() else []
+            changes = self._in_hand = self._claims.take(_CHANGES) if self._claims_are_due() else []
             replies, events = _take(self._replies), _take(self._events)
         calls: List[Union[Call, Command]] = []
         if changes:
@@ -165,16 +170,13 @@ class Writer:
         try:
             results = self._store.run_all(calls, self._link) if calls else []
         except ClusterUnavailable as error:
-            self._failed(error, changes, replies, events)
+            self._failed(error, replies, events)
             return
         if changes:
             self._end_changes(changes, results.pop(0))
         self._end_replies(results[: len(replies)])
 
-    def _failed(
-        self, error: ClusterUnavailable, changes: Sequence[Change], replies: List[Reply], events: List[Event]
-    ) -> None:
-        self._claims.put_back(changes)
+    def _failed(self, error: ClusterUnavailable, replies: List[Reply], events: List[Event]) -> None:
         if error.maybe_sent:
             self._note_dropped(len(replies), "reply", "Redis failed")
             self._note_dropped(len(events), "event", "Redis failed")
@@ -191,15 +193,15 @@ class Writer:
     def _end_changes(self, changes: Sequence[Change], result: Any) -> None:
         if isinstance(result, ResponseFault):
             self._log.warning("%s: claims wait, because Redis refuses them: %s", "claims", result.code)
-            self._claims.put_back(changes)
             self._claims_from = time.monotonic() + _LONG_PAUSE
         elif result is None:  # the node is not in the registry: it begins anew there, and claims all
-            self._claims.put_back(changes)
             self._owner.unreachable()
             self._pause()
         else:
-            for client_id, claim_id in self._claims.done(changes, result):
-                self._owner.lost(client_id, claim_id)
+            refused = self._claims.done(changes, result)
+            self._in_hand = []
+            for client_id, claim_id in refused:
+                self._owner.replaced(client_id, claim_id)
 
     def _end_replies(self, results: Sequence[Any]) -> None:
         refused = [result.code for result in results if isinstance(result, ResponseFault)]
