@@ -109,7 +109,8 @@ class Inbox:
         entry: Dict[str, str] = {text_of(key): text_of(value) for key, value in zip(fields[::2], fields[1::2])}
         if "message" in entry:
             message = decode(entry["message"])
-            sender, written = entry["from"], int(name.partition("-")[0]) / 1000
+            sender = entry["from"]
+            written = int(entry["sent"]) / 1e6 if "sent" in entry else int(name.partition("-")[0]) / 1000
             return (lambda: self._owner.received(sender, message, written)) if isinstance(message, dict) else None
         if "lost" in entry:
             client_id, claim_id = entry["lost"], entry["claim"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Protocol
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Protocol, Tuple
 
 from ...errors import ClusterUnavailable
 from ...events import Event
@@ -18,6 +18,7 @@ __all__ = ["Lease", "LeaseOwner"]
 
 #: At most so many seconds are between two renewals; and a lease has at least so many of them.
 _INTERVAL, _RENEWALS = 1.0, 5
+_SLACK = 0.1  # seconds that a command may be late beyond its timeout
 _LISTS = 5  # each of so many renewals asks which nodes there are
 
 
@@ -60,7 +61,7 @@ class Lease:
         self._joined = False  # whether this node was in the registry once
         self._reached: Optional[bool] = None  # whether Redis answered the last time; None: it was not asked
         self._settles = 0.0  # when others may be swept: see above
-        self._offset = 0.0  # of Redis' clock to the monotonic clock of this process
+        self._offset: Optional[float] = None  # of Redis' clock to the monotonic clock of this process, if it is known
         self.wanted: FrozenSet[str] = frozenset()
 
     @property
@@ -70,7 +71,12 @@ class Lease:
 
     def now(self) -> float:
         """Return the time by Redis' clock, in seconds since 1970."""
-        return time.monotonic() + self._offset
+        return time.monotonic() + (self._offset or 0.0)
+
+    def sent(self) -> Tuple[int, int]:
+        """Return when a command is sent, and its patience: see `scripts`."""
+        patience = 1.5 * self._store.links.timeout + _SLACK
+        return 0 if self._offset is None else int(self.now() * 1e6), int(patience * 1e6)
 
     def forget(self, node_id: str) -> None:
         """Note that it is known that another node is gone. On any thread."""
@@ -110,7 +116,7 @@ class Lease:
         self._renewals += 1
         lists = self._renewals % _LISTS == 1
         channels = [self._store.keys.events + kind for kind in KINDS]
-        renew = Call(RENEW, (self._id, int(self._seconds * 1e6), int(settled), int(lists)))
+        renew = Call(RENEW, (self._id, int(self._seconds * 1e6), *self.sent(), int(settled), int(lists)))
         answers = self._store.run_all([renew, ["PUBSUB", "NUMSUB", *channels]], self._link)
         known, now, nodes = result_of(answers[0])
         self._offset = int(now) / 1e6 - (began + time.monotonic()) / 2
@@ -127,7 +133,8 @@ class Lease:
         if self._joined:
             self._log.warning("Redis has forgotten node %s: it begins anew", self._id)
             self._settle()
-        result_of(self._store.run_all([Call(JOIN, (self._id, int(self._seconds * 1e6)))], self._link)[0])
+        join = Call(JOIN, (self._id, int(self._seconds * 1e6), *self.sent()))
+        result_of(self._store.run_all([join], self._link)[0])
         self._joined, self._is_new = True, False
         self._claims.claim_anew([])
         self._found()
@@ -158,6 +165,7 @@ class Lease:
 
     def _lost(self, error: ClusterUnavailable) -> None:
         before, self._reached = self._reached, False
+        self._settles = float("inf")  # until Redis is found
         if before is False:
             return
         self._log.warning("node %s cannot reach the cluster, and tries again: %s", self._id, error)
