@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .cluster.base import Cluster, ClusterEvent
     from .cluster.memory import MemoryCluster, MemoryHub
     from .cluster.redis.cluster import RedisCluster
+    from .cluster.redis.queue_map import RedisQueueMap
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -103,6 +104,7 @@ else:
         ".cluster.base": "Cluster ClusterEvent",
         ".cluster.memory": "MemoryCluster MemoryHub",
         ".cluster.redis.cluster": "RedisCluster",
+        ".cluster.redis.queue_map": "RedisQueueMap",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
         ".dispatch.futures": "CallFuture",
@@ -210,6 +212,7 @@ __all__ = [
     "QueueFull",
     "QueueInUse",
     "RedisCluster",
+    "RedisQueueMap",
     "Refusal",
     "Request",
     "RequestBundle",

@@ -367,6 +367,7 @@ OPTIONS: Dict[str, Kind] = {
     "prefix": Text(),
     "lease": Seconds(1),
     "max_inbox": Whole(1),
+    "RedisQueueMap.cluster": Instance("a RedisCluster", "RedisCluster"),
     # Signatures
     "private_key": Secret(_PEM),
     "certificate": Secret(NONE, _PEM),

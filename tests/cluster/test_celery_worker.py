@@ -16,6 +16,7 @@ from tests.web.hosts import ROOT, require, surroundings
 
 require("celery", "redis")
 import celery  # noqa: E402
+
 from tests.redis_server import RedisServer, needs_redis  # noqa: E402
 
 pytestmark = [needs_redis, pytest.mark.skipif(not hasattr(os, "fork"), reason="the pool of processes is forked")]

@@ -1,4 +1,4 @@
-"""What every durable map promises, of a `RedisQueueMap`: the tests of `SQLiteQueueMap`, with Redis in place of a file."""
+"""What every durable map promises, of a `RedisQueueMap`: the tests of `SQLiteQueueMap`, with Redis for a file."""
 
 import pytest
 
@@ -27,14 +27,14 @@ pytestmark = needs_redis
 
 
 @pytest.fixture
-def queues(nodes):  # noqa: F811
+def queues(nodes):
     return nodes.add()
 
 
 class Site(test_offline.Site):
     """A server with its requests on Redis."""
 
-    def __init__(self, url, cleanup):  # noqa: F811
+    def __init__(self, url, cleanup):
         super().__init__(None, cleanup)
         self.url = url
 
@@ -43,5 +43,5 @@ class Site(test_offline.Site):
 
 
 @pytest.fixture
-def site(redis, cleanup, monkeypatch):  # noqa: F811
+def site(redis, cleanup, monkeypatch):
     return Site(redis.url, cleanup)

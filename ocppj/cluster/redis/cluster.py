@@ -59,8 +59,9 @@ class RedisCluster(Cluster):
         **redis_options: Any,
     ) -> None:
         check_options("RedisCluster", locals())
-        self._links = Links(settings_of(url, client, timeout, redis_options), timeout)
-        self._store = Store(self._links, prefix)
+        #: The connections, and the prefix of all keys. A `RedisQueueMap` uses them, too.
+        self.links, self.prefix = Links(settings_of(url, client, timeout, redis_options), timeout), prefix
+        self._store = Store(self.links, prefix)
         self._lease, self._max_inbox = lease, max_inbox
         self._log = part_log("cluster")
         self._limited = LimitedLog(lambda: get_part_logger("cluster"))
@@ -104,7 +105,7 @@ class RedisCluster(Cluster):
             node, self._node = self._node, None
         if node is not None:
             node.end(timeout)
-            self._links.close()
+            self.links.close()
 
     def claim(self, client_id: str, about: Mapping[str, Any]) -> str:
         """Say that this node has a connection of that client, which began just now. Return the id of the claim."""
@@ -195,4 +196,4 @@ class RedisCluster(Cluster):
         for subscription in list(self._subscriptions):
             subscription._after_fork()
         self._subscriptions = WeakSet()
-        self._links._after_fork()
+        self.links._after_fork()

@@ -27,6 +27,7 @@ Command = Sequence[Union[str, bytes, int]]
 
 #: So many connections at most carry commands at a time. More threads wait for one.
 _MOST = 16
+_LONGEST_TEXT = 200  # characters of an error of Redis
 #: Settings of the program's client that are not for connections of ours: how to try again, and what RESP3 has more.
 _NOT_OURS = ("retry_on_", "maint_notifications", "orig_", "oss_cluster_maint", "event_dispatcher")
 
@@ -35,17 +36,25 @@ class ResponseFault:
     """What stands in a list of results for a command that Redis has refused. It has changed nothing.
 
     Attributes:
-        code: The first word of the error, such as "OOM".
+        text: Why, without what the command has said.
+        code: The first word of the error, such as "OOM", or the name of the error in the package ``redis``.
     """
 
-    def __init__(self, code: str) -> None:
-        self.code = code
+    def __init__(self, error: Exception) -> None:
+        name = type(error).__name__
+        self.code = str(error).partition(" ")[0] if name == "ResponseError" else name
+        self.text = f"{name}: {error}".partition(", with args")[0][:_LONGEST_TEXT]
+
+    @property
+    def is_unknown_script(self) -> bool:
+        """Whether Redis does not know the script of that name."""
+        return self.code == "NoScriptError"
 
 
 def result_of(result: Any) -> Any:
     """Return the result of a command. Raises `ClusterUnavailable` if Redis has refused it."""
     if isinstance(result, ResponseFault):
-        raise ClusterUnavailable(f"Redis refuses it: {result.code}")
+        raise ClusterUnavailable(f"Redis refuses it: {result.text}")
     return result
 
 
@@ -188,18 +197,12 @@ class Link:
         except ReadOnlyError:
             raise
         except ResponseError as error:
-            return ResponseFault(_code_of(error))
+            return ResponseFault(error)
 
 
 def _text_of(error: Exception) -> str:
     """Return what failed, without what a command has said."""
     return f"Redis: {type(error).__name__}: {error}"
-
-
-def _code_of(error: Exception) -> str:
-    """Return the first word of an error of Redis. The package takes the word away when it knows it."""
-    name = type(error).__name__
-    return str(error).partition(" ")[0] if name == "ResponseError" else name
 
 
 class Links:

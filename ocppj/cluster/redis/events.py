@@ -118,7 +118,7 @@ class RedisSubscription:
     def _take(self, answer: Any) -> None:
         """Take what Redis says: a message has its kind, its channel and its text."""
         if not isinstance(answer, list):
-            raise ClusterUnavailable(f"Redis refuses it: {getattr(answer, 'code', 'unknown')}")
+            raise ClusterUnavailable(f"Redis refuses it: {getattr(answer, 'text', '')}")
         if answer[0] == b"subscribe" and not self._ready.is_set():
             self._ready.set()
             self._subscribed()

@@ -185,7 +185,7 @@ class Node:
         except ClusterUnavailable as error:
             self._log.warning("node %s has left, but its lease is to run out: %s", self.id, error)
             return
-        refused = [answer.code for answer in answers if isinstance(answer, ResponseFault)]
+        refused = [answer.text for answer in answers if isinstance(answer, ResponseFault)]
         if refused:
             self._log.warning("node %s has left, but Redis refuses to note it: %s", self.id, refused[0])
 

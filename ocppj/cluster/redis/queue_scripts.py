@@ -23,8 +23,9 @@ what Redis' clock was ahead of that of the node which stored the request, in sec
 
 from __future__ import annotations
 
-import hashlib
-from typing import List, Sequence, Union
+from typing import List
+
+from .scripts import Script
 
 __all__ = [
     "ALONE",
@@ -41,10 +42,8 @@ __all__ = [
     "TAKE",
     "TAKE_ASIDE",
     "UNLOAD",
-    "Script",
+    "QueueKeys",
 ]
-
-Word = Union[str, bytes, int, float]
 
 _BEGIN = """
 local base = KEYS[1]
@@ -135,22 +134,25 @@ end
 """
 
 
-class Script:
-    """A Lua script, as the words of a command."""
+class QueueKeys:
+    """The names of the keys of the stored requests of one cluster."""
 
-    def __init__(self, text: str) -> None:
-        self._text = _BEGIN + text
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as Redis names it
+    def __init__(self, prefix: str) -> None:
+        self.begin = "{" + prefix + "}:queue:"
+        self.rows = self.begin + "rows"
+        self.aside = self.begin + "aside"
+        self.node = self.begin + "node:"
+        self.news = self.begin + "news:"
 
-    def words(self, base: str, arguments: Sequence[Word], whole: bool = False) -> List[Union[str, bytes, int]]:
-        """Return the command that runs it by its name, or by its ``whole`` text, which Redis then remembers."""
-        name = ["EVAL", self._text] if whole else ["EVALSHA", self._sha]
-        return [*name, 1, base, *(repr(each) if isinstance(each, float) else each for each in arguments)]
+    def all(self) -> List[str]:
+        """Return what each script gets as its keys: the beginning of all names."""
+        return [self.begin]
 
 
 #: Store a request. Arguments: row, origin, place, time of the node, number of the one in whose place it comes or "",
 #: client. Returns its number, or "refused".
-INSERT = Script("""
+INSERT = Script(
+    """
 local value, origin, mine, client = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 if redis.call('EXISTS', base .. 'no:' .. origin) == 1 then return 'refused' end
 local seq = time[1] * 1000000 + time[2]
@@ -162,10 +164,13 @@ add(seq, string.format('%.6f', ahead(ARGV[4])) .. ' ' .. origin .. ' ' .. value)
 if ARGV[5] ~= '' then finish(string.match(mine, '^[^.]+'), ARGV[5]) end
 tell_others(mine, 'new', client, '')
 return seq
-""")
+""",
+    _BEGIN,
+)
 
 #: Do not store the request of that origin, or delete it if it is stored. Arguments: node, origin, message id.
-REFUSE = Script("""
+REFUSE = Script(
+    """
 redis.call('DEL', base .. 'no:' .. ARGV[2])
 redis.call('SET', base .. 'no:' .. ARGV[2], '', 'EX', 60)
 local found = redis.call('ZRANGEBYLEX', ids, '[' .. ARGV[3] .. '\\0', '[' .. ARGV[3] .. '\\0\\255')
@@ -177,30 +182,42 @@ for _, member in ipairs(found) do
     if origin == ARGV[2] then finish(ARGV[1], seq) end
   end
 end
-""")
+""",
+    _BEGIN,
+)
 
 #: Delete requests that have ended. Arguments: node, numbers.
-DELETE = Script("""
+DELETE = Script(
+    """
 for i = 2, #ARGV do finish(ARGV[1], ARGV[i]) end
-""")
+""",
+    _BEGIN,
+)
 
 #: Set a request aside. Arguments: node, number, why, when.
-ASIDE = Script("""
+ASIDE = Script(
+    """
 local value = finish(ARGV[1], ARGV[2])
 if value then redis.call('HSET', base .. 'aside', ARGV[2], cjson.encode({value, ARGV[3], ARGV[4]})) end
-""")
+""",
+    _BEGIN,
+)
 
 #: Take out a request that was set aside. Arguments: number, "1" to store it again. Returns 1 if it was there.
-TAKE_ASIDE = Script("""
+TAKE_ASIDE = Script(
+    """
 local text = redis.call('HGET', base .. 'aside', ARGV[1])
 if not text then return 0 end
 redis.call('HDEL', base .. 'aside', ARGV[1])
 if ARGV[2] == '1' then add(ARGV[1], cjson.decode(text)[1]) end
 return 1
-""")
+""",
+    _BEGIN,
+)
 
 #: Have a place hold the requests of a client, and read them. Arguments: node, client, place.
-LOAD = Script("""
+LOAD = Script(
+    """
 local node, client, place = ARGV[1], ARGV[2], ARGV[3]
 local places, known = {}, false
 for each in string.gmatch(redis.call('HGET', at, client) or '', '%S+') do
@@ -211,10 +228,13 @@ if not known then places[#places + 1] = place end
 redis.call('HDEL', at, client)
 redis.call('HSET', at, client, table.concat(places, ' '))
 return read(node, redis.call('ZRANGE', base .. 'of:' .. client, 0, -1))
-""")
+""",
+    _BEGIN,
+)
 
 #: Have places hold the requests of clients no more. Arguments: node, which is not used, then a client, its place, ...
-UNLOAD = Script("""
+UNLOAD = Script(
+    """
 for i = 2, #ARGV, 2 do
   local places = {}
   for each in string.gmatch(redis.call('HGET', at, ARGV[i]) or '', '%S+') do
@@ -223,51 +243,74 @@ for i = 2, #ARGV, 2 do
   redis.call('HDEL', at, ARGV[i])
   if #places > 0 then redis.call('HSET', at, ARGV[i], table.concat(places, ' ')) end
 end
-""")
+""",
+    _BEGIN,
+)
 
 #: Read the requests of a client. Arguments: node, client.
-OF_CLIENT = Script("""
+OF_CLIENT = Script(
+    """
 return read(ARGV[1], redis.call('ZRANGE', base .. 'of:' .. ARGV[2], 0, -1))
-""")
+""",
+    _BEGIN,
+)
 
 #: Read the requests of a message id, and perhaps of others. Arguments: node, message id.
-OF_MESSAGE = Script("""
+OF_MESSAGE = Script(
+    """
 local seqs = {}
 local found = redis.call('ZRANGEBYLEX', ids, '[' .. ARGV[2] .. '\\0', '[' .. ARGV[2] .. '\\0\\255')
 for _, member in ipairs(found) do seqs[#seqs + 1] = string.match(member, '%d+$') end
 return read(ARGV[1], seqs)
-""")
+""",
+    _BEGIN,
+)
 
 #: Read requests that have expired. Arguments: node, time, time of the node now, how many at most.
-EXPIRED = Script("""
+EXPIRED = Script(
+    """
 local cut = string.format('%.6f', ARGV[2] + ahead(ARGV[3]))
 return read(ARGV[1], redis.call('ZRANGEBYSCORE', expiries, '-inf', cut, 'LIMIT', 0, ARGV[4]))
-""")
+""",
+    _BEGIN,
+)
 
 #: Return how many seconds after a time the next request expires, or nothing. Arguments: time, time of the node.
-NEXT_EXPIRY = Script("""
+NEXT_EXPIRY = Script(
+    """
 local cut = ARGV[1] + ahead(ARGV[2])
 local least = '(' .. string.format('%.6f', cut)
 local found = redis.call('ZRANGEBYSCORE', expiries, least, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 return found[2] and string.format('%.6f', found[2] - cut) or false
-""")
+""",
+    _BEGIN,
+)
 
 #: Have a node end a request of a client that may be at another. Arguments: node, number, client. Returns 1 if it may.
-TAKE = Script("""
+TAKE = Script(
+    """
 if redis.call('HEXISTS', rows, ARGV[2]) == 0 or is_taken_by_another(ARGV[1], ARGV[2]) then return 0 end
 redis.call('HDEL', taken, ARGV[2])
 redis.call('HSET', taken, ARGV[2], ARGV[1])
 tell_others(ARGV[1], 'canceled', ARGV[3], ARGV[2])
 return 1
-""")
+""",
+    _BEGIN,
+)
 
 #: Have a request that a node has ended stay. Arguments: node, number.
-KEEP = Script("""
+KEEP = Script(
+    """
 if redis.call('HGET', taken, ARGV[2]) == ARGV[1] then redis.call('HDEL', taken, ARGV[2]) end
-""")
+""",
+    _BEGIN,
+)
 
 #: Begin anew as a node. Arguments: node, how many seconds it lives without a sign.
-ALONE = Script("""
+ALONE = Script(
+    """
 redis.call('DEL', base .. 'node:' .. ARGV[1])
 redis.call('SET', base .. 'node:' .. ARGV[1], '', 'EX', ARGV[2])
-""")
+""",
+    _BEGIN,
+)

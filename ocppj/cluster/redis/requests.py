@@ -36,6 +36,7 @@ from ...storage.group_commit import PendingInsert
 from ...storage.stored_queues import StoredQueue
 from . import queue_scripts as scripts
 from .connection import Links, ResponseFault
+from .store import Call, run_calls
 
 __all__ = ["News", "RedisRequests"]
 
@@ -61,13 +62,6 @@ class News(NamedTuple):
     about: str
 
 
-class _Call(NamedTuple):
-    """A script with its arguments, without the node."""
-
-    script: scripts.Script
-    arguments: Tuple[scripts.Word, ...]
-
-
 class RedisRequests:
     """The requests of one cluster on Redis. See `ocppj.storage.stored_queues.Requests`.
 
@@ -79,7 +73,7 @@ class RedisRequests:
 
     def __init__(self, links: Links, prefix: str, on_news: Callable[[News], None]) -> None:
         self.path = f"Redis ({prefix})"
-        self._base = "{" + prefix + "}:queue:"
+        self._keys = scripts.QueueKeys(prefix)
         self._links = links
         self._on_news = on_news
         self._open = False
@@ -91,8 +85,8 @@ class RedisRequests:
         self._threads: List[Thread] = []
         self._detached = Detached()
         self._lock = threading.Lock()  # guards the two lists of removals
-        self._noted: Deque[_Call] = deque()
-        self._writing: List[_Call] = []
+        self._noted: Deque[Call] = deque()
+        self._writing: List[Call] = []
         self._work = Event()  # there is something in them
         self._turn = threading.Lock()  # one thread writes removals
         self.safe_log = part_log("queue")
@@ -174,20 +168,20 @@ class RedisRequests:
             if self._lost is None:
                 self._write_all(time.monotonic() + self._links.timeout)
             node = self._node
-            news = self._key("news:", node)
-            self._links.run(("DEL", self._key("node:", node), news), ("ZADD", news, 0, "[]"), ("EXPIRE", news, 5))
+            news = self._keys.news + node
+            self._links.run(("DEL", self._keys.node + node, news), ("ZADD", news, 0, "[]"), ("EXPIRE", news, 5))
         except (ClusterUnavailable, QueueFailed):
             pass  # the sign ends by itself
 
     def _register(self) -> None:
-        self._run_anyway([_Call(scripts.ALONE, (self._node, _LIFE))])
+        self._run_anyway([Call(scripts.ALONE, (self._node, _LIFE))])
 
     # The thread that reads news
 
     def _watch(self, ended: Event) -> None:
         link = self._links.new()
         renewal = time.monotonic() + _RENEWAL
-        news = self._key("news:", self._node)
+        news = self._keys.news + self._node
         wait = max(0.1, min(_WAIT, self._links.timeout / 2))
         try:
             while not ended.is_set():
@@ -199,7 +193,7 @@ class RedisRequests:
                         self._hear(News("all", "", ""))
                     if time.monotonic() >= renewal:
                         renewal = time.monotonic() + _RENEWAL
-                        self._registered = link.run(("EXPIRE", self._key("node:", self._node), _LIFE))[0] == 1
+                        self._registered = link.run(("EXPIRE", self._keys.node + self._node, _LIFE))[0] == 1
                         continue
                     found = link.run(("BZPOPMIN", news, f"{wait:.3f}"))[0]
                 except ClusterUnavailable as error:
@@ -258,7 +252,7 @@ class RedisRequests:
 
     def _insert(self, inserts: Sequence[PendingInsert]) -> None:
         origins = [f"{each.place or self._node + '.0'}/{next(self._counter)}" for each in inserts]
-        ready: List[Tuple[PendingInsert, str, _Call]] = []
+        ready: List[Tuple[PendingInsert, str, Call]] = []
         try:
             for each, origin in zip(inserts, origins):
                 if each.begin():
@@ -276,7 +270,7 @@ class RedisRequests:
             self._refuse([entry for entry in ready if not entry[0].ended], None)
             raise
 
-    def _call_of(self, insert: PendingInsert, origin: str) -> Optional[_Call]:
+    def _call_of(self, insert: PendingInsert, origin: str) -> Optional[Call]:
         """Return what stores that request. If it cannot be stored at all, it has ended."""
         try:
             if not isinstance(insert.bundle.data, str):
@@ -287,7 +281,7 @@ class RedisRequests:
             return None
         place = origin.partition("/")[0]
         replaces = "" if insert.replaces is None else str(insert.replaces)
-        return _Call(scripts.INSERT, (row, origin, place, time.time(), replaces, str(insert.fields[0])))
+        return Call(scripts.INSERT, (row, origin, place, repr(time.time()), replaces, str(insert.fields[0])))
 
     def _end(self, insert: PendingInsert, result: Any) -> None:
         if isinstance(result, ResponseFault):
@@ -297,12 +291,12 @@ class RedisRequests:
         else:
             insert.end(int(result))
 
-    def _refuse(self, ready: Sequence[Tuple[PendingInsert, str, _Call]], error: Optional[QueueFailed]) -> None:
+    def _refuse(self, ready: Sequence[Tuple[PendingInsert, str, Call]], error: Optional[QueueFailed]) -> None:
         """End requests of which nobody knows whether they were stored, and have them not be stored."""
         maybe = error is None or getattr(error.__cause__, "maybe_sent", False)
         for insert, origin, _ in ready:
             if maybe:
-                self._note(_Call(scripts.REFUSE, (origin, insert.bundle.message_id)))
+                self._note(Call(scripts.REFUSE, (origin, insert.bundle.message_id)))
             insert.end(None, None if error is None else self._failure(insert, error))
 
     def _failure(self, insert: PendingInsert, why: object) -> QueueFailed:
@@ -317,20 +311,20 @@ class RedisRequests:
         """Return the rows of that client, as `rows`. Other nodes tell of new ones, until `unload`."""
         if not queue.place:
             queue.place = f"{self._node}.{next(self._counter)}"
-        return self._read(_Call(scripts.LOAD, (self._node, _encoded(client_id), queue.place)))
+        return self._read(Call(scripts.LOAD, (self._node, _encoded(client_id), queue.place)))
 
     def unload(self, queue: StoredQueue, client_id: Optional[str]) -> None:
         """Note that ``queue`` is no copy of the rows any more. Never waits."""
         if queue.place:
-            self._note(_Call(scripts.UNLOAD, (_encoded(client_id), queue.place)))
+            self._note(Call(scripts.UNLOAD, (_encoded(client_id), queue.place)))
 
     def rows(self, client_id: Optional[str]) -> List[Row]:
         """Return the rows of that client, oldest first, without those that have ended."""
-        return self._read(_Call(scripts.OF_CLIENT, (self._node, _encoded(client_id))))
+        return self._read(Call(scripts.OF_CLIENT, (self._node, _encoded(client_id))))
 
     def rows_of_message(self, message_id: str) -> List[Row]:
         """Return the rows of that message id, of all clients, as `rows`."""
-        rows = self._read(_Call(scripts.OF_MESSAGE, (self._node, _encoded(message_id))))
+        rows = self._read(Call(scripts.OF_MESSAGE, (self._node, _encoded(message_id))))
         return [row for row in rows if row.message_id == message_id]
 
     def all_rows(self) -> List[Row]:
@@ -339,7 +333,7 @@ class RedisRequests:
         values: Dict[bytes, bytes] = {}
         ((seconds, micros),) = self._ask("TIME")
         while True:
-            ((cursor, found),) = self._ask("HSCAN", self._key("rows"), cursor, "COUNT", 1000)
+            ((cursor, found),) = self._ask("HSCAN", self._keys.rows, cursor, "COUNT", 1000)
             values.update(zip(found[::2], found[1::2]))
             if cursor == b"0":
                 break
@@ -348,14 +342,14 @@ class RedisRequests:
 
     def expired_rows(self, now: float) -> List[Row]:
         """Return rows that have expired by ``now``, as `rows`: of many, the first."""
-        return self._read(_Call(scripts.EXPIRED, (self._node, now, time.time(), 1000)))
+        return self._read(Call(scripts.EXPIRED, (self._node, repr(now), repr(time.time()), 1000)))
 
     def next_expiry(self, now: float) -> Optional[float]:
         """Return when the next row after ``now`` expires, or ``None``."""
-        (found,) = self._run([_Call(scripts.NEXT_EXPIRY, (now, time.time()))])
+        (found,) = self._run([Call(scripts.NEXT_EXPIRY, (repr(now), repr(time.time())))])
         return None if self._checked(found) is None else now + float(found)
 
-    def _read(self, call: _Call) -> List[Row]:
+    def _read(self, call: Call) -> List[Row]:
         gone = self._gone()  # before: a removal that is written meanwhile is in no list afterwards
         (found,) = self._run([call])
         self._checked(found)
@@ -390,7 +384,7 @@ class RedisRequests:
 
     def delete(self, seq: int) -> None:
         """Delete that row soon. Never waits, never raises."""
-        self._note(_Call(scripts.DELETE, (seq,)))
+        self._note(Call(scripts.DELETE, (seq,)))
 
     def detach(self, seq: int, client_id: Optional[str], message_id: str) -> None:
         """Leave that row on Redis until `settle`, but out of `rows`. Never waits."""
@@ -400,7 +394,7 @@ class RedisRequests:
         """Delete the oldest detached row of that request, if there is one. As `delete`. Unless ``told``, it stays."""
         seq = self._detached.settle(client_id, message_id, told, self.delete)
         if seq is not None and not told:
-            self._note(_Call(scripts.KEEP, (seq,)))
+            self._note(Call(scripts.KEEP, (seq,)))
 
     def detached_rows(self) -> Set[int]:
         """Return the numbers of the rows that are detached."""
@@ -408,7 +402,7 @@ class RedisRequests:
 
     def withdraw(self, row: Row) -> bool:
         """Detach a row of a client without a queue here. Other nodes do not send it. Return whether it was there."""
-        (found,) = self._run([_Call(scripts.TAKE, (self._node, row.seq, _encoded(row.client_id)))])
+        (found,) = self._run([Call(scripts.TAKE, (self._node, row.seq, _encoded(row.client_id)))])
         if self._checked(found) != 1:
             return False
         self.detach(row.seq, row.client_id, row.message_id)
@@ -417,7 +411,7 @@ class RedisRequests:
     def set_aside(self, seq: int, reason: str) -> None:
         """Set that row aside soon. As `delete`."""
         when = datetime.now(timezone.utc).isoformat()
-        self._note(_Call(scripts.ASIDE, (seq, _encoded(reason), when)))
+        self._note(Call(scripts.ASIDE, (seq, _encoded(reason), when)))
 
     def list_set_aside(self) -> List[SetAside]:
         """Return the requests that were set aside, oldest first."""
@@ -427,14 +421,14 @@ class RedisRequests:
         """Delete the oldest such request that was set aside, and store it again if ``put_back``."""
         for seq, aside in self._list_aside():
             if (aside.client_id, aside.message_id) == (client_id, message_id):
-                (found,) = self._run([_Call(scripts.TAKE_ASIDE, (seq, "1" if put_back else ""))])
+                (found,) = self._run([Call(scripts.TAKE_ASIDE, (seq, "1" if put_back else ""))])
                 if self._checked(found) == 1:
                     return
         raise UsageError(f"no request {message_id!r} of client {client_id!r} was set aside in {self.path}")
 
     def _list_aside(self) -> List[Tuple[int, SetAside]]:
         self._write_all()
-        (found,) = self._ask("HGETALL", self._key("aside"))
+        (found,) = self._ask("HGETALL", self._keys.aside)
         listed = []
         for seq, text in sorted(zip(map(int, found[::2]), found[1::2])):
             try:
@@ -451,7 +445,7 @@ class RedisRequests:
 
     # The thread that writes removals
 
-    def _note(self, call: _Call) -> None:
+    def _note(self, call: Call) -> None:
         if self._open:
             self._noted.append(call)  # in one step
             self._work.set()
@@ -487,7 +481,7 @@ class RedisRequests:
             calls = list(self._writing)
         if not calls:
             return
-        results = self._run([_Call(each.script, (self._node, *each.arguments)) for each in _joined(calls)])
+        results = self._run([Call(each.script, (self._node, *each.arguments)) for each in _joined(calls)])
         with self._lock:
             self._writing = []
         faults = [each.code for each in results if isinstance(each, ResponseFault)]
@@ -497,10 +491,7 @@ class RedisRequests:
 
     # Commands
 
-    def _key(self, *names: str) -> str:
-        return self._base + "".join(names)
-
-    def _run(self, calls: Sequence[_Call]) -> List[Any]:
+    def _run(self, calls: Sequence[Call]) -> List[Any]:
         """Run scripts, and return their results, or faults. Raises `QueueFailed` if Redis cannot be reached."""
         return self._ask_with(lambda: self._run_anyway(calls))
 
@@ -519,17 +510,12 @@ class RedisRequests:
         except ClusterUnavailable as error:
             raise QueueFailed(f"{self.path} cannot be used: {error}") from error
 
-    def _run_anyway(self, calls: Sequence[_Call]) -> List[Any]:
+    def _run_anyway(self, calls: Sequence[Call]) -> List[Any]:
         """Do what `_run` does, also if Redis could not be reached a moment ago. Raises `ClusterUnavailable`."""
         if not calls:
             return []
-        results = self._links.run(*(each.script.words(self._base, each.arguments) for each in calls))
-        unknown = [i for i, each in enumerate(results) if _is_unknown(each)]
-        if unknown:
-            again = self._links.run(*(calls[i].script.words(self._base, calls[i].arguments, True) for i in unknown))
-            for i, result in zip(unknown, again):
-                results[i] = result
-        return results
+        with self._links.use() as link:
+            return run_calls(self._keys, calls, link)
 
     def _checked(self, result: Any) -> Any:
         if isinstance(result, ResponseFault):
@@ -542,21 +528,16 @@ def _encoded(text: Optional[str]) -> bytes:
     return (text or "").encode("utf-8", "backslashreplace")
 
 
-def _is_unknown(result: Any) -> bool:
-    """Tell whether Redis does not know a script by its name."""
-    return isinstance(result, ResponseFault) and result.code.upper().startswith("NOSCRIPT")
-
-
-def _joined(calls: Iterable[_Call]) -> Iterator[_Call]:
+def _joined(calls: Iterable[Call]) -> Iterator[Call]:
     """Yield calls that do the same in fewer calls: one for all deletions in a row, and for all copies in a row."""
     for script, group in itertools.groupby(calls, key=lambda call: call.script):
         if script in (scripts.DELETE, scripts.UNLOAD):
-            yield _Call(script, tuple(part for call in group for part in call.arguments))
+            yield Call(script, tuple(part for call in group for part in call.arguments))
         else:
             yield from group
 
 
-def _numbers_of(calls: Iterable[_Call]) -> Iterator[int]:
+def _numbers_of(calls: Iterable[Call]) -> Iterator[int]:
     """Yield the numbers of the rows that are removed."""
     for call in calls:
         if call.script in (scripts.DELETE, scripts.ASIDE):

@@ -24,11 +24,18 @@ one.
 from __future__ import annotations
 
 import hashlib
-from typing import List, Sequence, Union
+from typing import List, Protocol, Sequence, Union
 
-__all__ = ["HOLDER", "JOIN", "LIVING", "POST", "REMOVE", "RENEW", "REPLY", "SYNC", "Keys", "Script"]
+__all__ = ["HOLDER", "JOIN", "LIVING", "POST", "REMOVE", "RENEW", "REPLY", "SYNC", "Keys", "Names", "Script"]
 
 Word = Union[str, bytes, int]
+
+
+class Names(Protocol):
+    """The names of keys."""
+
+    def all(self) -> List[str]:
+        """Return what each script gets as its keys."""
 
 
 class Keys:
@@ -76,13 +83,13 @@ end
 
 
 class Script:
-    """A Lua script, as the words of a command."""
+    """A Lua script, as the words of a command. ``begin`` is what it has in common with others."""
 
-    def __init__(self, text: str) -> None:
-        self._text = _BEGIN + text
+    def __init__(self, text: str, begin: str = _BEGIN) -> None:
+        self._text = begin + text
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as Redis names it
 
-    def words(self, keys: Keys, arguments: Sequence[Word], whole: bool = False) -> List[Word]:
+    def words(self, keys: Names, arguments: Sequence[Word], whole: bool = False) -> List[Word]:
         """Return the command that runs it by its name, or by its ``whole`` text, which Redis then remembers."""
         names = keys.all()
         return ["EVAL" if whole else "EVALSHA", self._text if whole else self._sha, len(names), *names, *arguments]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .connection import Command, Link, Links, ResponseFault, result_of
-from .scripts import Keys, Script, Word
+from .scripts import Keys, Names, Script, Word
 
-__all__ = ["Call", "Store"]
+__all__ = ["Call", "Store", "run_calls"]
 
 
 class Call(NamedTuple):
@@ -30,21 +30,27 @@ class Store:
             return result_of(self.run_all([Call(script, arguments)], link)[0])
 
     def run_all(self, calls: Sequence[Union[Call, Command]], link: Link) -> List[Any]:
-        """Run scripts and commands in their order, in one round trip, and return their results.
+        """Do `run_calls` with the keys of the cluster."""
+        return run_calls(self.keys, calls, link)
 
-        A script that Redis does not know yet is sent as a whole then, behind the others. It has not run before.
-        """
-        results = link.run(*[self._words(call, False) for call in calls])
-        unknown = [number for number, result in enumerate(results) if _is_unknown(result)]
-        if unknown:
-            again = link.run(*[self._words(calls[number], True) for number in unknown])
-            for number, result in zip(unknown, again):
-                results[number] = result
-        return results
 
-    def _words(self, call: Union[Call, Command], whole: bool) -> Command:
-        return call.script.words(self.keys, call.arguments, whole) if isinstance(call, Call) else call
+def run_calls(keys: Names, calls: Sequence[Union[Call, Command]], link: Link) -> List[Any]:
+    """Run scripts and commands in their order, in one round trip, and return their results.
+
+    A script that Redis does not know yet is sent as a whole then, behind the others. It has not run before.
+    """
+    results = link.run(*[_words(keys, call, False) for call in calls])
+    unknown = [number for number, result in enumerate(results) if _is_unknown(result)]
+    if unknown:
+        again = link.run(*[_words(keys, calls[number], True) for number in unknown])
+        for number, result in zip(unknown, again):
+            results[number] = result
+    return results
+
+
+def _words(keys: Names, call: Union[Call, Command], whole: bool) -> Command:
+    return call.script.words(keys, call.arguments, whole) if isinstance(call, Call) else call
 
 
 def _is_unknown(result: Optional[Any]) -> bool:
-    return isinstance(result, ResponseFault) and result.code.upper().startswith("NOSCRIPT")
+    return isinstance(result, ResponseFault) and result.is_unknown_script

@@ -196,7 +196,7 @@ class Writer:
 
     def _end_changes(self, changes: Sequence[Change], result: Any) -> None:
         if isinstance(result, ResponseFault):
-            self._log.warning("%s: claims wait, because Redis refuses them: %s", "claims", result.code)
+            self._log.warning("%s: claims wait, because Redis refuses them: %s", "claims", result.text)
             self._claims_from = time.monotonic() + _LONG_PAUSE
         elif result is None:  # it came late; or the node is not in the registry: it begins anew there, and claims all
             self._owner.unreachable()
@@ -208,9 +208,9 @@ class Writer:
                 self._owner.replaced(client_id, claim_id)
 
     def _end_replies(self, results: Sequence[Any]) -> None:
-        refused = [result.code for result in results if isinstance(result, ResponseFault)]
-        for code in refused:
-            self._note_dropped(1, "reply", f"Redis refuses it: {code}")
+        refused = [result.text for result in results if isinstance(result, ResponseFault)]
+        for text in refused:
+            self._note_dropped(1, "reply", f"Redis refuses it: {text}")
         self._note_dropped(sum(result is None for result in results), "reply", "the node is gone")
         self._note_dropped(sum(result == 0 for result in results), "reply", "the inbox of the node is full")
 
