@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .cluster.memory import MemoryCluster, MemoryHub
     from .cluster.redis.cluster import RedisCluster
     from .cluster.redis.queue_map import RedisQueueMap
+    from .cluster.remote_server import RemoteServer
     from .dispatch.dispatchers import DefaultClientDispatcher, DefaultServerDispatcher
     from .dispatch.futures import CallFuture
     from .dispatch.interfaces import ClientDispatcher, ServerDispatcher
@@ -104,6 +105,7 @@ else:
         ".cluster.base": "Cluster ClusterEvent",
         ".cluster.memory": "MemoryCluster MemoryHub",
         ".cluster.redis.cluster": "RedisCluster",
+        ".cluster.remote_server": "RemoteServer",
         ".cluster.redis.queue_map": "RedisQueueMap",
         ".clock": "Clock ManualClock SystemClock",
         ".dispatch.dispatchers": "DefaultClientDispatcher DefaultServerDispatcher",
@@ -214,6 +216,7 @@ __all__ = [
     "RedisCluster",
     "RedisQueueMap",
     "Refusal",
+    "RemoteServer",
     "Request",
     "RequestBundle",
     "RequestDropped",

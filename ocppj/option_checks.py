@@ -254,6 +254,8 @@ OPTIONS: Dict[str, Kind] = {
     "queue": Either(NONE, Instance("a RequestQueue", "RequestQueue")),
     "queues": Either(NONE, Instance("a ServerQueueMap", "ServerQueueMap")),
     "queue_map": Either(NONE, Instance("a ServerQueueMap", "ServerQueueMap")),
+    "RemoteServer.cluster": Instance("a Cluster", "Cluster"),
+    "cluster": Either(NONE, Instance("a Cluster", "Cluster")),
     "retries": Either(NONE, Instance("a TransactionRetries", "TransactionRetries")),
     "call.timeout": Seconds(-LONGEST),  # one that has passed is a CallTimeout, and no mistake
     "stop.timeout": Either(NONE, Seconds()),

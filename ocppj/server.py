@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
@@ -34,6 +35,7 @@ from .dispatch.pending import ServerState
 from .dispatch.queues import FIFOQueueMap, ServerQueueMap
 from .errors import (
     AddressInUse,
+    ClusterUnavailable,
     ConnectionLost,
     ErrorCode,
     NotRunning,
@@ -53,7 +55,7 @@ from .exchange.connection_info import ConnectionInfo, info_of
 from .exchange.meters import OTHER
 from .exchange.node import Network, Node
 from .exchange.notices import Notice
-from .exchange.offline import KnownClients, OfflineRequests
+from .exchange.offline import KnownClients, Offline, OfflineRequests
 from .exchange.options import Options, check_option_names
 from .exchange.outgoing import MAX_OUTGOING_SIZE
 from .exchange.passwords import PasswordsOption, password_check
@@ -81,6 +83,9 @@ from .ws.stats import Stats
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .cluster.base import Cluster
+    from .cluster.membership import Membership
+    from .cluster.remote_calls import RemoteCalls
     from .web.opening import Opening
     from .web.wsgi import MountedApp, WSGIApplication
 
@@ -102,10 +107,11 @@ _MAX_QUEUED = 1000  # requests that may wait for one client
 _MAX_QUEUED_BYTES = 16 * 1024 * 1024  # their size, as objects
 #: Another process holds what a server needs to listen.
 _HELD = (AddressInUse, QueueInUse)
+_LEAVING = 5.0  # seconds that it may take to leave a cluster
 _PATIENCE = 3.0  # seconds that what is told about a connection waits for what is to be told before
 
 # What keeps a request from one client, and not from the others, in a broadcast.
-_EXCUSED = (UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning)
+_EXCUSED = (ClusterUnavailable, UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning)
 
 
 class Server(Node):
@@ -132,6 +138,9 @@ class Server(Node):
         known_clients: The clients that requests with ``offline=True`` are taken for while they are away: a collection
             of ids, a mapping that has them, or ``f(client_id) -> bool``, which runs on the thread that makes the
             request. ``None``: any client.
+        cluster: A `RedisCluster`, or another `Cluster`: this server and those of other processes are one central
+            system. `call`, `send_request`, `send`, `broadcast` and `disconnect` reach the clients of all. Each server
+            has an object of its own. docs/cluster.md says more.
         state: What is pending, in place of a `ServerState` of its own.
         timeout: Seconds that a request may stay unanswered.
         answer_timeout: As in `Client`: seconds for the answer to a CALL of a client.
@@ -155,6 +164,7 @@ class Server(Node):
         max_losses: Optional[int] = None,
         max_refusals: Optional[int] = None,
         known_clients: KnownClients = None,
+        cluster: Optional["Cluster"] = None,
         state: Optional[ServerState] = None,
         timeout: float = DEFAULT_TIMEOUT,
         answer_timeout: Optional[float] = 300.0,
@@ -235,8 +245,23 @@ class Server(Node):
         self._opening: Optional["Opening"] = None  # from `wsgi_app` on
         self._mounted_at: Tuple[Union[str, Sequence[str]], Optional[IdentifyFunction]] = ("/{id}", None)
         self._boot_gate = BootGate(self._boots.status, self.peer_warnings.warn)
+        self._membership = None if cluster is None else self._make_membership(cluster)
         self._new_client_handler: Optional[Callable[[str], object]] = None
         self._disconnected_client_handler: Optional[Callable[[str, Close], object]] = None
+
+    def _make_membership(self, cluster: "Cluster") -> "Membership":
+        from .cluster.membership import Membership
+        from .cluster.remote_calls import Sender
+        from .cluster.serving import LocalServer
+
+        caller, options = self._caller, self._options
+        sender = Sender(self, self._timeouts, options.timeout, caller.waiting, options.clock.now, str(self))
+        send = partial(caller.send_one_way, wait=False)
+        local = LocalServer(self, self._send_request_here, send, self._close_here, self._dispatcher.durable)
+        membership = Membership(cluster, sender, local, options.logger)
+        self._handlers.heard = membership.note_request
+        getattr(self._ws, "set_held_elsewhere", lambda is_held: None)(membership.is_held_elsewhere)
+        return membership
 
     # Life cycle
 
@@ -404,6 +429,8 @@ class Server(Node):
 
     def _begin_serving(self, serve: Callable[[List[str]], None]) -> None:
         self._dispatcher.start()  # does nothing if it was done in an attempt before
+        if self._membership is not None:
+            self._membership.begin()
         serve([dialect.subprotocol for dialect in self.dialects])
 
     def _begin_or_wait(self, begin: Callable[[], None], session: object, wait: bool) -> None:
@@ -530,11 +557,23 @@ class Server(Node):
         """End the wait for another process, if there is one, and then the dispatcher: see `Node._stop`."""
         takeover = self._takeover
         try:
+            if self._membership is not None:
+                self._membership.stop_calls()
             if takeover is not None:
                 takeover.stop()
         finally:
             self._lifecycle.waits_for = ""
             self._dispatcher.stop()
+
+    def _stop_ws(self, timeout: Optional[float]) -> None:
+        """Stop the transport, and then leave the cluster: the others have been told how their calls ended."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            super()._stop_ws(timeout)
+        finally:
+            if self._membership is not None:
+                left = _LEAVING if deadline is None else max(0.0, min(_LEAVING, deadline - time.monotonic()))
+                self._membership.leave(left)
 
     @property
     def url(self) -> str:
@@ -558,14 +597,22 @@ class Server(Node):
             raise UsageError(f"the transport {type(self._ws).__name__} has no urls")
         return urls
 
-    def client_ids(self) -> List[str]:
+    def client_ids(self, *, cluster: bool = False) -> List[str]:
         """Return the ids of the connected clients.
+
+        Args:
+            cluster: Whether those of the other processes are wanted, too.
 
         Raises:
             NotRunning: Another process has them: this one was forked from it, while it listened.
+            ClusterUnavailable: The others cannot be asked now.
+            UsageError: This server is in no cluster.
         """
-        refuse_inside("client_ids()")
+        refuse_inside("client_ids()", waits=cluster)
         self._lifecycle.check_process()
+        if cluster:
+            held = [each.client_id for each in self._member().cluster.holders()]
+            return list(dict.fromkeys([*self._client_ids(), *held]))
         return self._client_ids()
 
     def _client_ids(self) -> List[str]:
@@ -584,36 +631,59 @@ class Server(Node):
         refuse_inside("connection()")
         return self._info(self._connections.get(client_id))
 
-    def connections(self) -> List[ConnectionInfo]:
+    def connections(self, *, cluster: bool = False) -> List[ConnectionInfo]:
         """Return what is known of each connected client just now, in the order in which they came.
 
-        Raises `NotRunning` as `client_ids` does.
+        Args:
+            cluster: Whether those of the other processes follow. `ConnectionInfo.node_id` says what is known of them.
+
+        Raises:
+            OcppjError: What `client_ids` raises.
         """
-        refuse_inside("connections()")
+        refuse_inside("connections()", waits=cluster)
         self._lifecycle.check_process()
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
-        return [self._info(connection) for connection in connections]
+        infos = [self._info(connection) for connection in connections]
+        return [*infos, *self._member().infos_elsewhere()] if cluster else infos
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         client_id = connection.client_id
         queue_length, status = self._dispatcher.count_requests(client_id), self._boots.status(client_id)
-        return info_of(connection, self._options.clock.now(), queue_length, status)
+        node_id = None if self._membership is None else self._membership.cluster.node_id
+        return info_of(connection, self._options.clock.now(), queue_length, status, node_id)
 
     def version_of(self, client_id: str) -> str:
-        """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`."""
+        """Return the OCPP version spoken with that client, such as "1.6". Raises `UnknownClient`.
+
+        With a cluster it may be a client of another process. Raises `ClusterUnavailable`, too.
+        """
+        if self._elsewhere(client_id) is not None:
+            refuse_inside("version_of()", waits=True)
+        return self._version_of(client_id)
+
+    def _version_of(self, client_id: str) -> str:
+        if self._elsewhere(client_id) is not None:
+            return str(self._member().holder_of(client_id).about.get("version", ""))
         return self._connections.get(client_id).dialect.version
 
     def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
-        """Close that client's connection. Raises `UnknownClient`.
+        """Close that client's connection. Raises `UnknownClient`, and `ClusterUnavailable` with a cluster.
 
         From a signal handler, a finalizer or a log handler it works as `stop` does: see `Client.stop`.
         """
-        close = self._connections.get(client_id).channel.close
+        elsewhere = self._elsewhere(client_id)
+        if elsewhere is None:
+            close = self._connections.get(client_id).channel.close
+        else:
+            close = partial(elsewhere.disconnect, client_id)
         if place_of(sys._getframe().f_back) is FREE:
             close(code, reason)
         else:
             hand_over("ocppj-disconnect", partial(close, code, reason))
+
+    def _close_here(self, client_id: str, code: int, reason: str) -> None:
+        self._connections.get(client_id).channel.close(code, reason)
 
     def set_ping_interval(self, client_id: str, interval: Optional[float]) -> None:
         """Ping that client every ``interval`` seconds; ``None`` or 0: not at all, for one that never answers pings.
@@ -720,17 +790,22 @@ class Server(Node):
         It may be called where `Client.call` may be.
 
         Args:
-            client_id: A connected client.
+            client_id: A connected client. With a cluster: of any process.
             request: A request of one of the profiles.
-            timeout: Seconds to wait, in the queue too. Without it: the server's ``timeout``, from the sending on.
+            timeout: Seconds to wait, in the queue too. Without it: the server's ``timeout``, from the sending on; for a
+                client of another process in the queue, too.
             signed: Whether to send the signed form of an OCPP 2.x message.
             message_id: As in `Client.call`.
 
         Raises:
             UnknownClient: No such client is connected.
+            ClusterUnavailable: It is not connected here, and the other processes cannot be reached now.
             OcppjError: What `Client.call` raises.
         """
         refuse_inside("call()", waits=True)
+        elsewhere = self._elsewhere(client_id)
+        if elsewhere is not None:
+            return elsewhere.call(client_id, request, timeout, signed, message_id)
         return self._caller.call(client_id, request, timeout, signed, message_id)
 
     @overload
@@ -776,7 +851,7 @@ class Server(Node):
         """Queue ``request`` for that client. One request to a client is under way at a time.
 
         Args:
-            client_id: A connected client.
+            client_id: A connected client. With a cluster: of any process.
             request: A request of one of the profiles.
             timeout: As in `call`.
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
@@ -802,12 +877,41 @@ class Server(Node):
             OcppjError: What `Client.send_request` raises.
         """
         refuse_inside("send_request()")
-        fragile = not self._dispatcher.durable
+        elsewhere = self._elsewhere(client_id)
+        if elsewhere is not None:
+            self._offline.options(offline, expires, version)
+            try:
+                about = client_id, request, timeout, signed, message_id
+                return elsewhere.send_request(*about, offline=offline, expires=expires, version=version)
+            except UnknownClient:
+                if not offline:
+                    raise
+        queued = client_id, request, timeout, offline, expires, version
+        return self._send_request_here(*queued, signed=signed, message_id=message_id)
+
+    def _send_request_here(
+        self,
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float],
+        offline: bool = False,
+        expires: Optional[float] = None,
+        version: Optional[str] = None,
+        *,
+        signed: bool,
+        message_id: Optional[str],
+        once: bool = False,
+    ) -> CallFuture[Any]:
+        """Queue ``request`` for a client that is connected here, or may be. With ``once`` it ends with the connection.
+
+        Else it is as `send_request`.
+        """
         options = None
         if offline or expires is not None or version is not None:
             options = self._offline.options(offline, expires, version)
             if not self._lifecycle.is_running:
                 raise self._not_running()
+        fragile = once or not self._dispatcher.durable
         return self._caller.send_request(
             client_id,
             request,
@@ -828,6 +932,7 @@ class Server(Node):
         offline: bool = False,
         expires: Optional[float] = None,
         version: Optional[str] = None,
+        cluster: bool = False,
     ) -> Dict[str, CallFuture[R]]: ...
 
     @overload
@@ -840,6 +945,7 @@ class Server(Node):
         offline: bool = False,
         expires: Optional[float] = None,
         version: Optional[str] = None,
+        cluster: bool = False,
     ) -> Dict[str, CallFuture[Any]]: ...
 
     def broadcast(
@@ -851,6 +957,7 @@ class Server(Node):
         offline: bool = False,
         expires: Optional[float] = None,
         version: Optional[str] = None,
+        cluster: bool = False,
     ) -> Dict[str, CallFuture[Any]]:
         """Queue ``request`` for each of ``client_ids``, by default all that are connected.
 
@@ -864,6 +971,8 @@ class Server(Node):
                 ``known_clients`` of the server, if they can be listed.
             expires: As in `send_request`.
             version: As in `send_request`.
+            cluster: Whether the default of ``client_ids`` is the clients of all processes. Ids that are given may be
+                of any process anyway.
 
         Returns:
             A future for each id. What keeps the request from one client (it has gone, its queue is full, its version
@@ -873,7 +982,8 @@ class Server(Node):
             ValidationError: The payload breaks its schema.
             EncodingError: A field cannot be written.
             NotRunning: The server is not started.
-            UsageError: ``client_ids`` is one text.
+            UsageError: ``client_ids`` is one text; or with ``cluster``: this server is in no cluster.
+            ClusterUnavailable: With ``cluster``: the others cannot be asked now.
         """
         refuse_inside("broadcast()")
         if not self._lifecycle.is_running:
@@ -883,7 +993,37 @@ class Server(Node):
         options = self._offline.options(offline, expires, version)
         if client_ids is None:
             client_ids = [*self._client_ids(), *(self._offline.known_ids() if offline else ())]
-        chosen, caller = dict.fromkeys(client_ids), self._caller
+            if cluster:
+                client_ids += [each.client_id for each in self._member().cluster.holders()]
+        chosen = dict.fromkeys(client_ids)
+        if self._membership is not None:
+            given = {"offline": offline, "expires": expires, "version": version}
+            elsewhere = self._broadcast_elsewhere(chosen, request, timeout, given)
+            rest = [each for each in chosen if each not in elsewhere]
+            futures = self._broadcast_here(rest, request, timeout, options) if rest else {}
+            return {each: elsewhere[each] if each in elsewhere else futures[each] for each in chosen}
+        return self._broadcast_here(chosen, request, timeout, options)
+
+    def _broadcast_elsewhere(
+        self, client_ids: Iterable[str], request: Payload, timeout: Optional[float], options: Dict[str, Any]
+    ) -> Dict[str, CallFuture[Any]]:
+        """Queue ``request`` for those that are not connected here. With ``offline`` those that are nowhere are left."""
+        futures = {}
+        for client_id in client_ids:
+            remote = self._elsewhere(client_id)
+            if remote is None:
+                continue
+            try:
+                futures[client_id] = remote.send_request(client_id, request, timeout, **options)
+            except _EXCUSED as error:
+                if not (options["offline"] and isinstance(error, UnknownClient)):
+                    futures[client_id] = CallFuture.failed(self._caller.describe(error, client_id, request=request))
+        return futures
+
+    def _broadcast_here(
+        self, chosen: Iterable[str], request: Payload, timeout: Optional[float], options: Optional[Offline]
+    ) -> Dict[str, CallFuture[Any]]:
+        caller = self._caller
         # It is encoded and checked once for each version, unless a function chooses for each client how that is done.
         made: Optional[Dict[Dialect, Call]] = {} if self._is_alike_for_all else None
         if self._dispatcher.durable:
@@ -905,6 +1045,9 @@ class Server(Node):
             OcppjError: What `Client.send` raises.
         """
         refuse_inside("send()")
+        elsewhere = self._elsewhere(client_id)
+        if elsewhere is not None:
+            return elsewhere.send(client_id, request, signed)
         return self._caller.send_one_way(client_id, request, signed)
 
     def send_response(self, client_id: str, message_id: str, response: Payload) -> None:
@@ -950,6 +1093,9 @@ class Server(Node):
             ValidationError: The payload breaks its schema. ``path`` says where.
             UsageError: No profile is of that version.
         """
+        if version is None and self._elsewhere(client_id) is not None:
+            refuse_inside("make_request()", waits=True)
+            version = self._version_of(client_id)
         return self._make_request(client_id, action, payload, version)
 
     # Handlers. Those that a client has alike are in `Node`.
@@ -1112,6 +1258,8 @@ class Server(Node):
         super()._after_fork()
         self._ending.clear()
         self._takeover = None
+        if self._membership is not None:
+            self._membership._after_fork()
         forget_parent(self._state)
         forget_parent(self._opening)
 
@@ -1142,6 +1290,8 @@ class Server(Node):
             self._end_requests(before, "replaced by a newer one")
         if not self._take_requests(connection):
             return
+        if self._membership is not None:
+            self._membership.connected(connection)
         handler = self._new_client_handler
         if handler is not None:
             self._announce(connection, self._add_notice(connection, handler, channel.id), _PATIENCE)
@@ -1183,6 +1333,8 @@ class Server(Node):
                 # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
                 notice = self._add_notice(connection, handler or (lambda client_id, close: None), channel.id, close)
         try:
+            if self._membership is not None:
+                self._membership.disconnected(connection, close)
             self.peer_log.info("%s: connection %s", channel.id, close)
             if current:  # not replaced by a newer connection of the same identity, whose requests these would be
                 self._end_requests(connection, str(close), refused)
@@ -1211,6 +1363,20 @@ class Server(Node):
             if newer is not None and newer is not connection:  # it came meanwhile, and was deleted, too
                 self._take_requests(newer)
         self._caller.connection_lost(connection, how)
+
+    # The cluster
+
+    def _member(self) -> "Membership":
+        if self._membership is None:
+            raise UsageError("this server is in no cluster: Server(cluster=...)")
+        return self._membership
+
+    def _elsewhere(self, client_id: str) -> Optional["RemoteCalls"]:
+        """Return what reaches that client, if it is not connected here, and there is a cluster."""
+        if self._membership is None or client_id in self._connections.by_id or not self._lifecycle.is_running:
+            return None
+        self._caller.check_open()
+        return self._membership.remote
 
     # What the parts call
 

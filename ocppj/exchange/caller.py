@@ -58,6 +58,7 @@ from ..secrets import mask_secrets
 from .boot import BOOT_NOTIFICATION, boot_status
 from .boot_first import BootFirst
 from .connection import Connection
+from .described import described
 from .ends import Ends
 from .handlers import Shared
 from .late import LateAnswers
@@ -163,7 +164,7 @@ class Caller:
         if self._timeouts.is_firing():
             raise WouldDeadlock("call() on the thread that ends requests in time: use send_request()")
         try:
-            with self._waiting():  # first: if this handler must not wait, nothing is sent
+            with self.waiting():  # first: if this handler must not wait, nothing is sent
                 return self._call(client_id, request, timeout, signed, message_id, before_boot)
         except NoHandlerSlot as error:
             self.describe(error, client_id, request=request)
@@ -216,7 +217,7 @@ class Caller:
         return future
 
     def _make_future(self, client_id: str, message_id: str) -> CallFuture[Any]:
-        return CallFuture(message_id, partial(self._give_up, client_id), self._waiting, self._endpoint.safe_log)
+        return CallFuture(message_id, partial(self._give_up, client_id), self.waiting, self._endpoint.safe_log)
 
     def send_to_all(
         self,
@@ -268,20 +269,24 @@ class Caller:
         """Tell whether a request that is in memory alone has not ended, or an end is still to be told."""
         return self.ends.has_untold() or (not self._durable and len(self.calls) > 0)
 
-    def _waiting(self) -> ContextManager[Any]:
+    def waiting(self) -> ContextManager[Any]:
+        """Return a context in which a thread waits for the end of a request."""
         # It is the transport's of the present session, and one of the program's own may have none.
         waiting: Callable[[], ContextManager[Any]] = getattr(self._transport, "waiting", nullcontext)
         return waiting()
 
-    def send_one_way(self, client_id: str, request: Payload, signed: bool) -> str:
-        """Write the SEND of ``request`` at once, past the queue; see `Client.send`."""
+    def send_one_way(self, client_id: str, request: Payload, signed: bool, wait: bool = True) -> str:
+        """Write the SEND of ``request`` at once, past the queue; see `Client.send`.
+
+        ``wait`` tells whether to wait until the network has taken it.
+        """
         self.check_open()
         connection = self._connections.get(client_id)
         message = self._endpoint.create_send(request, connection.dialect, client_id, signed=signed)
         text = message.to_json()
         self._size.check(text)
         connection.last_written = message.unique_id
-        self._handlers.write(connection, text)
+        self._handlers.write(connection, text, wait)
         self._meters.sent(MessageType.SEND, message.action)
         return message.unique_id
 
@@ -656,13 +661,7 @@ class Caller:
         self, error: E, client_id: Optional[str], message_id: Optional[str] = None, request: object = None
     ) -> E:
         """Note in ``error`` which request it is about, and the time, as far as it does not say that. Return it."""
-        if isinstance(error, (CallFailed, OCPPError)):
-            error.client_id = error.client_id or client_id
-            error.message_id = error.message_id or message_id
-            error.action = error.action or self._features.action_of(type(request))
-            if isinstance(error, CallFailed) and error.time is None:
-                error.time = self._clock.now()
-        return error
+        return described(error, client_id, message_id, self._features.action_of(type(request)), self._clock.now)
 
     def connection_lost(self, connection: Optional[Connection], how: str) -> None:
         """End the requests that end with ``connection``, with `ConnectionLost`: "the connection was HOW"."""

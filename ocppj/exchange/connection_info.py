@@ -36,6 +36,8 @@ class ConnectionInfo:
         open_calls: How many of its own requests are not answered yet.
         boot_status: How its last BootNotification to this server was answered, over this connection or an earlier one:
             "Accepted", "Pending" or "Rejected". ``None``: it has sent none since this server was made.
+        node_id: The node of the cluster that has the connection. ``None`` without a cluster. Of a connection to another
+            node there is what stands before ``last_heard``, ``path`` and ``values``.
     """
 
     client_id: str
@@ -51,6 +53,7 @@ class ConnectionInfo:
     queue_length: Optional[int] = None
     open_calls: int = 0
     boot_status: Optional[str] = None
+    node_id: Optional[str] = None
 
     @property
     def boot_accepted(self) -> bool:
@@ -59,7 +62,11 @@ class ConnectionInfo:
 
 
 def info_of(
-    connection: Connection, now: datetime, queue_length: Optional[int], boot_status: Optional[str]
+    connection: Connection,
+    now: datetime,
+    queue_length: Optional[int],
+    boot_status: Optional[str],
+    node_id: Optional[str] = None,
 ) -> ConnectionInfo:
     """Return what is known of ``connection``. ``now`` is the time of the endpoint's clock."""
     channel = connection.channel
@@ -78,4 +85,5 @@ def info_of(
         queue_length=queue_length,
         open_calls=len(connection.unanswered),
         boot_status=boot_status,
+        node_id=node_id,
     )

@@ -116,6 +116,8 @@ class HandlerRegistry:
         self.observers: Tuple[Observer, ...] = ()
         #: For the library: ``f(client_id, call)`` before each write of a request.
         self.asking: Optional[Callable[[str, Call], None]] = None
+        #: For the library: called with each CALL and SEND before its handler. It raises nothing.
+        self.heard: Optional[Callable[[Connection, Call], None]] = None
         self.jobs: Optional[WatchedJobs] = None  # looks for handlers that do not end
         self._lock = threading.Lock()
 

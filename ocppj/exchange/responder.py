@@ -316,7 +316,7 @@ class Responder:
         request: Any = call.payload
         self.handled[ident] = call
         try:
-            if handlers.before and not self._may_be_handled(connection, call):
+            if (handlers.before or handlers.heard) and not self._may_be_handled(connection, call):
                 return
             handler = handlers.by_type.get(type(request), handlers.request)
             if handler is None:
@@ -350,6 +350,8 @@ class Responder:
     def _may_be_handled(self, connection: Connection, call: Call) -> bool:
         """Run what is to run before every handler. Return false if the CALL is refused, and answer it then."""
         error: OCPPError
+        if self._handlers.heard is not None:
+            self._handlers.heard(connection, call)
         try:
             for before in self._handlers.before:
                 before(connection.client_id, call.action, call.payload)
@@ -436,7 +438,7 @@ class Responder:
         handlers, ident = self._handlers, threading.get_ident()
         self.handled[ident] = message
         try:
-            if handlers.before and not self._may_be_handled(connection, message):
+            if (handlers.before or handlers.heard) and not self._may_be_handled(connection, message):
                 return
             request: Any = message.payload
             handler = handlers.by_type.get(type(request), handlers.request)

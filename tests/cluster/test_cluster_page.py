@@ -99,8 +99,8 @@ def test_durable_commands(store: RedisServer) -> None:
 
 @needs_redis
 def test_events(store: RedisServer) -> None:
-    lines = io.StringIO()
-    with Server(profiles=v16.PROFILES, cluster=RedisCluster(store.url)).listen(host="127.0.0.1") as server:
+    lines, cluster = io.StringIO(), RedisCluster(store.url)
+    with Server(profiles=v16.PROFILES, cluster=cluster).listen(host="127.0.0.1") as server:
         server.on(v16.HeartbeatRequest)(lambda name, request: v16.HeartbeatResponse(datetime.now(timezone.utc)))
         with contextlib.redirect_stdout(lines):
             subscription = run(block("cluster.subscribe("), store.url)["subscription"]

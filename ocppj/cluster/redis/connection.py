@@ -59,8 +59,11 @@ def result_of(result: Any) -> Any:
 
 
 def text_of(data: bytes) -> str:
-    """Return a text that was sent."""
-    return data.decode("utf-8", "surrogatepass")
+    """Return a text that was sent. What others have written may be no text: then it is one that nobody looks for."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace")
 
 
 def settings_of(

@@ -116,7 +116,8 @@ class Lease:
         self._renewals += 1
         lists = self._renewals % _LISTS == 1
         channels = [self._store.keys.events + kind for kind in KINDS]
-        renew = Call(RENEW, (self._id, int(self._seconds * 1e6), *self.sent(), int(settled), int(lists)))
+        sweeps_until = int((self.now() + self._interval) * 1e6) if settled else 0
+        renew = Call(RENEW, (self._id, int(self._seconds * 1e6), sweeps_until, int(lists)))
         answers = self._store.run_all([renew, ["PUBSUB", "NUMSUB", *channels]], self._link)
         known, now, nodes = result_of(answers[0])
         self._offset = int(now) / 1e6 - (began + time.monotonic()) / 2

@@ -141,6 +141,7 @@ class QueueKeys:
         self.begin = "{" + prefix + "}:queue:"
         self.rows = self.begin + "rows"
         self.aside = self.begin + "aside"
+        self.taken = self.begin + "taken"
         self.node = self.begin + "node:"
         self.news = self.begin + "news:"
 
@@ -301,7 +302,12 @@ return 1
 #: Have a request that a node has ended stay. Arguments: node, number.
 KEEP = Script(
     """
-if redis.call('HGET', taken, ARGV[2]) == ARGV[1] then redis.call('HDEL', taken, ARGV[2]) end
+local value = redis.call('HGET', rows, ARGV[2])
+if value and redis.call('HGET', taken, ARGV[2]) == ARGV[1] then
+  redis.call('HDEL', taken, ARGV[2])
+  local _, _, row = parse(value)
+  tell_others(ARGV[1], 'new', row[1], '')
+end
 """,
     _BEGIN,
 )

@@ -213,7 +213,7 @@ class RedisRequests:
         if not found or ended.is_set():
             return
         try:
-            kind, client_id, about = json.loads(found[1])
+            kind, client_id, about = _parsed(found[1])
             news = News(str(kind), str(client_id), str(about))
         except (ValueError, TypeError):
             self._limited_log.warning("%s: news of an unknown format are ignored", self.path, client_id=None)
@@ -337,8 +337,17 @@ class RedisRequests:
             values.update(zip(found[::2], found[1::2]))
             if cursor == b"0":
                 break
-        flat = [part for pair in values.items() for part in pair]
+        elsewhere = self._taken_elsewhere()
+        flat = [part for pair in values.items() if pair[0] not in elsewhere for part in pair]
         return self._rows_of(flat, int(seconds) + int(micros) / 1e6, gone)
+
+    def _taken_elsewhere(self) -> Set[bytes]:
+        """Return the numbers of rows that other living nodes have ended."""
+        (found,) = self._ask("HGETALL", self._keys.taken)
+        takers = dict(zip(found[::2], found[1::2]))
+        others = sorted({*takers.values()} - {self._node.encode()})
+        living = {each for each in others if self._ask("EXISTS", self._keys.node.encode() + each) == [1]}
+        return {seq for seq, node in takers.items() if node in living}
 
     def expired_rows(self, now: float) -> List[Row]:
         """Return rows that have expired by ``now``, as `rows`: of many, the first."""
@@ -368,7 +377,7 @@ class RedisRequests:
         try:
             written, origin, text = value.decode("utf-8").split(" ", 2)
             ahead = float(written) - shift
-            client_id, message_id, version, data, since, expires, offline = json.loads(text)
+            client_id, message_id, version, data, since, expires, offline = _parsed(text)
             texts = (client_id, message_id, version, data)
             if not all(isinstance(each, str) for each in texts):
                 raise ValueError("it has a text that is none")
@@ -432,7 +441,7 @@ class RedisRequests:
         listed = []
         for seq, text in sorted(zip(map(int, found[::2]), found[1::2])):
             try:
-                value, reason, when = json.loads(text)
+                value, reason, when = _parsed(text)
                 row = self._row(seq, value.encode("utf-8"), 0.0)
                 moment = datetime.fromisoformat(when)
             except (ValueError, TypeError, AttributeError):
@@ -526,6 +535,14 @@ class RedisRequests:
 def _encoded(text: Optional[str]) -> bytes:
     """Return the bytes of a text. One that Redis cannot hold becomes another."""
     return (text or "").encode("utf-8", "backslashreplace")
+
+
+def _parsed(text: Any) -> Any:
+    """Return what JSON says. Raises `ValueError`."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def _joined(calls: Iterable[Call]) -> Iterator[Call]:

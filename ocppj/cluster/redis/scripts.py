@@ -14,8 +14,8 @@ The number of a claim orders connections: the time at which the connection began
 a stream looks first that the node is there: so the stream of a node that is gone is not made again.
 
 A command may come late to Redis: it was in the buffer of a connection while Redis hung, or the network delivered it
-when its sender had given up. So the sender says when it has sent it, by Redis' clock as far as it knows that (0: it does
-not), and for how many microseconds it may be on its way (``patience``). What comes later does nothing.
+when its sender had given up. So the sender says when it has sent it, by Redis' clock as far as it knows that (0: it
+does not), and for how many microseconds it may be on its way (``patience``). What comes later does nothing.
 
 In a Redis that is full, a script may write on if its first write needs no memory. `RENEW` and `JOIN` begin with such a
 one.
@@ -103,15 +103,16 @@ redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
 return string.format('%.0f', now)
 """)
 
-#: Prolong the lease of a node. Arguments: node, microseconds, sent, patience, whether a node is swept whose lease has
-#: run out (not if this is late), whether all nodes are listed. Returns: whether the node is known, the time, the nodes.
+#: Prolong the lease of a node, and sweep one whose lease has run out. Arguments: node, microseconds, the time until which
+#: it may sweep (0: it may not), whether all nodes are listed. Returns: whether the node is known, the time, the nodes.
+#: A Redis that did not run for a while gets old commands when it goes on. They must not sweep nodes that waited for it.
 RENEW = Script("""
 local known = 0
 if redis.call('ZSCORE', nodes, ARGV[1]) then
   known = 1
   redis.call('ZREM', nodes, '')
   redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
-  if ARGV[5] == '1' and not is_late(ARGV[3], ARGV[4]) then
+  if now <= tonumber(ARGV[3]) then
     for _, dead in ipairs(redis.call('ZRANGEBYSCORE', nodes, '-inf', string.format('%.0f', now), 'LIMIT', 0, 1)) do
       remove(dead)
     end
@@ -124,8 +125,8 @@ return {known, string.format('%.0f', now), ARGV[6] == '1' and redis.call('ZRANGE
 REMOVE = Script("remove(ARGV[1])")
 
 #: Make claims, and take claims back. Arguments: node, sent, patience, then for each client: client, claim, the age of
-#: the connection in microseconds (negative: take the claim back, or any of this node if it is ""), about. Returns nil if
-#: the node is not known, or this is late; else for each client 1, or 0 if another node holds a newer connection.
+#: the connection in microseconds (negative: take the claim back, or any of this node if it is ""), about. Returns nil
+#: if the node is not known, or this is late; else for each client 1, or 0 if another node holds a newer connection.
 SYNC = Script("""
 local node, moment = ARGV[1], moment_of(ARGV[2])
 if is_late(ARGV[2], ARGV[3]) or not redis.call('ZSCORE', nodes, node) then return false end

@@ -212,6 +212,7 @@ class ServerCore:
         )
         self._policy.wrong_passwords = WrongPasswords()
         self._replace = duplicates == "replace"
+        self._is_held: Optional[Callable[[str], bool]] = None
         self._max_message_size = max_message_size
         self._limits = ConnectionLimits(max_connections, max_connections_per_address)
         self._proxies = TrustedProxies(trusted_proxies, proxy_header)
@@ -273,6 +274,13 @@ class ServerCore:
         """Set what decides whether an ``Origin`` (``None`` without the field) may connect; false gets 403."""
         check_not_async("the handler", handler)
         self._policy.check_origin = handler
+
+    def set_held_elsewhere(self, is_held: Callable[[str], bool]) -> None:
+        """Set what tells whether another process has a connection of an identity: with ``duplicates="reject"``.
+
+        It is called on the thread of the handshake, and may take a moment.
+        """
+        self._is_held = None if self._replace else is_held
 
     @property
     def url(self) -> str:
@@ -527,11 +535,14 @@ class ServerCore:
         )
         if accepted.effective is None:
             return accepted
+        identity = accepted.request.identity
         try:
             with run.lock:  # to refuse early; `_register` checks again
-                self._check_limits(run, accepted.request.identity, remote_address)
+                self._check_limits(run, identity, remote_address)
+            if self._is_held is not None and self._is_held(identity):
+                raise BadRequest(409, f"{identity!r} is connected already")
         except BadRequest as error:
-            error.identity = accepted.request.identity
+            error.identity = identity
             raise
         return replace(accepted, arrival=arrival)
 

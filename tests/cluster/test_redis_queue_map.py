@@ -1,0 +1,552 @@
+"""`RedisQueueMap`: several nodes that share requests, a Redis that goes and comes, and processes that are killed."""
+
+import logging
+import threading
+import time
+from datetime import datetime, timezone
+from typing import Any, List
+
+import pytest
+
+from ocppj import NotRunning, QueueFailed, QueueFull, RedisCluster, RedisQueueMap, Server, UsageError, v16
+from ocppj.dispatch.queues import RequestBundle
+from tests.cluster.redis_queues import Nodes, map_on, nodes, redis, shared_redis  # noqa: F401
+from tests.fixtures import boot_of, cleanup  # noqa: F401
+from tests.helpers import eventually, seconds
+from tests.peers import RawClient, Sockets
+from tests.redis_server import RedisServer, SlowRedis, needs_redis
+from tests.storing import bundle, ids, run
+
+pytestmark = needs_redis
+
+
+def listed(queues: Any) -> List[str]:
+    return [each.message_id for each in queues.list()]
+
+
+# Several nodes
+
+
+def test_requests_follow_the_client_in_order(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = one.get_or_create("A")
+    for n in range(5):
+        queue.push(bundle(n))
+    queue.pop()
+    eventually(lambda: listed(other) == ["1", "2", "3", "4"])
+    one.remove("A")
+    assert ids(other.get_or_create("A")) == ["1", "2", "3", "4"]
+
+
+def test_what_a_node_stores_is_in_the_queue_of_the_node_that_has_the_client(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = other.get_or_create("A")
+    assert one.push_all([("A", bundle(1)), ("B", bundle(2)), ("A", bundle(3))]) == [None] * 3
+    eventually(lambda: ids(queue) == ["1", "3"])
+    assert [id for _, found in other.owner.grew.wait() for id in found] in (["1"], ["1", "3"])
+    queue.push(bundle(4))
+    assert ids(queue) == ["1", "3", "4"]
+    assert one.get("A") is None
+
+
+def test_a_client_that_moves_leaves_no_request_behind(nodes: Nodes) -> None:
+    """For a moment both nodes have a queue: what the older one takes is sent by the newer one."""
+    old, new = nodes.add(), nodes.add()
+    queue = old.get_or_create("A")
+    queue.push(bundle(1))
+    moved = new.get_or_create("A")
+    assert ids(moved) == ["1"]
+    queue.push(bundle(2))
+    eventually(lambda: ids(moved) == ["1", "2"])
+    moved.push(bundle(3))
+    eventually(lambda: ids(queue) == ["1", "2", "3"])
+    old.remove("A")
+    moved.push(bundle(4))
+    assert ids(moved) == ["1", "2", "3", "4"]
+
+
+def test_what_the_older_node_has_answered_the_newer_one_does_not_send(nodes: Nodes) -> None:
+    old, new = nodes.add(), nodes.add()
+    queue = old.get_or_create("A")
+    for n in (1, 2, 3):
+        queue.push(bundle(n))
+    moved = new.get_or_create("A")
+    new.owner.pending = [("A", "2")]
+    queue.pop()
+    queue.pop()
+    eventually(lambda: ids(moved) == ["2", "3"])
+    assert new.owner.canceled.calls == [], "one that is pending goes on"
+    old.remove("A")
+    assert listed(new) == ["3"]
+
+
+def test_the_older_node_removes_only_what_it_knows(nodes: Nodes) -> None:
+    old, new = nodes.add(), nodes.add()
+    queue = old.get_or_create("A")
+    queue.push(bundle("same"))
+    moved = new.get_or_create("A")
+    moved.push(bundle("same"))
+    eventually(lambda: len(queue) == 2)
+    queue.remove("same")
+    eventually(lambda: len(listed(new)) == 1)
+    assert len(new.list("A")) == 1
+    eventually(lambda: len(moved) == 1)
+
+
+def test_a_late_farewell_of_the_queue_before_does_not_cut_the_next_one_off(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    for n in range(20):
+        queue = one.get_or_create("A")
+        one.remove("A")
+        queue = one.get_or_create("A")
+        other.push_all([("A", bundle(n))])
+        eventually(lambda queue=queue, n=n: str(n) in ids(queue))
+
+
+def test_the_node_that_has_a_future_is_told_of_an_end_elsewhere(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1))])
+    queue = other.get_or_create("A")
+    assert queue.detach("1").message_id == "1"
+    other.settle("A", "1")
+    assert one.owner.over.wait() == [("A", "1")]
+    assert other.owner.over.calls == []
+
+
+def test_a_request_is_canceled_wherever_its_client_is(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = other.get_or_create("A")
+    for n in (1, 2, 3):
+        queue.push(bundle(n))
+    other.owner.pending = [("A", "1")]
+    for id in ("1", "2"):
+        assert one.detach("A", id).message_id == id
+        assert one.detach("A", id) is None
+    eventually(lambda: ids(queue) == ["1", "3"])
+    assert other.owner.canceled.wait() == [("A", "1", "CallCanceled")]
+    assert listed(one) == ["3"]
+    for id in ("1", "2"):
+        one.settle("A", id)
+    other.remove("A")
+    eventually(lambda: listed(other) == ["3"])
+
+
+def test_two_nodes_that_cancel_a_request_end_it_once(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    for n in range(50):
+        one.push_all([("A", bundle(n))])
+        got: List[Any] = []
+        run(*[lambda each=each, n=n, got=got: got.append(each.detach("A", str(n))) for each in (one, other)])
+        assert len([each for each in got if each is not None]) == 1
+
+
+def test_what_a_node_has_ended_and_not_settled_is_sent_again_when_that_node_is_dead(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1)), ("A", bundle(2))])
+    assert one.detach("A", "1") is not None
+    assert ids(other.get_or_create("A")) == ["2"]
+    other.remove("A")
+    one.close()
+    assert ids(other.get_or_create("A")) == ["1", "2"]
+
+
+def test_what_was_not_told_is_there_again(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1)), ("B", bundle(1))])
+    assert one.detach("A", "1") is not None
+    assert one.detach("B", "1") is not None
+    queue = other.get_or_create("A")
+    assert (ids(queue), listed(other)) == ([], [])
+    for client in "AB":
+        one.settle(client, "1", told=False)
+    eventually(lambda: ids(queue) == ["1"])
+    eventually(lambda: listed(other) == ["1", "1"])
+    assert ids(other.get_or_create("B")) == ["1"]
+
+
+def test_an_id_of_several_clients_needs_the_client(nodes: Nodes) -> None:
+    queues = nodes.add()
+    queues.push_all([("A", bundle("x")), ("B", bundle("x")), ("B", bundle("x\0y"))])
+    with pytest.raises(UsageError, match=r"\['A', 'B'\]"):
+        queues.cancel("x")
+    assert queues.has_stored("A", "x")
+    assert not queues.has_stored("A", "x\0y")
+    assert not queues.has_stored("C", "x")
+
+
+def test_nothing_stays_of_what_has_gone(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", RequestBundle(bundle(1).call, bundle(1).data, "1.6", offline=True, expires=time.time() + 99))])
+    queue = other.get_or_create("A")
+    queue.push(bundle(2))
+    one.detach("A", "1")
+    one.settle("A", "1")
+    queue.set_aside("2", "why")
+    eventually(lambda: [each.message_id for each in one.list_set_aside()] == ["2"])
+    one.forget("A", "2")
+    other.remove("A")
+    eventually(lambda: nodes.keys() == [])
+
+
+def test_a_prefix_is_a_world_of_its_own(redis: RedisServer) -> None:
+    maps = []
+    for prefix in ("one", "other"):
+        queues = RedisQueueMap(RedisCluster(redis.url, prefix=prefix))
+        queues.init()
+        maps.append(queues)
+    try:
+        maps[0].push_all([("A", bundle(1))])
+        assert (listed(maps[0]), listed(maps[1])) == (["1"], [])
+        with redis.client(decode_responses=True) as client:
+            assert all(name.startswith(("{one}:", "{other}:")) for name in client.keys("*"))
+    finally:
+        for queues in maps:
+            queues.close()
+
+
+def test_times_are_by_the_clock_of_each_node(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = nodes.add(), nodes.add()
+    now = time.time()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    call = bundle(1).call
+    one.push_all([("A", RequestBundle(call, call.to_json(), "1.6", offline=True, expires=now + 3600 + 60))])
+    monkeypatch.setattr(time, "time", real)
+    (found,) = other.list()
+    assert abs((found.expires - datetime.fromtimestamp(now + 60, timezone.utc)).total_seconds()) < 5
+    assert other.expired(now + 50) == []
+    assert other.expired(now + 70) == [("A", "1")]
+    assert 50 < other.next_expiry(now) - now < 70
+    assert other.next_expiry(now + 100) == now + 400, "it looks again for what a dead node has left"
+
+
+def test_options_that_cannot_be_meant_are_refused(redis: RedisServer) -> None:
+    cluster = RedisCluster(redis.url)
+    for arguments, options in [((redis.url,), {}), ((cluster, -1), {}), ((cluster,), {"overflow": "drop"})]:
+        with pytest.raises(UsageError):
+            RedisQueueMap(*arguments, **options)
+
+
+# Races
+
+
+@pytest.mark.alone
+def test_a_push_that_races_with_the_load_is_never_stranded(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    for n in range(300):
+        client = f"C{n}"
+        queues: List[Any] = []
+        run(
+            lambda client=client, n=n: one.push_all([(client, bundle(n))]),
+            lambda client=client, queues=queues: queues.append(other.get_or_create(client)),
+        )
+        eventually(lambda queues=queues, n=n: ids(queues[0]) == [str(n)])
+
+
+@pytest.mark.alone
+def test_none_is_stranded_while_the_client_moves_between_nodes(nodes: Nodes) -> None:
+    """Two nodes push all the time, and the client is now here, now there, now at both. Each request is sent."""
+    maps = [nodes.add(), nodes.add()]
+    pushed: List[str] = []
+    sent: List[str] = []
+    ended = threading.Event()
+
+    def push(queues: Any, name: str) -> None:
+        for n in range(150):
+            while isinstance(queues.push_all([("A", bundle(f"{name}{n}"))])[0], NotRunning):
+                pass  # the client has just left
+            pushed.append(f"{name}{n}")
+
+    def move() -> None:
+        n = 0
+        while not ended.is_set() or listed(maps[0]):
+            queue = maps[n % 2].get_or_create("A")
+            deadline = time.monotonic() + 0.01
+            while time.monotonic() < deadline:
+                head = queue.pop()
+                sent.extend([] if head is None else [head.message_id])
+            if n % 3:
+                maps[n % 2].remove("A")
+            n += 1
+            assert n < 3000
+
+    def push_all() -> None:
+        try:
+            run(lambda: push(maps[0], "x"), lambda: push(maps[1], "y"))
+        finally:
+            ended.set()
+
+    run(push_all, move)
+    assert set(sent) == set(pushed)
+
+
+def test_threads_of_one_node_that_push_for_a_client(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = one.get_or_create("A")
+    run(*[lambda name=name: [queue.push(bundle(f"{name}{n}")) for n in range(50)] for name in "abcd"])
+    assert ids(queue) == listed(one)
+    for name in "abcd":
+        assert [id for id in ids(queue) if id[0] == name] == [f"{name}{n}" for n in range(50)]
+    one.remove("A")
+    assert ids(other.get_or_create("A")) == listed(one)
+
+
+# Redis goes and comes
+
+
+def test_without_redis_a_push_is_refused_and_what_is_in_memory_goes_on(nodes: Nodes, caplog: Any) -> None:
+    with RedisServer(appendonly="always") as redis:
+        queues = nodes.add(url=redis.url, timeout=1.0)
+        queue = queues.get_or_create("A")
+        for n in range(4):
+            queue.push(bundle(n))
+        redis.kill()
+        with pytest.raises(QueueFailed):
+            queue.push(bundle("no"))
+        assert isinstance(queues.push_all([("B", bundle("no"))])[0], QueueFailed)
+        assert queue.pop().message_id == "0"
+        assert queue.detach("1").message_id == "1"
+        queues.settle("A", "1")
+        assert ids(queue) == ["2", "3"]
+        eventually(lambda: "cannot be reached" in caplog.text)
+        redis.start()
+        eventually(lambda: _pushed(queue, "later"))
+        eventually(lambda: listed(queues) == ["2", "3", "later"])
+        assert "can be reached again" in caplog.text
+        queues.remove("A")
+        assert ids(queues.get_or_create("A")) == ["2", "3", "later"]
+
+
+def _pushed(queue: Any, message_id: str) -> bool:
+    try:
+        queue.push(bundle(message_id))
+    except QueueFailed:
+        return False
+    return True
+
+
+def test_a_client_that_connects_without_redis_gets_its_requests_when_redis_is_back(nodes: Nodes) -> None:
+    with RedisServer(appendonly="always") as redis:
+        one = nodes.add(url=redis.url, timeout=1.0)
+        one.push_all([("A", bundle(1)), ("A", bundle(2))])
+        redis.kill()
+        queue = one.get_or_create("A")
+        assert ids(queue) == []
+        redis.start()
+        eventually(lambda: ids(queue) == ["1", "2"])
+        assert one.owner.grew.calls == [("A", ["1", "2"])]
+
+
+def test_redis_may_be_away_at_the_start(redis: RedisServer, caplog: Any) -> None:
+    redis.stop()
+    queues = map_on(redis.url, timeout=1.0)
+    queues.init()
+    try:
+        queue = queues.get_or_create("A")
+        with pytest.raises(QueueFailed):
+            queue.push(bundle(1))
+        redis.start()
+        eventually(lambda: _pushed(queue, "1"))
+        assert listed(queues) == ["1"]
+    finally:
+        redis.start() if redis._process is None else None
+        queues.close()
+
+
+def test_in_memory_all_goes_on_without_redis(nodes: Nodes, caplog: Any) -> None:
+    with RedisServer() as redis:
+        queues = nodes.add(url=redis.url, timeout=1.0, on_lost="memory")
+        queue = queues.get_or_create("A")
+        queue.push(bundle(1))
+        redis.kill()
+        queue.push(bundle(2))
+        assert ids(queue) == ["1", "2"]
+        queues.remove("A")
+        queue = queues.get_or_create("A")
+        assert ids(queue) == ["2"], "what Redis has cannot be read"
+        assert "in memory alone" in caplog.text
+        queue.pop()
+
+
+def test_a_redis_that_was_restarted_empty_takes_new_requests_and_what_is_in_memory_is_sent(nodes: Nodes) -> None:
+    with RedisServer() as redis:
+        one, other = nodes.add(url=redis.url, timeout=1.0), nodes.add(url=redis.url, timeout=1.0)
+        queue = one.get_or_create("A")
+        for n in (1, 2):
+            queue.push(bundle(n))
+        redis.restart_empty()
+        eventually(lambda: _pushed(queue, "3"))
+        assert [queue.pop().message_id for _ in range(3)] == ["1", "2", "3"]
+        eventually(lambda: other.push_all([("A", bundle(4))]) == [None])
+        eventually(lambda: ids(queue) == ["4"])
+        queue.pop()
+        eventually(lambda: listed(one) == [])
+
+
+def test_a_request_that_was_refused_while_redis_hung_is_not_stored_afterwards(nodes: Nodes) -> None:
+    with RedisServer() as redis:
+        one, other = nodes.add(url=redis.url, timeout=0.5), nodes.add(url=redis.url, timeout=0.5)
+        queue = one.get_or_create("A")
+        queue.push(bundle("first"))
+        redis.pause()
+        with pytest.raises(QueueFailed):
+            queue.push(bundle("refused"))
+        assert isinstance(one.push_all([("B", bundle("refused"))])[0], QueueFailed)
+        redis.go_on()
+        eventually(lambda: _pushed(queue, "last"))
+        eventually(lambda: ids(other.get_or_create("A")) == ["first", "last"])
+        eventually(lambda: listed(other) == ["first", "last"])
+
+
+def test_a_full_redis_refuses_requests_and_removals_go_on(nodes: Nodes) -> None:
+    with RedisServer(maxmemory=3_000_000) as redis:
+        queues = nodes.add(url=redis.url)
+        queue = queues.get_or_create("A")
+        filled = 0
+        with pytest.raises(QueueFailed, match="OOM|OutOfMemory"):
+            for filled in range(1000):
+                queue.push(bundle(filled, filling="x" * 20_000))
+        assert filled > 3
+        for _ in range(filled - 1):
+            queue.pop()
+        eventually(lambda: _pushed(queue, "again"))
+        eventually(lambda: listed(queues) == [str(filled - 1), "again"])
+
+
+def test_news_that_were_cut_off_are_not_lost(nodes: Nodes, redis: RedisServer) -> None:
+    with SlowRedis(redis) as slow:
+        one, cut = nodes.add(), nodes.add(url=slow.url, timeout=1.0)
+        queue = cut.get_or_create("A")
+        for n in range(5):
+            slow.cut()
+            one.push_all([("A", bundle(n))])
+            slow.heal()
+            eventually(lambda n=n: ids(queue) == [str(each) for each in range(n + 1)])
+
+
+def test_many_clients_that_connect_to_a_slow_redis_do_not_wait_for_each_other(nodes: Nodes, redis: RedisServer) -> None:
+    with SlowRedis(redis) as slow:
+        queues = nodes.add(url=slow.url, timeout=5.0)
+        slow.delay = 0.2
+        began = time.monotonic()
+        run(*[lambda n=n: queues.get_or_create(f"C{n}") for n in range(12)])
+        assert time.monotonic() - began < seconds(1.8)
+        slow.delay = 0
+
+
+# The end
+
+
+def test_close_ends_while_redis_hangs(redis: RedisServer) -> None:
+    queues = map_on(redis.url, timeout=0.5)
+    queues.init()
+    queue = queues.get_or_create("A")
+    queue.push(bundle(1))
+    redis.pause()
+    try:
+        queue.pop()
+        began = time.monotonic()
+        queues.close()
+        assert time.monotonic() - began < seconds(4)
+    finally:
+        redis.go_on()
+    eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("ocppj-queue-")])
+    with pytest.raises(NotRunning):
+        queue.push(bundle(2))
+
+
+def test_close_writes_the_removals_that_wait(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = one.get_or_create("A")
+    for n in range(300):
+        queue.push(bundle(n))
+    while queue.pop():
+        pass
+    one.close()
+    assert listed(other) == []
+
+
+# Servers
+
+
+class Station:
+    """A client that speaks text, at one of the servers."""
+
+    def __init__(self, server: Server) -> None:
+        self.raw = RawClient(Sockets(), server.url, "CP_1")
+        eventually(lambda: "CP_1" in server.client_ids())
+
+    def boot(self) -> None:
+        self.raw.ask([2, "boot", "BootNotification", boot_of(v16).to_wire()])
+
+    def answer(self) -> str:
+        _, message_id, _, _ = self.raw.receive()
+        self.raw.send([3, message_id, {"status": "Accepted"}])
+        return str(message_id)
+
+
+@pytest.fixture
+def servers(redis: RedisServer, cleanup: Any) -> List[Server]:
+    servers = []
+    for _ in range(2):
+        server = Server(profiles=v16.PROFILES, queues=RedisQueueMap(RedisCluster(redis.url)), timeout=seconds(60))
+        server.on(v16.BootNotificationRequest)(
+            lambda client_id, request: v16.BootNotificationResponse(
+                current_time=datetime.now(timezone.utc), interval=300, status="Accepted"
+            )
+        )
+        cleanup.append(server.stop)
+        server.listen(host="127.0.0.1")
+        servers.append(server)
+    return servers
+
+
+def test_a_command_for_a_client_of_another_server_is_sent_there(servers: List[Server]) -> None:
+    station = Station(servers[1])
+    station.boot()
+    ends: List[Any] = []
+    servers[1].set_response_handler(lambda *arguments: ends.append(arguments))
+    future = servers[0].send_request("CP_1", v16.ResetRequest(type="Soft"), offline=True)
+    assert station.answer() == future.message_id
+    error = future.exception(seconds(10))
+    assert "another process" in str(error)
+    eventually(lambda: ends)
+    station.raw.stop()
+
+
+def test_a_command_waits_for_the_client_whichever_server_it_comes_to(servers: List[Server]) -> None:
+    futures = [server.send_request("CP_1", v16.ResetRequest(type="Soft"), offline=True) for server in servers]
+    for server in (servers[1], servers[0]):
+        station = Station(server)
+        station.boot()
+        if server is servers[1]:
+            assert station.answer() == futures[0].message_id
+            assert station.answer() == futures[1].message_id
+        else:
+            assert station.raw.nothing_came()
+        station.raw.stop()
+        eventually(lambda server=server: not server.client_ids())
+    assert futures[1].result(seconds(10)) == v16.ResetResponse(status="Accepted")
+
+
+def test_the_capacity_counts_what_all_nodes_have_stored(nodes: Nodes) -> None:
+    one, other = nodes.add(2), nodes.add(2)
+    one.push_all([("A", bundle(1))])
+    other.push_all([("A", bundle(2))])
+    assert isinstance(one.push_all([("A", bundle(3))])[0], QueueFull)
+    with pytest.raises(QueueFull):
+        other.get_or_create("A").push(bundle(3))
+
+
+def test_the_log_has_no_payloads(nodes: Nodes, caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    with RedisServer() as redis:
+        queues = nodes.add(url=redis.url, timeout=0.5)
+        queue = queues.get_or_create("A")
+        queue.push(bundle(1, filling="secret-payload"))
+        redis.kill()
+        with pytest.raises(QueueFailed):
+            queue.push(bundle(2, filling="secret-payload"))
+        queue.pop()
+        eventually(lambda: "cannot be reached" in caplog.text)
+    assert "secret-payload" not in caplog.text
