@@ -73,15 +73,18 @@ class Sender(NamedTuple):
 class _Remote:
     """A call that has not ended."""
 
-    __slots__ = ("action", "call", "client_id", "dialect", "node", "outages", "withdrawn")
+    __slots__ = ("action", "call", "client_id", "departures", "dialect", "node", "outages", "withdrawn")
 
-    def __init__(self, client_id: str, action: str, call: AnyCall, dialect: Dialect, outages: int) -> None:
+    def __init__(
+        self, client_id: str, action: str, call: AnyCall, dialect: Dialect, outages: int, departures: int
+    ) -> None:
         self.client_id = client_id
         self.action = action
         self.call = call
         self.dialect = dialect
         self.node: Optional[str] = None  # that has it; ``None``: it is being posted
         self.outages = outages  # of the cluster, before it
+        self.departures = departures  # of nodes, before it
         self.withdrawn = False  # the other node is to forget it
 
 
@@ -110,7 +113,9 @@ class RemoteCalls:
         self._features = sender.endpoint._features
         self._lock = threading.Lock()  # guards what follows
         self._open: Dict[Tuple[str, str], _Remote] = {}  # by client and message id
-        self._gone: Recent[str, bool] = Recent(_REMEMBERED)
+        # Nodes that have gone, and as which one. A node that comes back has the same id: so a number, not a flag.
+        self._gone: Recent[str, int] = Recent(_REMEMBERED)
+        self._departures = 0
         self._outages = 0
         self._stopped = True
         self._local = threading.local()  # .answering: this thread brings the answers
@@ -242,7 +247,8 @@ class RemoteCalls:
     def node_gone(self, node_id: str) -> None:
         """End the calls that the node ``node_id`` has."""
         with self._lock:
-            self._gone.remember(node_id, True)
+            self._departures += 1
+            self._gone.remember(node_id, self._departures)
             keys = self._keys_of(node_id)
         with _Answering(self._local):
             for key in keys:
@@ -314,7 +320,7 @@ class RemoteCalls:
 
     def _begin(self, dialect: Dialect, call: AnyCall, message: Any, seconds: Optional[float]) -> None:
         """Note that ``call`` is open, and post its message. It ends after ``seconds``."""
-        remote = _Remote(message.client_id, message.action, call, dialect, self._outages)
+        remote = _Remote(message.client_id, message.action, call, dialect, self._outages, self._departures)
         self._add(remote)
         try:
             if seconds is not None:
@@ -341,7 +347,7 @@ class RemoteCalls:
     def _note_node(self, remote: _Remote, node: str) -> None:
         with self._lock:
             remote.node = node
-            withdrawn, gone = remote.withdrawn, node in self._gone
+            withdrawn, gone = remote.withdrawn, self._gone.get(node, 0) > remote.departures
         if withdrawn:
             self._tell_cancel(remote, node)
         if gone and self._discard(remote):  # `node_gone` came in between

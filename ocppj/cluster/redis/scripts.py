@@ -103,8 +103,9 @@ redis.call('ZADD', nodes, string.format('%.0f', now + ARGV[2]), ARGV[1])
 return string.format('%.0f', now)
 """)
 
-#: Prolong the lease of a node, and sweep one whose lease has run out. Arguments: node, microseconds, the time until which
-#: it may sweep (0: it may not), whether all nodes are listed. Returns: whether the node is known, the time, the nodes.
+#: Prolong the lease of a node, and sweep one whose lease has run out. Arguments: node, microseconds, the time until
+#: which it may sweep (0: it may not), whether all nodes are listed. Returns: whether the node is known, the time, the
+#: nodes.
 #: A Redis that did not run for a while gets old commands when it goes on. They must not sweep nodes that waited for it.
 RENEW = Script("""
 local known = 0
