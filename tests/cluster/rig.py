@@ -48,7 +48,7 @@ class Rig:
         self,
         nodes: int = 3,
         stations: int = STATIONS,
-        skews: Sequence[float] = (0, 0, 0),
+        skews: Sequence[float] = (),
         redis: Optional[RedisServer] = None,
         server: Optional[Dict[str, Any]] = None,
         cluster: Optional[Dict[str, Any]] = None,
@@ -61,7 +61,7 @@ class Rig:
             self.redis = self._stack.enter_context(RedisServer()) if redis is None else redis
             proxies = [RedisProxy(self.redis.port) for _ in range(nodes)]
             self.proxies = [self._stack.enter_context(proxy) for proxy in proxies]
-            self.nodes = [self.start_node(n, skews[n]) for n in range(nodes)]
+            self.nodes = [self.start_node(n, skew) for n, skew in enumerate(skews or [0] * nodes)]
             self.stations = self._stack.enter_context(Stations([node.url for node in self.nodes], stations))
             self.stations.wait_until_connected()
         except BaseException:
@@ -73,6 +73,12 @@ class Rig:
         redis = {"url": f"redis://127.0.0.1:{self.proxies[number].port}/0"} if self._cluster is None else self._cluster
         options = {"lease": LEASE, "timeout": seconds(1), **redis}
         return self._stack.enter_context(Node(redis=options, skew=skew, **self._options))
+
+    def replace_node(self, number: int) -> None:
+        """Kill a node, and start another in its place."""
+        self.nodes[number].kill()
+        self.nodes[number] = self.start_node(number)
+        self.stations.urls[number] = self.nodes[number].url
 
     def __enter__(self) -> "Rig":
         return self
