@@ -10,6 +10,7 @@ import pytest
 
 from ocppj import CallCanceled, Client, Server, SQLiteQueue, SQLiteQueueMap, UsageError, v16
 from tests.helpers import seconds
+from tests.redis_server import RedisServer, needs_redis
 from tests.test_readme import BLOCK, ROOT
 
 PAGE = (ROOT / "docs" / "durable.md").read_text("utf-8")
@@ -31,8 +32,8 @@ def run(code: str, folder: Path, names: Dict[str, Any], url: str = "ws://csms.ex
 
 
 def test_every_block_has_a_test_here() -> None:
-    tested = "SQLiteQueue, v16", "capacity=100", "put_back", "offline=True"
-    tested += "queues.list", "ThinOut()", "DropNewest", "on_lost"
+    tested = "SQLiteQueue, v16", "capacity=100)", "put_back", "offline=True"
+    tested += "queues.list", "ThinOut()", "DropNewest", "lost.db", "RedisQueueMap"
     assert sorted(BLOCKS) == sorted(map(block, tested))
 
 
@@ -60,7 +61,7 @@ def test_the_client_sends_its_boot_first(tmp_path: Path) -> None:
 
 
 def test_the_server_takes_a_file(tmp_path: Path) -> None:
-    with run(block("capacity=100"), tmp_path, {})["server"].listen(port=0, host="127.0.0.1"):
+    with run(block("capacity=100)"), tmp_path, {})["server"].listen(port=0, host="127.0.0.1"):
         assert (tmp_path / "requests.db").exists()
 
 
@@ -71,6 +72,17 @@ def test_requests_to_a_client_that_is_away(tmp_path: Path) -> None:
         run(block("queues.list"), tmp_path, made)
         assert isinstance(made["future"].exception(seconds(5)), CallCanceled)
         assert made["queues"].list() == []
+
+
+@needs_redis
+def test_the_requests_of_several_servers(tmp_path: Path) -> None:
+    with RedisServer() as redis:
+        code = block("RedisQueueMap").replace("redis://redis.example:6379/0", redis.url)
+        first, second = (run(code, tmp_path, {}) for _ in range(2))
+        with first["server"].listen(port=0, host="127.0.0.1"), second["server"].listen(port=0, host="127.0.0.1"):
+            future = first["server"].send_request("CP_1", v16.ResetRequest(type="Soft"), offline=True)
+            assert [each.message_id for each in second["queues"].list()] == [future.message_id]
+            assert second["queues"].cancel(future.message_id)
 
 
 def offline(queue: SQLiteQueue) -> Client:
@@ -94,7 +106,7 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_server_goes_on_in_memory(tmp_path: Path) -> None:
-    made = run(block("on_lost"), tmp_path, {"SQLiteQueueMap": SQLiteQueueMap})
+    made = run(block("lost.db"), tmp_path, {"SQLiteQueueMap": SQLiteQueueMap})
     with Server(profiles=v16.PROFILES, queues=made["queues"]).listen(port=0, host="127.0.0.1") as server:
         (tmp_path / "lost.db").unlink()
         with Client("CP_1", profiles=v16.PROFILES).connect(server.url) as client:

@@ -10,17 +10,18 @@ from flask import Flask, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from store import Store
 
-from ocppj import OcppjError, Payload, QueueInUse, Stopped, UnknownClient, v16
+from ocppj import ClusterUnavailable, OcppjError, Payload, QueueInUse, Stopped, UnknownClient, v16
 from ocppj.metrics import PrometheusMetrics
 
 FOLDER = os.environ.get("SERVICE_FOLDER", ".")
+REDIS_URL = os.environ.get("REDIS_URL")  # with it, all workers are one central system
 CHARGERS = """SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
 LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id"""
 
 logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
-server = build_server(store, f"{FOLDER}/commands.db", os.environ.get("REDIS_URL"))
+server = build_server(store, f"{FOLDER}/commands.db", REDIS_URL)
 PrometheusMetrics(server)
 app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 
@@ -28,8 +29,8 @@ app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
 def online() -> List[str]:
     """Return which chargers are connected to any worker; to this one alone while the others cannot be asked."""
     try:
-        return server.open().client_ids(cluster=True)
-    except OcppjError:
+        return server.client_ids(cluster=REDIS_URL is not None)
+    except ClusterUnavailable:
         return server.client_ids()
 
 

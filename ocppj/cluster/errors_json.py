@@ -90,13 +90,19 @@ def _read(data: Mapping[str, Any]) -> OcppjError:
     else:
         error = _bare(kind, text, data)
     for name, is_right in _PLAIN.items():
-        if name in data and is_right(data[name]) and hasattr(error, name):
-            setattr(error, name, data[name])
+        if name in data and is_right(data[name]):
+            _set(error, name, data[name])
     if isinstance(data.get("code"), str):
-        setattr(error, "code", parse_error_code(data["code"]))  # noqa: B010 - not every error has one
+        _set(error, "code", parse_error_code(data["code"]))
     if isinstance(data.get("time"), str) and isinstance(error, CallFailed):
         error.time = datetime.fromisoformat(data["time"])
     return error
+
+
+def _set(error: OcppjError, name: str, value: Any) -> None:
+    """Set an attribute that errors of that class have, unless it is so already."""
+    if hasattr(error, name) and getattr(error, name) != value:
+        setattr(error, name, value)
 
 
 def _bare(kind: Type[OcppjError], text: str, data: Mapping[str, Any]) -> OcppjError:

@@ -259,6 +259,11 @@ class StoredQueue(RequestQueue):
         admit = partial(self._admit, bundle, held)
         return PendingInsert(self._client_id, bundle, admit, self._finish, place=self.place)
 
+    def stored(self) -> List[Tuple[int, RequestBundle]]:
+        """Return its requests with the numbers of their rows, in order, without those that are in memory alone."""
+        with self._lock:
+            return [each for each in self._bundles.items() if each[0] < _IN_MEMORY]
+
     def numbers(self) -> Set[int]:
         """Return the numbers of all rows that it has, or is just taking out."""
         with self._lock:

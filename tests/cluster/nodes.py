@@ -1,117 +1,116 @@
-"""Nodes as processes: the driver's side of `tests.cluster.node_program`."""
+"""Fixtures: servers of one process that are a cluster of each kind, and stations that connect to them."""
 
-from __future__ import annotations
-
-import json
-import subprocess
-import sys
 import threading
-from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, Iterator, List
 
-from tests.helpers import seconds
-from tests.programs import ROOT, environment
+import pytest
 
-__all__ = ["Node", "NodeDied", "NodeFailed"]
+from ocppj import Client, RemoteServer, Server, v16
+from tests.cluster.support import MAKERS, SOON, MemoryWorld, World
+from tests.helpers import eventually, seconds
 
-
-class NodeDied(Exception):
-    """The process has ended before it answered."""
+RESET = v16.ResetRequest(type="Soft")
+CLEAR = v16.ClearCacheRequest()
 
 
-class NodeFailed(Exception):
-    """A command has raised: ``error`` is the name of the exception."""
+class Nodes:
+    """Makes servers, stations and remote servers, and ends them."""
 
-    def __init__(self, answer: Dict[str, Any]) -> None:
-        super().__init__(f"{answer['error']}: {answer['text']}")
-        self.error: str = answer["error"]
-        self.maybe_sent: bool = answer["maybe_sent"]
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._todo: List[Callable[[], object]] = []
+
+    def server(self, profiles: Any = v16.PROFILES, listen: Any = None, **options: Any) -> Any:
+        """Return a server that listens."""
+        options.setdefault("cluster", self.world.make())
+        server = Server(profiles=profiles, **options)
+        server.cluster = options["cluster"]  # for the tests
+        self._todo.append(server.stop)
+        server.listen(host="127.0.0.1", **(listen or {}))
+        return server
+
+    def remote(self, profiles: Any = v16.PROFILES, **options: Any) -> Any:
+        """Return a remote server."""
+        options.setdefault("cluster", self.world.make())
+        remote = RemoteServer(options.pop("cluster"), profiles=profiles, **options)
+        self._todo.append(remote.stop)
+        return remote
+
+    def station(self, server: Any, client_id: str = "CP_1", profiles: Any = v16.PROFILES, **options: Any) -> Any:
+        """Return a station that is connected, and accepts resets."""
+        station = Client(client_id, profiles=profiles, **options)
+        if profiles is v16.PROFILES:
+            station.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
+        self._todo.append(station.stop)
+        station.connect(server.url)
+        eventually(lambda: server.cluster.holder_of(client_id), SOON)
+        return station
+
+    def set_away(self, away: bool, *servers: Any) -> None:
+        """Have the cluster be away, or have it be back, and wait until ``servers`` know."""
+        self.world.set_away(away)
+        eventually(lambda: all(each.cluster.available is not away for each in servers), SOON)
+
+    def kill(self, server: Any) -> None:
+        """Have a node be dead for the others."""
+        self.world.cut(server.cluster, True)
+        self.world.expire()
+
+    def end(self) -> None:
+        while self._todo:
+            self._todo.pop()()
+        self.world.close()
 
 
-class Node:
-    """A node in a process of its own. Use it as a context; at its end the process is killed.
+@pytest.fixture(params=MAKERS, ids=lambda maker: maker.name)
+def nodes(request: Any) -> Iterator[Nodes]:
+    """Nodes of each kind of cluster."""
+    made = Nodes(request.param())
+    yield made
+    made.end()
 
-    Args:
-        options: What the program takes: "redis" (options of `RedisCluster`; without them there is no cluster),
-            "server" (options of `Server`), "skew" (seconds that its clock is wrong), "verbose".
-    """
 
-    def __init__(self, **options: Any) -> None:
-        self._lock = threading.Lock()
-        self._next = 1
-        self._dead = False
-        begun: "Future[Any]" = Future()
-        self._waiting: Dict[int, "Future[Any]"] = {0: begun}
-        program = str(ROOT / "tests" / "cluster" / "node_program.py")
-        self.process = subprocess.Popen(
-            [sys.executable, program, json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, name="node-reader", daemon=True)
-        self._reader.start()
+@pytest.fixture
+def memory_nodes() -> Iterator[Nodes]:
+    """Nodes in memory."""
+    made = Nodes(MemoryWorld())
+    yield made
+    made.end()
+
+
+class Held:
+    """A request handler that says it was called, and does not return before it is let go."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self.called = threading.Event()
+        self.go = threading.Event()
+        self.count = 0
+
+    def __call__(self, request: Any) -> Any:
+        self.count += 1
+        self.called.set()
+        self.go.wait(seconds(20))
+        return self.response
+
+
+def in_thread(function: Callable[[], Any]) -> "Dict[str, Any]":
+    """Call ``function`` on a thread. Return what has "result" or "error" when it has ended, and its "thread"."""
+    outcome: Dict[str, Any] = {}
+
+    def run() -> None:
         try:
-            self.url: str = begun.result(seconds(20))
-        except BaseException:
-            self.close()
-            raise
+            outcome["result"] = function()
+        except BaseException as error:
+            outcome["error"] = error
 
-    def begin(self, do: str, **order: Any) -> "Future[Any]":
-        """Have the node do that, and return what will have its answer, or `NodeFailed`, or `NodeDied`."""
-        answer: "Future[Any]" = Future()
-        with self._lock:
-            number = self._next
-            self._next += 1
-            if self._dead:
-                raise NodeDied(do)
-            self._waiting[number] = answer
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps({"n": number, "do": do, **order}) + "\n")
-            self.process.stdin.flush()
-        return answer
+    outcome["thread"] = threading.Thread(target=run, daemon=True)
+    outcome["thread"].start()
+    return outcome
 
-    def ask(self, do: str, patience: float = 30.0, **order: Any) -> Any:
-        """Have the node do that, and return its answer, within ``patience`` seconds."""
-        return self.begin(do, **order).result(seconds(patience))
 
-    def kill(self) -> None:
-        """End it with SIGKILL."""
-        self.process.kill()
-        self.process.wait(seconds(10))
-
-    def close(self) -> None:
-        self.kill()
-        self._reader.join(seconds(10))
-        for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(BrokenPipeError):
-                pipe.close()  # type: ignore[union-attr]
-
-    def __enter__(self) -> "Node":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            answer = json.loads(line)
-            with self._lock:
-                waiting = self._waiting.pop(answer["n"])
-            if "error" in answer:
-                waiting.set_exception(NodeFailed(answer))
-            else:
-                waiting.set_result(answer["result"])
-        for waiting in self._die():
-            waiting.set_exception(NodeDied())
-
-    def _die(self) -> "List[Future[Any]]":
-        with self._lock:
-            self._dead = True
-            left = list(self._waiting.values())
-            self._waiting.clear()
-            return left
+def end_of(outcome: "Dict[str, Any]", timeout: float = 10.0) -> Any:
+    """Return the error, or else the result, of `in_thread`."""
+    outcome["thread"].join(seconds(timeout))
+    assert not outcome["thread"].is_alive()
+    return outcome.get("error", outcome.get("result"))

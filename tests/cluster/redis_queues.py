@@ -72,7 +72,7 @@ class Nodes:
         """Return the names of the keys that hold requests or say where they are."""
         with self.redis.client(decode_responses=True) as client:
             names = [name[len("{ocppj}:queue:") :] for name in client.keys("*")]
-        return sorted(name for name in names if not name.startswith(("node:", "news:", "last")))
+        return sorted(name for name in names if not name.startswith(("node:", "news:", "last", "epoch")))
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 
-from ocppj import Client, RedisCluster, RemoteServer, Server, UnknownClient, v16
+from ocppj import Client, RedisCluster, RedisQueueMap, RemoteServer, Server, UnknownClient, v16
 from tests.certificates import authority
-from tests.helpers import eventually
+from tests.helpers import Recorder, eventually, seconds
 from tests.test_readme import BLOCK, ROOT
 from tests.web.hosts import require
 
@@ -105,11 +105,23 @@ def test_events(store: RedisServer) -> None:
         with contextlib.redirect_stdout(lines):
             subscription = run(block("cluster.subscribe("), store.url)["subscription"]
             try:
+                eventually(lambda: cluster.wants("connected") and cluster.wants("request"))
                 with charger().connect(server.url) as client:
-                    eventually(lambda: client.call(v16.HeartbeatRequest()) and "Heartbeat" in lines.getvalue())
+                    client.call(v16.HeartbeatRequest())
+                    eventually(lambda: "Heartbeat" in lines.getvalue())
             finally:
                 subscription.close()
-    assert lines.getvalue().splitlines()[:2] == promised(block("cluster.subscribe("))
+    assert lines.getvalue().splitlines() == promised(block("cluster.subscribe("))
+
+
+def store_command_for_later(queues: RedisQueueMap, cluster: RedisCluster) -> None:
+    """Store a command for a client that is away, and deliver it."""
+    with Server(profiles=v16.PROFILES, cluster=cluster, queues=queues, known_clients=lambda name: True) as server:
+        server.on(v16.HeartbeatRequest)(lambda name, request: v16.HeartbeatResponse(datetime.now(timezone.utc)))
+        future = server.listen(host="127.0.0.1").send_request("CP_1", v16.ClearCacheRequest(), offline=True)
+        with charger().connect(server.url) as client:
+            client.call(v16.HeartbeatRequest())
+            assert future.result(seconds(10)).status == "Accepted"
 
 
 def reset_through(near: RedisCluster, far: RedisCluster) -> str:
@@ -122,10 +134,20 @@ def reset_through(near: RedisCluster, far: RedisCluster) -> str:
 @needs_redis
 def test_user_of_the_page_over_tls() -> None:
     (rules,) = re.findall(r"^ACL SETUSER ocpp (.*)$", PAGE, re.MULTILINE)
-    with RedisServer(tls=True, users={"default": "off", "ocpp": rules}) as store:
+    users = {"default": "off", "ocpp": rules, "admin": "on >admin ~* &* +@all"}
+    with RedisServer(tls=True, users=users) as store:
         code = block("rediss://").replace("/etc/ssl/redis-ca.pem", str(authority().path))
         url = store.url.replace("rediss://", "rediss://ocpp:secret@")
-        assert reset_through(*(run(code, url)["cluster"] for _ in range(2))) == "Accepted"
+        near, far, third = (run(code, url)["cluster"] for _ in range(3))
+        events = Recorder()
+        watching = far.subscribe(connected=events, disconnected=events, request=events)
+        try:
+            assert reset_through(near, far) == "Accepted"
+            store_command_for_later(RedisQueueMap(third), third)
+        finally:
+            watching.close()
+        with store.client(username="admin", password="admin") as admin:
+            assert admin.acl_log() == [], "what it was refused"
 
 
 @needs_redis

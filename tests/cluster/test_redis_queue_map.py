@@ -368,14 +368,17 @@ def test_in_memory_all_goes_on_without_redis(nodes: Nodes, caplog: Any) -> None:
         queue.pop()
 
 
-def test_a_redis_that_was_restarted_empty_takes_new_requests_and_what_is_in_memory_is_sent(nodes: Nodes) -> None:
+def test_a_redis_that_was_restarted_empty_gets_again_what_is_in_memory(nodes: Nodes, caplog: Any) -> None:
     with RedisServer() as redis:
         one, other = nodes.add(url=redis.url, timeout=1.0), nodes.add(url=redis.url, timeout=1.0)
         queue = one.get_or_create("A")
         for n in (1, 2):
             queue.push(bundle(n))
+        other.push_all([("B", bundle("gone"))])
         redis.restart_empty()
         eventually(lambda: _pushed(queue, "3"))
+        eventually(lambda: "has lost the requests" in caplog.text)
+        eventually(lambda: listed(other) == ["1", "2", "3"])
         assert [queue.pop().message_id for _ in range(3)] == ["1", "2", "3"]
         eventually(lambda: other.push_all([("A", bundle(4))]) == [None])
         eventually(lambda: ids(queue) == ["4"])
@@ -420,6 +423,8 @@ def test_news_that_were_cut_off_are_not_lost(nodes: Nodes, redis: RedisServer) -
         for n in range(5):
             slow.cut()
             one.push_all([("A", bundle(n))])
+            with redis.client() as client:  # as if Redis had taken the news out, and they were lost on their way
+                client.delete(*client.keys("{ocppj}:queue:news:*"), "none")
             slow.heal()
             eventually(lambda n=n: ids(queue) == [str(each) for each in range(n + 1)])
 
@@ -527,6 +532,21 @@ def test_a_command_waits_for_the_client_whichever_server_it_comes_to(servers: Li
         station.raw.stop()
         eventually(lambda server=server: not server.client_ids())
     assert futures[1].result(seconds(10)) == v16.ResetResponse(status="Accepted")
+
+
+def test_with_a_cluster_the_future_of_a_command_gets_the_answer(redis: RedisServer, cleanup: Any) -> None:
+    servers = []
+    for _ in range(2):
+        cluster = RedisCluster(redis.url)
+        server = Server(profiles=v16.PROFILES, cluster=cluster, queues=RedisQueueMap(cluster), timeout=seconds(60))
+        cleanup.append(server.stop)
+        servers.append(server.listen(host="127.0.0.1"))
+    station = Station(servers[1])
+    eventually(lambda: "CP_1" in servers[0].client_ids(cluster=True))
+    future = servers[0].send_request("CP_1", v16.ResetRequest(type="Soft"))
+    assert station.answer() == future.message_id
+    assert future.result(seconds(10)) == v16.ResetResponse(status="Accepted")
+    station.raw.stop()
 
 
 def test_the_capacity_counts_what_all_nodes_have_stored(nodes: Nodes) -> None:

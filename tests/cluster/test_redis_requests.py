@@ -14,7 +14,8 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from ocppj import NotRunning, QueueFailed, RedisCluster, UsageError
-from ocppj.cluster.redis.requests import News, RedisRequests
+from ocppj.cluster.redis.queue_news import News
+from ocppj.cluster.redis.requests import RedisRequests
 from ocppj.storage.group_commit import PendingInsert
 from tests.cluster.redis_queues import Nodes, nodes, redis, shared_redis  # noqa: F401
 from tests.helpers import Recorder, eventually, seconds
@@ -196,15 +197,16 @@ def test_a_handler_of_news_that_fails_is_called_again(redis: RedisServer, caplog
         requests.close()
 
 
-def test_a_node_that_redis_has_forgotten_begins_anew_and_looks_at_everything(redis: RedisServer) -> None:
+@pytest.mark.parametrize("kind", ["all", "lost"])
+def test_a_node_that_redis_has_forgotten_begins_anew_and_looks_at_everything(redis: RedisServer, kind: str) -> None:
     hear = Recorder()
     cluster = RedisCluster(redis.url)
     requests = RedisRequests(cluster.links, cluster.prefix, hear)
     requests.open()
     try:
         with redis.client() as client:
-            client.flushall()
-            assert hear.wait(timeout=20)[0] == (News("all", "", ""),)
+            client.delete(*client.keys("{ocppj}:queue:node:*")) if kind == "all" else client.flushall()
+            assert hear.wait(timeout=20)[0] == (News(kind, "", ""),)
             assert len(client.keys("{ocppj}:queue:node:*")) == 1
     finally:
         requests.close()

@@ -178,30 +178,45 @@ class Orders:
         self._thread.join(seconds(30))
 
 
-def test_no_order_is_lost_by_reload_or_kill(host: Host) -> None:
-    names = NAMES[:8]
-    clients: List[Client] = []
-    tags: Dict[str, Recorder] = {}
-    for name in names:
-        client = Client(name, profiles=v16.PROFILES, basic_auth=(name, PASSWORD), backoff=SOON)
-        client.set_reconnected_handler(lambda client=client: client.send_request(v16.HeartbeatRequest()))
-        tags[name] = told = Recorder(v16.RemoteStartTransactionResponse(status="Accepted"))
-        client.on(v16.RemoteStartTransactionRequest)(lambda request, told=told: told(request.id_tag))
-        clients.append(client.connect(host.url))
-    with Orders(host, names) as orders:
-        eventually(lambda: all(len(each.calls) > 1 for each in tags.values()))
-        host.reload()
-        eventually(lambda: host.get("/health").json()["chargers"] == len(names), timeout=30)
-        os.kill(max(host.workers()), signal.SIGKILL)
-        eventually(lambda: len(host.workers()) == WORKERS, timeout=30)
-        eventually(lambda: host.get("/health").json()["chargers"] == len(names), timeout=30)
-    for client in clients:
-        client.call(v16.HeartbeatRequest())  # commands of before wait until the charger has said something
+class Charger:
+    """A charger that has booted, accepts remote starts, and keeps their tags."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.client = Client(name, profiles=v16.PROFILES, basic_auth=(name, PASSWORD), backoff=SOON)
+        self.told = Recorder(v16.RemoteStartTransactionResponse(status="Accepted"))
+        self.client.on(v16.RemoteStartTransactionRequest)(lambda request: self.told(request.id_tag))
+        # Where it has not booted, commands wait until it says something.
+        self.client.set_reconnected_handler(lambda: self.client.send_request(v16.HeartbeatRequest()))
+        self.client.connect(url)
+        self.client.call(v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M"))
+
+    @property
+    def tags(self) -> List[str]:
+        return [tag for (tag,) in self.told.calls]
+
+
+@pytest.fixture
+def chargers(host: Host) -> Iterator[Dict[str, Charger]]:
+    made: Dict[str, Charger] = {}
     try:
-        for name in names:
-            wanted = set(orders.taken[name])
-            eventually(lambda name=name, wanted=wanted: wanted <= {tag for (tag,) in tags[name].calls}, timeout=30)
+        for name in NAMES[:8]:
+            made[name] = Charger(name, host.url)
+        yield made
     finally:
-        for client in clients:
-            client.stop()
-    assert len(orders.refused) * 10 < sum(map(len, orders.taken.values()))
+        for charger in made.values():
+            charger.client.stop()
+
+
+def test_no_order_is_lost_by_reload_or_kill(host: Host, chargers: Dict[str, Charger]) -> None:
+    def all_back() -> bool:
+        return len(host.workers()) == WORKERS and host.get("/health").json()["chargers"] == len(chargers)
+
+    with Orders(host, list(chargers)) as orders:
+        eventually(lambda: all(len(each.tags) > 1 for each in chargers.values()))
+        host.reload()
+        eventually(all_back, timeout=30)
+        os.kill(max(host.workers()), signal.SIGKILL)
+        eventually(all_back, timeout=30)
+    for name, charger in chargers.items():
+        eventually(lambda name=name, charger=charger: set(orders.taken[name]) <= set(charger.tags), timeout=30)
+    assert orders.refused == []

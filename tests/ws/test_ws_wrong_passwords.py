@@ -2,6 +2,7 @@
 
 import base64
 import threading
+import time
 
 import pytest
 
@@ -128,16 +129,19 @@ def test_a_server_answers_429_and_no_thread_waits(transport, caplog):
     server.set_basic_auth_handler(lambda identity, password: bool(asked.append(1)) or password == b"right")
     server.listen(0, PATH, "127.0.0.1", OCPP)
     try:
-        statuses = []
-        for _ in range(12):
+        statuses, began = [], time.monotonic()
+        while statuses.count(429) < 2:
             client = transport.client(reconnect=False, basic_auth=("CP_1", "wrong"))
             with pytest.raises(HandshakeRefused) as caught:
                 client.connect(server.url, "CP_1", OCPP)
             statuses.append(caught.value.status)
-        assert statuses == [401] * 10 + [429] * 2
+            again = int((time.monotonic() - began) / 5)  # one may be checked again every 5 seconds
+            assert len(statuses) <= 12 + again
+        assert statuses[:10] == [401] * 10
         assert 5 <= caught.value.retry_after <= 15
-        assert server.stats().refused == {"bad_credentials": 10, "wrong_passwords": 2}
-        assert len(asked) == 10
+        checked = len(statuses) - 2
+        assert server.stats().refused == {"bad_credentials": checked, "wrong_passwords": 2}
+        assert len(asked) == checked
         other = transport.client(reconnect=False, basic_auth=("CP_2", "right"))
         Log(other)
         other.connect(server.url, "CP_2", OCPP)

@@ -12,7 +12,8 @@ from ...errors import CallCanceled
 from ...option_checks import check_options
 from ...storage.stored_queues import Loading, StoredQueue, StoredQueueMap
 from .cluster import RedisCluster
-from .requests import News, RedisRequests
+from .queue_news import News
+from .requests import RedisRequests
 
 __all__ = ["RedisQueueMap"]
 
@@ -93,8 +94,8 @@ class RedisQueueMap(StoredQueueMap):
 
     def _hear(self, news: News) -> None:
         """Look at what other nodes have changed."""
-        if news.kind == "all":
-            self._look_at_all()
+        if news.kind in ("all", "lost"):
+            self._look_at_all(news.kind == "lost")
         elif news.kind == "new":
             self._look_at(news.client_id)
         elif news.kind in ("ended", "canceled"):
@@ -102,20 +103,22 @@ class RedisQueueMap(StoredQueueMap):
         elif news.kind == "over" and self._owner is not None:
             self._owner.ended_elsewhere(news.client_id, news.about)
 
-    def _look_at_all(self) -> None:
-        """Load what is new of all clients: Redis was away, or has lost what it had."""
+    def _look_at_all(self, lost: bool) -> None:
+        """Load what is new of all clients: Redis was away. If it has ``lost`` what it had, it gets that again."""
         with self._lock:
             self._lost = False
             clients = list(self._queues)
         for client_id in clients:
-            self._look_at(client_id)
+            self._look_at(client_id, lost)
 
-    def _look_at(self, client_id: str) -> None:
+    def _look_at(self, client_id: str, lost: bool = False) -> None:
         """Load what other nodes have stored for that client, if it has a queue here."""
         with self._loading.of(client_id):
             queue = self.get(client_id)
             if not isinstance(queue, StoredQueue):
                 return
+            if lost:
+                self._requests.restore(queue, client_id)
             added = self._merge(queue, client_id)
         if added and self._owner is not None:
             self._owner.queue_grew(client_id, added)

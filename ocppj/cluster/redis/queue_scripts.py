@@ -10,6 +10,8 @@ All keys begin with the prefix in braces, so that they are on one machine of a s
 ``{ocppj}:queue:aside``     hash        by number, those that were set aside: JSON of the value, why, and when
 ``{ocppj}:queue:taken``     hash        by number, the node that has ended the request and is telling its program
 ``{ocppj}:queue:last``      text        the last number that was given to a request
+``{ocppj}:queue:epoch``     text        another one after Redis has lost all that it had
+``{ocppj}:queue:epoch``     text        another one after Redis has lost all that it had
 ``{ocppj}:queue:at``        hash        by client, the places where its requests are in memory: ``NODE.NUMBER ...``
 ``{ocppj}:queue:node:NODE`` text        there while that node lives
 ``{ocppj}:queue:news:NODE`` sorted set  what a node has to look at: JSON
@@ -28,17 +30,18 @@ from typing import List
 from .scripts import Script
 
 __all__ = [
-    "ALONE",
     "ASIDE",
     "DELETE",
     "EXPIRED",
     "INSERT",
+    "JOIN",
     "KEEP",
     "LOAD",
     "NEXT_EXPIRY",
     "OF_CLIENT",
     "OF_MESSAGE",
     "REFUSE",
+    "RESTORE",
     "TAKE",
     "TAKE_ASIDE",
     "UNLOAD",
@@ -312,11 +315,31 @@ end
     _BEGIN,
 )
 
-#: Begin anew as a node. Arguments: node, how many seconds it lives without a sign.
-ALONE = Script(
+#: Begin anew as a node. Arguments: node, how many seconds it lives without a sign, a new epoch. Returns the epoch.
+JOIN = Script(
     """
 redis.call('DEL', base .. 'node:' .. ARGV[1])
 redis.call('SET', base .. 'node:' .. ARGV[1], '', 'EX', ARGV[2])
+redis.call('SET', base .. 'epoch', ARGV[3], 'NX')
+return redis.call('GET', base .. 'epoch')
+""",
+    _BEGIN,
+)
+
+#: Store requests again that Redis has lost. Arguments: node, its time, origin, then for each: number, row.
+RESTORE = Script(
+    """
+local shift = string.format('%.6f', ahead(ARGV[2]))
+local last = tonumber(redis.call('GET', base .. 'last') or '0')
+for i = 4, #ARGV, 2 do
+  if redis.call('HEXISTS', rows, ARGV[i]) == 0 then
+    add(ARGV[i], shift .. ' ' .. ARGV[3] .. ' ' .. ARGV[i + 1])
+    if tonumber(ARGV[i]) > last then
+      last = tonumber(ARGV[i])
+      redis.call('SET', base .. 'last', ARGV[i])
+    end
+  end
+end
 """,
     _BEGIN,
 )
