@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, Collection, Dict, List, Optional, Sequence
 
 from tests.cluster.fault_proxy import RedisProxy
-from tests.cluster.nodes import Node, NodeFailed
+from tests.cluster.node_processes import Node, NodeFailed
 from tests.cluster.stations import Stations
 from tests.helpers import eventually, seconds
 from tests.redis_server import RedisServer

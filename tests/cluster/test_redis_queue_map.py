@@ -534,7 +534,7 @@ def test_a_command_waits_for_the_client_whichever_server_it_comes_to(servers: Li
     assert futures[1].result(seconds(10)) == v16.ResetResponse(status="Accepted")
 
 
-def test_with_a_cluster_the_future_of_a_command_gets_the_answer(redis: RedisServer, cleanup: Any) -> None:  # noqa: F811
+def test_with_a_cluster_the_future_of_a_command_gets_the_answer(redis: RedisServer, cleanup: Any) -> None:
     servers = []
     for _ in range(2):
         cluster = RedisCluster(redis.url)
