@@ -181,6 +181,7 @@ class Lease:
 
     def _lost(self, error: ClusterUnavailable) -> None:
         before, self._reached = self._reached, False
+        self._settles = float("inf")  # until it is reached
         if before is False:
             return
         self._log.warning("node %s cannot reach the cluster, and tries again: %s", self._id, error)
