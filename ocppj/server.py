@@ -255,7 +255,8 @@ class Server(Node):
         from .cluster.serving import LocalServer
 
         caller, options = self._caller, self._options
-        sender = Sender(self, self._timeouts, options.timeout, caller.waiting, options.clock.now, str(self))
+        about = options.timeout, caller.waiting, options.clock.now, str(self), self._watches
+        sender = Sender(self, self._timeouts, *about)
         send = partial(caller.send_one_way, wait=False)
         local = LocalServer(self, self._send_request_here, send, self._close_here, self._dispatcher.durable)
         membership = Membership(cluster, sender, local, options.logger)

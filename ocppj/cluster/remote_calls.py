@@ -30,6 +30,7 @@ from ..errors import (
     WouldDeadlock,
 )
 from ..exchange.described import described
+from ..exchange.watches import Watched, Watches
 from ..option_checks import check_option
 from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
@@ -69,6 +70,7 @@ class Sender(NamedTuple):
     waiting: Callable[[], ContextManager[Any]]  # in which a thread waits for an end
     now: Callable[[], Any]  # the time, for errors
     name: str  # for errors
+    watches: Optional[Watches] = None  # told of the calls
 
 
 class _Remote:
@@ -320,7 +322,14 @@ class RemoteCalls:
     def _begin(self, dialect: Dialect, call: AnyCall, message: Any, seconds: Optional[float]) -> None:
         """Note that ``call`` is open, and post its message. It ends after ``seconds``."""
         remote = _Remote(message, call, dialect, seconds)
-        self._add(remote)
+        watches = self._sender.watches
+        if watches is not None and watches.all:
+            call.on_end = watches.call_began(Watched(remote.client_id, dialect.version, remote.action, message.id))
+        try:
+            self._add(remote)
+        except OcppjError as error:
+            call.fail(error)
+            raise
         try:
             if seconds is not None:
                 call.expire_by(self._sender.timeouts.add(seconds + GRACE, partial(self._expire, remote)))
