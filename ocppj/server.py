@@ -646,7 +646,10 @@ class Server(Node):
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
         infos = [self._info(connection) for connection in connections]
-        return [*infos, *self._member().infos_elsewhere()] if cluster else infos
+        if cluster:
+            here = {each.client_id for each in infos}
+            infos += [each for each in self._member().infos_elsewhere() if each.client_id not in here]
+        return infos
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         client_id = connection.client_id
