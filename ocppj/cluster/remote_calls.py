@@ -189,7 +189,7 @@ class RemoteCalls:
             message = message._replace(offline=True, expires=expires, left=timeout)
         message = message._replace(once=False)
         withdraw = partial(self._give_up, client_id)
-        future: CallFuture[Any] = CallFuture(message.id, withdraw, self._sender.waiting, self._endpoint.safe_log)
+        future: CallFuture[Any] = CallFuture(message.id, withdraw, self._waiting, self._endpoint.safe_log)
         self._begin(dialect, OpenCall(request, future), message, left)
         return future
 
@@ -484,9 +484,14 @@ class RemoteCalls:
 
     def _refuse_answering(self, what: str) -> None:
         if self.is_answering():
-            raise WouldDeadlock(f"{what} on the thread that brings the answers of other processes: use send_request()")
+            raise WouldDeadlock(f"{what} on the thread that brings the answers of other processes: use a callback")
         if self._sender.timeouts.is_firing():
-            raise WouldDeadlock(f"{what} on the thread that ends requests in time: use send_request()")
+            raise WouldDeadlock(f"{what} on the thread that ends requests in time: use a callback")
+
+    def _waiting(self) -> ContextManager[Any]:
+        """Return the context in which a thread waits for a future."""
+        self._refuse_answering("result()")
+        return self._sender.waiting()
 
     def _waits(self, client_id: str, request: Payload) -> ContextManager[Any]:
         return _Waiting(self._sender.waiting, partial(self._describe_slot, client_id, request))
