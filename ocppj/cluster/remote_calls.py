@@ -42,7 +42,7 @@ from .base import Cluster
 from .errors_json import error_from_json
 from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
 
-__all__ = ["EXCUSED", "RemoteCalls"]
+__all__ = ["EXCUSED", "NodeGone", "RemoteCalls"]
 
 #: What keeps a request from one client, and not from the others, in a broadcast.
 EXCUSED: Tuple[Type[Exception], ...] = (
@@ -68,6 +68,10 @@ class Sender(NamedTuple):
     waiting: Callable[[], ContextManager[Any]]  # in which a thread waits for an end
     now: Callable[[], Any]  # the time, for errors
     name: str  # for errors
+
+
+class NodeGone(ConnectionLost):
+    """The node that had the call is gone."""
 
 
 class _Remote:
@@ -518,7 +522,7 @@ class _Answering:
 
 
 def _lost(remote: _Remote) -> ConnectionLost:
-    return ConnectionLost("the process that had the connection has ended", remote.call.message_id)
+    return NodeGone("the process that had the connection has ended", remote.call.message_id)
 
 
 def _signature(data: Mapping[str, Any]) -> SignatureResult:
