@@ -879,6 +879,7 @@ class Server(Node):
         refuse_inside("send_request()")
         elsewhere = self._elsewhere(client_id)
         if elsewhere is not None:
+            refuse_inside("send_request()", waits=True)
             self._offline.options(offline, expires, version)
             try:
                 about = client_id, request, timeout, signed, message_id
@@ -1001,7 +1002,7 @@ class Server(Node):
             UsageError: ``client_ids`` is one text; or with ``cluster``: this server is in no cluster.
             ClusterUnavailable: With ``cluster``: the others cannot be asked now.
         """
-        refuse_inside("broadcast()")
+        refuse_inside("broadcast()", waits=self._membership is not None)
         if not self._lifecycle.is_running:
             raise self._not_running()
         if isinstance(client_ids, str):
@@ -1066,6 +1067,7 @@ class Server(Node):
         refuse_inside("send()")
         elsewhere = self._elsewhere(client_id)
         if elsewhere is not None:
+            refuse_inside("send()", waits=True)
             return elsewhere.send(client_id, request, signed)
         return self._caller.send_one_way(client_id, request, signed)
 

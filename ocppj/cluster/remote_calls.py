@@ -56,6 +56,7 @@ EXCUSED: Tuple[Type[Exception], ...] = (
 )
 #: Seconds that the verdict of the other node has to arrive after the deadline of a call.
 GRACE = 0.5
+_NO_ANSWER = "no answer within"
 _REMEMBERED = 1000  # nodes that have gone
 
 
@@ -77,15 +78,17 @@ class NodeGone(ConnectionLost):
 class _Remote:
     """A call that has not ended."""
 
-    __slots__ = ("action", "call", "client_id", "dialect", "node", "outages", "withdrawn")
+    __slots__ = ("action", "call", "client_id", "dialect", "goings", "node", "outages", "seconds", "withdrawn")
 
-    def __init__(self, client_id: str, action: str, call: AnyCall, dialect: Dialect, outages: int) -> None:
-        self.client_id = client_id
-        self.action = action
+    def __init__(self, message: Any, call: AnyCall, dialect: Dialect, seconds: Optional[float]) -> None:
+        self.client_id: str = message.client_id
+        self.action: str = message.action
         self.call = call
         self.dialect = dialect
+        self.seconds = seconds  # until its deadline
         self.node: Optional[str] = None  # that has it; ``None``: it is being posted
-        self.outages = outages  # of the cluster, before it
+        self.outages = 0  # of the cluster, before it
+        self.goings = 0  # of nodes, before it
         self.withdrawn = False  # the other node is to forget it
 
 
@@ -114,7 +117,8 @@ class RemoteCalls:
         self._features = sender.endpoint._features
         self._lock = threading.Lock()  # guards what follows
         self._open: Dict[Tuple[str, str], _Remote] = {}  # by client and message id
-        self._gone: Recent[str, bool] = Recent(_REMEMBERED)
+        self._gone: Recent[str, int] = Recent(_REMEMBERED)  # the last going of each node
+        self._goings = 0
         self._outages = 0
         self._stopped = True
         self._local = threading.local()  # .answering: this thread brings the answers
@@ -246,7 +250,8 @@ class RemoteCalls:
     def node_gone(self, node_id: str) -> None:
         """End the calls that the node ``node_id`` has."""
         with self._lock:
-            self._gone.remember(node_id, True)
+            self._goings += 1
+            self._gone.remember(node_id, self._goings)
             keys = self._keys_of(node_id)
         with _Answering(self._local):
             for key in keys:
@@ -318,12 +323,11 @@ class RemoteCalls:
 
     def _begin(self, dialect: Dialect, call: AnyCall, message: Any, seconds: Optional[float]) -> None:
         """Note that ``call`` is open, and post its message. It ends after ``seconds``."""
-        remote = _Remote(message.client_id, message.action, call, dialect, self._outages)
+        remote = _Remote(message, call, dialect, seconds)
         self._add(remote)
         try:
             if seconds is not None:
-                expire = partial(self._expire, remote, seconds)
-                call.expire_by(self._sender.timeouts.add(seconds + GRACE, expire))
+                call.expire_by(self._sender.timeouts.add(seconds + GRACE, partial(self._expire, remote)))
             node = self._post(message)
         except Exception as error:
             self._described(error, remote.client_id, call.message_id, remote.action)
@@ -345,10 +349,10 @@ class RemoteCalls:
     def _note_node(self, remote: _Remote, node: str) -> None:
         with self._lock:
             remote.node = node
-            withdrawn, gone = remote.withdrawn, node in self._gone
+            withdrawn, gone = remote.withdrawn, self._gone.get(node, 0) > remote.goings
         if withdrawn:
             self._tell_cancel(remote, node)
-        if gone and self._discard(remote):  # `node_gone` came in between
+        if gone and self._discard(remote):  # in between; a node may also come back
             self._fail(remote, _lost(remote))
 
     # Ends
@@ -373,22 +377,23 @@ class RemoteCalls:
 
     def _read_error(self, remote: _Remote, message: Failed) -> OcppjError:
         error = error_from_json(message.error)
+        if isinstance(error, CallTimeout) and error.description.startswith(_NO_ANSWER):  # it names what was left
+            return _timed_out(remote)
         if isinstance(error, InvalidResponse) and isinstance(error.payload, dict):
             feature = self._features.of_request(type(remote.call.request), remote.dialect)
             if feature.response_type is not None:
                 error.response = error.error.response = decode_leniently(feature.response_type, error.payload)
         return error
 
-    def _expire(self, remote: _Remote, seconds: float) -> None:
+    def _expire(self, remote: _Remote) -> None:
         """End a call at its deadline, unless it has ended; on the timer's thread."""
         if not self._discard(remote):
             return
         self._withdraw(remote)
-        message_id = remote.call.message_id
-        error: OcppjError = CallTimeout(f"no answer within {seconds:g} seconds", message_id)
+        error: OcppjError = _timed_out(remote)
         if not self._cluster.available or remote.outages != self._outages:
-            words = f"the cluster could not be reached, and no answer came within {seconds:g} seconds"
-            error = ClusterUnavailable(words, message_id)
+            words = f"the cluster could not be reached, and no answer came within {remote.seconds:g} seconds"
+            error = ClusterUnavailable(words, remote.call.message_id)
             error.maybe_sent = True
         self._fail(remote, error)
 
@@ -437,6 +442,7 @@ class RemoteCalls:
         with self._lock:
             if self._stopped:
                 raise self._not_running()
+            remote.outages, remote.goings = self._outages, self._goings
             known = self._open.setdefault(key, remote) is not remote
         if known:
             raise UsageError(f"a request with the id {key[1]!r} is waiting already")
@@ -519,6 +525,10 @@ class _Answering:
 
     def __exit__(self, *error: object) -> None:
         self._local.answering = False
+
+
+def _timed_out(remote: _Remote) -> CallTimeout:
+    return CallTimeout(f"{_NO_ANSWER} {remote.seconds:g} seconds", remote.call.message_id)
 
 
 def _lost(remote: _Remote) -> ConnectionLost:

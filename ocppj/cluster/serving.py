@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ..dispatch.futures import CallFuture
-from ..errors import CallFailed, CallTimeout, OcppjError, UnsupportedFeature
+from ..errors import CallFailed, CallTimeout, ConnectionLost, NotRunning, OcppjError, Stopped, UnsupportedFeature
 from ..log_limit import LimitedLog
 from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
@@ -146,6 +146,8 @@ class Serving:
             return decode_leniently(request_type, message.payload)
 
     def _reply_error(self, sender: str, client_id: str, message_id: str, error: BaseException) -> None:
+        if isinstance(error, (Stopped, NotRunning)):  # of this server: the one that asked goes on
+            error = ConnectionLost("the process that had the connection was stopped", message_id)
         self._cluster.reply(sender, write_message(Failed(message_id, client_id, error_to_json(error))))
 
 

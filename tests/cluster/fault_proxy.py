@@ -93,7 +93,9 @@ class RedisProxy(Proxy):
             link.flows[direction].deaf = True
 
     def _have_faults(self, link: Any) -> None:
-        link.flows[0].faults, link.flows[1].faults = self._faults
+        for flow, faults in zip(link.flows, self._faults):
+            flow.faults = faults
+            flow.actions.clear()
 
     def _end_if_deaf(self, link: Any) -> None:
         if any(flow.deaf for flow in link.flows):

@@ -52,7 +52,7 @@ class Work:
         self._server = server
         self._clients: List[str] = order["clients"]
         self._timeout: float = order["timeout"]
-        self._pause: float = order.get("pause", 0.0)
+        self._pause: float = order.get("pause", 0.0)  # seconds after each call, and four times as much after a failure
         self._texts: Iterator[str] = iter([f"{order['name']} {number}" for number in range(order["count"])])
         self._lock = threading.Lock()
         self._number = 0
@@ -75,11 +75,11 @@ class Work:
                 self._number += 1
             if text is None:
                 return
-            self._one(client, text, by_future)
+            well = self._one(client, text, by_future)
             if self._pause:
-                self._never.wait(self._pause)
+                self._never.wait(self._pause * (1 if well else 4))
 
-    def _one(self, client: str, text: str, by_future: bool) -> None:
+    def _one(self, client: str, text: str, by_future: bool) -> bool:
         began = time.monotonic()
         request = v16.DataTransferRequest(vendor_id="V", data=text)
         try:
@@ -92,6 +92,7 @@ class Work:
             self._note(text, how(error), error)
         with self._lock:
             self.slowest = max(self.slowest, time.monotonic() - began)
+            return self.ends[text] == ["answered"]
 
     def _wait_for(self, client: str, text: str, request: v16.DataTransferRequest) -> None:
         done = threading.Event()

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import Future
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
 
 from tests.helpers import eventually, seconds
 from tests.ws.support import frame, request
@@ -34,18 +34,20 @@ class Stations:
     """``count`` stations called CP_0 and so on, on the nodes at ``urls`` in turn. Use it as a context.
 
     Each accepts every CALL. When its connection ends it tries the next node, after ``wait`` seconds. A node with the
-    URL "" is none: nobody goes there.
+    URL "" is none: nobody goes there. Without ``come_back`` what was connected once, and is closed, stays away.
 
     Attributes:
         ids: All stations.
+        mute: Stations that answer no CALL.
         by_id: How many CALLs came with each message id.
         by_text: How many CALLs of DataTransfer came with each text.
         closes: The codes with which nodes have closed the connections of each station.
         answers: How many answers came to what `say_hello` sent.
     """
 
-    def __init__(self, urls: Sequence[str], count: int, wait: float = 0.1) -> None:
+    def __init__(self, urls: Sequence[str], count: int, wait: float = 0.1, come_back: bool = True) -> None:
         self.urls = list(urls)
+        self.mute: Set[str] = set()
         self.ids = [f"CP_{number}" for number in range(count)]
         self.by_id: "Counter[str]" = Counter()
         self.by_text: "Counter[str]" = Counter()
@@ -53,6 +55,7 @@ class Stations:
         self.answers = 0
         self.lost = 0
         self._wait = seconds(wait)
+        self._come_back = come_back
         self._stations = {name: _Station(name, n % len(self.urls)) for n, name in enumerate(self.ids)}
         self._away: Deque[_Station] = deque(self._stations.values())
         self._greeting = 0
@@ -173,12 +176,14 @@ class Stations:
         if one.sock is None:
             return
         self.lost += 1
-        self._greeting -= not one.upgraded
+        served = one.upgraded
+        self._greeting -= not served
         self._selector.unregister(one.sock)
         one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         one.sock.close()
         one.sock, one.upgraded = None, False
-        self._try_later(one, move)
+        if self._come_back or not served:
+            self._try_later(one, move)
 
     def _read(self, one: _Station) -> None:
         assert one.sock is not None
@@ -245,7 +250,8 @@ class Stations:
         if action == "DataTransfer":
             self.by_text[payload["data"]] += 1
             answer["data"] = payload["data"]
-        self._say(one, 1, json.dumps([3, message_id, answer]).encode())
+        if one.identity not in self.mute:
+            self._say(one, 1, json.dumps([3, message_id, answer]).encode())
 
     def _say(self, one: _Station, opcode: int, payload: bytes) -> None:
         try:

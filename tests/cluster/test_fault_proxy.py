@@ -149,6 +149,14 @@ def test_in_a_partition_new_connections_are_made_and_silent(proxy, echo):
         assert is_cut(sock)
 
 
+def test_a_connection_that_was_to_be_cut_is_not_when_it_is_healed_before(proxy):
+    proxy.cut_after(3)
+    with connection(proxy) as sock:
+        assert ask(sock, b"1") == b"1"
+        proxy.heal()
+        assert ask(sock, b"2345") == b"2345"
+
+
 def test_it_is_aimed_at_another_server(proxy):
     other = Echo()
     try:

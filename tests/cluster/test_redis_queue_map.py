@@ -423,6 +423,8 @@ def test_news_that_were_cut_off_are_not_lost(nodes: Nodes, redis: RedisServer) -
         for n in range(5):
             slow.cut()
             one.push_all([("A", bundle(n))])
+            with redis.client() as client:  # as if Redis had taken the news out, and they were lost on their way
+                client.delete(*client.keys("{ocppj}:queue:news:*"), "none")
             slow.heal()
             eventually(lambda n=n: ids(queue) == [str(each) for each in range(n + 1)])
 
@@ -530,6 +532,21 @@ def test_a_command_waits_for_the_client_whichever_server_it_comes_to(servers: Li
         station.raw.stop()
         eventually(lambda server=server: not server.client_ids())
     assert futures[1].result(seconds(10)) == v16.ResetResponse(status="Accepted")
+
+
+def test_with_a_cluster_the_future_of_a_command_gets_the_answer(redis: RedisServer, cleanup: Any) -> None:
+    servers = []
+    for _ in range(2):
+        cluster = RedisCluster(redis.url)
+        server = Server(profiles=v16.PROFILES, cluster=cluster, queues=RedisQueueMap(cluster), timeout=seconds(60))
+        cleanup.append(server.stop)
+        servers.append(server.listen(host="127.0.0.1"))
+    station = Station(servers[1])
+    eventually(lambda: "CP_1" in servers[0].client_ids(cluster=True))
+    future = servers[0].send_request("CP_1", v16.ResetRequest(type="Soft"))
+    assert station.answer() == future.message_id
+    assert future.result(seconds(10)) == v16.ResetResponse(status="Accepted")
+    station.raw.stop()
 
 
 def test_the_capacity_counts_what_all_nodes_have_stored(nodes: Nodes) -> None:

@@ -93,6 +93,7 @@ class RedisRequests:
         left = self._removals.stop()
         self._news.stop()
         self._store.is_open = False
+        self._store.links.close()  # those that nobody uses now
         unsettled = self._detached.clear()
         self._store.limited_log.report(last=True)
         if left:

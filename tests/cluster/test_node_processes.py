@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.nodes import Node, NodeDied, NodeFailed
+from tests.cluster.node_processes import Node, NodeDied, NodeFailed
 from tests.cluster.stations import Stations
 from tests.helpers import eventually, seconds
 
