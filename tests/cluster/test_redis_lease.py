@@ -87,6 +87,8 @@ def test_others_get_time_to_come_back(server, nodes):
         held_by(here, "CP_1", there)
         pause(1.0)
         assert member.gone == []
+        proxy.cut()  # and now it is dead
+        eventually(lambda: member.gone == [there.node_id], SOON)
         there.leave()
 
 
