@@ -27,7 +27,7 @@ from tests.fixtures import boot_of, cleanup  # noqa: F401
 from tests.helpers import eventually, seconds
 from tests.peers import RawClient, Sockets
 from tests.redis_server import RedisServer, SlowRedis, needs_redis
-from tests.storing import bundle, ids, run
+from tests.storing import bundle, decode, ids, run
 
 pytestmark = needs_redis
 
@@ -266,6 +266,24 @@ def test_a_push_that_races_with_the_load_is_never_stranded(nodes: Nodes) -> None
             lambda client=client, queues=queues: queues.append(other.get_or_create(client)),
         )
         eventually(lambda queues=queues, n=n: ids(queues[0]) == [str(n)])
+
+
+def test_a_request_that_is_canceled_while_its_client_is_loaded_is_not_sent(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1)), ("A", bundle(2))])
+
+    def cancel_meanwhile(version: str, text: str) -> Any:
+        if '"1"' in text and not canceled:
+            canceled.append(one.detach("A", "1"))
+            one.settle("A", "1")
+            eventually(lambda: listed(one) == ["2"])
+            threading.Event().wait(seconds(0.1))  # the news come before the queue is there
+        return decode(version, text)
+
+    canceled: List[Any] = []
+    other.set_decoder(cancel_meanwhile)
+    queue = other.get_or_create("A")
+    eventually(lambda: ids(queue) == ["2"])
 
 
 @pytest.mark.alone
