@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, List
 
 import pytest
+from redis.sentinel import Sentinel
 
 from ocppj import (
     Call,
@@ -26,7 +27,7 @@ from tests.cluster.redis_queues import Nodes, map_on, nodes, redis, shared_redis
 from tests.fixtures import boot_of, cleanup  # noqa: F401
 from tests.helpers import eventually, seconds
 from tests.peers import RawClient, Sockets
-from tests.redis_server import RedisServer, SlowRedis, needs_redis
+from tests.redis_server import RedisServer, SlowRedis, needs_redis, replica_of, sentinel_of
 from tests.storing import bundle, decode, ids, run
 
 pytestmark = needs_redis
@@ -446,6 +447,30 @@ def test_a_redis_that_was_restarted_empty_gets_again_what_is_in_memory(nodes: No
         eventually(lambda: ids(queue) == ["4"])
         queue.pop()
         eventually(lambda: listed(one) == [])
+
+
+@pytest.mark.alone
+def test_requests_are_there_after_a_failover() -> None:
+    with RedisServer() as master, replica_of(master), sentinel_of(master) as sentinel:
+        options = {"socket_timeout": seconds(1), "socket_connect_timeout": seconds(1)}
+        finder = Sentinel([(sentinel.host, sentinel.port)], sentinel_kwargs=options, **options)
+        queues = RedisQueueMap(RedisCluster(client=finder.master_for("main"), timeout=seconds(1)))
+        queues.set_decoder(decode)
+        queues.init()
+        try:
+            queue = queues.get_or_create("A")
+            queue.push(bundle(1))
+            queues.push_all([("B", bundle(2))])
+            with master.client() as client:
+                assert client.wait(1, int(seconds(5) * 1000)) == 1
+            master.kill()
+            eventually(lambda: _pushed(queue, "3"), 60)
+            assert ids(queue) == ["1", "3"]
+            assert ids(queues.get_or_create("B")) == ["2"]
+            queue.pop()
+            eventually(lambda: listed(queues) == ["2", "3"])
+        finally:
+            queues.close()
 
 
 def test_a_request_that_was_refused_while_redis_hung_is_not_stored_afterwards(nodes: Nodes) -> None:
