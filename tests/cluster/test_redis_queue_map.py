@@ -1,9 +1,11 @@
 """`RedisQueueMap`: several nodes that share requests, a Redis that goes and comes, and processes that are killed."""
 
 import logging
+import re
 import threading
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, List
 
 import pytest
@@ -524,6 +526,35 @@ def test_many_clients_that_connect_to_a_slow_redis_do_not_wait_for_each_other(no
         run(*[lambda n=n: queues.get_or_create(f"C{n}") for n in range(12)])
         assert time.monotonic() - began < seconds(1.8)
         slow.delay = 0
+
+
+def test_the_rights_that_the_document_names_are_enough() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "durable.md").read_text("utf-8")
+    (words,) = re.findall(r"for the commands (EVAL.*?)\.\s", page, re.DOTALL)
+    commands = " ".join(f"+{each.lower()}" for each in re.findall("[A-Z]+", words))
+    users = {"default": "off", "app": f"on >secret resetchannels ~{{ocppj}}:* {commands}"}
+    with RedisServer(users=users) as redis:
+        nodes = Nodes(redis)
+        url = redis.url.replace("redis://", "redis://app:secret@")
+        try:
+            one, other = nodes.add(3, url=url), nodes.add(3, url=url)
+            expiring = RequestBundle(bundle(1).call, bundle(1).data, "1.6", offline=True, expires=time.time() + 99)
+            assert one.push_all([("A", expiring), ("A", bundle(2)), ("A", bundle(3))]) == [None] * 3
+            assert one.next_expiry(time.time()) is not None
+            assert one.expired(time.time()) == []
+            assert one.detach("A", "3") is not None
+            one.settle("A", "3")
+            queue = other.get_or_create("A")
+            queue.pop()
+            queue.set_aside("2", "why")
+            other.put_back("A", "2")
+            assert listed(one) == ["2"]
+            assert one.has_stored("A", "2")
+            other.remove("A")
+            assert ids(other.get_or_create("A")) == ["2"]
+        finally:
+            for each in nodes.maps:
+                each.close()
 
 
 # The end
