@@ -255,7 +255,8 @@ class Server(Node):
         from .cluster.serving import LocalServer
 
         caller, options = self._caller, self._options
-        sender = Sender(self, self._timeouts, options.timeout, caller.waiting, options.clock.now, str(self))
+        about = options.timeout, caller.waiting, options.clock.now, str(self), self._watches
+        sender = Sender(self, self._timeouts, *about)
         send = partial(caller.send_one_way, wait=False)
         local = LocalServer(self, self._send_request_here, send, self._close_here, self._dispatcher.durable)
         membership = Membership(cluster, sender, local, options.logger)
@@ -645,7 +646,10 @@ class Server(Node):
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
         infos = [self._info(connection) for connection in connections]
-        return [*infos, *self._member().infos_elsewhere()] if cluster else infos
+        if cluster:
+            here = {each.client_id for each in infos}
+            infos += [each for each in self._member().infos_elsewhere() if each.client_id not in here]
+        return infos
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         client_id = connection.client_id
@@ -856,11 +860,12 @@ class Server(Node):
             timeout: As in `call`.
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
             message_id: As in `Client.send_request`.
-            offline: Whether the client may be away. Only with a `SQLiteQueueMap`. The request is stored, and sent when
-                the client is there and has booted: its BootNotification was answered with Accepted, over this
-                connection or an earlier one of this process; or the answer to another request of it was no error, and
-                its last BootNotification was not answered with Pending or Rejected. Until then other requests go
-                first. The future ends with the answer, if that comes in this process, and with `Stopped` when the
+            offline: Whether the client may be away. Only with a `SQLiteQueueMap` or a `RedisQueueMap`. The request is
+                stored, by the process of the cluster that has the client, or else by this one. It is sent when the
+                client is there and has booted: its BootNotification was answered with Accepted, over this connection
+                or an earlier one of that process; or the answer to another request of it was no error, and its last
+                BootNotification was not answered with Pending or Rejected. Until then other requests go first. The
+                future ends with the answer, if that comes in the process that stored it, and with `Stopped` when the
                 server is stopped: the request is sent after the next start all the same.
             expires: With ``offline``: seconds after which the request ends with `CallTimeout`, sent or not. The time
                 of day counts, also while the process is not running.

@@ -8,7 +8,19 @@ from typing import Any, List
 
 import pytest
 
-from ocppj import NotRunning, QueueFailed, QueueFull, RedisCluster, RedisQueueMap, Server, UsageError, v16
+from ocppj import (
+    Call,
+    ClusterUnavailable,
+    DropOldest,
+    NotRunning,
+    QueueFailed,
+    QueueFull,
+    RedisCluster,
+    RedisQueueMap,
+    Server,
+    UsageError,
+    v16,
+)
 from ocppj.dispatch.queues import RequestBundle
 from tests.cluster.redis_queues import Nodes, map_on, nodes, redis, shared_redis  # noqa: F401
 from tests.fixtures import boot_of, cleanup  # noqa: F401
@@ -185,7 +197,20 @@ def test_nothing_stays_of_what_has_gone(nodes: Nodes) -> None:
     eventually(lambda: [each.message_id for each in one.list_set_aside()] == ["2"])
     one.forget("A", "2")
     other.remove("A")
-    eventually(lambda: nodes.keys() == [])
+    eventually(lambda: nodes.stored() == [])
+
+
+def test_a_full_queue_of_a_client_that_is_away_leaves_nothing_behind(nodes: Nodes) -> None:
+    queues = nodes.add(2, overflow=DropOldest(v16.DataTransferRequest))
+    typed = [bundle(n) for n in range(4)]
+    for each in typed:
+        each.call = Call(each.message_id, "DataTransfer", v16.DataTransferRequest(vendor_id="v"))
+    queues.set_decoder(lambda version, text: next(each.call for each in typed if each.data == text))
+    queues.push_all([("A", typed[0]), ("A", typed[1])])
+    for n in (2, 3):
+        assert queues.push_in_place("A", typed[n]).message_id == str(n - 2)
+    assert listed(queues) == ["2", "3"]
+    eventually(lambda: "at" not in nodes.stored())
 
 
 def test_a_prefix_is_a_world_of_its_own(redis: RedisServer) -> None:
@@ -337,20 +362,39 @@ def test_a_client_that_connects_without_redis_gets_its_requests_when_redis_is_ba
         assert one.owner.grew.calls == [("A", ["1", "2"])]
 
 
-def test_redis_may_be_away_at_the_start(redis: RedisServer, caplog: Any) -> None:
-    redis.stop()
-    queues = map_on(redis.url, timeout=1.0)
-    queues.init()
-    try:
-        queue = queues.get_or_create("A")
-        with pytest.raises(QueueFailed):
-            queue.push(bundle(1))
-        redis.start()
-        eventually(lambda: _pushed(queue, "1"))
-        assert listed(queues) == ["1"]
-    finally:
-        redis.start() if redis._process is None else None
-        queues.close()
+def test_a_client_whose_requests_could_not_be_read_once_gets_them_soon(nodes: Nodes, monkeypatch: Any) -> None:
+    """One connection to Redis fails. Nothing else notices."""
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1))])
+    links = other.cluster.links
+    use, failures = links.use, iter([ClusterUnavailable("for once")])
+
+    def fail_once() -> Any:
+        for error in failures:
+            raise error
+        return use()
+
+    monkeypatch.setattr(links, "use", fail_once)
+    queue = other.get_or_create("A")
+    assert ids(queue) == []
+    eventually(lambda: ids(queue) == ["1"])
+    assert other.owner.grew.wait() == [("A", ["1"])]
+
+
+def test_redis_may_be_away_at_the_start() -> None:
+    with RedisServer() as redis:
+        redis.stop()
+        queues = map_on(redis.url, timeout=1.0)
+        queues.init()
+        try:
+            queue = queues.get_or_create("A")
+            with pytest.raises(QueueFailed):
+                queue.push(bundle(1))
+            redis.start()
+            eventually(lambda: _pushed(queue, "1"))
+            assert listed(queues) == ["1"]
+        finally:
+            queues.close()
 
 
 def test_in_memory_all_goes_on_without_redis(nodes: Nodes, caplog: Any) -> None:
