@@ -21,13 +21,13 @@ from tests.web.hosts import ROOT, Browser, Host, Start, gunicorn, needs_linux, r
 require("flask", "gunicorn", "prometheus_client", "redis")
 from tests.redis_server import RedisServer, needs_redis  # noqa: E402
 
-pytestmark = [needs_linux, needs_redis, pytest.mark.alone]
+pytestmark = [needs_linux, needs_redis, pytest.mark.alone, pytest.mark.timeout(240)]
 
 PASSWORD = "a long and random one"
 WORKERS = 4
 SOON = Backoff(seconds(0.1), seconds(0.1), 1)
 ACCESS = re.compile(r"^ACCESS <(\d+)> (\d+) (\S+) /(\S*)$", re.MULTILINE)
-NAMES = [f"CP_{number}" for number in range(1, 25)]
+NAMES = [f"CP_{number}" for number in range(1, 13)]
 
 
 @pytest.fixture
