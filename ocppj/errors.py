@@ -306,7 +306,8 @@ class ConnectionLost(CallFailed, ConnectionError):
 class ClusterUnavailable(CallFailed, ConnectionError):
     """Other processes cannot be reached now: Redis does not answer, for example. See `ocppj.cluster`.
 
-    Where there is no request, such as in ``cluster.connections()``, ``action`` and ``message_id`` are ``None``.
+    Where there is no request, such as in ``server.connections(cluster=True)``, both ``action`` and ``message_id`` are
+    ``None``.
 
     Attributes:
         maybe_sent: Whether the request may have reached the client all the same.

@@ -130,7 +130,7 @@ class Server(Node):
         dispatcher: Sends the requests, in place of a `DefaultServerDispatcher`.
         queues: Where requests wait: by default in memory, at most 1,000 and 16 MiB for a client. A `SQLiteQueueMap`
             survives the process, and keeps the requests to a client that has disconnected. What is kept is sent again
-            over each connection of its client, until it has ended.
+            over each connection of its client, until it has ended. The servers of a cluster share a `RedisQueueMap`.
         max_losses: A stored request is given up, and set aside, when so many connections in a row were lost while its
             answer was awaited. 0: no limit. ``None``: 20.
         max_refusals: The same, when its client closed so many connections because of it: with 1009 or 1007, or right
@@ -255,7 +255,8 @@ class Server(Node):
         from .cluster.serving import LocalServer
 
         caller, options = self._caller, self._options
-        sender = Sender(self, self._timeouts, options.timeout, caller.waiting, options.clock.now, str(self))
+        about = options.timeout, caller.waiting, options.clock.now, str(self), self._watches
+        sender = Sender(self, self._timeouts, *about)
         send = partial(caller.send_one_way, wait=False)
         local = LocalServer(self, self._send_request_here, send, self._close_here, self._dispatcher.durable)
         membership = Membership(cluster, sender, local, options.logger)
@@ -645,7 +646,10 @@ class Server(Node):
         with self._lifecycle.lock:
             connections = list(self._connections.by_id.values())
         infos = [self._info(connection) for connection in connections]
-        return [*infos, *self._member().infos_elsewhere()] if cluster else infos
+        if cluster:
+            here = {each.client_id for each in infos}
+            infos += [each for each in self._member().infos_elsewhere() if each.client_id not in here]
+        return infos
 
     def _info(self, connection: Connection) -> ConnectionInfo:
         client_id = connection.client_id
@@ -856,11 +860,12 @@ class Server(Node):
             timeout: As in `call`.
             signed: As in `call`. The future's ``signature`` tells about the signature of the answer.
             message_id: As in `Client.send_request`.
-            offline: Whether the client may be away. Only with a `SQLiteQueueMap`. The request is stored, and sent when
-                the client is there and has booted: its BootNotification was answered with Accepted, over this
-                connection or an earlier one of this process; or the answer to another request of it was no error, and
-                its last BootNotification was not answered with Pending or Rejected. Until then other requests go
-                first. The future ends with the answer, if that comes in this process, and with `Stopped` when the
+            offline: Whether the client may be away. Only with a `SQLiteQueueMap` or a `RedisQueueMap`. The request is
+                stored, by the process of the cluster that has the client, or else by this one. It is sent when the
+                client is there and has booted: its BootNotification was answered with Accepted, over this connection
+                or an earlier one of that process; or the answer to another request of it was no error, and its last
+                BootNotification was not answered with Pending or Rejected. Until then other requests go first. The
+                future ends with the answer, if that comes in the process that stored it, and with `Stopped` when the
                 server is stopped: the request is sent after the next start all the same.
             expires: With ``offline``: seconds after which the request ends with `CallTimeout`, sent or not. The time
                 of day counts, also while the process is not running.
@@ -883,12 +888,28 @@ class Server(Node):
             self._offline.options(offline, expires, version)
             try:
                 about = client_id, request, timeout, signed, message_id
-                return elsewhere.send_request(*about, offline=offline, expires=expires, version=version)
+                future = elsewhere.send_request(*about, offline=offline, expires=expires, version=version)
+                return self._kept(future, client_id, request, timeout, expires, version, signed) if offline else future
             except UnknownClient:
                 if not offline:
                     raise
         queued = client_id, request, timeout, offline, expires, version
         return self._send_request_here(*queued, signed=signed, message_id=message_id)
+
+    def _kept(
+        self,
+        future: CallFuture[Any],
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float],
+        expires: Optional[float],
+        version: Optional[str],
+        signed: bool = False,
+    ) -> CallFuture[Any]:
+        """Return a future as ``future``. If the process that has the request dies, the request is made again."""
+        known: Dict[str, Any] = {"version": version, "signed": signed, "message_id": future.message_id}
+        again = partial(self.send_request, client_id, request, timeout, offline=True, **known)
+        return self._member().kept.keep(request, future, again, expires)
 
     def _send_request_here(
         self,
@@ -1015,7 +1036,10 @@ class Server(Node):
             if remote is None:
                 continue
             try:
-                futures[client_id] = remote.send_request(client_id, request, timeout, **options)
+                future = remote.send_request(client_id, request, timeout, **options)
+                if options["offline"]:
+                    future = self._kept(future, client_id, request, timeout, options["expires"], options["version"])
+                futures[client_id] = future
             except _EXCUSED as error:
                 if not (options["offline"] and isinstance(error, UnknownClient)):
                     futures[client_id] = CallFuture.failed(self._caller.describe(error, client_id, request=request))

@@ -2,7 +2,7 @@
 
 from typing import Optional, Union
 
-from ocppj import Client, DefaultClientDispatcher, Server, v16, v201
+from ocppj import Client, DefaultClientDispatcher, MemoryCluster, MemoryHub, RemoteServer, Server, v16, v201
 
 BOOT = v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M")
 
@@ -12,6 +12,8 @@ Server(dispatcher=DefaultClientDispatcher())  # mistake: a dispatcher for a clie
 
 client = Client("CP_1", profiles=v16.PROFILES)
 server = Server(profiles=v16.PROFILES)
+remote = RemoteServer(MemoryCluster(MemoryHub()), profiles=v16.PROFILES)
+RESET = v16.ResetRequest(type="Soft")
 
 
 @server.on(v16.BootNotificationRequest)  # mistake: a function for another request
@@ -66,6 +68,9 @@ server.make_request("CP_1", "Reset", "{}")  # mistake: the payload is an object,
 server.remove_observer(5)  # mistake: no function
 print(client.call(BOOT).id_tag_info)  # mistake: a field of another response
 print(server.stats().nonsense)  # mistake: there is no such figure
+Server(cluster=MemoryHub())  # mistake: no cluster
+print(remote.call("CP_1", RESET).interval)  # mistake: a field of another response
+print(remote.send_request("CP_1", RESET).result().interval)  # mistake: the same of a future
 
 
 # No mistakes:
@@ -125,3 +130,5 @@ server.require_boot(is_known=lambda client_id: client_id.startswith("CP"))
 server.call("CP_1", server.make_request("CP_1", "Reset", {"type": "Soft"}))
 Client("CP_1", ping_interval=None, headers={"X-Name": "value"})
 interval: int = client.call(BOOT).interval
+response: v16.ResetResponse = remote.call("CP_1", RESET)
+statuses = [each.result().status for each in remote.broadcast(RESET).values()]

@@ -30,6 +30,7 @@ from ..errors import (
     WouldDeadlock,
 )
 from ..exchange.described import described
+from ..exchange.watches import Watched, Watches
 from ..option_checks import check_option
 from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
@@ -42,7 +43,7 @@ from .base import Cluster
 from .errors_json import error_from_json
 from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
 
-__all__ = ["EXCUSED", "RemoteCalls"]
+__all__ = ["EXCUSED", "NodeGone", "RemoteCalls"]
 
 #: What keeps a request from one client, and not from the others, in a broadcast.
 EXCUSED: Tuple[Type[Exception], ...] = (
@@ -69,6 +70,11 @@ class Sender(NamedTuple):
     waiting: Callable[[], ContextManager[Any]]  # in which a thread waits for an end
     now: Callable[[], Any]  # the time, for errors
     name: str  # for errors
+    watches: Optional[Watches] = None  # told of the calls
+
+
+class NodeGone(ConnectionLost):
+    """The node that had the call is gone."""
 
 
 class _Remote:
@@ -187,7 +193,7 @@ class RemoteCalls:
             message = message._replace(offline=True, expires=expires, left=timeout)
         message = message._replace(once=False)
         withdraw = partial(self._give_up, client_id)
-        future: CallFuture[Any] = CallFuture(message.id, withdraw, self._sender.waiting, self._endpoint.safe_log)
+        future: CallFuture[Any] = CallFuture(message.id, withdraw, self._waiting, self._endpoint.safe_log)
         self._begin(dialect, OpenCall(request, future), message, left)
         return future
 
@@ -320,7 +326,14 @@ class RemoteCalls:
     def _begin(self, dialect: Dialect, call: AnyCall, message: Any, seconds: Optional[float]) -> None:
         """Note that ``call`` is open, and post its message. It ends after ``seconds``."""
         remote = _Remote(message, call, dialect, seconds)
-        self._add(remote)
+        watches = self._sender.watches
+        if watches is not None and watches.all:
+            call.on_end = watches.call_began(Watched(remote.client_id, dialect.version, remote.action, message.id))
+        try:
+            self._add(remote)
+        except OcppjError as error:
+            call.fail(error)
+            raise
         try:
             if seconds is not None:
                 call.expire_by(self._sender.timeouts.add(seconds + GRACE, partial(self._expire, remote)))
@@ -475,9 +488,14 @@ class RemoteCalls:
 
     def _refuse_answering(self, what: str) -> None:
         if self.is_answering():
-            raise WouldDeadlock(f"{what} on the thread that brings the answers of other processes: use send_request()")
+            raise WouldDeadlock(f"{what} on the thread that brings the answers of other processes: use a callback")
         if self._sender.timeouts.is_firing():
-            raise WouldDeadlock(f"{what} on the thread that ends requests in time: use send_request()")
+            raise WouldDeadlock(f"{what} on the thread that ends requests in time: use a callback")
+
+    def _waiting(self) -> ContextManager[Any]:
+        """Return the context in which a thread waits for a future."""
+        self._refuse_answering("result()")
+        return self._sender.waiting()
 
     def _waits(self, client_id: str, request: Payload) -> ContextManager[Any]:
         return _Waiting(self._sender.waiting, partial(self._describe_slot, client_id, request))
@@ -528,7 +546,7 @@ def _timed_out(remote: _Remote) -> CallTimeout:
 
 
 def _lost(remote: _Remote) -> ConnectionLost:
-    return ConnectionLost("the process that had the connection has ended", remote.call.message_id)
+    return NodeGone("the process that had the connection has ended", remote.call.message_id)
 
 
 def _signature(data: Mapping[str, Any]) -> SignatureResult:

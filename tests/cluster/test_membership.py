@@ -324,6 +324,29 @@ def test_a_callback_must_not_call(nodes):
     seen.wait()
 
 
+def test_a_watch_is_told_of_calls_to_other_servers(nodes):
+    here, there = nodes.server(), nodes.server()
+    nodes.station(there)
+    began, ended = Recorder(), Recorder()
+
+    class Watching:
+        def call_began(self, watched):
+            began(watched.client_id, watched.version, watched.action, watched.message_id)
+            return ended
+
+        def handler_began(self, watched):
+            return None
+
+    here.add_watch(Watching())
+    here.call("CP_1", RESET, message_id="5")
+    with pytest.raises(UnknownClient):
+        here.call("CP_2", RESET, message_id="6")
+    assert began.calls == [("CP_1", "1.6", "Reset", "5"), ("CP_2", "1.6", "Reset", "6")]
+    first, second = ended.wait(2)
+    assert first == (None,)
+    assert isinstance(second[0], UnknownClient)
+
+
 def test_an_id_is_used_once_at_a_time(nodes):
     here, there = nodes.server(), nodes.server()
     station, held = nodes.station(there), Held(v16.ClearCacheResponse(status="Accepted"))
