@@ -158,7 +158,7 @@ def remote(redis: Redis) -> Child:
 
 
 def latency(seconds: float, repeat: int) -> Figures:
-    """Measure calls; print a table. Return the processor time of both nodes for a remote call."""
+    """Measure calls; print a table. Return the processor time of all processes for a remote call."""
     times = max(100, int(seconds * 400))
     with Redis() as redis, server(redis) as holder, server(redis) as other, remote(redis) as caller, load() as charger:
         charger.ask("connect", port=holder.ready, count=1)
@@ -170,7 +170,7 @@ def latency(seconds: float, repeat: int) -> Figures:
         }
         for child, task in tasks.values():
             child.ask(times=max(10, times // 10), **task)
-        pids = [holder.pid, other.pid]
+        pids = [holder.pid, other.pid, caller.pid]
 
         def once(subject: Subject) -> Figures:
             child, task = tasks[subject.name]
@@ -291,11 +291,14 @@ def operations(connections: int, seconds: float) -> Figures:
     times = max(200, int(seconds * 200))
     names = ("a node at rest, each second", "a connection", "a message of a charger", "a remote call", "an end")
     rows: Dict[str, Figures] = {}
-    with Redis() as redis, server(redis) as holder, server(redis) as other, remote(redis) as caller:
+    with ExitStack() as stack:
+        redis = stack.enter_context(Redis())
+        alone = watch(redis, lambda: time.sleep(3))
+        holder, other, caller = (stack.enter_context(each) for each in (server(redis), server(redis), remote(redis)))
         time.sleep(2)
         rest = watch(redis, lambda: time.sleep(max(3.0, seconds)))
         say(f"- three nodes at rest for {rest.seconds:.1f} s: {_by_name(rest)}")
-        rows[names[0]] = rest.without(rest._replace(requests=0, commands=0, us=0), rest.seconds * 3)
+        rows[names[0]] = rest.without(alone, rest.seconds * 3)
         empty = redis.done().memory
         with load() as generator:
             work = watch(redis, lambda: _connect(generator, holder, connections))

@@ -13,14 +13,18 @@ attempts and the back-off of the chargers are those of the library (`TokenBucket
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
+import io
 import math
 import random
+import re
+import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -30,6 +34,9 @@ from ocppj.ws.limits import TokenBucket
 DAY = 86400.0
 BACKLOG = 4096  # attempts that wait to be accepted: the backlog of `listen`
 HANDSHAKE_TIMEOUT = 10.0  # seconds that a client waits for the answer to its handshake
+BLOCK = re.compile(
+    r"(`python benchmarks/scaling\.py([^`\n]*)` prints:\n\n<!-- begin -->\n).*?(<!-- end -->)", re.DOTALL
+)
 RETRY_AFTER = (1, 10)  # seconds: what a refused client is asked to wait, by `ocppj.ws.limits`
 
 
@@ -42,22 +49,22 @@ def figure(default: float, about: str) -> Any:
 class Measured:
     """What one thing costs. `cluster.py` measures it."""
 
-    message_us: float = figure(80.0, "us of a node for a MeterValues and its answer")
-    ping_us: float = figure(60.0, "us of a node for a ping and its pong")
-    connect_us: float = figure(745.0, "us of a node for a connection with its BootNotification")
-    refusal_us: float = figure(200.0, "us of a node for an attempt that is refused or comes to nothing")
-    remote_call_us: float = figure(500.0, "us of both nodes together for a remote call")
-    connection_kb: float = figure(6.2, "kB of a node for an idle connection")
-    node_mb: float = figure(60.0, "MB of a node without connections")
-    redis_claim_us: float = figure(40.0, "us of Redis for a connection")
+    message_us: float = figure(105.0, "us of a node for a MeterValues and its answer")
+    ping_us: float = figure(110.0, "us of a node for a ping and its pong")
+    connect_us: float = figure(1000.0, "us of a node for a connection with its BootNotification")
+    refusal_us: float = figure(100.0, "us of a node for an attempt that is refused or comes to nothing")
+    remote_call_us: float = figure(900.0, "us of both nodes together for a remote call")
+    connection_kb: float = figure(7.0, "kB of a node for an idle connection")
+    node_mb: float = figure(41.0, "MB of a node without connections")
+    redis_claim_us: float = figure(60.0, "us of Redis for a connection")
     redis_release_us: float = figure(30.0, "us of Redis for the end of a connection")
-    redis_call_us: float = figure(120.0, "us of Redis for a remote call and its answer")
-    redis_node_us: float = figure(200.0, "us of Redis for a node at rest, each second")
+    redis_call_us: float = figure(170.0, "us of Redis for a remote call and its answer")
+    redis_node_us: float = figure(300.0, "us of Redis for a node at rest, each second")
     redis_claim_commands: float = figure(5.0, "commands of Redis for a connection")
     redis_release_commands: float = figure(4.0, "commands of Redis for the end of a connection")
-    redis_call_commands: float = figure(14.0, "commands of Redis for a remote call and its answer")
+    redis_call_commands: float = figure(15.0, "commands of Redis for a remote call and its answer")
     redis_node_commands: float = figure(8.0, "commands of Redis for a node at rest, each second")
-    redis_client_kb: float = figure(0.5, "kB of Redis for a connected charger")
+    redis_client_kb: float = figure(0.6, "kB of Redis for a connected charger")
 
 
 @dataclass(frozen=True)
@@ -130,14 +137,14 @@ def _node_seconds(fleet: Fleet, measured: Measured, messages: float, calls: floa
         messages * (measured.message_us + fleet.handler_us)
         + fleet.chargers / fleet.ping_every * measured.ping_us
         + calls * measured.remote_call_us
-        + losses * connection_us(fleet, measured)
+        + losses * (measured.connect_us + first_us(fleet, measured))
     ) / 1e6
 
 
-def connection_us(fleet: Fleet, measured: Measured) -> float:
-    """Return the processor time of a connection with the messages that it begins with, in microseconds."""
+def first_us(fleet: Fleet, measured: Measured) -> float:
+    """Return the processor time of the first messages of a connection, in microseconds."""
     others = max(0.0, fleet.first_messages - 1) * measured.message_us  # the boot is a part of what was measured
-    return measured.connect_us + others + fleet.first_messages * fleet.handler_us
+    return others + fleet.first_messages * fleet.handler_us
 
 
 def _with_spare(left: int, regions: int) -> Tuple[int, int]:
@@ -158,7 +165,7 @@ class Storm:
     Attributes:
         clients: How many come to one node.
         nodes: How many nodes take them.
-        connect_us: The processor time of a connection on a node, with its first messages.
+        first_us: The processor time of the first messages of a connection.
         attempts: ``max_attempts_per_second`` of a node; ``None`` is no limit.
         detect: Seconds until the last of them has noticed; the others notice evenly before. 0: all at once.
         share: The part of a node's processor that is free for new connections.
@@ -167,7 +174,7 @@ class Storm:
 
     clients: int
     nodes: int
-    connect_us: float
+    first_us: float = 0.0
     attempts: Optional[float] = 2000.0
     detect: float = 0.0
     share: float = 0.5
@@ -185,37 +192,57 @@ class Result(NamedTuple):
     half: float
     most: float  # until 99 of 100 are connected
     all: float
+    served: float  # until all first messages are answered
     known: float  # until Redis has all claims
     redis_load: float  # what the busiest second asks of it; beyond 1 claims wait
 
 
 class Node:
-    """One node in a storm: attempts wait in line, and take its processor one after the other."""
+    """One node in a storm. Attempts wait in line; the first messages of connections are a second line.
+
+    While both lines wait, each has half of the processor.
+    """
 
     def __init__(self, storm: Storm, measured: Measured) -> None:
-        self._connect = storm.connect_us / 1e6 / storm.share
-        self._refuse = measured.refusal_us / 1e6 / storm.share
+        self._share = storm.share
+        self._connect, self._refuse = measured.connect_us / 1e6, measured.refusal_us / 1e6
+        self._first = storm.first_us / 1e6
         self._bucket = TokenBucket(storm.attempts, max(1.0, storm.attempts), 0.0) if storm.attempts else None
         self._free_at = 0.0
+        self._messages = 0.0  # seconds of the processor that the messages need which wait
 
     def attempt(self, now: float) -> Tuple[str, float]:
         """Take an attempt; return what becomes of it, and when: "connected", "refused" or "unanswered"."""
         begin = max(now, self._free_at)
-        if begin - now > BACKLOG * self._connect:  # no room: the kernel drops it
+        if begin - now > BACKLOG * self._connect / self._share:  # no room: the kernel drops it
             return "unanswered", now + HANDSHAKE_TIMEOUT
         if begin - now > HANDSHAKE_TIMEOUT:
-            self._free_at = begin + self._refuse  # the node finds that the client has gone
+            self._work(begin, self._refuse)  # the node finds that the client has gone
             return "unanswered", now + HANDSHAKE_TIMEOUT
         allowed = self._bucket is None or self._bucket.take(begin)
-        self._free_at = begin + (self._connect if allowed else self._refuse)
+        self._work(begin, self._connect if allowed else self._refuse)
+        if allowed:
+            self._messages += self._first
         return "connected" if allowed else "refused", self._free_at
+
+    def served(self) -> float:
+        """Return when all messages of the connections that there are have been answered."""
+        return self._free_at + self._messages / self._share
+
+    def _work(self, begin: float, seconds: float) -> None:
+        """Do that much for an attempt from ``begin`` on, and as much for messages, if so many wait."""
+        self._messages = max(0.0, self._messages - (begin - self._free_at) * self._share)
+        beside = min(seconds, self._messages)
+        self._messages -= beside
+        self._free_at = begin + (seconds + beside) / self._share
 
 
 def simulate(storm: Storm, measured: Measured, seed: int = 1) -> Result:
     """Return what becomes of ``storm``."""
     chance = random.Random(seed)
     node = Node(storm, measured)
-    due = [(chance.uniform(0, storm.detect), each, _waits(storm, chance)) for each in range(storm.clients)]
+    backoff = _backoff(storm, chance)
+    due = [(chance.uniform(0, storm.detect), each, backoff.waits()) for each in range(storm.clients)]
     # As after any loss, a client waits before its first attempt.
     line = [(noticed + next(waits), each, waits) for noticed, each, waits in due]
     heapq.heapify(line)
@@ -232,15 +259,14 @@ def simulate(storm: Storm, measured: Measured, seed: int = 1) -> Result:
             continue
         asked = chance.randint(*RETRY_AFTER) if end == "refused" else 0
         heapq.heappush(line, (at + max(next(waits), asked), each, waits))
-    return _result(storm, measured, ends, arrivals, sorted(connected))
+    return _result(storm, measured, ends, arrivals, sorted(connected))._replace(served=node.served())
 
 
-def _waits(storm: Storm, chance: random.Random) -> Iterator[float]:
-    backoff = Backoff(random=chance.random)
-    if storm.backoff is not None:
-        minimum, extent, repeats = storm.backoff
-        backoff = Backoff(minimum, extent, repeats, chance.random)
-    return backoff.waits()
+def _backoff(storm: Storm, chance: random.Random) -> Backoff:
+    if storm.backoff is None:
+        return Backoff(random=chance.random)
+    minimum, extent, repeats = storm.backoff
+    return Backoff(minimum, extent, repeats, chance.random)
 
 
 def _result(
@@ -256,6 +282,7 @@ def _result(
         half=_after(connected, 0.5),
         most=_after(connected, 0.99),
         all=_after(connected, 1.0),
+        served=0.0,
         known=_known(connected, storm.nodes * measured.redis_claim_us / 1e6),
         redis_load=peak * measured.redis_claim_us / 1e6,
     )
@@ -321,7 +348,7 @@ def storms(fleet: Fleet, measured: Measured, limits: Sequence[float], detects: S
     base = Storm(
         clients=math.ceil(lost / found.left),
         nodes=found.left,
-        connect_us=connection_us(fleet, measured),
+        first_us=first_us(fleet, measured),
         share=max(0.05, 1 - found.node_load),
     )
     return {
@@ -346,6 +373,7 @@ def storm_table(results: Dict[str, Result], clients: int, nodes: int) -> str:
         "half",
         "99 %",
         "all",
+        "served",
         "known",
         "Redis",
     )
@@ -365,6 +393,7 @@ def storm_table(results: Dict[str, Result], clients: int, nodes: int) -> str:
             f"{each.half:.0f} s",
             f"{each.most:.0f} s",
             f"{each.all:.0f} s",
+            f"{each.served:.0f} s",
             f"{each.known:.0f} s",
             f"{each.redis_load:.0%}",
         )
@@ -402,16 +431,38 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, Fleet())
     add_options(parser, Measured())
-    parser.add_argument("--attempts", type=numbers, default=[2000.0, 500.0, 100.0, 20.0], metavar="N,N")
+    parser.add_argument("--attempts", type=numbers, default=[2000.0, 200.0, 50.0], metavar="N,N")
     parser.add_argument("--detect", type=numbers, default=[0.0, 60.0], metavar="SECONDS,SECONDS")
+    parser.add_argument("--brief", action="store_true", help="leave out the assumptions")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put what the commands in that page print into it")
     options = parser.parse_args(arguments)
+    if options.page is not None:
+        options.page.write_text(filled(options.page.read_text("utf-8")), "utf-8")
+    else:
+        print(report(options))
+
+
+def report(options: argparse.Namespace) -> str:
+    """Return what is printed."""
     fleet, measured = chosen(Fleet, options), chosen(Measured, options)
-    found = need(fleet, measured)
-    waiting: Dict[str, Storm] = storms(fleet, measured, options.attempts, options.detect)
-    results: Dict[str, Any] = {name: simulate(each, measured, fleet.seed) for name, each in waiting.items()}
+    waiting = storms(fleet, measured, options.attempts, options.detect)
+    results = {name: simulate(each, measured, fleet.seed) for name, each in waiting.items()}
     first = next(iter(waiting.values()))
-    for part in (assumptions(fleet, measured), daily(found), storm_table(results, first.clients, first.nodes)):
-        print(part)
+    parts = [] if options.brief else [assumptions(fleet, measured)]
+    parts += [daily(need(fleet, measured)), storm_table(results, first.clients, first.nodes)]
+    return "\n".join(parts)
+
+
+def filled(page: str) -> str:
+    """Return a page with what its commands print. Each stands in a block, and what it prints is between comments."""
+    return BLOCK.sub(lambda block: block[1] + "\n" + printed(shlex.split(block[2])) + block[3], page)
+
+
+def printed(arguments: Sequence[str]) -> str:
+    """Return what this script prints for ``arguments``."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        main(arguments)
+    return output.getvalue()
 
 
 if __name__ == "__main__":

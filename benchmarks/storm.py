@@ -85,9 +85,9 @@ def main() -> None:
     logging.disable(logging.WARNING)  # a line for each attempt
     say("| | half | 99 % | all | refused |\n|---|---:|---:|---:|---:|")
     say(real(chosen.clients, chosen.attempts))
-    storm = Storm(chosen.clients, 1, CONNECT_US, attempts=chosen.attempts, share=1.0)
+    storm = Storm(chosen.clients, 1, attempts=chosen.attempts, share=1.0)
     for seed in range(1, 6):
-        say(simulated(simulate(storm, Measured(), seed), seed))
+        say(simulated(simulate(storm, Measured(connect_us=CONNECT_US), seed), seed))
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ class Server(Node):
         dispatcher: Sends the requests, in place of a `DefaultServerDispatcher`.
         queues: Where requests wait: by default in memory, at most 1,000 and 16 MiB for a client. A `SQLiteQueueMap`
             survives the process, and keeps the requests to a client that has disconnected. What is kept is sent again
-            over each connection of its client, until it has ended.
+            over each connection of its client, until it has ended. The servers of a cluster share a `RedisQueueMap`.
         max_losses: A stored request is given up, and set aside, when so many connections in a row were lost while its
             answer was awaited. 0: no limit. ``None``: 20.
         max_refusals: The same, when its client closed so many connections because of it: with 1009 or 1007, or right
@@ -888,12 +888,28 @@ class Server(Node):
             self._offline.options(offline, expires, version)
             try:
                 about = client_id, request, timeout, signed, message_id
-                return elsewhere.send_request(*about, offline=offline, expires=expires, version=version)
+                future = elsewhere.send_request(*about, offline=offline, expires=expires, version=version)
+                return self._kept(future, client_id, request, timeout, expires, version, signed) if offline else future
             except UnknownClient:
                 if not offline:
                     raise
         queued = client_id, request, timeout, offline, expires, version
         return self._send_request_here(*queued, signed=signed, message_id=message_id)
+
+    def _kept(
+        self,
+        future: CallFuture[Any],
+        client_id: str,
+        request: Payload,
+        timeout: Optional[float],
+        expires: Optional[float],
+        version: Optional[str],
+        signed: bool = False,
+    ) -> CallFuture[Any]:
+        """Return a future as ``future``. If the process that has the request dies, the request is made again."""
+        known: Dict[str, Any] = {"version": version, "signed": signed, "message_id": future.message_id}
+        again = partial(self.send_request, client_id, request, timeout, offline=True, **known)
+        return self._member().kept.keep(request, future, again, expires)
 
     def _send_request_here(
         self,
@@ -1020,7 +1036,10 @@ class Server(Node):
             if remote is None:
                 continue
             try:
-                futures[client_id] = remote.send_request(client_id, request, timeout, **options)
+                future = remote.send_request(client_id, request, timeout, **options)
+                if options["offline"]:
+                    future = self._kept(future, client_id, request, timeout, options["expires"], options["version"])
+                futures[client_id] = future
             except _EXCUSED as error:
                 if not (options["offline"] and isinstance(error, UnknownClient)):
                     futures[client_id] = CallFuture.failed(self._caller.describe(error, client_id, request=request))

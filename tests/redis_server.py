@@ -216,7 +216,8 @@ class SlowRedis:
     """A TCP proxy before a Redis server, for faults of the network. A context manager ends it.
 
     Set ``delay`` to have each piece of data wait so many seconds, in both directions together. `cut` ends all
-    connections and refuses new ones; `heal` takes new ones again.
+    connections and refuses new ones; `heal` takes new ones again. `silence` keeps the connections that there are, and
+    drops what comes over them. `lead_to` has new connections go to another server.
     """
 
     def __init__(self, server: RedisServer) -> None:
@@ -226,6 +227,7 @@ class SlowRedis:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._sockets: List[socket.socket] = []
+        self._silent: List[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, name="redis-proxy", daemon=True)]
@@ -246,6 +248,15 @@ class SlowRedis:
     def heal(self) -> None:
         """Take connections again."""
         self._cut = False
+
+    def silence(self) -> None:
+        """Drop all that comes over the connections that there are now, and leave them open."""
+        with self._lock:
+            self._silent = list(self._sockets)
+
+    def lead_to(self, server: RedisServer) -> None:
+        """Have new connections go to that server."""
+        self._server = server
 
     def _accept(self) -> None:
         while not self._closed.is_set():
@@ -279,6 +290,8 @@ class SlowRedis:
                 data = source.recv(65536)
                 if not data:
                     break
+                if source in self._silent:
+                    continue
                 if slow and self.delay:
                     self._closed.wait(self.delay)
                 target.sendall(data)

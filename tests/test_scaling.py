@@ -5,7 +5,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -17,9 +17,9 @@ scaling: Any = importlib.import_module("scaling")
 
 MEASURED = scaling.Measured()
 FLEET = scaling.Fleet()
+STORM = scaling.Storm(clients=100, nodes=2, attempts=None, share=1.0)
 #: A millisecond of a free processor for a connection, and as long for a refusal.
-STORM = scaling.Storm(clients=100, nodes=2, connect_us=1000.0, attempts=None, share=1.0)
-EVEN = replace(MEASURED, refusal_us=1000.0)
+EVEN = replace(MEASURED, connect_us=1000.0, refusal_us=1000.0)
 
 
 # --- what a fleet needs
@@ -70,10 +70,9 @@ def test_messages_never_reach_redis() -> None:
     assert busy.redis_commands == calm.redis_commands
 
 
-def test_a_connection_costs_its_first_messages() -> None:
+def test_the_boot_is_counted_once_but_for_its_handler() -> None:
     fleet = replace(FLEET, first_messages=3.0, handler_us=1000.0)
-    measured = replace(MEASURED, connect_us=700.0, message_us=80.0)
-    assert scaling.connection_us(fleet, measured) == pytest.approx(700 + 2 * 80 + 3 * 1000)
+    assert scaling.first_us(fleet, replace(MEASURED, message_us=80.0)) == pytest.approx(2 * 80 + 3 * 1000)
 
 
 # --- storms
@@ -118,8 +117,8 @@ def test_a_busy_node_takes_longer() -> None:
 
 
 def test_a_node_that_is_too_slow_leaves_attempts_unanswered() -> None:
-    slow = replace(STORM, connect_us=1e6, backoff=(1.0, 0.0, 0))  # a second for each: ten are served in time
-    result = scaling.simulate(slow, replace(EVEN, refusal_us=0.0))
+    slow = replace(STORM, backoff=(1.0, 0.0, 0))
+    result = scaling.simulate(slow, replace(EVEN, connect_us=1e6, refusal_us=0.0))  # ten are served in time
     assert result.unanswered > 100
     assert result.all > 100
 
@@ -139,19 +138,19 @@ def test_the_same_seed_has_the_same_result() -> None:
 # --- a node
 
 
-def node(measured: Any = EVEN, **storm: Any) -> Any:
-    return scaling.Node(replace(STORM, **storm), measured)
+def node(first_us: float = 0.0, attempts: Optional[float] = None, **measured: float) -> Any:
+    return scaling.Node(replace(STORM, first_us=first_us, attempts=attempts), replace(EVEN, **measured))
 
 
 def test_a_refusal_costs_less_than_a_connection() -> None:
-    one = node(replace(MEASURED, refusal_us=200.0), attempts=1.0, connect_us=1000.0)
+    one = node(attempts=1.0, refusal_us=200.0)
     assert one.attempt(0.0) == ("connected", pytest.approx(0.001))
     assert one.attempt(0.0) == ("refused", pytest.approx(0.0012))
     assert one.attempt(1.1) == ("connected", pytest.approx(1.101))
 
 
 def test_a_full_backlog_takes_nothing_and_costs_nothing() -> None:
-    one = node(connect_us=1000.0)
+    one = node()
     ends = [one.attempt(0.0)[0] for _ in range(4097)]
     assert set(ends) == {"connected"}
     assert [one.attempt(0.0) for _ in range(3)] == [("unanswered", 10.0)] * 3
@@ -159,13 +158,36 @@ def test_a_full_backlog_takes_nothing_and_costs_nothing() -> None:
 
 
 def test_a_client_that_has_gone_costs_a_look() -> None:
-    one = node(replace(MEASURED, refusal_us=2e6), connect_us=6e6)
+    one = node(connect_us=6e6, refusal_us=2e6)
     assert [one.attempt(0.0)[1] for _ in range(2)] == [pytest.approx(6), pytest.approx(12)]
     assert one.attempt(0.0) == ("unanswered", 10.0)
     assert one.attempt(13.0) == ("connected", pytest.approx(12 + 2 + 6))
 
 
-# --- the report
+def test_first_messages_have_half_of_the_processor_while_others_connect() -> None:
+    one = node(first_us=3e6, connect_us=1e6)
+    assert one.attempt(0.0)[1] == pytest.approx(1)
+    assert one.served() == pytest.approx(4)
+    assert one.attempt(1.0)[1] == pytest.approx(3)  # and a second of the messages
+    assert one.served() == pytest.approx(8)
+    assert one.attempt(6.0)[1] == pytest.approx(8)  # three seconds of the messages went by alone
+    assert one.served() == pytest.approx(12)
+
+
+def test_first_messages_go_on_while_nobody_connects() -> None:
+    one = node(first_us=3e6, connect_us=1e6)
+    one.attempt(0.0)
+    assert one.attempt(10.0)[1] == pytest.approx(11)
+    assert one.served() == pytest.approx(14)
+
+
+# --- the report and the page
+
+
+def test_the_page_shows_what_the_commands_print() -> None:
+    page = (BENCHMARKS.parent / "docs" / "scaling.md").read_text("utf-8")
+    assert len(scaling.BLOCK.findall(page)) == page.count("<!-- begin -->") == 3
+    assert scaling.filled(page) == page, "python benchmarks/scaling.py --page docs/scaling.md"
 
 
 def test_the_report_names_its_assumptions_and_each_storm(capsys: pytest.CaptureFixture[str]) -> None:

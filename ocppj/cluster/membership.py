@@ -23,6 +23,7 @@ from ..settings import LoggerLike, get_part_logger
 from ..ws.base import Close
 from .base import Cluster, Holder, Message
 from .holdings import about_connection, info_of_holder
+from .kept import KeptRequests
 from .line import Line
 from .messages import AnyMessage, Ended, Failed, read_or_log
 from .remote_calls import RemoteCalls, Sender
@@ -52,6 +53,7 @@ class Membership:
         self._log.use(logger)
         self._limited_log.use(logger)
         self.remote = RemoteCalls(cluster, sender)
+        self.kept = KeptRequests(self._later)
         self._server = server
         self._serving = Serving(cluster, server, self._limited_log)
         self._lock = threading.Lock()  # guards what follows
@@ -89,6 +91,7 @@ class Membership:
         deadline = time.monotonic() + timeout
         self.cluster.leave(timeout)
         line.close(max(0.0, deadline - time.monotonic()))
+        self.kept.stop()
         with self._lock:
             self._claims.clear()
             self._claimed.clear()
@@ -100,6 +103,7 @@ class Membership:
         if line is not None:
             line._after_fork()
         self.remote._after_fork()
+        self.kept._after_fork()
         self._serving._after_fork()
         self._claims.clear()
         self._claimed.clear()

@@ -43,7 +43,7 @@ from .base import Cluster
 from .errors_json import error_from_json
 from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
 
-__all__ = ["EXCUSED", "RemoteCalls"]
+__all__ = ["EXCUSED", "NodeGone", "RemoteCalls"]
 
 #: What keeps a request from one client, and not from the others, in a broadcast.
 EXCUSED: Tuple[Type[Exception], ...] = (
@@ -71,6 +71,10 @@ class Sender(NamedTuple):
     now: Callable[[], Any]  # the time, for errors
     name: str  # for errors
     watches: Optional[Watches] = None  # told of the calls
+
+
+class NodeGone(ConnectionLost):
+    """The node that had the call is gone."""
 
 
 class _Remote:
@@ -542,7 +546,7 @@ def _timed_out(remote: _Remote) -> CallTimeout:
 
 
 def _lost(remote: _Remote) -> ConnectionLost:
-    return ConnectionLost("the process that had the connection has ended", remote.call.message_id)
+    return NodeGone("the process that had the connection has ended", remote.call.message_id)
 
 
 def _signature(data: Mapping[str, Any]) -> SignatureResult:

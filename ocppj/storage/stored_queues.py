@@ -765,9 +765,11 @@ class StoredQueueMap(ServerQueueMap):
             raise NotRunning(f"the queues in {self._database.path} are not open")
 
     def _load(self, client_id: str) -> Tuple[StoredQueue, Tuple[int, Refused]]:
-        """Return that client's queue as it is in the file, and what `StoredQueue.report` takes."""
+        """Return a queue with what is stored of that client now, and what `StoredQueue.report` takes."""
         stored = self._new_queue(client_id)
-        return stored, stored.revive()
+        loaded = stored.revive()
+        self._database.unload(stored, client_id)  # it is not kept
+        return stored, loaded
 
     def _new_queue(self, client_id: str) -> StoredQueue:
         on_lost = self._tell_of_loss if self._goes_on else None

@@ -48,7 +48,9 @@ class Owner:
 
 def map_on(url: str, *arguments: Any, timeout: float = 2.0, **options: Any) -> RedisQueueMap:
     """Return a map as of another node."""
-    queues = RedisQueueMap(RedisCluster(url, timeout=seconds(timeout)), *arguments, **options)
+    cluster = RedisCluster(url, timeout=seconds(timeout))
+    queues = RedisQueueMap(cluster, *arguments, **options)
+    queues.cluster = cluster
     queues.set_decoder(decode)
     return queues
 
@@ -68,7 +70,7 @@ class Nodes:
         self.maps.append(queues)
         return queues
 
-    def keys(self) -> List[str]:
+    def stored(self) -> List[str]:
         """Return the names of the keys that hold requests or say where they are."""
         with self.redis.client(decode_responses=True) as client:
             names = [name[len("{ocppj}:queue:") :] for name in client.keys("*")]

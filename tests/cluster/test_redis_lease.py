@@ -62,8 +62,34 @@ def test_nobody_is_swept_because_redis_did_not_run(server, nodes):
         server.go_on()
     eventually(lambda: here.available and there.available, SOON)
     held_by(here, "CP_1", there)
+    pause(1.0)
     assert [member.gone for member in members] == [[], []]
     assert [member.changes for member in members] == [[False, True]] * 2
+
+
+def test_others_get_time_to_come_back(server, nodes):
+    """One node reaches Redis again before the other: it does not take that for dead."""
+    member = Recording()
+    here = nodes(member, lease=2.0, timeout=0.5)
+    with SlowRedis(server) as proxy:
+        there = nodes(url=proxy.url, lease=2.0, timeout=0.5)
+        there.claim("CP_1", {})
+        proxy.cut()
+        server.pause()
+        try:
+            eventually(lambda: not here.available, SOON)
+            pause(2.0)  # the leases run out
+        finally:
+            server.go_on()
+        eventually(lambda: here.available, SOON)
+        pause(0.8)
+        proxy.heal()
+        held_by(here, "CP_1", there)
+        pause(1.0)
+        assert member.gone == []
+        proxy.cut()  # and now it is dead
+        eventually(lambda: member.gone == [there.node_id], SOON)
+        there.leave()
 
 
 def test_redis_is_restarted_empty(server, nodes, caplog):
@@ -200,22 +226,25 @@ def test_a_sentinel_fails_over():
         nodes.close()
 
 
-def test_a_master_that_has_become_a_replica(server, nodes):
-    """It refuses to write. A node then asks anew where the master is, over a new connection."""
-    with RedisServer() as other:
+def test_the_master_of_an_address_changes(server, nodes):
+    """The old one has become a replica, and refuses to write. Its connections stay: new ones lead to the new one."""
+    with RedisServer() as other, SlowRedis(server) as proxy, server.client() as client:
         member = Recording()
-        here = nodes(member)
+        here = nodes(member, url=proxy.url)
         here.claim("CP_1", {})
-        with server.client() as client:
-            client.replicaof(other.host, other.port)
-            try:
-                eventually(lambda: member.changes == [False], SOON)
-                with pytest.raises(ClusterUnavailable):
-                    here.post("CP_1", {})
-            finally:
-                client.replicaof("NO", "ONE")
-        eventually(lambda: member.changes == [False, True], SOON)
-        held_by(here, "CP_1", here)
+        client.replicaof(other.host, other.port)
+        try:
+            eventually(lambda: member.changes == [False], SOON)
+            with pytest.raises(ClusterUnavailable):
+                here.post("CP_1", {})
+            proxy.lead_to(other)
+            eventually(lambda: member.changes == [False, True], SOON)
+            held_by(here, "CP_1", here)
+            here.post("CP_1", {"text": "by the new one"})
+            eventually(lambda: texts(member) == ["by the new one"], SOON)
+            here.leave()
+        finally:
+            client.replicaof("NO", "ONE")
 
 
 def test_redis_is_away_at_first(caplog):

@@ -1,21 +1,36 @@
 """`RedisQueueMap`: several nodes that share requests, a Redis that goes and comes, and processes that are killed."""
 
 import logging
+import re
 import threading
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, List
 
 import pytest
+from redis.sentinel import Sentinel
 
-from ocppj import NotRunning, QueueFailed, QueueFull, RedisCluster, RedisQueueMap, Server, UsageError, v16
+from ocppj import (
+    Call,
+    ClusterUnavailable,
+    DropOldest,
+    NotRunning,
+    QueueFailed,
+    QueueFull,
+    RedisCluster,
+    RedisQueueMap,
+    Server,
+    UsageError,
+    v16,
+)
 from ocppj.dispatch.queues import RequestBundle
 from tests.cluster.redis_queues import Nodes, map_on, nodes, redis, shared_redis  # noqa: F401
 from tests.fixtures import boot_of, cleanup  # noqa: F401
 from tests.helpers import eventually, seconds
 from tests.peers import RawClient, Sockets
-from tests.redis_server import RedisServer, SlowRedis, needs_redis
-from tests.storing import bundle, ids, run
+from tests.redis_server import RedisServer, SlowRedis, needs_redis, replica_of, sentinel_of
+from tests.storing import bundle, decode, ids, run
 
 pytestmark = needs_redis
 
@@ -185,7 +200,20 @@ def test_nothing_stays_of_what_has_gone(nodes: Nodes) -> None:
     eventually(lambda: [each.message_id for each in one.list_set_aside()] == ["2"])
     one.forget("A", "2")
     other.remove("A")
-    eventually(lambda: nodes.keys() == [])
+    eventually(lambda: nodes.stored() == [])
+
+
+def test_a_full_queue_of_a_client_that_is_away_leaves_nothing_behind(nodes: Nodes) -> None:
+    queues = nodes.add(2, overflow=DropOldest(v16.DataTransferRequest))
+    typed = [bundle(n) for n in range(4)]
+    for each in typed:
+        each.call = Call(each.message_id, "DataTransfer", v16.DataTransferRequest(vendor_id="v"))
+    queues.set_decoder(lambda version, text: next(each.call for each in typed if each.data == text))
+    queues.push_all([("A", typed[0]), ("A", typed[1])])
+    for n in (2, 3):
+        assert queues.push_in_place("A", typed[n]).message_id == str(n - 2)
+    assert listed(queues) == ["2", "3"]
+    eventually(lambda: "at" not in nodes.stored())
 
 
 def test_a_prefix_is_a_world_of_its_own(redis: RedisServer) -> None:
@@ -241,6 +269,24 @@ def test_a_push_that_races_with_the_load_is_never_stranded(nodes: Nodes) -> None
             lambda client=client, queues=queues: queues.append(other.get_or_create(client)),
         )
         eventually(lambda queues=queues, n=n: ids(queues[0]) == [str(n)])
+
+
+def test_a_request_that_is_canceled_while_its_client_is_loaded_is_not_sent(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1)), ("A", bundle(2))])
+
+    def cancel_meanwhile(version: str, text: str) -> Any:
+        if '"1"' in text and not canceled:
+            canceled.append(one.detach("A", "1"))
+            one.settle("A", "1")
+            eventually(lambda: listed(one) == ["2"])
+            threading.Event().wait(seconds(0.1))  # the news come before the queue is there
+        return decode(version, text)
+
+    canceled: List[Any] = []
+    other.set_decoder(cancel_meanwhile)
+    queue = other.get_or_create("A")
+    eventually(lambda: ids(queue) == ["2"])
 
 
 @pytest.mark.alone
@@ -337,20 +383,39 @@ def test_a_client_that_connects_without_redis_gets_its_requests_when_redis_is_ba
         assert one.owner.grew.calls == [("A", ["1", "2"])]
 
 
-def test_redis_may_be_away_at_the_start(redis: RedisServer, caplog: Any) -> None:
-    redis.stop()
-    queues = map_on(redis.url, timeout=1.0)
-    queues.init()
-    try:
-        queue = queues.get_or_create("A")
-        with pytest.raises(QueueFailed):
-            queue.push(bundle(1))
-        redis.start()
-        eventually(lambda: _pushed(queue, "1"))
-        assert listed(queues) == ["1"]
-    finally:
-        redis.start() if redis._process is None else None
-        queues.close()
+def test_a_client_whose_requests_could_not_be_read_once_gets_them_soon(nodes: Nodes, monkeypatch: Any) -> None:
+    """One connection to Redis fails. Nothing else notices."""
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1))])
+    links = other.cluster.links
+    use, failures = links.use, iter([ClusterUnavailable("for once")])
+
+    def fail_once() -> Any:
+        for error in failures:
+            raise error
+        return use()
+
+    monkeypatch.setattr(links, "use", fail_once)
+    queue = other.get_or_create("A")
+    assert ids(queue) == []
+    eventually(lambda: ids(queue) == ["1"])
+    assert other.owner.grew.wait() == [("A", ["1"])]
+
+
+def test_redis_may_be_away_at_the_start() -> None:
+    with RedisServer() as redis:
+        redis.stop()
+        queues = map_on(redis.url, timeout=1.0)
+        queues.init()
+        try:
+            queue = queues.get_or_create("A")
+            with pytest.raises(QueueFailed):
+                queue.push(bundle(1))
+            redis.start()
+            eventually(lambda: _pushed(queue, "1"))
+            assert listed(queues) == ["1"]
+        finally:
+            queues.close()
 
 
 def test_in_memory_all_goes_on_without_redis(nodes: Nodes, caplog: Any) -> None:
@@ -384,6 +449,30 @@ def test_a_redis_that_was_restarted_empty_gets_again_what_is_in_memory(nodes: No
         eventually(lambda: ids(queue) == ["4"])
         queue.pop()
         eventually(lambda: listed(one) == [])
+
+
+@pytest.mark.alone
+def test_requests_are_there_after_a_failover() -> None:
+    with RedisServer() as master, replica_of(master), sentinel_of(master) as sentinel:
+        options = {"socket_timeout": seconds(1), "socket_connect_timeout": seconds(1)}
+        finder = Sentinel([(sentinel.host, sentinel.port)], sentinel_kwargs=options, **options)
+        queues = RedisQueueMap(RedisCluster(client=finder.master_for("main"), timeout=seconds(1)))
+        queues.set_decoder(decode)
+        queues.init()
+        try:
+            queue = queues.get_or_create("A")
+            queue.push(bundle(1))
+            queues.push_all([("B", bundle(2))])
+            with master.client() as client:
+                assert client.wait(1, int(seconds(5) * 1000)) == 1
+            master.kill()
+            eventually(lambda: _pushed(queue, "3"), 60)
+            assert ids(queue) == ["1", "3"]
+            assert ids(queues.get_or_create("B")) == ["2"]
+            queue.pop()
+            eventually(lambda: listed(queues) == ["2", "3"])
+        finally:
+            queues.close()
 
 
 def test_a_request_that_was_refused_while_redis_hung_is_not_stored_afterwards(nodes: Nodes) -> None:
@@ -437,6 +526,35 @@ def test_many_clients_that_connect_to_a_slow_redis_do_not_wait_for_each_other(no
         run(*[lambda n=n: queues.get_or_create(f"C{n}") for n in range(12)])
         assert time.monotonic() - began < seconds(1.8)
         slow.delay = 0
+
+
+def test_the_rights_that_the_document_names_are_enough() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "durable.md").read_text("utf-8")
+    (words,) = re.findall(r"for the commands (EVAL.*?)\.\s", page, re.DOTALL)
+    commands = " ".join(f"+{each.lower()}" for each in re.findall("[A-Z]+", words))
+    users = {"default": "off", "app": f"on >secret resetchannels ~{{ocppj}}:* {commands}"}
+    with RedisServer(users=users) as redis:
+        nodes = Nodes(redis)
+        url = redis.url.replace("redis://", "redis://app:secret@")
+        try:
+            one, other = nodes.add(3, url=url), nodes.add(3, url=url)
+            expiring = RequestBundle(bundle(1).call, bundle(1).data, "1.6", offline=True, expires=time.time() + 99)
+            assert one.push_all([("A", expiring), ("A", bundle(2)), ("A", bundle(3))]) == [None] * 3
+            assert one.next_expiry(time.time()) is not None
+            assert one.expired(time.time()) == []
+            assert one.detach("A", "3") is not None
+            one.settle("A", "3")
+            queue = other.get_or_create("A")
+            queue.pop()
+            queue.set_aside("2", "why")
+            other.put_back("A", "2")
+            assert listed(one) == ["2"]
+            assert one.has_stored("A", "2")
+            other.remove("A")
+            assert ids(other.get_or_create("A")) == ["2"]
+        finally:
+            for each in nodes.maps:
+                each.close()
 
 
 # The end

@@ -51,10 +51,16 @@ def test_a_client_of_a_released_claim_is_not_held(server, nodes):
 
 
 def test_a_late_release_does_not_remove_a_newer_claim_of_another_node(server, nodes):
-    here, there = nodes(), nodes()
+    held = threading.Event()
+    here, there = nodes(Recording(lambda sender, message: held.wait(seconds(SOON)))), nodes()
     older = here.claim("CP_1", {})
+    there.post("CP_1", {})  # so it does not read yet that there is a newer one
     there.claim("CP_1", {})
     here.release("CP_1", older)
+    here.claim("CP_3", {})
+    held_by(there, "CP_3", here)  # so the release was done
+    assert here.holder_of("CP_1").node_id == there.node_id
+    held.set()
     here.claim("CP_2", {})  # so the release was done
     held_by(there, "CP_2", here)
     assert here.holder_of("CP_1").node_id == there.node_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from uuid import uuid4
 
 from ...events import Event
@@ -31,11 +31,12 @@ class Change:
 
     client_id: str
     claim: Optional[Claim]  # None: it is taken back
+    taken_back: str = ""  # which claim; "": any of this node
 
     def words(self) -> List[Word]:
         """Return the arguments of `scripts.SYNC`."""
         if self.claim is None:
-            return [self.client_id, "", -1, ""]
+            return [self.client_id, self.taken_back, -1, ""]
         age = max(0.0, time.monotonic() - self.claim.began)
         return [self.client_id, self.claim.id, int(age * 1e6), self.claim.about]
 
@@ -50,7 +51,7 @@ class Claims:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: Dict[str, Claim] = {}
-        self._written: Set[str] = set()  # clients that Redis may have as held here
+        self._written: Dict[str, str] = {}  # clients that Redis may have as held here, and by which claim; "": any
         self._changed: Dict[str, None] = {}  # clients that Redis is to be told of, in order
 
     def add(self, client_id: str, about: Mapping[str, Any]) -> Claim:
@@ -78,14 +79,14 @@ class Claims:
             if claim is None or claim.id != claim_id:
                 return False
             del self._held[client_id]
-            self._written.discard(client_id)
+            self._written.pop(client_id, None)
             return True
 
     def claim_anew(self, known: Iterable[str]) -> None:
         """Have all claims be written again, and those be taken back that Redis has, and this node has not."""
         with self._lock:
-            self._written = set(known)
-            self._changed = dict.fromkeys([*self._held, *self._written])
+            self._written = {**dict.fromkeys(known, ""), **self._written}
+            self._changed = dict.fromkeys([*self._changed, *self._held, *self._written])
 
     def waiting(self) -> bool:
         """Return whether Redis does not know all yet."""
@@ -104,9 +105,9 @@ class Claims:
         del self._changed[client_id]
         claim = self._held.get(client_id)
         if claim is not None:
-            self._written.add(client_id)
+            self._written[client_id] = claim.id
             return Change(client_id, claim)
-        return Change(client_id, None) if client_id in self._written else None
+        return Change(client_id, None, self._written[client_id]) if client_id in self._written else None
 
     def put_back(self, changes: Sequence[Change]) -> None:
         """Have changes be taken again, before all others: Redis could not be told."""
@@ -117,9 +118,13 @@ class Claims:
     def done(self, changes: Sequence[Change], results: Sequence[int]) -> List[Tuple[str, str]]:
         """Note what has come of changes. Return clients and claims that another node's newer ones have refused."""
         with self._lock:
-            self._written.difference_update(change.client_id for change in changes if change.claim is None)
+            self._note_taken_back([change.client_id for change in changes if change.claim is None])
         made = [(change.client_id, change.claim, result) for change, result in zip(changes, results) if change.claim]
         refused = [(client, claim.id) for client, claim, result in made if not result and self.drop(client, claim.id)]
         for _, claim, _ in made:
             claim.known.set()
         return refused
+
+    def _note_taken_back(self, client_ids: Sequence[str]) -> None:
+        for client_id in client_ids:
+            self._written.pop(client_id, None)

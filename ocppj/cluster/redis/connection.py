@@ -115,14 +115,16 @@ class Link:
         self._greet = greet
         self._connected = False
 
-    def run(self, *commands: Command) -> List[Any]:
+    def run(self, *commands: Command, look: bool = True) -> List[Any]:
         """Send the commands at once, and return their results; in place of one that is refused, a `ResponseFault`.
+
+        Without a ``look``, which costs as much as a command, a connection that has ended is noticed by the fault.
 
         Raises:
             ClusterUnavailable: Redis cannot be reached, or does not answer, or is a replica. ``maybe_sent`` says
                 whether Redis may have run the commands.
         """
-        self._connect()
+        self._connect(look)
         sent = False
         try:
             packed = self._connection.pack_commands(commands)
@@ -157,7 +159,7 @@ class Link:
 
     def connect(self) -> None:
         """Connect, if it is not connected. Raises `ClusterUnavailable`."""
-        self._connect()
+        self._connect(look=False)
 
     def close(self) -> None:
         """End the connection. It is made again when it is used again."""

@@ -62,7 +62,7 @@ class RedisSubscription:
         self._closed = Event()
         self._ready = Event()  # the first attempt to subscribe has ended
         self._watcher = Watcher(handlers, max_waiting, log, self._on_close)
-        self._reader = Thread(target=self._read, name="ocppj-cluster-events", daemon=True)
+        self._reader = Thread(target=self._read, name="ocppj-cluster-pubsub", daemon=True)
 
     @property
     def dropped(self) -> int:

@@ -86,7 +86,7 @@ class Inbox:
         last = self._last
         read: Command = ["XREAD", "COUNT", _AT_ONCE, "BLOCK", self._block, "STREAMS", self._key, last]
         trim: List[Command] = [] if last == "0-0" else [["XTRIM", self._key, "MINID", _after(last)]]
-        answer = result_of(self._link.run(*trim, read)[-1])
+        answer = result_of(self._link.run(*trim, read, look=False)[-1])
         entries: List[Tuple[str, Any]] = [(text_of(name), fields) for name, fields in answer[0][1]] if answer else []
         if not entries:
             return

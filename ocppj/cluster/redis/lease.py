@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Protocol
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Protocol, Tuple
 
 from ...errors import ClusterUnavailable
 from ...events import Event
@@ -19,6 +19,7 @@ __all__ = ["Lease", "LeaseOwner"]
 #: At most so many seconds are between two renewals; and a lease has at least so many of them.
 _INTERVAL, _RENEWALS = 1.0, 5
 _PAUSE = 0.02  # seconds between two renewals at least
+_SLACK = 100  # milliseconds that a command may be late beyond that
 _LISTS = 5  # each of so many renewals asks which nodes there are
 
 
@@ -76,6 +77,10 @@ class Lease:
     def milliseconds(self) -> int:
         """Return `now` in milliseconds; 0: it is not known yet."""
         return int(self.now() * 1000) if self._offset else 0
+
+    def sent(self) -> Tuple[int, int]:
+        """Return when a command is sent, and its patience: see `scripts`."""
+        return self.milliseconds(), int(1500 * self._store.links.timeout) + _SLACK
 
     def forget(self, node_id: str) -> None:
         """Note that it is known that another node is gone. On any thread."""
@@ -181,6 +186,7 @@ class Lease:
 
     def _lost(self, error: ClusterUnavailable) -> None:
         before, self._reached = self._reached, False
+        self._settles = float("inf")  # until Redis is found: it may be that leases of others have run out meanwhile
         if before is False:
             return
         self._log.warning("node %s cannot reach the cluster, and tries again: %s", self._id, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 from uuid import uuid4
 
 from ...errors import ClusterUnavailable
@@ -101,10 +101,12 @@ class Node:
         """Add a message to the inbox of the node that holds that client."""
         text = encode(message)
         try:
-            node = self._store.run(POST, client_id, self.id, text, self._max_inbox, self._lease.milliseconds())
+            node = self._store.run(POST, client_id, self.id, text, self._max_inbox, *self._lease.sent())
         except ClusterUnavailable:
             self._lease.look()
             raise
+        if node == -1:
+            raise ClusterUnavailable("Redis got the message too late: it was not passed on")
         if node == 0:
             raise ClusterUnavailable("too many messages wait for the node that holds the client")
         return None if node is None else str(node, "utf-8")
@@ -154,6 +156,10 @@ class Node:
     def unreachable(self) -> None:
         """Note that a thread could not reach Redis. The lease finds out."""
         self._lease.look()
+
+    def sent(self) -> Tuple[int, int]:
+        """Return when a command is sent, and its patience."""
+        return self._lease.sent()
 
     def is_available(self) -> bool:
         """Return `available`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Set
 
 from ...errors import ClusterUnavailable
 from ...events import Event, Thread
@@ -51,6 +51,7 @@ class NewsReader:
         self._epoch: Optional[bytes] = None  # of Redis, when this node was registered the last time
         self._has_lost = False  # so has Redis, and that was not heard yet
         self._renewal = 0.0  # when the sign is renewed
+        self._owed: Set[str] = set()  # clients that could not be looked at; each step with it is one step of a set
         self._ended = Event()
         self._thread: Optional[Thread] = None
 
@@ -62,6 +63,7 @@ class NewsReader:
         """Have Redis know this node, if it can be reached now, and read news from now on."""
         ended = self._ended = Event()
         self._registered, self._epoch, self._has_lost = False, None, False
+        self._owed.clear()
         try:
             self._register()
             self._registered = True  # nothing was read before: there is nothing to look at again
@@ -83,6 +85,10 @@ class NewsReader:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(2 * self._store.links.timeout)  # so long it may wait for Redis; a handler may take longer
+
+    def owe(self, client_id: str) -> None:
+        """Have that client be looked at as soon as Redis can be reached."""
+        self._owed.add(client_id)
 
     def _news(self) -> str:
         return self._store.keys.news + self._store.node
@@ -111,6 +117,8 @@ class NewsReader:
                 self._renewal = time.monotonic() + _RENEWAL
                 known = link.run(("EXPIRE", self._store.keys.node + self._store.node, _LIFE))[0]
                 self._registered = known == 1
+            elif self._owed:
+                self._hear(News("new", self._owed.pop(), ""))
             else:
                 wait = max(0.1, min(_WAIT, self._store.links.timeout / 2))
                 self._take(link.run(("BZPOPMIN", self._news(), f"{wait:.3f}"))[0], ended)

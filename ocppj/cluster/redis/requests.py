@@ -181,10 +181,18 @@ class RedisRequests:
     # Read
 
     def load(self, queue: StoredQueue, client_id: Optional[str]) -> List[Row]:
-        """Return the rows of that client, as `rows`. Other nodes tell of new ones, until `unload`."""
+        """Return the rows of that client, as `rows`. Other nodes tell of new ones, until `unload`.
+
+        If Redis cannot be reached, there will be news of that client as soon as it can.
+        """
         if not queue.place:
             queue.place = f"{self._store.node}.{next(self._counter)}"
-        return self._read(Call(scripts.LOAD, (self._store.node, _encoded(client_id), queue.place)))
+        try:
+            return self._read(Call(scripts.LOAD, (self._store.node, _encoded(client_id), queue.place)))
+        except QueueFailed as error:
+            if is_lost(error):
+                self._news.owe(client_id or "")
+            raise
 
     def unload(self, queue: StoredQueue, client_id: Optional[str]) -> None:
         """Note that ``queue`` is no copy of the rows any more. Never waits."""

@@ -13,6 +13,10 @@ All keys begin with the prefix in braces, so that they are on one machine of a s
 The number of a claim orders connections: the time at which the connection began, by Redis' clock. A script that adds to
 a stream looks first that the node is there: so the stream of a node that is gone is not made again.
 
+A command may come late to Redis: it was in the buffer of a connection while Redis hung, or the network delivered it
+when its sender had given up. So the sender says when it has sent it, in milliseconds by Redis' clock as far as it knows
+that (0: it does not), and for how many it may be on its way (``patience``). What comes later does nothing.
+
 In a Redis that is full, a script may write on if its first write needs no memory. `RENEW` and `JOIN` begin with such a
 one.
 """
@@ -56,6 +60,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function parse(text)
   return string.match(text, '^(%S+) (%S+) (%d+) (.*)$')
+end
+local function is_late(sent, patience)
+  return tonumber(sent) > 0 and now > (sent + patience) * 1000
 end
 local function remove(node)
   for _, client in ipairs(redis.call('SMEMBERS', held .. node)) do
@@ -114,20 +121,24 @@ return {known, string.format('%.0f', now), ARGV[4] == '1' and redis.call('ZRANGE
 #: Take a node away, and all its claims, and tell the others. Argument: node.
 REMOVE = Script("remove(ARGV[1])")
 
-#: Make claims, and take claims back. Arguments: node, then for each client: client, claim, the age of the connection in
-#: microseconds (negative: take the claim back), about. Returns nil if the node is not known; else for each client 1, or
-#: 0 if another node holds a newer connection.
+#: Make claims, and take claims back. Arguments: node, sent, patience, then for each client: client, claim, the age of
+#: the connection in microseconds (negative: take the claim back, or any of this node if it is ""), about. Returns nil
+#: if the node is not known, or this is late; else for each client 1, or 0 if another node holds a newer connection.
 SYNC = Script("""
-local node = ARGV[1]
-if not redis.call('ZSCORE', nodes, node) then return false end
-local function take_back(client)
+local node, sent = ARGV[1], tonumber(ARGV[2]) * 1000
+if is_late(ARGV[2], ARGV[3]) or not redis.call('ZSCORE', nodes, node) then return false end
+local moment = sent > 0 and math.min(now, sent) or now
+local function take_back(client, claim)
   local text = redis.call('HGET', clients, client)
-  if text and parse(text) == node then redis.call('HDEL', clients, client) end
+  local holder, held_claim
+  if text then holder, held_claim = parse(text) end
+  if holder == node and claim ~= '' and claim ~= held_claim then return 1 end
+  if holder == node then redis.call('HDEL', clients, client) end
   redis.call('SREM', held .. node, client)
   return 1
 end
 local function claim_it(client, claim, age, about)
-  local number = now - age
+  local number = moment - age
   local text = redis.call('HGET', clients, client)
   local holder, held_claim, held_number
   if text then holder, held_claim, held_number = parse(text) end
@@ -145,10 +156,10 @@ local function claim_it(client, claim, age, about)
   return 1
 end
 local done = {}
-for i = 2, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local age = tonumber(ARGV[i + 2])
   if age < 0 then
-    done[#done + 1] = take_back(ARGV[i])
+    done[#done + 1] = take_back(ARGV[i], ARGV[i + 1])
   else
     done[#done + 1] = claim_it(ARGV[i], ARGV[i + 1], age, ARGV[i + 3])
   end
@@ -168,10 +179,10 @@ return false
 #: Return the living nodes.
 LIVING = Script("return redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')")
 
-#: Add a message to the inbox of the node that holds a client. Arguments: client, sender, message, most entries,
-#: the time at which it was sent, in milliseconds. Returns: the node; nil: no living node holds the client; 0: the
-#: inbox is full.
+#: Add a message to the inbox of the node that holds a client. Arguments: client, sender, message, most entries, sent,
+#: patience. Returns: the node; nil: no living node holds the client; 0: the inbox is full; -1: this is late.
 POST = Script("""
+if is_late(ARGV[5], ARGV[6]) then return -1 end
 local text = redis.call('HGET', clients, ARGV[1])
 if not text then return false end
 local node = parse(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, List, NamedTuple, Protocol, Sequence, Union
+from typing import Any, Deque, List, NamedTuple, Protocol, Sequence, Tuple, Union
 
 from ...errors import ClusterUnavailable
 from ...events import Condition
@@ -43,6 +43,9 @@ class WriterOwner(Protocol):
 
     def is_available(self) -> bool:
         """Return whether Redis answered the last time."""
+
+    def sent(self) -> Tuple[int, int]:
+        """Return when a command is sent, and its patience: see `scripts`."""
 
     def replaced(self, client_id: str, claim_id: str) -> None:
         """Note that another node has a newer connection. The claim is not held any more."""
@@ -163,7 +166,8 @@ class Writer:
             replies, events = _take(self._replies), _take(self._events)
         calls: List[Union[Call, Command]] = []
         if changes:
-            calls.append(Call(SYNC, (self._id, *[word for change in changes for word in change.words()])))
+            words = [word for change in changes for word in change.words()]
+            calls.append(Call(SYNC, (self._id, *self._owner.sent(), *words)))
         # An answer is worth more than a new request, which its caller can make again.
         room = 2 * self._max_inbox
         calls += [Call(REPLY, (reply.node_id, self._id, reply.text, room, reply.sent)) for reply in replies]
@@ -195,7 +199,7 @@ class Writer:
         if isinstance(result, ResponseFault):
             self._log.warning("%s: claims wait, because Redis refuses them: %s", "claims", result.text)
             self._claims_from = time.monotonic() + _LONG_PAUSE
-        elif result is None:  # the node is not in the registry: it begins anew there, and claims all
+        elif result is None:  # it came late; or the node is not in the registry: it begins anew there, and claims all
             self._owner.unreachable()
             self._pause()
         else:
