@@ -111,6 +111,8 @@ def test_every_page_reaches_every_charger_through_any_worker(host: Host) -> None
         assert len(host.workers()) == WORKERS
         eventually(lambda: all_online(host))
         start_all(host, "TAG-7")
+        starts = [f"chargers/{name}/start" for name in NAMES]
+        eventually(lambda: set(starts) <= set(workers_of(host, "POST", 200)))  # the log comes after the page
         took, started = holders(host), workers_of(host, "POST", 200)
         assert len(set(took.values())) > 1, "the chargers are spread"
         others = [name for name in NAMES if started[f"chargers/{name}/start"] != took[name]]
