@@ -158,7 +158,7 @@ def remote(redis: Redis) -> Child:
 
 
 def latency(seconds: float, repeat: int) -> Figures:
-    """Measure calls; print a table. Return the processor time of both nodes for a remote call."""
+    """Measure calls; print a table. Return the processor time of all processes for a remote call."""
     times = max(100, int(seconds * 400))
     with Redis() as redis, server(redis) as holder, server(redis) as other, remote(redis) as caller, load() as charger:
         charger.ask("connect", port=holder.ready, count=1)
@@ -170,7 +170,7 @@ def latency(seconds: float, repeat: int) -> Figures:
         }
         for child, task in tasks.values():
             child.ask(times=max(10, times // 10), **task)
-        pids = [holder.pid, other.pid]
+        pids = [holder.pid, other.pid, caller.pid]
 
         def once(subject: Subject) -> Figures:
             child, task = tasks[subject.name]

@@ -130,7 +130,7 @@ class Server(Node):
         dispatcher: Sends the requests, in place of a `DefaultServerDispatcher`.
         queues: Where requests wait: by default in memory, at most 1,000 and 16 MiB for a client. A `SQLiteQueueMap`
             survives the process, and keeps the requests to a client that has disconnected. What is kept is sent again
-            over each connection of its client, until it has ended.
+            over each connection of its client, until it has ended. The servers of a cluster share a `RedisQueueMap`.
         max_losses: A stored request is given up, and set aside, when so many connections in a row were lost while its
             answer was awaited. 0: no limit. ``None``: 20.
         max_refusals: The same, when its client closed so many connections because of it: with 1009 or 1007, or right

@@ -21,7 +21,7 @@ _true_time = time.time
 if OPTIONS.get("skew"):
     time.time = lambda: _true_time() + OPTIONS["skew"]  # before anything else is imported
 
-from ocppj import CallFailed, OcppjError, Server, v16  # noqa: E402
+from ocppj import CallFailed, OcppjError, RemoteServer, Server, v16  # noqa: E402
 
 
 class Logged(logging.Handler):
@@ -127,10 +127,14 @@ class Program:
         options: Dict[str, Any] = {"profiles": v16.PROFILES, **OPTIONS.get("server", {})}
         if self.cluster is not None:
             options["cluster"] = self.cluster
-        self.server = Server(**options)
+        self.server: Any = RemoteServer(**options) if OPTIONS.get("remote") else Server(**options)
         self.closes: Dict[str, List[int]] = {}
         self._lock = threading.Lock()
         self._output = threading.Lock()
+        if not OPTIONS.get("remote"):
+            self._add_handlers()
+
+    def _add_handlers(self) -> None:
         self.server.on(v16.BootNotificationRequest)(self._boot)
         self.server.on(v16.HeartbeatRequest)(lambda client_id, request: v16.HeartbeatResponse(self._now()))
         self.server.set_disconnected_client_handler(self._disconnected)
@@ -185,7 +189,7 @@ class Program:
     def stats(self, order: Dict[str, Any]) -> Any:
         cluster = self.cluster
         return {
-            "connections": len(self.server.client_ids()),
+            "open": self._open(),
             "node": "" if cluster is None else cluster.node_id,
             "available": cluster is not None and cluster.available,
             "threads": sorted(thread.name for thread in threading.enumerate()),
@@ -194,6 +198,11 @@ class Program:
             "errors": self.logged.errors,
             "time": time.time(),
         }
+
+    def _open(self) -> List[int]:
+        """Return how many calls this node has made, and how many it runs for others, that have not ended."""
+        member = getattr(self.server, "_membership", None)
+        return [] if member is None else [len(member.remote), len(member._serving)]
 
     def _memory(self) -> int:
         with open("/proc/self/statm", encoding="ascii") as file:
@@ -219,8 +228,8 @@ class Program:
     # The loop
 
     def run(self) -> None:
-        self.server.listen(host="127.0.0.1")
-        self.say({"n": 0, "result": self.server.url})
+        url = "" if OPTIONS.get("remote") else self.server.listen(host="127.0.0.1").url
+        self.say({"n": 0, "result": url})
         for line in sys.stdin:
             order = json.loads(line)
             threading.Thread(target=self._obey, args=(order,), name=f"order-{order['n']}", daemon=True).start()

@@ -71,8 +71,15 @@ class Rig:
     def start_node(self, number: int, skew: float = 0.0) -> Node:
         """Return a new node, whose Redis is behind the proxy of that number."""
         redis = {"url": f"redis://127.0.0.1:{self.proxies[number].port}/0"} if self._cluster is None else self._cluster
-        options = {"lease": LEASE, "timeout": seconds(1), **redis}
-        return self._stack.enter_context(Node(redis=options, skew=skew, **self._options))
+        return self._start({"redis": redis, "skew": skew})
+
+    def start_remote(self) -> Node:
+        """Return a new process with a `RemoteServer`, which no proxy is before."""
+        return self._start({"redis": {"url": self.redis.url}, "remote": True, "server": {}})
+
+    def _start(self, options: Dict[str, Any]) -> Node:
+        redis = {"lease": LEASE, "timeout": seconds(1), **options["redis"]}
+        return self._stack.enter_context(Node(**{**self._options, **options, "redis": redis}))
 
     def replace_node(self, number: int) -> None:
         """Kill a node, and start another in its place."""
@@ -149,6 +156,7 @@ class Rig:
         self.check_redis(len(self.nodes) - len(set(but)))
         for node in self._living(but):
             assert node.ask("stats")["errors"] == []
+            eventually(lambda node=node: node.ask("stats")["open"] == [0, 0])
         for node in self._living(but):
             left = node.ask("stop")
             assert left["left"] == [] and left["errors"] == [], left

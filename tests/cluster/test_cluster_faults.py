@@ -6,6 +6,7 @@ all recovers by itself; nothing reaches a station twice; nothing grows; nothing 
 
 import os
 import random
+import signal
 import threading
 from collections import Counter
 
@@ -68,6 +69,31 @@ def test_a_node_that_is_killed_is_replaced(rig):
     rig.replace_node(0)
     for identity in rig.stations.ids[:60]:
         rig.stations.cut(identity)
+    rig.check()
+
+
+def test_a_node_does_not_run_for_longer_than_its_lease(rig):
+    """Then it goes on, and its stations are there still."""
+    rig.nodes[0].process.send_signal(signal.SIGSTOP)
+    clock = Clock()
+    ends = rig.call(1, rig.here(0), timeout=60, threads=20)
+    assert set(ends) <= {"ConnectionLost", "UnknownClient"}
+    assert clock.elapsed < LEASE + seconds(2) + 1
+    wait(3)
+    rig.nodes[0].process.send_signal(signal.SIGCONT)
+    rig.check()
+
+
+def test_a_process_without_connections_is_killed(rig):
+    """It has a `RemoteServer`. What it has asked for is answered to nobody."""
+    remote = rig.start_remote()
+    rig.stations.mute = set(rig.here(0))
+    calling = {"clients": rig.stations.ids, "count": 5000, "timeout": seconds(5), "name": "R", "threads": 30}
+    remote.begin("calls", **calling)
+    eventually(lambda: len(rig.stations.by_text) > 300)
+    remote.kill()
+    rig.stations.mute = set()
+    wait(4)
     rig.check()
 
 
@@ -155,6 +181,19 @@ def test_redis_is_away_for_ten_seconds(rig, how):
     rig.check()
 
 
+def test_calls_that_redis_gets_after_their_end_reach_no_station(rig):
+    """Redis hangs, and runs what is in its buffers when it goes on."""
+    rig.redis.pause()
+    ends = [rig.call(number, rig.elsewhere(number)[:10], timeout=1.5, threads=10) for number in range(3)]
+    assert set().union(*ends) <= AWAY
+    wait(4)
+    rig.redis.go_on()
+    rig.wait_until_whole()
+    wait(2)
+    assert rig.stations.by_text == {}
+    rig.check()
+
+
 def test_redis_is_restarted_empty_at_once(rig):
     lost = rig.stations.lost
     rig.redis.restart_empty()
@@ -189,12 +228,14 @@ def test_redis_is_slow(rig, late):
     for number in range(3):
         clients = rig.elsewhere(number)[:60]
         assert rig.call(number, clients, timeout=10, threads=20) == {"answered": 60}
-    for identity in rig.stations.ids[:30]:
+    for identity in rig.stations.ids[:300]:
         rig.stations.cut(identity)
+    clock = Clock()
     rig.wait_until_whole()
+    print(f"300 stations are known again after {clock.elapsed:.2f} s")
     wait(4)
     assert all(node.ask("stats")["available"] for node in rig.nodes)
-    assert rig.stations.lost == lost + 30
+    assert rig.stations.lost == lost + min(300, len(rig.stations.ids))
     for proxy in rig.proxies:
         proxy.heal()
     rig.check()

@@ -4,6 +4,17 @@ import pytest
 
 from tests import test_offline
 from tests.cluster.redis_queues import map_on, nodes, redis, shared_redis  # noqa: F401
+from tests.dispatch.test_queues import (  # noqa: F401
+    test_a_full_queue_refuses_and_keeps_what_it_has,
+    test_a_map_gets_creates_adds_and_removes,
+    test_an_empty_queue,
+    test_bundles_and_find_look_and_take_nothing,
+    test_first_in_first_out,
+    test_many_threads_fill_a_queue_to_its_capacity_and_no_further,
+    test_one_of_two_with_the_same_id_is_removed_the_older,
+    test_remove_takes_one_from_anywhere,
+    test_what_find_calls_may_use_the_queue,
+)
 from tests.fixtures import cleanup  # noqa: F401
 from tests.redis_server import needs_redis
 from tests.storage.test_sqlite_queues import (  # noqa: F401
@@ -29,6 +40,16 @@ pytestmark = needs_redis
 @pytest.fixture
 def queues(nodes):
     return nodes.add()
+
+
+@pytest.fixture
+def make_map(nodes):
+    return nodes.add
+
+
+@pytest.fixture
+def make_queue(nodes):
+    return lambda capacity=0: nodes.add(capacity).get_or_create("A")
 
 
 class Site(test_offline.Site):

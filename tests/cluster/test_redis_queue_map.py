@@ -1,12 +1,15 @@
 """`RedisQueueMap`: several nodes that share requests, a Redis that goes and comes, and processes that are killed."""
 
 import logging
+import re
 import threading
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, List
 
 import pytest
+from redis.sentinel import Sentinel
 
 from ocppj import (
     Call,
@@ -26,8 +29,8 @@ from tests.cluster.redis_queues import Nodes, map_on, nodes, redis, shared_redis
 from tests.fixtures import boot_of, cleanup  # noqa: F401
 from tests.helpers import eventually, seconds
 from tests.peers import RawClient, Sockets
-from tests.redis_server import RedisServer, SlowRedis, needs_redis
-from tests.storing import bundle, ids, run
+from tests.redis_server import RedisServer, SlowRedis, needs_redis, replica_of, sentinel_of
+from tests.storing import bundle, decode, ids, run
 
 pytestmark = needs_redis
 
@@ -268,6 +271,24 @@ def test_a_push_that_races_with_the_load_is_never_stranded(nodes: Nodes) -> None
         eventually(lambda queues=queues, n=n: ids(queues[0]) == [str(n)])
 
 
+def test_a_request_that_is_canceled_while_its_client_is_loaded_is_not_sent(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1)), ("A", bundle(2))])
+
+    def cancel_meanwhile(version: str, text: str) -> Any:
+        if '"1"' in text and not canceled:
+            canceled.append(one.detach("A", "1"))
+            one.settle("A", "1")
+            eventually(lambda: listed(one) == ["2"])
+            threading.Event().wait(seconds(0.1))  # the news come before the queue is there
+        return decode(version, text)
+
+    canceled: List[Any] = []
+    other.set_decoder(cancel_meanwhile)
+    queue = other.get_or_create("A")
+    eventually(lambda: ids(queue) == ["2"])
+
+
 @pytest.mark.alone
 def test_none_is_stranded_while_the_client_moves_between_nodes(nodes: Nodes) -> None:
     """Two nodes push all the time, and the client is now here, now there, now at both. Each request is sent."""
@@ -430,6 +451,30 @@ def test_a_redis_that_was_restarted_empty_gets_again_what_is_in_memory(nodes: No
         eventually(lambda: listed(one) == [])
 
 
+@pytest.mark.alone
+def test_requests_are_there_after_a_failover() -> None:
+    with RedisServer() as master, replica_of(master), sentinel_of(master) as sentinel:
+        options = {"socket_timeout": seconds(1), "socket_connect_timeout": seconds(1)}
+        finder = Sentinel([(sentinel.host, sentinel.port)], sentinel_kwargs=options, **options)
+        queues = RedisQueueMap(RedisCluster(client=finder.master_for("main"), timeout=seconds(1)))
+        queues.set_decoder(decode)
+        queues.init()
+        try:
+            queue = queues.get_or_create("A")
+            queue.push(bundle(1))
+            queues.push_all([("B", bundle(2))])
+            with master.client() as client:
+                assert client.wait(1, int(seconds(5) * 1000)) == 1
+            master.kill()
+            eventually(lambda: _pushed(queue, "3"), 60)
+            assert ids(queue) == ["1", "3"]
+            assert ids(queues.get_or_create("B")) == ["2"]
+            queue.pop()
+            eventually(lambda: listed(queues) == ["2", "3"])
+        finally:
+            queues.close()
+
+
 def test_a_request_that_was_refused_while_redis_hung_is_not_stored_afterwards(nodes: Nodes) -> None:
     with RedisServer() as redis:
         one, other = nodes.add(url=redis.url, timeout=0.5), nodes.add(url=redis.url, timeout=0.5)
@@ -481,6 +526,35 @@ def test_many_clients_that_connect_to_a_slow_redis_do_not_wait_for_each_other(no
         run(*[lambda n=n: queues.get_or_create(f"C{n}") for n in range(12)])
         assert time.monotonic() - began < seconds(1.8)
         slow.delay = 0
+
+
+def test_the_rights_that_the_document_names_are_enough() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "durable.md").read_text("utf-8")
+    (words,) = re.findall(r"for the commands (EVAL.*?)\.\s", page, re.DOTALL)
+    commands = " ".join(f"+{each.lower()}" for each in re.findall("[A-Z]+", words))
+    users = {"default": "off", "app": f"on >secret resetchannels ~{{ocppj}}:* {commands}"}
+    with RedisServer(users=users) as redis:
+        nodes = Nodes(redis)
+        url = redis.url.replace("redis://", "redis://app:secret@")
+        try:
+            one, other = nodes.add(3, url=url), nodes.add(3, url=url)
+            expiring = RequestBundle(bundle(1).call, bundle(1).data, "1.6", offline=True, expires=time.time() + 99)
+            assert one.push_all([("A", expiring), ("A", bundle(2)), ("A", bundle(3))]) == [None] * 3
+            assert one.next_expiry(time.time()) is not None
+            assert one.expired(time.time()) == []
+            assert one.detach("A", "3") is not None
+            one.settle("A", "3")
+            queue = other.get_or_create("A")
+            queue.pop()
+            queue.set_aside("2", "why")
+            other.put_back("A", "2")
+            assert listed(one) == ["2"]
+            assert one.has_stored("A", "2")
+            other.remove("A")
+            assert ids(other.get_or_create("A")) == ["2"]
+        finally:
+            for each in nodes.maps:
+                each.close()
 
 
 # The end

@@ -132,7 +132,8 @@ class RedisQueueMap(StoredQueueMap):
 
     def _end(self, client_id: str, seq: int, canceled: bool) -> None:
         """Do not send a request that another node has ended, unless that is done. If it was canceled, end that, too."""
-        queue = self.get(client_id)
+        with self._loading.of(client_id):  # not while it is loaded: what was read may be what has ended since
+            queue = self.get(client_id)
         bundle = queue.bundle_at(seq) if isinstance(queue, StoredQueue) else None
         if bundle is None or not isinstance(queue, StoredQueue):
             return

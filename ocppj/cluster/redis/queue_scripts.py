@@ -66,17 +66,14 @@ local function tell(node, kind, client, seq)
   redis.call('ZADD', news, now, cjson.encode({kind, client, seq}))
   redis.call('EXPIRE', news, 3600)
 end
--- Tell the nodes that have a queue of that client, but not the place or node `mine`. Return those that were told.
+-- Tell the nodes that have a queue of that client, but not the place or node `mine`.
 local function tell_others(mine, kind, client, seq)
-  local held, told, left = redis.call('HGET', at, client), {}, {}
+  local held, left = redis.call('HGET', at, client), {}
   for place in string.gmatch(held or '', '%S+') do
     local node = string.match(place, '^[^.]+')
     if lives(node) then
       left[#left + 1] = place
-      if place ~= mine and node ~= mine then
-        tell(node, kind, client, seq)
-        told[node] = true
-      end
+      if place ~= mine and node ~= mine then tell(node, kind, client, seq) end
     end
   end
   if held and #left == 0 then
@@ -84,7 +81,6 @@ local function tell_others(mine, kind, client, seq)
   elseif held and table.concat(left, ' ') ~= held then
     redis.call('HSET', at, client, table.concat(left, ' '))
   end
-  return told
 end
 local function parse(value)
   local shift, origin, row = string.match(value, '^(%S+) (%S+) (.*)$')
@@ -113,7 +109,7 @@ end
 local function finish(node, seq)
   local value, client, origin, message_id = remove(seq)
   if not value then return nil end
-  local told = tell_others(node, 'ended', client, seq)
+  tell_others(node, 'ended', client, seq)
   local from = string.match(origin, '^[^./]+')
   if from ~= node and lives(from) then tell(from, 'over', client, message_id) end
   return value
