@@ -110,7 +110,7 @@ def test_redis_is_restarted_empty(server, nodes, caplog):
     assert asking.lost == answering.lost == []
     for node in (here, there):
         lines = [record.getMessage() for record in caplog.records if node.node_id in record.getMessage()]
-        assert len([line for line in lines if "cannot reach" in line]) == 1, lines
+        assert len([line for line in lines if "cannot reach" in line]) <= 1, lines
         assert len([line for line in lines if "forgotten" in line]) == 1, lines
 
 
