@@ -49,7 +49,15 @@ class Authority:
         self._lists = 0
         self._key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(self._name, self._key)
-        certificate = builder.add_extension(x509.BasicConstraints(True, None), True).sign(self._key, hashes.SHA256())
+        builder = builder.add_extension(x509.BasicConstraints(True, None), True)
+        # Python 3.13 asks for what follows, where a program takes its default context.
+        usage = dict.fromkeys(["digital_signature", "key_cert_sign", "crl_sign"], True)
+        others = ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
+        usage.update(dict.fromkeys([*others, "encipher_only", "decipher_only"], False))
+        builder = builder.add_extension(x509.KeyUsage(**usage), True)
+        own = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        self._identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+        certificate = builder.add_extension(own, False).sign(self._key, hashes.SHA256())
         self.path = _folder() / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(_PEM))
 
@@ -81,7 +89,7 @@ class Authority:
         others = [x509.DNSName(name) for name in dns] + ([x509.IPAddress(ipaddress.ip_address(ip))] if ip else [])
         if others:
             builder = builder.add_extension(x509.SubjectAlternativeName(others), False)
-        certificate = builder.sign(self._key, hashes.SHA256())
+        certificate = builder.add_extension(self._identifier, False).sign(self._key, hashes.SHA256())
         stem = f"{len(list(_folder().iterdir()))}-{kind}"
         files = _folder() / f"{stem}.crt", _folder() / f"{stem}.key"
         files[0].write_bytes(certificate.public_bytes(_PEM))

@@ -10,7 +10,7 @@ from flask import Flask, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from store import Store
 
-from ocppj import ClusterUnavailable, OcppjError, Payload, QueueInUse, Stopped, UnknownClient, v16
+from ocppj import ClusterUnavailable, ConnectionLost, OcppjError, Payload, QueueInUse, Stopped, UnknownClient, v16
 from ocppj.metrics import PrometheusMetrics
 
 FOLDER = os.environ.get("SERVICE_FOLDER", ".")
@@ -48,7 +48,7 @@ def command(charger: str, order: Payload) -> Any:
         return page(f"{charger} says {future.result(10).status}")
     except UnknownClient:
         return page(f"There is no charger {charger}", 404)
-    except (NotYet, Stopped):
+    except (NotYet, Stopped, ConnectionLost):  # it is stored: the charger gets it, perhaps by another worker
         return page(f"{charger} has not answered yet", 202)
     except QueueInUse:  # the worker before a reload has not ended yet
         return (*page("The service restarts: press again", 503), {"Retry-After": "1"})

@@ -1,7 +1,7 @@
-"""`KeptRequests`: requests with ``offline`` that other nodes were given. If such a node dies, they are made again.
+"""`KeptRequests`: requests with ``offline`` that other nodes were given. If such a node ends, they are made again.
 
-A node stores such a request as soon as it reads it. One that dies before that has lost it. So whoever made the request
-keeps it until it ends.
+A node stores such a request as soon as it reads it. One that ends before that has lost it. So whoever made the request
+keeps it until it ends. If it turns out to be stored, it is not stored twice: its id is in use.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import time
 from typing import Any, Callable, Optional, Set
 
 from ..dispatch.futures import CallFuture, OpenCall
-from ..errors import Stopped, UsageError
+from ..errors import ConnectionLost, Stopped, UsageError
 from ..interrupted import calls_program
 from ..payloads.model import Payload
 from .remote_calls import NodeGone
+from .serving import WAS_STOPPED
 
 __all__ = ["KeptRequests"]
 
@@ -37,7 +38,7 @@ class KeptRequests:
     def keep(
         self, request: Payload, first: "CallFuture[Any]", again: Again, expires: Optional[float]
     ) -> "CallFuture[Any]":
-        """Return a future that ends as ``first`` does; but if its node dies, as the one that ``again`` makes.
+        """Return a future that ends as ``first`` does; but if its node ends, as the one that ``again`` makes.
 
         ``expires`` are the seconds after which the request ends.
         """
@@ -60,6 +61,11 @@ class KeptRequests:
             kept.call.future._after_fork()
 
 
+def _node_has_ended(error: Optional[BaseException]) -> bool:
+    stopped = isinstance(error, ConnectionLost) and error.description == WAS_STOPPED
+    return stopped or isinstance(error, NodeGone)
+
+
 class _Kept:
     """A request, and the future that the program has. Whoever takes it out of the table ends it."""
 
@@ -80,7 +86,7 @@ class _Kept:
 
     def ended_there(self, first: "CallFuture[Any]") -> None:
         """End as ``first`` has, or make the request again."""
-        if not first.cancelled() and isinstance(first.exception(), NodeGone):
+        if not first.cancelled() and _node_has_ended(first.exception()):
             self._table._later(self._make_again)
         else:
             self._end_as(first)
@@ -92,7 +98,7 @@ class _Kept:
             return
         try:
             second = self._again(expires=self._left())
-        except UsageError:  # the id is in use: that node had stored it, and another one has it by now
+        except UsageError:  # the id is in use: that node had stored it
             self._end_as(self._current)
         except Exception as error:
             if self._take():

@@ -17,7 +17,9 @@ from .base import Cluster
 from .errors_json import error_to_json
 from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
 
-__all__ = ["LocalServer", "Serving"]
+__all__ = ["WAS_STOPPED", "LocalServer", "Serving"]
+
+WAS_STOPPED = "the process that had the connection was stopped"  # what a call ends with there
 
 _Key = Tuple[str, str, str]  # the node that asked, the client, the message id
 
@@ -147,7 +149,7 @@ class Serving:
 
     def _reply_error(self, sender: str, client_id: str, message_id: str, error: BaseException) -> None:
         if isinstance(error, (Stopped, NotRunning)):  # of this server: the one that asked goes on
-            error = ConnectionLost("the process that had the connection was stopped", message_id)
+            error = ConnectionLost(WAS_STOPPED, message_id)
         self._cluster.reply(sender, write_message(Failed(message_id, client_id, error_to_json(error))))
 
 

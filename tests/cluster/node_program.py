@@ -21,6 +21,7 @@ _true_time = time.time
 if OPTIONS.get("skew"):
     time.time = lambda: _true_time() + OPTIONS["skew"]  # before anything else is imported
 
+import ocppj  # noqa: E402
 from ocppj import CallFailed, OcppjError, RemoteServer, Server, v16  # noqa: E402
 
 
@@ -41,7 +42,7 @@ class Logged(logging.Handler):
 
 
 def how(error: BaseException) -> str:
-    name = type(error).__name__
+    name = next(kind.__name__ for kind in type(error).__mro__ if hasattr(ocppj, kind.__name__) or kind is Exception)
     return f"{name}, maybe sent" if getattr(error, "maybe_sent", False) else name
 
 

@@ -101,6 +101,14 @@ def test_command_of_a_broadcast_is_made_again(pair: Pair) -> None:
         assert future.result(seconds(10)).status == "Accepted"
 
 
+def test_command_is_made_again_when_its_node_stops(pair: Pair) -> None:
+    future = pair.command()
+    pair.one.stop()
+    eventually(lambda: pair.queues.list())
+    with pair.move():
+        assert future.result(seconds(10)).status == "Accepted"
+
+
 def test_canceled_command_is_not_made_again(pair: Pair) -> None:
     future = pair.command()
     assert future.cancel()

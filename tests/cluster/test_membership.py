@@ -13,6 +13,7 @@ from ocppj import (
     ClusterUnavailable,
     ConnectionLost,
     HandshakeRefused,
+    MemoryCluster,
     NotRunning,
     OCPPError,
     Server,
@@ -26,11 +27,11 @@ from ocppj import (
     v21,
     v201,
 )
-from tests.cluster.nodes import CLEAR, RESET, Held, end_of, in_thread, nodes
-from tests.cluster.support import SOON
+from tests.cluster.nodes import CLEAR, RESET, Held, end_of, in_thread, memory_nodes, nodes
+from tests.cluster.support import SOON, Recording
 from tests.helpers import Recorder, eventually, seconds
 
-__all__ = ["nodes"]
+__all__ = ["memory_nodes", "nodes"]
 ACCEPTED = v16.ResetResponse(status="Accepted")
 
 
@@ -456,6 +457,27 @@ def test_a_newer_connection_elsewhere_ends_the_older(nodes):
     assert there.client_ids() == ["CP_1"]
     assert here.call("CP_1", RESET) == ACCEPTED
     old.stop()
+
+
+def test_a_claim_that_is_lost_before_it_is_noted(memory_nodes):
+    hub = memory_nodes.world.hub
+    other = MemoryCluster(hub)
+    other.join(Recording())
+
+    class Late(MemoryCluster):
+        def claim(self, client_id, about):
+            claim = super().claim(client_id, about)
+            other.claim(client_id, {})
+            eventually(lambda: server._membership._lost)
+            return claim
+
+    server = memory_nodes.server(cluster=Late(hub))
+    station, ended = Client("CP_1", profiles=v16.PROFILES, reconnect=False), Recorder()
+    station.set_disconnected_handler(lambda close: ended(close.code))
+    station.connect(server.url)
+    assert ended.wait() == [(1008,)]
+    station.stop()
+    other.leave()
 
 
 def test_a_newer_connection_is_refused_where_duplicates_are_rejected(nodes):

@@ -10,7 +10,9 @@ from ocppj import (
     CallFailed,
     CallTimeout,
     ClusterUnavailable,
+    ConnectionLost,
     InvalidResponse,
+    MemoryCluster,
     NotConnected,
     UsageError,
     v16,
@@ -154,6 +156,38 @@ def test_a_canceled_call_is_withdrawn(played):
     assert asked(member, 2)[1] == {"v": 1, "kind": "cancel", "id": "5", "client_id": "CP_1"}
     answer(cluster, asking, kind="answer", id="5", payload={"status": "Accepted"})
     remote.send_request("CP_1", RESET, message_id="5")  # the id is free again
+
+
+class SlowPost(MemoryCluster):
+    """One whose `post` returns late."""
+
+    def post(self, client_id, message):
+        node = super().post(client_id, message)
+        threading.Event().wait(1.2)
+        return node
+
+
+def test_a_call_that_ends_while_it_is_posted_is_withdrawn(memory_nodes, played):
+    _, _, member = played
+    remote = memory_nodes.remote(cluster=SlowPost(memory_nodes.world.hub))
+    with pytest.raises(CallTimeout):
+        remote.call("CP_1", RESET, timeout=0.1, message_id="5")
+    eventually(lambda: [message["kind"] for message in member.messages] == ["call", "cancel"])
+
+
+def test_a_node_that_goes_while_it_is_posted_to(memory_nodes, played):
+    _, cluster, _ = played
+
+    class Dying(MemoryCluster):
+        def post(self, client_id, message):
+            node = super().post(client_id, message)
+            cluster.kill()
+            eventually(lambda: remote._remote._goings)
+            return node
+
+    remote = memory_nodes.remote(cluster=Dying(memory_nodes.world.hub))
+    with pytest.raises(ConnectionLost):
+        remote.call("CP_1", RESET)
 
 
 def test_an_outage_during_a_call_whose_answer_is_lost(memory_nodes, played):

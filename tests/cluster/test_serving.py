@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocppj import SQLiteQueueMap, v16, v201
+from ocppj import SQLiteQueueMap, v16, v21, v201
 from tests.cluster.nodes import Held, nodes
 from tests.cluster.support import SOON, Recording
 from tests.fixtures import BOOT, BOOTED
@@ -87,6 +87,19 @@ def test_a_call_that_has_no_end_is_ended_by_the_server(nodes, asking):
     asking.ask(action="ClearCache", payload={}, left=None)
     assert told(asking)["error"]["class"] == "CallTimeout"
     held.go.set()
+
+
+def test_a_message_without_an_answer(nodes, asking):
+    station, seen = nodes.station(nodes.server(v21.PROFILES), profiles=v21.PROFILES), Recorder()
+    station.set_request_handler(lambda request, message_id, action: seen(message_id))
+    element = {"t": 0.5, "v": "1"}
+    payload = {"id": 1, "pending": 0, "basetime": "2026-01-02T03:04:05Z", "data": [element]}
+    stream = {"kind": "send", "version": "2.1", "action": "NotifyPeriodicEventStream", "payload": payload}
+    asking.ask(id="6", **{**stream, "left": 0})
+    assert told(asking)["error"]["class"] == "CallTimeout"
+    asking.ask(id="7", **stream)
+    reply = told(asking, 2)
+    assert seen.wait() == [(reply["payload"]["message_id"],)]
 
 
 def test_a_canceled_call_is_withdrawn_and_not_answered(nodes, asking):

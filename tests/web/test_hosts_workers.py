@@ -53,7 +53,14 @@ def host(tmp_path: Path, store: RedisServer) -> Iterator[Host]:
 
 
 def fleet_of(host: Host) -> Fleet:
-    return Fleet(len(NAMES), host.url, speed=600, password=PASSWORD, connectors=1)
+    return Fleet(len(NAMES), host.url, speed=120, password=PASSWORD, connectors=1)
+
+
+def begin(fleet: Fleet) -> None:
+    """Wait until all stations are accepted, and plug a vehicle in at each. It does not charge before it is told to."""
+    assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+    for station in fleet:
+        station.plug_in()
 
 
 def workers_of(host: Host, method: str, status: int) -> Dict[str, int]:
@@ -100,10 +107,12 @@ def charging(host: Host, name: str) -> str:
 
 def test_every_page_reaches_every_charger_through_any_worker(host: Host) -> None:
     with fleet_of(host) as fleet:
-        assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+        begin(fleet)
         assert len(host.workers()) == WORKERS
         eventually(lambda: all_online(host))
         start_all(host, "TAG-7")
+        starts = [f"chargers/{name}/start" for name in NAMES]
+        eventually(lambda: set(starts) <= set(workers_of(host, "POST", 200)))  # the log comes after the page
         took, started = holders(host), workers_of(host, "POST", 200)
         assert len(set(took.values())) > 1, "the chargers are spread"
         others = [name for name in NAMES if started[f"chargers/{name}/start"] != took[name]]
@@ -117,7 +126,7 @@ def test_every_page_reaches_every_charger_through_any_worker(host: Host) -> None
 
 def test_reload_in_the_middle_of_charging(host: Host) -> None:
     with fleet_of(host) as fleet, Browser(host, "/health") as browser:
-        assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+        begin(fleet)
         start_all(host, "TAG-7")
         eventually(lambda: all(charging(host, name) for name in NAMES), timeout=20)
         before = host.workers()
@@ -134,7 +143,7 @@ def test_reload_in_the_middle_of_charging(host: Host) -> None:
 def test_worker_that_is_killed(host: Host) -> None:
     """Its chargers come to the others. An order to one of them is never lost, and pages go on."""
     with fleet_of(host) as fleet:
-        assert fleet.wait(lambda: fleet.summary().booted == len(NAMES), within=seconds(30))
+        begin(fleet)
         start_all(host, "TAG-7")
         eventually(lambda: all(charging(host, name) for name in NAMES), timeout=20)
         victim = max(set(holders(host).values()), key=list(holders(host).values()).count)
