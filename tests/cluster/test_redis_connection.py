@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 
 import pytest
 import redis
@@ -47,6 +48,14 @@ def test_the_package_redis_is_missing(monkeypatch):
 def test_options_that_cannot_be_used(options):
     with pytest.raises(UsageError):
         RedisCluster(**options)
+
+
+def test_an_error_does_not_quote_the_password():
+    with pytest.raises(UsageError, match="url") as caught:
+        RedisCluster("redis://:half/secret@localhost/0")
+    text = "".join(traceback.format_exception(type(caught.value), caught.value, None))
+    assert "half" not in text
+    assert "secret" not in text
 
 
 @needs_redis
