@@ -8,8 +8,9 @@ import pytest
 
 from ocppj import RedisCluster
 from tests.cluster.redis_nodes import SOON, nodes, one_server, pause, server  # noqa: F401 - fixtures
+from tests.cluster.support import Recording
 from tests.helpers import Recorder, eventually, seconds
-from tests.redis_server import SlowRedis, needs_redis
+from tests.redis_server import RedisServer, SlowRedis, needs_redis
 
 pytestmark = needs_redis
 
@@ -83,6 +84,19 @@ def test_events_that_are_not_understood_are_skipped(server, nodes, caplog):
     assert numbers(seen) == [1]
     assert "not understood" in caplog.text
     subscription.close()
+
+
+@pytest.mark.parametrize("rules", ["resetchannels +@all", "allchannels +@all -publish"])
+def test_what_a_user_may_not_do_with_events_is_logged(rules, caplog):
+    with RedisServer(users={"default": f"on nopass ~* {rules}"}) as server:
+        here = RedisCluster(server.url)
+        here.join(Recording())
+        subscription = here.subscribe(connected=Recorder())
+        here.publish("connected", "CP_1", {"number": 1})
+        word = "event: dropped 1" if "publish" in rules else "events: they cannot be read now"
+        eventually(lambda: word in caplog.text, SOON)
+        subscription.close()
+        here.leave()
 
 
 def test_nobody_asks_for_events_that_nobody_wants(server, nodes):

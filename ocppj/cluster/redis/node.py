@@ -139,6 +139,10 @@ class Node:
         if self._claims.drop(client_id, claim_id):
             self.replaced(client_id, claim_id)
 
+    def reconnected(self) -> None:
+        """Note that the writer has a new connection."""
+        self._lease.claim_again()
+
     def replaced(self, client_id: str, claim_id: str) -> None:
         """Note that another node has a newer connection. The claim is not held any more."""
         self._tell(lambda: self._member.claim_lost(client_id, claim_id))
