@@ -1,5 +1,6 @@
 """Real `redis-server` processes for tests: on free ports of 127.0.0.1, in a folder that is removed at the end."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -77,7 +78,12 @@ class RedisServer:
             (self._folder / "sentinel.conf").write_text("\n".join([*sentinel, ""]))
         self._process: Optional["subprocess.Popen[bytes]"] = None
         self._paused = False
-        self.start()
+        atexit.register(self.close)  # if a test has not done it
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def _command(self, appendonly: str, maxmemory: int, options: Sequence[str]) -> List[str]:
         words = ["--bind", self.host, "--dir", str(self._folder), "--port", "0" if self.tls else str(self.port)]
@@ -177,6 +183,7 @@ class RedisServer:
 
     def close(self) -> None:
         """End it, and remove its folder."""
+        atexit.unregister(self.close)
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 

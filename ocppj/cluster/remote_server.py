@@ -129,6 +129,7 @@ class RemoteServer:
         self._remote.stop()
         with self._joining:
             joined, self._joined = self._joined, False
+        self._remote.stop()  # a thread that was joining has begun it again
         if joined:
             self._cluster.leave(seconds)
             self._timeouts.stop(seconds)

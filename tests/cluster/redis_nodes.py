@@ -5,7 +5,7 @@ from typing import Any, Iterator, List, Optional
 
 import pytest
 
-from ocppj import RedisCluster
+from ocppj import ClusterUnavailable, RedisCluster
 from tests.cluster.support import Recording
 from tests.helpers import eventually
 from tests.redis_server import RedisServer
@@ -56,7 +56,28 @@ def nodes(server: RedisServer) -> Iterator[Nodes]:
 
 def held_by(cluster: Any, client_id: str, node: Any) -> None:
     """Wait until ``cluster`` says that ``node`` holds that client."""
-    eventually(lambda: getattr(cluster.holder_of(client_id), "node_id", None) == node.node_id, SOON)
+
+    def is_held() -> bool:
+        try:
+            return getattr(cluster.holder_of(client_id), "node_id", None) == node.node_id
+        except ClusterUnavailable:  # it is just finding out that Redis is back
+            return False
+
+    eventually(is_held, SOON)
+
+
+def post_once(cluster: Any, client_id: str, message: Any) -> None:
+    """Post as soon as Redis can be reached."""
+
+    def post() -> bool:
+        try:
+            return bool(cluster.post(client_id, message))
+        except ClusterUnavailable as error:
+            if error.maybe_sent:
+                raise
+            return False
+
+    eventually(post, SOON)
 
 
 def keys_of(server: RedisServer) -> List[str]:

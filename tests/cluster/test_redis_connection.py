@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 
 import pytest
 import redis
@@ -84,6 +85,14 @@ def test_why_redis_is_away_is_said():
                 assert "-secret" not in str(raised.value)
             finally:
                 cluster.leave()
+
+
+def test_an_error_does_not_quote_the_password():
+    with pytest.raises(UsageError, match="url") as caught:
+        RedisCluster("redis://:half/secret@localhost/0")
+    text = "".join(traceback.format_exception(type(caught.value), caught.value, None))
+    assert "half" not in text
+    assert "secret" not in text
 
 
 @needs_redis

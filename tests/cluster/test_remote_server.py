@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+from typing import Any, Optional
 
 import pytest
 
@@ -11,6 +12,8 @@ from ocppj import (
     Client,
     ClusterUnavailable,
     ConnectionLost,
+    MemoryCluster,
+    MemoryHub,
     NotRunning,
     OCPPError,
     RemoteServer,
@@ -23,11 +26,11 @@ from ocppj import (
     v16,
     v201,
 )
-from tests.cluster.nodes import CLEAR, RESET, Held, Nodes, end_of, in_thread, nodes
+from tests.cluster.nodes import CLEAR, RESET, Held, Nodes, end_of, in_thread, memory_nodes, nodes
 from tests.cluster.support import SOON
 from tests.helpers import Recorder, eventually, seconds
 
-__all__ = ["nodes"]
+__all__ = ["memory_nodes", "nodes"]
 ACCEPTED = v16.ResetResponse(status="Accepted")
 
 
@@ -228,6 +231,43 @@ def test_a_callback_may_stop_it(nodes: Nodes) -> None:
 
     remote.send_request("CP_1", RESET).add_done_callback(stop)
     assert stopped.wait(seconds(10))
+
+
+class SlowJoin(MemoryCluster):
+    """One whose `join` takes until ``go``, and whose `leave` waits a little for a `post`."""
+
+    def __init__(self, hub: MemoryHub) -> None:
+        super().__init__(hub)
+        self.joining, self.go, self.posted = threading.Event(), threading.Event(), threading.Event()
+
+    def join(self, *arguments: Any) -> None:
+        self.joining.set()
+        self.go.wait(seconds(10))
+        super().join(*arguments)
+
+    def post(self, client_id: str, message: Any) -> Optional[str]:
+        node = super().post(client_id, message)
+        self.posted.set()
+        return node
+
+    def leave(self, timeout: float = 5.0) -> None:
+        self.posted.wait(0.5)
+        super().leave(timeout)
+
+
+def test_stop_while_the_first_call_joins(memory_nodes: Nodes) -> None:
+    station, held = memory_nodes.station(memory_nodes.server()), Held(ACCEPTED)
+    station.on(v16.ResetRequest)(held)
+    cluster = SlowJoin(memory_nodes.world.hub)  # type: ignore[attr-defined]
+    remote = memory_nodes.remote(cluster=cluster)
+    outcome = in_thread(lambda: remote.call("CP_1", RESET, timeout=0.5))
+    assert cluster.joining.wait(seconds(10))
+    stopping = in_thread(remote.stop)
+    threading.Event().wait(0.3)  # it waits for the one that joins
+    cluster.go.set()
+    assert isinstance(end_of(outcome), (NotRunning, Stopped))
+    end_of(stopping)
+    held.go.set()
 
 
 def test_what_it_takes(nodes: Nodes) -> None:

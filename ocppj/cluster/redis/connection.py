@@ -105,7 +105,9 @@ def settings_of(
         try:
             client = redis.Redis.from_url(url, **redis_options)
         except (ValueError, TypeError) as error:
-            raise UsageError(f"url and redis_options: {error}") from error
+            # The error may quote a part of the password.
+            reason = f"{type(error).__name__}; in its user and password, / and : and @ are written as %2F, %3A and %40"
+            raise UsageError(f"redis.Redis.from_url refuses url or redis_options: {reason}") from None
     elif redis_options:
         raise UsageError(f"client has its own options: {', '.join(redis_options)} would not be used")
     pool = getattr(client, "connection_pool", None)
