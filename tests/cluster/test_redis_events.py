@@ -29,11 +29,28 @@ def test_a_subscription_goes_on_after_redis_was_away(server, nodes):
     server.restart_empty()
     eventually(lambda: here.available, SOON)
     with server.client() as client:
-        eventually(lambda: client.pubsub_numsub("{ocppj}:events:connected")[0][1], SOON)
+        eventually(lambda: client.pubsub_numsub("{ocppj}:events:0:connected")[0][1], SOON)
     here.publish("connected", "CP_1", {"number": 2})
     seen.wait(2)
     assert numbers(seen) == [1, 2]
     subscription.close()
+
+
+def test_databases_are_apart(server, nodes):
+    here, other = Recorder(), Recorder()
+    node = nodes()
+    subscriptions = [
+        node.subscribe(connected=here),
+        RedisCluster(server.url.replace("/0", "/1")).subscribe(connected=other),
+    ]
+    with server.client() as client:
+        eventually(lambda: client.pubsub_numsub("{ocppj}:events:1:connected")[0][1], SOON)
+    eventually(lambda: node.wants("connected"), SOON)
+    node.publish("connected", "CP_1", {"number": 1})
+    here.wait(1)
+    for subscription in subscriptions:
+        subscription.close()
+    assert other.calls == []
 
 
 def test_a_subscription_begins_while_redis_is_away(server, nodes):
@@ -78,8 +95,8 @@ def test_events_that_are_not_understood_are_skipped(server, nodes, caplog):
     good = {"v": 1, "kind": "connected", "node_id": "n", "client_id": "c", "about": {"number": 1}, "time": 1.0}
     with server.client() as client:
         for bad in ("", "{", "[]", b"\xff", json.dumps({**good, "v": 2}), json.dumps({**good, "about": []})):
-            client.publish("{ocppj}:events:connected", bad)
-        client.publish("{ocppj}:events:connected", json.dumps({**good, "more": "of a newer version"}))
+            client.publish("{ocppj}:events:0:connected", bad)
+        client.publish("{ocppj}:events:0:connected", json.dumps({**good, "more": "of a newer version"}))
     seen.wait(1)
     assert numbers(seen) == [1]
     assert "not understood" in caplog.text

@@ -61,6 +61,7 @@ class Lease:
         self._renewals = 0
         self._joined = False  # whether this node was in the registry once
         self._reached: Optional[bool] = None  # whether Redis answered the last time; None: it was not asked
+        self.trouble = ""  # why Redis cannot be reached
         self._settles = 0.0  # when others may be swept: see above
         self._offset = 0.0  # of Redis' clock to the monotonic clock of this process
         self.wanted: FrozenSet[str] = frozenset()
@@ -194,6 +195,7 @@ class Lease:
             self._owner.reachable(True)
 
     def _lost(self, error: ClusterUnavailable) -> None:
+        self.trouble = str(error)
         before, self._reached = self._reached, False
         self._settles = float("inf")  # until Redis is found: it may be that leases of others have run out meanwhile
         if before is False:

@@ -63,6 +63,11 @@ class Node:
         """Whether Redis answered the last time."""
         return self._lease.available
 
+    @property
+    def trouble(self) -> str:
+        """Why Redis could not be reached the last time that this failed."""
+        return self._lease.trouble
+
     def enter(self) -> None:
         """Try to be in the registry, before `start`."""
         self._lease.renew()
