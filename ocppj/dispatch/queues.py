@@ -47,9 +47,11 @@ class RequestBundle:
 
     ``offline`` tells whether a server made it for a client that may be away: it waits until the client has booted. At
     the time ``expires`` (in seconds, as `time.time`) it ends, if it has not before. Both are stored.
+
+    ``fragile`` tells whether it ends with the connection that it was made for. It is not stored either.
     """
 
-    __slots__ = ("_weight", "before_boot", "call", "data", "expires", "message_id", "offline", "version")
+    __slots__ = ("_weight", "before_boot", "call", "data", "expires", "fragile", "message_id", "offline", "version")
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class RequestBundle:
         before_boot: bool = False,
         offline: bool = False,
         expires: Optional[float] = None,
+        fragile: bool = False,
     ) -> None:
         self.call = call
         self.data = data
@@ -67,6 +70,7 @@ class RequestBundle:
         self.before_boot = before_boot
         self.offline = offline
         self.expires = expires
+        self.fragile = fragile
         self.message_id = call.unique_id
         self._weight = 0  # in bytes, for the queues in memory: the first one that takes it weighs it
 

@@ -179,7 +179,8 @@ class Caller:
         message_id: Optional[str],
         before_boot: bool,
     ) -> Any:
-        connection, bundle = self._prepare(client_id, request, timeout, signed, None, message_id, before_boot)
+        options = message_id, before_boot, None, True
+        connection, bundle = self._prepare(client_id, request, timeout, signed, None, *options)
         call = AwaitedCall(request, bundle.message_id, connection)
         try:
             self._queue(client_id, bundle, call, timeout, fragile=True)
@@ -209,7 +210,7 @@ class Caller:
         A ``fragile`` request ends with the connection that it is made for. ``made`` has the CALLs of the same request
         to other peers, by version: they are checked already. With ``offline`` the peer may be away.
         """
-        options = message_id, before_boot, offline
+        options = message_id, before_boot, offline, fragile and offline is None
         connection, bundle = self._prepare(client_id, request, timeout, signed, made, *options)
         future: CallFuture[Any] = self._make_future(client_id, bundle.message_id)
         call = OpenCall(request, future, connection if fragile else None)
@@ -300,6 +301,7 @@ class Caller:
         message_id: Optional[str] = None,
         before_boot: bool = False,
         offline: Optional[Offline] = None,
+        fragile: bool = False,
     ) -> Tuple[Optional[Connection], RequestBundle]:
         """Check and encode ``request``; return the connection it is made for, if there is one, and what to queue."""
         self.check_open()
@@ -333,8 +335,15 @@ class Caller:
         text, version, expires = call.to_json(), dialect.version, None if offline is None else offline.expires
         if text[self._size.surely :]:  # as in `Responder._make_result`
             self._size.check(text)
-        is_offline = offline is not None
-        bundle = RequestBundle(call, text, version, before_boot=before_boot, offline=is_offline, expires=expires)
+        bundle = RequestBundle(
+            call,
+            text,
+            version,
+            before_boot=before_boot,
+            offline=offline is not None,
+            expires=expires,
+            fragile=fragile,
+        )
         return connection, bundle
 
     def _open(self, client_id: str, bundle: RequestBundle, call: AnyCall, timeout: Optional[float]) -> None:

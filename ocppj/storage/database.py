@@ -167,6 +167,8 @@ class _Removal(NamedTuple):
 class RequestDatabase:
     """The file, open in one process. One lock guards all of it."""
 
+    shared = False
+
     def __init__(self, path: PathLike) -> None:
         name = os.fspath(path)
         if not isinstance(name, str) or name in ("", ":memory:") or "\0" in name:

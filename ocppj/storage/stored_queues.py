@@ -74,6 +74,8 @@ class Requests(Protocol):
     #: What log lines call it.
     path: str
     safe_log: SafeLog
+    #: Whether several processes share the requests: one of them sends what another has stored.
+    shared: bool
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None: ...
 
@@ -130,6 +132,9 @@ class StoredQueue(RequestQueue):
 
     With ``on_lost``, a request that cannot be written because the file is lost is in memory alone, and ``on_lost`` is
     called with the error. `discard` puts such requests into ``left``.
+
+    Where several processes share the requests, a fragile one is in memory alone, too: stored, it would be sent by
+    another process when its client comes there, although it has ended. `discard` returns such requests.
     """
 
     durable = True
@@ -158,6 +163,8 @@ class StoredQueue(RequestQueue):
         self._claims: Dict[int, int] = {}  # the ident of the thread that takes each of them out
         self._displaced: Dict[int, RequestBundle] = {}  # taken out, while those in their place are being written
         self._inserting: Set[RequestBundle] = set()  # are being written, without those in the place of others
+        self._after: Dict[int, int] = {}  # of each fragile request in memory alone, the number that it comes after
+        self._ending: List[RequestBundle] = []  # fragile ones that `shut` took out
         self._open = False
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
@@ -173,9 +180,10 @@ class StoredQueue(RequestQueue):
     def _after_fork(self) -> None:
         """Forget the copy in memory: the requests are the parent's. See `ocppj.forks`."""
         self._open = False
-        self.left = []
+        self.left, self._ending = [], []
         for table in (self._bundles, self._numbers, self._displaced, self._leaving, self._claims, self._inserting):
             table.clear()
+        self._after.clear()
 
     def revive(self) -> Tuple[int, Refused]:
         """Do as `init`, without the log. Return how many requests there are, and those that were set aside."""
@@ -234,10 +242,19 @@ class StoredQueue(RequestQueue):
             QueueFailed: when the request could not be written.
             NotRunning: before `init`, and after `close`.
         """
-        self._insert(self.prepare(bundle))
+        self.push_past(bundle, 0)
 
     def push_past(self, bundle: RequestBundle, held: int) -> None:
-        self._insert(self.prepare(bundle, held))
+        if not self._is_kept_here(bundle):
+            self._insert(self.prepare(bundle, held))
+            return
+        with self._lock:
+            self._check_room(held)
+            self._add_fragile(bundle)
+
+    def _is_kept_here(self, bundle: RequestBundle) -> bool:
+        """Tell whether ``bundle`` is in memory alone, because no other process may send it."""
+        return bundle.fragile and self._database.shared
 
     def _insert(self, insert: PendingInsert) -> None:
         self._database.insert(insert)
@@ -301,8 +318,14 @@ class StoredQueue(RequestQueue):
 
     def push_in_place(self, bundle: RequestBundle, displaced: RequestBundle) -> bool:
         """Write ``bundle`` and delete ``displaced``, in one transaction. Raises as `push`, but for `QueueFull`."""
+        if self._is_kept_here(bundle):
+            with self._lock:
+                self._check_open()
+                self._add_fragile(bundle)
+            find = partial(self._number_of_displaced, displaced)
+            return self._take_out(find, self._database.delete) is not None
         with self._lock:
-            place = next((seq for seq, each in self._displaced.items() if each is displaced), None)
+            place = self._number_of_displaced(displaced)
         if place is None:
             self.push(bundle)  # it was canceled just now
             return False
@@ -316,6 +339,9 @@ class StoredQueue(RequestQueue):
         if insert.error is not None:
             raise insert.error
         return replacing.dropped
+
+    def _number_of_displaced(self, bundle: RequestBundle) -> Optional[int]:
+        return next((seq for seq, each in self._displaced.items() if each is bundle), None)
 
     def peek(self) -> Optional[RequestBundle]:
         with self._lock:
@@ -350,16 +376,24 @@ class StoredQueue(RequestQueue):
             return list(self._bundles.values())
 
     def discard(self) -> List[RequestBundle]:
+        """Do as `shut`, and return the requests that end with the queue."""
+        self.shut()
+        ending, self._ending = self._ending, []
+        return ending
+
+    def shut(self) -> None:
         """Forget the copy in memory, keep the rows, and take no more until `init`."""
         with self._lock:
             self._open = False
-            self.left += self._list_in_memory()
+            self.left += self._list_in_memory(fragile=False)
+            self._ending += self._list_in_memory(fragile=True)
             self._bundles.clear()
+            self._after.clear()
             self._numbers.clear()  # not `_displaced`: a drop that is being written is reported all the same
-        return []
 
-    def _list_in_memory(self) -> List[RequestBundle]:
-        return [bundle for seq, bundle in self._bundles.items() if seq >= _IN_MEMORY]
+    def _list_in_memory(self, fragile: bool) -> List[RequestBundle]:
+        found = [(seq, bundle) for seq, bundle in self._bundles.items() if seq >= _IN_MEMORY]
+        return [bundle for _, bundle in found if self._is_kept_here(bundle) is fragile]
 
     def __len__(self) -> int:
         return len(self._bundles)
@@ -380,10 +414,13 @@ class StoredQueue(RequestQueue):
 
     def _admit(self, bundle: RequestBundle, held: int = 0) -> None:
         with self._lock:
-            self._check_open()
-            if self._is_full(held):
-                raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
+            self._check_room(held)
             self._inserting.add(bundle)
+
+    def _check_room(self, held: int) -> None:
+        self._check_open()
+        if self._is_full(held):
+            raise QueueFull(f"the queue holds {self._capacity} requests, all it may")
 
     def _finish(self, bundle: RequestBundle, seq: Optional[int]) -> None:
         with self._lock:
@@ -395,6 +432,7 @@ class StoredQueue(RequestQueue):
         """Add a request that was written in the place of another. Return whether that one was still there."""
         with self._lock:
             dropped = self._displaced.pop(place, None) is not None
+            self._after.pop(place, None)
             if self._open:
                 self._add(seq, bundle)
         return dropped
@@ -410,14 +448,23 @@ class StoredQueue(RequestQueue):
         self._add(self._next_in_memory, bundle)
         self._next_in_memory += 1
 
+    def _add_fragile(self, bundle: RequestBundle) -> None:
+        """Add ``bundle`` after all that are there. What is stored later comes after it, whatever its number."""
+        self._after[self._next_in_memory] = self._turn_of(next(reversed(self._bundles), 0))[0]
+        self._add_in_memory(bundle)
+
+    def _turn_of(self, seq: int) -> Tuple[int, int]:
+        """Return by what the requests are in order."""
+        return self._after.get(seq, seq), seq
+
     def _add(self, seq: int, bundle: RequestBundle) -> None:
         numbers = self._numbers.setdefault(bundle.message_id, [])
         if seq not in numbers:
             numbers.append(seq)
-        is_last = not self._bundles or seq > next(reversed(self._bundles))
+        is_last = not self._bundles or self._turn_of(seq) > self._turn_of(next(reversed(self._bundles)))
         self._bundles[seq] = bundle
         if not is_last:  # it has got its place back, or another process has stored a younger one before
-            self._bundles = OrderedDict(sorted(self._bundles.items()))
+            self._bundles = OrderedDict(sorted(self._bundles.items(), key=lambda each: self._turn_of(each[0])))
             numbers.sort()
 
     def _number_of(self, message_id: str) -> Optional[int]:
@@ -443,6 +490,7 @@ class StoredQueue(RequestQueue):
             if seq < _IN_MEMORY:
                 note(seq)
             self._leaving.pop(seq, None)
+            self._after.pop(seq, None)
         finally:
             self._claims.pop(seq, None)  # last: no other thread takes it out in between
         return bundle
@@ -824,7 +872,7 @@ class StoredQueueMap(ServerQueueMap):
     def _discard(self, client_id: str, queue: Optional[RequestQueue]) -> None:
         if not isinstance(queue, StoredQueue):
             return
-        queue.discard()  # it takes no more: its successor in the map would lack what is pushed to it
+        queue.shut()  # it takes no more: its successor in the map would lack what is pushed to it
         self._database.unload(queue, client_id)
         if queue.left:
             with self._lock:

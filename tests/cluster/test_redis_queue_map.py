@@ -14,12 +14,14 @@ from redis.sentinel import Sentinel
 from ocppj import (
     Call,
     ClusterUnavailable,
+    ConnectionLost,
     DropOldest,
     NotRunning,
     QueueFailed,
     QueueFull,
     RedisCluster,
     RedisQueueMap,
+    RemoteServer,
     Server,
     UsageError,
     v16,
@@ -27,7 +29,7 @@ from ocppj import (
 from ocppj.dispatch.queues import RequestBundle
 from tests.cluster.redis_queues import Nodes, map_on, nodes, redis, shared_redis  # noqa: F401
 from tests.fixtures import boot_of, cleanup  # noqa: F401
-from tests.helpers import eventually, seconds
+from tests.helpers import Recorder, eventually, seconds
 from tests.peers import RawClient, Sockets
 from tests.redis_server import RedisServer, SlowRedis, needs_redis, replica_of, sentinel_of
 from tests.storing import bundle, decode, ids, run
@@ -259,6 +261,15 @@ def test_options_that_cannot_be_meant_are_refused(redis: RedisServer) -> None:
 
 
 @pytest.mark.alone
+def test_a_map_is_for_one_server(redis: RedisServer) -> None:
+    queues = RedisQueueMap(RedisCluster(redis.url))
+    server = Server(profiles=v16.PROFILES, queues=queues)
+    with pytest.raises(UsageError, match="one of its own"):
+        Server(profiles=v16.PROFILES, queues=queues)
+    server.listen(host="127.0.0.1")
+    server.stop()
+
+
 def test_a_push_that_races_with_the_load_is_never_stranded(nodes: Nodes) -> None:
     one, other = nodes.add(), nodes.add()
     for n in range(300):
@@ -335,6 +346,102 @@ def test_threads_of_one_node_that_push_for_a_client(nodes: Nodes) -> None:
         assert [id for id in ids(queue) if id[0] == name] == [f"{name}{n}" for n in range(50)]
     one.remove("A")
     assert ids(other.get_or_create("A")) == listed(one)
+
+
+# Calls: no other node may send them
+
+
+def fragile(n: Any) -> RequestBundle:
+    made = bundle(n)
+    return RequestBundle(made.call, made.data, made.version, fragile=True)
+
+
+def test_a_call_is_in_the_queue_of_its_node_alone_and_keeps_its_turn(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = one.get_or_create("A")
+    for each in (fragile(0), bundle(1), fragile(2), fragile(3), bundle(4), bundle(5), fragile(6)):
+        queue.push(each)
+    assert ids(queue) == [str(n) for n in range(7)]
+    assert ids(other.get_or_create("A")) == ["1", "4", "5"]
+    assert queue.detach("2").message_id == "2"
+    assert queue.remove("6").message_id == "6"
+    one.settle("A", "2")
+    assert [queue.pop().message_id for _ in range(4)] == ["0", "1", "3", "4"]
+    queue.push(fragile(7))
+    one.remove("A")
+    assert [each.message_id for each in queue.discard()] == ["7"], "it has ended, and its caller is told"
+    assert ids(one.get_or_create("A")) == ["5"]
+    with pytest.raises(NotRunning):
+        queue.push(fragile(8))
+
+
+def test_calls_count_in_a_full_queue(nodes: Nodes) -> None:
+    queue = nodes.add(2, overflow=DropOldest(v16.DataTransferRequest)).get_or_create("A")
+    queue.push(fragile(1))
+    queue.push(bundle(2))
+    for each in (fragile(3), bundle(3)):
+        with pytest.raises(QueueFull):
+            queue.push(each)
+    queue.push_past(fragile(4), 1)
+    for new in (fragile(5), bundle(6)):
+        displaced = queue.displace(ids(queue)[1])
+        assert queue.push_in_place(new, displaced)
+    assert ids(queue) == ["1", "5", "6"]
+    eventually(lambda: nodes.add().list("A")[0].message_id == "6")
+
+
+def test_a_call_reaches_the_client_once_whichever_server_it_moves_to(redis: RedisServer, cleanup: Any) -> None:
+    servers = []
+    for _ in range(2):
+        cluster = RedisCluster(redis.url)
+        server = Server(profiles=v16.PROFILES, cluster=cluster, queues=RedisQueueMap(cluster), timeout=seconds(60))
+        cleanup.append(server.stop)
+        servers.append(server.listen(host="127.0.0.1"))
+    got: List[Any] = []
+    ended = Recorder()
+    servers[0].set_ended_handler(ended)
+    remote = RemoteServer(RedisCluster(redis.url), profiles=v16.PROFILES)
+    cleanup.append(remote.stop)
+    for caller in (servers[0], remote):
+        station = Station(servers[0])
+        eventually(lambda: "CP_1" in servers[1].client_ids(cluster=True))
+        thread = threading.Thread(target=_call, args=(caller, got), daemon=True)
+        thread.start()
+        assert station.raw.receive()[2] == "Reset"
+        moved = Station(servers[1])
+        thread.join(seconds(30))
+        assert [type(each) for each in got] == [ConnectionLost], caller
+        got.clear()
+        stored = servers[1].send_request("CP_1", v16.ResetRequest(type="Hard"))
+        assert moved.answer() == stored.message_id, "what comes first is no copy of the call"
+        moved.raw.stop()
+        station.raw.stop()
+        eventually(lambda: not servers[0].client_ids() and not servers[1].client_ids())
+    assert [type(outcome) for _, _, outcome in ended.wait(2)] == [ConnectionLost] * 2
+
+
+def _call(caller: Any, got: List[Any]) -> None:
+    try:
+        got.append(caller.call("CP_1", v16.ResetRequest(type="Soft"), timeout=seconds(20)))
+    except Exception as error:
+        got.append(error)
+
+
+def test_a_call_does_not_outlive_the_process_of_the_connection(redis: RedisServer, cleanup: Any) -> None:
+    cluster = RedisCluster(redis.url)
+    server = Server(profiles=v16.PROFILES, cluster=cluster, queues=RedisQueueMap(cluster), timeout=seconds(60))
+    cleanup.append(server.stop)
+    server.listen(host="127.0.0.1")
+    station = Station(server)
+    got: List[Any] = []
+    thread = threading.Thread(target=_call, args=(server, got), daemon=True)
+    thread.start()
+    station.raw.receive()
+    with redis.client() as client:
+        assert client.exists("{ocppj}:queue:rows") == 0, "else another process sends it when this one is killed"
+    station.raw.stop()
+    thread.join(seconds(10))
+    assert isinstance(got[0], ConnectionLost)
 
 
 # Redis goes and comes

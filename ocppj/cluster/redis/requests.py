@@ -53,6 +53,8 @@ class RedisRequests:
         on_news: Is called for what other nodes have changed, on a thread of its own.
     """
 
+    shared = True
+
     def __init__(self, links: Links, prefix: str, on_news: Callable[[News], None]) -> None:
         self._store = QueueStore(links, prefix)
         self.path, self.safe_log = self._store.path, self._store.safe_log
