@@ -25,6 +25,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from harness import (
@@ -404,20 +405,29 @@ def scaling_command(found: Figures) -> str:
     return "python benchmarks/scaling.py " + " ".join(given)
 
 
+def add(found: Figures, part: Callable[[], Figures]) -> None:
+    """Add what ``part`` has measured. If it fails, say why: the others go on."""
+    try:
+        found.update(part())
+    except Failed as error:
+        say(f"- failed: {error}\n")
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     chosen = options(__doc__, [500], [100], seconds=5.0)
     missing = why_not()
     if missing is not None:
         say(f"not run: {missing}")
         return
-    found = latency(chosen.seconds, chosen.repeat)
+    found: Figures = {}
+    add(found, partial(latency, chosen.seconds, chosen.repeat))
     for connections in chosen.connections:
         if not allow_files(connections + 100):
             say(f"{connections} connections: not run, the hard limit of open files (ulimit -Hn) is too low\n")
             continue
-        found.update(messages(connections, chosen.seconds, chosen.repeat, chosen.only))
-        found.update(operations(connections, chosen.seconds))
-        found.update(rest_of_node(connections, chosen.seconds))
+        add(found, partial(messages, connections, chosen.seconds, chosen.repeat, chosen.only))
+        add(found, partial(operations, connections, chosen.seconds))
+        add(found, partial(rest_of_node, connections, chosen.seconds))
         say(f"    {scaling_command(found)}\n")
 
 

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 import uuid
+from collections import deque
 from typing import Any, Dict, List, Optional, Tuple
 
 from harness import footprint, percentiles, processor_seconds
@@ -227,20 +228,28 @@ class Load:
         return figures
 
     def pace(self, rate: float, seconds: float) -> int:
-        """Send ``rate`` Heartbeats a second, each over the next connection; return how many were answered."""
+        """Send ``rate`` Heartbeats a second, each over the next connection; return how many were answered.
+
+        A connection has one of them at a time: one that waits for its answer is passed over. If all wait, they are sent
+        later.
+        """
         frames = Frames("Heartbeat")
-        connections = list(self._connections.values())
+        idle = deque(self._connections)
         begun = time.perf_counter()
         sent = answered = 0
         while time.perf_counter() < begun + seconds or answered < sent:
             due = min((time.perf_counter() - begun), seconds) * rate
-            while sent < due:
-                connection = connections[sent % len(connections)]
+            while sent < due and idle:
+                connection = self._connections[idle.popleft()]
                 connection.send(frames.wire[connection.turn])
                 sent += 1
             events = self._poll.poll(1 / rate)
             for number, _ in events:
-                answered += self._answered(self._connections[number], frames, b"")
+                connection = self._connections[number]
+                if self._answered(connection, frames, b""):
+                    answered += 1
+                    connection.turn = (connection.turn + 1) % _FRAMES
+                    idle.append(number)
             if not events and time.perf_counter() > begun + seconds + 30:
                 raise Wrong(f"{answered} of {sent} messages were answered; then nothing for 30 s")
         return answered

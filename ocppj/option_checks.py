@@ -155,6 +155,17 @@ class Text(Kind):
         return isinstance(value, str) and (self._empty or value != "")
 
 
+class Prefix(Text):
+    """A text for the names of keys, which have it in braces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes = "a text that is not empty and has no braces"
+
+    def fits(self, value: Any) -> bool:
+        return super().fits(value) and not set(value) & set("{}")
+
+
 class Function(Kind):
     """A function that is called with the arguments ``names``, and no ``async def``."""
 
@@ -366,7 +377,7 @@ OPTIONS: Dict[str, Kind] = {
     "interval": Seconds(above=True),
     # Clusters
     "url": Text(),
-    "prefix": Text(),
+    "prefix": Prefix(),
     "lease": Seconds(1),
     "max_inbox": Whole(1),
     "RedisQueueMap.cluster": Instance("a RedisCluster", "RedisCluster"),

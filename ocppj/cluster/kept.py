@@ -14,7 +14,7 @@ from ..dispatch.futures import CallFuture, OpenCall
 from ..errors import ConnectionLost, Stopped, UsageError
 from ..interrupted import calls_program
 from ..payloads.model import Payload
-from .remote_calls import NodeGone
+from .remote_calls import HAS_ENDED
 from .serving import WAS_STOPPED
 
 __all__ = ["KeptRequests"]
@@ -62,8 +62,7 @@ class KeptRequests:
 
 
 def _node_has_ended(error: Optional[BaseException]) -> bool:
-    stopped = isinstance(error, ConnectionLost) and error.description == WAS_STOPPED
-    return stopped or isinstance(error, NodeGone)
+    return isinstance(error, ConnectionLost) and error.description in (WAS_STOPPED, HAS_ENDED)
 
 
 class _Kept:

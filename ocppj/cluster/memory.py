@@ -13,6 +13,7 @@ from uuid import uuid4
 from ..errors import ClusterUnavailable, NotRunning, UsageError
 from ..forks import register
 from ..log_limit import part_log
+from ..option_checks import check_options
 from ..payloads.jsontext import decode, encode
 from ..settings import LoggerLike
 from .base import Cluster, ClusterEvent, Holder, Member, Message, Subscription
@@ -56,9 +57,13 @@ class MemoryHub:
 
     Args:
         max_inbox: So many messages may wait for a node.
+
+    Raises:
+        UsageError: ``max_inbox`` is no whole number, or less than 1.
     """
 
     def __init__(self, max_inbox: int = 10_000) -> None:
+        check_options("MemoryHub", locals())
         self._lock = threading.Lock()  # guards the fields below, and the nodes
         self._max_inbox = max_inbox
         self._away = False

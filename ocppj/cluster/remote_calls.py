@@ -39,11 +39,12 @@ from ..rpc.dialect import Dialect
 from ..rpc.endpoint import Endpoint
 from ..rpc.messages import CallResult, SignatureResult, check_message_id
 from ..secrets import mask_secrets
+from ..ws.connection.channel import check_close_code, cut_reason
 from .base import Cluster
 from .errors_json import error_from_json
 from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
 
-__all__ = ["EXCUSED", "NodeGone", "RemoteCalls"]
+__all__ = ["EXCUSED", "HAS_ENDED", "RemoteCalls"]
 
 #: What keeps a request from one client, and not from the others, in a broadcast.
 EXCUSED: Tuple[Type[Exception], ...] = (
@@ -57,6 +58,8 @@ EXCUSED: Tuple[Type[Exception], ...] = (
 )
 #: Seconds that the verdict of the other node has to arrive after the deadline of a call.
 GRACE = 0.5
+#: What a call ends with when the node that had it is gone.
+HAS_ENDED = "the process that had the connection has ended"
 _NO_ANSWER = "no answer within"
 _REMEMBERED = 1000  # nodes that have gone
 
@@ -71,10 +74,6 @@ class Sender(NamedTuple):
     now: Callable[[], Any]  # the time, for errors
     name: str  # for errors
     watches: Optional[Watches] = None  # told of the calls
-
-
-class NodeGone(ConnectionLost):
-    """The node that had the call is gone."""
 
 
 class _Remote:
@@ -208,9 +207,10 @@ class RemoteCalls:
             return str(self._await(dialect, request, message, message.left))
 
     def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
-        """Have the other node close that client's connection. Raises `UnknownClient`."""
+        """Have the other node close that client's connection. Raises `UnknownClient`, and `UsageError` for the code."""
         self._check_running()
-        self._post(Disconnect(client_id, code, reason))
+        check_close_code(code)
+        self._post(Disconnect(client_id, code, cut_reason(reason)))
 
     def send_to_all(
         self,
@@ -546,7 +546,7 @@ def _timed_out(remote: _Remote) -> CallTimeout:
 
 
 def _lost(remote: _Remote) -> ConnectionLost:
-    return NodeGone("the process that had the connection has ended", remote.call.message_id)
+    return ConnectionLost(HAS_ENDED, remote.call.message_id)
 
 
 def _signature(data: Mapping[str, Any]) -> SignatureResult:

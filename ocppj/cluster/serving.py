@@ -8,7 +8,16 @@ from functools import partial
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ..dispatch.futures import CallFuture
-from ..errors import CallFailed, CallTimeout, ConnectionLost, NotRunning, OcppjError, Stopped, UnsupportedFeature
+from ..errors import (
+    CallFailed,
+    CallTimeout,
+    ConnectionLost,
+    NotRunning,
+    OcppjError,
+    Stopped,
+    UnknownClient,
+    UnsupportedFeature,
+)
 from ..log_limit import LimitedLog
 from ..payloads.lenient import decode_leniently
 from ..payloads.model import Payload
@@ -132,8 +141,10 @@ class Serving:
     def _close(self, message: Disconnect) -> None:
         try:
             self._server.close(message.client_id, message.code, message.reason)
-        except OcppjError as error:  # it has gone
-            self._log.debug("%s: another process asked to disconnect it: %s", message.client_id, error)
+        except UnknownClient:
+            self._log.debug("%s: another process asked to disconnect it, and it has gone", message.client_id)
+        except OcppjError as error:
+            self._log.warning("%s: another process asked to disconnect it: %s", message.client_id, error)
 
     def _read_request(self, message: Any) -> Payload:
         """Return the typed request. It is checked when it is encoded again."""

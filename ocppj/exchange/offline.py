@@ -56,7 +56,7 @@ class OfflineRequests:
                 raise UsageError("expires and version are for offline=True")
             return None
         if not self._takes:
-            raise UsageError("offline=True needs queues that last: Server(queues=SQLiteQueueMap(path))")
+            raise UsageError("offline=True needs queues that last: queues= is a SQLiteQueueMap or a RedisQueueMap")
         if expires is not None:
             check_option("call", "expires", expires)
             expires += self._clock.now().timestamp()

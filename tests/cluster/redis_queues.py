@@ -46,7 +46,7 @@ class Owner:
         self.over(client_id, message_id)
 
 
-def map_on(url: str, *arguments: Any, timeout: float = 2.0, **options: Any) -> RedisQueueMap:
+def map_on(url: str, *arguments: Any, timeout: float = 10.0, **options: Any) -> RedisQueueMap:
     """Return a map as of another node."""
     cluster = RedisCluster(url, timeout=seconds(timeout))
     queues = RedisQueueMap(cluster, *arguments, **options)

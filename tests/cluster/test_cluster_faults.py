@@ -227,7 +227,7 @@ def test_redis_is_slow(rig, late):
         proxy.slow(seconds(late))
     for number in range(3):
         clients = rig.elsewhere(number)[:60]
-        assert rig.call(number, clients, timeout=10, threads=20) == {"answered": len(clients)}
+        assert rig.call(number, clients, timeout=10, threads=12) == {"answered": len(clients)}
     for identity in rig.stations.ids[:300]:
         rig.stations.cut(identity)
     clock = Clock()

@@ -218,7 +218,7 @@ def test_the_other_server_stops(nodes):
     assert held.called.wait(seconds(10))
     there.stop()
     held.go.set()
-    assert isinstance(end_of(outcome), ConnectionLost)
+    assert type(end_of(outcome)) is ConnectionLost
 
 
 def test_this_server_stops(nodes):
@@ -400,6 +400,15 @@ def test_a_client_of_another_server_is_disconnected(nodes):
     assert (close.code, close.reason) == (1001, "maintenance")
     eventually(lambda: here.client_ids(cluster=True) == [])
     station.stop()
+
+
+@pytest.mark.parametrize("calling", ["server", "remote"])
+def test_a_close_code_that_cannot_be_sent_is_refused_at_once(nodes, calling):
+    here, there = getattr(nodes, calling)(), nodes.server()
+    nodes.station(there)
+    with pytest.raises(UsageError, match="99"):
+        here.disconnect("CP_1", 99)
+    assert there.client_ids() == ["CP_1"]
 
 
 def test_a_message_without_an_answer(nodes):

@@ -30,6 +30,12 @@ def make(hub):
         cluster.leave()
 
 
+@pytest.mark.parametrize("most", [0, -1, "x", None])
+def test_a_hub_checks_its_option(most):
+    with pytest.raises(UsageError, match="max_inbox"):
+        MemoryHub(max_inbox=most)
+
+
 def test_it_takes_a_hub():
     for wrong in (None, "redis://localhost", MemoryHub):
         with pytest.raises(UsageError):

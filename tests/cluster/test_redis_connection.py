@@ -6,6 +6,7 @@ import traceback
 
 import pytest
 import redis
+import redis.asyncio
 
 from ocppj import ClusterUnavailable, RedisCluster, UsageError
 from tests.certificates import authority, stranger
@@ -38,6 +39,12 @@ def test_the_package_redis_is_missing(monkeypatch):
         {"url": "http://localhost"},
         {"url": ""},
         {"prefix": ""},
+        {"prefix": "{ocppj}"},
+        {"leese": 3},
+        {"ssl_ca_certs": "ca.pem"},
+        {"socket_timeout": 3},
+        {"retry_on_timeout": True},
+        {"client": redis.asyncio.Redis()},
         {"lease": 0},
         {"max_inbox": 0},
         {"timeout": 0},
@@ -48,6 +55,36 @@ def test_the_package_redis_is_missing(monkeypatch):
 def test_options_that_cannot_be_used(options):
     with pytest.raises(UsageError):
         RedisCluster(**options)
+
+
+def test_an_option_that_is_not_known_is_named():
+    with pytest.raises(UsageError, match="leese"):
+        RedisCluster(leese=3)
+    with pytest.raises(UsageError, match="socket_timeout"):
+        RedisCluster(socket_timeout=3)
+
+
+def test_a_client_may_have_timeouts_of_its_own():
+    cluster = RedisCluster(client=redis.Redis(socket_timeout=7, health_check_interval=5))
+    assert cluster.links.timeout == 2.0
+
+
+@needs_redis
+def test_why_redis_is_away_is_said():
+    with RedisServer(users=USERS) as server:
+        options = [
+            {"username": "app", "password": "no-secret", "prefix": "depot"},
+            {"username": "app", "password": "a-secret", "prefix": "other"},
+        ]
+        for given, why in zip(options, ["Authentication|WRONGPASS|invalid username", "NoPerm|no permission"]):
+            cluster = RedisCluster(server.url, **given)
+            cluster.join(Recording())
+            try:
+                with pytest.raises(ClusterUnavailable, match=f"^Redis is away: .*({why})") as raised:
+                    cluster.holders()
+                assert "-secret" not in str(raised.value)
+            finally:
+                cluster.leave()
 
 
 def test_an_error_does_not_quote_the_password():

@@ -8,8 +8,9 @@ import pytest
 
 from ocppj import RedisCluster
 from tests.cluster.redis_nodes import SOON, nodes, one_server, pause, server  # noqa: F401 - fixtures
+from tests.cluster.support import Recording
 from tests.helpers import Recorder, eventually, seconds
-from tests.redis_server import SlowRedis, needs_redis
+from tests.redis_server import RedisServer, SlowRedis, needs_redis
 
 pytestmark = needs_redis
 
@@ -28,11 +29,28 @@ def test_a_subscription_goes_on_after_redis_was_away(server, nodes):
     server.restart_empty()
     eventually(lambda: here.available, SOON)
     with server.client() as client:
-        eventually(lambda: client.pubsub_numsub("{ocppj}:events:connected")[0][1], SOON)
+        eventually(lambda: client.pubsub_numsub("{ocppj}:events:0:connected")[0][1], SOON)
     here.publish("connected", "CP_1", {"number": 2})
     seen.wait(2)
     assert numbers(seen) == [1, 2]
     subscription.close()
+
+
+def test_databases_are_apart(server, nodes):
+    here, other = Recorder(), Recorder()
+    node = nodes()
+    subscriptions = [
+        node.subscribe(connected=here),
+        RedisCluster(server.url.replace("/0", "/1")).subscribe(connected=other),
+    ]
+    with server.client() as client:
+        eventually(lambda: client.pubsub_numsub("{ocppj}:events:1:connected")[0][1], SOON)
+    eventually(lambda: node.wants("connected"), SOON)
+    node.publish("connected", "CP_1", {"number": 1})
+    here.wait(1)
+    for subscription in subscriptions:
+        subscription.close()
+    assert other.calls == []
 
 
 def test_a_subscription_begins_while_redis_is_away(server, nodes):
@@ -77,12 +95,25 @@ def test_events_that_are_not_understood_are_skipped(server, nodes, caplog):
     good = {"v": 1, "kind": "connected", "node_id": "n", "client_id": "c", "about": {"number": 1}, "time": 1.0}
     with server.client() as client:
         for bad in ("", "{", "[]", b"\xff", json.dumps({**good, "v": 2}), json.dumps({**good, "about": []})):
-            client.publish("{ocppj}:events:connected", bad)
-        client.publish("{ocppj}:events:connected", json.dumps({**good, "more": "of a newer version"}))
+            client.publish("{ocppj}:events:0:connected", bad)
+        client.publish("{ocppj}:events:0:connected", json.dumps({**good, "more": "of a newer version"}))
     seen.wait(1)
     assert numbers(seen) == [1]
     assert "not understood" in caplog.text
     subscription.close()
+
+
+@pytest.mark.parametrize("rules", ["resetchannels +@all", "allchannels +@all -publish"])
+def test_what_a_user_may_not_do_with_events_is_logged(rules, caplog):
+    with RedisServer(users={"default": f"on nopass ~* {rules}"}) as server:
+        here = RedisCluster(server.url)
+        here.join(Recording())
+        subscription = here.subscribe(connected=Recorder())
+        here.publish("connected", "CP_1", {"number": 1})
+        word = "event: dropped 1" if "publish" in rules else "events: they cannot be read now"
+        eventually(lambda: word in caplog.text, SOON)
+        subscription.close()
+        here.leave()
 
 
 def test_nobody_asks_for_events_that_nobody_wants(server, nodes):

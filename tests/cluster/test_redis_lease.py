@@ -249,6 +249,33 @@ def test_the_master_of_an_address_changes(server, nodes):
             client.replicaof("NO", "ONE")
 
 
+def _connections(client, command):
+    """Return those of a node whose last command was that one."""
+    return [each["id"] for each in client.client_list() if each["cmd"].startswith(command)]
+
+
+def test_one_connection_finds_the_new_master_before_the_other(server, nodes):
+    """What the writer has written to the old one meanwhile is written again to the new one."""
+    held = "{ocppj}:clients"
+    with RedisServer() as old, replica_of(old) as new, SlowRedis(old) as proxy, new.client() as there:
+        here = nodes(url=proxy.url, lease=30.0)
+        here.claim("CP_1", {})
+        eventually(lambda: there.hexists(held, "CP_1"), SOON)
+        there.replicaof("NO", "ONE")
+        proxy.lead_to(new)
+        with old.client() as client:
+            eventually(lambda: _connections(client, "pubsub"), SOON)  # the lease's
+            for number in _connections(client, "pubsub"):
+                client.client_kill_filter(_id=number)
+            eventually(lambda: _connections(there, "pubsub"), SOON)
+            here.claim("CP_2", {})
+            eventually(lambda: client.hexists(held, "CP_2"), SOON)
+        assert not there.hexists(held, "CP_2")
+        old.kill()
+        held_by(here, "CP_2", here)
+        here.leave()
+
+
 def test_redis_is_away_at_first(caplog):
     from tests.cluster.redis_nodes import Nodes
 

@@ -289,6 +289,15 @@ def test_options_that_cannot_be_meant_are_refused(redis: RedisServer) -> None:
 
 
 @pytest.mark.alone
+def test_a_map_is_for_one_server(redis: RedisServer) -> None:
+    queues = RedisQueueMap(RedisCluster(redis.url))
+    server = Server(profiles=v16.PROFILES, queues=queues)
+    with pytest.raises(UsageError, match="one of its own"):
+        Server(profiles=v16.PROFILES, queues=queues)
+    server.listen(host="127.0.0.1")
+    server.stop()
+
+
 def test_a_push_that_races_with_the_load_is_never_stranded(nodes: Nodes) -> None:
     one, other = nodes.add(), nodes.add()
     for n in range(300):

@@ -51,6 +51,12 @@ def test_the_client_gets_it_as_it_was_asked_for(nodes, asking):
     assert texts[0] == '[2,"5","Reset",{"type":"Soft"}]'
 
 
+def test_what_another_process_cannot_ask_for_is_logged(nodes, asking, caplog):
+    nodes.station(nodes.server())
+    asking.cluster.post("CP_1", {"v": 1, "kind": "disconnect", "client_id": "CP_1", "code": 99, "reason": ""})
+    eventually(lambda: "99 is no close code" in caplog.text, SOON)
+
+
 @pytest.mark.parametrize(
     ("message", "error"),
     [

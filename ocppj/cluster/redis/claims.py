@@ -127,4 +127,5 @@ class Claims:
 
     def _note_taken_back(self, client_ids: Sequence[str]) -> None:
         for client_id in client_ids:
-            self._written.pop(client_id, None)
+            if client_id not in self._changed:  # else it is to be written once more: see `claim_anew`
+                self._written.pop(client_id, None)

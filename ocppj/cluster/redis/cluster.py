@@ -34,14 +34,18 @@ class RedisCluster(Cluster):
     and the package ``redis`` (``pip install 'ocppj[redis]'``).
 
     Args:
-        url: Where Redis is, as ``redis.Redis.from_url`` takes it: "rediss://" is TLS.
-        prefix: All keys begin with it, in braces. Each system that shares a Redis has its own.
-        client: A ``redis.Redis`` of the program, in place of ``url``: for a Sentinel, for example. It is not used
-            itself. Connections are made as it makes them: to the same address, with the same user and the same TLS.
+        url: Where Redis is, as ``redis.Redis.from_url`` takes it: "rediss://" is TLS. It is ignored beside ``client``.
+        prefix: All keys begin with it, in braces; it has none itself. Each system that shares a Redis has its own.
+        client: A ``redis.Redis`` of the program, in place of ``url``: for a Sentinel, for example. The cluster makes
+            connections of its own, to the same address, with the same user and the same TLS. It sends nothing over
+            those of the client. The client's timeouts and retries do not count here: ``timeout`` does, and no command
+            is tried again.
         lease: A node that has not been heard of for so many seconds is dead.
         max_inbox: So many messages may wait for a node. More are refused, with `ClusterUnavailable`.
         timeout: The seconds in which Redis has to answer a command.
         redis_options: What ``redis.Redis.from_url`` takes, such as ``ssl_ca_certs``, ``username`` and ``password``.
+            Timeouts, retries, encodings, ``protocol``, ``health_check_interval`` and ``max_connections`` are refused:
+            the cluster has values of its own for them. In the query of ``url`` they are ignored.
 
     Raises:
         UsageError: The package ``redis`` is missing, or an option cannot be used.
@@ -188,8 +192,9 @@ class RedisCluster(Cluster):
 
     def _check(self) -> None:
         """Raise at once while Redis is away, so that no thread waits for it."""
-        if not self.available:
-            raise ClusterUnavailable("Redis is away")
+        node = self._node
+        if node is not None and not node.available:
+            raise ClusterUnavailable(f"Redis is away: {node.trouble}")
 
     def _after_fork(self) -> None:
         """Forget that it has joined, in the child: see `ocppj.forks`."""

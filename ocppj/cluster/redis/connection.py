@@ -6,6 +6,7 @@ own clients send a command again after a fault, and how they do it differs by ve
 
 from __future__ import annotations
 
+import inspect
 import threading
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
@@ -30,6 +31,26 @@ _MOST = 16
 _LONGEST_TEXT = 200  # characters of an error of Redis
 #: Settings of the program's client that are not for connections of ours: how to try again, and what RESP3 has more.
 _NOT_OURS = ("retry_on_", "maint_notifications", "orig_", "oss_cluster_maint", "event_dispatcher")
+
+#: What an option of `RedisCluster`, or how it works, decides.
+_REPLACED = {
+    "socket_timeout": "timeout=",
+    "socket_connect_timeout": "timeout=",
+    **dict.fromkeys(
+        (
+            "decode_responses",
+            "encoding",
+            "encoding_errors",
+            "health_check_interval",
+            "max_connections",
+            "protocol",
+            "retry",
+            "retry_on_error",
+            "retry_on_timeout",
+        ),
+        "RedisCluster",
+    ),
+}
 
 
 class ResponseFault:
@@ -76,6 +97,10 @@ def settings_of(
     """
     if redis is None:
         raise UsageError("RedisCluster needs the package redis: pip install 'ocppj[redis]'")
+    replaced = [f"{name} ({_REPLACED[name]} decides that)" for name in redis_options if name in _REPLACED]
+    if replaced and client is None:
+        raise UsageError(f"redis_options would not be used: {', '.join(replaced)}")
+    own = client
     if client is None:
         try:
             client = redis.Redis.from_url(url, **redis_options)
@@ -88,6 +113,8 @@ def settings_of(
     pool = getattr(client, "connection_pool", None)
     if pool is None or not hasattr(pool, "connection_class"):
         raise UsageError(f"client is a redis.Redis, not a {type(client).__name__}")
+    if inspect.iscoroutinefunction(getattr(pool.connection_class, "connect", None)):
+        raise UsageError("client is a redis.Redis, not one of redis.asyncio")
     options = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_NOT_OURS)}
     options.update(
         socket_timeout=timeout,
@@ -100,6 +127,10 @@ def settings_of(
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
     )
+    try:
+        pool.connection_class(**options)  # it does not connect yet
+    except (ValueError, TypeError, RedisError) as error:
+        raise UsageError(f"{'url and redis_options' if own is None else 'client'}: {error}") from error
     options["keep"] = client  # connections of a Sentinel's client ask its pool for the address
     return pool.connection_class, options
 
@@ -224,6 +255,8 @@ class Links:
         kind, options = settings
         self._client = options.pop("keep", None)
         self._kind, self._options = kind, options
+        #: The number of the database.
+        self.database: int = options.get("db") or 0
         self.timeout = timeout
         self._lock = threading.Lock()
         self._idle: List[Link] = []

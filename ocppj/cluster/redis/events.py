@@ -93,7 +93,8 @@ class RedisSubscription:
         while not self._closed.is_set():
             try:
                 self._listen(link)
-            except ClusterUnavailable:
+            except ClusterUnavailable as error:
+                self._log.warning("%s: they cannot be read now: %s", "events", error)
                 self._ready.set()
                 self._closed.wait(_PAUSE)
         self._store.links.end(link)

@@ -55,12 +55,13 @@ class Lease:
         self._seconds = seconds
         self._interval = min(_INTERVAL, seconds / _RENEWALS)
         self._link = store.links.new(self._greet)
-        self._is_new = False  # whether the connection is new: this may be another Redis than before
+        self._is_new = False  # whether a connection is new: it may lead to another Redis than before
         self._wake, self._ended = Event(), Event()
         self._nodes: Dict[str, int] = {}  # that were there, and how often in a row they were missed since
         self._renewals = 0
         self._joined = False  # whether this node was in the registry once
         self._reached: Optional[bool] = None  # whether Redis answered the last time; None: it was not asked
+        self.trouble = ""  # why Redis cannot be reached
         self._settles = 0.0  # when others may be swept: see above
         self._offset = 0.0  # of Redis' clock to the monotonic clock of this process
         self.wanted: FrozenSet[str] = frozenset()
@@ -89,6 +90,11 @@ class Lease:
     def look(self) -> None:
         """Renew the lease now. Never waits."""
         self._wake.set()
+
+    def claim_again(self) -> None:
+        """Have all be claimed anew, soon. On any thread."""
+        self._is_new = True
+        self.look()
 
     def end(self) -> None:
         """Have `step` return false soon. Then this node is not put into the registry any more."""
@@ -168,9 +174,13 @@ class Lease:
         """Claim all over a new connection, and take back what is not held: a replica may lack the last changes."""
         if not self._is_new:
             return
-        known = result_of(self._link.run(["SMEMBERS", self._store.keys.held + self._id])[0])
+        self._is_new = False  # first: meanwhile the other connection may be made anew
+        try:
+            known = result_of(self._link.run(["SMEMBERS", self._store.keys.held + self._id])[0])
+        except ClusterUnavailable:
+            self._is_new = True
+            raise
         self._claims.claim_anew(map(text_of, known))
-        self._is_new = False
 
     def _settle(self) -> None:
         self._settles = time.monotonic() + self._seconds
@@ -185,6 +195,7 @@ class Lease:
             self._owner.reachable(True)
 
     def _lost(self, error: ClusterUnavailable) -> None:
+        self.trouble = str(error)
         before, self._reached = self._reached, False
         self._settles = float("inf")  # until Redis is found: it may be that leases of others have run out meanwhile
         if before is False:

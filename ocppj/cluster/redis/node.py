@@ -63,6 +63,11 @@ class Node:
         """Whether Redis answered the last time."""
         return self._lease.available
 
+    @property
+    def trouble(self) -> str:
+        """Why Redis could not be reached the last time that this failed."""
+        return self._lease.trouble
+
     def enter(self) -> None:
         """Try to be in the registry, before `start`."""
         self._lease.renew()
@@ -138,6 +143,10 @@ class Node:
         """Note that another node has a newer connection of that client."""
         if self._claims.drop(client_id, claim_id):
             self.replaced(client_id, claim_id)
+
+    def reconnected(self) -> None:
+        """Note that the writer has a new connection."""
+        self._lease.claim_again()
 
     def replaced(self, client_id: str, claim_id: str) -> None:
         """Note that another node has a newer connection. The claim is not held any more."""

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Callable, ContextManager, List, Literal, Optional
 
 from ...dispatch.interfaces import EndedElsewhere
-from ...dispatch.queues import Overflow, RequestBundle
+from ...dispatch.queues import Overflow, QueueOwner, RequestBundle
+from ...errors import UsageError
 from ...option_checks import check_options
 from ...storage.stored_queues import Loading, StoredQueue, StoredQueueMap
 from ..line import Line
@@ -44,7 +45,7 @@ class _Turns(Loading):
 
 
 class RedisQueueMap(StoredQueueMap):
-    """The requests of all clients of a cluster, on Redis. Each server of the cluster has one.
+    """The requests of all clients of a cluster, on Redis. Each server of the cluster has one of its own.
 
     A request stays on Redis until it is answered, or has ended in another way, and the program was told of it. It
     follows its client to whichever node that connects to. What Redis has is as safe as its own persistence makes it:
@@ -62,7 +63,8 @@ class RedisQueueMap(StoredQueueMap):
             is sent, clients may connect, and what Redis has for them is sent when it is back.
 
     Raises:
-        UsageError: for a negative capacity, and for such an ``overflow`` as "drop".
+        UsageError: for a negative capacity, and for such an ``overflow`` as "drop"; and a second server that is made
+            with it.
     """
 
     loss = "%s cannot be reached: what it has is not sent until it is back, new requests are in memory alone: %s"
@@ -98,6 +100,11 @@ class RedisQueueMap(StoredQueueMap):
     def _after_fork(self) -> None:
         super()._after_fork()
         self._ends = None
+
+    def set_owner(self, owner: QueueOwner) -> None:
+        if self._owner not in (None, owner):
+            raise UsageError("the RedisQueueMap is in use: each Server has one of its own")
+        super().set_owner(owner)
 
     def next_expiry(self, now: float) -> Optional[float]:
         following = super().next_expiry(now)

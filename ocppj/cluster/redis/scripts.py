@@ -7,7 +7,7 @@ All keys begin with the prefix in braces, so that they are on one machine of a s
 ``{ocppj}:clients``    hash        each client: ``NODE CLAIM NUMBER ABOUT``, where ``ABOUT`` is JSON
 ``{ocppj}:held:NODE``  set         the clients of a node, so that a dead one can be swept
 ``{ocppj}:inbox:NODE`` stream      what a node has to read; trimmed by its reader
-``{ocppj}:events:...`` channels    Pub/Sub: one for each kind of event
+``{ocppj}:events:...`` channels    Pub/Sub: the number of the database, which Pub/Sub has not, and the kind of event
 =====================  ==========  ==================================================================================
 
 The number of a claim orders connections: the time at which the connection began, by Redis' clock. A script that adds to
@@ -39,15 +39,15 @@ class Names(Protocol):
 
 
 class Keys:
-    """The names of the keys of one cluster."""
+    """The names of the keys of one cluster, in the database of that number."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, database: int = 0) -> None:
         begin = "{" + prefix + "}:"
         self.nodes = begin + "nodes"
         self.clients = begin + "clients"
         self.held = begin + "held:"
         self.inbox = begin + "inbox:"
-        self.events = begin + "events:"
+        self.events = f"{begin}events:{database}:"
 
     def all(self) -> List[str]:
         """Return what each script gets as its keys. To the last two a script adds the id of a node."""

@@ -47,6 +47,9 @@ class WriterOwner(Protocol):
     def sent(self) -> Tuple[int, int]:
         """Return when a command is sent, and its patience: see `scripts`."""
 
+    def reconnected(self) -> None:
+        """Note that there is a new connection. It may lead to another Redis, which lacks the last claims."""
+
     def replaced(self, client_id: str, claim_id: str) -> None:
         """Note that another node has a newer connection. The claim is not held any more."""
 
@@ -83,7 +86,7 @@ class Writer:
     ) -> None:
         self._store, self._id, self._claims, self._owner, self._log = store, node_id, claims, owner, log
         self._max_inbox = max_inbox
-        self._link = store.links.new()
+        self._link = store.links.new(lambda link: owner.reconnected())
         self._changed = Condition(threading.Lock())
         self._replies: Deque[Reply] = deque()
         self._events: Deque[Event] = deque()
@@ -131,7 +134,8 @@ class Writer:
         self._claims.put_back(self._in_hand)  # a step that has failed has left them
         self._in_hand = []
         if self._wait():
-            self._write()
+            if not self._write():
+                self._look()
             return True
         self._store.links.end(self._link)
         return False
@@ -157,11 +161,20 @@ class Writer:
         with self._changed:
             self._changed.wait_for(lambda: self._ending, _PAUSE)
 
-    def _write(self) -> None:
-        """Write one batch."""
+    def _look(self) -> None:
+        """Find out whether this connection leads to a Redis that takes what is written: this changes nothing there."""
+        if not self._owner.is_available():
+            return
+        try:
+            self._link.run(["ZREM", self._store.keys.nodes, ""])
+        except ClusterUnavailable:
+            self._owner.unreachable()
+
+    def _write(self) -> bool:
+        """Write one batch. Return whether there was one."""
         with self._changed:
             if not self._is_due():
-                return
+                return False
             changes = self._in_hand = self._claims.take(_CHANGES) if self._claims_are_due() else []
             replies, events = _take(self._replies), _take(self._events)
         calls: List[Union[Call, Command]] = []
@@ -176,10 +189,12 @@ class Writer:
             results = self._store.run_all(calls, self._link) if calls else []
         except ClusterUnavailable as error:
             self._failed(error, replies, events)
-            return
+            return True
         if changes:
             self._end_changes(changes, results.pop(0))
         self._end_replies(results[: len(replies)])
+        self._note_refused(results[len(replies) :], "event")
+        return True
 
     def _failed(self, error: ClusterUnavailable, replies: List[Reply], events: List[Event]) -> None:
         if error.maybe_sent:
@@ -209,11 +224,13 @@ class Writer:
                 self._owner.replaced(client_id, claim_id)
 
     def _end_replies(self, results: Sequence[Any]) -> None:
-        refused = [result.text for result in results if isinstance(result, ResponseFault)]
-        for text in refused:
-            self._note_dropped(1, "reply", f"Redis refuses it: {text}")
+        self._note_refused(results, "reply")
         self._note_dropped(sum(result is None for result in results), "reply", "the node is gone")
         self._note_dropped(sum(result == 0 for result in results), "reply", "the inbox of the node is full")
+
+    def _note_refused(self, results: Sequence[Any], what: str) -> None:
+        for fault in [result for result in results if isinstance(result, ResponseFault)]:
+            self._note_dropped(1, what, f"Redis refuses it: {fault.text}")
 
     def _note_dropped(self, count: int, what: str, why: str) -> None:
         if count:
