@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from typing import Deque, Iterable, Iterator, List, Optional, Set
+from typing import Deque, Iterable, Iterator, List, Optional, Sequence, Set
 
 from ...errors import QueueFailed
 from ...events import Event, Thread
@@ -127,10 +127,12 @@ class Removals:
             return list(self._writing)
 
 
-def _joined(calls: Iterable[Call]) -> Iterator[Call]:
+def _joined(calls: Sequence[Call]) -> Iterator[Call]:
     """Yield calls that do the same in fewer calls: one for all deletions in a row, and for all copies in a row."""
-    for script, group in itertools.groupby(calls, key=lambda call: call.script):
-        if script in (scripts.DELETE, scripts.UNLOAD):
+    removed = set(_numbers_of(calls))
+    needed = (call for call in calls if call.script is not scripts.MARK or call.arguments[0] not in removed)
+    for script, group in itertools.groupby(needed, key=lambda call: call.script):
+        if script in (scripts.DELETE, scripts.UNLOAD, scripts.MARK):
             yield Call(script, tuple(part for call in group for part in call.arguments))
         else:
             yield from group

@@ -234,7 +234,7 @@ class RedisRequests:
     def _taken_elsewhere(self) -> Set[bytes]:
         """Return the numbers of rows that other living nodes have ended."""
         found = self._store.ask("HGETALL", self._store.keys.taken)
-        takers = dict(zip(found[::2], found[1::2]))
+        takers = dict(zip(found[::2], (each.rstrip(b"!") for each in found[1::2])))
         others = sorted({*takers.values()} - {self._store.node.encode()})
         living = {each for each in others if self._store.ask("EXISTS", self._store.keys.node.encode() + each)}
         return {seq for seq, node in takers.items() if node in living}
@@ -285,8 +285,12 @@ class RedisRequests:
         self._removals.note(scripts.DELETE, seq)
 
     def detach(self, seq: int, client_id: Optional[str], message_id: str) -> None:
-        """Leave that row on Redis until `settle`, but out of `rows`. Never waits."""
+        """Leave that row on Redis until `settle`, but out of `rows`. Never waits.
+
+        Soon it is also out of those of other nodes, so that none ends it once more. But `load` there returns it.
+        """
         self._detached.add(seq, client_id, message_id)
+        self._removals.note(scripts.MARK, seq)
 
     def settle(self, client_id: Optional[str], message_id: str, told: bool = True) -> None:
         """Delete the oldest detached row of that request, if there is one. As `delete`. Unless ``told``, it stays."""
@@ -302,7 +306,7 @@ class RedisRequests:
         """Detach a row of a client without a queue here. Other nodes do not send it. Return whether it was there."""
         if self._store.run_one(Call(scripts.TAKE, (self._store.node, row.seq, _encoded(row.client_id)))) != 1:
             return False
-        self.detach(row.seq, row.client_id, row.message_id)
+        self._detached.add(row.seq, row.client_id, row.message_id)
         return True
 
     def set_aside(self, seq: int, reason: str) -> None:
