@@ -614,6 +614,28 @@ def test_a_node_with_many_clients_looks_at_all_once(nodes: Nodes, redis: RedisSe
         assert len(looks.calls) < 2 * 40, "it began again"
 
 
+def test_what_was_answered_does_not_come_back_with_an_older_state_of_redis(nodes: Nodes, redis: RedisServer) -> None:
+    """As after a failover to a replica that had not received the deletion."""
+    queues = nodes.add()
+    queue = queues.get_or_create("A")
+    for n in range(3):
+        queue.push(bundle(n))
+    with redis.client() as client:
+        before = {key: client.dump(key) for key in client.keys("{ocppj}:queue:*") if b":news:" not in key}
+        queue.pop()
+        queue.detach("1")
+        queues.settle("A", "1")
+        eventually(lambda: client.hlen("{ocppj}:queue:rows") == 1)
+        for key, value in before.items():
+            client.restore(key, 0, value, replace=True)
+        assert client.hlen("{ocppj}:queue:rows") == 3
+        found = eventually(lambda: [each for each in client.client_list() if each["cmd"] == "bzpopmin"])
+        client.client_kill_filter(_id=found[0]["id"])
+        eventually(lambda: client.hlen("{ocppj}:queue:rows") == 1)
+    queues.remove("A")
+    assert ids(queues.get_or_create("A")) == ["2"]
+
+
 def test_redis_may_be_away_at_the_start() -> None:
     with RedisServer() as redis:
         redis.stop()

@@ -259,7 +259,11 @@ class RedisRequests:
         shift = shift if abs(shift) > _NOISE else 0.0
         rows = [self._row(int(seq), value, shift) for seq, value in zip(flat[::2], flat[1::2])]
         gone = gone | self._gone()
-        return sorted(row for row in rows if row is not None and row.seq not in gone)
+        left = sorted(row for row in rows if row is not None and row.seq not in gone)
+        back = self._removals.deleted(row.seq for row in left)
+        for seq in back:  # Redis has forgotten the deletion, after a failover, for example
+            self.delete(seq)
+        return [row for row in left if row.seq not in back]
 
     def _row(self, seq: int, value: bytes, shift: float) -> Optional[Row]:
         """Return the row of that value, its times by the clock of this process; ``None``: of another format."""
