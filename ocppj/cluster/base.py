@@ -93,7 +93,12 @@ class Cluster(ABC):
     dropped where they say so.
 
     A forked process has no part in what its parent has joined; it may `join` itself.
+
+    Attributes:
+        max_inbox: So many messages may wait for this node, and as many in it.
     """
+
+    max_inbox: int = 10_000
 
     @property
     @abstractmethod

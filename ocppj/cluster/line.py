@@ -40,6 +40,19 @@ class Line:
         self._thread = Thread(target=run_loop, args=arguments, name=self._name, daemon=True)
         self._thread.start()
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def put_first(self, job: Job) -> None:
+        """Have ``job`` called before all that waits. Else as `put`."""
+        with self._changed:
+            if not self._closed:
+                self._waiting.appendleft(job)
+                self._changed.notify_all()
+
     def put(self, job: Job) -> None:
         """Have ``job`` called. Never waits. After `close` it is dropped."""
         with self._changed:

@@ -25,7 +25,7 @@ from .base import Cluster, Holder, Message
 from .holdings import about_connection, info_of_holder
 from .kept import KeptRequests
 from .line import Line
-from .messages import AnyMessage, Ended, Failed, read_or_log
+from .messages import AnyMessage, CallMessage, Ended, Failed, SendMessage, read_or_log
 from .remote_calls import RemoteCalls, Sender
 from .serving import LocalServer, Serving
 
@@ -187,6 +187,8 @@ class Membership:
             self.remote.receive(sender, known)
         elif not self._server.may_wait:
             self._serve(sender, known, posted)
+        elif isinstance(known, (CallMessage, SendMessage)) and self._is_full():
+            self._serving.refuse(sender, known)
         else:
             self._later(partial(self._serve, sender, known, posted))
 
@@ -198,7 +200,9 @@ class Membership:
                 self._lost.remember(claim, True)
                 return
         self._log.info("%s: another process has a newer connection", client_id, client_id=client_id)
-        self._later(partial(connection.channel.close, 1008, _REPLACED))
+        line = self._line
+        if line is not None:  # what waits there may take long
+            line.put_first(partial(connection.channel.close, 1008, _REPLACED))
 
     def node_gone(self, node_id: str) -> None:
         """End the calls to that node."""
@@ -210,6 +214,10 @@ class Membership:
 
     def _serve(self, sender: str, message: AnyMessage, posted: float) -> None:
         self._serving.serve(sender, message, time.monotonic() - posted)
+
+    def _is_full(self) -> bool:
+        line = self._line
+        return line is not None and len(line) >= self.cluster.max_inbox
 
     def _later(self, job: Any) -> None:
         line = self._line

@@ -11,6 +11,7 @@ from ..dispatch.futures import CallFuture
 from ..errors import (
     CallFailed,
     CallTimeout,
+    ClusterUnavailable,
     ConnectionLost,
     NotRunning,
     OcppjError,
@@ -85,6 +86,11 @@ class Serving:
             self._check(sender, message)
         elif isinstance(message, Disconnect):
             self._close(message)
+
+    def refuse(self, sender: str, message: Any) -> None:
+        """Reply that too much waits here already."""
+        words = "too many messages wait in the process that has the connection"
+        self._reply_error(sender, message.client_id, message.id, ClusterUnavailable(words, message.id))
 
     def _attempt(self, sender: str, message: Any, step: Callable[[], None]) -> None:
         """Call ``step``. Reply with what it raises."""

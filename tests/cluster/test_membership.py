@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 
 import pytest
@@ -17,6 +18,7 @@ from ocppj import (
     NotRunning,
     OCPPError,
     Server,
+    SQLiteQueueMap,
     Stopped,
     UnknownClient,
     UnsupportedFeature,
@@ -27,6 +29,7 @@ from ocppj import (
     v21,
     v201,
 )
+from ocppj.storage.stored_queues import StoredQueue
 from tests.cluster.nodes import CLEAR, RESET, Held, end_of, in_thread, memory_nodes, nodes
 from tests.cluster.support import SOON, Recording
 from tests.helpers import Recorder, eventually, seconds
@@ -648,3 +651,55 @@ def test_a_message_of_another_format_is_refused(nodes, caplog):
     lines = [record for record in caplog.records if "was refused" in record.getMessage()]
     assert len(lines) == 4
     assert {record.name for record in lines} == {"ocppj.cluster"}
+
+
+# A disk that is slow
+
+
+@pytest.fixture
+def slow(memory_nodes, tmp_path, monkeypatch):
+    """Return a server that stores nothing before ``go``, what says so, and a station of it."""
+    held, push = Held(None), StoredQueue.push
+
+    def push_slowly(queue, bundle):
+        held(None)
+        push(queue, bundle)
+
+    monkeypatch.setattr(StoredQueue, "push", push_slowly)
+    server = memory_nodes.server(queues=SQLiteQueueMap(str(tmp_path / "queues.db")))
+    yield server, held, memory_nodes.station(server, reconnect=False)
+    held.go.set()
+
+
+def test_what_waits_for_a_slow_disk_is_bounded(memory_nodes, slow):
+    _, disk, _ = slow
+    remote = memory_nodes.remote()
+    futures = [remote.send_request("CP_1", RESET)]
+    assert disk.called.wait(seconds(10))
+    futures += [remote.send_request("CP_1", RESET) for _ in range(100)]  # as many as an inbox of these tests
+    eventually(lambda: is_refused(remote))
+    disk.go.set()
+    ends = [future.exception(seconds(20)) for future in futures]
+    assert ends.count(None) >= 100
+
+
+def is_refused(remote):
+    """Return whether a request is refused at once, because too many wait."""
+    try:
+        return isinstance(remote.send_request("CP_1", RESET).exception(0.5), ClusterUnavailable)
+    except (ClusterUnavailable, FutureTimeout):
+        return False
+
+
+def test_a_replaced_connection_is_closed_before_what_waits_for_a_disk(memory_nodes, slow):
+    _, disk, station = slow
+    remote, other = memory_nodes.remote(), memory_nodes.server()
+    remote.send_request("CP_1", RESET)
+    assert disk.called.wait(seconds(10))
+    for _ in range(5):
+        remote.send_request("CP_1", RESET)
+    closed = Recorder()
+    station.set_disconnected_handler(lambda close: closed(close.code))
+    memory_nodes.station(other)
+    disk.go.set()
+    assert closed.wait() == [(1008,)]

@@ -41,7 +41,8 @@ class RedisCluster(Cluster):
             those of the client. The client's timeouts and retries do not count here: ``timeout`` does, and no command
             is tried again.
         lease: A node that has not been heard of for so many seconds is dead.
-        max_inbox: So many messages may wait for a node. More are refused, with `ClusterUnavailable`.
+        max_inbox: So many messages may wait for a node, and as many in it, for what stores requests. More are refused,
+            with `ClusterUnavailable`.
         timeout: The seconds in which Redis has to answer a command.
         redis_options: What ``redis.Redis.from_url`` takes, such as ``ssl_ca_certs``, ``username`` and ``password``.
             Timeouts, retries, encodings, ``protocol``, ``health_check_interval`` and ``max_connections`` are refused:
@@ -66,7 +67,7 @@ class RedisCluster(Cluster):
         #: The connections, and the prefix of all keys. A `RedisQueueMap` uses them, too.
         self.links, self.prefix = Links(settings_of(url, client, timeout, redis_options), timeout), prefix
         self._store = Store(self.links, prefix)
-        self._lease, self._max_inbox = lease, max_inbox
+        self._lease, self.max_inbox = lease, max_inbox
         self._log = part_log("cluster")
         self._limited = LimitedLog(lambda: get_part_logger("cluster"))
         self._registry = Registry(self._store, self._limited)
@@ -94,7 +95,7 @@ class RedisCluster(Cluster):
                 raise UsageError("the cluster is in use: each Server and RemoteServer has one of its own")
             self._log.use(logger)
             self._limited.use(logger)
-            node = Node(self._store, member, self._log, self._limited, lease=self._lease, max_inbox=self._max_inbox)
+            node = Node(self._store, member, self._log, self._limited, lease=self._lease, max_inbox=self.max_inbox)
             node.enter()
             self._node = node
         try:
