@@ -46,7 +46,7 @@ class RemoteServer:
     Any thread may use it. It can be used as a context manager, which stops it.
 
     The request is checked and encoded here, and again where the client is connected. The request handlers of the
-    servers, and those that are told of ends, run there.
+    servers, and the handlers for ended requests, run there.
 
     Args:
         cluster: A `RedisCluster`, or another `Cluster`, which nothing else uses.
