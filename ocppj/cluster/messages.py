@@ -12,8 +12,8 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Type, Uni
 from ..log_limit import LimitedLog
 from .base import Message
 
-__all__ = ["AnyMessage", "CallMessage", "Cancel", "Disconnect", "Ended", "Failed", "ForeignMessage", "SendMessage",
-           "read_message", "read_or_log", "write_message"]  # fmt: skip
+__all__ = ["AnyMessage", "CallMessage", "Cancel", "Check", "Disconnect", "Ended", "Failed", "ForeignMessage",
+           "SendMessage", "read_message", "read_or_log", "write_message"]  # fmt: skip
 
 #: Messages of another version are refused.
 VERSION = 1
@@ -57,6 +57,13 @@ class Cancel(NamedTuple):
     client_id: str
 
 
+class Check(NamedTuple):
+    """Answer with `Failed` if that call is not known any more: then its end was lost. Else not answered."""
+
+    id: str
+    client_id: str
+
+
 class Disconnect(NamedTuple):
     """Close the connection of a client. Not answered."""
 
@@ -82,12 +89,13 @@ class Failed(NamedTuple):
     error: Mapping[str, Any]
 
 
-AnyMessage = Union[CallMessage, SendMessage, Cancel, Disconnect, Ended, Failed]
+AnyMessage = Union[CallMessage, SendMessage, Cancel, Check, Disconnect, Ended, Failed]
 
 _KINDS: Dict[str, Type[Any]] = {
     "call": CallMessage,
     "send": SendMessage,
     "cancel": Cancel,
+    "check": Check,
     "disconnect": Disconnect,
     "answer": Ended,
     "error": Failed,

@@ -42,7 +42,7 @@ from ..secrets import mask_secrets
 from ..ws.connection.channel import check_close_code, cut_reason
 from .base import Cluster
 from .errors_json import error_from_json
-from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
+from .messages import AnyMessage, CallMessage, Cancel, Check, Disconnect, Ended, Failed, SendMessage, write_message
 
 __all__ = ["EXCUSED", "HAS_ENDED", "RemoteCalls"]
 
@@ -60,6 +60,8 @@ EXCUSED: Tuple[Type[Exception], ...] = (
 GRACE = 0.5
 #: What a call ends with when the node that had it is gone.
 HAS_ENDED = "the process that had the connection has ended"
+#: Seconds between two checks whether the other nodes still have the calls that have no deadline.
+CHECKS = 60.0
 _NO_ANSWER = "no answer within"
 _REMEMBERED = 1000  # nodes that have gone
 
@@ -121,6 +123,7 @@ class RemoteCalls:
         self._gone: Recent[str, int] = Recent(_REMEMBERED)  # the last going of each node
         self._goings = 0
         self._outages = 0
+        self._checks = False  # whether there will be a check
         self._stopped = True
         self._local = threading.local()  # .answering: this thread brings the answers
 
@@ -129,7 +132,7 @@ class RemoteCalls:
     def start(self) -> None:
         """Take calls."""
         with self._lock:
-            self._stopped = False
+            self._stopped = self._checks = False
 
     def stop(self) -> None:
         """Take no more calls, and end all with `Stopped`."""
@@ -262,10 +265,15 @@ class RemoteCalls:
                     self._fail(remote, _lost(remote))
 
     def availability_changed(self, available: bool) -> None:
-        """Note that the cluster can be reached again, or no more. The calls go on until their deadlines."""
-        if not available:
-            with self._lock:
-                self._outages += 1
+        """Note that the cluster can be reached again, or no more. The calls go on until their deadlines.
+
+        An end may have been lost meanwhile: so the other nodes are asked for the calls that have no deadline.
+        """
+        if available:
+            self._check_endless()
+            return
+        with self._lock:
+            self._outages += 1
 
     # Sending
 
@@ -347,6 +355,31 @@ class RemoteCalls:
             self._give_up_call(message.client_id, call)
             raise
         self._note_node(remote, node)
+        if seconds is None:
+            self._check_later()
+
+    def _check_later(self) -> None:
+        """Have there be a check, unless there will be one."""
+        with self._lock:
+            waits, self._checks = self._checks, True
+        if not waits:
+            self._sender.timeouts.add(CHECKS, self._check)
+
+    def _check(self) -> None:
+        with self._lock:
+            self._checks = False
+        if self._check_endless():
+            self._check_later()
+
+    def _check_endless(self) -> bool:
+        """Ask the other nodes whether they have the calls without a deadline. Return whether there are any."""
+        with self._lock:
+            remotes = list(self._open.values())
+        endless = [remote for remote in remotes if remote.seconds is None]
+        for remote in endless:
+            if remote.node is not None:
+                self._cluster.reply(remote.node, write_message(Check(remote.call.message_id, remote.client_id)))
+        return bool(endless)
 
     def _post(self, message: AnyMessage) -> str:
         client_id = message.client_id

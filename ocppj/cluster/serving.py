@@ -24,7 +24,7 @@ from ..payloads.model import Payload
 from ..rpc.endpoint import Endpoint
 from .base import Cluster
 from .errors_json import error_to_json
-from .messages import AnyMessage, CallMessage, Cancel, Disconnect, Ended, Failed, SendMessage, write_message
+from .messages import AnyMessage, CallMessage, Cancel, Check, Disconnect, Ended, Failed, SendMessage, write_message
 
 __all__ = ["WAS_STOPPED", "LocalServer", "Serving"]
 
@@ -81,6 +81,8 @@ class Serving:
             self._attempt(sender, message, partial(self._send, sender, message, max(0.0, age)))
         elif isinstance(message, Cancel):
             self._cancel(sender, message)
+        elif isinstance(message, Check):
+            self._check(sender, message)
         elif isinstance(message, Disconnect):
             self._close(message)
 
@@ -108,9 +110,14 @@ class Serving:
 
     def _ended(self, key: _Key, future: CallFuture[Any]) -> None:
         """Tell the node that asked how its call has ended; on whatever thread ended it."""
-        with self._lock:
-            if self._open.get(key) is future:
-                del self._open[key]
+        try:
+            self._tell_end(key, future)
+        finally:
+            with self._lock:  # after it: see `_check`
+                if self._open.get(key) is future:
+                    del self._open[key]
+
+    def _tell_end(self, key: _Key, future: CallFuture[Any]) -> None:
         sender, client_id, message_id = key
         if future.cancelled():  # that node has asked for it
             return
@@ -137,6 +144,14 @@ class Serving:
             future = self._open.get((sender, message.client_id, message.id))
         if future is not None:
             future.cancel()
+
+    def _check(self, sender: str, message: Check) -> None:
+        """Reply if that call has ended. What it has ended with was given to the cluster before this reply."""
+        with self._lock:
+            known = (sender, message.client_id, message.id) in self._open
+        if not known:
+            lost = ConnectionLost("it has ended, but its end was lost on the way", message.id)
+            self._reply_error(sender, message.client_id, message.id, lost)
 
     def _close(self, message: Disconnect) -> None:
         try:

@@ -9,8 +9,20 @@ from typing import Any, Iterator, List, Optional
 
 import pytest
 
-from ocppj import Client, Cluster, MemoryCluster, MemoryHub, RedisCluster, RedisQueueMap, Server, SQLiteQueueMap, v16
+from ocppj import (
+    Client,
+    Cluster,
+    ConnectionLost,
+    MemoryCluster,
+    MemoryHub,
+    RedisCluster,
+    RedisQueueMap,
+    Server,
+    SQLiteQueueMap,
+    v16,
+)
 from ocppj import Stopped as StoppedError
+from ocppj.cluster import remote_calls
 from tests.helpers import eventually, seconds
 from tests.redis_server import RedisServer, SlowRedis, needs_redis
 
@@ -47,7 +59,8 @@ class Pair:
         self.cluster = MemoryCluster(hub)
         self.queues = SQLiteQueueMap(str(folder / "two.db"))
         self.one = stack.enter_context(server_of(self.cluster, SQLiteQueueMap(str(folder / "one.db"))))
-        self.two = stack.enter_context(server_of(MemoryCluster(hub), self.queues))
+        self.hub, self.near = hub, MemoryCluster(hub)
+        self.two = stack.enter_context(server_of(self.near, self.queues))
         self.told: List[str] = []
         self.gate = threading.Event()
         stack.callback(self.gate.set)
@@ -107,6 +120,38 @@ def test_command_is_made_again_when_its_node_stops(pair: Pair) -> None:
     eventually(lambda: pair.queues.list())
     with pair.move():
         assert future.result(seconds(10)).status == "Accepted"
+
+
+def test_command_whose_answer_was_lost_ends(pair: Pair) -> None:
+    """The node that gave it was dead for the others when the charger answered."""
+    future = pair.command()
+    pair.near.away = True
+    pair.hub.expire()
+    pair.gate.set()
+    eventually(lambda: pair.one.connection("CP_1").queue_length == 0)
+    assert not future.done()
+    pair.near.away = False
+    assert isinstance(future.exception(seconds(10)), ConnectionLost)
+    assert len(pair.told) == 1
+
+
+def test_command_whose_answer_was_lost_unnoticed_ends(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_calls, "CHECKS", 0.1)
+    lost, reply = threading.Event(), pair.cluster.reply
+
+    def lose(node_id: str, message: Any) -> None:
+        if message["kind"] == "answer":
+            lost.set()
+        else:
+            reply(node_id, message)
+
+    monkeypatch.setattr(pair.cluster, "reply", lose)
+    future = pair.command()
+    threading.Event().wait(0.5)  # some checks
+    assert not future.done()
+    pair.gate.set()
+    assert lost.wait(seconds(10))
+    assert isinstance(future.exception(seconds(10)), ConnectionLost)
 
 
 def test_canceled_command_is_not_made_again(pair: Pair) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -303,7 +304,10 @@ def check(reader: Nodes, name: str, said: Dict[str, List[str]]) -> None:
     queue, away = queues.get_or_create(name), queues.get_or_create("away")
     pushed, stored = {f"{name}-{n}" for n in said["pushed"]}, {f"{name}-away-{n}" for n in said["away"]}
     # A machine that is busy may not answer in time: then they come a moment later.
-    eventually(lambda: pushed <= {*ids(queue), *said["told"]} and stored <= {*ids(away)})
+    with suppress(AssertionError):
+        eventually(lambda: pushed <= {*ids(queue), *said["told"]} and stored <= {*ids(away)})
+    assert pushed - {*ids(queue), *said["told"]} == set()
+    assert stored - {*ids(away)} == set()
     numbers = [int(each.rpartition("-")[2]) for each in ids(queue)]
     assert numbers == sorted(set(numbers))
     assert all(each.startswith(f"{name}-away-") for each in ids(away) if each.startswith(f"{name}-"))

@@ -57,6 +57,24 @@ def test_what_another_process_cannot_ask_for_is_logged(nodes, asking, caplog):
     eventually(lambda: "99 is no close code" in caplog.text, SOON)
 
 
+def test_only_a_check_of_what_has_ended_is_answered(nodes, asking):
+    station, held = nodes.station(nodes.server()), Held(v16.ResetResponse(status="Accepted"))
+    station.on(v16.ResetRequest)(held)
+    asking.ask()
+    asking.cluster.post("CP_1", {"v": 1, "kind": "check", "id": "5", "client_id": "CP_1"})
+    assert held.called.wait(seconds(10))
+    held.go.set()
+    assert told(asking)["kind"] == "answer"
+    eventually(lambda: not nodes_open(asking))
+    assert told(asking, 2)["error"]["class"] == "ConnectionLost"
+
+
+def nodes_open(asking):
+    """Return whether a check is not answered yet."""
+    asking.cluster.post("CP_1", {"v": 1, "kind": "check", "id": "5", "client_id": "CP_1"})
+    return len(asking.got) < 2
+
+
 @pytest.mark.parametrize(
     ("message", "error"),
     [

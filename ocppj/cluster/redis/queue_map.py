@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import zlib
 from contextlib import nullcontext
-from typing import ContextManager, List, Literal, Optional
+from functools import partial
+from typing import Callable, ContextManager, List, Literal, Optional
 
+from ...dispatch.interfaces import EndedElsewhere
 from ...dispatch.queues import Overflow, QueueOwner, RequestBundle
-from ...errors import CallCanceled, UsageError
+from ...errors import UsageError
 from ...option_checks import check_options
 from ...storage.stored_queues import Loading, StoredQueue, StoredQueueMap
+from ..line import Line
 from .cluster import RedisCluster
 from .queue_news import News
 from .requests import RedisRequests
@@ -75,12 +78,28 @@ class RedisQueueMap(StoredQueueMap):
         on_lost: Literal["refuse", "memory"] = "refuse",
     ) -> None:
         check_options("RedisQueueMap", locals())
+        self._timeout = cluster.links.timeout
+        self._ends: Optional[Line] = None  # calls functions of the program, which may take long
         self._requests = RedisRequests(cluster.links, cluster.prefix, self._hear)
         super().__init__(self._requests, capacity, overflow, on_lost, _Turns())
+
+    def init(self) -> None:
+        """Begin as a new node, and start the threads."""
+        if self._ends is None:
+            self._ends = Line("ocppj-queue-ends", self._requests.safe_log)
+            self._ends.start()
+        super().init()
 
     def close(self) -> None:
         """Forget every queue in memory, and leave Redis. Removals that wait are written, if Redis can be reached."""
         super().close()
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            ends.close(2 * self._timeout)  # a function of the program may take longer
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._ends = None
 
     def set_owner(self, owner: QueueOwner) -> None:
         if self._owner not in (None, owner):
@@ -107,7 +126,13 @@ class RedisQueueMap(StoredQueueMap):
         elif news.kind in ("ended", "canceled"):
             self._end(news.client_id, int(news.about), news.kind == "canceled")
         elif news.kind == "over" and self._owner is not None:
-            self._owner.ended_elsewhere(news.client_id, news.about)
+            self._tell(partial(self._owner.ended_elsewhere, news.client_id, news.about))
+
+    def _tell(self, job: Callable[[], object]) -> None:
+        """Have the program be told of an end, on another thread: this one has the news of all clients to read."""
+        ends = self._ends
+        if ends is not None:
+            ends.put(job)
 
     def _look_at_all(self, lost: bool) -> None:
         """Load what is new of all clients: Redis was away. If it has ``lost`` what it had, it gets that again."""
@@ -116,6 +141,7 @@ class RedisQueueMap(StoredQueueMap):
             clients = list(self._queues)
         for client_id in clients:
             self._look_at(client_id, lost)
+            self._requests.renew()  # else Redis forgets a node with many clients meanwhile, and it begins again
 
     def _look_at(self, client_id: str, lost: bool = False) -> None:
         """Load what other nodes have stored for that client, if it has a queue here."""
@@ -137,7 +163,10 @@ class RedisQueueMap(StoredQueueMap):
         return added
 
     def _end(self, client_id: str, seq: int, canceled: bool) -> None:
-        """Do not send a request that another node has ended, unless that is done. If it was canceled, end that, too."""
+        """Do not send a request that another node has ended, unless that is done. If it was canceled, end that, too.
+
+        The other node tells the handlers of a cancellation.
+        """
         with self._loading.of(client_id):  # not while it is loaded: what was read may be what has ended since
             queue = self.get(client_id)
         bundle = queue.bundle_at(seq) if isinstance(queue, StoredQueue) else None
@@ -146,5 +175,6 @@ class RedisQueueMap(StoredQueueMap):
         if self._owner is None or not self._owner.is_pending(client_id, bundle.message_id):
             queue.drop(seq)
         elif canceled:
-            error = CallCanceled("the request was canceled", bundle.message_id)
-            self._owner.cancel_request(client_id, bundle.message_id, error)
+            error = EndedElsewhere("the request was canceled by another process", bundle.message_id)
+            queue.drop(seq)  # first: it is the other node that settles it
+            self._tell(partial(self._owner.cancel_request, client_id, bundle.message_id, error))

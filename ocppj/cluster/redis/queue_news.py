@@ -110,13 +110,12 @@ class NewsReader:
     def _step(self, link: Link, ended: Event) -> bool:
         if ended.is_set():
             return False
+        was_registered, began = self._registered, time.monotonic()
         try:
             if not self._registered:
                 self._begin_anew(ended)
             elif time.monotonic() >= self._renewal:
-                self._renewal = time.monotonic() + _RENEWAL
-                known = link.run(("EXPIRE", self._store.keys.node + self._store.node, _LIFE))[0]
-                self._registered = known == 1
+                self._renew(lambda *command: link.run(command)[0])
             elif self._owed:
                 self._hear(News("new", self._owed.pop(), ""))
             else:
@@ -124,9 +123,21 @@ class NewsReader:
                 self._take(link.run(("BZPOPMIN", self._news(), f"{wait:.3f}"))[0], ended)
         except ClusterUnavailable as error:
             self._registered = False
+            if was_registered and time.monotonic() - began < 0.75 * self._store.links.timeout:
+                return True  # it is tried once more, at once: the connection alone may have ended
             self._store.note_loss(error)
             ended.wait(_PAUSE)
         return True
+
+    def renew(self) -> None:
+        """Renew the sign of this node, if it is time. For ``on_news`` that takes long. Raises `QueueFailed`."""
+        if time.monotonic() >= self._renewal:
+            self._renew(self._store.ask)
+
+    def _renew(self, ask: Callable[..., Any]) -> None:
+        self._renewal = time.monotonic() + _RENEWAL
+        if ask("EXPIRE", self._store.keys.node + self._store.node, _LIFE) != 1:
+            self._registered = False
 
     def _begin_anew(self, ended: Event) -> None:
         self._register()

@@ -11,7 +11,6 @@ All keys begin with the prefix in braces, so that they are on one machine of a s
 ``{ocppj}:queue:taken``     hash        by number, the node that has ended the request and is telling its program
 ``{ocppj}:queue:last``      text        the last number that was given to a request
 ``{ocppj}:queue:epoch``     text        another one after Redis has lost all that it had
-``{ocppj}:queue:epoch``     text        another one after Redis has lost all that it had
 ``{ocppj}:queue:at``        hash        by client, the places where its requests are in memory: ``NODE.NUMBER ...``
 ``{ocppj}:queue:node:NODE`` text        there while that node lives
 ``{ocppj}:queue:news:NODE`` sorted set  what a node has to look at: JSON

@@ -201,6 +201,13 @@ class RedisRequests:
         if queue.place:
             self._removals.note(scripts.UNLOAD, _encoded(client_id), queue.place)
 
+    def renew(self) -> None:
+        """Have Redis know that this node lives, if it is time. To be called while much is loaded because of news.
+
+        Raises `QueueFailed`.
+        """
+        self._news.renew()
+
     def rows(self, client_id: Optional[str]) -> List[Row]:
         """Return the rows of that client, oldest first, without those that have ended."""
         return self._read(Call(scripts.OF_CLIENT, (self._store.node, _encoded(client_id))))
