@@ -29,7 +29,7 @@ _LOOK = 300.0
 class _Turns(Loading):
     """The turns of a map that shares its requests: many clients are loaded at a time, as each waits for Redis.
 
-    Requests are stored without a turn: a queue that is loaded meanwhile is told of them, as it is of those of other
+    Requests are stored without a turn: a queue that is loaded meanwhile learns of them, as it does of those of other
     nodes.
     """
 
