@@ -304,7 +304,7 @@ class ConnectionLost(CallFailed, ConnectionError):
 
 
 class ClusterUnavailable(CallFailed, ConnectionError):
-    """Other processes cannot be reached now: Redis does not answer, for example. See `ocppj.cluster`.
+    """Other processes cannot be reached now: Redis does not answer, for example. See docs/cluster.md.
 
     Where there is no request, such as in ``server.connections(cluster=True)``, both ``action`` and ``message_id`` are
     ``None``.

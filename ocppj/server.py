@@ -636,7 +636,8 @@ class Server(Node):
         """Return what is known of each connected client just now, in the order in which they came.
 
         Args:
-            cluster: Whether those of the other processes follow. `ConnectionInfo.node_id` says what is known of them.
+            cluster: Whether those of the other processes follow, in no order. Their ``node_id`` is the id of the node
+                that has the connection. `ConnectionInfo` says there what is known of them.
 
         Raises:
             OcppjError: What `client_ids` raises.
@@ -672,9 +673,14 @@ class Server(Node):
         return self._connections.get(client_id).dialect.version
 
     def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
-        """Close that client's connection. Raises `UnknownClient`, and `ClusterUnavailable` with a cluster.
+        """Close that client's connection.
 
         From a signal handler, a finalizer or a log handler it works as `stop` does: see `Client.stop`.
+
+        Raises:
+            UnknownClient: No such client is connected; with a cluster: to any process.
+            ClusterUnavailable: Another process has the connection, or may have it, and cannot be told now.
+            UsageError: ``code`` cannot be sent.
         """
         elsewhere = self._elsewhere(client_id)
         if elsewhere is None:
@@ -802,7 +808,7 @@ class Server(Node):
             message_id: As in `Client.call`.
 
         Raises:
-            UnknownClient: No such client is connected.
+            UnknownClient: No such client is connected; with a cluster: to any process.
             ClusterUnavailable: It is not connected here, and the other processes cannot be reached now.
             OcppjError: What `Client.call` raises.
         """
@@ -983,7 +989,7 @@ class Server(Node):
     ) -> Dict[str, CallFuture[Any]]:
         """Queue ``request`` for each of ``client_ids``, by default all that are connected.
 
-        A `SQLiteQueueMap` stores the requests to all of them with one sync of the disk.
+        A `SQLiteQueueMap` stores the requests to all of them with one sync of the disk, a `RedisQueueMap` on Redis.
 
         Args:
             request: A request of one of the profiles.

@@ -47,7 +47,7 @@ class ClusterEvent:
         node_id: Where it happened.
         client_id: The client.
         about: What is known of it, as JSON values. ``connected``: as `Holder.about`. ``disconnected``: "code",
-            "reason", "by_peer". ``request``: "version", "action", "message_id", "payload".
+            "reason", "by_peer". ``request``: "version", "action", "message_id", "payload", in which secrets are masked.
         time: When it happened, in seconds since 1970, by the clock of that node.
     """
 
@@ -133,7 +133,12 @@ class Cluster(ABC):
 
     @abstractmethod
     def release(self, client_id: str, claim: str) -> None:
-        """Take a claim back. A newer claim of another node stays. Never waits."""
+        """Take a claim back. A newer claim of another node stays. Never waits.
+
+        Args:
+            client_id: The client.
+            claim: What `claim` has returned.
+        """
 
     @abstractmethod
     def holder_of(self, client_id: str) -> Optional[Holder]:
@@ -167,11 +172,21 @@ class Cluster(ABC):
 
     @abstractmethod
     def wants(self, kind: str) -> bool:
-        """Return whether anybody has subscribed to that kind of event, as far as this node knows. Never waits."""
+        """Return whether anybody has subscribed to that kind of event, as far as this node knows. Never waits.
+
+        Args:
+            kind: As `ClusterEvent.kind`.
+        """
 
     @abstractmethod
     def publish(self, kind: str, client_id: str, about: Mapping[str, Any]) -> None:
-        """Spread an event to those that have subscribed. Never waits. Dropped when too much waits."""
+        """Spread an event to those that have subscribed. Never waits. Dropped when too much waits.
+
+        Args:
+            kind: As `ClusterEvent.kind`.
+            client_id: The client.
+            about: JSON values.
+        """
 
     @abstractmethod
     def subscribe(
@@ -186,6 +201,12 @@ class Cluster(ABC):
 
         The handlers run on a thread of their own, one at a time. They may block: at most ``max_waiting`` events wait,
         then the oldest are dropped and counted. Events are for watching: some are lost when the cluster is away.
+
+        Args:
+            connected: Called with a `ClusterEvent` when a client has connected.
+            disconnected: Called when a connection has ended.
+            request: Called when a request of a client has come.
+            max_waiting: So many events at most wait for the handlers.
 
         Raises:
             UsageError: No handler is given, or one cannot be called so.

@@ -40,8 +40,8 @@ class Membership:
 
     Args:
         cluster: The cluster.
-        sender: The server, as the one whose calls go to other nodes.
-        server: The server, as the one that has connections.
+        sender: The server, for its calls to other nodes.
+        server: The server, for its connections.
         logger: That of the server; ``None``: that of the process.
     """
 

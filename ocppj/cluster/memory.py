@@ -233,6 +233,9 @@ class MemoryCluster(Cluster):
 
     Args:
         hub: What the nodes share.
+
+    Raises:
+        UsageError: ``hub`` is no `MemoryHub`.
     """
 
     def __init__(self, hub: MemoryHub) -> None:

@@ -43,16 +43,17 @@ class RemoteServer:
         remote.call("CP_1", v16.ResetRequest(type="Soft"), timeout=10)
 
     It joins the cluster at its first use, in the process that uses it. So it may be made before a process is forked.
-    Any thread may use it. It can be used as a context manager, which stops it.
+    Any thread may use it. It can be used as a context manager, which stops it: futures that have not ended yet end with
+    `Stopped`. So wait for them inside the ``with`` block.
 
     The request is checked and encoded here, and again where the client is connected. The request handlers of the
-    servers, and those that are told of ends, run there.
+    servers, and the handlers for ended requests, run there.
 
     Args:
         cluster: A `RedisCluster`, or another `Cluster`, which nothing else uses.
         profiles: What it speaks, such as ``v16.PROFILES``.
         timeout: Seconds that a request may stay unanswered, in the queue too, if it does not say that itself.
-        validate: As in `Server`; so are the other arguments.
+        validate: As in `Server`. Arguments that are not described here are as in `Server`, too.
         message_id_generator: Returns the id of a new message.
         logger: For the lines of this object and of the cluster.
         datetime_digits: How many fractional digits the date-times have. The server writes them anew.
@@ -295,7 +296,16 @@ class RemoteServer:
     def send(self, client_id: str, request: Payload, *, signed: bool = False) -> str:
         """Have the server send a message that is never answered, and return its id: see `Server.send`.
 
-        It waits until the server has written it, at most ``timeout`` seconds of this object. Raises as `call`.
+        It waits until the server has written it, at most ``timeout`` seconds of this object.
+
+        Args:
+            client_id: As in `call`.
+            request: A message of one of the profiles that has no answer.
+            signed: As in `call`.
+
+        Raises:
+            CallTimeout: The server has not written it in time.
+            OcppjError: What else `call` raises.
         """
         refuse_inside("send()", waits=True)
         return self._begin().send(client_id, request, signed)
@@ -303,7 +313,15 @@ class RemoteServer:
     def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None:
         """Have the server close that client's connection. Does not wait for that.
 
-        Raises `UnknownClient` and `ClusterUnavailable`.
+        Args:
+            client_id: A client that is connected to any server.
+            code: The close code that the client gets (RFC 6455 section 7.4).
+            reason: The reason that the client gets.
+
+        Raises:
+            UnknownClient: No such client is connected to any server.
+            ClusterUnavailable: The server cannot be told now.
+            UsageError: ``code`` cannot be sent.
         """
         refuse_inside("disconnect()", waits=True)
         self._begin().disconnect(client_id, code, reason)
@@ -318,7 +336,17 @@ class RemoteServer:
     ) -> Any:
         """Return the typed request of ``action`` with a JSON payload: see `Server.make_request`.
 
-        Without ``version`` that of the client's connection is asked for. Raises `ClusterUnavailable`, too.
+        Args:
+            client_id: A client.
+            action: Its name, such as "Reset".
+            payload: JSON values by name.
+            version: The OCPP version. Without it, that of the client's connection is asked for.
+
+        Raises:
+            UnknownClient: Without ``version``: no such client is connected to any server.
+            ClusterUnavailable: Without ``version``: it cannot be asked for now.
+            UsageError: This object does not speak that version.
+            OcppjError: What else `Server.make_request` raises.
         """
         refuse_inside("make_request()", waits=True)
         dialects = {each.version: each for each in self._endpoint.dialects}
@@ -336,16 +364,27 @@ class RemoteServer:
         return [each.client_id for each in self._cluster.holders()]
 
     def connections(self) -> List[ConnectionInfo]:
-        """Return what is known of the clients that are connected to any server. Raises `ClusterUnavailable`.
+        """Return what is known of the clients that are connected to any server, in no order.
 
-        `ConnectionInfo.node_id` says what is known of them.
+        The entry ``node_id`` in the documentation of `ConnectionInfo` says what is known of them.
+
+        Raises:
+            ClusterUnavailable: The cluster cannot be asked now.
         """
         refuse_inside("connections()", waits=True)
         self._begin()
         return [info_of_holder(each) for each in self._cluster.holders()]
 
     def version_of(self, client_id: str) -> str:
-        """Return the OCPP version spoken with that client. Raises `UnknownClient` and `ClusterUnavailable`."""
+        """Return the OCPP version spoken with that client, such as "1.6".
+
+        Args:
+            client_id: The client.
+
+        Raises:
+            UnknownClient: No such client is connected to any server.
+            ClusterUnavailable: It cannot be asked for now.
+        """
         refuse_inside("version_of()", waits=True)
         return self._version_of(client_id)
 

@@ -180,7 +180,7 @@ class Serving:
             return decode_leniently(request_type, message.payload)
 
     def _reply_error(self, sender: str, client_id: str, message_id: str, error: BaseException) -> None:
-        if isinstance(error, (Stopped, NotRunning)):  # of this server: the one that asked goes on
+        if isinstance(error, (Stopped, NotRunning)):  # of this server: the process that asked goes on
             error = ConnectionLost(WAS_STOPPED, message_id)
         self._cluster.reply(sender, write_message(Failed(message_id, client_id, error_to_json(error))))
 

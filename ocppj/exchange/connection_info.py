@@ -37,7 +37,8 @@ class ConnectionInfo:
         boot_status: How its last BootNotification to this server was answered, over this connection or an earlier one:
             "Accepted", "Pending" or "Rejected". ``None``: it has sent none since this server was made.
         node_id: The node of the cluster that has the connection. ``None`` without a cluster. Of a connection to another
-            node there is what stands before ``last_heard``, ``path`` and ``values``.
+            node there is what stands before ``last_heard``, ``path`` and ``values``. The rest is not known here:
+            ``open_calls`` is 0 and ``boot_accepted`` is ``False`` then, whatever the client does.
     """
 
     client_id: str

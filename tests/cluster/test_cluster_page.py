@@ -3,7 +3,11 @@
 import contextlib
 import io
 import re
+import signal
+import subprocess
+import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
@@ -11,16 +15,18 @@ import pytest
 from ocppj import Client, RedisCluster, RedisQueueMap, RemoteServer, Server, UnknownClient, v16
 from tests.certificates import authority
 from tests.helpers import Recorder, eventually, seconds
+from tests.programs import environment
 from tests.test_readme import BLOCK, ROOT
 from tests.web.hosts import require
 
 require("redis")
-from tests.redis_server import RedisServer, needs_redis, replica_of, sentinel_of  # noqa: E402
+from tests.redis_server import RedisServer, free_port, needs_redis, replica_of, sentinel_of  # noqa: E402
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text("utf-8")
 BLOCKS = BLOCK.findall(PAGE)
 BLOCK_NAMES = (
-    "server.listen(9000)",
+    "server.start(9000)",
+    "SimulatedStation(",
     "remote.call(",
     "remote.send_request(",
     "RedisQueueMap(cluster",
@@ -39,7 +45,6 @@ def block(words: str) -> str:
 
 def run(code: str, url: Optional[str] = None) -> Dict[str, Any]:
     """Run a block, and return what it makes."""
-    code = code.replace("listen(9000)", 'listen(0, host="127.0.0.1")')
     if url is not None:
         code = re.sub(r'"rediss?://[^"]*"', repr(url), code)
     names: Dict[str, Any] = {}
@@ -76,13 +81,59 @@ def test_every_block_has_a_test_here() -> None:
     assert sorted(BLOCKS) == sorted(map(block, BLOCK_NAMES))
 
 
+class Script:
+    """A block that runs as a program of its own, and is killed if it does not end. A context manager."""
+
+    def __init__(self, words: str, folder: Path, port: int, url: str = "") -> None:
+        folder.mkdir()
+        code = re.sub(r'"redis://[^"]*"', repr(url), block(words)).replace("9000", str(port))
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-c", code],
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def lines(self) -> List[str]:
+        return self._output.read_text("utf-8").splitlines()
+
+    def press_enter(self) -> None:
+        """Wait for the end."""
+        self._process.communicate(b"\n", timeout=seconds(20))
+        assert self._process.returncode == 0, self.lines()
+
+    def terminate(self) -> None:
+        """Wait for the end."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(seconds(20))
+        assert self._process.returncode == 0, self.lines()
+
+
 @needs_redis
-def test_five_minutes_and_a_cron_job(store: RedisServer) -> None:
-    boot = v16.BootNotificationRequest(charge_point_vendor="V", charge_point_model="M")
-    with run(block("server.listen(9000)"), store.url)["server"] as server, charger().connect(server.url) as client:
-        assert client.call(boot).status == "Accepted"
-        for words in ("remote.call(", "remote.send_request("):
+def test_five_minutes_and_a_cron_job(store: RedisServer, tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        RemoteServer(RedisCluster(store.url), profiles=v16.PROFILES) as remote,
+        Script("server.start(9000)", tmp_path / "server", port, store.url) as serving,
+        Script("SimulatedStation(", tmp_path / "charger", port) as station,
+    ):
+        eventually(lambda: remote.client_ids() == ["CP_1"], 20)
+        for words in ("remote.send_request(", "remote.call("):
             assert said(block(words), store.url) == promised(block(words))
+        station.press_enter()
+        eventually(lambda: remote.client_ids() == [], 20)
+        serving.terminate()
+        assert serving.lines() == []
 
 
 @needs_redis
@@ -98,20 +149,18 @@ def test_durable_commands(store: RedisServer) -> None:
 
 
 @needs_redis
-def test_events(store: RedisServer) -> None:
-    lines, cluster = io.StringIO(), RedisCluster(store.url)
-    with Server(profiles=v16.PROFILES, cluster=cluster).listen(host="127.0.0.1") as server:
+def test_events(store: RedisServer, tmp_path: Path) -> None:
+    cluster = RedisCluster(store.url)
+    with (
+        Server(profiles=v16.PROFILES, cluster=cluster).listen(host="127.0.0.1") as server,
+        Script("cluster.subscribe(", tmp_path / "watching", 0, store.url) as watching,
+    ):
         server.on(v16.HeartbeatRequest)(lambda name, request: v16.HeartbeatResponse(datetime.now(timezone.utc)))
-        with contextlib.redirect_stdout(lines):
-            subscription = run(block("cluster.subscribe("), store.url)["subscription"]
-            try:
-                eventually(lambda: cluster.wants("connected") and cluster.wants("request"))
-                with charger().connect(server.url) as client:
-                    client.call(v16.HeartbeatRequest())
-                    eventually(lambda: "Heartbeat" in lines.getvalue())
-            finally:
-                subscription.close()
-    assert lines.getvalue().splitlines() == promised(block("cluster.subscribe("))
+        eventually(lambda: cluster.wants("connected") and cluster.wants("request"), 20)
+        with charger().connect(server.url) as client:
+            client.call(v16.HeartbeatRequest())
+            eventually(lambda: watching.lines() == promised(block("cluster.subscribe(")), 20)
+        watching.press_enter()
 
 
 def store_command_for_later(queues: RedisQueueMap, cluster: RedisCluster) -> None:

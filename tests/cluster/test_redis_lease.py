@@ -293,3 +293,15 @@ def test_redis_is_away_at_first(caplog):
         held_by(here, "CP_1", here)
         nodes.close()
         assert keys_of(server) == []
+
+
+def test_leave_does_not_wait_longer_for_a_redis_that_hangs(server, nodes):
+    here = nodes(timeout=seconds(4))
+    server.pause()
+    try:
+        pause(1.2)  # the lease asks
+        began = time.monotonic()
+        here.leave(0.5)
+        assert time.monotonic() - began < 0.5 + seconds(1)
+    finally:
+        server.go_on()

@@ -176,6 +176,50 @@ def test_a_function_of_the_program_holds_no_news_up(nodes: Nodes) -> None:
         free.set()
 
 
+def test_what_was_answered_at_one_node_is_not_canceled_at_another(nodes: Nodes) -> None:
+    """The program is told of the answer just now."""
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", bundle(1)), ("A", bundle(2))])
+    queue = other.get_or_create("A")
+    assert queue.detach("1").message_id == "1"
+    eventually(lambda: listed(one) == ["2"])
+    assert not one.cancel("1")
+    assert one.detach("A", "1") is None
+    one.get_or_create("A")
+    assert ids(one.get("A")) == ["1", "2"], "if the other one dies now, nobody has been told"
+    one.remove("A")
+    other.settle("A", "1", told=False)
+    eventually(lambda: listed(one) == ["1", "2"])
+    assert queue.detach("2").message_id == "2"
+    other.settle("A", "2")
+    eventually(lambda: listed(one) == ["1"])
+    eventually(lambda: nodes.stored() == ["at", "ids", "of:A", "rows"])
+
+
+def expiring(n: Any, after: float) -> RequestBundle:
+    made = bundle(n)
+    return RequestBundle(made.call, made.data, made.version, offline=True, expires=time.time() + after)
+
+
+def test_a_request_expires_at_the_node_that_has_its_client(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    one.push_all([("A", expiring(1, 1)), ("B", expiring(2, 1))])
+    queue = other.get_or_create("A")
+    assert other.owner.grew.calls == [("A", ["1"])], "its time is watched there"
+    later = time.time() + 2
+    assert one.expired(later) == [("B", "2")]
+    assert other.expired(later) == [("A", "1"), ("B", "2")]
+    one.get_or_create("A")
+    assert one.expired(later) == [("A", "1"), ("B", "2")], "the client has moved"
+    assert other.expired(later) == [("B", "2")]
+    one.remove("A")
+    eventually(lambda: other.expired(later) == [("A", "1"), ("B", "2")])
+    queue.detach("1")
+    eventually(lambda: one.expired(later) == [("B", "2")])
+    other.remove("A")
+    assert one.expired(later) == [("B", "2")]
+
+
 def test_two_nodes_that_cancel_a_request_end_it_once(nodes: Nodes) -> None:
     one, other = nodes.add(), nodes.add()
     for n in range(50):
@@ -568,6 +612,28 @@ def test_a_node_with_many_clients_looks_at_all_once(nodes: Nodes, redis: RedisSe
         other.push_all([("C1", bundle(1))])
         eventually(lambda: ids(queues.get("C1")) == ["1"])
         assert len(looks.calls) < 2 * 40, "it began again"
+
+
+def test_what_was_answered_does_not_come_back_with_an_older_state_of_redis(nodes: Nodes, redis: RedisServer) -> None:
+    """As after a failover to a replica that had not received the deletion."""
+    queues = nodes.add()
+    queue = queues.get_or_create("A")
+    for n in range(3):
+        queue.push(bundle(n))
+    with redis.client() as client:
+        before = {key: client.dump(key) for key in client.keys("{ocppj}:queue:*") if b":news:" not in key}
+        queue.pop()
+        queue.detach("1")
+        queues.settle("A", "1")
+        eventually(lambda: client.hlen("{ocppj}:queue:rows") == 1)
+        for key, value in before.items():
+            client.restore(key, 0, value, replace=True)
+        assert client.hlen("{ocppj}:queue:rows") == 3
+        found = eventually(lambda: [each for each in client.client_list() if each["cmd"] == "bzpopmin"])
+        client.client_kill_filter(_id=found[0]["id"])
+        eventually(lambda: client.hlen("{ocppj}:queue:rows") == 1)
+    queues.remove("A")
+    assert ids(queues.get_or_create("A")) == ["2"]
 
 
 def test_redis_may_be_away_at_the_start() -> None:

@@ -247,7 +247,7 @@ PUSHER = """
     for n in range(100_000):
         queue.push(bundle(f"{name}-{n}"))
         print("pushed", n, flush=True)
-        queues.push_all([("away", bundle(f"{name}-away-{n}"))])
+        assert queues.push_all([("away", bundle(f"{name}-away-{n}"))]) == [None]
         print("away", n, flush=True)
         if n % 3 == 2:
             head = queue.peek().message_id  # it is answered, and the program is told
@@ -259,9 +259,13 @@ PUSHER = """
 
 
 def said_by(process: Any) -> Dict[str, List[str]]:
-    """Return what a killed process has said, by the first word of each line: the rest of the lines."""
+    """Return what a killed process has said, by the first word of each line: the rest of the lines.
+
+    A last line without an end does not count. The process was killed in the middle of it: with ``PYTHONUNBUFFERED``,
+    each part of a line is written alone.
+    """
     said: Dict[str, List[str]] = {"pushed": [], "away": [], "sent": [], "told": []}
-    for line in process.stdout.read().splitlines():
+    for line in process.stdout.read().rpartition("\n")[0].splitlines():
         word, _, rest = line.partition(" ")
         said[word].append(rest)
     return said

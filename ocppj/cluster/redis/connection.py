@@ -80,7 +80,7 @@ def result_of(result: Any) -> Any:
 
 
 def text_of(data: bytes) -> str:
-    """Return a text that was sent. What others have written may be no text: then it is one that nobody looks for."""
+    """Return a text that was sent. What others have written may be no text: then it is a text that nobody looks for."""
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

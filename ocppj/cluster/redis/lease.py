@@ -210,7 +210,7 @@ class Lease:
             self._owner.reachable(False)
 
     def _compare(self, nodes: Iterable[str], settled: bool) -> None:
-        """Find out which nodes are gone. Most are told by an entry in the inbox: so only if they were missed twice."""
+        """Find out which nodes are gone. An entry in the inbox says it of most: so only if they were missed twice."""
         there = dict.fromkeys(nodes, 0)
         missed = {node: times + 1 for node, times in list(self._nodes.items()) if node not in there}
         gone = [node for node, times in missed.items() if settled and times > 1]

@@ -195,6 +195,10 @@ class Node:
         """Wake the inbox, and leave the registry. If Redis is away, the lease runs out."""
         if not self.available:
             return
+        lease = self._threads[0]
+        if lease.is_alive() and lease is not threading.current_thread():  # no time is left to wait for Redis
+            self._log.warning("node %s has left, but its lease is to run out: Redis does not answer in time", self.id)
+            return
         wake = ["XADD", self._store.keys.inbox + self.id, "*", "wake", ""]
         try:
             with self._store.links.use() as link:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Callable, ContextManager, List, Literal, Optional
 
 from ...dispatch.interfaces import EndedElsewhere
-from ...dispatch.queues import Overflow, QueueOwner, RequestBundle
+from ...dispatch.queues import Overflow, QueueOwner, RequestBundle, RequestQueue
 from ...errors import UsageError
 from ...option_checks import check_options
 from ...storage.stored_queues import Loading, StoredQueue, StoredQueueMap
@@ -29,7 +29,7 @@ _LOOK = 300.0
 class _Turns(Loading):
     """The turns of a map that shares its requests: many clients are loaded at a time, as each waits for Redis.
 
-    Requests are stored without a turn: a queue that is loaded meanwhile is told of them, as it is of those of other
+    Requests are stored without a turn: a queue that is loaded meanwhile learns of them, as it does of those of other
     nodes.
     """
 
@@ -105,6 +105,15 @@ class RedisQueueMap(StoredQueueMap):
         if self._owner not in (None, owner):
             raise UsageError("the RedisQueueMap is in use: each Server has one of its own")
         super().set_owner(owner)
+
+    def get_or_create(self, client_id: str) -> RequestQueue:
+        known = self.get(client_id)
+        queue = super().get_or_create(client_id)
+        if known is None and self._owner is not None:
+            expiring = [bundle for bundle in queue.bundles() if bundle.expires is not None]
+            if expiring:  # this node ends them from now on
+                self._owner.queue_grew(client_id, expiring)
+        return queue
 
     def next_expiry(self, now: float) -> Optional[float]:
         following = super().next_expiry(now)

@@ -6,11 +6,12 @@ import itertools
 import threading
 import time
 from collections import deque
-from typing import Deque, Iterable, Iterator, List, Optional, Set
+from typing import Deque, Iterable, Iterator, List, Optional, Sequence, Set
 
 from ...errors import QueueFailed
 from ...events import Event, Thread
 from ...loops import run_loop
+from ...recent import Recent
 from . import queue_scripts as scripts
 from .connection import ResponseFault
 from .queue_store import QueueStore
@@ -21,6 +22,8 @@ __all__ = ["Removals"]
 
 #: So many are written at once.
 _MOST = 200
+#: So many numbers of deleted rows are remembered.
+_REMEMBERED = 20_000
 #: How long the thread waits after a fault of Redis, and how long for work at most, in seconds.
 _PAUSE, _LOOK = 0.5, 5.0
 
@@ -30,7 +33,8 @@ class Removals:
 
     def __init__(self, store: QueueStore) -> None:
         self._store = store
-        self._lock = threading.Lock()  # guards the two lists; calls are noted without it
+        self._lock = threading.Lock()  # guards the two lists, and what was deleted; calls are noted without it
+        self._deleted: Recent[int, None] = Recent(_REMEMBERED)
         self._noted: Deque[Call] = deque()
         self._writing: List[Call] = []
         self._work = Event()  # there is something to be written, or it is to end
@@ -41,6 +45,7 @@ class Removals:
     def _after_fork(self) -> None:
         """Forget all: it is the parent's. See `ocppj.forks`."""
         self._noted.clear()
+        self._deleted.clear()
         self._writing, self._thread = [], None
 
     def start(self) -> None:
@@ -87,6 +92,11 @@ class Removals:
         with self._lock:
             return set(_numbers_of([*self._writing, *list(self._noted)]))
 
+    def deleted(self, numbers: Iterable[int]) -> Set[int]:
+        """Return those of the ``numbers`` whose rows were deleted not long ago."""
+        with self._lock:
+            return {number for number in numbers if number in self._deleted}
+
     def write_all(self, deadline: Optional[float] = None) -> None:
         """Write all that waits, on this thread. Raises `QueueFailed`."""
         while (self._noted or self._writing) and (deadline is None or time.monotonic() < deadline):
@@ -112,12 +122,18 @@ class Removals:
         calls = self._take()
         results = self._store.run(*(Call(each.script, (self._store.node, *each.arguments)) for each in _joined(calls)))
         with self._lock:
+            self._remember(calls)
             self._writing = []
         faults = [each.code for each in results if isinstance(each, ResponseFault)]
         if faults:
             words = "%s has refused to delete or set aside requests that were dealt with, they may be sent again: %s"
             log = self._store.limited_log
             log.error(words, self._store.path, faults[0], kind=f"{words[:-2]}{faults[0]}", client_id=None)
+
+    def _remember(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            if call.script is scripts.DELETE:  # not one that was set aside: it may be put back
+                self._deleted.remember(int(call.arguments[0]), None)
 
     def _take(self) -> List[Call]:
         """Return what is to be written now. It stays in a list until it is written."""
@@ -127,10 +143,12 @@ class Removals:
             return list(self._writing)
 
 
-def _joined(calls: Iterable[Call]) -> Iterator[Call]:
+def _joined(calls: Sequence[Call]) -> Iterator[Call]:
     """Yield calls that do the same in fewer calls: one for all deletions in a row, and for all copies in a row."""
-    for script, group in itertools.groupby(calls, key=lambda call: call.script):
-        if script in (scripts.DELETE, scripts.UNLOAD):
+    removed = set(_numbers_of(calls))
+    needed = (call for call in calls if call.script is not scripts.MARK or call.arguments[0] not in removed)
+    for script, group in itertools.groupby(needed, key=lambda call: call.script):
+        if script in (scripts.DELETE, scripts.UNLOAD, scripts.MARK):
             yield Call(script, tuple(part for call in group for part in call.arguments))
         else:
             yield from group

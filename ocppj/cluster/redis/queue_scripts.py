@@ -8,7 +8,8 @@ All keys begin with the prefix in braces, so that they are on one machine of a s
 ``{ocppj}:queue:ids``       sorted set  ``MESSAGE_ID``, a zero byte, and the number: to find a request by its id
 ``{ocppj}:queue:expiries``  sorted set  the numbers of those that expire, with the time in seconds of Redis' clock
 ``{ocppj}:queue:aside``     hash        by number, those that were set aside: JSON of the value, why, and when
-``{ocppj}:queue:taken``     hash        by number, the node that has ended the request and is telling its program
+``{ocppj}:queue:taken``     hash        by number, the node that has ended the request and is telling its program; with
+                                        a ``!`` at its end if it had the request in a queue
 ``{ocppj}:queue:last``      text        the last number that was given to a request
 ``{ocppj}:queue:epoch``     text        another one after Redis has lost all that it had
 ``{ocppj}:queue:at``        hash        by client, the places where its requests are in memory: ``NODE.NUMBER ...``
@@ -36,6 +37,7 @@ __all__ = [
     "JOIN",
     "KEEP",
     "LOAD",
+    "MARK",
     "NEXT_EXPIRY",
     "OF_CLIENT",
     "OF_MESSAGE",
@@ -113,16 +115,29 @@ local function finish(node, seq)
   if from ~= node and lives(from) then tell(from, 'over', client, message_id) end
   return value
 end
-local function is_taken_by_another(node, seq)
+-- Return whether another node that lives has ended a request. One that it has answered counts only if `answered`: a
+-- node that dies before it has told its program has told nobody, and then the request is to be sent again.
+local function is_taken_by_another(node, seq, answered)
   local by = redis.call('HGET', taken, seq)
-  return by and by ~= node and lives(by)
+  if not by then return false end
+  local taker = string.match(by, '^[^!]+')
+  return (answered or by == taker) and taker ~= node and lives(taker)
+end
+-- Return whether another node ends the requests of that client in time: the newest that has a queue of it.
+local function is_held_by_another(node, client)
+  local newest = node
+  for place in string.gmatch(redis.call('HGET', at, client) or '', '%S+') do
+    local each = string.match(place, '^[^.]+')
+    if lives(each) then newest = each end
+  end
+  return newest ~= node
 end
 -- Return the time, and then the number and the value of each of those requests that no other node has ended.
-local function read(node, seqs)
+local function read(node, seqs, answered)
   local found = {string.format('%.6f', now)}
   for _, seq in ipairs(seqs) do
     local value = redis.call('HGET', rows, seq)
-    if value and not is_taken_by_another(node, seq) then
+    if value and not is_taken_by_another(node, seq, answered) then
       found[#found + 1] = seq
       found[#found + 1] = value
     end
@@ -226,7 +241,7 @@ end
 if not known then places[#places + 1] = place end
 redis.call('HDEL', at, client)
 redis.call('HSET', at, client, table.concat(places, ' '))
-return read(node, redis.call('ZRANGE', base .. 'of:' .. client, 0, -1))
+return read(node, redis.call('ZRANGE', base .. 'of:' .. client, 0, -1), false)
 """,
     _BEGIN,
 )
@@ -249,7 +264,7 @@ end
 #: Read the requests of a client. Arguments: node, client.
 OF_CLIENT = Script(
     """
-return read(ARGV[1], redis.call('ZRANGE', base .. 'of:' .. ARGV[2], 0, -1))
+return read(ARGV[1], redis.call('ZRANGE', base .. 'of:' .. ARGV[2], 0, -1), true)
 """,
     _BEGIN,
 )
@@ -260,16 +275,25 @@ OF_MESSAGE = Script(
 local seqs = {}
 local found = redis.call('ZRANGEBYLEX', ids, '[' .. ARGV[2] .. '\\0', '[' .. ARGV[2] .. '\\0\\255')
 for _, member in ipairs(found) do seqs[#seqs + 1] = string.match(member, '%d+$') end
-return read(ARGV[1], seqs)
+return read(ARGV[1], seqs, true)
 """,
     _BEGIN,
 )
 
-#: Read requests that have expired. Arguments: node, time, time of the node now, how many at most.
+#: Read requests that have expired, and that this node is to end. Arguments: node, time, time of the node now, how many
+#: at most.
 EXPIRED = Script(
     """
 local cut = string.format('%.6f', ARGV[2] + ahead(ARGV[3]))
-return read(ARGV[1], redis.call('ZRANGEBYSCORE', expiries, '-inf', cut, 'LIMIT', 0, ARGV[4]))
+local due = {}
+for _, seq in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', cut, 'LIMIT', 0, ARGV[4])) do
+  local value = redis.call('HGET', rows, seq)
+  if value then
+    local _, _, row = parse(value)
+    if not is_held_by_another(ARGV[1], row[1]) then due[#due + 1] = seq end
+  end
+end
+return read(ARGV[1], due, true)
 """,
     _BEGIN,
 )
@@ -288,7 +312,7 @@ return found[2] and string.format('%.6f', found[2] - cut) or false
 #: Have a node end a request of a client that may be at another. Arguments: node, number, client. Returns 1 if it may.
 TAKE = Script(
     """
-if redis.call('HEXISTS', rows, ARGV[2]) == 0 or is_taken_by_another(ARGV[1], ARGV[2]) then return 0 end
+if redis.call('HEXISTS', rows, ARGV[2]) == 0 or is_taken_by_another(ARGV[1], ARGV[2], true) then return 0 end
 redis.call('HDEL', taken, ARGV[2])
 redis.call('HSET', taken, ARGV[2], ARGV[1])
 tell_others(ARGV[1], 'canceled', ARGV[3], ARGV[2])
@@ -297,11 +321,27 @@ return 1
     _BEGIN,
 )
 
+#: Note that a node tells its program how requests have ended, which it had in a queue. Arguments: node, numbers.
+MARK = Script(
+    """
+for i = 2, #ARGV do
+  local by = redis.call('HGET', taken, ARGV[i])
+  local free = by ~= ARGV[1] and not is_taken_by_another(ARGV[1], ARGV[i], true)
+  if free and redis.call('HEXISTS', rows, ARGV[i]) == 1 then
+    redis.call('HDEL', taken, ARGV[i])
+    redis.call('HSET', taken, ARGV[i], ARGV[1] .. '!')
+  end
+end
+""",
+    _BEGIN,
+)
+
 #: Have a request that a node has ended stay. Arguments: node, number.
 KEEP = Script(
     """
-local value = redis.call('HGET', rows, ARGV[2])
-if value and redis.call('HGET', taken, ARGV[2]) == ARGV[1] then
+local value, by = redis.call('HGET', rows, ARGV[2]), redis.call('HGET', taken, ARGV[2])
+if by == ARGV[1] .. '!' then redis.call('HDEL', taken, ARGV[2]) end
+if value and by == ARGV[1] then
   redis.call('HDEL', taken, ARGV[2])
   local _, _, row = parse(value)
   tell_others(ARGV[1], 'new', row[1], '')

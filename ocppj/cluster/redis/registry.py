@@ -1,4 +1,4 @@
-"""`Registry`: reads who holds whom."""
+"""`Registry`: reads which node holds which client."""
 
 from __future__ import annotations
 

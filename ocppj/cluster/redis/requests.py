@@ -234,7 +234,7 @@ class RedisRequests:
     def _taken_elsewhere(self) -> Set[bytes]:
         """Return the numbers of rows that other living nodes have ended."""
         found = self._store.ask("HGETALL", self._store.keys.taken)
-        takers = dict(zip(found[::2], found[1::2]))
+        takers = dict(zip(found[::2], (each.rstrip(b"!") for each in found[1::2])))
         others = sorted({*takers.values()} - {self._store.node.encode()})
         living = {each for each in others if self._store.ask("EXISTS", self._store.keys.node.encode() + each)}
         return {seq for seq, node in takers.items() if node in living}
@@ -259,7 +259,11 @@ class RedisRequests:
         shift = shift if abs(shift) > _NOISE else 0.0
         rows = [self._row(int(seq), value, shift) for seq, value in zip(flat[::2], flat[1::2])]
         gone = gone | self._gone()
-        return sorted(row for row in rows if row is not None and row.seq not in gone)
+        left = sorted(row for row in rows if row is not None and row.seq not in gone)
+        back = self._removals.deleted(row.seq for row in left)
+        for seq in back:  # Redis has forgotten the deletion, after a failover, for example
+            self.delete(seq)
+        return [row for row in left if row.seq not in back]
 
     def _row(self, seq: int, value: bytes, shift: float) -> Optional[Row]:
         """Return the row of that value, its times by the clock of this process; ``None``: of another format."""
@@ -285,8 +289,12 @@ class RedisRequests:
         self._removals.note(scripts.DELETE, seq)
 
     def detach(self, seq: int, client_id: Optional[str], message_id: str) -> None:
-        """Leave that row on Redis until `settle`, but out of `rows`. Never waits."""
+        """Leave that row on Redis until `settle`, but out of `rows`. Never waits.
+
+        Soon it is also out of those of other nodes, so that none ends it once more. But `load` there returns it.
+        """
         self._detached.add(seq, client_id, message_id)
+        self._removals.note(scripts.MARK, seq)
 
     def settle(self, client_id: Optional[str], message_id: str, told: bool = True) -> None:
         """Delete the oldest detached row of that request, if there is one. As `delete`. Unless ``told``, it stays."""
@@ -302,7 +310,7 @@ class RedisRequests:
         """Detach a row of a client without a queue here. Other nodes do not send it. Return whether it was there."""
         if self._store.run_one(Call(scripts.TAKE, (self._store.node, row.seq, _encoded(row.client_id)))) != 1:
             return False
-        self.detach(row.seq, row.client_id, row.message_id)
+        self._detached.add(row.seq, row.client_id, row.message_id)
         return True
 
     def set_aside(self, seq: int, reason: str) -> None:
