@@ -14,7 +14,7 @@ END = "UPDATE charging SET stopped = ?, meter_stop = ? WHERE id = ? AND charger 
 
 
 def build_server(store: Store, queue_path: str, redis_url: Optional[str]) -> Server:
-    """Return a server that begins in the process that serves. Commands wait in the file, or in Redis for all workers."""
+    """Return a server that begins in the process that serves. Commands wait in the file, or in Redis."""
     cluster = RedisCluster(redis_url) if redis_url else None
     queues = RedisQueueMap(cluster, capacity=100) if cluster else SQLiteQueueMap(queue_path, capacity=100)
     server = Server(profiles=v16.PROFILES, queues=queues, known_clients=store.knows, cluster=cluster)
