@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any, Callable, Optional, Set
 
 from ..dispatch.futures import CallFuture, OpenCall
-from ..errors import ConnectionLost, Stopped, UsageError
+from ..dispatch.timeouts import Timeouts
+from ..errors import CallTimeout, ClusterUnavailable, ConnectionLost, QueueFailed, Stopped, UsageError
 from ..interrupted import calls_program
 from ..payloads.model import Payload
 from .remote_calls import HAS_ENDED
@@ -19,6 +21,8 @@ from .serving import WAS_STOPPED
 
 __all__ = ["KeptRequests"]
 
+#: Seconds between two attempts to make a request again.
+PAUSE = 1.0
 #: Makes a request again, with ``expires=``, and returns its future. It may wait.
 Again = Callable[..., "CallFuture[Any]"]
 
@@ -28,10 +32,12 @@ class KeptRequests:
 
     Args:
         later: Has a function called on a thread that may wait, or drops it if this node leaves.
+        timeouts: For the pauses between attempts.
     """
 
-    def __init__(self, later: Callable[[Callable[[], object]], object]) -> None:
+    def __init__(self, later: Callable[[Callable[[], object]], object], timeouts: Timeouts) -> None:
         self._later = later
+        self._timeouts = timeouts
         self._lock = threading.Lock()
         self._kept: Set[_Kept] = set()
 
@@ -54,6 +60,12 @@ class KeptRequests:
             left, self._kept = self._kept, set()
         for kept in left:
             kept.call.fail(Stopped("stopped before the answer came", kept.call.message_id))
+
+    def _try_later(self, kept: "_Kept") -> None:
+        self._timeouts.add(PAUSE, partial(self._put, kept))
+
+    def _put(self, kept: "_Kept") -> None:
+        self._later(kept._make_again)
 
     def _after_fork(self) -> None:
         left, self._kept = self._kept, set()
@@ -95,10 +107,16 @@ class _Kept:
         if self.call.future.done():  # canceled
             self._take()
             return
+        if self._end is not None and time.monotonic() >= self._end:
+            if self._take():
+                self.call.fail(CallTimeout("it has expired before it could be made again", self.call.message_id))
+            return
         try:
             second = self._again(expires=self._left())
         except UsageError:  # the id is in use: that node had stored it
             self._end_as(self._current)
+        except (ClusterUnavailable, QueueFailed):  # it may be better soon
+            self._table._try_later(self)
         except Exception as error:
             if self._take():
                 self.call.fail(error)

@@ -53,7 +53,7 @@ class Membership:
         self._log.use(logger)
         self._limited_log.use(logger)
         self.remote = RemoteCalls(cluster, sender)
-        self.kept = KeptRequests(self._later)
+        self.kept = KeptRequests(self._later, sender.timeouts)
         self._server = server
         self._serving = Serving(cluster, server, self._limited_log)
         self._lock = threading.Lock()  # guards what follows

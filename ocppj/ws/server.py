@@ -111,7 +111,8 @@ class WebSocketServer(ServerCore):
               ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the field that the proxy itself sets; the other
               one may come from the client.
             * ``duplicates``: with "replace" a new connection replaces the old one of its identity, which is closed
-              with 1008; with "reject" the new one gets 409.
+              with 1008; with "reject" the new one gets 409. In a cluster two processes may admit the same identity at
+              the same moment: then the newer one replaces the other.
             * ``no_subprotocol``: without a common subprotocol, "close" upgrades and closes with 1002 at once (OCPP-J
               1.6 section 3.2), "reject" answers 400, and "default" uses ``default_subprotocol`` also for peers that
               offer unknown ones. A certification by the Open Charge Alliance needs "reject".

@@ -10,11 +10,13 @@ from typing import Any, Iterator, List, Optional
 import pytest
 
 from ocppj import (
+    CallTimeout,
     Client,
     Cluster,
     ConnectionLost,
     MemoryCluster,
     MemoryHub,
+    QueueFailed,
     RedisCluster,
     RedisQueueMap,
     Server,
@@ -22,7 +24,7 @@ from ocppj import (
     v16,
 )
 from ocppj import Stopped as StoppedError
-from ocppj.cluster import remote_calls
+from ocppj.cluster import kept, remote_calls
 from tests.helpers import eventually, seconds
 from tests.redis_server import RedisServer, SlowRedis, needs_redis
 
@@ -152,6 +154,40 @@ def test_command_whose_answer_was_lost_unnoticed_ends(pair: Pair, monkeypatch: p
     pair.gate.set()
     assert lost.wait(seconds(10))
     assert isinstance(future.exception(seconds(10)), ConnectionLost)
+
+
+class Failing:
+    """Stands for ``send_request`` of a server. Its disk is full from the second request to the one before ``until``."""
+
+    def __init__(self, server: Server, until: int) -> None:
+        self._send, self._until = server.send_request, until
+        self.count = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.count += 1
+        if 1 < self.count < self._until:
+            raise QueueFailed("the disk is full")
+        return self._send(*arguments, **options)
+
+
+def test_command_is_made_again_although_that_fails_at_first(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PAUSE", 0.1)
+    monkeypatch.setattr(pair.two, "send_request", Failing(pair.two, 4))
+    future = pair.command()
+    pair.cluster.kill()
+    eventually(lambda: pair.queues.list())
+    with pair.move():
+        assert future.result(seconds(10)).status == "Accepted"
+
+
+def test_command_that_cannot_be_made_again_expires(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PAUSE", 0.1)
+    failing = Failing(pair.two, 10_000)
+    monkeypatch.setattr(pair.two, "send_request", failing)
+    future = pair.command(expires=seconds(1))
+    pair.cluster.kill()
+    assert isinstance(future.exception(seconds(10)), CallTimeout)
+    assert failing.count > 2
 
 
 def test_canceled_command_is_not_made_again(pair: Pair) -> None:

@@ -53,6 +53,10 @@ class Inbox:
         self._ended = Event()
         self._last = "0-0"  # the id of the last entry that was read; changed in single steps
 
+    def begin_anew(self) -> None:
+        """Note that the stream will be made anew: all that it will have is unread. On any thread."""
+        self._last = "0-0"
+
     def end(self) -> None:
         """Have `step` return false soon."""
         self._ended.set()

@@ -11,6 +11,7 @@ from ...log_limit import SafeLog
 from ..watcher import KINDS
 from .claims import Claims
 from .connection import Link, ResponseFault, result_of, text_of
+from .redis_clock import RedisClock
 from .scripts import JOIN, RENEW
 from .store import Call, Store
 
@@ -28,6 +29,9 @@ class LeaseOwner(Protocol):
 
     def reachable(self, available: bool) -> None:
         """Note that Redis can be reached again, or no more."""
+
+    def joining(self) -> None:
+        """Note that this node begins in the registry, with an empty inbox."""
 
     def left(self, node_id: str) -> None:
         """Note that another node is gone."""
@@ -63,7 +67,7 @@ class Lease:
         self._reached: Optional[bool] = None  # whether Redis answered the last time; None: it was not asked
         self.trouble = ""  # why Redis cannot be reached
         self._settles = 0.0  # when others may be swept: see above
-        self._offset = 0.0  # of Redis' clock to the monotonic clock of this process
+        self._clock = RedisClock()
         self.wanted: FrozenSet[str] = frozenset()
 
     @property
@@ -73,11 +77,11 @@ class Lease:
 
     def now(self) -> float:
         """Return the time by Redis' clock, in seconds since 1970."""
-        return time.monotonic() + self._offset
+        return time.monotonic() + self._clock.offset
 
     def milliseconds(self) -> int:
         """Return `now` in milliseconds; 0: it is not known yet."""
-        return int(self.now() * 1000) if self._offset else 0
+        return int(self.now() * 1000) if self._clock.offset else 0
 
     def sent(self) -> Tuple[int, int]:
         """Return when a command is sent, and its patience: see `scripts`."""
@@ -145,7 +149,7 @@ class Lease:
         renew = Call(RENEW, (self._id, int(self._seconds * 1e6), sweeps_until, int(lists)))
         answers = self._store.run_all([renew, ["PUBSUB", "NUMSUB", *channels]], self._link)
         known, now, nodes = result_of(answers[0])
-        self._offset = int(now) / 1e6 - (began + time.monotonic()) / 2
+        self._clock.measure(int(now) / 1e6, began, time.monotonic())
         self.wanted = _wanted(answers[1])
         if known:
             self._claim_anew()
@@ -161,6 +165,7 @@ class Lease:
         if self._joined:
             self._log.warning("Redis has forgotten node %s: it begins anew", self._id)
             self._settle()
+        self._owner.joining()
         result_of(self._store.run_all([Call(JOIN, (self._id, int(self._seconds * 1e6)))], self._link)[0])
         self._joined, self._is_new = True, False
         self._claims.claim_anew([])

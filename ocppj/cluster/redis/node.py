@@ -152,6 +152,10 @@ class Node:
         """Note that another node has a newer connection. The claim is not held any more."""
         self._tell(lambda: self._member.claim_lost(client_id, claim_id))
 
+    def joining(self) -> None:
+        """Note that this node begins in the registry."""
+        self._inbox.begin_anew()
+
     def left(self, node_id: str) -> None:
         """Note that another node is gone."""
         self._lease.forget(node_id)
