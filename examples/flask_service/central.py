@@ -5,7 +5,7 @@ from typing import Optional
 
 from store import Store
 
-from ocppj import RedisCluster, RedisQueueMap, Server, ServerQueueMap, SQLiteQueueMap, v16
+from ocppj import RedisCluster, RedisQueueMap, Server, SQLiteQueueMap, v16
 
 ENERGY = "Energy.Active.Import.Register"
 BEGIN = "INSERT OR IGNORE INTO charging (charger, connector, started, tag, meter_start) VALUES (?, ?, ?, ?, ?)"
@@ -14,15 +14,9 @@ END = "UPDATE charging SET stopped = ?, meter_stop = ? WHERE id = ? AND charger 
 
 
 def build_server(store: Store, queue_path: str, redis_url: Optional[str]) -> Server:
-    """Return a server that has not begun. It begins in the process that serves.
-
-    Commands wait in the file, which belongs to one process. With a Redis they wait there: then all processes with the
-    same Redis are one central system, and each reaches every charger.
-    """
+    """Return a server that begins in the process that serves. Commands wait in the file, or in Redis."""
     cluster = RedisCluster(redis_url) if redis_url else None
-    queues: ServerQueueMap = (
-        RedisQueueMap(cluster, capacity=100) if cluster else SQLiteQueueMap(queue_path, capacity=100)
-    )
+    queues = RedisQueueMap(cluster, capacity=100) if cluster else SQLiteQueueMap(queue_path, capacity=100)
     server = Server(profiles=v16.PROFILES, queues=queues, known_clients=store.knows, cluster=cluster)
     server.set_basic_auth_handler(store.is_password)
     accepted = v16.IdTagInfo(status="Accepted")

@@ -791,7 +791,10 @@ class StoredQueueMap(ServerQueueMap):
 
     def _has_not_ended(self, row: Row) -> bool:
         queue = self.get(row.client_id or "")
-        return not isinstance(queue, StoredQueue) or queue.has_row(row.seq)
+        if not isinstance(queue, StoredQueue) or queue.has_row(row.seq):
+            return True
+        # Perhaps another process has stored it, and this one has not heard of it.
+        return self._database.shared and row.seq not in queue.numbers()
 
     def _prepare(self, client_id: str, bundle: RequestBundle, room: "Counter[str]") -> Optional[PendingInsert]:
         """Return what is to be inserted, or ``None`` if that is done. ``room`` is as in `push_all`."""

@@ -56,6 +56,27 @@ def test_requests_follow_the_client_in_order(nodes: Nodes) -> None:
     assert ids(other.get_or_create("A")) == ["1", "2", "3", "4"]
 
 
+def test_a_node_lists_what_another_has_stored_although_it_has_not_heard_of_it(nodes: Nodes) -> None:
+    one, other = nodes.add(), nodes.add()
+    queue = one.get_or_create("A")
+    heard, go_on = threading.Event(), threading.Event()
+
+    def hear(*_: Any) -> None:
+        heard.set()
+        go_on.wait(seconds(20))
+
+    one.owner.queue_grew = hear
+    try:
+        other.push_all([("A", bundle("1"))])
+        assert heard.wait(seconds(10))
+        other.push_all([("A", bundle("2"))])
+        assert (ids(queue), listed(one)) == (["1"], ["1", "2"])
+        queue.pop()
+        assert listed(one) == ["2"]
+    finally:
+        go_on.set()
+
+
 def test_what_a_node_stores_is_in_the_queue_of_the_node_that_has_the_client(nodes: Nodes) -> None:
     one, other = nodes.add(), nodes.add()
     queue = other.get_or_create("A")
