@@ -40,9 +40,11 @@ class Worker:
                 start_new_session=True,
             )
         self._app = celery.Celery("of the test", broker=url, backend=url)
+        self._results: List[Any] = []
 
     def start(self, task: str, *arguments: Any) -> Any:
-        return self._app.send_task(f"tasks.{task}", arguments)
+        self._results.append(self._app.send_task(f"tasks.{task}", arguments))
+        return self._results[-1]
 
     def result(self, task: str, *arguments: Any) -> Any:
         return self.start(task, *arguments).get(timeout=seconds(30))
@@ -59,6 +61,8 @@ class Worker:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(seconds(20))
+        for result in self._results:
+            result.backend = None  # else its finalizer asks a Redis that has ended, again and again, in another test
         self._app.close()
 
 

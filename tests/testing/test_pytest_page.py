@@ -12,7 +12,7 @@ from tests.testing.test_plugin import PLUGIN
 pytest_plugins = ["pytester"]
 
 BLOCKS = BLOCK.findall((ROOT / "docs" / "pytest.md").read_text("utf-8"))
-#: The charge point: it sends its boot until it is accepted.
+#: The charge point: it sends its boot until it is accepted, which it may do before the test goes on.
 DUT = """
 import threading
 
@@ -23,19 +23,23 @@ from ocppj.testing import example
 
 
 @pytest.fixture
-def dut(ocpp_csms):
-    ended = threading.Event()
+def power_on():
+    client, ended, threads = Client("CP_1", profiles=v16.PROFILES), threading.Event(), []
 
     def boot():
         answer = client.call(example(v16.BootNotificationRequest))
         while answer.status != "Accepted" and not ended.wait(answer.interval):
             answer = client.call(example(v16.BootNotificationRequest))
 
-    with Client("CP_1", profiles=v16.PROFILES).connect(ocpp_csms.url) as client:
-        thread = threading.Thread(target=boot)
-        thread.start()
-        yield client
-        ended.set()
+    def start(url):
+        client.connect(url)
+        threads.append(threading.Thread(target=boot))
+        threads[0].start()
+
+    yield start
+    ended.set()
+    client.stop()
+    for thread in threads:
         thread.join()
 """
 
@@ -48,7 +52,7 @@ def run(pytester: pytest.Pytester, words: str, *options: str) -> Any:
     return pytester.runpytest_subprocess(*PLUGIN, "-o", f"ocpp_timeout_factor={FACTOR}", *options)
 
 
-@pytest.mark.parametrize("words", ["def test_boot(ocpp_csms, dut)", "security_profile=2", "OCPPTestCase"])
+@pytest.mark.parametrize("words", ["def test_boot(ocpp_csms, power_on)", "security_profile=2", "OCPPTestCase"])
 def test_block(pytester: pytest.Pytester, words: str) -> None:
     if words == "security_profile=2":
         pytest.importorskip("trustme")
