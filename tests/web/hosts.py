@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 from urllib.parse import urlencode
@@ -230,6 +231,15 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(seconds(30))
+
+
+def gunicorn_is_old() -> bool:
+    """Return whether gunicorn is older than 27.
+
+    At a reload gunicorn 23 resets the connections of some pages, and calls the end of a gevent worker an error. It does
+    so with a service without chargers, too. 27 does not.
+    """
+    return int(version("gunicorn").split(".")[0]) < 27
 
 
 # How each host is started: f(app, port) returns the command. ``app`` is "module:name", as gunicorn takes it.

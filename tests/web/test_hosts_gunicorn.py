@@ -2,7 +2,6 @@
 
 import os
 import signal
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Iterator, List
 
@@ -12,15 +11,13 @@ from ocppj import Client, v16
 from ocppj.testing import Fleet
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
-from tests.web.hosts import Browser, Host, Start, gunicorn, needs_linux, require, starting
+from tests.web.hosts import Browser, Host, Start, gunicorn, gunicorn_is_old, needs_linux, require, starting
 
 require("gunicorn")
 pytestmark = needs_linux
 
 SERVICE = "tests.web.small_service:application"
-#: At a reload gunicorn 23 resets the connections of some pages, and calls the end of a gevent worker an error. It does
-#: so with a service without chargers, too. 27 does not.
-OLD = int(version("gunicorn").split(".")[0]) < 27
+OLD = gunicorn_is_old()
 WORKERS = ["sync", "gthread", "gevent"]
 SOON = Backoff(seconds(0.1), seconds(0.1), 1)
 
