@@ -813,7 +813,7 @@ class Server(Node):
             OcppjError: What `Client.call` raises.
         """
         refuse_inside("call()", waits=True)
-        elsewhere = self._elsewhere(client_id)
+        elsewhere = None if self._membership is None else self._elsewhere(client_id)
         if elsewhere is not None:
             return elsewhere.call(client_id, request, timeout, signed, message_id)
         return self._caller.call(client_id, request, timeout, signed, message_id)
@@ -888,7 +888,7 @@ class Server(Node):
             OcppjError: What `Client.send_request` raises.
         """
         refuse_inside("send_request()")
-        elsewhere = self._elsewhere(client_id)
+        elsewhere = None if self._membership is None else self._elsewhere(client_id)
         if elsewhere is not None:
             refuse_inside("send_request()", waits=True)
             self._offline.options(offline, expires, version)
