@@ -279,7 +279,8 @@ class StoredQueue(RequestQueue):
     def stored(self) -> List[Tuple[int, RequestBundle]]:
         """Return its requests with the numbers of their rows, in order, without those that are in memory alone."""
         with self._lock:
-            return [each for each in self._bundles.items() if each[0] < _IN_MEMORY]
+            requests = list(self._bundles.items())
+        return [each for each in requests if each[0] < _IN_MEMORY]
 
     def numbers(self) -> Set[int]:
         """Return the numbers of all rows that it has, or is just taking out."""

@@ -117,8 +117,9 @@ class Claims:
 
     def done(self, changes: Sequence[Change], results: Sequence[int]) -> List[Tuple[str, str]]:
         """Note what has come of changes. Return clients and claims that another node's newer ones have refused."""
+        taken_back = [change.client_id for change in changes if change.claim is None]
         with self._lock:
-            self._note_taken_back([change.client_id for change in changes if change.claim is None])
+            self._note_taken_back(taken_back)
         made = [(change.client_id, change.claim, result) for change, result in zip(changes, results) if change.claim]
         refused = [(client, claim.id) for client, claim, result in made if not result and self.drop(client, claim.id)]
         for _, claim, _ in made:

@@ -95,7 +95,7 @@ class Removals:
     def deleted(self, numbers: Iterable[int]) -> Set[int]:
         """Return those of the ``numbers`` whose rows were deleted not long ago."""
         with self._lock:
-            return {number for number in numbers if number in self._deleted}
+            return set(filter(self._deleted.__contains__, numbers))
 
     def write_all(self, deadline: Optional[float] = None) -> None:
         """Write all that waits, on this thread. Raises `QueueFailed`."""
