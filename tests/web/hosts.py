@@ -242,6 +242,11 @@ def gunicorn_is_old() -> bool:
     return int(version("gunicorn").split(".")[0]) < 27
 
 
+def bad_lines(host: Host) -> List[str]:
+    """Return the lines that look like a failure. gunicorn 23 calls it an error that it ends a worker itself."""
+    return [line for line in host.bad_lines() if not line.endswith("was sent SIGTERM!")]
+
+
 # How each host is started: f(app, port) returns the command. ``app`` is "module:name", as gunicorn takes it.
 
 

@@ -11,7 +11,7 @@ import pytest
 from ocppj import Client, v16
 from ocppj.ws.backoff import Backoff
 from tests.helpers import eventually, seconds
-from tests.web.hosts import Host, Port, Start, gunicorn, needs_linux, require, starting
+from tests.web.hosts import Host, Port, Start, bad_lines, gunicorn, needs_linux, require, starting
 
 require("gunicorn")
 pytestmark = needs_linux
@@ -69,11 +69,6 @@ def ask(host: Host, path: str = "/chargers") -> Tuple[int, Any]:
 
 def is_online(host: Host) -> bool:
     return ask(host) == (200, ["CP_1"])
-
-
-def bad_lines(host: Host) -> List[str]:
-    """Return the lines that look like a failure. gunicorn 23 calls it an error that it ends a worker itself."""
-    return [line for line in host.bad_lines() if not line.endswith("was sent SIGTERM!")]
 
 
 @pytest.mark.timeout(60 + 20 * TIMES)

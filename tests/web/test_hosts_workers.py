@@ -16,7 +16,18 @@ from ocppj import Client, v16
 from ocppj.testing import Fleet
 from ocppj.ws.backoff import Backoff
 from tests.helpers import Recorder, eventually, seconds
-from tests.web.hosts import ROOT, Browser, Host, Start, gunicorn, gunicorn_is_old, needs_linux, require, starting
+from tests.web.hosts import (
+    ROOT,
+    Browser,
+    Host,
+    Start,
+    bad_lines,
+    gunicorn,
+    gunicorn_is_old,
+    needs_linux,
+    require,
+    starting,
+)
 
 require("flask", "gunicorn", "prometheus_client", "redis")
 from tests.redis_server import RedisServer, needs_redis  # noqa: E402
@@ -121,7 +132,7 @@ def test_every_page_reaches_every_charger_through_any_worker(host: Host) -> None
         assert host.get("/").text.count("online") == len(NAMES)
         stop_all(host)
     assert host.terminate() == 0
-    assert host.bad_lines() == []
+    assert bad_lines(host) == []
 
 
 def test_reload_in_the_middle_of_charging(host: Host) -> None:
@@ -137,7 +148,7 @@ def test_reload_in_the_middle_of_charging(host: Host) -> None:
     assert set(browser.replies) == {200}
     assert not browser.failures or gunicorn_is_old(), browser.failures
     assert host.terminate() == 0
-    assert host.bad_lines() == []
+    assert bad_lines(host) == []
 
 
 def test_worker_that_is_killed(host: Host) -> None:
