@@ -3,7 +3,8 @@
 import logging
 import os
 from concurrent.futures import TimeoutError as NotYet
-from typing import Any, List, Tuple
+from functools import partial
+from typing import Any, Tuple
 
 from central import build_server
 from flask import Flask, render_template, request
@@ -14,7 +15,7 @@ from ocppj import ClusterUnavailable, ConnectionLost, OcppjError, Payload, Queue
 from ocppj.metrics import PrometheusMetrics
 
 FOLDER = os.environ.get("SERVICE_FOLDER", ".")
-REDIS_URL = os.environ.get("REDIS_URL")  # with it, all workers are one central system
+REDIS_URL = os.environ.get("REDIS_URL", "")  # with it, all workers are one central system
 CHARGERS = """SELECT charger.id, charger.status, charging.id AS charging, charging.tag FROM charger
 LEFT JOIN charging ON charging.charger = charger.id AND charging.stopped IS NULL ORDER BY charger.id"""
 
@@ -22,16 +23,10 @@ logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
 store = Store(f"{FOLDER}/service.db")
 server = build_server(store, f"{FOLDER}/commands.db", REDIS_URL)
+online = partial(server.client_ids, cluster=bool(REDIS_URL))  # which chargers are connected, to any worker
 PrometheusMetrics(server)
+app.register_error_handler(ClusterUnavailable, lambda error: (str(error), 503))  # Redis is away
 app.wsgi_app = server.wsgi_app(app.wsgi_app, path="/ocpp/{id}")
-
-
-def online() -> List[str]:
-    """Return which chargers are connected to any worker; to this one alone while the others cannot be asked."""
-    try:
-        return server.client_ids(cluster=REDIS_URL is not None)
-    except ClusterUnavailable:
-        return server.client_ids()
 
 
 @app.get("/")
@@ -62,13 +57,10 @@ def add() -> Any:
     return page(f"{request.form['id']} may connect")
 
 
-@app.post("/chargers/<charger>/start")
-def start(charger: str) -> Any:
-    return command(charger, v16.RemoteStartTransactionRequest(id_tag=request.form["tag"], connector_id=1))
-
-
-@app.post("/chargers/<charger>/stop")
-def stop(charger: str) -> Any:
+@app.post("/chargers/<charger>/<any(start, stop):order>")
+def order(charger: str, order: str) -> Any:
+    if order == "start":
+        return command(charger, v16.RemoteStartTransactionRequest(id_tag=request.form["tag"], connector_id=1))
     return command(charger, v16.RemoteStopTransactionRequest(transaction_id=int(request.form["charging"])))
 
 

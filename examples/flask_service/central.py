@@ -1,7 +1,6 @@
 """The side of the chargers. Handlers store before they answer. Keys keep once what a charger says twice."""
 
 from datetime import datetime, timezone
-from typing import Optional
 
 from store import Store
 
@@ -13,7 +12,7 @@ KEEP = "INSERT OR IGNORE INTO meter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 END = "UPDATE charging SET stopped = ?, meter_stop = ? WHERE id = ? AND charger = ?"
 
 
-def build_server(store: Store, queue_path: str, redis_url: Optional[str]) -> Server:
+def build_server(store: Store, queue_path: str, redis_url: str = "") -> Server:
     """Return a server that begins in the process that serves. Commands wait in the file, or in Redis."""
     cluster = RedisCluster(redis_url) if redis_url else None
     queues = RedisQueueMap(cluster, capacity=100) if cluster else SQLiteQueueMap(queue_path, capacity=100)

@@ -34,8 +34,7 @@ class Store:
             return database.execute(sql, values).fetchall()
 
     def add_charger(self, charger: str, password: str) -> None:
-        # A fast hash will do for a password that is long and random, as a charger's is.
-        digest = hashlib.sha256(password.encode()).hexdigest()
+        digest = hashlib.sha256(password.encode()).hexdigest()  # a fast hash will do: the password is long and random
         self.run("INSERT OR REPLACE INTO charger VALUES (?, ?, 'new')", charger, digest)
 
     def knows(self, charger: str) -> bool:
@@ -43,5 +42,4 @@ class Store:
 
     def is_password(self, charger: str, password: bytes) -> bool:
         rows = self.run("SELECT password FROM charger WHERE id = ?", charger)
-        given = hashlib.sha256(password).hexdigest().encode()
-        return bool(rows) and passwords_match(given, rows[0]["password"])
+        return bool(rows) and passwords_match(hashlib.sha256(password).hexdigest().encode(), rows[0]["password"])

@@ -35,7 +35,7 @@ def test_a_dead_node_is_gone_when_its_lease_has_run_out(server, nodes):
         proxy.cut()
         eventually(lambda: member.gone == [dead.node_id], SOON)
         took = time.monotonic() - began
-        assert 1.4 <= took <= 3.0 + seconds(2)
+        assert 1.4 <= took <= 3.0 + seconds(0.5)
         dead.leave()
 
 
@@ -48,7 +48,7 @@ def test_a_node_that_leaves_is_gone_at_once(nodes):
     began = time.monotonic()
     there.leave()
     eventually(lambda: member.gone == [gone], SOON)
-    assert time.monotonic() - began < seconds(3)  # long before its lease has run out
+    assert time.monotonic() - began < seconds(0.5)
 
 
 def test_nobody_is_swept_because_redis_did_not_run(server, nodes):
