@@ -35,21 +35,17 @@ from .dispatch.pending import ServerState
 from .dispatch.queues import FIFOQueueMap, ServerQueueMap
 from .errors import (
     AddressInUse,
-    ClusterUnavailable,
-    ConnectionLost,
     ErrorCode,
     NotRunning,
     OcppjError,
-    QueueFailed,
-    QueueFull,
     QueueInUse,
     Stopped,
     UnknownClient,
-    UnsupportedFeature,
     UsageError,
 )
 from .exchange.boot import Boots
 from .exchange.boot_gate import BootGate
+from .exchange.caller import EXCUSED
 from .exchange.connection import Connection
 from .exchange.connection_info import ConnectionInfo, info_of
 from .exchange.meters import OTHER
@@ -109,9 +105,6 @@ _MAX_QUEUED_BYTES = 16 * 1024 * 1024  # their size, as objects
 _HELD = (AddressInUse, QueueInUse)
 _LEAVING = 5.0  # seconds that it may take to leave a cluster
 _PATIENCE = 3.0  # seconds that what is told about a connection waits for what is to be told before
-
-# What keeps a request from one client, and not from the others, in a broadcast.
-_EXCUSED = (ClusterUnavailable, UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning)
 
 
 class Server(Node):
@@ -1046,7 +1039,7 @@ class Server(Node):
                 if options["offline"]:
                     future = self._kept(future, client_id, request, timeout, options["expires"], options["version"])
                 futures[client_id] = future
-            except _EXCUSED as error:
+            except EXCUSED as error:
                 if not (options["offline"] and isinstance(error, UnknownClient)):
                     futures[client_id] = CallFuture.failed(self._caller.describe(error, client_id, request=request))
         return futures
@@ -1059,12 +1052,12 @@ class Server(Node):
         made: Optional[Dict[Dialect, Call]] = {} if self._is_alike_for_all else None
         if self._dispatcher.durable:
             send = self._dispatcher.send_requests
-            return caller.send_to_all(chosen, request, timeout, options, made, _EXCUSED, send)
+            return caller.send_to_all(chosen, request, timeout, options, made, EXCUSED, send)
         futures = {}
         for client_id in chosen:
             try:
                 futures[client_id] = caller.send_request(client_id, request, timeout, fragile=True, made=made)
-            except _EXCUSED as error:
+            except EXCUSED as error:
                 futures[client_id] = CallFuture.failed(error)
         return futures
 

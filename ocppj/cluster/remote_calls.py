@@ -21,14 +21,13 @@ from ..errors import (
     NoHandlerSlot,
     NotRunning,
     OcppjError,
-    QueueFailed,
-    QueueFull,
     Stopped,
     UnknownClient,
     UnsupportedFeature,
     UsageError,
     WouldDeadlock,
 )
+from ..exchange.caller import EXCUSED
 from ..exchange.described import described
 from ..exchange.watches import Watched, Watches
 from ..option_checks import check_option
@@ -44,18 +43,8 @@ from .base import Cluster
 from .errors_json import error_from_json
 from .messages import AnyMessage, CallMessage, Cancel, Check, Disconnect, Ended, Failed, SendMessage, write_message
 
-__all__ = ["EXCUSED", "HAS_ENDED", "RemoteCalls"]
+__all__ = ["HAS_ENDED", "RemoteCalls"]
 
-#: What keeps a request from one client, and not from the others, in a broadcast.
-EXCUSED: Tuple[Type[Exception], ...] = (
-    UnknownClient,
-    UnsupportedFeature,
-    QueueFull,
-    QueueFailed,
-    ConnectionLost,
-    ClusterUnavailable,
-    NotRunning,
-)
 #: Seconds that the verdict of the other node has to arrive after the deadline of a call.
 GRACE = 0.5
 #: What a call ends with when the node that had it is gone.

@@ -34,6 +34,7 @@ from ..errors import (
     CallCanceled,
     CallFailed,
     CallTimeout,
+    ClusterUnavailable,
     ConnectionLost,
     ErrorCode,
     InvalidResponse,
@@ -41,8 +42,10 @@ from ..errors import (
     NoHandlerSlot,
     NotRunning,
     OCPPError,
+    QueueFailed,
     QueueFull,
     RequestDropped,
+    UnknownClient,
     UnsupportedFeature,
     UsageError,
     ValidationError,
@@ -69,7 +72,10 @@ from .watches import Watched
 
 E = TypeVar("E", bound=BaseException)
 
-__all__ = ["Caller", "PeerDispatcher", "Transport"]
+__all__ = ["EXCUSED", "Caller", "PeerDispatcher", "Transport"]
+
+#: What keeps a request from one client, and not from the others, in a broadcast.
+EXCUSED = (ClusterUnavailable, UnknownClient, UnsupportedFeature, QueueFull, QueueFailed, ConnectionLost, NotRunning)
 
 
 _BOOT_RESPONSE = f"{BOOT_NOTIFICATION}Response"  # the name of the type, in each version
