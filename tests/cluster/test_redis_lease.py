@@ -264,8 +264,7 @@ def test_one_connection_finds_the_new_master_before_the_other(server, nodes):
         there.replicaof("NO", "ONE")
         proxy.lead_to(new)
         with old.client() as client:
-            eventually(lambda: _connections(client, "pubsub"), SOON)  # the lease's
-            for number in _connections(client, "pubsub"):
+            for number in eventually(lambda: _connections(client, "pubsub"), SOON):  # the lease's
                 client.client_kill_filter(_id=number)
             eventually(lambda: _connections(there, "pubsub"), SOON)
             here.claim("CP_2", {})

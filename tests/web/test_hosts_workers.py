@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -56,11 +57,24 @@ def host(tmp_path: Path, store: RedisServer) -> Iterator[Host]:
     more = ("--workers", str(WORKERS), "--access-logfile", "-", "--access-logformat", "ACCESS %(p)s %(s)s %(m)s %(U)s")
     environment = {"REDIS_URL": store.url}
     host = next(hosts)(gunicorn, "app:app", ready_path="/health", more=more, environment=environment)
+    wait_for_all_workers(host)
     for name in NAMES:
         assert host.post("/chargers", id=name, password=PASSWORD).status == 200
     yield host
     for _ in hosts:  # ends it
         pass
+
+
+def wait_for_all_workers(host: Host) -> None:
+    """Ask for pages, many at once, until each worker has answered: one that still starts takes no charger."""
+
+    def all_answer() -> bool:
+        list(pool.map(lambda _: host.get("/health"), range(16)))
+        return {int(worker) for worker, code, *_ in ACCESS.findall(host.log()) if code == "200"} >= host.workers()
+
+    with ThreadPoolExecutor(8) as pool:
+        eventually(all_answer, timeout=60)
+    assert len(host.workers()) == WORKERS
 
 
 def fleet_of(host: Host) -> Fleet:
