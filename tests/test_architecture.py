@@ -27,7 +27,10 @@ ROOMS = [
     {"storage", "durable"},
     {"exchange"},
     {"client", "server"},
-    {"testing", "cli", "web", "cluster", "metrics", "tracing", "__main__"},
+    {"testing", "web", "cluster", "metrics", "tracing", "recording"},
+    {"control", "proxy", "conformance", "reporting", "replaying"},
+    {"cli"},
+    {"__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
 GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks"}
@@ -58,6 +61,7 @@ SINGLE = {
     "prometheus_client": "metrics.py",
     "opentelemetry": "tracing.py",
     "redis": "cluster/redis/connection.py",
+    "rich": "cli/terminal.py",
 }
 
 

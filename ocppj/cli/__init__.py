@@ -1,0 +1,1 @@
+"""The command ``ocppj``: see, try, check and replay OCPP. Each command is one module; `main` finds it."""

@@ -1,0 +1,44 @@
+"""Types of arguments that several commands take. Each raises `argparse.ArgumentTypeError` with what was wrong."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+
+__all__ = ["VERSIONS", "duration", "port", "positive", "version"]
+
+#: The OCPP versions.
+VERSIONS = ("1.6", "2.0.1", "2.1")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a text such as "250ms", "60s", "2m", "1h", "1h30m" or "60"."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ArgumentTypeError(f"{text!r} is no time: write 60s, 2m or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def positive(text: str) -> int:
+    """Return a whole number above 0."""
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Return a TCP port. 0: any that is free."""
+    if not text.isdigit() or int(text) > 65535:
+        raise ArgumentTypeError(f"{text!r} is no port: a number up to 65535")
+    return int(text)
+
+
+def version(text: str) -> str:
+    """Return the OCPP version of a text such as "1.6", "1.6J", "v16", "ocpp1.6", "201" or "2.0.1"."""
+    digits = "".join(character for character in text if character.isdigit())
+    for known in VERSIONS:
+        if digits == known.replace(".", ""):
+            return known
+    raise ArgumentTypeError(f"{text!r} is no OCPP version: it is one of {', '.join(VERSIONS)}")
