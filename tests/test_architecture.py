@@ -28,7 +28,7 @@ ROOMS = [
     {"exchange"},
     {"client", "server"},
     {"testing", "web", "cluster", "metrics", "tracing", "recording"},
-    {"control", "proxy", "conformance", "reporting", "replaying"},
+    {"control", "proxy", "conformance", "reporting", "replaying", "validating"},
     {"cli"},
     {"__main__"},
 ]
