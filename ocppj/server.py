@@ -1347,6 +1347,7 @@ class Server(Node):
         words = "%s: connected from %s, OCPP %s"
         self.peer_log.info(words, channel.id, channel.remote_address, dialect.version)
         self._meters.connected(channel.id)
+        self._handlers.connection_changed(connection)
         if before is not None and not before.released:  # its reader is held up, here or where its end is told
             left.leave(before)
             self._end_requests(before, "replaced by a newer one")
@@ -1395,6 +1396,7 @@ class Server(Node):
                 # Before a newer connection can be: its requests may begin, and be told of, while these are ended.
                 notice = self._add_notice(connection, handler or (lambda client_id, close: None), channel.id, close)
         try:
+            self._handlers.connection_changed(connection, close)
             if self._membership is not None:
                 self._membership.disconnected(connection, close)
             self.peer_log.info("%s: connection %s", channel.id, close)

@@ -1,0 +1,12 @@
+"""Recordings: what went over the wire, as JSON lines in a file."""
+
+from ..lazy import TYPE_CHECKING, hooks
+
+if TYPE_CHECKING:
+    from .recorded import BrokenRecording, Recorded, read_recording
+    from .recorder import Recorder
+else:
+    _HOMES = {".recorded": "BrokenRecording Recorded read_recording", ".recorder": "Recorder"}
+    __getattr__, __dir__ = hooks(__name__, _HOMES)
+
+__all__ = ["BrokenRecording", "Recorded", "Recorder", "read_recording"]
