@@ -16,7 +16,7 @@ from ..errors import OcppjError, TransportError, UsageError
 from ..events import Event, Thread
 from ..exchange.exits import stop_at_exit
 from ..forks import close_copies, register
-from ..interrupted import refuse_inside
+from ..interrupted import calls_program, refuse_inside
 from ..log_limit import SafeLog
 from ..loops import run_loop
 from .address import path_of
@@ -186,6 +186,7 @@ class Control:
         except OcppjError as error:
             return {"error": error_to_json(error)}
 
+    @calls_program  # it holds no lock
     def _do(self, line: bytes, sock: socket.socket) -> Any:
         try:
             request = json.loads(line)
@@ -206,10 +207,12 @@ class Control:
             return None
         raise UsageError(f'"do" is "call", "connections" or "disconnect", not {what!r:.80}')
 
+    @calls_program
     def _connections(self) -> List[Dict[str, Any]]:
         in_cluster = self._server._membership is not None
         return [info_to_json(each) for each in self._server.connections(cluster=in_cluster)]
 
+    @calls_program
     def _call(self, request: Mapping[str, Any], sock: socket.socket) -> Any:
         client_id, payload = _text(request, "client"), request.get("payload", {})
         typed = self._server.make_request(client_id, _text(request, "action"), payload)
