@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Protocol, Sequence, Type
 
 from ...client import Client
 from ...clock import Clock
-from ...errors import ErrorCode, OCPPError, OcppjError
+from ...errors import ErrorCode, HandshakeRefused, OCPPError, OcppjError
 from ...exchange.handlers import NO_ANSWER
 from ...payloads.model import Payload
 from ...rpc.features import Profile
@@ -192,7 +192,8 @@ class Core(Common):
         self.outbox.pump()
 
     def _link_failed(self, error: Exception) -> None:
-        """Report a certificate of the CSMS that is not valid: once in an outage (Part 2 A00.FR.310)."""
+        """Count it. Report a certificate of the CSMS that is not valid: once in an outage (Part 2 A00.FR.310)."""
+        self.summary.not_connected[_why(error, self.client.id)] += 1
         if isinstance(error.__cause__, SSLCertVerificationError) and not self._is_certificate_reported:
             self._is_certificate_reported = True
             self.behaviour.security_event("InvalidCsmsCertificate", str(error))
@@ -252,3 +253,10 @@ class Core(Common):
 
     def _job_failed(self, error: BaseException) -> None:
         self.client.safe_log.error("%s: a job of the simulated station has failed", self.client.id, exc_info=error)
+
+
+def _why(error: Exception, client_id: str) -> str:
+    """Return why a connection could not be made, in words that are the same for all stations."""
+    if isinstance(error, HandshakeRefused):
+        return f"refused: {error.status} {error.body}".strip().replace(repr(client_id), "the station")
+    return str(error.__cause__ or error)
