@@ -64,10 +64,12 @@ if TYPE_CHECKING:
     )
     from .exchange.busy import BusyHandler
     from .exchange.connection_info import ConnectionInfo
+    from .exchange.frame import ConnectionChange
     from .exchange.handlers import NO_ANSWER, Frame
     from .exchange.passwords import authorization_key, passwords_match
     from .exchange.watches import Watch, Watched
     from .payloads.model import Payload, Request, TextEnum, wire
+    from .recording.recorder import Recorder
     from .rpc.dialect import Dialect, is_error_code_valid
     from .rpc.endpoint import Endpoint
     from .rpc.features import Feature, Profile
@@ -125,10 +127,12 @@ else:
         ),
         ".exchange.busy": "BusyHandler",
         ".exchange.connection_info": "ConnectionInfo",
+        ".exchange.frame": "ConnectionChange",
         ".exchange.handlers": "Frame NO_ANSWER",
         ".exchange.passwords": "authorization_key passwords_match",
         ".exchange.watches": "Watch Watched",
         ".payloads.model": "Payload Request TextEnum wire",
+        ".recording.recorder": "Recorder",
         ".rpc.dialect": "Dialect is_error_code_valid",
         ".rpc.endpoint": "Endpoint",
         ".rpc.features": "Feature Profile",
@@ -174,6 +178,7 @@ __all__ = [
     "Cluster",
     "ClusterEvent",
     "ClusterUnavailable",
+    "ConnectionChange",
     "ConnectionInfo",
     "ConnectionLost",
     "DefaultClientDispatcher",
@@ -213,6 +218,7 @@ __all__ = [
     "QueueFailed",
     "QueueFull",
     "QueueInUse",
+    "Recorder",
     "RedisCluster",
     "RedisQueueMap",
     "Refusal",

@@ -840,6 +840,7 @@ class Client(Node):
             self._connections.by_channel[channel] = connection
             self._connections.by_id[self.id] = connection
             started, first, self._first = lifecycle.started, self._first, False
+        self._handlers.connection_changed(connection)
         if not started:
             return
         self._meters.connected(self.id)
@@ -869,6 +870,8 @@ class Client(Node):
                 del connections.by_id[self.id]
             present = connection is None or connection.session is lifecycle.session
             lost = present and lifecycle.started  # else stop() does the rest itself, and a new session may have begun
+        if connection is not None:
+            self._handlers.connection_changed(connection, close)
         self.peer_log.info("%s: connection %s", self.id, close)
         if present and connection is not None and connection.brought_answer:
             getattr(self._ws, "end_outage", lambda: None)()  # a transport of the program's own need not have it

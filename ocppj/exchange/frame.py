@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Union
 from ..rpc.frames import FrameHead, read_frame_head, type_name_of
 from ..rpc.messages import MessageType
 
-__all__ = ["FindAction", "Frame", "note_request"]
+__all__ = ["ConnectionChange", "FindAction", "Frame", "note_request"]
 
 #: Returns the action of the request of ours that has this id, while it is pending.
 FindAction = Callable[[str], Optional[str]]
@@ -30,6 +30,7 @@ class Frame:
         sent: False for an outgoing frame whose write failed. The peer may have none of it, or a part.
         error: Why its write failed.
         connection: Which connection it belongs to: a number that the endpoint gives each connection that shows frames.
+        side: Which side showed it: "csms" (a `Server`) or "station" (a `Client`). "": it is not known.
     """
 
     direction: str
@@ -40,6 +41,14 @@ class Frame:
     sent: bool = True
     error: Optional[Exception] = None
     connection: int = 0
+    side: str = ""
+
+    @property
+    def sender(self) -> str:
+        """Which side sent it: "csms" or "station". "": it is not known."""
+        if self.direction == "out" or not self.side:
+            return self.side
+        return "station" if self.side == "csms" else "csms"
 
     @property
     def kind(self) -> Optional[str]:
@@ -85,6 +94,29 @@ class Frame:
         if callable(state.get("_request")):  # it knows the endpoint, which cannot be copied
             del state["_request"]
         return state
+
+
+@dataclass(frozen=True)
+class ConnectionChange:
+    """The begin or the end of a connection, as an observer sees it that has a method ``connection_changed(change)``.
+
+    Attributes:
+        kind: "connected" or "disconnected".
+        client_id: The identity of the charge point.
+        version: The OCPP version of the connection, such as "1.6".
+        time: When, in UTC.
+        connection: The number of the connection, as that of its frames.
+        reason: Why it ended: the close code and the reason.
+        side: As that of a `Frame`.
+    """
+
+    kind: str
+    client_id: str
+    version: str
+    time: datetime
+    connection: int
+    reason: str = ""
+    side: str = ""
 
 
 def note_request(frame: Frame, request: Union[str, FindAction, None]) -> Frame:

@@ -32,10 +32,11 @@ from ..payloads.model import Payload
 from ..rpc.endpoint import Endpoint
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.messages import Call
+from ..ws.base import Close
 from .connection import Connection, Connections, ThreadContext
 from .frame_log import FrameLog
 from .meters import Meters
-from .observers import Frame, FrameLines, Observer
+from .observers import ConnectionChange, Frame, FrameLines, Observer, Seen
 from .options import Options
 from .watches import Watches
 
@@ -98,7 +99,8 @@ class HandlerRegistry:
         self._endpoint = endpoint
         self._features = features
         self.context = ThreadContext()
-        self._lines = FrameLines(self._show, clock, endpoint.safe_log)
+        side = "csms" if with_client_id else "station"
+        self._lines = FrameLines(self._show, clock, endpoint.safe_log, side)
         self.frame_log = FrameLog(endpoint)
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
@@ -256,16 +258,34 @@ class HandlerRegistry:
         feature = None if request is None else self._features.by_request.get((connection.dialect, type(request)))
         return None if feature is None else feature.name
 
-    def _show(self, connection: Connection, frame: Frame) -> None:
+    def connection_changed(self, connection: Connection, close: Optional[Close] = None) -> None:
+        """Show that a connection has begun, or has ended by ``close``, to the observers that want to know that."""
+        if not any(hasattr(observer, "connection_changed") for observer in self.observers):
+            return
+        if close is None:
+            self._lines.change(connection, "connected")
+        else:
+            self._lines.change(connection, "disconnected", _reason_of(close))
+
+    def _show(self, connection: Connection, seen: Seen) -> None:
         context = self.context
         before, context.connection = context.connection, connection
         try:
+            if isinstance(seen, ConnectionChange):
+                self._show_change(seen)
+                return
             for observer in self.observers:
-                self.call(observer, frame)
+                self.call(observer, seen)
             if self.frame_log.is_on():
-                self.call(self.frame_log.write, frame)
+                self.call(self.frame_log.write, seen)
         finally:
             context.connection = before
+
+    def _show_change(self, change: ConnectionChange) -> None:
+        for observer in self.observers:
+            changed: Optional[Callable[[ConnectionChange], object]] = getattr(observer, "connection_changed", None)
+            if changed is not None:
+                self.call(changed, change)
 
     def write(self, connection: Connection, text: str, wait: bool = True, action: Optional[str] = None) -> None:
         """Write a frame, and show it to the observers. ``action`` is that of the CALL that it answers, if it is known.
@@ -289,6 +309,13 @@ class HandlerRegistry:
 
 _ORIGINAL = "_ocppj_original"  # the attribute of an adapted handler that has what the program registered
 H = TypeVar("H", bound=Callable[..., Any])
+
+
+def _reason_of(close: Close) -> str:
+    """Return the close code, whose it is, and the reason."""
+    whose = " by the peer" if close.by_peer else "" if close.error is not None else " by us"
+    reason = close.reason or str(close.error or "")
+    return f"{close.code}{whose}: {reason}" if reason else f"{close.code}{whose}"
 
 
 def _is(registered: Callable[..., Any], handler: object) -> bool:

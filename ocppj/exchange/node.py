@@ -553,6 +553,9 @@ class Node(Endpoint):
         ``sent=False`` and the ``error``. It is called on the thread that reads or writes the frame. If another thread
         just then calls it for an earlier frame of the connection, that thread calls it for this one, too. It must not
         block.
+
+        An observer that has a method ``connection_changed(change)`` is shown a `ConnectionChange` when a connection
+        begins and when it ends, in the order of the frames.
         """
         self._handlers.add_observer(observer)
         return observer

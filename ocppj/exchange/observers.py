@@ -20,15 +20,17 @@ from ..clock import Clock
 from ..errors import TransportError
 from ..log_limit import SafeLog
 from .connection import Connection
-from .frame import FindAction, Frame, note_request
+from .frame import ConnectionChange, FindAction, Frame, note_request
 
-__all__ = ["Frame", "FrameLines", "Observer", "Unseen"]
+__all__ = ["ConnectionChange", "Frame", "FrameLines", "Observer", "Seen", "Unseen"]
 
 #: Frames of one connection that may wait to be shown. More wait only while an observer does not return.
 _MOST_UNSEEN = 10_000
 
 
 Observer = Callable[[Frame], object]
+#: What an observer is shown.
+Seen = Union[Frame, ConnectionChange]
 
 
 class _Place:
@@ -37,7 +39,7 @@ class _Place:
     __slots__ = ("frame",)
 
     def __init__(self) -> None:
-        self.frame: Optional[Frame] = None
+        self.frame: Optional[Seen] = None
 
 
 class Unseen:
@@ -55,12 +57,24 @@ class Unseen:
 class FrameLines:
     """The lines of all connections of an endpoint. ``show`` shows one frame to the observers, and raises nothing."""
 
-    def __init__(self, show: Callable[[Connection, Frame], None], clock: Clock, log: SafeLog) -> None:
+    def __init__(self, show: Callable[[Connection, Seen], None], clock: Clock, log: SafeLog, side: str = "") -> None:
+        self._side = side
         self._show = show
         self._clock = clock
         self._log = log
         self._lock = threading.Lock()  # guards all lines
         self._numbers = itertools.count(1)
+
+    def change(self, connection: Connection, kind: str, reason: str = "") -> None:
+        """Show that a connection has begun or ended."""
+        place = _Place()
+        if self._enter(connection, place):
+            version, line = connection.dialect.version, connection.unseen
+            number = 0 if line is None else line.number
+            now, client_id = self._clock.now(), connection.client_id
+            self._complete(
+                connection, place, ConnectionChange(kind, client_id, version, now, number, reason, self._side)
+            )
 
     def receive(self, connection: Connection, text: str, find: FindAction) -> None:
         """Show a frame that was received. ``find`` tells the action of our request that it answers."""
@@ -104,7 +118,7 @@ class FrameLines:
     ) -> Frame:
         version, line = connection.dialect.version, connection.unseen
         number = 0 if line is None else line.number
-        return Frame(direction, connection.client_id, version, time, text, error is None, error, number)
+        return Frame(direction, connection.client_id, version, time, text, error is None, error, number, self._side)
 
     def _enter(self, connection: Connection, place: _Place) -> bool:
         """Make ``place`` the last in the line of ``connection``. Return false if there are too many."""
@@ -129,7 +143,7 @@ class FrameLines:
             if place.frame is None and line is not None and place in line.places:
                 line.places.remove(place)
 
-    def _complete(self, connection: Connection, place: _Place, frame: Frame) -> None:
+    def _complete(self, connection: Connection, place: _Place, frame: Seen) -> None:
         """Put ``frame`` into its place, and show what can be shown, unless another thread does that."""
         line: Optional[Unseen] = connection.unseen
         if line is None:
@@ -152,8 +166,8 @@ class FrameLines:
                     line.showing = False
             raise
 
-    def _take(self, line: Unseen) -> Optional[Frame]:
-        """Return the next frame to show. Without one, this thread shows no more."""
+    def _take(self, line: Unseen) -> Optional[Seen]:
+        """Return what is to be shown next. Without one, this thread shows no more."""
         with self._lock:
             frame = line.places[0].frame if line.places else None
             if frame is None:

@@ -1,0 +1,153 @@
+"""`LineFile`: a file that lines are added to, each whole or not at all. A large one is put aside."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import Any, Iterator, Optional
+
+__all__ = ["LineFile"]
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_MODE = 0o600  # frames tell of people: the file is for its owner alone
+#: What a half line of ours begins with: a process was killed in the middle of its write.
+_BEGINNING = b'{"time": "'
+_LONGEST = 1 << 20  # bytes of a half line that are looked for
+
+
+class LineFile:
+    """Not thread-safe: its owner has a lock. Other processes may add lines to the same file.
+
+    Args:
+        path: The file. It is made if it is not there.
+        max_bytes: A file that would be larger is put aside: ``path.1`` is the newest of those. ``None``: never.
+        keep: How many files are kept aside. Older ones are removed.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str, max_bytes: Optional[int], keep: int) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._file: Optional[int] = None
+        self._size = 0
+        self._open()
+
+    def add(self, data: bytes) -> None:
+        """Add whole lines. Raises ``OSError``: then nothing was added."""
+        if self._file is None:
+            self._open()
+        if self._max_bytes is not None and self._size and self._size + len(data) > self._max_bytes:
+            self._put_aside()
+        file = self._open() if self._file is None else self._file
+        written = os.write(file, data)
+        if written < len(data):  # the disk is full, or a signal came
+            written += self._write_rest(file, data, written)
+        self._size += written
+
+    def close(self) -> None:
+        """Close the file. `add` opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                os.close(file)
+
+    def _open(self) -> int:
+        file = os.open(self.path, _FLAGS, _MODE)
+        try:
+            size = os.fstat(file).st_size
+            self._size = _end_line(file, size)
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        return file
+
+    def _write_rest(self, file: int, data: bytes, written: int) -> int:
+        """Write the rest of ``data``; return its length. If that fails, take back what was written, and raise."""
+        begun = written
+        try:
+            while written < len(data):
+                written += os.write(file, data[written:])
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(file, os.fstat(file).st_size - written)
+            raise
+        return written - begun
+
+    def _put_aside(self) -> None:
+        """Rename the files, and begin a new one. Another process may have done that already."""
+        file = self._file
+        if file is None:
+            return
+        with _locked(file):
+            if _is_at(file, self.path):
+                self._rename()
+        self.close()
+
+    def _rename(self) -> None:
+        if sys.platform == "win32":  # an open file cannot be renamed there
+            self.close()
+        if self._keep < 1:
+            os.unlink(self.path)
+            return
+        for number in range(self._keep - 1, 0, -1):
+            with suppress(FileNotFoundError):
+                os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
+        os.replace(self.path, f"{self.path}.1")
+
+
+def _end_line(file: int, size: int) -> int:
+    """Have the file end with a whole line, and return its size. A half line of ours is removed."""
+    if not size:
+        return 0
+    start = max(0, size - _LONGEST)
+    os.lseek(file, start, os.SEEK_SET)
+    tail = _read(file, size - start)
+    if tail.endswith(b"\n"):
+        return size
+    line_start = tail.rfind(b"\n") + 1
+    if (line_start or not start) and tail[line_start:].startswith(_BEGINNING):
+        os.ftruncate(file, start + line_start)
+        return start + line_start
+    return size + os.write(file, b"\n")
+
+
+def _read(file: int, size: int) -> bytes:
+    parts = []
+    while size > 0:
+        part = os.read(file, size)
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _is_at(file: int, path: str) -> bool:
+    try:
+        status, there = os.fstat(file), os.stat(path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (there.st_dev, there.st_ino)
+
+
+@contextmanager
+def _locked(file: int) -> Iterator[None]:
+    """Keep other processes from putting the file aside meanwhile, where the system can do that."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    locks: Any = fcntl  # a module of systems without it has no such names, for mypy
+    with suppress(OSError):  # a file system without locks
+        locks.flock(file, locks.LOCK_EX)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            locks.flock(file, locks.LOCK_UN)
