@@ -17,11 +17,11 @@ from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 from typing import OrderedDict as OrderedDictType
 
 from ..errors import OcppjError, TransportError
-from ..exchange.frame import note_request
+from ..exchange.frame import ConnectionChange, note_request
 from ..log_limit import LimitedLog
 from ..ws.base import Close
 from ..ws.connection.channel import WireChannel
@@ -186,7 +186,7 @@ class Link:
                 return False
             self._is_begun = True
         attach(self)
-        self.event("connected", "")
+        self.change("connected")
         self._shared.tally.add("connected")
         self._shared.tally.add("connections")
         self.central.claim_reading()
@@ -249,8 +249,7 @@ class Link:
             sender, first = self._ends[0]
         if is_over:
             side = "the station" if sender == STATION else "the central system"
-            text = f"{first.code} {first.reason}".rstrip()
-            self.event("disconnected", f"{text} ({side} ended it: {first})")
+            self.change("disconnected", f"{first.code} {first.reason}".rstrip() + f" ({side}: {first})")
             self._shared.tally.add("connections", -1)
             self.over(self)
         return is_over
@@ -262,14 +261,22 @@ class Link:
     def show(self, place: Optional[Place], sender: str, text: str, is_sent: bool) -> None:
         """Show a frame that has a place."""
         if place is not None:
-            about: Tuple[Any, ...] = (self.client_id, self.version, text, self.number, place.time, is_sent)
-            self._line.complete(place, partial(self._shared.shows.frame, sender, *about))
+            frame = self._message(sender, text, place.time, is_sent)
+            self._line.complete(place, partial(self._shared.shows.frame, frame))
 
-    def event(self, kind: str, reason: str) -> None:
+    def change(self, kind: str, reason: str = "") -> None:
         """Show that the connection has begun or ended."""
         if self._shared.shows:
-            about = (kind, self.client_id, self.version, self.number, reason)
-            self._line.complete(self._line.enter(), partial(self._shared.shows.event, *about))
+            place = self._line.enter()
+            change = ConnectionChange(
+                kind, self.client_id, self.version, place.time, self.number, reason=reason, side=CSMS
+            )
+            self._line.complete(place, partial(self._shared.shows.change, change))
+
+    def _message(self, sender: str, text: str, time: datetime, is_sent: bool = True) -> Message:
+        direction = "in" if sender == STATION else "out"
+        about = (direction, self.client_id, self.version, time, text, is_sent)
+        return Message(*about, connection=self.number, side=CSMS)
 
     def _send_quietly(self, text: str) -> None:
         self._send(self.central.flow, text)
@@ -289,9 +296,7 @@ class Link:
         self._shared.log.warning(words, self.client_id, kind="a frame could not be passed on", client_id=self.client_id)
 
     def _judge(self, sender: str, text: str) -> Outcome:
-        direction = "in" if sender == STATION else "out"
-        now = datetime.now(timezone.utc)
-        message = Message(direction, self.client_id, self.version, now, text, connection=self.number)
+        message = self._message(sender, text, datetime.now(timezone.utc))
         with self._turn:
             note_request(message, self._request_of(sender, message))
             return self._shared.hooks.judge(message)

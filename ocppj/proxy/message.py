@@ -20,15 +20,10 @@ _PAYLOADS = {"CALL": 3, "SEND": 3, "CALLRESULT": 2}
 class Message(Frame):
     """A frame that a side has sent. It is read when an attribute is asked for, and it may be anything.
 
-    The attributes are those of `ocppj.Frame`: ``client_id``, ``version``, ``time``, ``text``, ``connection``, ``kind``,
-    ``message_id``, ``action`` and more. ``direction`` is "in" for what the charging station sends. ``action`` is known
-    for answers, too.
+    The attributes are those of `ocppj.Frame`, as a central system sees it: ``sender`` ("station" or "csms"),
+    ``client_id``, ``version``, ``time``, ``text``, ``connection``, ``kind``, ``message_id``, ``action`` and more. The
+    action of an answer is known, too.
     """
-
-    @property
-    def sender(self) -> str:
-        """Which side sent it: "station" or "csms"."""
-        return STATION if self.direction == "in" else CSMS
 
     def with_text(self, text: str) -> "Message":
         """Return this message with another text."""

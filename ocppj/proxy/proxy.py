@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Set, Union
 
 from ..errors import UsageError
 from ..events import Event
+from ..exchange.frame import ConnectionChange
 from ..exchange.signals import stop_on_sigterm
 from ..log_limit import LimitedLog, safe_log
 from ..settings import LoggerLike, get_logger
@@ -21,9 +23,10 @@ from .addressing import check_endpoint, identity_of, inner_path
 from .central import PASS, CentralSide, ContextOption, CredentialsOption
 from .hooks import Hook, Hooks
 from .link import Link, LinkChannel, Shared
+from .message import CSMS
 from .observer import Observer
 from .observing import Observing
-from .showing import FrameRecorder, Shows
+from .showing import FrameObserver, Shows
 from .stations import StationSide
 from .tally import Counts, Tally
 
@@ -80,7 +83,7 @@ class Proxy:
         *,
         observers: Sequence[Union[str, Observer]] = (),
         hooks: Sequence[Hook] = (),
-        recorders: Sequence[FrameRecorder] = (),
+        recorders: Sequence[FrameObserver] = (),
         credentials: CredentialsOption = PASS,
         headers: Optional[Mapping[str, str]] = None,
         to_ssl_context: ContextOption = None,
@@ -144,17 +147,21 @@ class Proxy:
         self._shared.hooks.add(hook)
         return hook
 
-    def add_recorder(self, recorder: FrameRecorder) -> FrameRecorder:
-        """Have ``recorder`` shown the traffic: an `ocppj.Recorder`, or an object with its methods `frame` and `event`.
+    def add_recorder(self, recorder: FrameObserver) -> FrameObserver:
+        """Have ``recorder`` shown the traffic: an `ocppj.Recorder`, or any observer that `Server.add_observer` takes.
 
         It is shown what each side was sent, so what hooks have made of it. A frame that was dropped, or could not be
-        passed on, has ``sent=False``.
+        passed on, has ``sent=False``. If it has a method ``connection_changed``, that is shown a `ConnectionChange` of
+        the kind "connected", "disconnected" or "refused".
 
         Args:
-            recorder: The object. It is called on the threads of connections.
+            recorder: It is called on the threads of connections. What it raises is logged.
 
         Returns:
             ``recorder``.
+
+        Raises:
+            UsageError: It cannot be called.
         """
         self._shared.shows.add(recorder)
         return recorder
@@ -289,7 +296,8 @@ class Proxy:
 
     def _refused(self, identity: str, reason: str) -> None:
         self._shared.tally.add("refused")
-        self._shared.shows.event("refused", identity, "", 0, reason)
+        change = ConnectionChange("refused", identity, "", datetime.now(timezone.utc), 0, reason=reason, side=CSMS)
+        self._shared.shows.change(change)
 
     def _over(self, link: Link) -> None:
         with self._lock:

@@ -9,64 +9,54 @@ from __future__ import annotations
 import threading
 from collections import deque
 from datetime import datetime, timezone
-from functools import partial
-from typing import Callable, Deque, List, Optional, Protocol, Sequence
+from typing import Any, Callable, Deque, List, Optional, Sequence
 
+from ..errors import UsageError
+from ..exchange.frame import ConnectionChange, Frame
 from ..interrupted import calls_program
 from ..log_limit import LimitedLog
 
-__all__ = ["FrameRecorder", "Line", "Place", "Shows"]
+__all__ = ["FrameObserver", "Line", "Place", "Shows"]
 
 
-class FrameRecorder(Protocol):
-    """What is shown the traffic of a proxy: `ocppj.Recorder`, or an object with the same two methods."""
-
-    def frame(
-        self,
-        sender: str,
-        client_id: str,
-        version: str,
-        text: str,
-        connection: int = 0,
-        time: Optional[datetime] = None,
-        sent: bool = True,
-    ) -> object:
-        """Take note of a frame: see `ocppj.Recorder.frame`."""
-
-    def event(self, kind: str, client_id: str, version: str = "", connection: int = 0, reason: str = "") -> object:
-        """Take note that a connection has begun or ended, or was refused: see `ocppj.Recorder.event`."""
+#: What is shown the frames: `ocppj.Recorder`, or any other observer that `ocppj.Server.add_observer` takes.
+FrameObserver = Callable[[Frame], object]
 
 
 class Shows:
     """The recorders of a proxy. What they raise is logged and changes nothing."""
 
-    def __init__(self, recorders: Sequence[FrameRecorder], log: LimitedLog) -> None:
-        self._recorders: List[FrameRecorder] = list(recorders)
+    def __init__(self, recorders: Sequence[FrameObserver], log: LimitedLog) -> None:
         self._log = log
+        self._recorders: List[FrameObserver] = []
+        for recorder in recorders:
+            self.add(recorder)
 
     def __bool__(self) -> bool:
         return bool(self._recorders)
 
-    def add(self, recorder: FrameRecorder) -> None:
-        """Add a recorder."""
+    def add(self, recorder: FrameObserver) -> None:
+        """Add a recorder. Raises `UsageError` for what cannot be called."""
+        if not callable(recorder):
+            raise UsageError(f"a recorder is an observer: a function of a Frame, not {type(recorder).__name__}")
         self._recorders = [*self._recorders, recorder]  # a new list: other threads go through the old one
 
-    def event(self, kind: str, client_id: str, version: str, connection: int, reason: str) -> None:
-        """Show an event to all."""
-        for recorder in self._recorders:
-            self._call(partial(recorder.event, kind, client_id, version, connection, reason), client_id)
-
-    def frame(
-        self, sender: str, client_id: str, version: str, text: str, connection: int, time: datetime, sent: bool
-    ) -> None:
+    def frame(self, frame: Frame) -> None:
         """Show a frame to all."""
         for recorder in self._recorders:
-            self._call(partial(recorder.frame, sender, client_id, version, text, connection, time, sent), client_id)
+            self._call(recorder, frame, frame.client_id)
+
+    def change(self, change: ConnectionChange) -> None:
+        """Show that a connection has begun or ended, or was refused, to all that have ``connection_changed``."""
+        for recorder in self._recorders:
+            changed = getattr(recorder, "connection_changed", None)
+            if changed is not None:
+                self._call(changed, change, change.client_id)
 
     @calls_program
-    def _call(self, show: Callable[[], object], client_id: str) -> None:
+    def _call(self, show: Callable[[Any], object], what: Any, client_id: str) -> None:
         try:
-            show()
+            show(what)
         except Exception as error:
             self._log.error("%s: a recorder failed", client_id, exc_info=error, kind="a recorder failed")
 
