@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from ..errors import UsageError
 from .catalog import Schema, nearest
 
-__all__ = ["FieldError", "kind_of", "property_of", "read_fields", "read_path"]
+__all__ = ["FieldError", "kind_of", "property_of", "read_fields", "read_path", "write_fields"]
 
 #: The steps to a field: names of properties, and indexes of lists.
 Path = Tuple[Union[str, int], ...]
@@ -46,6 +46,27 @@ def read_fields(words: Sequence[str], schema: Optional[Schema] = None) -> Dict[s
             raise FieldError(f"{word!r} is no field: write name=value" + _known(schema, ""))
         _put(payload, read_path(name), text, schema)
     return payload
+
+
+def write_fields(payload: Mapping[str, Any], place: str = "") -> List[str]:
+    """Return a JSON object as words such as ``a[0].b=1``, which `read_fields` reads.
+
+    Args:
+        payload: The object.
+        place: Where it stands in another one. "": in none.
+    """
+    words: List[str] = []
+    for name, value in payload.items():
+        words += _write_value(f"{place}.{name}" if place else name, value)
+    return words
+
+
+def _write_value(place: str, value: Any) -> List[str]:
+    if isinstance(value, dict) and value:
+        return write_fields(value, place)
+    if isinstance(value, list) and value:
+        return [word for index, each in enumerate(value) for word in _write_value(f"{place}[{index}]", each)]
+    return [f"{place}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
 
 
 def read_path(name: str) -> Path:
