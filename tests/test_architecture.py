@@ -28,7 +28,7 @@ ROOMS = [
     {"exchange"},
     {"client", "server"},
     {"testing", "web", "cluster", "metrics", "tracing", "recording"},
-    {"control", "proxy", "conformance", "reporting", "replaying"},
+    {"control", "proxy", "conformance", "reporting", "replaying", "load"},
     {"cli"},
     {"__main__"},
 ]
