@@ -139,7 +139,7 @@ def _call(way: _Way, arguments: argparse.Namespace, terminal: Terminal) -> int:
     from ..errors import OCPPError
 
     version = _version_of(way, arguments.client)
-    payload = read_fields(arguments.fields, request_schema(version, arguments.action))
+    payload = read_fields(arguments.fields, request_schema(version, arguments.action), arguments.action)
     try:
         answer = way.call(arguments.client, arguments.action, payload, arguments.timeout)
     except OCPPError as error:

@@ -111,7 +111,7 @@ class Commands:
             self._server.send_raw(client_id, " ".join(rest))
             return
         action, *fields = rest
-        payload = read_fields(fields, request_schema(version, action))
+        payload = read_fields(fields, request_schema(version, action), action)
         request = self._server.make_request(client_id, action, payload)
         if self._waits or self._scripts:
             self._server.call(client_id, request, self._timeout)

@@ -48,6 +48,9 @@ class InputLine:
             self._reading = True
         try:
             return input(PROMPT)
+        except BaseException:  # Ctrl-C, or Ctrl-D: the cursor is still in the line
+            sys.stdout.write("\n")
+            raise
         finally:
             with self._lock:
                 self._reading = False
