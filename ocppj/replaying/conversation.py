@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Counter as CounterType
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..recording.recorded import Recorded
 from .message import CALL, ERROR, RESULT, RawMessage, read_message
@@ -75,7 +76,7 @@ class Conversation:
     steps: List[Step] = field(default_factory=list)
     end: Optional[float] = None
     last: float = 0.0
-    left_out: Dict[str, int] = field(default_factory=Counter)
+    left_out: CounterType[str] = field(default_factory=Counter)
     _open: Dict[Tuple[str, str], Step] = field(default_factory=dict, repr=False)
 
     def add(self, recorded: Recorded) -> None:
@@ -83,6 +84,9 @@ class Conversation:
         self.version = self.version or recorded.version
         if not recorded.sent:
             self._leave_out("frames whose write had failed")
+            return
+        if not recorded.sender:
+            self._leave_out("frames of which the log does not say the sender")
             return
         self.last = max(self.last, (recorded.time - self.begin).total_seconds())
         index, sender, message = len(self.steps), recorded.sender, read_message(recorded.text)
@@ -106,7 +110,7 @@ class Conversation:
             self.version = "2.1" if actions & _OF_21 else "2.0.1" if actions & _OF_201 else "1.6"
 
     def _leave_out(self, what: str) -> None:
-        self.left_out[what] = self.left_out.get(what, 0) + 1
+        self.left_out[what] += 1
 
     def of(self, sender: str) -> Iterator[Step]:
         """Yield the steps of one side."""
@@ -114,39 +118,41 @@ class Conversation:
 
 
 def read_conversations(
-    recorded: Iterable[Recorded], clients: Optional[Collection[str]] = None
+    recorded: Iterable[Recorded], name: Optional[str] = None
 ) -> Tuple[List[Conversation], Mapping[str, int]]:
-    """Return the conversations of a recording in the order of their begin, and what was left out of it.
+    """Return the conversations of a recording in the order of their begin, and what of it belongs to none of them.
 
     A connection in which nothing was sent is a conversation, too.
 
     Args:
         recorded: The lines of the recording.
-        clients: The charging stations that are wanted. ``None``: all.
+        name: The identity of the station in lines that name none.
     """
     found: List[Conversation] = []
     current: Dict[Tuple[str, int], Conversation] = {}
-    left_out: Dict[str, int] = Counter()
+    left_out: CounterType[str] = Counter()
     for line in recorded:
         if line.event in ("lost", "refused"):
             left_out["lines that were lost in recording" if line.event == "lost" else "refused connections"] += 1
-            continue
-        if clients is not None and line.client_id not in clients:
-            continue
-        key = line.client_id, line.connection
-        conversation = current.get(key)
-        if line.event == "disconnected":
-            if conversation is not None:
-                conversation.end = max(conversation.last, (line.time - conversation.begin).total_seconds())
-                del current[key]
-            continue
-        if conversation is None or line.event == "connected":
-            conversation = current[key] = Conversation(line.client_id, line.connection, line.time, line.version)
-            found.append(conversation)
-        if not line.event:
-            conversation.add(line)
+        else:
+            _add(line, line.client_id or name or "", current, found)
     for conversation in found:
         conversation.finish()
-        for what, count in conversation.left_out.items():
-            left_out[what] += count
     return sorted(found, key=lambda each: each.begin), left_out
+
+
+def _add(
+    line: Recorded, client_id: str, current: Dict[Tuple[str, int], Conversation], found: List[Conversation]
+) -> None:
+    key = client_id, line.connection
+    conversation = current.get(key)
+    if line.event == "disconnected":
+        if conversation is not None:
+            conversation.end = max(conversation.last, (line.time - conversation.begin).total_seconds())
+            del current[key]
+        return
+    if conversation is None or line.event == "connected":
+        conversation = current[key] = Conversation(client_id, line.connection, line.time, line.version)
+        found.append(conversation)
+    if not line.event:
+        conversation.add(line)

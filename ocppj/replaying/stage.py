@@ -92,17 +92,25 @@ class StationReplay:
 
     def run(self) -> Outcome:
         """Play all conversations to their end."""
-        self._begun = time.monotonic()
         try:
-            for thread in self._threads:
-                thread.start()
-            self._done.wait()
+            self.start()
+            self.wait()
         finally:
             self.stop()
         return self.outcome
 
-    def stop(self) -> None:
-        """End early. Any thread may call it."""
+    def start(self) -> None:
+        """Begin to play."""
+        self._begun = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Wait until all conversations were played, or ``timeout`` seconds. Return whether they were."""
+        return self._done.wait(timeout)
+
+    def stop(self) -> Outcome:
+        """End, also early. Any thread may call it."""
         self._stopped.set()
         with self._lock:
             playing = list(self._playing.values())
@@ -112,6 +120,7 @@ class StationReplay:
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(_JOIN)
+        return self.outcome
 
     def _play_all(self, peer: _Peer) -> None:
         try:
@@ -248,28 +257,23 @@ class CSMSReplay:
     def _connected(self, channel: Channel) -> None:
         name = self._name_of(channel.id)
         with self._lock:
-            waiting = self._waiting.get(name)
-            if waiting:
-                conversation, peer = waiting.pop(0), self._peers[name]
-                performance = Performance(
-                    conversation,
-                    self.side,
-                    channel.send,
-                    self._rules,
-                    self._pace,
-                    peer.carried,
-                    peer.answers,
-                    self.outcome,
-                )
-                self._playing[channel] = performance
-                thread = Thread(
-                    target=self._play, args=(channel, performance), name=f"ocppj-replay-{name}", daemon=True
-                )
-                self._threads.append(thread)
-        if not waiting and channel not in self._playing:
+            performance = self._begin(name, channel)
+        if performance is None:
             channel.close(1008, "the recording has no more connections of this station")
             return
+        thread = Thread(target=self._play, args=(channel, performance), name=f"ocppj-replay-{name}", daemon=True)
+        with self._lock:
+            self._threads.append(thread)
         thread.start()
+
+    def _begin(self, name: str, channel: Channel) -> Optional[Performance]:
+        """Take the next conversation of a station. ``None``: there is no more. The lock is held."""
+        waiting, peer = self._waiting.get(name), self._peers.get(name)
+        if not waiting or peer is None:
+            return None
+        known = self._rules, self._pace, peer.carried, peer.answers, self.outcome
+        performance = self._playing[channel] = Performance(waiting.pop(0), self.side, channel.send, *known)
+        return performance
 
     def _receive(self, channel: Channel, text: str) -> None:
         performance = self._playing.get(channel)
