@@ -41,6 +41,8 @@ _boundaries: Dict[int, CodeType] = {}  # code objects by `id`: to hash one reads
 _entrances: Dict[int, CodeType] = {}
 
 _OURS = "ocppj"
+#: Rooms that are programs, built on the library: they hold none of its locks when they call it.
+_PROGRAMS = ("testing", "cli", "control", "load", "proxy", "conformance", "reporting", "replaying")
 _plain: Set[object] = {""}  # names of modules whose functions tell nothing: most frames are theirs
 _MOST_PLAIN = 10_000
 
@@ -133,7 +135,7 @@ def _has_let_go(holder: FrameType, inner: Optional[FrameType]) -> bool:
 def _kind_of(module: object) -> str:
     """Return what a function of ``module`` tells: `_OURS`, a module of the standard library, or nothing."""
     name = str(module)
-    if name.startswith("ocppj.") and not name.startswith("ocppj.testing"):  # the kit is a program, built on the library
+    if name.startswith("ocppj.") and name.split(".")[1] not in _PROGRAMS:
         return _OURS
     if name == "logging" or name.startswith("logging."):
         return "logging"

@@ -28,7 +28,7 @@ ROOMS = [
     {"exchange"},
     {"client", "server"},
     {"testing", "web", "cluster", "metrics", "tracing", "recording"},
-    {"control", "proxy", "conformance", "reporting", "replaying", "validating"},
+    {"control", "proxy", "conformance", "reporting", "replaying", "load", "validating"},
     {"cli"},
     {"__main__"},
 ]
@@ -36,7 +36,7 @@ GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "lo
 GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks"}
 #: What a method of `Server` imports when it is called.
 DOORS = {"web.opening", "web.wsgi", "cluster.membership", "cluster.base"}
-DOORS |= {"cluster.remote_calls", "cluster.serving"}
+DOORS |= {"cluster.remote_calls", "cluster.serving", "control.control"}
 #: Where a name is public whose module has moved to a room. Nothing in the library imports from there.
 PUBLIC_NAMES = {"durable": "storage.sqlite_queues", "signing": "rpc.signing"}
 #: What each package beside the rooms may import of ocppj, besides itself.

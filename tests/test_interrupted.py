@@ -46,6 +46,12 @@ def test_the_library_was_interrupted():
     assert library(CALLS)(lambda: library("def f(): return here()")()) == INSIDE
 
 
+@pytest.mark.parametrize("name", ["ocppj.testing.x", "ocppj.cli.serve", "ocppj.load.visits", "ocppj.proxy"])
+def test_rooms_above_the_library_are_programs(name):
+    assert library(CALLS, __name__=name)(here) == FREE
+    assert library(CALLS)(lambda: library(CALLS, __name__=name)(here)) == INSIDE
+
+
 def test_a_function_that_calls_the_program_holds_nothing():
     free = calls_program(library(CALLS))
     assert free(here) == FREE

@@ -41,7 +41,7 @@ class Terminal:
         self._status = ""  # what stands in the last line, until something else is printed
         self.is_terminal = self._out.isatty()
         self.has_colours = self.is_terminal and not as_json and not os.environ.get("NO_COLOR")
-        self._shows_status = self._err.isatty() and not as_json
+        self.shows_status = self._err.isatty() and not as_json  #: Whether `status` shows something.
 
     def line(self, text: str = "") -> None:
         """Print a line of the result. Secrets in it are masked, and control characters are escaped."""
@@ -75,7 +75,7 @@ class Terminal:
 
     def status(self, text: str) -> None:
         """Show ``text`` in the last line of the terminal, in place of the status before. Elsewhere nothing is shown."""
-        if self._shows_status:
+        if self.shows_status:
             with self._lock:
                 self._err.write(f"\r\x1b[K{printable(text)[: _width() - 1]}")
                 self._err.flush()

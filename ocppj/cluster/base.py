@@ -153,11 +153,16 @@ class Cluster(ABC):
         """Return the ids of the living nodes. Raises `ClusterUnavailable`."""
 
     @abstractmethod
-    def post(self, client_id: str, message: Message) -> Optional[str]:
+    def post(self, client_id: str, message: Message, timeout: Optional[float] = None) -> Optional[str]:
         """Deliver ``message`` to the node that holds that client, and return the node's id; ``None``: none does.
 
         It is delivered at most once. A node that dies may have received it, or not. Messages that one thread posts for
         one client arrive in their order.
+
+        Args:
+            client_id: The client.
+            message: The message.
+            timeout: So many seconds at most it waits. ``None``: as long as any method may.
 
         Raises:
             ClusterUnavailable: It cannot be delivered now, or its inbox is full. The error says if it may have arrived.

@@ -364,8 +364,10 @@ class MemoryCluster(Cluster):
             self._check()
             return self._hub._listed()
 
-    def post(self, client_id: str, message: Message) -> Optional[str]:
+    def post(self, client_id: str, message: Message, timeout: Optional[float] = None) -> Optional[str]:
         """Deliver ``message`` to the node that holds that client, and return the node's id; ``None``: none does.
+
+        It never waits.
 
         Raises:
             ClusterUnavailable: The hub is away, or the inbox of the node is full.

@@ -334,7 +334,7 @@ class RemoteCalls:
         try:
             if seconds is not None:
                 call.expire_by(self._sender.timeouts.add(seconds + GRACE, partial(self._expire, remote)))
-            node = self._post(message)
+            node = self._post(message, seconds)
         except Exception as error:
             self._described(error, remote.client_id, call.message_id, remote.action)
             if self._discard(remote):
@@ -370,9 +370,9 @@ class RemoteCalls:
                 self._cluster.reply(remote.node, write_message(Check(remote.call.message_id, remote.client_id)))
         return bool(endless)
 
-    def _post(self, message: AnyMessage) -> str:
+    def _post(self, message: AnyMessage, seconds: Optional[float] = None) -> str:
         client_id = message.client_id
-        node = self._cluster.post(client_id, write_message(message))
+        node = self._cluster.post(client_id, write_message(message), seconds)
         if node is None:
             raise UnknownClient(f"no client {client_id!r} is connected to any process")
         return node

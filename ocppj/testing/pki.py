@@ -137,8 +137,15 @@ class TestPKI:
             *names, organization_name=self._organization, key_type=self._key_type, **subject
         )
         path = self._folder / f"{name}.pem"
-        certificate.private_key_and_cert_chain_pem.write_to_path(path)
+        _write_private(path, certificate.private_key_and_cert_chain_pem.bytes())
         return path
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, from the first moment on. A file that is there is replaced."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
 
 
 def _import_trustme() -> Any:

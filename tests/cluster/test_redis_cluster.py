@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ocppj import NotRunning, RedisCluster, UsageError
+from ocppj import ClusterUnavailable, NotRunning, RedisCluster, RemoteServer, UsageError, v16
 from tests.cluster.redis_nodes import (  # noqa: F401 - fixtures
     SOON,
     held_by,
@@ -263,3 +263,19 @@ def test_three_nodes_while_the_network_fails(server, nodes):
         assert [member.lost for member in members] == [[], [], []]
         for node in made:
             node.leave()
+
+
+def test_a_call_ends_at_its_deadline_though_redis_hangs():
+    with (
+        RedisServer() as server,
+        RemoteServer(RedisCluster(server.url, timeout=seconds(5)), profiles=v16.PROFILES) as remote,
+    ):
+        assert remote.client_ids() == []
+        server.pause()
+        try:
+            began = time.monotonic()
+            with pytest.raises(ClusterUnavailable):
+                remote.call("CP_1", v16.ClearCacheRequest(), timeout=seconds(0.3))
+            assert time.monotonic() - began < seconds(2)
+        finally:
+            server.go_on()

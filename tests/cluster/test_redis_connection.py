@@ -212,6 +212,49 @@ def test_no_call_waits_for_a_redis_that_hangs(server, nodes):
 
 
 @needs_redis
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_post_ends_at_its_own_deadline(server, nodes, connected):
+    """A connection that exists is used; one that has to be made is not waited for either."""
+    here = nodes(timeout=seconds(4), lease=30.0)
+    if connected:
+        here.post("CP_1", {})
+    server.pause()
+    try:
+        began = time.monotonic()
+        with pytest.raises(ClusterUnavailable) as caught:
+            here.post("CP_1", {}, seconds(0.3))
+        assert seconds(0.2) < time.monotonic() - began < seconds(1.5)
+        assert caught.value.maybe_sent == connected
+    finally:
+        server.go_on()
+    eventually(lambda: here.available, SOON)
+    member = Recording()
+    nodes(member).claim("CP_1", {})
+    for number, timeout in enumerate([seconds(5), None, 0.000001, seconds(5), None]):
+        if timeout == 0.000001:
+            with pytest.raises(ClusterUnavailable):
+                here.post("CP_1", {"text": "no time"}, timeout)
+        else:
+            here.post("CP_1", {"text": number}, timeout)
+    eventually(lambda: 4 in texts(member), SOON)
+    assert [text for text in texts(member) if text != "no time"] == [0, 1, 3, 4]
+
+
+@needs_redis
+def test_a_connection_that_was_made_in_a_hurry_has_no_short_timeout_later(server, nodes):
+    member = Recording()
+    nodes(member, lease=30.0).claim("CP_1", {})
+    with SlowRedis(server) as proxy:
+        here = nodes(url=proxy.url, lease=30.0, timeout=seconds(8))
+        here.post("CP_1", {"text": "in a hurry"}, seconds(1))
+        proxy.delay = seconds(1.5)
+        here.post("CP_1", {"text": "with patience"})
+        proxy.delay = 0.0
+        here.leave()
+    eventually(lambda: texts(member) == ["in a hurry", "with patience"], SOON)
+
+
+@needs_redis
 def test_redis_forgets_its_scripts(server, nodes):
     member = Recording()
     here, there = nodes(), nodes(member)

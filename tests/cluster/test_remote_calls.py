@@ -161,7 +161,7 @@ def test_a_canceled_call_is_withdrawn(played):
 class SlowPost(MemoryCluster):
     """One whose `post` returns late."""
 
-    def post(self, client_id, message):
+    def post(self, client_id, message, timeout=None):
         node = super().post(client_id, message)
         threading.Event().wait(1.2)
         return node
@@ -179,7 +179,7 @@ def test_a_node_that_goes_while_it_is_posted_to(memory_nodes, played):
     _, cluster, _ = played
 
     class Dying(MemoryCluster):
-        def post(self, client_id, message):
+        def post(self, client_id, message, timeout=None):
             node = super().post(client_id, message)
             cluster.kill()
             eventually(lambda: remote._remote._goings)

@@ -245,7 +245,7 @@ class SlowJoin(MemoryCluster):
         self.go.wait(seconds(10))
         super().join(*arguments)
 
-    def post(self, client_id: str, message: Any) -> Optional[str]:
+    def post(self, client_id: str, message: Any, timeout: Optional[float] = None) -> Optional[str]:
         node = super().post(client_id, message)
         self.posted.set()
         return node

@@ -139,7 +139,7 @@ class RedisCluster(Cluster):
         self._check()
         return self._registry.nodes()
 
-    def post(self, client_id: str, message: Message) -> Optional[str]:
+    def post(self, client_id: str, message: Message, timeout: Optional[float] = None) -> Optional[str]:
         """Deliver ``message`` to the node that holds that client, and return the node's id; ``None``: none does.
 
         Raises:
@@ -150,7 +150,7 @@ class RedisCluster(Cluster):
         if node is None:
             raise NotRunning("this process has not joined the cluster")
         self._check()
-        return node.post(client_id, message)
+        return node.post(client_id, message, timeout)
 
     def reply(self, node_id: str, message: Message) -> None:
         """Deliver ``message`` to that node soon. Never waits. Dropped if that node is gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
@@ -147,6 +148,13 @@ class Link:
         self._connection = make()
         self._greet = greet
         self._connected = False
+        self._usual = self._connection.socket_timeout
+        self._deadline: Optional[float] = None  # see `hurry`
+        self._hurried = False  # whether the socket has a shorter timeout than usual
+
+    def hurry(self, timeout: Optional[float]) -> None:
+        """Let all that follows take so many seconds together. ``None``: each command as long as usual."""
+        self._deadline = None if timeout is None or timeout >= self._usual else time.monotonic() + timeout
 
     def run(self, *commands: Command, look: bool = True) -> List[Any]:
         """Send the commands at once, and return their results; in place of one that is refused, a `ResponseFault`.
@@ -163,7 +171,7 @@ class Link:
             packed = self._connection.pack_commands(commands)
             sent = True
             self._connection.send_packed_command(packed, check_health=False)
-            return [self._result() for _ in commands]
+            return [self._result_in_time() for _ in commands]
         except (RedisError, OSError) as error:
             self.close()
             unavailable = ClusterUnavailable(_text_of(error))
@@ -202,11 +210,12 @@ class Link:
 
     def _connect(self, look: bool = True) -> None:
         """Connect, if it is not connected, or if a ``look`` finds that the connection has ended."""
-        if self._connected and look and self._is_stale():
+        if self._connected and (self._hurried or (look and self._is_stale())):
             self.close()
         if self._connected:
             return
         try:
+            self._set_timeout()
             self._connection.connect()
             self._connected = True
             if self._greet is not None:
@@ -228,6 +237,28 @@ class Link:
             return bool(self._connection.can_read(0))
         except (RedisError, OSError):
             return True
+
+    def _set_timeout(self) -> None:
+        """Set the timeout of the socket that is made next: it keeps it."""
+        left = self._left()
+        self._hurried = left is not None
+        seconds = self._usual if left is None else left
+        self._connection.socket_timeout = self._connection.socket_connect_timeout = seconds
+
+    def _left(self) -> Optional[float]:
+        """Return the seconds until the deadline; ``None``: there is none. Raises ``OSError`` when it is over."""
+        if self._deadline is None:
+            return None
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise OSError("there was no time left")
+        return left
+
+    def _result_in_time(self) -> Any:
+        left = self._left()
+        if left is not None and not self._connection.can_read(left):
+            raise OSError("it does not answer in time")
+        return self._result()
 
     def _result(self) -> Any:
         try:
@@ -282,15 +313,22 @@ class Links:
             return link.run(*commands)
 
     @contextmanager
-    def use(self) -> Iterator[Link]:
-        """Lend a link that is idle, or a new one. Raises `ClusterUnavailable` when too many are in use."""
-        if not self._room.acquire(timeout=self.timeout):
+    def use(self, timeout: Optional[float] = None) -> Iterator[Link]:
+        """Lend a link that is idle, or a new one. Raises `ClusterUnavailable` when too many are in use.
+
+        Args:
+            timeout: The seconds that this, and all that is run then, may take. ``None``: the usual for each.
+        """
+        began = time.monotonic()
+        patience = self.timeout if timeout is None else min(timeout, self.timeout)
+        if not self._room.acquire(timeout=patience):
             raise ClusterUnavailable("Redis: all connections are in use")
         try:
             with self._lock:
                 link = self._idle.pop() if self._idle else None
             if link is None:
                 link = self.new()
+            link.hurry(None if timeout is None else timeout - (time.monotonic() - began))
             try:
                 yield link
             finally:

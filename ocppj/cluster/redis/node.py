@@ -102,11 +102,12 @@ class Node:
         if self._claims.remove(client_id, claim_id):
             self._writer.claims_changed()
 
-    def post(self, client_id: str, message: Message) -> Optional[str]:
+    def post(self, client_id: str, message: Message, timeout: Optional[float] = None) -> Optional[str]:
         """Add a message to the inbox of the node that holds that client."""
         text = encode(message)
         try:
-            node = self._store.run(POST, client_id, self.id, text, self._max_inbox, *self._lease.sent())
+            post = Call(POST, (client_id, self.id, text, self._max_inbox, *self._lease.sent()))
+            node = self._store.run_in(timeout, post)
         except ClusterUnavailable:
             self._lease.look()
             raise

@@ -26,8 +26,12 @@ class Store:
 
     def run(self, script: Script, *arguments: Word) -> Any:
         """Run one script, and return its result. Raises `ClusterUnavailable`."""
-        with self.links.use() as link:
-            return result_of(self.run_all([Call(script, arguments)], link)[0])
+        return self.run_in(None, Call(script, arguments))
+
+    def run_in(self, timeout: Optional[float], call: Call) -> Any:
+        """Run one script in so many seconds. ``None``: those of the links."""
+        with self.links.use(timeout) as link:
+            return result_of(self.run_all([call], link)[0])
 
     def run_all(self, calls: Sequence[Union[Call, Command]], link: Link) -> List[Any]:
         """Do `run_calls` with the keys of the cluster."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 from ssl import SSLCertVerificationError
-from typing import Any, Callable, Dict, Protocol, Sequence, Type
+from typing import Any, Callable, Dict, Optional, Protocol, Sequence, Type
 
 from ...client import Client
 from ...clock import Clock
-from ...errors import ErrorCode, OCPPError, OcppjError
+from ...errors import ErrorCode, HandshakeRefused, OCPPError, OcppjError
 from ...exchange.handlers import NO_ANSWER
 from ...payloads.model import Payload
 from ...rpc.features import Profile
@@ -64,6 +64,7 @@ class Core(Common):
             firmware, log, certificates, faults, outbox, link: See their modules.
         send: Sends a request to the CSMS, when its turn has come: `Outbox.send`.
         outage: How many seconds of the clock there was no connection before the present one.
+        backoff: Makes the waits between attempts to connect, in place of the settings. ``None``: the settings do.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Core(Common):
         )
         self.version = version
         self.outage = 0.0
+        self.backoff: Optional[Callable[[], Backoff]] = None
         self._down_since = clock.monotonic()
         self._is_certificate_reported = False
         self._random = Random(client.id).random  # the same station waits for the same times in each run
@@ -192,7 +194,8 @@ class Core(Common):
         self.outbox.pump()
 
     def _link_failed(self, error: Exception) -> None:
-        """Report a certificate of the CSMS that is not valid: once in an outage (Part 2 A00.FR.310)."""
+        """Count it. Report a certificate of the CSMS that is not valid: once in an outage (Part 2 A00.FR.310)."""
+        self.summary.not_connected[_why(error, self.client.id)] += 1
         if isinstance(error.__cause__, SSLCertVerificationError) and not self._is_certificate_reported:
             self._is_certificate_reported = True
             self.behaviour.security_event("InvalidCsmsCertificate", str(error))
@@ -203,6 +206,8 @@ class Core(Common):
         self.outbox.drop_unkept()
 
     def _make_backoff(self) -> Backoff:
+        if self.backoff is not None:
+            return self.backoff()
         return Backoff(
             self.settings.get("retry_wait_minimum", 1.0),
             self.settings.get("retry_random_range", 2.0),
@@ -252,3 +257,10 @@ class Core(Common):
 
     def _job_failed(self, error: BaseException) -> None:
         self.client.safe_log.error("%s: a job of the simulated station has failed", self.client.id, exc_info=error)
+
+
+def _why(error: Exception, client_id: str) -> str:
+    """Return why a connection could not be made, in words that are the same for all stations."""
+    if isinstance(error, HandshakeRefused):
+        return f"refused: {error.status} {error.body}".strip().replace(repr(client_id), "the station")
+    return str(error.__cause__ or error)

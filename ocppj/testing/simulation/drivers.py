@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 from .common import Common
 from .connectors import Connector, IdToken, Status, Transaction, Vehicle
@@ -46,6 +46,7 @@ class Drivers:
         seconds: Optional[float] = None,
         energy: Optional[float] = None,
         vehicle: Optional[Vehicle] = None,
+        on_left: Optional[Callable[[], object]] = None,
     ) -> None:
         """Come, plug in, present an id, charge, present it again, unplug and leave.
 
@@ -55,12 +56,16 @@ class Drivers:
             seconds: How long to charge, in simulated seconds.
             energy: How much to charge, in Wh, if that is reached before. With neither: until the vehicle is full.
             vehicle: The vehicle.
+            on_left: Called when the driver has left, or could not plug in.
         """
         vehicle = vehicle or Vehicle()
         if energy is not None:
             vehicle.needs = energy
         if not connector.plugged:
-            _Visit(self._common, self._transactions, self._energy, connector, id_token, vehicle).begin(seconds)
+            parts = self._common, self._transactions, self._energy, connector, id_token, vehicle, on_left
+            _Visit(*parts).begin(seconds)
+        elif on_left is not None:
+            self._common.post(on_left)
 
     def _come_after_remote_start(self, connector: Connector) -> None:
         permit = connector.permit
@@ -94,7 +99,9 @@ class _Visit:
         connector: Connector,
         id_token: IdToken,
         vehicle: Vehicle,
+        on_left: Optional[Callable[[], object]] = None,
     ) -> None:
+        self._on_left = on_left
         self._common = common
         self._transactions = transactions
         self._energy = energy
@@ -138,3 +145,6 @@ class _Visit:
                 functions.remove(function)  # type: ignore[arg-type]
         if self._connector.vehicle is self._vehicle:
             self._transactions.unplug(self._connector)
+        on_left, self._on_left = self._on_left, None
+        if on_left is not None:
+            self._common.post(on_left)

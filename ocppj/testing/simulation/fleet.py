@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from functools import partial
-from typing import Any, Callable, Iterable, Iterator, List, Optional, TypeVar, Union
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, TypeVar, Union
 
 from ...activity import UNCOUNTED
 from ...clock import Clock, ManualClock
@@ -54,6 +54,7 @@ class Fleet:
         network: The network in memory where they connect.
         threads: How many stations connect at once.
         seed: Of the random numbers with which drivers come.
+        options_of: Returns further options of the `SimulatedStation` with that id, such as its password.
         options: Further options of each `SimulatedStation`.
 
     Raises:
@@ -73,6 +74,7 @@ class Fleet:
         network: Optional[MemoryNetwork] = None,
         threads: int = 8,
         seed: Optional[int] = None,
+        options_of: Optional[Callable[[str], Mapping[str, Any]]] = None,
         **options: Any,
     ) -> None:
         ids = (
@@ -102,8 +104,9 @@ class Fleet:
             "background": self._background,
             "readers": self._readers,
         }
+        own = options_of or (lambda each: {})
         self.stations: List[SimulatedStation] = [
-            SimulatedStation(each, version, speed=speed, **shared, **options) for each in ids
+            SimulatedStation(each, version, speed=speed, **shared, **{**options, **own(each)}) for each in ids
         ]
         self._state = "new"
 

@@ -244,7 +244,7 @@ class Outbox:
         self._room = max(MOST_KEPT, 2 * len(self._entries))
         for entry in dropped:
             error = QueueFull("there is no room for all messages that wait")
-            self._count(error)
+            self._count(entry, error)
             self._fail(entry, error)
 
     def _end(self, entry: Entry, error: Optional[Exception], response: Any = None) -> None:
@@ -253,8 +253,7 @@ class Outbox:
             return
         self._in_flight = None
         if error is None:
-            self._summary.sent[self._action(entry)] += 1
-            self._summary.latencies.add(self._timers.now() - entry.begun)
+            self._summary.add_answer(self._action(entry), self._timers.now() - entry.begun)
             for function in self.answered:
                 function()
             if entry.on_answer is not None:
@@ -263,13 +262,13 @@ class Outbox:
             entry.attempts -= 1  # the next connection is no attempt of its own
             self._put_back(entry)
         elif entry.retry and entry.attempts < self._settings.get("message_attempts", 1):
-            self._count(error)
+            self._count(entry, error)
             entry.message_id = None
             self._put_back(entry)
             self._pausing = True
             self._timers.call_later(entry.attempts * self._settings.get("message_attempt_interval", 0), self._resume)
         else:
-            self._count(error)
+            self._count(entry, error)
             self._fail(entry, error)
         self.pump()
 
@@ -309,9 +308,9 @@ class Outbox:
         self._pausing = False
         self.pump()
 
-    def _count(self, error: Exception) -> None:
+    def _count(self, entry: Entry, error: Exception) -> None:
         code = error.code if isinstance(error, OCPPError) else type(error).__name__
-        self._summary.failed[str(getattr(code, "value", code))] += 1
+        self._summary.add_failure(self._action(entry), str(getattr(code, "value", code)))
 
     def _fail(self, entry: Entry, error: Exception) -> None:
         if entry.on_failure is not None:

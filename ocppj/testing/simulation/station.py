@@ -191,6 +191,7 @@ class SimulatedStation:
         seconds: Optional[float] = None,
         energy: Optional[float] = None,
         vehicle: Optional[Vehicle] = None,
+        on_left: Optional[Callable[[], object]] = None,
     ) -> None:
         """Have a driver come, plug in, present a card, charge, present it again, unplug and leave.
 
@@ -200,9 +201,11 @@ class SimulatedStation:
             seconds: How long to charge, in simulated seconds.
             energy: How much to charge, in Wh, if that is reached before. With neither: until the vehicle is full.
             vehicle: The vehicle.
+            on_left: Called when the driver has left, or when another vehicle is plugged in there. It must not block.
         """
         found = self._find(connector)
-        self.core.post(partial(self.core.drivers.visit, found, as_token(id_token), seconds, energy, vehicle))
+        visit = partial(self.core.drivers.visit, found, as_token(id_token), seconds, energy, vehicle, on_left)
+        self.core.post(visit)
 
     def go_offline(self, seconds: Optional[float] = None) -> None:
         """Lose the connection for so many seconds of the clock, or until `go_online`. The station goes on working."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Counter as CounterType
-from typing import Optional, TypeVar
+from typing import Dict, Optional, Tuple, TypeVar
 
 __all__ = ["FleetSummary", "Latencies", "Summary"]
 
@@ -30,6 +30,12 @@ class Latencies:
     def update(self, other: "Latencies") -> None:
         """Take note of all of ``other``."""
         _add(self._counts, other._counts)
+
+    def since(self, earlier: "Latencies") -> "Latencies":
+        """Return the answers that came after ``earlier``, which was a copy of these."""
+        later = Latencies()
+        later._counts = self._counts - earlier._counts
+        return later
 
     def __len__(self) -> int:
         return sum(self._counts.values())
@@ -58,21 +64,48 @@ class Summary:
         sent: Answered requests of the station, by action.
         failed: Requests of the station that were not answered with a result, by the error: the error code of a
             CALLERROR, else the name of the exception.
+        failed_by_action: The same, by action and error.
+        not_connected: Attempts to connect that failed, by why.
         received: Requests of the CSMS that were handled, by action.
         transactions: Transactions that were started.
         boots: BootNotifications that were accepted.
         connections: Connections that were made.
-        latencies: How long the answers to requests of the station took, in seconds of the clock.
+        latencies_by_action: How long the answers to requests of the station took, in seconds of the clock.
     """
 
     def __init__(self) -> None:
         self.sent: CounterType[str] = Counter()
         self.failed: CounterType[str] = Counter()
+        self.failed_by_action: CounterType[Tuple[str, str]] = Counter()
+        self.not_connected: CounterType[str] = Counter()
         self.received: CounterType[str] = Counter()
         self.transactions = 0
         self.boots = 0
         self.connections = 0
-        self.latencies = Latencies()
+        self.latencies_by_action: Dict[str, Latencies] = {}
+
+    @property
+    def latencies(self) -> Latencies:
+        """How long the answers to all requests of the station took."""
+        total = Latencies()
+        for latencies in list(self.latencies_by_action.values()):
+            total.update(latencies)
+        return total
+
+    def add_answer(self, action: str, seconds: float) -> None:
+        """Take note of an answered request."""
+        self.sent[action] += 1
+        self._latencies_of(action).add(seconds)
+
+    def add_failure(self, action: str, error: str) -> None:
+        """Take note of a request that was not answered with a result."""
+        self.failed[error] += 1
+        self.failed_by_action[action, error] += 1
+
+    def _latencies_of(self, action: str) -> Latencies:
+        if action not in self.latencies_by_action:
+            self.latencies_by_action[action] = Latencies()
+        return self.latencies_by_action[action]
 
     def __add__(self, other: "Summary") -> "Summary":
         total = Summary()
@@ -85,7 +118,10 @@ class Summary:
         _add(self.sent, other.sent)
         _add(self.failed, other.failed)
         _add(self.received, other.received)
-        self.latencies.update(other.latencies)
+        _add(self.failed_by_action, other.failed_by_action)
+        _add(self.not_connected, other.not_connected)
+        for action, latencies in list(other.latencies_by_action.items()):
+            self._latencies_of(action).update(latencies)
         self.transactions += other.transactions
         self.boots += other.boots
         self.connections += other.connections

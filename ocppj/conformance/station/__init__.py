@@ -1,0 +1,6 @@
+"""The cases for charging stations. We are the central system."""
+
+from typing import Tuple
+
+#: The modules with cases, in the order in which they are run.
+MODULES: Tuple[str, ...] = ("boot", "handshake", "rpc", "frames")
