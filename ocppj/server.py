@@ -59,6 +59,7 @@ from .exchange.takeover import Takeover
 from .forks import forget_parent
 from .handover import hand_over
 from .interrupted import FREE, called_by_program, place_of, refuse_inside
+from .loops import do_all
 from .option_checks import check_options
 from .payloads.jsontext import MAX_DEPTH
 from .payloads.model import Payload, Request, RequestType
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from .cluster.base import Cluster
     from .cluster.membership import Membership
     from .cluster.remote_calls import RemoteCalls
+    from .control.control import Control
     from .web.opening import Opening
     from .web.wsgi import MountedApp, WSGIApplication
 
@@ -239,6 +241,7 @@ class Server(Node):
         self._mounted_at: Tuple[Union[str, Sequence[str]], Optional[IdentifyFunction]] = ("/{id}", None)
         self._boot_gate = BootGate(self._boots.status, self.peer_warnings.warn)
         self._membership = None if cluster is None else self._make_membership(cluster)
+        self._controls: List["Control"] = []  # guarded by the lock of the lifecycle
         self._new_client_handler: Optional[Callable[[str], object]] = None
         self._disconnected_client_handler: Optional[Callable[[str, Close], object]] = None
 
@@ -565,9 +568,42 @@ class Server(Node):
         try:
             super()._stop_ws(timeout)
         finally:
+            with self._lifecycle.lock:
+                controls, self._controls = self._controls, []
+            do_all(*(control._close for control in controls))
             if self._membership is not None:
                 left = _LEAVING if deadline is None else max(0.0, min(_LEAVING, deadline - time.monotonic()))
                 self._membership.leave(left)
+
+    def control(self, address: str) -> "Control":
+        """Open a local socket over which other programs of this user call the clients: ``ocppj call``, for example.
+
+        ::
+
+            server.control("unix:/run/ocppj.sock")  # then, in a shell: ocppj call CP_1 Reset type=Soft --via unix:...
+
+        Its file has the mode 0600 from the first moment on. One that an ended process has left is replaced. What can be
+        done over it: call a client, list the clients, and close a connection. `ocppj.control.connect` is for programs.
+        It may be opened before `listen`. `stop` closes it.
+
+        Args:
+            address: ``unix:`` and a path.
+
+        Returns:
+            An object whose ``close()`` closes it, and removes the file.
+
+        Raises:
+            AddressInUse: Another process listens there.
+            TransportError: The socket cannot be made.
+            UsageError: Something else than a socket is there; or this system has no Unix sockets, as Windows.
+        """
+        from .control.control import Control
+
+        refuse_inside("control()", waits=True)
+        control = Control(self, address, self.safe_log)
+        with self._lifecycle.lock:
+            self._controls = [*(each for each in self._controls if not each.closed), control]
+        return control
 
     @property
     def url(self) -> str:
@@ -1283,6 +1319,7 @@ class Server(Node):
         super()._after_fork()
         self._ending.clear()
         self._takeover = None
+        self._controls.clear()  # each is registered itself
         if self._membership is not None:
             self._membership._after_fork()
         forget_parent(self._state)

@@ -36,7 +36,7 @@ GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "lo
 GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks"}
 #: What a method of `Server` imports when it is called.
 DOORS = {"web.opening", "web.wsgi", "cluster.membership", "cluster.base"}
-DOORS |= {"cluster.remote_calls", "cluster.serving"}
+DOORS |= {"cluster.remote_calls", "cluster.serving", "control.control"}
 #: Where a name is public whose module has moved to a room. Nothing in the library imports from there.
 PUBLIC_NAMES = {"durable": "storage.sqlite_queues", "signing": "rpc.signing"}
 #: What each package beside the rooms may import of ocppj, besides itself.

@@ -8,14 +8,16 @@ in every mode.
 from __future__ import annotations
 
 import logging
+import sys
 from copy import copy
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..errors import MessageError, UsageError, printable
+from ..errors import ErrorCode, MessageError, UsageError, ValidationError, printable
 from ..payloads.model import Payload
+from ..recent import Recent
 from ..rpc.dialect import DIALECTS, Dialect, is_error_code_valid
 from ..rpc.endpoint import Endpoint
 from ..rpc.features import Feature, Profile
@@ -31,7 +33,7 @@ from ..rpc.messages import (
     parse_json_message,
 )
 
-__all__ = ["FrameJudge", "JudgedFrame", "SentCall"]
+__all__ = ["BrokenRule", "FrameJudge", "JudgedFrame", "SentCall"]
 
 _KINDS = {
     MessageType.CALL: "CALL",
@@ -49,6 +51,28 @@ _silent = logging.Logger("ocppj.testing.rules")
 _silent.addHandler(logging.NullHandler())
 
 
+class BrokenRule(str):
+    """Which rule a frame breaks, as text. It also has the parts of the text.
+
+    Attributes:
+        code: The error code of the answer to such a frame, as the OCPP version writes it. "": no error answers it.
+        path: Where in the payload the fault is, such as ``meterValue[0].timestamp``. "": the fault is not at one place.
+        description: The text without the code.
+    """
+
+    code: str
+    path: str
+    description: str
+
+    def __new__(cls, description: str, code: str = "", path: str = "", with_code: bool = False) -> BrokenRule:
+        rule = super().__new__(cls, f"{code}: {description}" if with_code else description)
+        rule.code, rule.path, rule.description = code, path, description
+        return rule
+
+    def __getnewargs__(self) -> Any:  # for copies and pickles
+        return self.description, self.code, self.path, str(self) != self.description
+
+
 @dataclass
 class JudgedFrame:
     """A frame as far as it can be read, and which rules it breaks. The attributes are those of `Seen`."""
@@ -61,7 +85,7 @@ class JudgedFrame:
     error_code: Optional[str] = None
     error_description: str = ""
     error_details: Optional[Mapping[str, Any]] = None
-    faults: List[str] = field(default_factory=list)
+    faults: List[BrokenRule] = field(default_factory=list)
 
 
 @dataclass
@@ -91,8 +115,8 @@ class SentCall:
 class _History:
     """What was sent over all connections of a charging station, by the direction."""
 
-    def __init__(self) -> None:
-        self.sent: Dict[str, Dict[str, SentCall]] = {"in": {}, "out": {}}  # by id
+    def __init__(self, most: int) -> None:
+        self.sent: Dict[str, Recent[str, SentCall]] = {"in": Recent(most), "out": Recent(most)}  # by id
         self.excused: Set[Tuple[str, str]] = set()  # direction and id of CALLs that may stay without an answer
 
 
@@ -117,9 +141,13 @@ _NONE_PENDING: Dict[str, Any] = {}
 
 
 @lru_cache(maxsize=None)
-def _get_endpoint(dialect: Dialect) -> Endpoint:
+def _get_endpoint(dialect: Dialect, mode: str) -> Endpoint:
     profiles: Iterable[Profile] = import_module(f"{dialect.package}.profiles").PROFILES
-    return Endpoint(profiles, validate="strict", logger=_silent)
+    return _make_endpoint(profiles, mode)
+
+
+def _make_endpoint(profiles: Iterable[Profile], mode: str) -> Endpoint:
+    return Endpoint(profiles, validate=mode, logger=_silent)
 
 
 class FrameJudge:
@@ -132,19 +160,28 @@ class FrameJudge:
         profiles: The profiles with the actions that are known. ``None``: all of that version.
         call_timeout: After so many seconds without an answer the sender of a CALL may send the next one (OCPP-J 1.6 and
             OCPP 2.x Part 4, both section 4.1.1). The documents leave it to the sender how long that is.
+        mode: "strict", or "standard": then what that mode forgives breaks no rule.
+        remembers: The CALLs of each side that are remembered, for the ids that were used. Older ones are forgotten.
 
     Raises:
-        UsageError: There is no such version.
+        UsageError: There is no such version or mode.
     """
 
     def __init__(
-        self, version: str = "1.6", profiles: Optional[Iterable[Profile]] = None, call_timeout: float = 10.0
+        self,
+        version: str = "1.6",
+        profiles: Optional[Iterable[Profile]] = None,
+        call_timeout: float = 10.0,
+        *,
+        mode: str = "strict",
+        remembers: int = sys.maxsize,
     ) -> None:
         self._dialect = _find_dialect(version)
-        self._own = None if profiles is None else Endpoint(profiles, validate="strict", logger=_silent)
-        self._endpoint = self._own or _get_endpoint(self._dialect)
+        self._mode = mode
+        self._own = None if profiles is None else _make_endpoint(profiles, mode)
+        self._endpoint = self._own or _get_endpoint(self._dialect, mode)
         self._call_timeout = call_timeout
-        self._history = _History()
+        self._history = _History(remembers)
         self._senders = {"in": _Sender(), "out": _Sender()}
 
     @property
@@ -162,7 +199,7 @@ class FrameJudge:
         """
         judge = copy(self)  # with the same history
         judge._dialect = self._dialect if version is None else _find_dialect(version)
-        judge._endpoint = self._own or _get_endpoint(judge._dialect)
+        judge._endpoint = self._own or _get_endpoint(judge._dialect, self._mode)
         judge._senders = {"in": _Sender(), "out": _Sender()}
         return judge
 
@@ -200,9 +237,9 @@ class FrameJudge:
         """
         frame = JudgedFrame()
         try:
-            fields = parse_json_message(text)
+            fields = parse_json_message(text, loosely=self._mode == "standard")
         except MessageError as error:
-            frame.faults.append(error.description)
+            frame.faults.append(BrokenRule(error.description, self._code(error.code)))
             return frame
         self._read_elements(frame, fields)
         if frame.kind in ("RESULT", "ERROR"):
@@ -259,12 +296,20 @@ class FrameJudge:
             message = self._endpoint.parse_message(fields, pending, self._dialect)
         except MessageError as error:
             # The description says where in the payload the fault is.
-            frame.faults.append(f"{self._dialect.spell(error.code)}: {error.description}")
+            path = error.__cause__.path if isinstance(error.__cause__, ValidationError) else ""
+            frame.faults.append(BrokenRule(error.description, self._dialect.spell(error.code), path, with_code=True))
             return
         if isinstance(message, (Call, CallResult)) and isinstance(message.payload, Payload):
             frame.message = message.payload
             if message.signed_payload is not None:
                 frame.payload = frame.message.to_wire()
+
+    def _code(self, code: ErrorCode) -> str:
+        """Return an error code as the version writes it. "": it has no such code, and so no answer."""
+        return self._dialect.spellings.get(code, "")
+
+    def _add_format_fault(self, frame: JudgedFrame, text: str) -> None:
+        frame.faults.append(BrokenRule(text, self._code(ErrorCode.FORMAT_VIOLATION)))
 
     def _find_feature(self, action: Optional[str]) -> Optional[Feature]:
         profile = None if action is None else self._endpoint.get_profile_for_feature(action, self._dialect)
@@ -286,32 +331,30 @@ class FrameJudge:
             self._parse(frame, fields, _Pending(request_type.__new__(request_type)))  # its type is read, no more
             self._read_null(frame, fields, 3)
         elif len(fields) != 3 or not isinstance(fields[2], dict):
-            frame.faults.append("a CALLRESULT has 3 elements, the third of them an object")
+            self._add_format_fault(frame, "a CALLRESULT has 3 elements, the third of them an object")
 
     def _read_null(self, frame: JudgedFrame, fields: Sequence[Any], size: int) -> None:
         """Note a payload that is null. In 2.x the schemas want {}. OCPP-J 1.6 section 4.2.1 advises it, no more."""
         if len(fields) == size and fields[-1] is None and self._dialect.signed_messages:
-            frame.faults.append("the payload is null; an empty one is {}")
+            self._add_format_fault(frame, "the payload is null; an empty one is {}")
 
     def _read_error(self, frame: JudgedFrame, fields: Sequence[Any]) -> None:
         """Note what is wrong with the elements of an error (OCPP-J 1.6 and OCPP 2.x Part 4, both section 4.2.3)."""
-        name, faults = get_type_name(MessageType(fields[0])), frame.faults
+        name, add = get_type_name(MessageType(fields[0])), partial(self._add_format_fault, frame)
         if len(fields) != 5:
-            faults.append(f"a {name} has 5 elements, not {len(fields)}")
+            add(f"a {name} has 5 elements, not {len(fields)}")
             return
         code, description, details = fields[2:]
         if not isinstance(code, str):
-            faults.append(f"the code of a {name} is a string")
+            add(f"the code of a {name} is a string")
         elif not is_error_code_valid(code, self._dialect):
-            faults.append(f"OCPP {self.version} has no error code {code!r:.60}")
+            add(f"OCPP {self.version} has no error code {code!r:.60}")
         if not isinstance(description, str):
-            faults.append(f"the description of a {name} is a string")
+            add(f"the description of a {name} is a string")
         elif len(description) > MAX_DESCRIPTION:
-            faults.append(
-                f"the description of a {name} has at most {MAX_DESCRIPTION} characters, not {len(description)}"
-            )
+            add(f"the description of a {name} has at most {MAX_DESCRIPTION} characters, not {len(description)}")
         if not isinstance(details, dict):
-            faults.append(f"the details of a {name} are an object")
+            add(f"the details of a {name} are an object")
 
     # Rules about several frames
 
@@ -320,14 +363,15 @@ class FrameJudge:
         call = SentCall(frame.kind, frame.message_id, frame.action, text, at)
         before = self._find_sent(frame, direction)
         if before is not None and not _is_retry(call, before):
-            frame.faults.append(f"the message id was used before, by the {before}")
-        self._history.sent[direction][call.message_id] = call
+            text = f"the message id was used before, by the {before}"
+            frame.faults.append(BrokenRule(text, self._code(self._dialect.repeated_id_code)))
+        self._history.sent[direction].remember(call.message_id, call)
         if frame.kind == "SEND":
             return  # it may be sent at any time (OCPP 2.1 Part 4 section 4.2.4)
         open_calls = self._senders[direction].open
         for other in open_calls.values():
             if other.message_id != call.message_id and not self._may_have_timed_out(other, direction, at):
-                frame.faults.append(f"a second CALL, while the {other} has no answer")
+                frame.faults.append(BrokenRule(f"a second CALL, while the {other} has no answer"))
         open_calls[call.message_id] = call
 
     def _may_have_timed_out(self, call: SentCall, direction: str, at: Optional[float]) -> bool:
@@ -341,7 +385,7 @@ class FrameJudge:
         if call is not None:
             call.answer = frame.kind
         elif not (frame.kind == "ERROR" and _take(asker.garbage, frame.message_id)):
-            frame.faults.append(self._describe_unasked(frame, direction))
+            frame.faults.append(BrokenRule(self._describe_unasked(frame, direction)))
 
     def _describe_unasked(self, frame: JudgedFrame, direction: str) -> str:
         call = self._find_sent(frame, _OTHER[direction])
@@ -359,7 +403,8 @@ class FrameJudge:
             return
         call = self._find_sent(frame, direction)
         if call is None or call.answer != "RESULT":
-            frame.faults.append(f"an error about nothing: no CALLRESULT has the message id {frame.message_id!r}")
+            text = f"an error about nothing: no CALLRESULT has the message id {frame.message_id!r}"
+            frame.faults.append(BrokenRule(text))
 
 
 def _find_dialect(version: str) -> Dialect:
