@@ -76,7 +76,10 @@ def test_requests_are_set_aside_put_back_and_forgotten(path: Path) -> None:
     assert (ran.code, ran.lines) == (0, ["deleted: ClearCache b-1 for CP_2"])
     ran = ocppj("queue", "put-back", path, "--all", "--json")
     assert ran.json == [{"done": "put-back", "client": "CP_1", "id": "a-1"}]
-    assert [(each.message_id, each.state) for each in QueueFile(path).list()] == [("a-1", "waiting"), ("a-2", "waiting")]
+    assert [(each.message_id, each.state) for each in QueueFile(path).list()] == [
+        ("a-1", "waiting"),
+        ("a-2", "waiting"),
+    ]
     ran = ocppj("queue", "forget", path, "a-1", "--yes")
     assert ran.code == 2
     assert f"Set it aside first: ocppj queue set-aside {path} a-1" in ran.err
