@@ -533,7 +533,7 @@
   }
 
   const link = (text, act, label) => make("button", { type: "button", class: "link", onclick: act, "aria-label": label }, text || "-");
-  const RIGHT = "right short", SHORT = "short", WIDE = "wide";
+  const RIGHT = "right short", SHORT = "short", WIDE = "wide", ACTION = "action", ID = "id";
   const MOST = 1000; // lines of a table
 
   function more(size) {
@@ -559,7 +559,7 @@
     const lines = [...groups].map(([key, found]) => [key, Float64Array.from(found).sort()]).sort((a, b) => b[1].length - a[1].length);
     byId("latency-table").replaceChildren(makeTable(
       "Latencies by action",
-      [{ name: "Action", class: WIDE }, { name: "Asked by", class: SHORT }, ...["Answers", "p50", "p90", "p99", "Longest"].map((name) => ({ name, class: RIGHT }))],
+      [{ name: "Action", class: ACTION }, { name: "Asked by", class: SHORT }, ...["Answers", "p50", "p90", "p99", "Longest"].map((name) => ({ name, class: RIGHT }))],
       lines.map(([key, ordered]) => ({
         cells: [
           link(shown(names[key >> 1]) || "unknown", () => setAction(filter.action === key >> 1 ? -1 : key >> 1), `Only ${shown(names[key >> 1])}`),
@@ -657,7 +657,7 @@
     byId("error-table").replaceChildren(
       makeTable(
         "Errors",
-        [{ name: "Kind", class: SHORT }, { name: "What is wrong", class: WIDE }, { name: "Action", class: WIDE }, { name: "Times", class: RIGHT }, { name: "Stations", class: RIGHT }, { name: "First", class: SHORT }],
+        [{ name: "Kind", class: SHORT }, { name: "What is wrong", class: WIDE }, { name: "Action", class: ACTION }, { name: "Times", class: RIGHT }, { name: "Stations", class: RIGHT }, { name: "First", class: SHORT }],
         found.slice(0, MOST).map((each) => ({
           cells: [
             make("span", { class: "bad" }, each.kind), shown(each.text) || "-", shown(names[each.action]), count(each.rows), count(each.stations.size),
@@ -680,7 +680,7 @@
     byId("gap-table").replaceChildren(
       makeTable(
         "Gaps",
-        [{ name: "Station", class: WIDE }, { name: "Gap", class: SHORT }, { name: "From", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Reason", class: WIDE }],
+        [{ name: "Station", class: ID }, { name: "Gap", class: SHORT }, { name: "From", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Reason", class: WIDE }],
         found.slice(0, MOST).map((gap) => ({
           cells: [
             shown(facts.stations[gap.station].id), make("span", { class: gap.kind === "silent" ? "" : "bad" }, gap.kind),
@@ -740,8 +740,8 @@
       makeTable(
         "Transactions",
         [
-          { name: "Transaction", class: WIDE }, { name: "Station", class: WIDE }, { name: "Connector", class: RIGHT }, { name: "Id tag", class: WIDE },
-          { name: "Begin", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Energy", class: RIGHT }, { name: "Highest power", class: RIGHT }, { name: "End", class: WIDE }, { name: "", class: SHORT },
+          { name: "Transaction", class: ID }, { name: "Station", class: ID }, { name: "Connector", class: RIGHT }, { name: "Id tag", class: ID },
+          { name: "Begin", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Energy", class: RIGHT }, { name: "Highest power", class: RIGHT }, { name: "End", class: ID }, { name: "", class: SHORT },
         ],
         found.slice(0, MOST).map((each) => ({
           cells: [
@@ -904,7 +904,9 @@
     for (const button of byId("stations").querySelectorAll("button")) {
       button.setAttribute("aria-current", String(Number(button.dataset.station) === filter.station));
     }
-    byId("messages").classList.toggle("one", filter.station >= 0 || facts.stations.length < 2);
+    const only = filter.station >= 0 ? filter.station : facts.stations.length === 1 ? 0 : -1;
+    byId("messages").classList.toggle("one", only >= 0);
+    byId("left-end").textContent = only < 0 ? "station" : shown(facts.stations[only].id).slice(0, 24) || "station";
   }
 
   // Theme
@@ -955,7 +957,7 @@
     }));
     byId("printed-messages").replaceChildren(
       make("p", { class: "quiet" }, rows.length > PRINTED ? `The first ${count(PRINTED)} of ${count(rows.length)}. Filters choose others. \u2192 from the station, \u2190 from the CSMS.` : "\u2192 from the station, \u2190 from the CSMS. Times are UTC."),
-      makeTable("Messages", ["Time", "Station", "", "Kind", "Action", "Latency", "What is wrong"].map((name, index) => ({ name, class: index > 3 && index !== 5 ? WIDE : SHORT })), lines, "No message passes the filters."),
+      makeTable("Messages", [["Time", SHORT], ["Station", WIDE], ["", SHORT], ["Kind", SHORT], ["Action", ACTION], ["Latency", RIGHT], ["What is wrong", WIDE]].map(([name, kind]) => ({ name, class: kind })), lines, "No message passes the filters."),
     );
   }
 
@@ -1087,6 +1089,7 @@
     document.addEventListener("keydown", onKey);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(theme));
     window.addEventListener("resize", () => { stale.add("latencies").add("messages"); drawView(); });
+    new ResizeObserver(drawSoon).observe(byId("list"));
     window.addEventListener("beforeprint", beforePrint);
     window.addEventListener("afterprint", afterPrint);
   }
