@@ -1,4 +1,4 @@
 """The cases for central systems. We are the charging station."""
 
 #: The modules with cases, in the order in which they are run.
-MODULES = ("handshake",)
+MODULES = ("handshake", "websocket", "rpc")

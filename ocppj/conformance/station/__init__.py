@@ -3,4 +3,4 @@
 from typing import Tuple
 
 #: The modules with cases, in the order in which they are run.
-MODULES: Tuple[str, ...] = ()
+MODULES: Tuple[str, ...] = ("boot", "handshake", "rpc", "frames")

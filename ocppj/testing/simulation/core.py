@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 from ssl import SSLCertVerificationError
-from typing import Any, Callable, Dict, Protocol, Sequence, Type
+from typing import Any, Callable, Dict, Optional, Protocol, Sequence, Type
 
 from ...client import Client
 from ...clock import Clock
@@ -64,6 +64,7 @@ class Core(Common):
             firmware, log, certificates, faults, outbox, link: See their modules.
         send: Sends a request to the CSMS, when its turn has come: `Outbox.send`.
         outage: How many seconds of the clock there was no connection before the present one.
+        backoff: Makes the waits between attempts to connect, in place of the settings. ``None``: the settings do.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Core(Common):
         )
         self.version = version
         self.outage = 0.0
+        self.backoff: Optional[Callable[[], Backoff]] = None
         self._down_since = clock.monotonic()
         self._is_certificate_reported = False
         self._random = Random(client.id).random  # the same station waits for the same times in each run
@@ -204,6 +206,8 @@ class Core(Common):
         self.outbox.drop_unkept()
 
     def _make_backoff(self) -> Backoff:
+        if self.backoff is not None:
+            return self.backoff()
         return Backoff(
             self.settings.get("retry_wait_minimum", 1.0),
             self.settings.get("retry_random_range", 2.0),

@@ -1,0 +1,58 @@
+"""`Opening`: how the first boots of the station are answered, and what it did meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Dict, Optional
+
+from ...testing.examples import dialect_of, example
+from ...testing.seen import Seen
+
+__all__ = ["HEARTBEAT", "PENDING", "REJECTED", "Opening"]
+
+#: Seconds: the intervals in the answers to the first boots.
+REJECTED, PENDING, HEARTBEAT = 2, 3, 2
+
+
+class Opening:
+    """The first boots: Rejected, then Pending, then Accepted. Later ones are accepted.
+
+    Args:
+        is_wanted: Whether it is to be so. Else all boots are accepted.
+
+    Attributes:
+        is_over: Whether nothing of it is to come any more.
+        is_judged: Whether a case has waited for it.
+        asked: The answers of the station to what was asked of it while it was Pending, by a name.
+        first: The first entry that a case may look at.
+    """
+
+    def __init__(self, is_wanted: bool) -> None:
+        self._lock = threading.Lock()
+        self._left = ["Rejected", "Pending"] if is_wanted else []
+        self._is_first_accept = is_wanted
+        self.is_over = not is_wanted
+        self.is_judged = not is_wanted
+        self.asked: Dict[str, Optional[Seen]] = {}
+        self.first = 0
+
+    def reply(self, request: Any) -> Optional[Any]:
+        """Return the answer to a BootNotification. ``None``: the usual one."""
+        with self._lock:
+            status = self._left.pop(0) if self._left else "Accepted"
+            if status == "Accepted" and not self._is_first_accept:
+                return None
+            self._is_first_accept = self._is_first_accept and status != "Accepted"
+        interval = {"Rejected": REJECTED, "Pending": PENDING, "Accepted": HEARTBEAT}[status]
+        dialect = dialect_of(type(request))
+        if dialect is None:
+            return None
+        response = dialect.load_type("BootNotificationResponse")
+        return example(response, status=status, interval=interval)
+
+    def give_up(self) -> None:
+        """Accept all boots from now on."""
+        with self._lock:
+            self._left.clear()
+            self._is_first_accept = False
+        self.is_over = True
