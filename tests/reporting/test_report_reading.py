@@ -72,7 +72,7 @@ def test_a_call_is_paired_with_the_answer_of_its_side_and_connection() -> None:
     assert [(each["action"], each["max"]) for each in found] == [("GetLocalListVersion", 1.0), ("Heartbeat", 2.0)]
 
 
-@pytest.mark.parametrize("after, found", [(5, 0), (15, 1)])
+@pytest.mark.parametrize(("after", "found"), [(5, 0), (15, 1)])
 def test_a_call_at_the_end_may_still_get_its_answer(after: float, found: int) -> None:
     day = Day()
     line = day.station("CP_1")
@@ -123,7 +123,7 @@ def test_no_gap_while_an_older_connection_ends_after_the_newer_has_begun() -> No
     assert gaps(day.text) == []
 
 
-@pytest.mark.parametrize("silence, found", [(145, []), (155, [("silent", 155, False)])])
+@pytest.mark.parametrize(("silence", "found"), [(145, []), (155, [("silent", 155, False)])])
 def test_a_silence_is_measured_by_the_heartbeat_interval(silence: float, found: List[Any]) -> None:
     day = Day()
     line = day.station("CP_1")
@@ -154,7 +154,9 @@ def test_a_changed_heartbeat_interval_is_known(version: str) -> None:
     else:
         about = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}}
         change_2 = {"setVariableData": [{"attributeValue": "100", **about}]}
-        line.call("SetVariables", change_2, {"setVariableResult": [{"attributeStatus": "Accepted", **about}]}, sender="csms")
+        line.call(
+            "SetVariables", change_2, {"setVariableResult": [{"attributeStatus": "Accepted", **about}]}, sender="csms"
+        )
     day.wait(140)
     line.heartbeat()
     assert gaps(day.text) == []
@@ -185,11 +187,12 @@ def test_a_transaction_of_2_0_1_has_the_power_between_its_readings() -> None:
 
 
 def meter_values(*samples: Dict[str, Any], **about: Any) -> Dict[str, Any]:
-    return {"connectorId": 1, "meterValue": [{"timestamp": "2026-11-30T09:00:00Z", "sampledValue": list(samples)}], **about}
+    value = {"timestamp": "2026-11-30T09:00:00Z", "sampledValue": list(samples)}
+    return {"connectorId": 1, "meterValue": [value], **about}
 
 
 @pytest.mark.parametrize(
-    "samples, watts",
+    ("samples", "watts"),
     [
         ([{"value": "1500"}], 1500),
         ([{"value": "1.5", "unit": "kW"}], 1500),
@@ -230,7 +233,9 @@ def test_a_transaction_that_began_before_the_recording() -> None:
 
 
 @pytest.mark.parametrize("action", ["StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"])
-@pytest.mark.parametrize("payload", ["[]", "null", "7", '{"meterValue":7}', '{"meterValue":[{"sampledValue":[{"value":[]}]}]}'])
+@pytest.mark.parametrize(
+    "payload", ["[]", "null", "7", '{"meterValue":7}', '{"meterValue":[{"sampledValue":[{"value":[]}]}]}']
+)
 def test_payloads_that_break_every_rule_are_read(action: str, payload: str) -> None:
     day = Day()
     line = day.station("CP_1", "")

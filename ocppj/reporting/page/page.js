@@ -34,7 +34,9 @@
 
   const two = (number) => String(number).padStart(2, "0");
 
+  // The time of frames is 0 where the log does not say it.
   function clock(time, digits = 3) {
+    if (!time) return "no time";
     const moment = new Date(time / 1000);
     if (Number.isNaN(moment.getTime())) return "?";
     const fraction = digits ? "." + String(moment.getUTCMilliseconds()).padStart(3, "0") : "";
@@ -42,11 +44,12 @@
   }
 
   function day(time) {
+    if (!time) return "";
     const moment = new Date(time / 1000);
     return Number.isNaN(moment.getTime()) ? "?" : moment.toISOString().slice(0, 10);
   }
 
-  const dayAndTime = (time, digits = 0) => `${day(time)} ${clock(time, digits)}`;
+  const dayAndTime = (time, digits = 0) => `${day(time)} ${clock(time, digits)}`.trim();
 
   function length(seconds) {
     if (seconds < 0.0095) return `${(seconds * 1000).toFixed(1)} ms`;
@@ -110,11 +113,12 @@
   const actionOf = (row) => names[actions[row]];
   const labelOf = (row) => names[labels[row] || 0];
   const faultsOf = (row) => (faults[row] || []).map((each) => names[each]);
-  const stationOf = (row) => facts.stations[stations[row]].id;
+  const nameOfStation = (number) => shown(facts.stations[number].id) || "no name";
+  const stationOf = (row) => nameOfStation(stations[row]);
   const isEvent = (row) => kinds[row] >= CONNECTED;
   const isAnswer = (row) => kindOf(row) === "RESULT" || kindOf(row) === "ERROR";
   const partnerOf = (row) => (partners[row] ? row + partners[row] : -1);
-  const latencyOf = (row) => (isAnswer(row) && partners[row] ? Math.max(0, times[row] - times[partnerOf(row)]) / 1e6 : -1);
+  const latencyOf = (row) => (isAnswer(row) && partners[row] && times[row] ? Math.max(0, times[row] - times[partnerOf(row)]) / 1e6 : -1);
 
   const pieces = new Map(); // number of the piece -> its texts, or the promise of them
 
@@ -257,7 +261,7 @@
     if (!rows.length) drawn.push(make("p", { class: "empty" }, total ? "No message passes the filters." : "The recording has no messages."));
     win.replaceChildren(...drawn);
     win.style.transform = `translateY(${list.scrollTop - (top - first) * HEIGHT}px)`;
-    byId("day").textContent = rows.length ? `${day(times[rows[first]])} UTC` : "";
+    byId("day").textContent = rows.length && times[rows[first]] ? `${day(times[rows[first]])} UTC` : "";
     list.setAttribute("aria-activedescendant", `row-${active}`);
     markOverview(first, size);
   }
@@ -276,7 +280,7 @@
       },
       make("span", { class: "time" }, clock(times[row])),
       make("span", { class: "pause-time" }, index && since >= 0.001 ? `+${length(since)}` : ""),
-      make("span", { class: "who" }, filter.station < 0 ? shown(stationOf(row)) : ""),
+      make("span", { class: "who" }, filter.station < 0 ? stationOf(row) : ""),
       makeLane(row),
       make("span", { class: "peek" }, ...peek(row)),
       make("span", { class: latency >= 1 ? "latency slow" : "latency" }, latency >= 0 ? length(latency) : unanswered.has(row) ? make("span", { class: "bad" }, "no answer") : ""),
@@ -465,7 +469,7 @@
   }
 
   function makeFacts(row, latency) {
-    const station = shown(stationOf(row));
+    const station = stationOf(row);
     const pairs = [["Time", `${dayAndTime(times[row], 3)} UTC`], ["Station", station]];
     if (!isEvent(row)) pairs.push(["From", senders[row] ? `CSMS to ${station}` : `${station} to CSMS`]);
     if (actionOf(row) && isAnswer(row)) pairs.push(["Action", shown(actionOf(row))]);
@@ -683,7 +687,7 @@
         [{ name: "Station", class: ID }, { name: "Gap", class: SHORT }, { name: "From", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Reason", class: WIDE }],
         found.slice(0, MOST).map((gap) => ({
           cells: [
-            shown(facts.stations[gap.station].id), make("span", { class: gap.kind === "silent" ? "" : "bad" }, gap.kind),
+            nameOfStation(gap.station), make("span", { class: gap.kind === "silent" ? "" : "bad" }, gap.kind),
             link(dayAndTime(gap.begin), () => showRow(gap.row), `Show the last message before the gap, at ${dayAndTime(gap.begin)}`),
             length((gap.end - gap.begin) / 1e6) + (gap.open ? ", to the end" : ""), shown(gap.reason),
           ],
@@ -705,7 +709,7 @@
     const x = (time) => left + ((time - first) / Math.max(1, last - first)) * (width - left);
     const chart = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "When each station was there" });
     shownStations.forEach((station, index) => {
-      const y = index * step, name = shown(facts.stations[station].id);
+      const y = index * step, name = nameOfStation(station);
       chart.append(
         draw("text", { class: "name-text", x: 0, y: y + 14 }, name.length > 22 ? name.slice(0, 21) + "\u2026" : name),
         draw("rect", { class: "there", x: x(begun.get(station)), y: y + 3, width: Math.max(1, width - x(begun.get(station))), height: 14, rx: 2 }),
@@ -741,12 +745,12 @@
         "Transactions",
         [
           { name: "Transaction", class: ID }, { name: "Station", class: ID }, { name: "Connector", class: RIGHT }, { name: "Id tag", class: ID },
-          { name: "Begin", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Energy", class: RIGHT }, { name: "Highest power", class: RIGHT }, { name: "End", class: ID }, { name: "", class: SHORT },
+          { name: "Begin", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Energy", class: RIGHT }, { name: "Highest power", class: RIGHT }, { name: "End", class: ID }, { name: "", class: "short screen" },
         ],
         found.slice(0, MOST).map((each) => ({
           cells: [
             link(shown(each.id) || "no id", () => { chosenTransaction = each.number; drawTransactions(); focusChosen(); }, `Show the curves of transaction ${shown(each.id)}`),
-            shown(facts.stations[each.station].id), shown(each.connector), shown(each.tag), each.begin === null ? "before" : dayAndTime(each.begin),
+            nameOfStation(each.station), shown(each.connector), shown(each.tag), each.begin === null ? "before" : dayAndTime(each.begin),
             each.begin === null || each.end === null ? "" : length((each.end - each.begin) / 1e6), kilo(each.wh, "kWh"), kilo(each.max, "kW"),
             each.end === null ? "goes on" : shown(each.reason), link("messages", () => showRow(each.row), `Show the first message of transaction ${shown(each.id)}`),
           ],
@@ -774,7 +778,7 @@
     const power = each.power.map(([time, value]) => [time, value / 1000]);
     const caption = make(
       "figcaption", {},
-      make("b", {}, `Transaction ${shown(each.id) || "without an id"}, ${shown(facts.stations[each.station].id)}`),
+      make("b", {}, `Transaction ${shown(each.id) || "without an id"}, ${nameOfStation(each.station)}`),
       make("span", { class: "key-energy" }, "energy in kWh"),
       make("span", { class: "key-power" }, each.said ? "power in kW, as the station has said it" : "power in kW, on average between two readings"),
       make("span", { id: "reading" }, ""),
@@ -879,7 +883,7 @@
     const all = sums.reduce((sum, each) => ({ all: sum.all + each.all, wrong: sum.wrong + each.wrong }), { all: 0, wrong: 0 });
     byId("stations").replaceChildren(
       makeStation(-1, "All stations", `${plural(all.all, "message", "messages")}`, all.wrong),
-      ...found.slice(0, MOST).map((each) => makeStation(each.number, shown(each.id) || "no name", [each.versions.map(shown).join(", "), plural(sums[each.number].all, "message", "messages")].filter(Boolean).join(" \u00b7 "), sums[each.number].wrong)),
+      ...found.slice(0, MOST).map((each) => makeStation(each.number, nameOfStation(each.number), [each.versions.map(shown).join(", "), plural(sums[each.number].all, "message", "messages")].filter(Boolean).join(" \u00b7 "), sums[each.number].wrong)),
       found.length > MOST ? make("li", { class: "quiet" }, `${count(found.length - MOST)} more`) : "",
     );
     markStation();
@@ -906,7 +910,7 @@
     }
     const only = filter.station >= 0 ? filter.station : facts.stations.length === 1 ? 0 : -1;
     byId("messages").classList.toggle("one", only >= 0);
-    byId("left-end").textContent = only < 0 ? "station" : shown(facts.stations[only].id).slice(0, 24) || "station";
+    byId("left-end").textContent = only < 0 ? "station" : nameOfStation(only).slice(0, 24);
   }
 
   // Theme
@@ -951,7 +955,7 @@
     }
     const lines = [...rows.slice(0, PRINTED)].map((row) => ({
       cells: [
-        clock(times[row]), shown(stationOf(row)), isEvent(row) ? "" : senders[row] ? "\u2190" : "\u2192",
+        clock(times[row]), stationOf(row), isEvent(row) ? "" : senders[row] ? "\u2190" : "\u2192",
         kindOf(row), shown(actionOf(row)) + (labelOf(row) ? ` ${shown(labelOf(row))}` : ""), latencyOf(row) >= 0 ? length(latencyOf(row)) : "", make("span", { class: "bad" }, wrongOfPrinted(row)),
       ],
     }));
@@ -1047,7 +1051,7 @@
     const events = kinds.reduce((sum, each) => sum + (each >= CONNECTED ? 1 : 0), 0);
     const wrong = isError.reduce((sum, each) => sum + each, 0);
     const parts = [plural(total - events, "message", "messages"), plural(facts.stations.length, "station", "stations"), plural(wrong, "error", "errors")];
-    if (total) {
+    if (times.some(Boolean)) {
       const [first, last] = range(times.map((_, row) => row));
       parts.unshift(`${dayAndTime(first)} to ${day(first) === day(last) ? clock(last, 0) : dayAndTime(last)} UTC`);
     }
