@@ -117,6 +117,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from .. import __version__
 
-    return version("ocppj")
+    return __version__
