@@ -18,7 +18,7 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo environment test bench lint format types wheel generate clean
+.PHONY: help demo environment test bench lint format types docs wheel generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
@@ -27,6 +27,7 @@ help:
 	@echo "make format    let ruff put right what it can    make generate   write the OCPP message modules anew"
 	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--quick for rough figures,"
 	@echo '               ARGS="--brief --seconds 1 --repeat 5" for half an hour'
+	@echo "make docs      the site of docs/, in build/site"
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
 demo: $(VENV)/.ready-run
@@ -54,6 +55,10 @@ format: $(VENV)/.ready-dev
 types: $(VENV)/.ready-dev
 	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mypy needs Python 3.10 or newer: make types PYTHON=...")'
 	$(RUN) -m mypy
+
+docs: $(VENV)/.ready-docs
+	$(RUN) -m sphinx -q -W --keep-going -b html docs build/site
+	@echo "build/site/index.html"
 
 wheel: $(VENV)/.ready-dev
 	rm -rf build dist
@@ -85,6 +90,10 @@ $(VENV)/.ready-test: $(VENV)/.made setup.cfg setup.py
 $(VENV)/.ready-dev: $(VENV)/.made setup.cfg setup.py
 	@$(PIP) install -e '.[test,dev]'
 	@touch $(VENV)/.ready-run $(VENV)/.ready-test $@
+
+$(VENV)/.ready-docs: $(VENV)/.made setup.cfg setup.py
+	@$(PIP) install -e '.[docs]'
+	@touch $(VENV)/.ready-run $@
 
 $(VENV)/.ready-bench: $(VENV)/.made setup.cfg setup.py
 	@$(PIP) install -e '.[fast,bench]'

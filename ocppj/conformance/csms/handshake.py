@@ -35,7 +35,7 @@ def _check_refused(opened: Opened, *fitting: int) -> None:
 
 @case(CSMS, "handshake-subprotocol", section=_OCPP, expects="101, with the subprotocol that was offered")
 def subprotocol(room: Room) -> None:
-    """The version of the station is agreed."""
+    """Offer the version of the station."""
     _check_open(room, room.dial())
 
 
@@ -47,7 +47,7 @@ def subprotocol(room: Room) -> None:
     once=True,
 )
 def accept(room: Room) -> None:
-    """The Sec-WebSocket-Accept belongs to the key."""
+    """Check the Sec-WebSocket-Accept of the answer."""
     opened = room.dial()
     _check_open(room, opened)
     assert opened.wire is not None
@@ -63,7 +63,7 @@ def accept(room: Room) -> None:
     once=True,
 )
 def answer_headers(room: Room) -> None:
-    """The answer says that the protocol is switched."""
+    """Check that the answer says that the protocol is switched."""
     opened = room.dial()
     _check_open(room, opened)
     if opened.headers.get("Upgrade", "").lower() != "websocket":
@@ -74,13 +74,13 @@ def answer_headers(room: Room) -> None:
 
 @case(CSMS, "handshake-unknown-first", section=_VERSION, expects="the known version of the list is agreed")
 def unknown_first(room: Room) -> None:
-    """A version that nobody knows stands first in the list."""
+    """Offer a version that nobody knows before the right one."""
     _check_open(room, room.dial({"Sec-WebSocket-Protocol": f"ocpp99.9, {room.subprotocol}"}))
 
 
 @case(CSMS, "handshake-unknown-last", section=_VERSION, expects="the known version of the list is agreed")
 def unknown_last(room: Room) -> None:
-    """A version that nobody knows stands last in the list."""
+    """Offer a version that nobody knows after the right one."""
     _check_open(room, room.dial({"Sec-WebSocket-Protocol": f"{room.subprotocol}, ocpp99.9"}))
 
 
@@ -91,7 +91,7 @@ def unknown_last(room: Room) -> None:
     expects="a version of the list; the first is what the station prefers",
 )
 def preference(room: Room) -> None:
-    """All versions are offered, this one first."""
+    """Offer all versions, this one first."""
     others = [DIALECT_OF[each].subprotocol for each in ALL if each != room.version]
     opened = room.dial({"Sec-WebSocket-Protocol": ", ".join([room.subprotocol, *others])})
     if opened.status != 101 or opened.subprotocol not in [room.subprotocol, *others]:
@@ -102,13 +102,13 @@ def preference(room: Room) -> None:
 
 @case(CSMS, "handshake-two-fields", section="RFC 6455 11.3.4", expects="the same as one field with both", once=True)
 def two_fields(room: Room) -> None:
-    """The versions come in two header fields."""
+    """Offer versions in two header fields."""
     _check_open(room, room.dial({"Sec-WebSocket-Protocol": ["ocpp99.9", room.subprotocol]}))
 
 
 @case(CSMS, "handshake-list-without-spaces", section="RFC 6455 4.1", expects="the version is agreed", once=True)
 def list_without_spaces(room: Room) -> None:
-    """There are no spaces in the list of versions."""
+    """Offer a list of versions without spaces."""
     _check_open(room, room.dial({"Sec-WebSocket-Protocol": f"ocpp99.9,{room.subprotocol},ocpp99.8"}))
 
 
@@ -120,7 +120,7 @@ def list_without_spaces(room: Room) -> None:
     once=True,
 )
 def subprotocol_case(room: Room) -> None:
-    """The version is written in capital letters."""
+    """Offer the version in capital letters."""
     opened = room.dial({"Sec-WebSocket-Protocol": room.subprotocol.upper()})
     if opened.status == 101 and opened.subprotocol not in ("", room.subprotocol.upper()):
         raise Failed(f"{opened.subprotocol!r} was agreed, which was not offered")
@@ -136,7 +136,7 @@ def subprotocol_case(room: Room) -> None:
     once=True,
 )
 def no_common_version(room: Room) -> None:
-    """The station offers only a version that nobody knows."""
+    """Offer only a version that nobody knows."""
     opened = room.dial({"Sec-WebSocket-Protocol": "ocpp99.9"})
     _check_not_served(room, opened)
 
@@ -149,7 +149,7 @@ def no_common_version(room: Room) -> None:
     once=True,
 )
 def no_version(room: Room) -> None:
-    """The station offers no version."""
+    """Offer no version."""
     opened = room.dial({"Sec-WebSocket-Protocol": None})
     if opened.status == 101 and not opened.subprotocol and opened.wire and opened.wire.ends(1.0) is None:
         raise Doubtful("the connection goes on: the central system serves some version by default")
@@ -175,7 +175,7 @@ def _check_not_served(room: Room, opened: Opened) -> None:
     once=True,
 )
 def escaped_identity(room: Room) -> None:
-    """A letter of the identity is percent-encoded."""
+    """Percent-encode a letter of the identity."""
     base, _, _ = room.peer.url.partition("?")
     head = base[: base.rindex("/") + 1]
     first = room.peer.identity[0].encode("utf-8")
@@ -194,7 +194,7 @@ def escaped_identity(room: Room) -> None:
     once=True,
 )
 def unknown_identity(room: Room) -> None:
-    """A station that nobody knows connects."""
+    """Connect as a station that nobody knows."""
     opened = room.dial(url=connection_url(room.peer.endpoint, f"unknown-{uuid.uuid4().hex[:12]}"))
     if opened.status == 101:
         raise Doubtful("it was accepted: the central system lets any station in")
@@ -205,7 +205,7 @@ def unknown_identity(room: Room) -> None:
     CSMS, "handshake-no-identity", section="OCPP-J 1.6 3.1.1; OCPP 2.x Part 4 3.1.1", expects="an HTTP error", once=True
 )
 def no_identity(room: Room) -> None:
-    """The path has no identity."""
+    """Connect to a path without an identity."""
     opened = room.dial(url=f"{room.peer.endpoint}/")
     if opened.status == 101:
         raise Doubtful("it was accepted")
@@ -221,7 +221,7 @@ def no_identity(room: Room) -> None:
     once=True,
 )
 def long_identity(room: Room) -> None:
-    """The identity has 49 characters."""
+    """Connect with an identity of 49 characters."""
     opened = room.dial(url=connection_url(room.peer.endpoint, "x" * 49))
     if opened.wire is not None:
         if opened.wire.ends(0.5) is None:
@@ -232,7 +232,7 @@ def long_identity(room: Room) -> None:
 
 @case(CSMS, "handshake-query", section="RFC 3986 3.4", expects="101: the identity is in the path", once=True)
 def query(room: Room) -> None:
-    """The URL has a query."""
+    """Connect to the URL with a query."""
     opened = room.dial(url=f"{room.peer.url}{'&' if '?' in room.peer.url else '?'}model=a%2Fb")
     if opened.status != 101:
         raise Doubtful(f"it was answered with {opened.status or 'nothing'}")
@@ -246,14 +246,14 @@ def query(room: Room) -> None:
     once=True,
 )
 def plain_get(room: Room) -> None:
-    """A browser asks for the same URL."""
+    """Ask for the same URL as a browser does."""
     fields = {"Upgrade": None, "Connection": "close", "Sec-WebSocket-Key": None, "Sec-WebSocket-Version": None}
     _check_refused(room.dial({**fields, "Sec-WebSocket-Protocol": None}), 426, 400, 404, 401, 403, 200, 405)
 
 
 @case(CSMS, "handshake-post", section="RFC 6455 4.1", expects="an HTTP error", once=True)
 def post(room: Room) -> None:
-    """The method of the handshake is POST."""
+    """Send the handshake with the method POST."""
     _check_refused(room.dial({"Content-Length": "0"}, method="POST"), 400, 405, 404, 426, 401, 403, 501)
 
 
@@ -265,7 +265,7 @@ def post(room: Room) -> None:
     once=True,
 )
 def old_version(room: Room) -> None:
-    """The version of WebSocket is 8."""
+    """Ask for version 8 of WebSocket."""
     opened = room.dial({"Sec-WebSocket-Version": "8"})
     if opened.status != 101 and "13" not in opened.headers.get("Sec-WebSocket-Version", "13"):
         raise Doubtful("Sec-WebSocket-Version does not name 13")
@@ -276,13 +276,13 @@ def old_version(room: Room) -> None:
 
 @case(CSMS, "handshake-no-key", section="RFC 6455 4.2.1", expects="400", once=True)
 def no_key(room: Room) -> None:
-    """There is no Sec-WebSocket-Key."""
+    """Leave out the Sec-WebSocket-Key."""
     _check_refused(room.dial({"Sec-WebSocket-Key": None}), 400, 426)
 
 
 @case(CSMS, "handshake-short-key", section="RFC 6455 4.2.1", expects="400: it has to be 16 bytes in base64", once=True)
 def short_key(room: Room) -> None:
-    """The Sec-WebSocket-Key has 3 bytes."""
+    """Send a Sec-WebSocket-Key of 3 bytes."""
     opened = room.dial({"Sec-WebSocket-Key": "YWJj"})
     if opened.status == 101:
         raise Doubtful("it was accepted")
@@ -291,7 +291,7 @@ def short_key(room: Room) -> None:
 
 @case(CSMS, "handshake-no-host", section="RFC 9112 3.2", expects="400", once=True)
 def no_host(room: Room) -> None:
-    """There is no Host field."""
+    """Leave out the Host field."""
     opened = room.dial({"Host": None})
     if opened.status == 101:
         raise Doubtful("it was accepted")
@@ -300,7 +300,7 @@ def no_host(room: Room) -> None:
 
 @case(CSMS, "handshake-header-case", section="RFC 6455 4.2.1", expects="101", once=True)
 def header_case(room: Room) -> None:
-    """Names and values of header fields are in unusual case."""
+    """Write names and values of header fields in unusual case."""
     fields = {"Upgrade": None, "Connection": None, "Sec-WebSocket-Version": None, "Sec-WebSocket-Protocol": None}
     odd = {"upgrade": "WebSocket", "CONNECTION": "keep-alive, upgrade", "sec-websocket-version": "13"}
     _check_open(room, room.dial({**fields, **odd, "sec-websocket-protocol": room.subprotocol}))
@@ -308,7 +308,7 @@ def header_case(room: Room) -> None:
 
 @case(CSMS, "handshake-unknown-extension", section="RFC 6455 9.1", expects="101, without that extension", once=True)
 def unknown_extension(room: Room) -> None:
-    """The station offers an extension that nobody knows."""
+    """Offer an extension that nobody knows."""
     opened = room.dial({"Sec-WebSocket-Extensions": "x-nobody-knows; a=1"})
     _check_open(room, opened)
     if "x-nobody-knows" in opened.headers.get("Sec-WebSocket-Extensions", ""):
@@ -323,7 +323,7 @@ def unknown_extension(room: Room) -> None:
     versions=V2,
 )
 def compression(room: Room) -> None:
-    """The station offers permessage-deflate."""
+    """Offer permessage-deflate."""
     opened = room.dial({"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"})
     _check_open(room, opened)
     if "permessage-deflate" not in opened.headers.get("Sec-WebSocket-Extensions", ""):
@@ -340,7 +340,7 @@ def compression(room: Room) -> None:
     once=True,
 )
 def no_compression(room: Room) -> None:
-    """The station does not offer compression."""
+    """Offer no compression."""
     opened = room.dial()
     _check_open(room, opened)
     if opened.headers.get("Sec-WebSocket-Extensions"):
@@ -349,7 +349,7 @@ def no_compression(room: Room) -> None:
 
 @case(CSMS, "handshake-large-header", section="RFC 9110 5.4", expects="101, or an HTTP error such as 431", once=True)
 def large_header(room: Room) -> None:
-    """A header field has 3,000 characters."""
+    """Send a header field of 3,000 characters."""
     opened = room.dial({"User-Agent": "x" * 3000})
     if opened.status != 101:
         _check_refused(opened, 431, 400, 413)
@@ -363,7 +363,7 @@ def large_header(room: Room) -> None:
     once=True,
 )
 def password_missing(room: Room) -> None:
-    """The station shows no password."""
+    """Connect without a password."""
     room.need_password()
     opened = room.dial({"Authorization": None})
     _check_refused(opened, 401, 403)
@@ -375,7 +375,7 @@ def password_missing(room: Room) -> None:
     CSMS, "handshake-password-wrong", section="OCPP-J 1.6 6.2.2; OCPP 2.x Part 2 A00.FR.207", expects="401", once=True
 )
 def password_wrong(room: Room) -> None:
-    """The password is wrong."""
+    """Connect with a wrong password."""
     identity, password = room.need_password()
     _check_refused(room.dial({"Authorization": _basic(identity, password[::-1] + "x")}), 401, 403, 429)
 
@@ -388,21 +388,21 @@ def password_wrong(room: Room) -> None:
     once=True,
 )
 def password_of_another(room: Room) -> None:
-    """The user name is that of another station."""
+    """Connect with the user name of another station."""
     identity, password = room.need_password()
     _check_refused(room.dial({"Authorization": _basic(f"{identity}-other", password)}), 401, 403, 429)
 
 
 @case(CSMS, "handshake-password-malformed", section="RFC 7617 2", expects="401 or 400", once=True)
 def password_malformed(room: Room) -> None:
-    """The Authorization field is no base64."""
+    """Send an Authorization field that is no base64."""
     room.need_password()
     _check_refused(room.dial({"Authorization": "Basic !!!"}), 401, 400, 403, 429)
 
 
 @case(CSMS, "handshake-password-scheme-case", section="RFC 9110 11.1", expects="101: its case means nothing", once=True)
 def password_scheme_case(room: Room) -> None:
-    """The scheme is written "basic"."""
+    """Write the scheme "basic"."""
     identity, password = room.need_password()
     opened = room.dial({"Authorization": _basic(identity, password).replace("Basic", "basic")})
     if opened.status != 101:
@@ -421,7 +421,7 @@ def _basic(user: str, password: str) -> str:
     once=True,
 )
 def plain_to_tls(room: Room) -> None:
-    """Plain HTTP comes to the port of TLS."""
+    """Send plain HTTP to the port of TLS."""
     if not room.peer.url.startswith("wss:"):
         raise NotApplicable("the URL is not wss")
     host, port = host_and_port(room.peer.url)

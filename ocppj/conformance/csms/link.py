@@ -6,7 +6,7 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from ...testing.defaults import default_response
 from ...testing.rules import FrameJudge, JudgedFrame
@@ -41,7 +41,7 @@ class Answer:
     payload: Any
     code: Optional[str]
     description: str
-    faults: List[str]
+    faults: Sequence[str]
     text: str
 
     def __str__(self) -> str:
