@@ -1,10 +1,13 @@
 """``ocppj call``: one message, and its answer."""
 
+import json
 import socket
 
 import pytest
 
 from ocppj import Client, OCPPError, RedisCluster, Server, v16
+from ocppj.cli.main import main
+from ocppj.control import connect
 from tests.cli.commands import ocppj
 from tests.helpers import eventually, seconds
 from tests.redis_server import RedisServer, needs_redis
@@ -41,19 +44,26 @@ def address(client, tmp_path, monkeypatch):
         yield server.control(f"unix:{tmp_path}/ocppj.sock").address
 
 
-def test_answers(address):
+def test_answers(address, capsys):
     ran = ocppj("call", "CP_1", "Reset", "type=Soft")
     assert (ran.code, ran.out, ran.err) == (0, "status=Accepted\n", "")
-    ran = ocppj("call", "--json", "CP_1", "GetConfiguration", "--via", address)
-    assert ran.json == [{"configurationKey": [{"key": "AuthorizationKey", "readonly": False, "value": "***"}]}]
-    ran = ocppj("call", "CP_1", "GetConfiguration", "--show-secrets")
-    assert ran.lines[2] == "configurationKey[0].value=0102030405"
+    assert main(["call", "--json", "CP_1", "GetConfiguration", "--via", address]) == 0
+    answer = {"configurationKey": [{"key": "AuthorizationKey", "readonly": False, "value": "***"}]}
+    assert json.loads(capsys.readouterr().out) == answer
+    assert main(["call", "CP_1", "GetConfiguration", "--show-secrets"]) == 0
+    assert capsys.readouterr().out.splitlines()[2] == "configurationKey[0].value=0102030405"
 
 
-def test_the_list(address):
-    assert ocppj("call", "--list").lines[1].split()[:2] == ["CP_1", "1.6"]
-    (row,) = ocppj("call", "--list", "--json").json
+def test_the_list(address, client, capsys):
+    assert main(["call", "--list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["CP_1", "1.6"]
+    assert main(["call", "--list", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
     assert (row["client"], row["version"], row["boot"]) == ("CP_1", "1.6", "")
+    client.stop()
+    eventually(lambda: not connect(address).connections())
+    assert main(["call", "--list"]) == 0
+    assert capsys.readouterr().out == "no station is connected\n"
 
 
 CASES = {
@@ -74,8 +84,6 @@ CASES = {
 
 @pytest.mark.parametrize("words", CASES)
 def test_what_fails(address, words, capsys):
-    from ocppj.cli.main import main
-
     code, error = CASES[words]
     assert main(["call", *words.split()]) == code
     printed = capsys.readouterr()
@@ -84,29 +92,25 @@ def test_what_fails(address, words, capsys):
 
 
 def test_an_error_as_json(address, capsys):
-    from ocppj.cli.main import main
-
     assert main(["call", "--json", "CP_1", "Reset", "type=Hard"]) == 1
     error = '{"error": {"code": "SecurityError", "description": "not now", "details": {"a": 1}}}\n'
     assert capsys.readouterr().out == error
 
 
 def test_without_a_serve(tmp_path, monkeypatch, capsys):
-    from ocppj.cli.main import main
-
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert main(["call", "--list"]) == 1
     assert 'start "ocppj serve", or name another way with --via' in capsys.readouterr().err
 
 
 @needs_redis
-def test_through_a_cluster(client):
+def test_through_a_cluster(client, capsys):
     with RedisServer() as redis:
         cluster = RedisCluster(redis.url, prefix="mine")
         with Server(profiles=v16.PROFILES, cluster=cluster).listen(host="127.0.0.1") as server:
             client.connect(server.url)
             eventually(lambda: server.client_ids(cluster=True), seconds(10))
-            ran = ocppj("call", "CP_1", "Reset", "type=Soft", "--via", redis.url, "--prefix", "mine")
-            assert (ran.code, ran.out) == (0, "status=Accepted\n"), ran.err
-            ran = ocppj("call", "CP_9", "Reset", "type=Soft", "--via", redis.url)
-            assert (ran.code, ran.err) == (1, "call: no station 'CP_9' is connected. Connected: none\n")
+            assert main(["call", "CP_1", "Reset", "type=Soft", "--via", redis.url, "--prefix", "mine"]) == 0
+            assert capsys.readouterr().out == "status=Accepted\n"
+            assert main(["call", "CP_9", "Reset", "type=Soft", "--via", redis.url]) == 1
+            assert capsys.readouterr().err == "call: no station 'CP_9' is connected. Connected: none\n"

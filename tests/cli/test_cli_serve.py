@@ -1,5 +1,6 @@
 """``ocppj serve``: a central system with a prompt."""
 
+import io
 import json
 import os
 import re
@@ -11,10 +12,11 @@ import threading
 
 import pytest
 
-from ocppj import Client, HandshakeRefused, v16
+from ocppj import Client, HandshakeRefused, Server, v16
+from ocppj.cli.main import main
 from ocppj.recording import read_recording
 from ocppj.testing import ScriptedStation
-from tests.cli.commands import ROOT, Running, ocppj
+from tests.cli.commands import ROOT, Running
 from tests.fixtures import BOOT, NOW
 from tests.helpers import seconds
 
@@ -193,26 +195,23 @@ WRONG = {
 
 @pytest.mark.parametrize("words", WRONG)
 def test_wrong_usage(words, capsys):
-    from ocppj.cli.main import main
-
     assert main(["serve", "--port", "0", "--host", "127.0.0.1", *words.split()]) == 2
     assert WRONG[words] in capsys.readouterr().err
 
 
-def test_a_second_serve_leaves_the_socket_to_the_first():
-    with serve() as first:
-        first.url()
-        with serve() as second:
-            second.wait_for("reaches the serve that was started before")
-            second.url()
-
-
-def test_a_port_that_is_taken():
-    with serve() as running:
-        port = running.url().rpartition(":")[2]
-        ran = ocppj("serve", "--port", port, "--host", "127.0.0.1")
-    assert ran.code == 1
-    assert re.search("serve: .*in use", ran.err)
+def test_what_a_second_serve_finds_taken(tmp_path, capsys, monkeypatch):
+    """It leaves the control socket to the first, and says so. Two cannot have one port."""
+    with Server(profiles=v16.PROFILES).listen(host="127.0.0.1") as first:
+        first.control(f"unix:{tmp_path}/ocppj.sock")
+        monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
+        assert main(["serve", "--port", "0", "--host", "127.0.0.1"]) == 0
+        printed = capsys.readouterr()
+        assert "listening on ws://127.0.0.1:" in printed.out
+        assert "reaches the serve that was started before: give this one --control unix:PATH" in printed.err
+        assert main(["serve", "--port", first.url.rpartition(":")[2], "--host", "127.0.0.1"]) == 1
+        assert re.search("serve: .*in use", capsys.readouterr().err)
+        assert main(["serve", "--port", "0", "--control", f"unix:{tmp_path}/ocppj.sock"]) == 1
+        assert "serve: another process listens on" in capsys.readouterr().err
 
 
 def test_an_output_that_is_closed_ends_it():
