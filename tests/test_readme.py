@@ -1,6 +1,6 @@
-"""Every Python block of README.md and docs/embedding.md runs as it stands, and prints what its ``# ->`` say.
+"""Every Python block of README.md and of most pages runs as it stands, and prints what its ``# ->`` say.
 
-README.md names every option, and no link of the pages is dead.
+The other pages have tests of their own. The pages name every option and every public name, and no link is dead.
 """
 
 import inspect
@@ -13,12 +13,19 @@ from typing import List, Tuple
 
 import pytest
 
+import ocppj.testing
 from ocppj import Client, Server
 from ocppj.ws.options import ClientOptions, ServerOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+#: The pages whose blocks are programs of their own.
+RUN = [
+    "connection-loss embedding handlers limits not-lost observers own-messages requests",
+    "signed-messages tests-without-a-network threads validation versions",
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PATIENCE = 30
 
@@ -26,7 +33,7 @@ PATIENCE = 30
 def blocks() -> List[Tuple[str, str]]:
     """Return each block with the heading it stands under."""
     found = []
-    for page in (README, ROOT / "docs" / "embedding.md"):
+    for page in (README, *(DOCS / f"{name}.md" for name in " ".join(RUN).split())):
         text = page.read_text("utf-8")
         for match in BLOCK.finditer(text):
             heading = re.findall(r"^#+ (.*)$", text[: match.start()], re.MULTILINE)[-1]
@@ -35,6 +42,10 @@ def blocks() -> List[Tuple[str, str]]:
 
 
 BLOCKS = blocks()
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) < 200
 
 
 def test_readme_opens_with_the_two_commands() -> None:
@@ -83,8 +94,22 @@ def test_no_link_is_dead(page: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "options"), [(Client, ClientOptions), (Server, ServerOptions)], ids=["client", "server"]
 )
-def test_the_readme_names_every_option(kind: type, options: type) -> None:
+def test_the_pages_name_every_option(kind: type, options: type) -> None:
     own = [each.name for each in inspect.signature(kind).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    parts = README.read_text("utf-8").split("\n## ")
-    text = "".join(part for part in parts if part.startswith(("Limits of a server\n", "Settings\n")))
+    text = "".join((DOCS / name).read_text("utf-8") for name in ("limits.md", "options.md"))
     assert [name for name in [*own, *options.__annotations__] if not re.search(rf"`{name}[`=]", text)] == []
+
+
+@pytest.mark.parametrize(("module", "names"), [("ocppj", ocppj.__all__), ("ocppj.testing", ocppj.testing.__all__)])
+def test_the_api_pages_have_every_public_name(module: str, names: List[str]) -> None:
+    text = "".join(page.read_text("utf-8") for page in (DOCS / "api").glob("*.md"))
+    documented = set(re.findall(rf"^\.\. auto\w+:: {module}\.(\w+)$", text, re.MULTILINE))
+    assert sorted(set(names) - documented - {"ManualClock"}) == []
+    assert sorted(documented - set(names) - {"metrics", "tracing"}) == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    lists = re.findall(r"^```\{toctree\}\n(.*?)^```$", (DOCS / "index.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    listed = {line for each in lists for line in each.splitlines() if line and not line.startswith(":")}
+    pages = {page.stem for page in DOCS.glob("*.md")} - {"index"}
+    assert (pages - listed, listed - pages) == (set(), {"api/index"})

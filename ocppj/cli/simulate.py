@@ -37,6 +37,7 @@ ocppj simulate ws://localhost:9000/ocpp -n 200 --load --plot knee.svg       # wh
 
 _LOOK = 0.05  # seconds between two looks at the drivers
 _SHOWN = 0.5  # seconds between two summaries on a terminal
+_LOAD_STATIONS = 100  # of --load without -n
 _WIDTH = 200  # characters of a line of traffic that goes into a file
 
 
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ocppj simulate``."""
     parser.add_argument("url", metavar="URL", help="where the central system listens, without the id of a station")
     stations = parser.add_argument_group("stations")
-    stations.add_argument("-n", "--stations", type=positive, metavar="N", help="how many stations (default: 1)")
+    stations.add_argument(
+        "-n", "--stations", type=positive, metavar="N", help="how many stations (default: 1; 100 with --load)"
+    )
     stations.add_argument(
         "--id", default="CP_{n}", metavar="ID", help="their ids; {n} stands for 1, 2, 3 ... (default: CP_{n})"
     )
@@ -90,17 +93,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_load(load: Any) -> None:
     load.add_argument("--load", action="store_true", help="raise the rate of messages until answers come late")
+    load.add_argument(
+        "--message", default="MeterValues", metavar="ACTION", help="what the stations send (default: MeterValues)"
+    )
+    load.add_argument(
+        "--from", dest="first", type=positive, default=50, metavar="RATE", help="the first rate (default: 50)"
+    )
+    load.add_argument("--most", type=positive, default=100_000, metavar="RATE", help="the highest rate to try")
+    load.add_argument("--step", type=duration, default=5.0, metavar="TIME", help="for each rate (default: 5s)")
+    load.add_argument(
+        "--p99", type=duration, default=0.25, metavar="TIME", help="99 of 100 answers come within it (default: 250ms)"
+    )
+    load.add_argument(
+        "--errors", type=float, default=1.0, metavar="PERCENT", help="so many requests may fail (default: 1)"
+    )
+    load.add_argument("--plot", metavar="FILE", help="write the latency over the rate to that file, as an SVG picture")
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the stations."""
     _check(arguments)
+    if arguments.load:
+        from .simulate_load import find_knee
+
+        return find_knee(arguments, terminal, _ids(arguments, _LOAD_STATIONS), _options_of(arguments))
     return _simulate(arguments, terminal)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.stations is not None and arguments.stations > 1 and "{n}" not in arguments.id:
-        raise CommandError(f"simulate: {arguments.stations} stations need ids of their own: write --id 'CP_{{n}}'")
+    count = arguments.stations or (_LOAD_STATIONS if arguments.load else 1)
+    if count > 1 and "{n}" not in arguments.id:
+        raise CommandError(f"simulate: {count} stations need ids of their own: write --id 'CP_{{n}}', or -n 1")
     if not arguments.url.lower().startswith(("ws://", "wss://")):
         raise CommandError(f"simulate: {arguments.url!r} is no URL of a central system: write ws://HOST:PORT/PATH")
     if arguments.speed <= 0:
@@ -109,8 +132,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError("simulate: --every is a time above 0")
 
 
-def _ids(arguments: argparse.Namespace) -> List[str]:
-    return [arguments.id.replace("{n}", str(number)) for number in range(1, (arguments.stations or 1) + 1)]
+def _ids(arguments: argparse.Namespace, default: int = 1) -> List[str]:
+    return [arguments.id.replace("{n}", str(number)) for number in range(1, (arguments.stations or default) + 1)]
 
 
 def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]]:

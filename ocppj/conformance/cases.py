@@ -38,6 +38,7 @@ class Case:
         run: Tries it. It returns for "pass", and raises what `verdicts` has for the rest.
         seconds: How long it may take.
         needs: What the user has to allow first, such as "reset": the name of a flag. "": nothing.
+        once: Whether one run, over the first of the versions, is enough.
     """
 
     role: str
@@ -49,6 +50,7 @@ class Case:
     run: Body
     seconds: float = 15.0
     needs: str = ""
+    once: bool = False
 
     @property
     def group(self) -> str:
@@ -59,15 +61,18 @@ class Case:
 def case(
     role: str,
     id: str,
-    title: str,
+    title: str = "",
     *,
     section: str,
     expects: str,
     versions: Sequence[str] = ALL,
     seconds: float = 15.0,
     needs: str = "",
+    once: bool = False,
 ) -> Callable[[Body], Body]:
     """Return a decorator that registers a function as the `Case` with these attributes.
+
+    The title is the first line of the function's docstring, if none is given.
 
     Raises:
         UsageError: There is a case of that role with the same id.
@@ -76,7 +81,8 @@ def case(
     def register(run: Body) -> Body:
         if id in _registered[role]:
             raise UsageError(f"there are two cases {id!r} of the role {role!r}")
-        _registered[role][id] = Case(role, id, title, section, expects, tuple(versions), run, seconds, needs)
+        name = title or (run.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        _registered[role][id] = Case(role, id, name, section, expects, tuple(versions), run, seconds, needs, once)
         return run
 
     return register

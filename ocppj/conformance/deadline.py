@@ -20,13 +20,17 @@ class Deadline:
         self.seconds = seconds
         self._at = time.monotonic() + seconds
 
+    def seconds_left(self) -> float:
+        """Return how many seconds are left: 0 or less when the moment has come."""
+        return self._at - time.monotonic()
+
     def left(self, most: float) -> float:
         """Return how long to wait: ``most`` seconds, or less when the moment comes before.
 
         Raises:
             Doubtful: It has come.
         """
-        left = self._at - time.monotonic()
+        left = self.seconds_left()
         if left <= 0:
             raise Doubtful(f"the case took longer than its {self.seconds:g} s")
         return min(most, left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from .cases import Case
 from .deadline import Deadline
@@ -70,7 +70,7 @@ class Runner:
             versions: The OCPP versions that the peer speaks.
         """
         report = Report(role, self._peer.name)
-        todo = [(case, version) for version in versions for case in cases if version in case.versions]
+        todo = list(_plan(cases, versions))
         for number, (case, version) in enumerate(todo):
             try:
                 outcome = self._try(case, version)
@@ -101,3 +101,12 @@ class Runner:
         except Exception as error:  # a case of ours that breaks must not end the run
             return SUSPICIOUS, f"the case could not be run: {type(error).__name__}: {error}"
         return PASS, ""
+
+
+def _plan(cases: Sequence[Case], versions: Sequence[str]) -> Iterator[Tuple[Case, str]]:
+    """Yield what is run: version after version."""
+    for version in versions:
+        for case in cases:
+            own = [each for each in versions if each in case.versions]
+            if version in (own[:1] if case.once else own):
+                yield case, version

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from .client import ControlClient, connect
     from .completion import Completer
     from .control import Control
-    from .fields import FieldError, read_fields
+    from .fields import FieldError, read_fields, write_fields
     from .words import split_words
 else:
     #: Where the public names are: the same as above.
@@ -16,7 +16,7 @@ else:
         ".client": "ControlClient connect",
         ".completion": "Completer",
         ".control": "Control",
-        ".fields": "FieldError read_fields",
+        ".fields": "FieldError read_fields write_fields",
         ".words": "split_words",
     }
     __getattr__, __dir__ = hooks(__name__, _HOMES)
@@ -30,4 +30,5 @@ __all__ = [
     "default_address",
     "read_fields",
     "split_words",
+    "write_fields",
 ]

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from ..errors import UsageError
 from .catalog import Schema, nearest
 
-__all__ = ["FieldError", "kind_of", "property_of", "read_fields", "read_path"]
+__all__ = ["FieldError", "kind_of", "property_of", "read_fields", "read_path", "write_fields"]
 
 #: The steps to a field: names of properties, and indexes of lists.
 Path = Tuple[Union[str, int], ...]
@@ -23,7 +23,7 @@ class FieldError(UsageError):
     """A field of a request cannot be used. The text says what would be right."""
 
 
-def read_fields(words: Sequence[str], schema: Optional[Schema] = None) -> Dict[str, Any]:
+def read_fields(words: Sequence[str], schema: Optional[Schema] = None, name: str = "the request") -> Dict[str, Any]:
     """Return the JSON object that ``words`` say.
 
     A value takes the type that the schema wants: ``idTag=123`` is text, and ``connectorId=1`` a number. A field that
@@ -33,6 +33,7 @@ def read_fields(words: Sequence[str], schema: Optional[Schema] = None) -> Dict[s
     Args:
         words: ``name=value``, such as ``split_words`` returns them; or one word, a JSON object.
         schema: The schema of the request. ``None``: it is not known, and each value is JSON, or else text.
+        name: What the request is called in errors.
 
     Raises:
         FieldError: The schema has no such field, or the value is none for it.
@@ -41,11 +42,32 @@ def read_fields(words: Sequence[str], schema: Optional[Schema] = None) -> Dict[s
         return _read_object(words[0], "the payload")
     payload: Dict[str, Any] = {}
     for word in words:
-        name, equals, text = word.partition("=")
+        path, equals, text = word.partition("=")
         if not equals:
-            raise FieldError(f"{word!r} is no field: write name=value" + _known(schema, ""))
-        _put(payload, read_path(name), text, schema)
+            raise FieldError(f"{word!r:.80} is no field: write name=value" + _known(schema, "", name))
+        _put(payload, read_path(path), text, schema, name)
     return payload
+
+
+def write_fields(payload: Mapping[str, Any], place: str = "") -> List[str]:
+    """Return a JSON object as words such as ``a[0].b=1``, which `read_fields` reads.
+
+    Args:
+        payload: The object.
+        place: Where it stands in another one. "": in none.
+    """
+    words: List[str] = []
+    for name, value in payload.items():
+        words += _write_value(f"{place}.{name}" if place else name, value)
+    return words
+
+
+def _write_value(place: str, value: Any) -> List[str]:
+    if isinstance(value, dict) and value:
+        return write_fields(value, place)
+    if isinstance(value, list) and value:
+        return [word for index, each in enumerate(value) for word in _write_value(f"{place}[{index}]", each)]
+    return [f"{place}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
 
 
 def read_path(name: str) -> Path:
@@ -67,18 +89,18 @@ def property_of(schema: Optional[Schema], name: str) -> Optional[Schema]:
     return properties.get(name)
 
 
-def _put(payload: Dict[str, Any], path: Path, text: str, schema: Optional[Schema]) -> None:
+def _put(payload: Dict[str, Any], path: Path, text: str, schema: Optional[Schema], name: str) -> None:
     """Set one field, at any depth, and make the objects and lists on the way there."""
     holder: Any = payload
     for depth, step in enumerate(path):
         place = format_path(path[: depth + 1])
-        schema = _step_into(schema, path[:depth], step)
+        schema = _step_into(schema, path[:depth], step, name)
         is_last = depth == len(path) - 1
         value = _read_value(text, schema, place) if is_last else ([] if isinstance(path[depth + 1], int) else {})
         holder = _enter(holder, step, value, place, is_last, kind_of(schema))
 
 
-def _step_into(schema: Optional[Schema], before: Path, step: Union[str, int]) -> Optional[Schema]:
+def _step_into(schema: Optional[Schema], before: Path, step: Union[str, int], name: str) -> Optional[Schema]:
     """Return the schema one step further down, or ``None`` if there is no rule. Raises `FieldError`."""
     if schema is None or not kind_of(schema):
         return None
@@ -95,7 +117,7 @@ def _step_into(schema: Optional[Schema], before: Path, step: Union[str, int]) ->
     found = property_of(schema, step)
     is_open = place.rpartition(".")[2].startswith("customData")  # any property may stand there
     if found is None and not is_open:
-        raise FieldError(f"there is no field {format_path((*before, step))!r}" + _known(schema, step, place))
+        raise FieldError(f"there is no field {format_path((*before, step))!r}" + _known(schema, step, place or name))
     return found
 
 
@@ -216,17 +238,17 @@ def _wanted(schema: Schema) -> str:
     return words.get(kind, "an object" if kind == "object" else "a list")
 
 
-def _known(schema: Optional[Schema], name: str, place: str = "") -> str:
-    """Say which fields an object has, and which one is most likely meant."""
+def _known(schema: Optional[Schema], word: str, place: str) -> str:
+    """Say which fields an object has, and which one is most likely meant by ``word``."""
     names: Mapping[str, Schema] = (schema or {}).get("properties", {})
     if schema is None:
         return ""
     if not names:
-        return f": {place or 'the request'} has no fields"
+        return f": {place} has no fields"
     needed = set(schema.get("required", ()))
     ordered = sorted(names, key=lambda each: each not in needed)
     listed = [f"{each} (needed)" if each in needed else each for each in ordered[:_MOST_LISTED]]
-    return f"{_meant(name, names)}; {place or 'the request'} has {', '.join(listed)}"
+    return f": {place} has {', '.join(listed)}{_meant(word, names)}"
 
 
 def _meant(word: str, known: Any) -> str:

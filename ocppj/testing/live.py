@@ -69,11 +69,13 @@ class LiveTraffic:
             station.judge = station.judge.next_connection(frame.version)
             station.connection = frame.connection
         station.frames += 1
-        if station.frames > _MOST and not any(station.judge.open_calls(each) for each in ("in", "out")):
+        is_open = any(station.judge.open_calls(each) for each in ("in", "out"))
+        if station.frames > 2 * _MOST or (station.frames > _MOST and not is_open):  # some CALLs are never answered
             station.judge, station.frames = FrameJudge(frame.version), 1
         at = frame.time.timestamp()
         judge = station.judge
         judged = judge.judge(frame.direction, frame.text, at) if frame.sent else judge.read(frame.direction, frame.text)
+        judged.action = judged.action or frame.action  # of an answer to a CALL that the judge before has seen
         return Seen(
             number=0,
             at=at,

@@ -133,7 +133,7 @@ class Transcript:
         if seen.kind in ("ERROR", "RESULTERROR"):
             return self._mask(f"{seen.error_code}: {seen.error_description}")
         if seen.kind == "DISCONNECTED":
-            return "" if seen.close is None else str(seen.close)
+            return seen.reason if seen.close is None else str(seen.close)
         if seen.is_event:
             return seen.reason or (f"OCPP {seen.version}" if seen.version else "")
         if not isinstance(seen.payload, dict):

@@ -11,7 +11,9 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple, Union
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import websocket
@@ -47,7 +49,7 @@ class _HandshakeSocket:
         self._sock = sock
         self._url, _, query = url.partition("?")
         self._secrets = [query, *secrets_of(fields)]
-        self._query = f"?{query}".encode() if query else b""
+        self._target = url.partition("://")[2].partition("/")[2].encode()  # the library would leave out a ";" in it
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
         self._limit = limit
         self._deadline = deadline
@@ -61,13 +63,12 @@ class _HandshakeSocket:
         """Do nothing: there is a deadline."""
 
     def send(self, data: bytes) -> int:
-        """Pass the request on, with our own fields, which the library must not see."""
+        """Pass the request on, with our own target and fields, which the library must not see."""
         line, end, rest = data.partition(b"\r\n")
         if not rest.endswith(b"\r\n\r\n"):
             raise TransportError("the library did not send its request at once")
-        method, _, after = line.partition(b" ")
-        target, _, version = after.rpartition(b" ")
-        self._sock.send(method + b" " + target + self._query + b" " + version + end + self._fields + rest)
+        method, *_, version = line.split(b" ")
+        self._sock.send(method + b" /" + self._target + b" " + version + end + self._fields + rest)
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -190,18 +191,49 @@ class WebSocketClient(ClientCore):
         check_client_profile(self._security_profile, url, client_id, self._ssl_context, user)
 
     def open_wire(self, session: Session, attempt: ConnectAttempt) -> Tuple[Wire, str, str]:
-        deadline = time.monotonic() + self._handshake_timeout
         url = connection_url(session.url, session.client_id)
         host_and_port(url)  # raises UsageError: no further attempt would help
+        wire, chosen, address = self.open_url(url, partial(self._ask_fields, session), session.subprotocols, attempt)
+        try:
+            return wire, self.agreed_subprotocol(place(url), session.subprotocols, chosen), address
+        except SubprotocolError:
+            with suppress(TransportError):
+                wire.send_close(1002, "no common subprotocol")
+            wire.stream.close()
+            attempt.check()
+            raise
+
+    def open_url(
+        self,
+        url: str,
+        ask_fields: Callable[[], Mapping[str, str]],
+        subprotocols: Sequence[str],
+        attempt: ConnectAttempt,
+        ssl_context: Optional[ssl.SSLContext] = None,
+    ) -> Tuple[ClientWire, Optional[str], str]:
+        """Connect to ``url``, and return the wire, the subprotocol that the server names, and the server's address.
+
+        Args:
+            url: Of the connection, with the identity.
+            ask_fields: Returns the fields that are added to the request.
+            subprotocols: Those that are offered. None are for servers that want none.
+            attempt: Its `ConnectAttempt.cancel` ends this.
+            ssl_context: In place of the client's own.
+
+        Raises:
+            TransportError: The connection cannot be made (`HandshakeRefused`); then nothing is left behind.
+            UsageError: The URL can never be right.
+        """
+        deadline = time.monotonic() + self._handshake_timeout
         sock: Optional[Stream] = None
         try:
-            fields = self._ask_fields(session)
+            fields = ask_fields()
             raw, address = dial(url, self._resolver, deadline, attempt.check)
-            sock = Stream(self._secure(raw, url), write_timeout=self._write_timeout)
+            sock = Stream(self._secure(raw, url, ssl_context), write_timeout=self._write_timeout)
             attempt.interrupt_with(sock.shutdown)
             sock.handshake(deadline)
-            wire, subprotocol = self._upgrade(sock, url, fields, session.subprotocols, deadline)
-            return wire, subprotocol, address
+            wire, chosen = self._upgrade(sock, url, fields, subprotocols, deadline)
+            return wire, chosen, address
         except BaseException as error:
             if sock is not None:
                 sock.close()
@@ -220,11 +252,11 @@ class WebSocketClient(ClientCore):
             raise TransportError(str(error)) from error
         return fields
 
-    def _secure(self, raw: socket.socket, url: str) -> socket.socket:
+    def _secure(self, raw: socket.socket, url: str, context: Optional[ssl.SSLContext]) -> socket.socket:
         parts = urlsplit(url)
         if parts.scheme == "ws":
             return raw
-        context = self._ssl_context or client_tls_context()
+        context = context or self._ssl_context or client_tls_context()
         try:
             return context.wrap_socket(raw, server_hostname=parts.hostname, do_handshake_on_connect=False)
         except BaseException:
@@ -232,26 +264,20 @@ class WebSocketClient(ClientCore):
             raise
 
     def _upgrade(
-        self, sock: Stream, url: str, fields: Mapping[str, str], subprotocols: Tuple[str, ...], deadline: float
-    ) -> Tuple[ClientWire, str]:
+        self, sock: Stream, url: str, fields: Mapping[str, str], subprotocols: Sequence[str], deadline: float
+    ) -> Tuple[ClientWire, Optional[str]]:
         ws = websocket.WebSocket(skip_utf8_validation=True)
         ws.connect(  # type: ignore[no-untyped-call]
             without_query(url),
             socket=_HandshakeSocket(sock, url, fields, self._max_header_size, deadline),
-            header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)],
+            header=["Sec-WebSocket-Protocol: " + ", ".join(subprotocols)] if subprotocols else [],
             suppress_origin=True,
             redirect_limit=0,
         )
         answer = ws.getheaders() or {}
         if split_tokens(answer.get("sec-websocket-extensions", "")):  # some servers send the field without a value
             raise TransportError("the server chose an extension that was not offered")
-        wire = ClientWire(sock, self._max_message_size)
-        try:
-            where = place(url)
-            return wire, self.agreed_subprotocol(where, subprotocols, answer.get("sec-websocket-protocol"))
-        except SubprotocolError:
-            wire.send_close(1002, "no common subprotocol")
-            raise
+        return ClientWire(sock, self._max_message_size), answer.get("sec-websocket-protocol")
 
 
 def _as_transport_error(error: BaseException, where: str) -> BaseException:

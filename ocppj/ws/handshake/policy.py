@@ -104,6 +104,9 @@ class HandshakePolicy:
         self.check_credentials: Optional[CredentialsCheck] = None
         self.check_origin: Optional[OriginCheck] = None
         self.wrong_passwords: Optional[WrongPasswords] = None  # slows clients that guess
+        #: Says how the handshake of a client that passed all checks goes on, in place of the rules for subprotocols:
+        #: that of a proxy asks the central system. It may raise `BadRequest`.
+        self.negotiate: Optional[Callable[[HandshakeRequest], Accepted]] = None
 
     def decide(
         self,
@@ -181,6 +184,8 @@ class HandshakePolicy:
         return guarded
 
     def _negotiate(self, request: HandshakeRequest, supported: Sequence[str]) -> Accepted:
+        if self.negotiate is not None:
+            return self.negotiate(request)
         offered = request.subprotocols
         chosen = choose_subprotocol(offered, supported, self._prefer_server)
         if chosen is not None:

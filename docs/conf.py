@@ -1,0 +1,60 @@
+"""Sphinx: `make docs` makes the site of these pages."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, List
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+project = "ocppj"
+author = "The ocppj authors"
+copyright = "the ocppj authors"
+html_title = "ocppj"
+html_theme = "furo"
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+suppress_warnings = ["misc.highlighting_failure"]  # no lexer for the configuration of HAProxy
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+default_role = "code"
+copybutton_prompt_text = "$ "
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+#: A link to a file of the repository that is no page.
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)#]+)(?:#[^)]*)?\)")
+
+
+def _name_files(app: Any, page: str, source: List[str]) -> None:
+    """Name files of the repository in place of links to them, which lead nowhere on the site."""
+    if page.startswith("api/"):
+        return
+    source[0] = _OUTSIDE.sub(_name_file, source[0])
+
+
+def _name_file(match: "re.Match[str]") -> str:
+    text, path = match[1].strip("`"), match[2]
+    if path == "CHANGELOG.md":
+        return f"[{match[1]}](changelog.md)"
+    return f"`{path}`" if text in path else f"{match[1]} (`{path}`)"
+
+
+def setup(app: Any) -> None:
+    """Have Sphinx call `_name_files` for each page."""
+    app.connect("source-read", _name_files)

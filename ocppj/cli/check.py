@@ -1,0 +1,202 @@
+"""``ocppj check``: tries whether a central system, or a charging station, keeps the rules."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any, List, Optional
+
+from .arguments import version
+from .exits import FOUND, OK, CommandError
+from .terminal import Terminal
+
+DESCRIPTION = """\
+Try whether a central system, or a charging station, keeps the rules of OCPP-J.
+
+With a URL and an identity, ocppj is the charging station of that identity, and
+checks the central system. Each rule is a case. A case passes, fails, is
+suspicious (the documents leave it open), or is not applicable. The exit code is
+1 when a case fails, else 0.
+
+Use a test system and a test identity: the cases boot the station, start
+transactions, cut connections and send broken frames."""
+
+EXAMPLES = """
+ocppj check ws://localhost:9000/ocpp CP_1                                # all versions that it speaks
+ocppj check wss://csms.example/ocpp CP_1 --tls ca.pem --password-file key  # TLS and Basic authentication
+ocppj check ws://localhost:9000 CP_1 --version 1.6 --only 'rpc-*'        # the cases of one group
+ocppj check ws://localhost:9000 CP_1 --junit check.xml --html check.html # for CI, and for people
+ocppj check --list                                                       # all cases, of both roles
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("url", nargs="?", help="the endpoint of the central system, such as ws://localhost:9000/ocpp")
+    parser.add_argument("identity", nargs="?", help="the identity of the charging station that we are, such as CP_1")
+    parser.add_argument("--version", type=version, action="append", metavar="V", help="an OCPP version; may come again")
+    parser.add_argument("--password", help="the password of the station (Basic authentication)")
+    parser.add_argument("--password-file", metavar="FILE", help="a file with the password: other users do not see it")
+    parser.add_argument(
+        "--tls", metavar="FILE", help="the authorities of the server: a PEM file, or a folder of `ocppj certs`"
+    )
+    parser.add_argument("--certificate", metavar="FILE", help="the station's own certificate with its key, as PEM")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this case; * is any text")
+    parser.add_argument("--list", action="store_true", help="show all cases, and run none")
+    parser.add_argument("--junit", metavar="FILE", help="write a report as JUnit XML")
+    parser.add_argument("--html", metavar="FILE", help="write a report as a page for a browser")
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Run the cases, and print what came of them."""
+    from ..conformance.cases import CSMS, cases_of, choose
+    from ..errors import UsageError
+
+    if arguments.list:
+        return _list(arguments, terminal)
+    try:
+        cases = choose(cases_of(CSMS), arguments.only)
+        peer = _central_system(arguments)
+    except UsageError as error:
+        raise CommandError(str(error)) from error
+    from ..conformance.verdicts import PeerGone
+
+    try:
+        spoken = peer.versions()
+    except PeerGone as error:
+        raise CommandError(str(error), FOUND) from error
+    return run_cases(arguments, terminal, peer, CSMS, cases, _versions(arguments, spoken))
+
+
+def run_cases(
+    arguments: argparse.Namespace, terminal: Terminal, peer: Any, role: str, cases: List[Any], versions: List[str]
+) -> int:
+    """Run cases, print the report, write the files, and return the exit code.
+
+    Args:
+        arguments: Those of the command.
+        terminal: Where to print.
+        peer: The `ocppj.conformance.runner.Peer`.
+        role: "csms" or "station".
+        cases: The cases.
+        versions: The OCPP versions.
+    """
+    from ..conformance.reports.values import values_of, values_of_outcome
+    from ..conformance.runner import Runner
+
+    done: List[Any] = []
+
+    def note(outcome: Any) -> None:
+        done.append(outcome)
+        if terminal.as_json:
+            terminal.json({"case": values_of_outcome(outcome, terminal.show_secrets)})
+        else:
+            _show(terminal, outcome)
+            terminal.status(f"{len(done)} cases, OCPP {outcome.version}")
+
+    report = Runner(peer, getattr(arguments, "allowed", ()), note).run(role, cases, versions)
+    _write_files(arguments, report, terminal.show_secrets)
+    if terminal.as_json:
+        values = values_of(report, terminal.show_secrets)
+        values.pop("cases")
+        terminal.json({"report": values})
+    else:
+        _sum_up(terminal, report)
+    return OK if report.is_good else FOUND
+
+
+def _show(terminal: Terminal, outcome: Any) -> None:
+    from ..conformance.reports.text import COLOURS
+    from ..errors import printable
+
+    verdict = terminal.paint(COLOURS[outcome.verdict], f"{outcome.verdict:<14}")
+    reason = f"  {printable(outcome.reason)}" if outcome.reason else ""
+    terminal.coloured(f"{verdict}  {outcome.version:<5}  {outcome.case.id:<32}{reason}".rstrip())
+
+
+def _sum_up(terminal: Terminal, report: Any) -> None:
+    from ..conformance.reports.text import details, groups, summary
+    from ..conformance.verdicts import FAIL
+
+    for outcome in report.outcomes:
+        if outcome.verdict == FAIL:
+            terminal.line()
+            terminal.lines(details(outcome))
+    columns, rows = groups(report)
+    terminal.line()
+    terminal.table(columns, rows)
+    terminal.line()
+    terminal.line(summary(report))
+
+
+def _write_files(arguments: argparse.Namespace, report: Any, show_secrets: bool) -> None:
+    from ..conformance.reports.junit import junit_xml
+    from ..conformance.reports.page import html_page
+
+    for path, write in ((arguments.junit, junit_xml), (arguments.html, html_page)):
+        if path:
+            with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(write(report, show_secrets))
+
+
+def _list(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    from ..conformance.cases import ROLES, cases_of, choose
+    from ..conformance.reports.values import values_of_case
+    from ..errors import UsageError
+
+    cases = [case for role in ROLES for case in cases_of(role)]
+    try:
+        cases = choose(cases, arguments.only)
+    except UsageError as error:
+        raise CommandError(str(error)) from error
+    if arguments.version:
+        cases = [case for case in cases if set(case.versions) & set(arguments.version)]
+    if terminal.as_json:
+        for case in cases:
+            terminal.json(values_of_case(case))
+        return OK
+    rows = [[case.role, case.id, " ".join(case.versions), case.title, case.section] for case in cases]
+    terminal.table(["role", "id", "versions", "title", "section"], rows)
+    return OK
+
+
+def _central_system(arguments: argparse.Namespace) -> Any:
+    from ..conformance.csms.peer import CentralSystem
+
+    if not arguments.url or not arguments.identity:
+        raise CommandError("give a URL and an identity: ocppj check ws://localhost:9000/ocpp CP_1")
+    scheme = arguments.url.partition("://")[0]
+    if scheme not in ("ws", "wss"):
+        raise CommandError(f"the URL begins with ws:// or wss://, not {scheme[:20]!r}")
+    return CentralSystem(
+        arguments.url, arguments.identity, password=_password(arguments), tls=_tls(arguments, scheme == "wss")
+    )
+
+
+def _password(arguments: argparse.Namespace) -> Optional[str]:
+    if arguments.password_file is None:
+        return str(arguments.password) if arguments.password is not None else None
+    if arguments.password is not None:
+        raise CommandError("give --password or --password-file, not both")
+    with open(arguments.password_file, encoding="utf-8") as file:
+        return file.read().rstrip("\r\n")
+
+
+def _tls(arguments: argparse.Namespace, is_wss: bool) -> Any:
+    from ..ws.tls import client_tls_context
+
+    if not is_wss:
+        if arguments.tls or arguments.certificate:
+            raise CommandError("--tls and --certificate are for URLs that begin with wss://")
+        return None
+    path = arguments.tls
+    return client_tls_context(
+        os.path.join(path, "ca.pem") if path and os.path.isdir(path) else path, arguments.certificate
+    )
+
+
+def _versions(arguments: argparse.Namespace, spoken: List[str]) -> List[str]:
+    missing = [each for each in arguments.version or () if each not in spoken]
+    if missing:
+        raise CommandError(f"the central system does not speak {missing[0]}: it speaks {', '.join(spoken)}", FOUND)
+    return [each for each in spoken if not arguments.version or each in arguments.version]

@@ -1,0 +1,209 @@
+"""``ocppj replay``: plays one side of a recording, and compares what the other side does."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from typing import Any, Callable, Dict, List, Tuple, Union
+
+from .arguments import duration, port, version
+from .exits import FOUND, OK, CommandError
+from .terminal import Terminal
+
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Play one side of a recording, and compare what the other side does with what it did then.
+
+With a URL the stations are played: each recorded connection becomes a connection to the central system at that URL.
+With --listen the central system is played: stations connect to it. Messages are sent at their recorded distance. One
+CALL of a side is open at a time. Message ids are new. A transaction id of now takes the place of the recorded one.
+Timestamps, message ids, readings of meters, and secrets that were masked are not compared.
+
+FILE is a recording (`ocppj serve --record`, `ocppj proxy --record`, or a Recorder in a program), or any log that
+`ocppj validate` reads. The exit code is 1 if something differs."""
+
+EXAMPLES = """
+ocppj replay s.jsonl ws://localhost:9000/ocpp                # the stations, as fast as then
+ocppj replay s.jsonl ws://localhost:9000/ocpp --speed 10     # ten times as fast
+ocppj replay s.jsonl wss://csms.example/ocpp --client CP_1 --password SECRET
+ocppj replay s.jsonl --listen 9000                           # the central system, for a station that connects
+ocppj replay s.jsonl ws://localhost:9000 --ignore interval --ignore StatusNotification --json
+"""
+
+_LOOK = 0.5  # seconds between two looks at the progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("file", metavar="FILE", help='the recording; "-": a log at the standard input')
+    parser.add_argument("url", metavar="URL", nargs="?", help="the central system, without the id of a station")
+    parser.add_argument("--as", dest="side", choices=["station", "csms"], help="the side that is played")
+    parser.add_argument("--listen", type=port, metavar="PORT", help="play the central system on this port; 0: any")
+    parser.add_argument("--host", default="127.0.0.1", help="the address for --listen (default: 127.0.0.1)")
+    parser.add_argument(
+        "--client", action="append", metavar="ID", help="only this station; may come again. Names the station of a log"
+    )
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="X times as fast (default: 1)")
+    parser.add_argument("--version", type=version, help="speak this OCPP version in place of the recorded one")
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="do not compare this: a field, a path such as idTagInfo.status, or an action; may come again",
+    )
+    parser.add_argument(
+        "--patience",
+        type=duration,
+        default=3.0,
+        metavar="TIME",
+        help="how much later than then a message may come (default: 3s)",
+    )
+    parser.add_argument("--timeout", type=duration, default=30.0, metavar="TIME", help="for an answer (default: 30s)")
+    parser.add_argument(
+        "--password", metavar="PW", help="for HTTP Basic authentication; {id} in it stands for the id of the station"
+    )
+    parser.add_argument("--tls", metavar="CA", help="the certificate of the authority, or a folder of `ocppj certs`")
+    parser.add_argument(
+        "--cert", metavar="DIR", help="a folder of `ocppj certs` with certificates of stations, or one PEM file"
+    )
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: a number above 0")
+    return speed
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Play, print each difference as it is found, and then how many there are."""
+    from ..replaying.outcome import Outcome
+
+    side = _side_of(arguments)
+    conversations, left_out = _read(arguments)
+    outcome = Outcome(lambda difference: _print(difference, terminal))
+    outcome.leave_out(left_out)
+    try:
+        _play(side, arguments, conversations, outcome, terminal)
+    finally:  # Ctrl-C as well: what was found until then
+        _summarize(outcome, terminal)
+    return FOUND if outcome.differences else OK
+
+
+def _side_of(arguments: argparse.Namespace) -> str:
+    side: str = arguments.side or ("csms" if arguments.listen is not None else "station")
+    if side == "csms" and arguments.url is not None:
+        raise CommandError("the central system is played: stations connect to it. Leave out the URL, or --listen")
+    if side == "csms" and arguments.listen is None:
+        raise CommandError("say where the central system listens: --listen 9000")
+    if side == "station" and arguments.listen is not None:
+        raise CommandError("a station does not listen: name the URL of the central system in place of --listen")
+    if side == "station" and arguments.url is None:
+        raise CommandError("name the URL of the central system, such as ws://localhost:9000/ocpp, or --listen 9000")
+    if side == "station" and not arguments.url.lower().startswith(("ws://", "wss://")):
+        raise CommandError(f"{arguments.url!r} is no URL of a central system: write ws://HOST:PORT/PATH or wss://...")
+    return side
+
+
+def _read(arguments: argparse.Namespace) -> Tuple[List[Any], Dict[str, int]]:
+    """Return the conversations of the recording, and what was left out of it. Raises `CommandError`."""
+    from ..recording.any_log import read_any
+    from ..replaying.conversation import read_conversations
+
+    broken: List[int] = []
+    wanted = arguments.client
+    only = wanted[0] if wanted and len(wanted) == 1 else None
+    try:
+        lines = read_any(arguments.file, lambda number, why: broken.append(number))
+        found, left_out = read_conversations(lines, name=only)
+    except OSError as error:
+        raise CommandError(f"{arguments.file} cannot be read: {error.strerror or error}") from None
+    if not found:
+        raise CommandError(f"there is no frame in {arguments.file}: name a recording, or another log with frames")
+    known = sorted({each.client_id for each in found})
+    if "" in known:
+        raise CommandError(f"{arguments.file} does not say which station it is of: add --client CP_1, with its id")
+    chosen = [each for each in found if not wanted or each.client_id in wanted]
+    if not chosen:
+        raise CommandError(f"{arguments.file} has no connection of {', '.join(wanted)}: it has {', '.join(known)}")
+    counts = Counter(left_out)
+    counts.update({"lines that are broken": len(broken)} if broken else {})
+    for each in chosen:
+        counts.update(each.left_out)
+    return chosen, counts
+
+
+def _play(side: str, arguments: argparse.Namespace, conversations: List[Any], outcome: Any, terminal: Terminal) -> None:
+    from ..replaying.performance import Pace
+    from ..replaying.rules import Rules
+    from ..replaying.stage import CSMSReplay, StationReplay
+
+    known = {
+        "rules": Rules(arguments.ignore),
+        "pace": Pace(arguments.speed, arguments.patience, arguments.timeout),
+        "outcome": outcome,
+        "version": arguments.version,
+    }
+    replay: Union[CSMSReplay, StationReplay]
+    if side == "csms":
+        replay = CSMSReplay(conversations, **known)
+        terminal.note(f"listening on {replay.listen(arguments.listen, arguments.host)}")
+    else:
+        replay = StationReplay(arguments.url, conversations, make_client=_client_maker(arguments), **known)
+    try:
+        if isinstance(replay, StationReplay):
+            replay.start()
+        while not replay.wait(_LOOK):
+            counts = outcome.counts
+            words = f"{counts['connections']} of {len(conversations)} connections, {counts['sent']} messages sent"
+            terminal.status(f"{words}, {len(outcome.differences)} differences")
+    finally:
+        replay.stop()
+
+
+def _client_maker(arguments: argparse.Namespace) -> Callable[[str], Any]:
+    """Return what makes the transport of a station, with its password and its TLS. Raises `UsageError`."""
+    from ..testing.pki_folder import find_ca, find_station
+    from ..ws.client import WebSocketClient
+    from ..ws.tls import client_tls_context
+
+    ca = None if arguments.tls is None else find_ca(arguments.tls)
+    shared = None
+    if arguments.cert is None and arguments.url.lower().startswith("wss:"):
+        shared = client_tls_context(ca)
+
+    def make(client_id: str) -> WebSocketClient:
+        context, password = shared, arguments.password
+        if arguments.cert is not None:
+            context = client_tls_context(ca, find_station(arguments.cert, client_id))
+        credentials = None if password is None else (client_id, password.replace("{id}", client_id))
+        return WebSocketClient(reconnect=False, ssl_context=context, basic_auth=credentials)
+
+    return make
+
+
+def _print(difference: Any, terminal: Terminal) -> None:
+    if terminal.as_json:
+        terminal.json(difference.as_json())
+    else:
+        terminal.line(str(difference))
+
+
+def _summarize(outcome: Any, terminal: Terminal) -> None:
+    counts, left_out, differences = outcome.counts, outcome.left_out, len(outcome.differences)
+    if terminal.as_json:
+        terminal.json({"kind": "summary", **counts, "differences": differences, "leftOut": left_out})
+        return
+    for what, number in sorted(left_out.items()):
+        terminal.line(f"not as recorded: {number} {what}")
+    played = f"{counts['connections']} connections, {counts['sent']} messages sent, {counts['compared']} compared"
+    terminal.line(f"{played}: {_say(differences)}")
+
+
+def _say(differences: int) -> str:
+    return "no difference" if not differences else "1 difference" if differences == 1 else f"{differences} differences"

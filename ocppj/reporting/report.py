@@ -1,0 +1,114 @@
+"""`Report`: what a recording says, by rows, stations, gaps and transactions."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Iterable, List, Optional
+
+from ..recording import Recorded
+from ..secrets import mask_secrets
+from .gaps import Gap, Gaps
+from .messages import ERRORS, Messages
+from .stations import Station
+from .transactions import Transaction
+
+__all__ = ["Report"]
+
+#: Reasons of the end of a connection that are in order: the codes 1000 and 1001 of RFC 6455.
+_IN_ORDER = ("", "1000", "1001")
+
+
+class Report:
+    """Reads a recording, and keeps what a reader asks for. The texts of the messages go elsewhere. Not thread-safe.
+
+    ::
+
+        report = Report()
+        report.read(read_recording("s.jsonl"))
+        print(json.dumps(summarize(report)))
+
+    Args:
+        expected: The longest silence of a station to be expected, in seconds. ``None``: one and a half of its heartbeat
+            intervals.
+        otherwise: The longest silence to be expected of a station whose heartbeat interval is not known.
+        show_secrets: Whether passwords and keys are kept. Else ``***`` stands for them.
+        keep_text: Called with the text of each row, in their order.
+
+    Attributes:
+        messages: A row for each frame and each event.
+        stations: The stations, in the order in which they came.
+        lost_lines: What the recording says of lines that it lacks.
+    """
+
+    def __init__(
+        self,
+        *,
+        expected: Optional[float] = None,
+        otherwise: float = 300.0,
+        show_secrets: bool = False,
+        keep_text: Optional[Callable[[str], object]] = None,
+    ) -> None:
+        self.messages = Messages(self.shown)
+        self.stations: List[Station] = []
+        self.lost_lines: List[str] = []
+        self._expected = expected
+        self._otherwise = otherwise
+        self._show_secrets = show_secrets
+        self._keep_text = keep_text
+        self._by_id: Dict[str, Station] = {}
+
+    @property
+    def gaps(self) -> List[Gap]:
+        """The gaps of all stations, in the order of their begin."""
+        return sorted((gap for each in self.stations for gap in each.gaps.found), key=lambda gap: gap.begin)
+
+    @property
+    def transactions(self) -> List[Transaction]:
+        """The transactions of all stations, in the order of their first rows."""
+        return sorted((one for each in self.stations for one in each.transactions.found), key=lambda one: one.row)
+
+    def read(self, recording: Iterable[Recorded]) -> None:
+        """Read a recording to its end."""
+        for recorded in recording:
+            self.add(recorded)
+        self.finish()
+
+    def add(self, recorded: Recorded) -> None:
+        """Read the next line of a recording."""
+        if recorded.event == "lost":
+            self.lost_lines.append(recorded.reason)
+            return
+        station = self._station(recorded.client_id)
+        if recorded.event:
+            station.add_event(recorded)
+        else:
+            station.add_frame(recorded)
+        if self._keep_text is not None:
+            self._keep_text(self.shown(recorded.text))
+
+    def finish(self) -> None:
+        """Note the end of the recording."""
+        end = max(self.messages.times, default=0)
+        for each in self.stations:
+            each.finish(end)
+
+    def shown(self, text: str) -> str:
+        """Return a text as people may see it."""
+        return text if self._show_secrets else mask_secrets(text)
+
+    def is_error(self, row: int) -> bool:
+        """Tell whether something went wrong in a row."""
+        messages = self.messages
+        if messages.kind(row) in ERRORS or row in messages.faults:
+            return True
+        if row in messages.unsent or row in messages.unanswered:
+            return True
+        return messages.kind(row) == "DISCONNECTED" and messages.label(row)[:4].strip() not in _IN_ORDER
+
+    def _station(self, client_id: str) -> Station:
+        found = self._by_id.get(client_id)
+        if found is None:
+            number = len(self.stations)
+            gaps = Gaps(number, self._expected, self._otherwise)
+            found = self._by_id[client_id] = Station(number, client_id, self.messages, gaps)
+            self.stations.append(found)
+        return found
