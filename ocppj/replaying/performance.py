@@ -39,6 +39,9 @@ class Pace:
     timeout: float = 30.0
 
 
+_MASKED = "messages with *** in place of secrets, which were masked in recording"
+
+
 class _Ended(Exception):
     """The connection has ended, or the replay was stopped."""
 
@@ -236,7 +239,7 @@ class Performance:
 
     def _write(self, text: str) -> None:
         if f'"{MASK}"' in text:
-            self._outcome.leave_out({"messages with secrets that were masked in recording: *** is sent": 1})
+            self._outcome.leave_out({_MASKED: 1})
         try:
             self._send(text)
         except TransportError as error:
