@@ -87,10 +87,16 @@ class Report:
             if recorded is until:
                 return
             if recorded.event == "lost":
-                self.lost_lines.append(self.shown(recorded.reason))
+                self._note_lost(recorded)
             elif recorded.event:
                 self._station(recorded.client_id).add_event(recorded)
                 self._keep(recorded)
+
+    def _note_lost(self, recorded: Recorded) -> None:
+        """Note that lines are missing here: they may have been answers."""
+        self.lost_lines.append(self.shown(recorded.reason))
+        for each in self.stations:
+            each.forget_calls()
 
     def _keep(self, recorded: Recorded) -> None:
         if self._keep_text is not None:

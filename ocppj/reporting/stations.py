@@ -82,6 +82,10 @@ class Station:
         if frame.sent:
             self._follow(row, time, sender, checked, call)
 
+    def forget_calls(self) -> None:
+        """Forget the CALLs without an answer: their answers may be missing in the recording."""
+        self._open.clear()
+
     def finish(self, time: int) -> None:
         """Note the end of the recording."""
         late = time - _PATIENCE * 1e6
