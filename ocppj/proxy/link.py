@@ -248,8 +248,7 @@ class Link:
             is_over = len(self._ends) == 2
             sender, first = self._ends[0]
         if is_over:
-            side = "the station" if sender == STATION else "the central system"
-            self.change("disconnected", f"{first.code} {first.reason}".rstrip() + f" ({side}: {first})")
+            self.change("disconnected", _story(sender, first))
             self._shared.tally.add("connections", -1)
             self.over(self)
         return is_over
@@ -313,6 +312,16 @@ class Link:
                     self._actions.popitem(last=False)
             return None
         return self._actions.pop((asker, message_id), None)
+
+
+def _story(sender: str, close: Close) -> str:
+    """Return how a link has ended. ``close`` is the end of the connection of ``sender``, which was the first."""
+    side = "the station" if sender == STATION else "the central system"
+    if close.by_peer:
+        return f"{close.code} {close.reason}".rstrip() + f" by {side}"
+    if close.error is None:
+        return f"{close.code} {close.reason}".rstrip() + " by the proxy"
+    return f"{close.code} {side}: {close.error}"
 
 
 def _nothing(argument: object) -> None:

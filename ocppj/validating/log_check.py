@@ -158,7 +158,9 @@ class _Station:
         """Note the begin or the end of a connection. Return the CALLs that get no answer any more."""
         if frame.event == "refused":
             return []
-        if frame.event == "lost":  # lines are missing
+        if frame.event == "lost":  # lines are missing: answers may be among them
+            for direction, message_id in self._open:
+                self._find_judge(frame).excuse(message_id, direction)
             self._open.clear()
             self._has_asked.clear()
             return []
