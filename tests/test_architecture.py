@@ -28,7 +28,7 @@ ROOMS = [
     {"exchange"},
     {"client", "server"},
     {"testing", "web", "cluster", "metrics", "tracing", "recording"},
-    {"control", "proxy", "conformance", "reporting", "replaying", "load"},
+    {"control", "proxy", "conformance", "reporting", "replaying", "load", "validating"},
     {"cli"},
     {"__main__"},
 ]

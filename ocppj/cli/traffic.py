@@ -48,8 +48,8 @@ class Traffic:
             self._live.connection_changed(change)
             return
         reason = change.reason if self._terminal.show_secrets else mask_secrets(change.reason)
-        about = {"client_id": change.client_id, "version": change.version, "event": change.kind, "reason": reason}
-        self._print_json(Recorded(change.time, connection=change.connection, **about))
+        about = change.client_id, change.version, "", change.kind, change.connection, reason
+        self._print_json(Recorded(change.time, "", *about))
 
     def _print_json(self, recorded: Recorded) -> None:
         self._write(format_line(recorded).decode("utf-8").rstrip("\n"))

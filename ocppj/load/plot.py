@@ -138,7 +138,7 @@ def svg_plot(knee: Knee, title: str) -> str:
         name = "knee" if knee.found else "highest good rate"
         parts.append(f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{bottom}" stroke="#2e7d32" stroke-dasharray="3 3"/>')
         side, shift = ("end", -6) if at > (_LEFT + right) / 2 else ("start", 6)
-        parts.append(_text(at + shift, bottom - 8, f"{name}: {knee.rate:.0f}/s", side, "#2e7d32"))
+        parts.append(_text(at + shift, _TOP + 14, f"{name}: {knee.rate:.0f}/s", side, "#2e7d32"))
     for name, colour, points in (("p50", "#1565c0", p50), ("p99", "#e65100", p99)):
         parts += _curve([(x(rate), y(ms)) for rate, ms in points], name, colour)
     return "\n".join([*parts, "</svg>", ""])
@@ -149,6 +149,8 @@ def _subtitle(knee: Knee) -> str:
         return f"The knee is at {knee.rate:.0f} messages a second."
     if knee.first_bad is None:
         return "No knee: all rates were good."
+    if knee.verdict.culprit == "stations":
+        return "No knee was found: there were too few stations."
     return "No knee was found: the load itself was the limit."
 
 

@@ -24,6 +24,7 @@ import os
 import sqlite3
 import struct
 import threading
+import weakref
 import zlib
 from collections import deque
 from datetime import datetime, timezone
@@ -51,10 +52,13 @@ from ..log_limit import LimitedLog, part_log
 from ..rpc.messages import parse_json_message
 from ..settings import LoggerLike, get_part_logger
 from .detached import Detached
+from .file_copy import copied
 from .group_commit import CommitQueue, PendingInsert, commit
 from .room import has_room
 
-__all__ = ["FileLost", "PathLike", "RequestDatabase", "Row", "SetAside", "action_of", "is_lost"]
+__all__ = [
+    "FileContent", "FileLost", "PathLike", "RequestDatabase", "Row", "SetAside", "action_of", "is_lost", "read_file",
+]  # fmt: skip
 
 T = TypeVar("T")
 PathLike = Union[str, "os.PathLike[str]"]
@@ -111,6 +115,10 @@ INSERT = _insert_into("requests")
 ROW = f"seq, {', '.join((*REQUEST, *TIMES))}"
 
 
+#: All objects of this process, to know which files it has open.
+_databases: "weakref.WeakSet[RequestDatabase]" = weakref.WeakSet()
+
+
 class FileLost(QueueFailed):
     """The file was moved or deleted while it was open."""
 
@@ -156,6 +164,13 @@ class SetAside(NamedTuple):
     time: datetime
 
 
+class FileContent(NamedTuple):
+    """What is in a file: the requests that wait, and those that were set aside, with the reason and the time."""
+
+    waiting: List[Row]
+    set_aside: List[Tuple[Row, str, datetime]]
+
+
 class _Removal(NamedTuple):
     """A row that is to be removed from the table of requests; with a reason, it is set aside."""
 
@@ -191,6 +206,7 @@ class RequestDatabase:
         self.safe_log = part_log("queue")  #: Also for the queues that are in this file.
         self._limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
         register(self)
+        _databases.add(self)
 
     def _after_fork(self) -> None:
         """Leave the file alone, which is the parent's: see `ocppj.forks`.
@@ -239,6 +255,15 @@ class RequestDatabase:
                     self._connection = _open_exclusively(path)
                     self._opened = [(name, os.stat(name)) for name in (path, f"{path}-wal")]
                 self._process, self._synchronous = os.getpid(), ""
+
+    def has_open(self, path: str) -> bool:
+        """Tell whether this object has that file open."""
+        if self._connection is None or self._forked() or not self._opened:
+            return False
+        try:
+            return os.path.samestat(os.stat(path), self._opened[0][1])
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Release the file. A last checkpoint makes the database one file again."""
@@ -586,6 +611,53 @@ class RequestDatabase:
 
     def _forked(self) -> bool:
         return self._connection is not None and self._process != os.getpid()
+
+
+def read_file(path: PathLike) -> FileContent:
+    """Return what is in a file, which another process may have open. Nothing is changed: a copy is read.
+
+    Raises:
+        UsageError: There is no such file, or this process has it open.
+        QueueDamaged: The file is damaged, or is of another kind.
+        QueueFailed: It cannot be read.
+    """
+    name = RequestDatabase(path).path
+    if not os.path.isfile(name):
+        raise UsageError(f"there is no file {name}")
+    if any(each.has_open(name) for each in list(_databases)):
+        raise UsageError(f"{name} is open in this process: ask the queue itself")
+    try:
+        with copied(os.path.realpath(name)) as copy, _renamed(copy, name), _translated(name, checking=True):
+            _check_wal(copy)
+            with contextlib.closing(_connect(copy, "rw")) as connection:
+                _check_tables(copy, connection)
+                connection.text_factory = str
+                return _read_content(connection)
+    except OSError as error:
+        raise QueueFailed(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _renamed(copy: str, name: str) -> Iterator[None]:
+    """Have errors about ``copy`` name the file that it is of."""
+    try:
+        yield
+    except QueueDamaged as error:
+        raise QueueDamaged(str(error).replace(copy, name)) from error
+
+
+def _read_content(connection: sqlite3.Connection) -> FileContent:
+    """Return what is in a database that was checked. It may lack what older layouts lack."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    times = TIMES if connection.execute("PRAGMA user_version").fetchone()[0] == LAYOUT else ("NULL", "NULL", "0")
+    columns = f"seq, {', '.join((*REQUEST, *times))}"
+    waiting, aside = [], []
+    if "requests" in tables:
+        waiting = [Row(*row) for row in connection.execute(f"SELECT {columns} FROM requests ORDER BY seq")]
+    if "set_aside" in tables:
+        for *row, reason, time in connection.execute(f"SELECT {columns}, reason, time FROM set_aside ORDER BY seq"):
+            aside.append((Row(*row), reason, datetime.fromisoformat(time)))
+    return FileContent(waiting, aside)
 
 
 def action_of(text: str) -> str:

@@ -188,7 +188,7 @@ def large(messages: int, stations: int = 20) -> str:
         line = lines[number % stations]
         if number % 250 == 0:
             line.error("DataTransfer", {"vendorId": "Vendor", "data": f"needle{number}"}, "NotImplemented")
-        elif number % 3:
+        elif number % 3 == 0:
             samples = [{"value": str(1000 + number), "measurand": "Energy.Active.Import.Register", "unit": "Wh"}]
             value = [{"timestamp": day.time(), "sampledValue": samples}]
             line.call("MeterValues", {"connectorId": 1, "meterValue": value}, {}, latency=0.01 + number % 97 / 1000)

@@ -304,6 +304,14 @@ class Wire:
         del self._received[:end]
         return data
 
+    def end_sending(self) -> None:
+        """End our direction of the TCP connection."""
+        self._frames.note("station", "<end of our direction>")
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise Ended(None, f"the connection was cut: {error}", False) from error
+
     def ends(self, within: float) -> Optional[Ended]:
         """Return how the connection ends in so many seconds. ``None``: it goes on."""
         try:

@@ -34,7 +34,9 @@
 
   const two = (number) => String(number).padStart(2, "0");
 
+  // The time of frames is 0 where the log does not say it.
   function clock(time, digits = 3) {
+    if (!time) return "no time";
     const moment = new Date(time / 1000);
     if (Number.isNaN(moment.getTime())) return "?";
     const fraction = digits ? "." + String(moment.getUTCMilliseconds()).padStart(3, "0") : "";
@@ -42,11 +44,12 @@
   }
 
   function day(time) {
+    if (!time) return "";
     const moment = new Date(time / 1000);
     return Number.isNaN(moment.getTime()) ? "?" : moment.toISOString().slice(0, 10);
   }
 
-  const dayAndTime = (time, digits = 0) => `${day(time)} ${clock(time, digits)}`;
+  const dayAndTime = (time, digits = 0) => `${day(time)} ${clock(time, digits)}`.trim();
 
   function length(seconds) {
     if (seconds < 0.0095) return `${(seconds * 1000).toFixed(1)} ms`;
@@ -110,11 +113,12 @@
   const actionOf = (row) => names[actions[row]];
   const labelOf = (row) => names[labels[row] || 0];
   const faultsOf = (row) => (faults[row] || []).map((each) => names[each]);
-  const stationOf = (row) => facts.stations[stations[row]].id;
+  const nameOfStation = (number) => shown(facts.stations[number].id) || "no name";
+  const stationOf = (row) => nameOfStation(stations[row]);
   const isEvent = (row) => kinds[row] >= CONNECTED;
   const isAnswer = (row) => kindOf(row) === "RESULT" || kindOf(row) === "ERROR";
   const partnerOf = (row) => (partners[row] ? row + partners[row] : -1);
-  const latencyOf = (row) => (isAnswer(row) && partners[row] ? Math.max(0, times[row] - times[partnerOf(row)]) / 1e6 : -1);
+  const latencyOf = (row) => (isAnswer(row) && partners[row] && times[row] ? Math.max(0, times[row] - times[partnerOf(row)]) / 1e6 : -1);
 
   const pieces = new Map(); // number of the piece -> its texts, or the promise of them
 
@@ -257,7 +261,7 @@
     if (!rows.length) drawn.push(make("p", { class: "empty" }, total ? "No message passes the filters." : "The recording has no messages."));
     win.replaceChildren(...drawn);
     win.style.transform = `translateY(${list.scrollTop - (top - first) * HEIGHT}px)`;
-    byId("day").textContent = rows.length ? `${day(times[rows[first]])} UTC` : "";
+    byId("day").textContent = rows.length && times[rows[first]] ? `${day(times[rows[first]])} UTC` : "";
     list.setAttribute("aria-activedescendant", `row-${active}`);
     markOverview(first, size);
   }
@@ -276,7 +280,7 @@
       },
       make("span", { class: "time" }, clock(times[row])),
       make("span", { class: "pause-time" }, index && since >= 0.001 ? `+${length(since)}` : ""),
-      make("span", { class: "who" }, filter.station < 0 ? shown(stationOf(row)) : ""),
+      make("span", { class: "who" }, filter.station < 0 ? stationOf(row) : ""),
       makeLane(row),
       make("span", { class: "peek" }, ...peek(row)),
       make("span", { class: latency >= 1 ? "latency slow" : "latency" }, latency >= 0 ? length(latency) : unanswered.has(row) ? make("span", { class: "bad" }, "no answer") : ""),
@@ -465,7 +469,7 @@
   }
 
   function makeFacts(row, latency) {
-    const station = shown(stationOf(row));
+    const station = stationOf(row);
     const pairs = [["Time", `${dayAndTime(times[row], 3)} UTC`], ["Station", station]];
     if (!isEvent(row)) pairs.push(["From", senders[row] ? `CSMS to ${station}` : `${station} to CSMS`]);
     if (actionOf(row) && isAnswer(row)) pairs.push(["Action", shown(actionOf(row))]);
@@ -533,7 +537,7 @@
   }
 
   const link = (text, act, label) => make("button", { type: "button", class: "link", onclick: act, "aria-label": label }, text || "-");
-  const RIGHT = "right short", SHORT = "short", WIDE = "wide";
+  const RIGHT = "right short", SHORT = "short", WIDE = "wide", ACTION = "action", ID = "id";
   const MOST = 1000; // lines of a table
 
   function more(size) {
@@ -559,7 +563,7 @@
     const lines = [...groups].map(([key, found]) => [key, Float64Array.from(found).sort()]).sort((a, b) => b[1].length - a[1].length);
     byId("latency-table").replaceChildren(makeTable(
       "Latencies by action",
-      [{ name: "Action", class: WIDE }, { name: "Asked by", class: SHORT }, ...["Answers", "p50", "p90", "p99", "Longest"].map((name) => ({ name, class: RIGHT }))],
+      [{ name: "Action", class: ACTION }, { name: "Asked by", class: SHORT }, ...["Answers", "p50", "p90", "p99", "Longest"].map((name) => ({ name, class: RIGHT }))],
       lines.map(([key, ordered]) => ({
         cells: [
           link(shown(names[key >> 1]) || "unknown", () => setAction(filter.action === key >> 1 ? -1 : key >> 1), `Only ${shown(names[key >> 1])}`),
@@ -657,7 +661,7 @@
     byId("error-table").replaceChildren(
       makeTable(
         "Errors",
-        [{ name: "Kind", class: SHORT }, { name: "What is wrong", class: WIDE }, { name: "Action", class: WIDE }, { name: "Times", class: RIGHT }, { name: "Stations", class: RIGHT }, { name: "First", class: SHORT }],
+        [{ name: "Kind", class: SHORT }, { name: "What is wrong", class: WIDE }, { name: "Action", class: ACTION }, { name: "Times", class: RIGHT }, { name: "Stations", class: RIGHT }, { name: "First", class: SHORT }],
         found.slice(0, MOST).map((each) => ({
           cells: [
             make("span", { class: "bad" }, each.kind), shown(each.text) || "-", shown(names[each.action]), count(each.rows), count(each.stations.size),
@@ -680,10 +684,10 @@
     byId("gap-table").replaceChildren(
       makeTable(
         "Gaps",
-        [{ name: "Station", class: WIDE }, { name: "Gap", class: SHORT }, { name: "From", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Reason", class: WIDE }],
+        [{ name: "Station", class: ID }, { name: "Gap", class: SHORT }, { name: "From", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Reason", class: WIDE }],
         found.slice(0, MOST).map((gap) => ({
           cells: [
-            shown(facts.stations[gap.station].id), make("span", { class: gap.kind === "silent" ? "" : "bad" }, gap.kind),
+            nameOfStation(gap.station), make("span", { class: gap.kind === "silent" ? "" : "bad" }, gap.kind),
             link(dayAndTime(gap.begin), () => showRow(gap.row), `Show the last message before the gap, at ${dayAndTime(gap.begin)}`),
             length((gap.end - gap.begin) / 1e6) + (gap.open ? ", to the end" : ""), shown(gap.reason),
           ],
@@ -705,7 +709,7 @@
     const x = (time) => left + ((time - first) / Math.max(1, last - first)) * (width - left);
     const chart = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "When each station was there" });
     shownStations.forEach((station, index) => {
-      const y = index * step, name = shown(facts.stations[station].id);
+      const y = index * step, name = nameOfStation(station);
       chart.append(
         draw("text", { class: "name-text", x: 0, y: y + 14 }, name.length > 22 ? name.slice(0, 21) + "\u2026" : name),
         draw("rect", { class: "there", x: x(begun.get(station)), y: y + 3, width: Math.max(1, width - x(begun.get(station))), height: 14, rx: 2 }),
@@ -740,13 +744,13 @@
       makeTable(
         "Transactions",
         [
-          { name: "Transaction", class: WIDE }, { name: "Station", class: WIDE }, { name: "Connector", class: RIGHT }, { name: "Id tag", class: WIDE },
-          { name: "Begin", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Energy", class: RIGHT }, { name: "Highest power", class: RIGHT }, { name: "End", class: WIDE }, { name: "", class: SHORT },
+          { name: "Transaction", class: ID }, { name: "Station", class: ID }, { name: "Connector", class: RIGHT }, { name: "Id tag", class: ID },
+          { name: "Begin", class: SHORT }, { name: "Length", class: RIGHT }, { name: "Energy", class: RIGHT }, { name: "Highest power", class: RIGHT }, { name: "End", class: ID }, { name: "", class: "short screen" },
         ],
         found.slice(0, MOST).map((each) => ({
           cells: [
             link(shown(each.id) || "no id", () => { chosenTransaction = each.number; drawTransactions(); focusChosen(); }, `Show the curves of transaction ${shown(each.id)}`),
-            shown(facts.stations[each.station].id), shown(each.connector), shown(each.tag), each.begin === null ? "before" : dayAndTime(each.begin),
+            nameOfStation(each.station), shown(each.connector), shown(each.tag), each.begin === null ? "before" : dayAndTime(each.begin),
             each.begin === null || each.end === null ? "" : length((each.end - each.begin) / 1e6), kilo(each.wh, "kWh"), kilo(each.max, "kW"),
             each.end === null ? "goes on" : shown(each.reason), link("messages", () => showRow(each.row), `Show the first message of transaction ${shown(each.id)}`),
           ],
@@ -774,7 +778,7 @@
     const power = each.power.map(([time, value]) => [time, value / 1000]);
     const caption = make(
       "figcaption", {},
-      make("b", {}, `Transaction ${shown(each.id) || "without an id"}, ${shown(facts.stations[each.station].id)}`),
+      make("b", {}, `Transaction ${shown(each.id) || "without an id"}, ${nameOfStation(each.station)}`),
       make("span", { class: "key-energy" }, "energy in kWh"),
       make("span", { class: "key-power" }, each.said ? "power in kW, as the station has said it" : "power in kW, on average between two readings"),
       make("span", { id: "reading" }, ""),
@@ -879,7 +883,7 @@
     const all = sums.reduce((sum, each) => ({ all: sum.all + each.all, wrong: sum.wrong + each.wrong }), { all: 0, wrong: 0 });
     byId("stations").replaceChildren(
       makeStation(-1, "All stations", `${plural(all.all, "message", "messages")}`, all.wrong),
-      ...found.slice(0, MOST).map((each) => makeStation(each.number, shown(each.id) || "no name", [each.versions.map(shown).join(", "), plural(sums[each.number].all, "message", "messages")].filter(Boolean).join(" \u00b7 "), sums[each.number].wrong)),
+      ...found.slice(0, MOST).map((each) => makeStation(each.number, nameOfStation(each.number), [each.versions.map(shown).join(", "), plural(sums[each.number].all, "message", "messages")].filter(Boolean).join(" \u00b7 "), sums[each.number].wrong)),
       found.length > MOST ? make("li", { class: "quiet" }, `${count(found.length - MOST)} more`) : "",
     );
     markStation();
@@ -904,7 +908,9 @@
     for (const button of byId("stations").querySelectorAll("button")) {
       button.setAttribute("aria-current", String(Number(button.dataset.station) === filter.station));
     }
-    byId("messages").classList.toggle("one", filter.station >= 0 || facts.stations.length < 2);
+    const only = filter.station >= 0 ? filter.station : facts.stations.length === 1 ? 0 : -1;
+    byId("messages").classList.toggle("one", only >= 0);
+    byId("left-end").textContent = only < 0 ? "station" : nameOfStation(only).slice(0, 24);
   }
 
   // Theme
@@ -949,13 +955,13 @@
     }
     const lines = [...rows.slice(0, PRINTED)].map((row) => ({
       cells: [
-        clock(times[row]), shown(stationOf(row)), isEvent(row) ? "" : senders[row] ? "\u2190" : "\u2192",
+        clock(times[row]), stationOf(row), isEvent(row) ? "" : senders[row] ? "\u2190" : "\u2192",
         kindOf(row), shown(actionOf(row)) + (labelOf(row) ? ` ${shown(labelOf(row))}` : ""), latencyOf(row) >= 0 ? length(latencyOf(row)) : "", make("span", { class: "bad" }, wrongOfPrinted(row)),
       ],
     }));
     byId("printed-messages").replaceChildren(
       make("p", { class: "quiet" }, rows.length > PRINTED ? `The first ${count(PRINTED)} of ${count(rows.length)}. Filters choose others. \u2192 from the station, \u2190 from the CSMS.` : "\u2192 from the station, \u2190 from the CSMS. Times are UTC."),
-      makeTable("Messages", ["Time", "Station", "", "Kind", "Action", "Latency", "What is wrong"].map((name, index) => ({ name, class: index > 3 && index !== 5 ? WIDE : SHORT })), lines, "No message passes the filters."),
+      makeTable("Messages", [["Time", SHORT], ["Station", WIDE], ["", SHORT], ["Kind", SHORT], ["Action", ACTION], ["Latency", RIGHT], ["What is wrong", WIDE]].map(([name, kind]) => ({ name, class: kind })), lines, "No message passes the filters."),
     );
   }
 
@@ -1045,7 +1051,7 @@
     const events = kinds.reduce((sum, each) => sum + (each >= CONNECTED ? 1 : 0), 0);
     const wrong = isError.reduce((sum, each) => sum + each, 0);
     const parts = [plural(total - events, "message", "messages"), plural(facts.stations.length, "station", "stations"), plural(wrong, "error", "errors")];
-    if (total) {
+    if (times.some(Boolean)) {
       const [first, last] = range(times.map((_, row) => row));
       parts.unshift(`${dayAndTime(first)} to ${day(first) === day(last) ? clock(last, 0) : dayAndTime(last)} UTC`);
     }
@@ -1087,6 +1093,7 @@
     document.addEventListener("keydown", onKey);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(theme));
     window.addEventListener("resize", () => { stale.add("latencies").add("messages"); drawView(); });
+    new ResizeObserver(drawSoon).observe(byId("list"));
     window.addEventListener("beforeprint", beforePrint);
     window.addEventListener("afterprint", afterPrint);
   }
