@@ -7,10 +7,12 @@ from typing import List, Optional, Set
 
 from .values import number, objects, part
 
-__all__ = ["LOST", "SILENT", "Gap", "Gaps", "new_interval"]
+__all__ = ["INTERVAL_ACTIONS", "LOST", "SILENT", "Gap", "Gaps", "new_interval"]
 
 #: The kinds of gaps: there was no connection, or one over which nothing came.
 LOST, SILENT = "not connected", "silent"
+#: The actions that set the heartbeat interval.
+INTERVAL_ACTIONS = frozenset({"BootNotification", "ChangeConfiguration", "SetVariables"})
 #: Nothing is expected sooner than after so many heartbeat intervals.
 _PATIENCE = 1.5
 

@@ -267,8 +267,22 @@ def test_secrets_are_hidden() -> None:
 
 def test_lines_that_the_recording_lacks_are_told() -> None:
     day = Day()
+    line = day.station("CP_1")
+    line.call("Heartbeat", {})
     day.add(event="lost", client="", version="", connection=0, reason="3 lines")
-    assert summary(day.text)["lost_lines"] == ["3 lines"]
+    day.wait(100)
+    line.heartbeat()
+    found = summary(day.text)
+    assert found["lost_lines"] == ["3 lines"]
+    assert found["errors"] == []
+
+
+def test_the_log_of_another_program_may_begin_with_an_answer() -> None:
+    day = Day()
+    line = day.station("CP_1")
+    line.frame("csms", '[3,"0",{}]')
+    line.heartbeat()
+    assert summary(day.text)["errors"] == []
 
 
 def test_without_a_version_it_is_guessed() -> None:

@@ -17,7 +17,7 @@ from ...ws.handshake.http import Headers, parse_response
 from ...ws.handshake.urls import host_and_port
 from ..deadline import Deadline
 from ..outcomes import Frames
-from ..verdicts import Failed, PeerGone
+from ..verdicts import Doubtful, Failed, PeerGone
 
 __all__ = ["BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT", "Ended", "Opened", "Wire", "dial"]
 
@@ -30,8 +30,8 @@ PATIENCE = 10.0
 _LARGEST = 16 * 1024 * 1024
 
 
-class Ended(Exception):
-    """The connection has ended.
+class Ended(Doubtful):
+    """The connection has ended. A case that does not expect that becomes suspicious.
 
     Attributes:
         code: The close code. ``None``: it was cut, or the Close had no code.

@@ -209,7 +209,7 @@ class StationPeer(Peer):
         """Let what a station sends over a new connection go by."""
         entries = self.journal.entries(self.connected_id, self._seen_connection)
         begun = [each.number for each in entries if each.kind == "CONNECTED"]
-        if begun and self._seen_connection and self.opening.is_over:
+        if begun and self.opening.is_over:
             self._await_quiet()
         if begun:
             self._seen_connection = begun[-1]
