@@ -54,7 +54,11 @@ def test_files_that_were_put_aside_are_read_once(folder: Path) -> None:
 
 
 def test_a_log_of_another_program(folder: Path) -> None:
-    lines = ['2026-11-30 10:00:00 INFO got [2,"1","Heartbeat",{}]', '2026-11-30 10:00:01 INFO sent [3,"1",{"currentTime":7}]', "bye"]
+    lines = [
+        '2026-11-30 10:00:00 INFO got [2,"1","Heartbeat",{}]',
+        '2026-11-30 10:00:01 INFO sent [3,"1",{"currentTime":7}]',
+        "bye",
+    ]
     (folder / "csms.log").write_text("\n".join(lines), "utf-8")
     ran = ocppj("report", "--json", "csms.log", cwd=folder)
     assert ran.code == 0
