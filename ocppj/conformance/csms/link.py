@@ -105,7 +105,7 @@ class Link:
         self, wire: Wire, judge: FrameJudge, samples: Samples, faults: List[str], patience: Optional[Patience] = None
     ) -> None:
         self.wire = wire
-        self.version = judge.version
+        self.version: str = judge.version
         self.samples = samples
         self.calls: List[JudgedFrame] = []
         self.serves = True
