@@ -31,7 +31,7 @@ class Traffic:
         width = shutil.get_terminal_size((120, 24)).columns if terminal.is_terminal else None
         transcript = Transcript(width=width, colour=terminal.has_colours, show_secrets=terminal.show_secrets)
         self._live = LiveTraffic(transcript, self._write)
-        self.is_broken = False  #: Whether the output was closed.
+        self.is_broken: bool = False  #: Whether the output was closed.
 
     def __call__(self, frame: Frame) -> None:
         """Print a frame."""

@@ -51,7 +51,8 @@ class CentralSystem(Peer):
         self.identity = identity
         self.password = password
         self.tls = tls
-        self.url = self.name = connection_url(url, identity)
+        self.url: str = connection_url(url, identity)
+        self.name: str = self.url
         self.faults: Dict[str, List[str]] = {version: [] for version in ALL}
         self.judges: Dict[str, FrameJudge] = {}
         self.calls: Dict[str, int] = dict.fromkeys(ALL, 0)
