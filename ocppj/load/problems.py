@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import List, Optional
+from typing import List
 
 from ..testing.simulation.fleet import Fleet
 from ..testing.simulation.summary import FleetSummary
@@ -12,13 +12,13 @@ from .figures import listed
 __all__ = ["find_problems"]
 
 
-def find_problems(fleet: Fleet, summary: FleetSummary, visits: Optional[int] = None) -> List[str]:
+def find_problems(fleet: Fleet, summary: FleetSummary, visits: int = 0) -> List[str]:
     """Return what went wrong: stations that could not connect or boot, and requests that failed.
 
     Args:
         fleet: The stations.
         summary: What they have done.
-        visits: How many drivers have come and left. ``None``: none was to come.
+        visits: How many drivers have come and left.
     """
     strangers = sum(not station.core.summary.connections for station in fleet)
     lost = sum(bool(station.core.summary.connections) and not station.connected for station in fleet)
@@ -38,6 +38,6 @@ def find_problems(fleet: Fleet, summary: FleetSummary, visits: Optional[int] = N
         problems.append(f"{sum(boots.values())} of {len(fleet)} stations could not boot: {listed(boots)}")
     if summary.failed:
         problems.append(f"{sum(summary.failed.values())} requests failed: {listed(summary.failed)}")
-    if visits is not None and visits > summary.transactions:
+    if visits > summary.transactions:
         problems.append(f"{visits - summary.transactions} of {visits} drivers could not charge: no transaction began")
     return problems
