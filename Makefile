@@ -18,7 +18,7 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo environment test bench lint format types docs wheel generate clean
+.PHONY: help demo environment test bench lint format types docs wheel package release generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
@@ -27,7 +27,8 @@ help:
 	@echo "make format    let ruff put right what it can    make generate   write the OCPP message modules anew"
 	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--quick for rough figures,"
 	@echo '               ARGS="--brief --seconds 1 --repeat 5" for half an hour'
-	@echo "make docs      the site of docs/, in build/site"
+	@echo "make docs      the site of docs/, in build/site  make package    dist/*: source and wheel, checked"
+	@echo "make release VERSION=1.0.0      check everything, set the version and the tag, build"
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
 demo: $(VENV)/.ready-run
@@ -64,6 +65,17 @@ wheel: $(VENV)/.ready-dev
 	rm -rf build dist
 	$(RUN) -m build --wheel --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@ls dist/*.whl
+
+# Small schemas of several messages are equal: W002.
+package: $(VENV)/.ready-dev
+	rm -rf build dist
+	$(RUN) -m build --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	$(VENV)/bin/twine check --strict dist/*
+	$(VENV)/bin/check-wheel-contents --ignore W002 dist/*.whl
+	@ls dist/*
+
+release: $(VENV)/.ready-dev
+	$(RUN) tools/release.py $(VERSION)
 
 generate: $(VENV)/.ready-dev
 	$(RUN) tools/generate.py $(OCPP)

@@ -49,6 +49,12 @@ _NAME = (
 _HINT = re.compile(
     rf"{_NAME}|vpn|signatures|\\u|@|(?<!id)token|authorization\W|[?&;](?:sig|x-(?:amz|goog)-)", re.IGNORECASE
 )
+#: Each text that `_HINT` finds something in has one of these in it, in lower case, or is not ASCII. To look for them
+#: costs a tenth. "idToken" is taken out before.
+_WORDS = (
+    "pass", "pwd", "secret", "psk", "key", "vpn", "pin", "token", "authorization", "signatures", "\\u", "@", "?sig",
+    "&sig", ";sig", "x-amz-", "x-goog-",
+)  # fmt: skip
 _URL = re.compile(r":(?:\\{0,8}/){2}([^\s\"']*)")
 _SIGNED_URL = re.compile(
     r"((?:[?&;]|\\u0026)(?:sig|signature|token|x-(?:amz|goog)-[\w\-]{1,40})=)[^\s\"'&;#\\]+", re.IGNORECASE
@@ -85,7 +91,7 @@ def mask_secrets(text: str) -> str:
         text: A frame, or any other text, such as a log line. It need not be JSON. A frame with a secret is written
             anew: its spaces may differ. A text without one is returned as it is.
     """
-    if _HINT.search(text) is None:
+    if not _may_have_secret(text):
         return text
     try:
         value = json.loads(text, object_pairs_hook=_make_object)
@@ -95,6 +101,14 @@ def mask_secrets(text: str) -> str:
         return json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
     except (ValueError, RecursionError):  # no JSON, or nested too deeply
         return _mask_text(text)
+
+
+def _may_have_secret(text: str) -> bool:
+    if text.isascii():
+        plain = text.lower().replace("idtoken", "")
+        if not any(word in plain for word in _WORDS):
+            return False
+    return _HINT.search(text) is not None
 
 
 def _make_object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
@@ -108,7 +122,7 @@ def _make_object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 def mask_value(value: Any) -> Any:
     """Return a JSON value with `MASK` in place of its secrets. What has none may be the same object."""
     if isinstance(value, str):
-        return _mask_text(value) if _HINT.search(value) is not None else value
+        return _mask_text(value) if _may_have_secret(value) else value
     if isinstance(value, (list, tuple)):
         return [mask_value(each) for each in value]
     if isinstance(value, Mapping):

@@ -98,3 +98,14 @@ def test_charge_point_says_what_went_wrong(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "TransportError" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_recording_is_played_against_another_central_system(tmp_path: Path) -> None:
+    done = run([str(EXAMPLES / "recording.py")], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "CP_1 ends transaction 1",
+        "recorded 8 lines",
+        "CP_1 ends transaction 100",
+        "CP_1: answer BootNotification interval: recorded 300, now 60",
+    ]

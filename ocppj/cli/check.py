@@ -116,13 +116,12 @@ def _show(terminal: Terminal, outcome: Any) -> None:
 
 def _sum_up(terminal: Terminal, report: Any) -> None:
     from ..conformance.reports.text import details, groups, summary
-    from ..conformance.verdicts import FAIL, SUSPICIOUS
+    from ..conformance.verdicts import FAIL
 
-    for verdict in (SUSPICIOUS, FAIL):
-        for outcome in report.outcomes:
-            if outcome.verdict == verdict:
-                terminal.line()
-                terminal.lines(details(outcome))
+    for outcome in report.outcomes:
+        if outcome.verdict == FAIL:
+            terminal.line()
+            terminal.lines(details(outcome))
     columns, rows = groups(report)
     terminal.line()
     terminal.table(columns, rows)

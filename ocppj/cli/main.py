@@ -117,6 +117,4 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _version() -> str:
-    from importlib.metadata import version
-
-    return version("ocppj")
+    return str(sys.modules["ocppj"].__version__)  # no import of the package's public names inside it

@@ -52,6 +52,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
 
     if arguments.files.count("-") > 1:
         raise CommandError("the standard input can be read once: write - once")
+    missing = [name for name in arguments.files if name != "-" and not os.path.exists(name)]
+    if missing:
+        raise CommandError(f"there is no file {missing[0]!r}")
     only_summary = arguments.json and arguments.output is None
     report = _read(arguments, terminal) if only_summary else _write(arguments, terminal)
     if not len(report.messages):
@@ -116,17 +119,19 @@ def _recorded(names: List[str], terminal: Terminal) -> Iterator[Recorded]:
     """Yield what stands in all files, in the order of time."""
     import heapq
 
-    if len(names) == 1:
-        return _open(names[0], terminal)
-    return heapq.merge(*(_open(name, terminal) for name in names), key=lambda each: each.time)
+    # The files that a recorder has put aside are read with the newest: "s.jsonl*" names them once more.
+    aside = {f"{name}.{number}" for name in names for number in range(1, len(names))}
+    read = [_read_file(name, terminal) for name in names if name not in aside]
+    return read[0] if len(read) == 1 else heapq.merge(*read, key=lambda each: each.time)
 
 
-def _open(name: str, terminal: Terminal) -> Iterator[Recorded]:
-    import sys
+def _read_file(name: str, terminal: Terminal) -> Iterator[Recorded]:
+    from ..recording import read_any
 
-    from ..recording import read_recording
-
-    return read_recording(sys.stdin if name == "-" else name)
+    broken: List[int] = []
+    yield from read_any(name, lambda number, why: broken.append(number))
+    if broken:
+        terminal.error(f"{name}: {len(broken)} lines cannot be read, the first of them is line {broken[0]}")
 
 
 def _counted(recording: Iterator[Recorded], terminal: Terminal) -> Iterator[Recorded]:

@@ -48,7 +48,7 @@ class CentralSide:
     ) -> None:
         if isinstance(credentials, str) and credentials != PASS:
             raise UsageError('credentials is "pass", None, passwords by identity, or a function: the value is no such')
-        self.handlers = Handlers()
+        self.handlers: Handlers = Handlers()
         self._endpoint = endpoint
         self._credentials = credentials
         self._headers = client_headers(headers, None)
@@ -147,6 +147,12 @@ def _refusal(error: Exception) -> BadRequest:
         if error.status == 401:
             fields.append(BASIC_CHALLENGE)
         return BadRequest(error.status, error.body or phrase_of(error.status), fields, "refusal")
-    if isinstance(error.__cause__, socket.timeout):
+    if _took_too_long(error):
         return BadRequest(504, "the central system does not answer", kind="refusal")
     return BadRequest(502, "the central system cannot be reached", kind="refusal")
+
+
+def _took_too_long(error: Optional[BaseException]) -> bool:
+    while error is not None and not isinstance(error, socket.timeout):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -7,6 +7,7 @@ also of several lines. `ocppj.recording.log_hints` says whose lines are known.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -54,6 +55,9 @@ class _Hit(NamedTuple):
 def open_log(source: LogSource) -> Iterator[FoundFrame]:
     """Yield the frames, and of a recording the events, of a file. It may be compressed by gzip.
 
+    The files that a `Recorder` has put aside (``s.jsonl.1``) are read before the file itself. Then the lines of all are
+    counted as one.
+
     Args:
         source: Its path, "-" for the standard input, or a file that is open for reading bytes.
 
@@ -63,10 +67,15 @@ def open_log(source: LogSource) -> Iterator[FoundFrame]:
     with open_lines(source) as opened:
         start = _take_first(opened)
         lines = chain(start, opened)
-        if start and _is_recording(start[-1]):
-            yield from _read_recording(lines)
-        else:
+        if not (start and _is_recording(start[-1])):
             yield from find_frames(lines)
+        elif isinstance(source, (str, os.PathLike)) and os.path.exists(f"{os.fspath(source)}.1"):
+            for number, recorded in enumerate(read_recording(source, broken=_ignore), 1):
+                yield _place(recorded, number)
+        else:
+            counted = _Counted(line.strip("\ufeff") for line in lines)
+            for recorded in read_recording(counted, broken=_ignore):
+                yield _place(recorded, counted.number)
 
 
 def _take_first(lines: Iterator[str]) -> List[str]:
@@ -87,11 +96,12 @@ def _is_recording(line: str) -> bool:
     return True
 
 
-def _read_recording(lines: Iterable[str]) -> Iterator[FoundFrame]:
-    counted = _Counted(line.strip("\ufeff") for line in lines)
-    for recorded in read_recording(counted, broken=lambda number, why: None):
-        known = {each.name: getattr(recorded, each.name) for each in fields(Recorded)}
-        yield FoundFrame(**known, line=counted.number)
+def _ignore(number: int, why: str) -> None:
+    """Skip a broken line."""
+
+
+def _place(recorded: Recorded, line: int) -> FoundFrame:
+    return FoundFrame(**{each.name: getattr(recorded, each.name) for each in fields(Recorded)}, line=line)
 
 
 class _Counted:

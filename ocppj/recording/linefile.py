@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, suppress
-from typing import Any, Iterator, Optional
+from contextlib import suppress
+from typing import Optional
+
+from .file_lock import is_at, locked
 
 __all__ = ["LineFile"]
 
@@ -38,11 +40,10 @@ class LineFile:
 
     def add(self, data: bytes) -> None:
         """Add whole lines. Raises ``OSError``: then nothing was added."""
-        if self._file is None:
-            self._open()
-        if self._max_bytes is not None and self._size and self._size + len(data) > self._max_bytes:
-            self._put_aside()
         file = self._open() if self._file is None else self._file
+        if self._max_bytes is not None and self._size and self._size + len(data) > self._max_bytes:
+            self._put_aside(file)
+            file = self._open() if self._file is None else self._file
         written = os.write(file, data)
         if written < len(data):  # the disk is full, or a signal came
             written += self._write_rest(file, data, written)
@@ -78,25 +79,32 @@ class LineFile:
             raise
         return written - begun
 
-    def _put_aside(self) -> None:
-        """Rename the files, and begin a new one. Another process may have done that already."""
-        file = self._file
-        if file is None:
-            return
-        with _locked(file):
-            if _is_at(file, self.path):
+    def _put_aside(self, file: int) -> None:
+        """Rename the files, and begin a new one, unless another process has done that already.
+
+        Readers hold the same lock, so they see the files before or after that.
+        """
+        with locked(self.path):
+            if is_at(file, self.path):
+                if sys.platform == "win32":  # an open file cannot be renamed there
+                    self.close()
                 self._rename()
-        self.close()
+                self._file = None
+                self._open()
+        if self._file is file:  # another process has
+            self._file = None
+        if sys.platform != "win32":
+            os.close(file)
 
     def _rename(self) -> None:
-        if sys.platform == "win32":  # an open file cannot be renamed there
-            self.close()
-        if self._keep < 1:
+        if not self._keep:
             os.unlink(self.path)
             return
-        for number in range(self._keep - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
+        count = 0
+        while count < self._keep - 1 and os.path.exists(f"{self.path}.{count + 1}"):
+            count += 1
+        for number in range(count, 0, -1):
+            os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
         os.replace(self.path, f"{self.path}.1")
 
 
@@ -125,29 +133,3 @@ def _read(file: int, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
-
-
-def _is_at(file: int, path: str) -> bool:
-    try:
-        status, there = os.fstat(file), os.stat(path)
-    except OSError:
-        return False
-    return (status.st_dev, status.st_ino) == (there.st_dev, there.st_ino)
-
-
-@contextmanager
-def _locked(file: int) -> Iterator[None]:
-    """Keep other processes from putting the file aside meanwhile, where the system can do that."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    locks: Any = fcntl  # a module of systems without it has no such names, for mypy
-    with suppress(OSError):  # a file system without locks
-        locks.flock(file, locks.LOCK_EX)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            locks.flock(file, locks.LOCK_UN)

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+import zlib
 from contextlib import contextmanager
 from typing import BinaryIO, Iterable, Iterator, Union, cast
 
@@ -65,8 +66,8 @@ def _read_lines(file: io.BufferedReader, wide: str) -> Iterator[str]:
             yield from iter(lambda: text.readline(_LONGEST), "")
         else:
             yield from map(_decode, iter(lambda: file.readline(_LONGEST), b""))
-    except EOFError as error:  # gzip: the file is cut off, as that of a program that still writes it
-        raise OSError(f"the compressed file ends too early: {error}") from error
+    except (EOFError, zlib.error) as error:  # the file is cut off, as that of a program that still writes it
+        raise OSError(f"the compressed file is damaged, or ends too early: {error}") from error
 
 
 def _decode(line: bytes) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Optional, Union
 
 from ..payloads.datetimes import parse_iso_datetime
+from .file_lock import locked
 
 __all__ = ["BrokenRecording", "Recorded", "Source", "format_line", "parse_line", "read_recording"]
 
@@ -119,12 +120,13 @@ def read_recording(
 
     Args:
         source: The path of a recording, or its lines.
-        broken: Called with the number of each other broken line, and what is wrong with it, in place of an error.
+        broken: Called with the number of each broken line, the last one too, and what is wrong with it. ``None``: a
+            broken line that is not the last is an error.
         rotated: Whether the files that a `Recorder` has put aside are read first, the oldest first (``s.jsonl.2``,
             ``s.jsonl.1``, ``s.jsonl``).
 
     Raises:
-        BrokenRecording: A line cannot be read.
+        BrokenRecording: A line cannot be read, and there is no ``broken``.
         OSError: A file cannot be read.
     """
     if not isinstance(source, (str, os.PathLike)):
@@ -136,19 +138,21 @@ def read_recording(
 
 
 def _open_all(path: str, rotated: bool, files: ExitStack) -> List[BinaryIO]:
-    """Return the files of a recording, the oldest first. A rotation that goes on meanwhile hides none of them."""
-    found: List[BinaryIO] = [files.enter_context(_open(path))]
-    seen = {_inode(found[0])}
-    number = 1
-    while rotated:
+    """Return the files of a recording, the oldest first. No `Recorder` puts one aside meanwhile. Raises ``OSError``."""
+    with locked(path, shared=True):
         try:
-            file = files.enter_context(_open(f"{path}.{number}"))
+            newest = [files.enter_context(_open(path))]
         except FileNotFoundError:
-            break
-        number += 1
-        if _inode(file) not in seen:  # else it was put aside after it was opened
-            seen.add(_inode(file))
-            found.append(file)
+            if not (rotated and os.path.exists(f"{path}.1")):  # else its program was killed while it put it aside
+                raise
+            newest = []
+        return [*(_open_rotated(path, files) if rotated else ()), *newest]
+
+
+def _open_rotated(path: str, files: ExitStack) -> List[BinaryIO]:
+    found: List[BinaryIO] = []
+    while os.path.exists(f"{path}.{len(found) + 1}"):
+        found.append(files.enter_context(_open(f"{path}.{len(found) + 1}")))
     return found[::-1]
 
 
@@ -156,16 +160,10 @@ def _open(path: str) -> BinaryIO:
     return open(path, "rb")
 
 
-def _inode(file: BinaryIO) -> Any:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino
-
-
 def _parse(
     name: str, lines: Iterable[Union[str, bytes]], broken: Optional[Callable[[int, str], object]]
 ) -> Iterator[Recorded]:
-    fault = ""
-    number = 0
+    fault, number = "", 0
     for number, line in enumerate(lines, 1):
         if fault:
             _report(name, number - 1, fault, broken)
@@ -178,7 +176,8 @@ def _parse(
             fault = str(error) or "it is nested too deeply"
             continue
         yield recorded
-    # A fault that is left is that of the last line.
+    if fault and broken is not None:
+        broken(number, fault)
 
 
 def _report(name: str, number: int, fault: str, broken: Optional[Callable[[int, str], object]]) -> None:

@@ -7,10 +7,12 @@ from typing import List, Optional, Set
 
 from .values import number, objects, part
 
-__all__ = ["LOST", "SILENT", "Gap", "Gaps", "new_interval"]
+__all__ = ["INTERVAL_ACTIONS", "LOST", "SILENT", "Gap", "Gaps", "new_interval"]
 
 #: The kinds of gaps: there was no connection, or one over which nothing came.
 LOST, SILENT = "not connected", "silent"
+#: The actions that set the heartbeat interval.
+INTERVAL_ACTIONS = frozenset({"BootNotification", "ChangeConfiguration", "SetVariables"})
 #: Nothing is expected sooner than after so many heartbeat intervals.
 _PATIENCE = 1.5
 
@@ -60,7 +62,7 @@ class Gaps:
         self._expected = otherwise if expected is None else expected
         self._connections: Set[int] = set()
         self._lost: Optional[Gap] = None
-        self._last = -1  # when something came last
+        self._last = 0  # when something came last; 0: that is not known
         self._last_row = -1
 
     def interval(self, seconds: float) -> None:
@@ -101,10 +103,10 @@ class Gaps:
         if lost is not None:
             lost.end, lost.is_open = max(time, lost.begin), False
             self.found.append(lost)
-            self._last = -1
+            self._last = 0
 
     def _look(self, time: int, is_open: bool = False) -> None:
-        if self._last >= 0 and time - self._last > self._expected * 1e6:
+        if self._last > 0 and time - self._last > self._expected * 1e6:
             reason = f"a message was to be expected within {self._expected:g} s"
             self.found.append(Gap(self._station, SILENT, self._last, time, self._last_row, is_open, reason))
             self._last = time

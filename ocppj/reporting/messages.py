@@ -44,7 +44,7 @@ class Messages:
         shown: Returns a text as it is kept: without its secrets.
 
     Attributes:
-        times: When, in microseconds from 1970 on.
+        times: When, in microseconds from 1970 on. 0: the log does not say it.
         stations: The number of the station.
         kinds: The place of the kind in `KINDS`.
         senders: `STATION` or `CSMS`.
@@ -59,18 +59,18 @@ class Messages:
     """
 
     def __init__(self, shown: Callable[[str], str]) -> None:
-        self.times = array("q")
-        self.stations = array("l")
-        self.kinds = array("b")
-        self.senders = array("b")
-        self.actions = array("l")
-        self.connections = array("q")
-        self.partners = array("q")
+        self.times: array[int] = array("q")
+        self.stations: array[int] = array("l")
+        self.kinds: array[int] = array("b")
+        self.senders: array[int] = array("b")
+        self.actions: array[int] = array("l")
+        self.connections: array[int] = array("q")
+        self.partners: array[int] = array("q")
         self.labels: Dict[int, int] = {}
         self.faults: Dict[int, List[int]] = {}
         self.unsent: Set[int] = set()
         self.unanswered: Set[int] = set()
-        self.names = Names(shown)
+        self.names: Names = Names(shown)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -124,8 +124,8 @@ class Messages:
         return [self.names.texts[each] for each in self.faults.get(row, ())]
 
     def latency(self, row: int) -> Optional[float]:
-        """Return the seconds from a CALL to this answer. ``None``: the row is no answer to a CALL that is here."""
+        """Return the seconds from a CALL to this answer. ``None``: that is not known, or the row is no answer."""
         partner = self.partners[row]
-        if self.kind(row) not in ("RESULT", "ERROR") or partner < 0:
+        if self.kind(row) not in ("RESULT", "ERROR") or partner < 0 or not self.times[row]:
             return None
         return max(0, self.times[row] - self.times[partner]) / 1e6

@@ -7,8 +7,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .values import first_text, number, objects, part, time_of
 
-__all__ = ["Transaction", "Transactions"]
+__all__ = ["TRANSACTION_ACTIONS", "Transaction", "Transactions"]
 
+#: The actions that say something of a transaction.
+TRANSACTION_ACTIONS = frozenset({"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"})
 _ENERGY, _POWER = "Energy.Active.Import.Register", "Power.Active.Import"
 #: Of a reading that is given for each phase only, these are added up.
 _PHASES = ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N")

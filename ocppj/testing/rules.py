@@ -33,7 +33,7 @@ from ..rpc.messages import (
     parse_json_message,
 )
 
-__all__ = ["BrokenRule", "FrameJudge", "JudgedFrame", "SentCall"]
+__all__ = ["SECOND_CALL", "UNASKED", "USED_ID", "BrokenRule", "FrameJudge", "JudgedFrame", "SentCall"]
 
 _KINDS = {
     MessageType.CALL: "CALL",
@@ -51,6 +51,10 @@ _silent = logging.Logger("ocppj.testing.rules")
 _silent.addHandler(logging.NullHandler())
 
 
+#: Kinds of rules: a CALL while another one has no answer; an answer to nothing; a message id that was used before.
+SECOND_CALL, UNASKED, USED_ID = "second call", "unasked", "used id"
+
+
 class BrokenRule(str):
     """Which rule a frame breaks, as text. It also has the parts of the text.
 
@@ -58,19 +62,20 @@ class BrokenRule(str):
         code: The error code of the answer to such a frame, as the OCPP version writes it. "": no error answers it.
         path: Where in the payload the fault is, such as ``meterValue[0].timestamp``. "": the fault is not at one place.
         description: The text without the code.
+        kind: `SECOND_CALL`, `UNASKED` or `USED_ID`, of a rule about several frames. Else "".
     """
 
     code: str
     path: str
     description: str
+    kind: str
 
-    def __new__(cls, description: str, code: str = "", path: str = "", with_code: bool = False) -> BrokenRule:
+    def __new__(
+        cls, description: str, code: str = "", path: str = "", *, kind: str = "", with_code: bool = False
+    ) -> BrokenRule:
         rule = super().__new__(cls, f"{code}: {description}" if with_code else description)
-        rule.code, rule.path, rule.description = code, path, description
+        rule.code, rule.path, rule.description, rule.kind = code, path, description, kind
         return rule
-
-    def __getnewargs__(self) -> Any:  # for copies and pickles
-        return self.description, self.code, self.path, str(self) != self.description
 
 
 @dataclass
@@ -260,6 +265,15 @@ class FrameJudge:
         """
         self._history.excused.add((direction, message_id))
 
+    def give_up(self, message_id: str, direction: str) -> None:
+        """Note that a CALL does not wait for its answer any more.
+
+        Args:
+            message_id: Its id.
+            direction: Who sent it.
+        """
+        self._senders[direction].open.pop(message_id, None)
+
     def open_calls(self, direction: str) -> List[SentCall]:
         """Return the CALLs sent in that direction that have no answer yet, without those that were excused."""
         open_calls = self._senders[direction].open.values()
@@ -364,14 +378,14 @@ class FrameJudge:
         before = self._find_sent(frame, direction)
         if before is not None and not _is_retry(call, before):
             text = f"the message id was used before, by the {before}"
-            frame.faults.append(BrokenRule(text, self._code(self._dialect.repeated_id_code)))
+            frame.faults.append(BrokenRule(text, self._code(self._dialect.repeated_id_code), kind=USED_ID))
         self._history.sent[direction].remember(call.message_id, call)
         if frame.kind == "SEND":
             return  # it may be sent at any time (OCPP 2.1 Part 4 section 4.2.4)
         open_calls = self._senders[direction].open
         for other in open_calls.values():
             if other.message_id != call.message_id and not self._may_have_timed_out(other, direction, at):
-                frame.faults.append(BrokenRule(f"a second CALL, while the {other} has no answer"))
+                frame.faults.append(BrokenRule(f"a second CALL, while the {other} has no answer", kind=SECOND_CALL))
         open_calls[call.message_id] = call
 
     def _may_have_timed_out(self, call: SentCall, direction: str, at: Optional[float]) -> bool:
@@ -385,7 +399,7 @@ class FrameJudge:
         if call is not None:
             call.answer = frame.kind
         elif not (frame.kind == "ERROR" and _take(asker.garbage, frame.message_id)):
-            frame.faults.append(BrokenRule(self._describe_unasked(frame, direction)))
+            frame.faults.append(BrokenRule(self._describe_unasked(frame, direction), kind=UNASKED))
 
     def _describe_unasked(self, frame: JudgedFrame, direction: str) -> str:
         call = self._find_sent(frame, _OTHER[direction])
@@ -404,7 +418,7 @@ class FrameJudge:
         call = self._find_sent(frame, direction)
         if call is None or call.answer != "RESULT":
             text = f"an error about nothing: no CALLRESULT has the message id {frame.message_id!r}"
-            frame.faults.append(BrokenRule(text))
+            frame.faults.append(BrokenRule(text, kind=UNASKED))
 
 
 def _find_dialect(version: str) -> Dialect:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from ocppj import __version__
 from ocppj.cli.main import COMMANDS, main
 from tests.cli.commands import ROOT, ocppj
 
@@ -31,9 +32,7 @@ def test_help_lists_the_commands() -> None:
 
 
 def test_version() -> None:
-    from importlib.metadata import version
-
-    assert ocppj("--version").out == f"ocppj {version('ocppj')}\n"
+    assert ocppj("--version").out == f"ocppj {__version__}\n"
 
 
 def test_help_imports_no_command() -> None:

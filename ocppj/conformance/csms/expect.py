@@ -107,7 +107,7 @@ def check_ignored(link: Link, reaction: Reaction) -> None:
         raise Doubtful(f"it ended the connection: {reaction.ended}")
 
 
-def seconds_off(link: Link, text: Any) -> float:
+def seconds_off(text: Any) -> float:
     """Return how many seconds a time of the central system is after ours.
 
     Raises:

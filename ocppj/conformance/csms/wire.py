@@ -17,7 +17,7 @@ from ...ws.handshake.http import Headers, parse_response
 from ...ws.handshake.urls import host_and_port
 from ..deadline import Deadline
 from ..outcomes import Frames
-from ..verdicts import Failed, PeerGone
+from ..verdicts import Doubtful, Failed, PeerGone
 
 __all__ = ["BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT", "Ended", "Opened", "Wire", "dial"]
 
@@ -30,8 +30,8 @@ PATIENCE = 10.0
 _LARGEST = 16 * 1024 * 1024
 
 
-class Ended(Exception):
-    """The connection has ended.
+class Ended(Doubtful):
+    """The connection has ended. A case that does not expect that becomes suspicious.
 
     Attributes:
         code: The close code. ``None``: it was cut, or the Close had no code.
@@ -39,7 +39,8 @@ class Ended(Exception):
     """
 
     def __init__(self, code: Optional[int], reason: str, clean: bool) -> None:
-        self.code, self.clean = code, clean
+        self.code: Optional[int] = code
+        self.clean: bool = clean
         shown = f"the central system closed the connection with {code or 'no code'}" if clean else f"{reason}"
         super().__init__(f"{shown} {reason}".strip() if clean else shown)
 
@@ -303,6 +304,14 @@ class Wire:
         data = bytes(self._received[:end])
         del self._received[:end]
         return data
+
+    def end_sending(self) -> None:
+        """End our direction of the TCP connection."""
+        self._frames.note("station", "<end of our direction>")
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise Ended(None, f"the connection was cut: {error}", False) from error
 
     def ends(self, within: float) -> Optional[Ended]:
         """Return how the connection ends in so many seconds. ``None``: it goes on."""

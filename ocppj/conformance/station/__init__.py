@@ -3,4 +3,17 @@
 from typing import Tuple
 
 #: The modules with cases, in the order in which they are run.
-MODULES: Tuple[str, ...] = ("boot", "handshake", "rpc", "frames")
+MODULES: Tuple[str, ...] = (
+    "boot",
+    "handshake",
+    "rpc",
+    "frames",
+    "core16",
+    "core2",
+    "charging16",
+    "charging2",
+    "transactions",
+    "chaos",
+    "reset",
+    "own",
+)
