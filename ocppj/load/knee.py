@@ -191,7 +191,8 @@ class KneeSearch:
     def knee(self) -> Knee:
         """Return what was found so far."""
         steps = sorted(self._steps, key=lambda step: step.rate)
-        calm = quantile(steps[0].on_wire, 0.5) if steps else None
+        good = [step for step in steps if judge(step, self._limits).good]
+        calm = quantile(good[0].on_wire, 0.5) if good else None
         verdicts = [judge(step, self._limits, calm) for step in steps]
         found = Knee(steps, verdicts, self._limits)
         for step, verdict in zip(steps, verdicts):

@@ -29,10 +29,10 @@ def find_problems(fleet: Fleet, summary: FleetSummary, visits: int = 0) -> List[
     )
     problems = []
     if strangers:
-        why = listed(summary.not_connected) or "no answer yet"
+        why = _attempts(summary) or "no answer yet"
         problems.append(f"{strangers} of {len(fleet)} stations could not connect: {why}")
     if lost:
-        why = listed(summary.not_connected)
+        why = _attempts(summary)
         problems.append(f"{lost} of {len(fleet)} stations lost their connection" + (f": {why}" if why else ""))
     if boots:
         problems.append(f"{sum(boots.values())} of {len(fleet)} stations could not boot: {listed(boots)}")
@@ -41,3 +41,9 @@ def find_problems(fleet: Fleet, summary: FleetSummary, visits: int = 0) -> List[
     if visits > summary.transactions:
         problems.append(f"{visits - summary.transactions} of {visits} drivers could not charge: no transaction began")
     return problems
+
+
+def _attempts(summary: FleetSummary) -> str:
+    """Return why attempts to connect have failed."""
+    found = summary.not_connected.most_common()
+    return "; ".join(f"{why} ({count} attempt{'' if count == 1 else 's'})" for why, count in found)
