@@ -72,7 +72,7 @@ class LogCheck:
     def __init__(
         self, *, version: str = "", mode: str = "strict", station: str = "", call_timeout: float = 30.0
     ) -> None:
-        self.summary = Summary()
+        self.summary: Summary = Summary()
         self.unanswered: List[CheckedFrame] = []
         self._version = version
         self._mode = mode
