@@ -214,10 +214,12 @@ def _show_summary(name: str, check: LogCheck, terminal: Terminal) -> None:
         counted = ", ".join(f"{number} {code}" for code, number in summary.codes.most_common())
         terminal.line(f"faults: {counted}")
     if summary.unpaired:
-        terminal.line(f"{summary.unpaired} answers whose CALL is not in the log: only their form was checked")
+        answers = _plural(summary.unpaired, "answer")
+        terminal.line(f"{answers} to CALLs before the log begins: only the form was checked")
     if "" in summary.stations:
         terminal.line("The log names no station for some frames. If there is only one, --station ID checks more rules.")
-    totals = f"{name}: {summary.frames} frames, {summary.bad} bad, {summary.unanswered} CALLs without an answer"
+    frames, calls = _plural(summary.frames, "frame"), _plural(summary.unanswered, "CALL")
+    totals = f"{name}: {frames}, {summary.bad} bad, {calls} without an answer"
     terminal.coloured(terminal.paint("green" if summary.is_good else "red", printable(totals)))
 
 
@@ -237,3 +239,7 @@ def _show_unanswered(check: LogCheck, terminal: Terminal) -> None:
         terminal.line(f"{call.frame.line:>7}  {_clock(call)}  {_ends(call)}  {call.action}  {call.message_id}")
     if check.summary.unanswered > _MOST_LISTED:
         terminal.line(f"        ... {check.summary.unanswered - _MOST_LISTED} more")
+
+
+def _plural(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
