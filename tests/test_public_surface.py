@@ -18,6 +18,7 @@ MODULES = [
     "durable",
     "errors",
     "payloads",
+    "proxy",
     "signing",
     "v16",
     "v201",
