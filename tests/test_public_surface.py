@@ -15,6 +15,7 @@ LIST = Path(__file__).with_name("public_surface.txt")
 #: The modules that documents and users name.
 MODULES = [
     "clock",
+    "control",
     "durable",
     "errors",
     "payloads",

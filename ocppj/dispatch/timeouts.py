@@ -45,8 +45,8 @@ class Deadline:
 
     def __init__(self, owner: "Timeouts", duration: float, due: float, callback: Callable[[], None]) -> None:
         self._owner = owner
-        self.duration = duration
-        self.due = due
+        self.duration: float = duration
+        self.due: float = due
         self.callback: Optional[Callable[[], None]] = callback
 
     def cancel(self) -> None:

@@ -89,7 +89,7 @@ class LeftCalls:
     def __init__(self, clock: Clock, max_age: float) -> None:
         self._clock = clock
         self._max_age = max_age
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.texts: Optional[WaitingCalls] = None  # of CALLs whose answers come later
         #: Those that are open on no present connection, oldest first. Empty for nearly all of the time.
         self.waiting: "OrderedDict[Tuple[str, str], _LeftCall]" = OrderedDict()

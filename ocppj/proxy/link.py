@@ -155,7 +155,7 @@ class Link:
         self.client_id = client_id
         self.path = path  #: Of the station, raw, without what is not passed on.
         self.subprotocol = subprotocol  #: The one that the central system chose, if any.
-        self.version = version_of(subprotocol or "")
+        self.version: str = version_of(subprotocol or "")
         self.wire = wire  #: Of the connection to the central system.
         self.relay: Optional[Relay] = None  #: Passes CALLs of observers on, if they may make any.
         self.copy: Callable[[str], None] = _nothing  #: Gives a frame of the station to observers.

@@ -150,7 +150,8 @@ class OpenFrame:
             elif token in "]}":
                 self._depth -= 1
                 if self._depth <= 0:
-                    self.is_done, self.end = True, match.end()
+                    self.is_done = True
+                    self.end = match.end()
                     return
             elif token == '"':
                 self.is_broken = True

@@ -49,7 +49,7 @@ class Report:
         show_secrets: bool = False,
         keep_text: Optional[Callable[[str], object]] = None,
     ) -> None:
-        self.messages = Messages(self.shown)
+        self.messages: Messages = Messages(self.shown)
         self.stations: List[Station] = []
         self.lost_lines: List[str] = []
         self._expected = expected

@@ -50,7 +50,7 @@ class Station:
         self.versions: List[str] = []
         self.connections = 0
         self.gaps = gaps
-        self.transactions = Transactions(number)
+        self.transactions: Transactions = Transactions(number)
         self._messages = messages
         self._open: Dict[Tuple[int, int, str], _Open] = {}  # by connection, sender and message id
 

@@ -48,7 +48,7 @@ from urllib.parse import quote
 from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, QueueInUse, UsageError
 from ..events import Thread, releasing, try_acquire
 from ..forks import keep_for_ever, register
-from ..log_limit import LimitedLog, part_log
+from ..log_limit import LimitedLog, SafeLog, part_log
 from ..rpc.messages import parse_json_message
 from ..settings import LoggerLike, get_part_logger
 from .detached import Detached
@@ -192,7 +192,7 @@ class RequestDatabase:
             name.encode("utf-8")  # as SQLite wants it
         except UnicodeEncodeError:
             raise UsageError(f"the path of a durable queue has a character that is none: {name!r}") from None
-        self.path = os.path.abspath(name)
+        self.path: str = os.path.abspath(name)
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
         self._process = 0  # the id of the process that opened it
@@ -203,7 +203,7 @@ class RequestDatabase:
         self._removals: Deque[_Removal] = deque()
         self._unwritten: List[_Removal] = []  # taken from `_removals`, and not written yet
         self._detached = Detached()
-        self.safe_log = part_log("queue")  #: Also for the queues that are in this file.
+        self.safe_log: SafeLog = part_log("queue")  #: Also for the queues that are in this file.
         self._limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
         register(self)
         _databases.add(self)
@@ -221,7 +221,7 @@ class RequestDatabase:
         self._unwritten = []
         self._detached._after_fork()
 
-    is_lost = staticmethod(is_lost)
+    is_lost: Callable[[Optional[BaseException]], bool] = staticmethod(is_lost)
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``; see `RequestQueue.set_logger`."""

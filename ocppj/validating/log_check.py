@@ -23,7 +23,10 @@ _DIRECTIONS = {STATION: "in", CSMS: "out"}
 #: So many frames wait for the versions of their stations.
 _MOST_WAITING = 1000
 #: So many CALLs of each side are remembered, and so many may be without an answer at a time.
-_REMEMBERED, _MOST_OPEN = 10_000, 50
+_REMEMBERED, _MOST_OPEN = 1000, 50
+
+#: So many actions are counted apart. No version has as many.
+_MOST_ACTIONS = 500
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class LogCheck:
     def __init__(
         self, *, version: str = "", mode: str = "strict", station: str = "", call_timeout: float = 30.0
     ) -> None:
-        self.summary = Summary()
+        self.summary: Summary = Summary()
         self.unanswered: List[CheckedFrame] = []
         self._version = version
         self._mode = mode
@@ -126,7 +129,10 @@ class LogCheck:
     def _action_of(self, checked: CheckedFrame) -> ActionCount:
         is_answer = checked.kind in ("RESULT", "ERROR")
         asker = other_side(checked.sender) if is_answer else checked.sender
-        return self.summary.actions.setdefault((checked.action, asker if checked.action else ""), ActionCount())
+        key = (checked.action, asker) if checked.action else ("", "")
+        if key not in self.summary.actions and len(self.summary.actions) >= _MOST_ACTIONS:
+            key = "", ""
+        return self.summary.actions.setdefault(key, ActionCount())
 
     def _note_unanswered(self, station: _Station, calls: List[CheckedFrame]) -> None:
         for call in calls:

@@ -69,7 +69,8 @@ class VersionFinder:
         self._decide(best, f"{self.reason}; {reason}" if self.reason else reason)
 
     def _decide(self, version: str, reason: str) -> None:
-        self.version, self.reason = version, reason
+        self.version = version
+        self.reason = reason
         self._frames.clear()
 
 

@@ -300,7 +300,7 @@ class MemoryNetwork:
         self._lock = threading.Lock()
         self._ports = itertools.count(1)
         self._listeners: Dict[str, "_MemoryListener"] = {}  # by host:port
-        self.activity = Activity()  #: What is under way: see `wait_until_quiet`.
+        self.activity: Activity = Activity()  #: What is under way: see `wait_until_quiet`.
         register(self)
 
     def _after_fork(self) -> None:
@@ -382,7 +382,7 @@ class MemoryServer(ServerCore):
         options.setdefault("max_attempts_per_second_per_address", None)
         super().__init__(**options)
         self._network = network
-        self.activity = network.activity  #: What is under way in the network.
+        self.activity: Activity = network.activity  #: What is under way in the network.
 
     def listen(
         self,

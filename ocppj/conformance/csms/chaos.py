@@ -105,9 +105,12 @@ def slow_bytes(room: Room) -> None:
     data = RawFrame(TEXT, json.dumps([2, message_id, "Heartbeat", {}]).encode(), True).encode(True)
     room.frames.note("station", f"<a Heartbeat {message_id} in {len(data)} packets>")
     pause = Event()
-    for index in range(len(data)):
-        link.wire.send_bytes(data[index : index + 1])
-        pause.wait(0.002)
+    try:
+        for index in range(len(data)):
+            link.wire.send_bytes(data[index : index + 1])
+            pause.wait(0.002)
+    except Ended as error:
+        raise Failed(f"in the middle of the CALL {error}") from None
     check_served(link, link.answer_to(message_id))
 
 

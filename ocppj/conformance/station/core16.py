@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 from ..cases import STATION, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
@@ -53,9 +53,7 @@ def _case(
     id: str, title: str, section: str, expects: str, needs: str = "", seconds: float = 30
 ) -> Callable[[Body], Body]:
     section = f"{_E2} {section}"
-    return case(
-        STATION, id, title, section=section, expects=expects, versions=V16, needs=needs, seconds=seconds
-    )
+    return case(STATION, id, title, section=section, expects=expects, versions=V16, needs=needs, seconds=seconds)
 
 
 # Configuration

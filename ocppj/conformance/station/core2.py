@@ -54,9 +54,7 @@ def _case(
     seconds: float = 30,
 ) -> Callable[[Body], Body]:
     section = f"{P2}{section}"
-    return case(
-        STATION, id, title, section=section, expects=expects, versions=versions, needs=needs, seconds=seconds
-    )
+    return case(STATION, id, title, section=section, expects=expects, versions=versions, needs=needs, seconds=seconds)
 
 
 def token(room: Room) -> Dict[str, str]:
@@ -143,7 +141,9 @@ def attribute_type(room: Room) -> None:
         raise Failed(f"the type of the result is {result.get('attributeType')!r}")
 
 
-@_case("variables-several", "three variables in one request", "B06.FR.01, FR.02", "three results, each with its variable")
+@_case(
+    "variables-several", "three variables in one request", "B06.FR.01, FR.02", "three results, each with its variable"
+)
 def several(room: Room) -> None:
     limit = str(_get(room, _data("DeviceDataCtrlr", "ItemsPerMessage", "GetVariables"))[0].get("attributeValue") or "")
     if limit.isdigit() and int(limit) < 3:
@@ -202,9 +202,7 @@ def set_type(room: Room) -> None:
     _check(_set(room, wanted)[0], "NotSupportedAttributeType", odd=("Rejected",))
 
 
-@_case(
-    "variables-set-same", "a variable is set to its value", "B05.FR.10, FR.12", "Accepted, with the type Actual"
-)
+@_case("variables-set-same", "a variable is set to its value", "B05.FR.10, FR.12", "Accepted, with the type Actual")
 def set_same(room: Room) -> None:
     variable = _data("OCPPCommCtrlr", "OfflineThreshold")
     value = _get(room, variable)[0].get("attributeValue")
@@ -654,9 +652,7 @@ def list_version(room: Room) -> None:
 
 
 def _send_list(room: Room, version: int, kind: str, *tags: str) -> str:
-    entries = [
-        {"idToken": {"idToken": tag, "type": "ISO14443"}, "idTokenInfo": {"status": "Accepted"}} for tag in tags
-    ]
+    entries = [{"idToken": {"idToken": tag, "type": "ISO14443"}, "idTokenInfo": {"status": "Accepted"}} for tag in tags]
     payload = {"versionNumber": version, "updateType": kind, **({"localAuthorizationList": entries} if tags else {})}
     return str(room.ask_for("SendLocalList", payload).get("status"))
 

@@ -32,7 +32,7 @@ class Opening:
         self._left = ["Rejected", "Pending"] if is_wanted else []
         self._is_first_accept = is_wanted
         self.is_over = not is_wanted
-        self.is_judged = not is_wanted
+        self.is_judged: bool = not is_wanted
         self.asked: Dict[str, Optional[Seen]] = {}
         self.first = 0
 

@@ -12,6 +12,7 @@ from ...errors import OcppjError, UnsupportedFeature
 from ...exchange.frame import Frame
 from ...testing.csms import ScriptedCSMS
 from ...testing.defaults import DefaultAnswers
+from ...testing.journal import Journal
 from ...testing.pki import TestPKI
 from ...testing.seen import Seen
 from ..cases import ALL, Case
@@ -98,14 +99,14 @@ class StationPeer(Peer):
         client_certificate: bool = False,
         settings: Optional[Settings] = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self.replies: Dict[str, Any] = {}  # what the present case answers, by action
-        self.opening = Opening(self.settings.with_boot)
-        self.session = Session()
+        self.opening: Opening = Opening(self.settings.with_boot)
+        self.session: Session = Session()
         self._defaults = DefaultAnswers()
         self._frames: Optional[Frames] = None
         self._seen_connection = 0
-        self.csms = ScriptedCSMS(
+        self.csms: ScriptedCSMS = ScriptedCSMS(
             versions,
             port,
             host=host,
@@ -122,8 +123,8 @@ class StationPeer(Peer):
             max_bad_messages=1_000_000,
             logger=_silent,
         )
-        self.journal = self.csms.journal
-        self.door = Door(client_id, self.csms.timeline.now, self._note_refusal)
+        self.journal: Journal = self.csms.journal
+        self.door: Door = Door(client_id, self.csms.timeline.now, self._note_refusal)
         self.csms.server.set_check_client_handler(self.door.check)
         self.csms.server.add_observer(self._note_frame)
         self.csms.server.set_new_client_handler(lambda client: self._note("<connected>"))
@@ -171,7 +172,7 @@ class StationPeer(Peer):
         found = self.csms.timeline.wait(self._find_connected, wait, self.journal.changed)
         if found is None:
             raise PeerGone(f"no station has connected within {wait:g} s{self._describe_refusals()}")
-        self.name = found.client_id
+        self.name: str = found.client_id
         return found.version
 
     def _find_connected(self) -> Optional[Seen]:

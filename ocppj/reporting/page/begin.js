@@ -91,7 +91,7 @@ function listen() {
 
 async function begin() {
   if (typeof DecompressionStream === "undefined")
-    return notice("This browser is too old to unpack the data. Any browser of 2023 or later can.");
+    return notice("This browser is too old to unpack the data. Any browser of 2024 or later can.");
   readFacts(await unpack("facts"));
   fillHead();
   fillActions();

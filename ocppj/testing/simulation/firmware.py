@@ -59,7 +59,7 @@ class Firmware:
         self.version = "1.0"
         self.status = "Idle"
         self.update: Optional[Update] = None
-        self.phase_seconds = 60.0
+        self.phase_seconds: float = 60.0
         self.fails_with: Optional[str] = None
         self._timer: Optional[Handle] = None
         self._installing = False
@@ -199,7 +199,7 @@ class LogUpload:
         self._common = common
         self.status = "Idle"
         self.request_id: Optional[int] = None
-        self.seconds = 60.0
+        self.seconds: float = 60.0
         self.fails_with: Optional[str] = None
         self._timer: Optional[Handle] = None
 

@@ -38,7 +38,7 @@ class Power:
         self._sampling = sampling
         self._transactions = transactions
         transactions.ended.append(self._transaction_ended)
-        self.reboot_seconds = 30.0
+        self.reboot_seconds: float = 30.0
         self.rebooting = False
         self.rebooted: List[Callable[[], object]] = []
         self._waiting: List[Callable[[], object]] = []  # what is done when no transaction is under way any more

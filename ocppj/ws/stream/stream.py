@@ -81,7 +81,7 @@ class Stream:
         self._hello_came = False  # a byte of the TLS handshake
         #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
         #: a frame and puts it: compressed frames must leave in the order they were made in.
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.halted = False  #: Whether nothing is to be read. Set by `halt`.
         self.unsent = False  #: Whether the write buffer has bytes.
         self._buffer = WriteBuffer(self._piece)
@@ -387,7 +387,8 @@ class Stream:
     def _after_fork(self) -> None:
         """Close the descriptor alone: the connection is the parent's. See `ocppj.forks`."""
         self._closed = self._shut = self._eof = True
-        self.unsent, self._budget, self.counted = False, None, 0
+        self.counted = 0
+        self.unsent, self._budget = False, None
         close_copies(self._sock)
 
     def hold(self) -> int:
