@@ -228,9 +228,9 @@ class Link:
                 relay.note(flow.sender, outcome.text)
             if not self._send(flow, outcome.text):
                 return
-            tally.add("from_stations" if flow.sender == STATION else "from_csms")
             if outcome.text != text:
                 tally.add("changed")
+            tally.add("from_stations" if flow.sender == STATION else "from_csms")
         if flow.sender == STATION and (outcome.passes or outcome.answer is not None):
             self.copy(outcome.text)
 
