@@ -37,7 +37,7 @@ def _await_opening(room: Room) -> None:
         return
     opening.is_judged = True
     if room.find_call("BootNotification", 0) is None:
-        if "reset" not in room.settings.allowed:
+        if "allow-reset" not in room.settings.allowed:
             opening.give_up()
             return
         opening.first = room.now()

@@ -484,7 +484,7 @@ def _retry_interval(room: Room) -> "tuple[float, Callable[[], object]]":
         text = str((answer.get("getVariableResult") or [{}])[0].get("attributeValue") or "")
     if not text.isdigit():
         raise NotApplicable("the interval of repetitions cannot be read")
-    if "changes" not in room.settings.allowed:
+    if "allow-changes" not in room.settings.allowed:
         if int(text) > 20:
             raise NotApplicable(f"the interval is {text} s: --allow-changes makes it short for the check")
         return float(text), lambda: None
