@@ -109,6 +109,7 @@ class StationPeer(Peer):
         self._room: Optional[Room] = None  # that of the last case
         self._frames: Optional[Frames] = None
         self._seen_connection = 0
+        tls: Dict[str, Any] = {} if ssl_context is None else {"ssl_context": ssl_context}
         self.csms = ScriptedCSMS(
             versions,
             port,
@@ -124,7 +125,7 @@ class StationPeer(Peer):
             ping_interval=None,
             max_bad_messages=1_000_000,
             logger=_silent,
-            **({} if ssl_context is None else {"ssl_context": ssl_context}),
+            **tls,
         )
         self.journal = self.csms.journal
         self.door = Door(client_id, self.csms.timeline.now, self._note_refusal)
