@@ -255,13 +255,14 @@ def refused_404(room: Room) -> None:
     "retry-after",
     "503 with Retry-After",
     "RFC 9110, section 10.2.3",
-    "the next attempt comes after the 3 s that Retry-After says, and not before",
+    "the next attempt comes after the seconds that Retry-After says, and not before",
     seconds=60,
 )
 def retry_after(room: Room) -> None:
-    gaps = _refuse(room, 503, 1, 3)
-    if gaps[-1] < 2.9:
-        raise Doubtful(f"the next attempt came after {gaps[-1]:.1f} s")
+    seconds = room.settings.interval + 1
+    gaps = _refuse(room, 503, 1, seconds)
+    if gaps[-1] < seconds - 0.1:
+        raise Doubtful(f"the next attempt came after {gaps[-1]:.1f} s, and not after {seconds} s")
 
 
 @_case(

@@ -53,6 +53,7 @@ class Settings:
     Attributes:
         wait: How long to wait for the station to connect, first and after each cut, in seconds.
         answer: How long to wait for an answer, or for a message that has to come, in seconds.
+        interval: The interval of boots and heartbeats while those are checked, in seconds.
         quiet: How long nothing may come where nothing may come, in seconds.
         connector: The connector (1.6) or EVSE (2.x) that is used.
         id_tag: The id token that is used.
@@ -63,6 +64,7 @@ class Settings:
 
     wait: float = 60.0
     answer: float = 10.0
+    interval: int = 2
     quiet: float = 0.5
     connector: int = 1
     id_tag: str = "04A1B2C3"
@@ -102,7 +104,7 @@ class StationPeer(Peer):
     ) -> None:
         self.settings = settings or Settings()
         self.replies: Dict[str, Any] = {}  # what the present case answers, by action
-        self.opening = Opening(self.settings.with_boot)
+        self.opening = Opening(self.settings.with_boot, self.settings.interval)
         self.session = Session()
         self._defaults = DefaultAnswers()
         self._haste = Haste()
