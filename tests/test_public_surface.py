@@ -19,6 +19,7 @@ MODULES = [
     "durable",
     "errors",
     "payloads",
+    "proxy",
     "signing",
     "v16",
     "v201",

@@ -65,7 +65,7 @@ class Control:
         self._list = connections
         self._log = log
         self._file = SocketFile(path_of(address))
-        self.address = f"unix:{self._file.path}"
+        self.address: str = f"unix:{self._file.path}"
         self._lock = threading.Lock()  # guards the fields below
         self._peers: Dict[socket.socket, threading.Thread] = {}
         self._closed = Event()

@@ -51,7 +51,7 @@ class SocketFile:
         try:
             with _locked(folder):
                 self._check_place()
-                self.socket = self._listen(folder)
+                self.socket: socket.socket = self._listen(folder)
         except OSError as error:
             if isinstance(error, TransportError):
                 raise
