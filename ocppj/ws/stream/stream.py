@@ -77,7 +77,7 @@ class Stream:
         # The next three belong to the reading thread.
         self._unread = b""
         self._eof = False
-        self.received = 0  #: How many bytes were read from the socket.
+        self.received: int = 0  #: How many bytes were read from the socket.
         self._hello_came = False  # a byte of the TLS handshake
         #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
         #: a frame and puts it: compressed frames must leave in the order they were made in.
