@@ -96,6 +96,12 @@ class FaultyCSMS:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Stop it. Its connections end."""
+        if not self._thread.is_alive():
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(10)

@@ -8,6 +8,7 @@ from ocppj.conformance.cases import CSMS, cases_of, choose
 from ocppj.conformance.csms.peer import CentralSystem
 from ocppj.conformance.runner import Runner
 from tests.conformance.faulty import FaultyCSMS
+from tests.helpers import seconds
 
 #: The faults of a central system, the verdict, and the cases that find them.
 FOUND: Tuple[Tuple[str, str, str], ...] = (
@@ -122,9 +123,9 @@ APART = {"whole-frames", "whole-calls", "handshake-plain-to-tls"}
 def _run(csms: FaultyCSMS, pattern: str, version: str = "") -> "Dict[str, Tuple[str, str]]":
     cases = choose(cases_of(CSMS), pattern.split())
     peer = CentralSystem(csms.url, "CP_1", password=csms.password)
-    peer.patience.seconds = 0.25
+    peer.patience.seconds = seconds(0.25)
     versions = [version] if version else _versions_of(cases)
-    report = Runner(peer, factor=0.1).run(CSMS, cases, versions)
+    report = Runner(peer, factor=seconds(0.03 if csms.has("one-by-one") else 0.1)).run(CSMS, cases, versions)
     assert report.ended == ""
     return {outcome.case.id: (outcome.verdict, outcome.reason) for outcome in report.outcomes}
 
