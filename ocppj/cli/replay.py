@@ -195,15 +195,12 @@ def _print(difference: Any, terminal: Terminal) -> None:
 
 
 def _summarize(outcome: Any, terminal: Terminal) -> None:
-    counts, left_out, differences = outcome.counts, outcome.left_out, len(outcome.differences)
+    counts, left_out, differences = outcome.counts, sorted(outcome.left_out.items()), len(outcome.differences)
     if terminal.as_json:
-        terminal.json({"kind": "summary", **counts, "differences": differences, "leftOut": left_out})
+        left = [{"what": what, "count": count} for what, count in left_out]
+        terminal.json({"kind": "summary", **counts, "differences": differences, "leftOut": left})
         return
-    for what, number in sorted(left_out.items()):
-        terminal.line(f"not as recorded: {number} {what}")
-    played = f"{counts['connections']} connections, {counts['sent']} messages sent, {counts['compared']} compared"
-    terminal.line(f"{played}: {_say(differences)}")
-
-
-def _say(differences: int) -> str:
-    return "no difference" if not differences else "1 difference" if differences == 1 else f"{differences} differences"
+    for what, count in left_out:
+        terminal.line(f"not as recorded: {what}: {count}")
+    played = f"connections: {counts['connections']}, messages sent: {counts['sent']}, compared: {counts['compared']}"
+    terminal.line(f"{played}, differences: {differences}")

@@ -30,7 +30,7 @@ class ControlClient:
     def __init__(self, address: str) -> None:
         self._path = path_of(address)
         self._family = check_support()
-        self.address = f"unix:{self._path}"
+        self.address: str = f"unix:{self._path}"
 
     def call(
         self, client_id: str, action: str, payload: Optional[Mapping[str, Any]] = None, timeout: float = 30.0

@@ -132,8 +132,11 @@ def read_conversations(
     current: Dict[Tuple[str, int], Conversation] = {}
     left_out: CounterType[str] = Counter()
     for line in recorded:
-        if line.event in ("lost", "refused"):
-            left_out["lines that were lost in recording" if line.event == "lost" else "refused connections"] += 1
+        if line.event == "lost":
+            count = line.reason.partition(" ")[0]
+            left_out["lines that were lost in recording"] += int(count) if count.isdecimal() else 1
+        elif line.event == "refused":
+            left_out["refused connections"] += 1
         else:
             _add(line, line.client_id or name or "", current, found)
     for conversation in found:

@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence, Set, Tuple
 
 from .conversation import Step
 from .message import RawMessage
-from .rules import UNCOUNTED, Carried, Compared, Rules
+from .rules import Carried, Compared, Rules
 
 __all__ = ["Expected"]
 
@@ -38,8 +38,9 @@ class Expected:
         best = next((index for index, each in enumerate(compared) if not each.faults), 0)
         step = candidates[best]
         self._open.remove(step)
-        overtaken = self._furthest > step.index and not self._rules.ignores_action(step.action)
-        later = self._last if overtaken else None
+        if not self._counts(step):
+            return step, compared[best], None
+        later = self._last if self._furthest > step.index else None
         if step.index > self._furthest:
             self._furthest, self._last = step.index, step
         return step, compared[best], later
@@ -54,7 +55,9 @@ class Expected:
 
     def has_before(self, index: int) -> bool:
         """Tell whether a step before that place has still to come, and was not given up."""
-        return any(step.index < index and step.index not in self._given_up and _counts(step) for step in self._open)
+        return any(
+            step.index < index and step.index not in self._given_up and self._counts(step) for step in self._open
+        )
 
     def give_up_before(self, index: int) -> None:
         """Wait no longer for the steps before that place. They may come all the same."""
@@ -62,9 +65,8 @@ class Expected:
 
     def missing(self) -> List[Step]:
         """Return what has not come, and counts."""
-        return [step for step in self._open if _counts(step) and not self._rules.ignores_action(step.action)]
+        return [step for step in self._open if self._counts(step)]
 
-
-def _counts(step: Step) -> bool:
-    """Tell whether a step counts when it does not come. What is no message cannot be waited for."""
-    return step.message is not None and step.action not in UNCOUNTED
+    def _counts(self, step: Step) -> bool:
+        """Tell whether a step counts when it does not come. What is no message cannot be waited for."""
+        return step.message is not None and self._rules.counts(step.action)

@@ -60,7 +60,7 @@ class Patience:
     """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer."""
 
     def __init__(self) -> None:
-        self.seconds = ANSWER_TIME
+        self.seconds: float = ANSWER_TIME
 
     def lose(self) -> None:
         """Note that a CALL was not answered."""
@@ -105,14 +105,14 @@ class Link:
         self, wire: Wire, judge: FrameJudge, samples: Samples, faults: List[str], patience: Optional[Patience] = None
     ) -> None:
         self.wire = wire
-        self.version = judge.version
+        self.version: str = judge.version
         self.samples = samples
         self.calls: List[JudgedFrame] = []
         self.serves = True
         self.faults = faults
         self._judge = judge
         self._answers: List[Answer] = []
-        self.patience = patience or Patience()
+        self.patience: Patience = patience or Patience()
         self._odd_ids: List[Any] = []  # message ids of ours that are none: answers have them too
 
     # What a case sends

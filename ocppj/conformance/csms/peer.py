@@ -47,15 +47,16 @@ class CentralSystem(Peer):
         password: Optional[str] = None,
         tls: Optional[ssl.SSLContext] = None,
     ) -> None:
-        self.endpoint = url.rstrip("/")
+        self.endpoint: str = url.rstrip("/")
         self.identity = identity
         self.password = password
         self.tls = tls
-        self.url = self.name = connection_url(url, identity)
+        self.url: str = connection_url(url, identity)
+        self.name: str = self.url
         self.faults: Dict[str, List[str]] = {version: [] for version in ALL}
         self.judges: Dict[str, FrameJudge] = {}
         self.calls: Dict[str, int] = dict.fromkeys(ALL, 0)
-        self.patience = Patience()
+        self.patience: Patience = Patience()
 
     @contextmanager
     def open(self, case: Case, version: str, frames: Frames, deadline: Deadline) -> "Iterator[Room]":
@@ -121,7 +122,7 @@ class Room:
     def __init__(self, peer: CentralSystem, version: str, frames: Frames, deadline: Deadline) -> None:
         self.peer = peer
         self.version = version
-        self.samples = Samples(version)
+        self.samples: Samples = Samples(version)
         self.frames = frames
         self.deadline = deadline
         self._links: List[Link] = []

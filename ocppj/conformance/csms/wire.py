@@ -39,7 +39,8 @@ class Ended(Doubtful):
     """
 
     def __init__(self, code: Optional[int], reason: str, clean: bool) -> None:
-        self.code, self.clean = code, clean
+        self.code: Optional[int] = code
+        self.clean: bool = clean
         shown = f"the central system closed the connection with {code or 'no code'}" if clean else f"{reason}"
         super().__init__(f"{shown} {reason}".strip() if clean else shown)
 
