@@ -601,7 +601,8 @@ class Server(Node):
         from .control.control import Control
 
         refuse_inside("control()", waits=True)
-        control = Control(self, address, self.safe_log)
+        in_cluster = self._membership is not None
+        control = Control(self, partial(self.connections, cluster=in_cluster), address, self.safe_log)
         with self._lifecycle.lock:
             self._controls = [*(each for each in self._controls if not each.closed), control]
         return control

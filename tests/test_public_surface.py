@@ -15,9 +15,11 @@ LIST = Path(__file__).with_name("public_surface.txt")
 #: The modules that documents and users name.
 MODULES = [
     "clock",
+    "control",
     "durable",
     "errors",
     "payloads",
+    "proxy",
     "signing",
     "v16",
     "v201",

@@ -98,11 +98,11 @@ class HandlerRegistry:
     def __init__(self, endpoint: Endpoint, features: FeatureRegistry, clock: Clock, *, with_client_id: bool) -> None:
         self._endpoint = endpoint
         self._features = features
-        self.context = ThreadContext()
+        self.context: ThreadContext = ThreadContext()
         self._clock = clock
         side = "csms" if with_client_id else "station"
         self._lines = FrameLines(self._show, clock, endpoint.safe_log, side)
-        self.frame_log = FrameLog(endpoint)
+        self.frame_log: FrameLog = FrameLog(endpoint)
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}

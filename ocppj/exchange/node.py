@@ -93,7 +93,7 @@ class Node(Endpoint):
         self._options = options
         self._lifecycle = Lifecycle(name)
         self._timeouts = Timeouts(options.clock, log=self.safe_log)
-        self.peer_log = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
+        self.peer_log: LimitedLog = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
         self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
         self._when_begun: List[Callable[[], object]] = []  # called when a session has begun, on the thread that begins

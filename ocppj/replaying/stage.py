@@ -73,7 +73,7 @@ class StationReplay:
         version: Optional[str] = None,
     ) -> None:
         _check(conversations, version)
-        self.outcome = outcome or Outcome()
+        self.outcome: Outcome = outcome or Outcome()
         self._url = url
         self._rules, self._pace = rules or Rules(), pace or Pace()
         self._make_client = make_client or _make_client
@@ -201,7 +201,7 @@ class CSMSReplay:
         version: Optional[str] = None,
     ) -> None:
         _check(conversations, version)
-        self.outcome = outcome or Outcome()
+        self.outcome: Outcome = outcome or Outcome()
         self._rules, self._pace = rules or Rules(), pace or Pace()
         versions = [version] if version else sorted({each.version for each in conversations})
         self._subprotocols = [_SUBPROTOCOLS[each] for each in versions]

@@ -31,7 +31,7 @@ class VersionFinder:
     """
 
     def __init__(self, version: str = "") -> None:
-        self.version = version
+        self.version: str = version
         self.reason = "it was given" if version else ""
         self._left: FrozenSet[str] = _ALL
         self._frames: List[FoundFrame] = []
@@ -69,7 +69,8 @@ class VersionFinder:
         self._decide(best, f"{self.reason}; {reason}" if self.reason else reason)
 
     def _decide(self, version: str, reason: str) -> None:
-        self.version, self.reason = version, reason
+        self.version = version
+        self.reason = reason
         self._frames.clear()
 
 

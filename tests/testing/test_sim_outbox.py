@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ocppj import ErrorCode, OCPPError, v16
+from ocppj import ConnectionLost, ErrorCode, OCPPError, v16
 from tests.testing.sim_model import booted
 
 
@@ -102,6 +102,26 @@ def test_a_request_that_is_sent_again_is_not_made_again():
         send(model, make, keep=True)
         model.pass_time(10)
         assert names(model) == ["1", "1"]
+
+
+def test_a_connection_that_is_broken_is_not_tried_without_end():
+    """The thread that tries may be the one that is to note the end of the connection."""
+    with booted() as model:
+        client, tries = model.core.client, []
+        usual = client.send_request
+
+        def broken(*arguments, **options):
+            tries.append(1)
+            if len(tries) > 100:
+                return usual(*arguments, **options)
+            raise ConnectionLost("it is broken")
+
+        client.send_request = broken
+        send(model, transfer("a"), keep=True)
+        assert len(tries) == 1
+        client.send_request = usual
+        model.pass_time(1.5)
+        assert names(model) == ["a"]
 
 
 def test_a_request_whose_answer_was_lost_is_sent_again_with_its_id():

@@ -15,7 +15,7 @@ class RedisClock:
     """
 
     def __init__(self) -> None:
-        self.offset = 0.0  #: What is added to the monotonic time. 0: it is not known yet.
+        self.offset: float = 0.0  #: What is added to the monotonic time. 0: it is not known yet.
         self._error = float("inf")  # of the offset at most, when it was measured
         self._measured = 0.0
 
@@ -24,4 +24,5 @@ class RedisClock:
         offset, error = now - (began + ended) / 2, (ended - began) / 2
         known = self._error + _DRIFT * (ended - self._measured)
         if error <= known or abs(offset - self.offset) > error + known:
-            self.offset, self._error, self._measured = offset, error, ended
+            self.offset = offset
+            self._error, self._measured = error, ended

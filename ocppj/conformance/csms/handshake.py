@@ -151,7 +151,12 @@ def no_common_version(room: Room) -> None:
 def no_version(room: Room) -> None:
     """Offer no version."""
     opened = room.dial({"Sec-WebSocket-Protocol": None})
-    if opened.status == 101 and not opened.subprotocol and opened.wire and opened.wire.ends(1.0) is None:
+    if (
+        opened.status == 101
+        and not opened.subprotocol
+        and opened.wire
+        and opened.wire.ends(room.peer.patience.at_most(1.0)) is None
+    ):
         raise Doubtful("the connection goes on: the central system serves some version by default")
     if opened.status == 101 and opened.subprotocol:
         raise Failed(f"{opened.subprotocol!r} was agreed, which was not offered")
@@ -163,7 +168,7 @@ def _check_not_served(room: Room, opened: Opened) -> None:
     if opened.subprotocol:
         raise Failed(f"{opened.subprotocol!r} was agreed")
     assert opened.wire is not None
-    if opened.wire.ends(2.0) is None:
+    if opened.wire.ends(room.peer.patience.at_most(2.0)) is None:
         raise Failed("the connection goes on")
 
 
@@ -224,7 +229,7 @@ def long_identity(room: Room) -> None:
     """Connect with an identity of 49 characters."""
     opened = room.dial(url=connection_url(room.peer.endpoint, "x" * 49))
     if opened.wire is not None:
-        if opened.wire.ends(0.5) is None:
+        if opened.wire.ends(room.peer.patience.at_most(0.5)) is None:
             raise Doubtful("it was accepted")
         return
     _check_refused(opened, 404, 400, 401, 403, 414)

@@ -8,18 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence
 
+from ...rpc.messages import is_message_id
 from ...testing.defaults import default_response
 from ...testing.rules import FrameJudge, JudgedFrame
 from ..verdicts import Failed, NotApplicable
 from .samples import Samples
 from .wire import PONG, TEXT, Ended, Wire
 
-__all__ = ["Answer", "Link", "Reaction"]
+__all__ = ["Answer", "Link", "Patience", "Reaction"]
 
 #: How long the answer to a CALL may take.
 ANSWER_TIME = 5.0
-#: How long an answer may come after that to a later CALL, at least.
-STRAGGLING = 0.05
+#: And when the central system has left CALLs without an answer before: each time half as long, and so long at least.
+_LEAST = 0.7
+#: Part of a fault that OCPP 1.6 does not have: its descriptions may be long.
+_DESCRIPTION = "the description of a CALLERROR has at most"
+#: An answer may come after that to a later CALL: so much later, as a part of the time that any answer may take.
+_STRAGGLING = 0.01
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,21 @@ class Answer:
         return names.get(self.kind, "a frame that is no message")
 
 
+class Patience:
+    """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer."""
+
+    def __init__(self) -> None:
+        self.seconds: float = ANSWER_TIME
+
+    def lose(self) -> None:
+        """Note that a CALL was not answered."""
+        self.seconds = max(min(_LEAST, self.seconds), self.seconds / 2)
+
+    def at_most(self, seconds: float) -> float:
+        """Return how long to wait for something else: so many seconds, or less."""
+        return min(seconds, self.seconds)
+
+
 @dataclass
 class Reaction:
     """What came after a frame.
@@ -78,23 +98,31 @@ class Link:
         calls: The CALLs of the central system so far.
         serves: Whether its CALLs are answered.
         faults: Which rules its frames broke.
+        patience: How long its answers are waited for.
     """
 
-    def __init__(self, wire: Wire, judge: FrameJudge, samples: Samples, faults: List[str]) -> None:
+    def __init__(
+        self, wire: Wire, judge: FrameJudge, samples: Samples, faults: List[str], patience: Optional[Patience] = None
+    ) -> None:
         self.wire = wire
-        self.version = judge.version
+        self.version: str = judge.version
         self.samples = samples
         self.calls: List[JudgedFrame] = []
         self.serves = True
         self.faults = faults
         self._judge = judge
         self._answers: List[Answer] = []
+        self.patience: Patience = patience or Patience()
+        self._odd_ids: List[Any] = []  # message ids of ours that are none: answers have them too
 
     # What a case sends
 
     def send_text(self, text: str) -> None:
         """Send a frame with any text."""
         self._judge.judge("out", text)
+        used = _id_of(text)
+        if not is_message_id(used):
+            self._odd_ids.append(used)
         self.wire.send_text(text)
 
     def send(self, *elements: Any) -> None:
@@ -150,18 +178,24 @@ class Link:
 
     # What comes
 
-    def answer_to(self, message_id: str, within: float = ANSWER_TIME) -> Answer:
+    def answer_to(self, message_id: str, within: Optional[float] = None) -> Answer:
         """Return the answer to a CALL.
+
+        Args:
+            message_id: That of the CALL.
+            within: How long to wait. ``None``: as long as this central system may take.
 
         Raises:
             Failed: No answer came in time, or the connection ended.
         """
+        patience = self.patience.seconds if within is None else within
         try:
-            answer = self._wait_for(message_id, within)
+            answer = self.find_answer(message_id, patience)
         except Ended as error:
             raise Failed(f"there was no answer: {error}") from None
         if answer is None:
-            raise Failed(f"there was no answer within {within:g} s")
+            self.patience.lose()
+            raise Failed(f"there was no answer within {patience:.2g} s")
         self._answers.remove(answer)
         return answer
 
@@ -181,7 +215,7 @@ class Link:
             if text is not None:
                 self.send_text(text)
             fence = self._fence()
-            self._gather(STRAGGLING)
+            self._gather(self.patience.seconds * _STRAGGLING)
             self._answers = [each for each in self._answers if each is not fence]
         except Ended as error:
             reaction.ended = error
@@ -196,18 +230,21 @@ class Link:
         """
         self.call("Heartbeat")
 
-    def end(self, within: float = ANSWER_TIME) -> Optional[Ended]:
-        """Wait until the connection has ended, and return how. ``None``: it has not."""
+    def end(self, within: float) -> Optional[Ended]:
+        """Wait until the connection has ended, so many seconds at most, and return how. ``None``: it has not."""
         try:
-            self._gather(within)
+            self._gather(self.patience.at_most(within))
         except Ended as error:
             return error
         return None
 
-    def wait_for_pong(self, within: float = ANSWER_TIME) -> Optional[bytes]:
+    def wait_for_pong(self) -> Optional[bytes]:
         """Return the data of the next pong, or ``None``."""
         while True:
-            frame = self.wire.receive(within)
+            try:
+                frame = self.wire.receive(self.patience.seconds)
+            except Ended:
+                return None
             if frame is None:
                 return None
             if frame.opcode == PONG:
@@ -227,12 +264,17 @@ class Link:
 
     def _fence(self) -> Answer:
         message_id = self.send_call("Heartbeat", {})
-        answer = self._wait_for(message_id, ANSWER_TIME)
+        answer = self.find_answer(message_id, self.patience.seconds)
         if answer is None:
-            raise Failed(f"a Heartbeat after it was not answered within {ANSWER_TIME:g} s")
+            raise Failed(f"a Heartbeat after it was not answered within {self.patience.seconds:.2g} s")
         return answer
 
-    def _wait_for(self, message_id: str, within: float) -> Optional[Answer]:
+    def find_answer(self, message_id: str, within: float) -> Optional[Answer]:
+        """Return the answer to a CALL. ``None``: none came in so many seconds.
+
+        Raises:
+            Ended: The connection has ended.
+        """
         patience = self.wire.patience(within)
         while True:
             for answer in self._answers:
@@ -266,10 +308,14 @@ class Link:
             if own.kind == "CALL" and self.serves:
                 self._serve(own)
             return
-        self.faults.extend(own.faults)
-        self._answers.append(
-            Answer(own.kind, own.message_id, own.payload, own.error_code, own.error_description, own.faults, text)
-        )
+        is_echo = own.kind == "TEXT" and any(_id_of(text) == each for each in self._odd_ids)
+        answer = _echo(text) if is_echo else self._read_answer(own, text)
+        self.faults.extend(answer.faults)
+        self._answers.append(answer)
+
+    def _read_answer(self, own: JudgedFrame, text: str) -> Answer:
+        faults = [each for each in own.faults if self.version != "1.6" or _DESCRIPTION not in each]
+        return Answer(own.kind, own.message_id, own.payload, own.error_code, own.error_description, faults, text)
 
     def _serve(self, call: JudgedFrame) -> None:
         response = None if call.message is None else default_response(call.message, datetime.now(timezone.utc))
@@ -281,3 +327,21 @@ class Link:
     def close(self) -> None:
         """Close the connection."""
         self.wire.close()
+
+
+def _id_of(text: str) -> Any:
+    """Return what stands in the place of the message id in a frame. ``...``: there is no such place."""
+    try:
+        elements = json.loads(text)
+    except (ValueError, RecursionError):
+        return ...
+    return elements[1] if isinstance(elements, list) and len(elements) > 1 else ...
+
+
+def _echo(text: str) -> Answer:
+    """Return an answer with a message id of ours that is none. That is our fault, and not that of the answer."""
+    number, message_id, *rest = json.loads(text)
+    first = rest[0] if rest else None
+    kind = "RESULT" if number == 3 else "ERROR" if number == 4 else "TEXT"
+    code = first if kind == "ERROR" and isinstance(first, str) else None
+    return Answer(kind, message_id if isinstance(message_id, str) else None, first, code, "", (), text)

@@ -13,10 +13,10 @@ from ..cases import ALL, Case
 from ..deadline import Deadline
 from ..outcomes import Frames
 from ..runner import Peer
-from ..verdicts import Failed, NotApplicable, PeerGone
-from .link import Link
+from ..verdicts import Doubtful, Failed, NotApplicable, PeerGone
+from .link import Link, Patience
 from .samples import DIALECT_OF, Samples
-from .wire import Opened, dial
+from .wire import Ended, Opened, dial
 
 __all__ = ["CentralSystem", "Room"]
 
@@ -34,7 +34,9 @@ class CentralSystem(Peer):
 
     Attributes:
         faults: Which rules its frames broke, by the version.
-        judges: The judge of all connections of a version.
+        judges: The judge of the last connection of each version.
+        calls: How many CALLs it has sent, by the version.
+        patience: How long its answers are waited for.
     """
 
     def __init__(
@@ -45,14 +47,16 @@ class CentralSystem(Peer):
         password: Optional[str] = None,
         tls: Optional[ssl.SSLContext] = None,
     ) -> None:
-        self.endpoint = url.rstrip("/")
+        self.endpoint: str = url.rstrip("/")
         self.identity = identity
         self.password = password
         self.tls = tls
-        self.url = self.name = connection_url(url, identity)
+        self.url: str = connection_url(url, identity)
+        self.name: str = self.url
         self.faults: Dict[str, List[str]] = {version: [] for version in ALL}
         self.judges: Dict[str, FrameJudge] = {}
         self.calls: Dict[str, int] = dict.fromkeys(ALL, 0)
+        self.patience: Patience = Patience()
 
     @contextmanager
     def open(self, case: Case, version: str, frames: Frames, deadline: Deadline) -> "Iterator[Room]":
@@ -118,7 +122,7 @@ class Room:
     def __init__(self, peer: CentralSystem, version: str, frames: Frames, deadline: Deadline) -> None:
         self.peer = peer
         self.version = version
-        self.samples = Samples(version)
+        self.samples: Samples = Samples(version)
         self.frames = frames
         self.deadline = deadline
         self._links: List[Link] = []
@@ -163,9 +167,12 @@ class Room:
             NotApplicable: The boot is not accepted.
         """
         opened = self.dial(fields)
+        if opened.status in (429, 503):
+            raise Doubtful(f"the handshake was answered with {opened.status}: the central system limits connections")
         if opened.wire is None:
             raise Failed(f"the handshake was answered with {opened.status or 'nothing'}")
-        link = Link(opened.wire, self.peer.judge(self.version), self.samples, self.peer.faults[self.version])
+        judge, faults = self.peer.judge(self.version), self.peer.faults[self.version]
+        link = Link(opened.wire, judge, self.samples, faults, self.peer.patience)
         self._links.append(link)
         if boot:
             link.boot()
@@ -189,7 +196,7 @@ class Room:
         """
         try:
             self.link().check_alive()
-        except Failed as error:
+        except (Failed, Ended) as error:
             raise Failed(f"afterwards a new connection is not served: {error}") from None
 
     def close(self) -> None:
@@ -198,4 +205,4 @@ class Room:
             self.peer.calls[self.version] += len(link.calls)
         for opened in self._opened:
             if opened.wire is not None:
-                opened.wire.close()
+                opened.wire.close(self.peer.patience.at_most(1.0))

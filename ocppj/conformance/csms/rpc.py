@@ -186,7 +186,7 @@ def _odd_id(room: Room, message_id: Any) -> None:
 @case(CSMS, "rpc-id-too-long", section=_ID, expects="a CALLERROR: 36 characters are allowed")
 def id_too_long(room: Room) -> None:
     """Send a CALL with a message id of 37 characters."""
-    link, message_id = room.link(), "x" * 37
+    link, message_id = room.link(), _new_id() + "x"
     reaction = link.react(json.dumps([2, message_id, "Heartbeat", {}]))
     _check_not_served(link, reaction, message_id, may=True)
 

@@ -17,7 +17,7 @@ from ...ws.handshake.http import Headers, parse_response
 from ...ws.handshake.urls import host_and_port
 from ..deadline import Deadline
 from ..outcomes import Frames
-from ..verdicts import Failed, PeerGone
+from ..verdicts import Doubtful, Failed, PeerGone
 
 __all__ = ["BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT", "Ended", "Opened", "Wire", "dial"]
 
@@ -30,8 +30,8 @@ PATIENCE = 10.0
 _LARGEST = 16 * 1024 * 1024
 
 
-class Ended(Exception):
-    """The connection has ended.
+class Ended(Doubtful):
+    """The connection has ended. A case that does not expect that becomes suspicious.
 
     Attributes:
         code: The close code. ``None``: it was cut, or the Close had no code.
@@ -39,7 +39,8 @@ class Ended(Exception):
     """
 
     def __init__(self, code: Optional[int], reason: str, clean: bool) -> None:
-        self.code, self.clean = code, clean
+        self.code: Optional[int] = code
+        self.clean: bool = clean
         shown = f"the central system closed the connection with {code or 'no code'}" if clean else f"{reason}"
         super().__init__(f"{shown} {reason}".strip() if clean else shown)
 
@@ -325,11 +326,11 @@ class Wire:
         """Return a deadline in so many seconds, or less when that of the case comes before."""
         return Deadline(self._deadline.left(seconds))
 
-    def close(self, code: int = 1000) -> None:
-        """Close as the rules ask for, and wait a moment for the answer."""
+    def close(self, within: float = 1.0) -> None:
+        """Close as the rules ask for, and wait so many seconds for the answer."""
         try:
-            self.send(CLOSE, struct.pack("!H", code))
-            while self.receive(1.0) is not None:
+            self.send(CLOSE, struct.pack("!H", 1000))
+            while self.receive(within) is not None:
                 pass
         except Exception:
             pass  # it has ended, in whatever way

@@ -4,5 +4,16 @@ from typing import Tuple
 
 #: The modules with cases, in the order in which they are run.
 MODULES: Tuple[str, ...] = (
-    "boot", "handshake", "rpc", "frames", "core16", "core2", "charging16", "charging2",
-)  # fmt: skip
+    "boot",
+    "handshake",
+    "rpc",
+    "frames",
+    "core16",
+    "core2",
+    "charging16",
+    "charging2",
+    "transactions",
+    "chaos",
+    "reset",
+    "own",
+)

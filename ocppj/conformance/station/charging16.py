@@ -18,14 +18,10 @@ _ID = 987001  # of our charging profiles
 
 
 def _case(id: str, title: str, section: str, expects: str, needs: str = "") -> Callable[[Body], Body]:
-    return case(
-        STATION, id, title, section=f"{_E2} {section}", expects=expects, versions=V16, needs=needs, seconds=30
-    )
+    return case(STATION, id, title, section=f"{_E2} {section}", expects=expects, versions=V16, needs=needs, seconds=30)
 
 
-def _profile(
-    number: int = 0, purpose: str = "TxDefaultProfile", level: int = 0, limit: float = 10.0
-) -> Dict[str, Any]:
+def _profile(number: int = 0, purpose: str = "TxDefaultProfile", level: int = 0, limit: float = 10.0) -> Dict[str, Any]:
     return {
         "chargingProfileId": _ID + number,
         "stackLevel": level,
@@ -79,9 +75,7 @@ def charging_decimals(room: Room) -> None:
         _clear(room)
 
 
-@_case(
-    "charging-clear-unknown", "ClearChargingProfile of a profile that there is not", "5.5", "the status Unknown"
-)
+@_case("charging-clear-unknown", "ClearChargingProfile of a profile that there is not", "5.5", "the status Unknown")
 def clear_unknown(room: Room) -> None:
     answer = room.ask("ClearChargingProfile", {"id": _ID + 99})
     room.skip_unsupported(answer, "ClearChargingProfile")
@@ -219,7 +213,7 @@ def composite_unknown(room: Room) -> None:
     "GetDiagnostics to an address that nobody answers",
     "5.9 and 4.4",
     "an answer, and then DiagnosticsStatusNotification: Uploading or UploadFailed",
-    "changes",
+    "allow-changes",
 )
 def diagnostics(room: Room) -> None:
     since = room.now()
@@ -232,7 +226,7 @@ def diagnostics(room: Room) -> None:
     "GetLog to an address that nobody answers",
     f"5.9; {_SWP}N01",
     "an answer with a status; Accepted: then LogStatusNotification with the request's id",
-    "changes",
+    "allow-changes",
 )
 def log(room: Room) -> None:
     since = room.now()

@@ -24,9 +24,7 @@ def _case(
     )
 
 
-def _profile(
-    number: int = 0, limit: float = 10.0, level: int = 0, purpose: str = "TxDefaultProfile"
-) -> Dict[str, Any]:
+def _profile(number: int = 0, limit: float = 10.0, level: int = 0, purpose: str = "TxDefaultProfile") -> Dict[str, Any]:
     periods = [{"startPeriod": 0, "limit": limit}]
     schedule = {"id": _ID + number, "chargingRateUnit": "A", "chargingSchedulePeriod": periods}
     return {
@@ -279,7 +277,7 @@ command(
     "GetLog to an address that nobody answers",
     "N01.FR.01 and following",
     "an answer with a status; Accepted: then LogStatusNotification with the id of the request",
-    "changes",
+    "allow-changes",
 )
 def log(room: Room) -> None:
     since = room.now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 from ..cases import STATION, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
@@ -53,9 +53,7 @@ def _case(
     id: str, title: str, section: str, expects: str, needs: str = "", seconds: float = 30
 ) -> Callable[[Body], Body]:
     section = f"{_E2} {section}"
-    return case(
-        STATION, id, title, section=section, expects=expects, versions=V16, needs=needs, seconds=seconds
-    )
+    return case(STATION, id, title, section=section, expects=expects, versions=V16, needs=needs, seconds=seconds)
 
 
 # Configuration
@@ -173,7 +171,7 @@ def config_same(room: Room) -> None:
     "a key is changed, and put back",
     "5.3 and 5.8",
     "GetConfiguration returns the new value, and after that the old one",
-    "changes",
+    "allow-changes",
 )
 def config_change(room: Room) -> None:
     key = "MeterValueSampleInterval"
@@ -524,7 +522,7 @@ def _send_list(room: Room, version: int, kind: str, *tags: str) -> str:
     "a list is sent, extended and emptied",
     "5.10 and 5.15",
     "Accepted each time, and GetLocalListVersion returns the version that was sent last",
-    "changes",
+    "allow-changes",
 )
 def list_update(room: Room) -> None:
     status = _send_list(room, 7001, "Full", "CHECK1", "CHECK2")
@@ -552,7 +550,7 @@ def _check_list(room: Room, status: str, version: int) -> None:
     "a change of the list with a version that is too low",
     "3.5.2 and 5.15",
     "the status VersionMismatch",
-    "changes",
+    "allow-changes",
 )
 def list_old_version(room: Room) -> None:
     status = _send_list(room, 7100, "Full", "CHECK1")

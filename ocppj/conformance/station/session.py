@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from ...testing.seen import Seen
+if TYPE_CHECKING:
+    from .trial import Trial
 
-__all__ = ["Session", "Trial"]
-
-
-@dataclass
-class Trial:
-    """One transaction that was begun and ended from here.
-
-    Attributes:
-        why_not: Why there was none. "": there was one.
-        entries: All that was seen of it, from the command that began it on.
-        transaction_id: Its id.
-        stop_answer: The answer to the command that ended it.
-    """
-
-    why_not: str = ""
-    entries: List[Seen] = field(default_factory=list)
-    transaction_id: Any = None
-    start_answer: Optional[Seen] = None
-    stop_answer: Optional[Seen] = None
+__all__ = ["Session"]
 
 
 @dataclass
@@ -35,9 +18,10 @@ class Session:
     Attributes:
         configuration: The keys of 1.6 with their entries. ``None``: not asked for yet.
         trial: The transaction that several cases judge. ``None``: none yet.
-        values: What else cases keep for each other.
+        why_no_trial: Why there can be no transaction. "": that is not known.
     """
 
     configuration: Optional[Dict[str, Dict[str, Any]]] = None
-    trial: Optional[Trial] = None
-    values: Dict[str, Any] = field(default_factory=dict)
+    trial: Optional["Trial"] = None
+    why_no_trial: str = ""
+    seen_transactions: Dict[str, int] = field(default_factory=dict)

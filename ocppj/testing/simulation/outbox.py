@@ -39,6 +39,7 @@ OnAnswer = Callable[[Any], object]
 OnFailure = Callable[[Exception], object]
 MaySend = Callable[[bool], bool]  # f(before_boot)
 
+_LOOK_AGAIN = 1.0  # seconds of the clock after which a connection that is broken, and has not ended, is tried again
 MOST_KEPT = 10_000  #: So many requests may wait before some are dropped.
 _NEW_CONNECTION = (ConnectionLost, Stopped, NotConnected, TransportError)  # the request was not answered, nor refused
 
@@ -128,6 +129,7 @@ class Outbox:
         self._numbers = itertools.count()
         self._entries: List[Entry] = []  # in the order of their numbers
         self._in_flight: Optional[Entry] = None
+        self._broken = False  # nothing is sent until the end of the connection was noted, or for a second
         self._pausing = False  # what is sent again waits for its next attempt
         self._room = MOST_KEPT  # how many may wait before some are dropped
         self._held = False  # an answer to the CSMS goes first
@@ -210,6 +212,7 @@ class Outbox:
 
     def drop_unkept(self) -> None:
         """Fail what is not kept, and may not be sent now: the connection was lost, or the station reboots."""
+        self._broken = False
         entries, self._entries = self._entries, []
         for entry in entries:
             if entry.keep or self._may_send(entry.before_boot):
@@ -261,6 +264,9 @@ class Outbox:
         elif entry.keep and isinstance(error, _NEW_CONNECTION):
             entry.attempts -= 1  # the next connection is no attempt of its own
             self._put_back(entry)
+            if self._may_send(True):  # the connection is broken, and this thread may be the one that is to note it
+                self._broken = True
+                self._timers.call_later(_LOOK_AGAIN, self._look_again)
         elif entry.retry and entry.attempts < self._settings.get("message_attempts", 1):
             self._count(entry, error)
             entry.message_id = None
@@ -280,6 +286,8 @@ class Outbox:
     def _ready(self) -> Iterator[Entry]:
         """Yield the entries that may be sent now, the next one first."""
         may_send_early, may_send = self._may_send(True), self._may_send(False)
+        if self._broken:
+            return
         if may_send_early or may_send:
             for entry in self._entries:
                 if (may_send_early if entry.before_boot else may_send) and not (entry.retry and self._pausing):
@@ -303,6 +311,10 @@ class Outbox:
             return
         error = future.exception()
         self._end(entry, error, None if error else future.result())
+
+    def _look_again(self) -> None:
+        self._broken = False
+        self.pump()
 
     def _resume(self) -> None:
         self._pausing = False

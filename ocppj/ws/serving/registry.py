@@ -26,6 +26,7 @@ from typing import (
     Collection,
     ContextManager,
     Dict,
+    Iterator,
     List,
     Optional,
     Protocol,
@@ -100,19 +101,19 @@ class Run:
     ) -> None:
         self.handlers = handlers
         self.identification = identification
-        self.subprotocols = tuple(subprotocols)
+        self.subprotocols: Sequence[str] = tuple(subprotocols)
         self.readers = readers
         readers.set_logger(*handlers.given)
         self.tally = tally
         self.demands = demands  # of clients that a web server hands over
-        self.lock = threading.Lock()  # guards the fields below
+        self.lock: threading.Lock = threading.Lock()  # guards the fields below
         self.listeners: List[Listener] = []
         self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
         self.stopping = False
         self.closing = False  # it is about to stop: its page of health says so
-        self.health = Health(None)  # not guarded: set before the first client comes
+        self.health: Health = Health(None)  # not guarded: set before the first client comes
         self.handshakes = handshakes  # those in progress that have no channel yet
-        self.arrivals = itertools.count(1)
+        self.arrivals: Iterator[int] = itertools.count(1)
         self.by_identity: Dict[str, WireChannel] = {}
         self.newest_arrival: Dict[str, int] = {}  # by identity, of the handshakes that wait for an old channel to end
         self.channels: Set[WireChannel] = set()  # those in by_identity, and evicted ones whose handlers still run
@@ -201,7 +202,7 @@ class ServerCore:
         readers: ReadersOption = "auto",
     ) -> None:
         check_options("ServerCore", locals())
-        self.budget = MemoryBudget(max_memory_bytes)  #: What this server holds. It outlives ``stop()``.
+        self.budget: MemoryBudget = MemoryBudget(max_memory_bytes)  #: What this server holds. It outlives ``stop()``.
         self._message_timeout = message_timeout
         self._policy = HandshakePolicy(
             no_subprotocol=no_subprotocol,
@@ -226,7 +227,7 @@ class ServerCore:
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
         self._make_readers = readers_maker(readers)
-        self.handlers = Handlers()
+        self.handlers: Handlers = Handlers()
         self._policy.log = self.handlers.log
         self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Server.waiting`.
         self._state = threading.Lock()  # guards _run
