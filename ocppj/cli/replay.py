@@ -132,17 +132,21 @@ def _read(arguments: argparse.Namespace) -> Tuple[List[Any], Dict[str, int]]:
         raise CommandError(f"{arguments.file} cannot be read: {error.strerror or error}") from None
     if not found:
         raise CommandError(f"there is no frame in {arguments.file}: name a recording, or another log with frames")
-    known = sorted({each.client_id for each in found})
-    if "" in known:
+    named = [each for each in found if each.client_id]
+    if not named:
         raise CommandError(f"{arguments.file} does not say which station it is of: add --client CP_1, with its id")
-    chosen = [each for each in found if not wanted or each.client_id in wanted]
+    chosen = [each for each in named if not wanted or each.client_id in wanted]
     if not chosen:
-        raise CommandError(f"{arguments.file} has no connection of {', '.join(wanted)}: it has {', '.join(known)}")
+        known = ", ".join(sorted({each.client_id for each in named}))
+        raise CommandError(f"{arguments.file} has no connection of {', '.join(wanted)}: it has {known}")
     counts = Counter(left_out)
-    counts.update({"lines that are broken": len(broken)} if broken else {})
+    counts["lines that are broken"] += len(broken)
+    counts["messages of which the log does not say the station"] += sum(
+        len(each.steps) for each in found if not each.client_id
+    )
     for each in chosen:
         counts.update(each.left_out)
-    return chosen, counts
+    return chosen, +counts
 
 
 def _make_replay(side: str, arguments: argparse.Namespace, conversations: List[Any], outcome: Any) -> Any:
