@@ -23,8 +23,8 @@ ANSWER_TIME = 5.0
 _LEAST = 0.7
 #: Part of a fault that OCPP 1.6 does not have: its descriptions may be long.
 _DESCRIPTION = "the description of a CALLERROR has at most"
-#: How long an answer may come after that to a later CALL, at least.
-STRAGGLING = 0.05
+#: An answer may come after that to a later CALL: so much later, as a part of the time that any answer may take.
+_STRAGGLING = 0.01
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Link:
             if text is not None:
                 self.send_text(text)
             fence = self._fence()
-            self._gather(STRAGGLING)
+            self._gather(self.patience.seconds * _STRAGGLING)
             self._answers = [each for each in self._answers if each is not fence]
         except Ended as error:
             reaction.ended = error

@@ -205,4 +205,4 @@ class Room:
             self.peer.calls[self.version] += len(link.calls)
         for opened in self._opened:
             if opened.wire is not None:
-                opened.wire.close()
+                opened.wire.close(self.peer.patience.at_most(1.0))
