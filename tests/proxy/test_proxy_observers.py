@@ -53,7 +53,7 @@ def test_a_call_of_an_observer_is_refused_or_dropped(rig: Rig) -> None:
     observer.channel().send(RESET)
     (answer,) = observer.wait_texts(1)
     assert json.loads(answer)[:3] == [4, "r1", "SecurityError"]
-    _, _, observer, _ = observed(rig, calls="drop")
+    _, _, observer, station = observed(rig, calls="drop")
     observer.channel().send(RESET)
     observer.channel().send("[")
     threading.Event().wait(seconds(0.2))  # that nothing comes can only be waited for
