@@ -279,7 +279,7 @@ class CallFailed(OcppjError):
     ``connect()`` raises `Stopped`. The text of the error has them all.
     """
 
-    code = ErrorCode.GENERIC_ERROR
+    code: ErrorCode = ErrorCode.GENERIC_ERROR
 
     def __init__(self, description: str, message_id: Optional[str] = None, code: Optional[ErrorCode] = None) -> None:
         super().__init__(description)

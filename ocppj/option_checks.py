@@ -103,7 +103,7 @@ class Number(Kind):
     def __init__(self, minimum: float = 0, maximum: Optional[float] = None, *, above: bool = False) -> None:
         self._minimum, self._above = minimum, above
         self._maximum = self.longest if maximum is None else maximum
-        self.takes = f"{self.what}, more than {minimum}" if above else f"{self.what}, {minimum} or more"
+        self.takes: str = f"{self.what}, more than {minimum}" if above else f"{self.what}, {minimum} or more"
         if self._maximum != sys.maxsize:
             self.takes += f" and at most {self._maximum:.0f}"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentTypeError
+from typing import Tuple
 
-__all__ = ["VERSIONS", "duration", "port", "positive", "version"]
+__all__ = ["VERSIONS", "address", "duration", "port", "positive", "version"]
 
 #: The OCPP versions.
 VERSIONS = ("1.6", "2.0.1", "2.1")
@@ -33,6 +34,14 @@ def port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise ArgumentTypeError(f"{text!r} is no port: a number up to 65535")
     return int(text)
+
+
+def address(text: str) -> Tuple[str, int]:
+    """Return the host and the port of a text such as "9000" or "127.0.0.1:9000". Without a host: all addresses."""
+    host, colon, number = text.rpartition(":")
+    if colon and not host:
+        raise ArgumentTypeError(f"{text!r} has no host: write 9000 or 127.0.0.1:9000")
+    return (host.strip("[]") if colon else "0.0.0.0"), port(number)
 
 
 def version(text: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any, List, Optional
 
+from . import check_station
 from .arguments import version
 from .exits import FOUND, OK, CommandError
 from .terminal import Terminal
@@ -18,6 +19,9 @@ checks the central system. Each rule is a case. A case passes, fails, is
 suspicious (the documents leave it open), or is not applicable. The exit code is
 1 when a case fails, else 0.
 
+With --listen, ocppj is the central system, and checks the charging station that
+connects to it.
+
 Use a test system and a test identity: the cases boot the station, start
 transactions, cut connections and send broken frames."""
 
@@ -26,6 +30,8 @@ ocppj check ws://localhost:9000/ocpp CP_1                                # all v
 ocppj check wss://csms.example/ocpp CP_1 --tls ca.pem --password-file key  # TLS and Basic authentication
 ocppj check ws://localhost:9000 CP_1 --version 1.6 --only 'rpc-*'        # the cases of one group
 ocppj check ws://localhost:9000 CP_1 --junit check.xml --html check.html # for CI, and for people
+ocppj check --listen 9000                                                # a charging station that connects to us
+ocppj check --listen 9000 --id CP_1 --allow-reset --allow-changes        # all cases for it
 ocppj check --list                                                       # all cases, of both roles
 """
 
@@ -45,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="show all cases, and run none")
     parser.add_argument("--junit", metavar="FILE", help="write a report as JUnit XML")
     parser.add_argument("--html", metavar="FILE", help="write a report as a page for a browser")
+    check_station.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -54,6 +61,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
     if arguments.list:
         return _list(arguments, terminal)
+    if arguments.listen is not None:
+        return check_station.run(arguments, terminal)
+    check_station.refuse_arguments(arguments)
     try:
         cases = choose(cases_of(CSMS), arguments.only)
         peer = _central_system(arguments)
@@ -169,11 +179,12 @@ def _central_system(arguments: argparse.Namespace) -> Any:
     if scheme not in ("ws", "wss"):
         raise CommandError(f"the URL begins with ws:// or wss://, not {scheme[:20]!r}")
     return CentralSystem(
-        arguments.url, arguments.identity, password=_password(arguments), tls=_tls(arguments, scheme == "wss")
+        arguments.url, arguments.identity, password=password_of(arguments), tls=_tls(arguments, scheme == "wss")
     )
 
 
-def _password(arguments: argparse.Namespace) -> Optional[str]:
+def password_of(arguments: argparse.Namespace) -> Optional[str]:
+    """Return the password of the arguments. Raises `CommandError`."""
     if arguments.password_file is None:
         return str(arguments.password) if arguments.password is not None else None
     if arguments.password is not None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List
 
-from .exits import FOUND, OK, CommandError
+from .exits import FOUND, OK
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def find_knee(
     options_of: Callable[[str], Dict[str, Any]],
 ) -> int:
     """Connect the stations, raise the rate, and print what was found. Ctrl-C prints what was found so far."""
-    from ..errors import UsageError
     from ..load.knee import Limits
     from ..load.limits import allow_many_sockets
     from ..load.load_test import LoadTest
@@ -41,11 +40,8 @@ def find_knee(
         return options if password is None else {**options, "basic_auth": (client_id, password)}
 
     with ExitStack() as parts:
-        try:
-            options = {"action": arguments.message, "timeout": arguments.timeout, "options_of": transport_options}
-            test = LoadTest(ids, arguments.url, arguments.version, **options)
-        except UsageError as error:
-            raise CommandError(f"simulate: {error}") from None
+        options = {"action": arguments.message, "timeout": arguments.timeout, "options_of": transport_options}
+        test = LoadTest(ids, arguments.url, arguments.version, **options)
         parts.callback(test.stop)
         errors = test.connect()
         if errors:
@@ -121,6 +117,7 @@ def _described(knee: "Knee") -> Dict[str, Any]:
             "errors": {code: step.errors.count(code) for code in sorted(set(step.errors))},
             "sent_late_ms": in_ms(step.late),
             "own_processor": round(step.processor, 2),
+            "machine": None if step.machine is None else round(step.machine, 2),
             "good": verdict.good,
             "limit": verdict.culprit,
             "why": verdict.why,

@@ -225,7 +225,7 @@ def _show_summary(name: str, check: LogCheck, terminal: Terminal) -> None:
 
 def _action_rows(summary: Summary) -> List[Tuple[Any, ...]]:
     return [
-        (action or "(not known)", sender, each.requests, each.results, each.errors, each.bad, each.unanswered)
+        (_short(action) or "(not known)", sender, each.requests, each.results, each.errors, each.bad, each.unanswered)
         for (action, sender), each in sorted(summary.actions.items())
     ]
 
@@ -236,10 +236,15 @@ def _show_unanswered(check: LogCheck, terminal: Terminal) -> None:
     terminal.line()
     terminal.line("CALLs without an answer:")
     for call in check.unanswered[:_MOST_LISTED]:
-        terminal.line(f"{call.frame.line:>7}  {_clock(call)}  {_ends(call)}  {call.action}  {call.message_id}")
+        terminal.line(f"{call.frame.line:>7}  {_clock(call)}  {_ends(call)}  {_short(call.action)}  {call.message_id}")
     if check.summary.unanswered > _MOST_LISTED:
         terminal.line(f"        ... {check.summary.unanswered - _MOST_LISTED} more")
 
 
 def _plural(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def _short(text: str) -> str:
+    """Return an action or an id. A peer may write any text there; the rules allow 36 characters."""
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -150,7 +150,7 @@ class _Call:
         self.client_id: Optional[str] = None  # `OpenCalls.add` sets it
         self.connection: Optional[object] = connection
         self.unanswered: bool = False  # it has failed, and not with an error of the peer
-        self.ended = False
+        self.ended: bool = False
         self.deadline: Optional[Deadline] = None
         #: Called once with the error, or ``None``, when the call ends. Set before `OpenCalls.add`; raises nothing.
         self.on_end: Optional[Callable[[Optional[BaseException]], object]] = None

@@ -169,7 +169,7 @@ class InFlight:
         self.reporting: FrozenSet[int] = frozenset()  # idents of the threads that report failed writes
         self.may_pass: Optional[MayPass] = None  # the others are held; None: nothing is
         self.detaching: bool = detaching  # what has ended stays in the file until the program has been told
-        self.closed = False
+        self.closed: bool = False
 
     def take(self, turn: Turn) -> Optional[RequestBundle]:
         """Make the next request pending and return it; from now on it is ``turn`` that sends.

@@ -265,7 +265,7 @@ class FIFOClientQueue(RequestQueue):
         self._bundles: Optional[Deque[RequestBundle]] = None  # made with the first: most peers never get a request
         policy = policy_of(overflow)
         if policy is not None:  # else it is that of the class: most queues have none
-            self.overflow = policy.for_queue()
+            self.overflow: OverflowPolicy = policy.for_queue()
 
     def _after_fork(self) -> None:
         """Forget the requests, which the parent sends: see `ocppj.forks`."""

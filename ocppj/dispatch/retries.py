@@ -64,8 +64,8 @@ class ConsecutiveFailures:
     __slots__ = ("count", "limit", "message_id")
 
     def __init__(self, limit: int = 0) -> None:
-        self.message_id = ""
-        self.count = 0
+        self.message_id: str = ""
+        self.count: int = 0
         self.limit: int = limit
 
     def add(self, message_id: str) -> int:

@@ -265,7 +265,7 @@ class AnswerMemory:
         self._answers: "OrderedDict[Tuple[str, str], _Answer]" = OrderedDict()
         self._by_client: Dict[str, _OfClient] = {}
         self._size = 0
-        self.counted = 0  #: Belongs to the budget.
+        self.counted: int = 0  #: Belongs to the budget.
 
     def _after_fork(self) -> None:
         """Forget all answers: see `ocppj.forks`."""

@@ -38,7 +38,7 @@ class HeldText:
         self.until_answered: bool = until_answered
         # Guarded by the lock of the connections:
         self.counted: object = None  # the session in which it counts
-        self.is_left = False  # it waits for an answer, and its connection has ended
+        self.is_left: bool = False  # it waits for an answer, and its connection has ended
 
     def read(self) -> Any:
         """Return the message of the text, as it was read before. Raises `MessageError`."""
@@ -99,7 +99,7 @@ class WaitingCalls:
         self._session = object()
         self._waiting_bytes = self._handled_bytes = 0
         self._waiting, self._handled = Account(), Account()
-        self.left_bytes = 0  #: Of texts that are kept for an answer, and whose connections have ended.
+        self.left_bytes: int = 0  #: Of texts that are kept for an answer, and whose connections have ended.
 
     def hold(self, connection: Connection, text: str) -> Optional[HeldText]:
         """Count ``text`` until its turn comes, and return it. ``None``: the endpoint holds too much already."""

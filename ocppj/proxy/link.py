@@ -69,7 +69,7 @@ class Flow:
         self.sender = sender
         self.source = source
         self.target = target
-        self.over = False  #: Whether the source has ended.
+        self.over: bool = False  #: Whether the source has ended.
         self.has_lost = False  #: Whether a frame of the source could not be passed on.
         self.back: Flow  #: The other direction.
         self._lock = threading.Lock()  # guards the next

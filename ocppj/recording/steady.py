@@ -44,8 +44,8 @@ class SteadyWriter:
         self._file = LineFile(path, max_bytes, keep)
         self._disk = threading.Lock()  # held while the file is used
         self._lock = threading.Lock()  # guards what follows; held for moments
-        self.written = 0
-        self.lost = 0
+        self.written: int = 0
+        self.lost: int = 0
         self._unsaid = 0  # lost lines that the file does not tell of yet
         self._waiting: Deque[bytes] = deque()
         self._waiting_bytes = 0

@@ -21,7 +21,7 @@ from ..recording import Recorded
 from .gaps import Gap
 from .messages import KINDS, Messages
 from .report import Report
-from .transactions import Curve, Transaction
+from .transactions import Transaction
 
 __all__ = ["write_page"]
 
@@ -192,11 +192,7 @@ def _transaction(report: Report, each: Transaction) -> Dict[str, Any]:
         "reason": report.shown(each.reason),
         "wh": each.energy_wh,
         "energy": each.energy,
-        "power": each.power or _steady(each.mean_power()),
+        "power": each.power or each.mean_power(),
         "said": bool(each.power),
         "max": each.max_power_w,
     }
-
-
-def _steady(curve: Curve) -> Curve:
-    return [(time, round(value, 1)) for time, value in curve]

@@ -8,15 +8,12 @@ from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional
 from ..recording import FoundFrame, Recorded
 from ..secrets import mask_secrets
 from ..validating.log_check import LogCheck
-from .gaps import Gap, Gaps
+from .gaps import Gap, Gaps, is_in_order
 from .messages import ERRORS, Messages
 from .stations import Station
 from .transactions import Transaction
 
 __all__ = ["Report"]
-
-#: Reasons of the end of a connection that are in order: the codes 1000 and 1001 of RFC 6455.
-_IN_ORDER = ("", "1000", "1001")
 
 
 class Report:
@@ -113,7 +110,7 @@ class Report:
             return True
         if row in messages.unsent or row in messages.unanswered:
             return True
-        return messages.kind(row) == "DISCONNECTED" and messages.label(row)[:4].strip() not in _IN_ORDER
+        return messages.kind(row) == "DISCONNECTED" and not is_in_order(messages.label(row))
 
     def _station(self, client_id: str) -> Station:
         found = self._by_id.get(client_id)

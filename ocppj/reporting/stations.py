@@ -48,7 +48,7 @@ class Station:
         self.number = number
         self.client_id = client_id
         self.versions: List[str] = []
-        self.connections = 0
+        self.connections: int = 0
         self.gaps = gaps
         self.transactions: Transactions = Transactions(number)
         self._messages = messages

@@ -32,6 +32,7 @@ from functools import partial
 from typing import (
     Callable,
     Deque,
+    Dict,
     Iterable,
     Iterator,
     List,
@@ -87,8 +88,8 @@ BY_EXPIRY = "CREATE INDEX IF NOT EXISTS requests_by_expiry ON requests (expires)
 #: The tables, each with the fields of a row that its checksum covers. The first files had no ``set_aside``.
 REQUEST = ("client_id", "message_id", "version", "data")
 TIMES = ("since", "expires", "offline")
-FIELDS = {"requests": (*REQUEST, *TIMES), "set_aside": (*REQUEST, "reason", "time", *TIMES)}
-FIELDS_OF_LAYOUT_1 = {"requests": REQUEST, "set_aside": (*REQUEST, "reason", "time")}
+FIELDS: Dict[str, Tuple[str, ...]] = {"requests": (*REQUEST, *TIMES), "set_aside": (*REQUEST, "reason", "time", *TIMES)}
+FIELDS_OF_LAYOUT_1: Dict[str, Tuple[str, ...]] = {"requests": REQUEST, "set_aside": (*REQUEST, "reason", "time")}
 #: How many pages the WAL may have before a commit of that kind moves them to the database; 0: it never does.
 CHECKPOINTS = {"FULL": 1000, "NORMAL": 0}
 #: Seconds after which a thread that waits for the file looks whether it is free: whoever has it may be interrupted.

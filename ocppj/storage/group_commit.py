@@ -59,7 +59,7 @@ class PendingInsert:
             int(bundle.offline),
         )
         self.wake: Event = Event()  # set when the insert has ended, and when the file has become free
-        self.ended = False
+        self.ended: bool = False
         self.error: Optional[OcppjError] = None  # why it was not taken
 
     def begin(self) -> bool:

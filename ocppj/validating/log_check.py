@@ -157,6 +157,7 @@ class _Station:
         self._open: "OrderedDict[Tuple[str, str], CheckedFrame]" = OrderedDict()  # by the direction and the id
         self._askers: Recent[str, str] = Recent(_REMEMBERED)  # the direction of the last CALL with an id
         self._last: Dict[str, Tuple[str, str]] = {}  # the last CALL of each direction
+        self._is_begin_known = False  # whether the log has the begin of the connection
         self._given_up: List[CheckedFrame] = []
         self._last_time: Optional[float] = None
 
@@ -169,8 +170,10 @@ class _Station:
                 self._find_judge(frame).excuse(message_id, direction)
             self._open.clear()
             self._last.clear()
+            self._is_begin_known = False
             return []
         ended = self._take_open()
+        self._is_begin_known = self._is_begin_known or frame.event == "connected"
         if self._newest is not None and frame.event == "connected":
             self._newest = self._newest.next_connection(self._version_of(frame))
             self._judges.remember(frame.connection, self._newest)
@@ -226,7 +229,8 @@ class _Station:
         """Tell whether a fault is one, for all that the log says."""
         if fault.kind == SECOND_CALL:
             return bool(self.name)  # else these may be CALLs of several stations
-        return fault.kind != UNASKED or asker in self._last  # else the log begins after the CALL
+        # Else the log may begin after the CALL.
+        return fault.kind != UNASKED or asker in self._last or self._is_begin_known
 
     def _verdict_without(self, judged: JudgedFrame) -> str:
         return UNPAIRED if any(fault.kind == UNASKED for fault in judged.faults) else OK

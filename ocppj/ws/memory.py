@@ -20,7 +20,20 @@ import itertools
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Collection, Deque, Dict, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ClassVar,
+    Collection,
+    Deque,
+    Dict,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 from urllib.parse import urlsplit
 
 from ..activity import Activity
@@ -374,7 +387,7 @@ class _MemoryListener:
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. All its clients have one address, "memory". Attempts are not limited."""
 
-    channel_type = CountedChannel
+    channel_type: ClassVar[Type[WireChannel]] = CountedChannel
 
     def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
         check_option("MemoryServer", "network", network)
@@ -438,7 +451,7 @@ class MemoryServer(ServerCore):
 class MemoryClient(ClientCore):
     """A `base.Client` in a `MemoryNetwork`."""
 
-    channel_type = CountedChannel
+    channel_type: ClassVar[Type[WireChannel]] = CountedChannel
 
     def __init__(
         self,
@@ -451,7 +464,7 @@ class MemoryClient(ClientCore):
         check_options("MemoryClient", locals())
         super().__init__(**options)
         self._network = network
-        self.activity = network.activity  #: What is under way in the network.
+        self.activity: Activity = network.activity  #: What is under way in the network.
         self._fields = UpgradeFields(headers, basic_auth)
 
     def connect(

@@ -61,6 +61,7 @@ FAULTS = {
     "no-zone": "times have no zone",
     "boot-once": "a second BootNotification is refused",
     "two-calls": "two CALLs follow a boot",
+    "one-id": "two CALLs with one id follow a boot",
     "waits": "a CALL follows a boot, and nothing is served before its answer",
     "one-transaction": "all transactions have the id 1",
     "stop-info": "the answer to StopTransaction has an idTagInfo",
@@ -96,6 +97,12 @@ class FaultyCSMS:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Stop it. Its connections end."""
+        if not self._thread.is_alive():
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(10)
@@ -395,6 +402,9 @@ class _Connection:
         if self.has("two-calls"):
             self._say(2, f"a{id(self)}", action, payload)
             self._say(2, f"b{id(self)}", action, payload)
+        if self.has("one-id"):
+            self._say(2, "1", action, payload)
+            self._say(2, "1", "ClearCache", {})
         if self.has("waits"):
             self._say(2, f"a{id(self)}", action, payload)
             self.waiting = True

@@ -8,6 +8,7 @@ from ocppj.conformance.cases import CSMS, cases_of, choose
 from ocppj.conformance.csms.peer import CentralSystem
 from ocppj.conformance.runner import Runner
 from tests.conformance.faulty import FaultyCSMS
+from tests.helpers import seconds
 
 #: The faults of a central system, the verdict, and the cases that find them.
 FOUND: Tuple[Tuple[str, str, str], ...] = (
@@ -115,6 +116,8 @@ FOUND: Tuple[Tuple[str, str, str], ...] = (
     ("last-stand ends-at-bad-json", "fail", "chaos-garbage"),
     ("no-close", "fail", "chaos-random-bytes chaos-http-again"),
 )
+#: With these faults something does not come: there is no use in waiting long.
+SILENT = {"shortens-ids", "no-pong", "naive", "no-close", "waits", "numbers"}
 #: Cases that need more than one run, and have tests of their own.
 APART = {"whole-frames", "whole-calls", "handshake-plain-to-tls"}
 
@@ -122,9 +125,9 @@ APART = {"whole-frames", "whole-calls", "handshake-plain-to-tls"}
 def _run(csms: FaultyCSMS, pattern: str, version: str = "") -> "Dict[str, Tuple[str, str]]":
     cases = choose(cases_of(CSMS), pattern.split())
     peer = CentralSystem(csms.url, "CP_1", password=csms.password)
-    peer.patience.seconds = 0.25
+    peer.patience.seconds = seconds(0.1 if csms.faults & SILENT else 0.25)
     versions = [version] if version else _versions_of(cases)
-    report = Runner(peer, factor=0.1).run(CSMS, cases, versions)
+    report = Runner(peer, factor=seconds(0.03 if csms.has("one-by-one") else 0.1)).run(CSMS, cases, versions)
     assert report.ended == ""
     return {outcome.case.id: (outcome.verdict, outcome.reason) for outcome in report.outcomes}
 
@@ -155,6 +158,25 @@ def test_a_fault_is_found(faults: str, verdicts: str, ids: str) -> None:
 def choose_ids(pattern: str, found: "Dict[str, Tuple[str, str]]") -> "Iterator[str]":
     prefix = pattern.rstrip("*")
     return (each for each in found if each == pattern or (pattern.endswith("*") and each.startswith(prefix)))
+
+
+def test_frames_that_break_a_rule_are_remembered_until_the_end() -> None:
+    with FaultyCSMS("odd-code", "one-id") as csms:
+        found = _run(csms, "rpc-action-unknown whole-frames whole-calls", "1.6")
+        without = _run(csms, "whole-frames", "1.6")
+
+    assert found["whole-frames"][0] == "fail" and "OCPP 1.6 has no error code 'CoffeeError'" in found["whole-frames"][1]
+    assert found["whole-calls"][0] == "fail" and "used before" in found["whole-calls"][1]
+    assert without["whole-frames"][0] == "pass"
+
+
+def test_a_central_system_that_takes_plain_http_on_the_port_of_tls() -> None:
+    with FaultyCSMS("open-door") as csms:
+        peer = CentralSystem(csms.url.replace("ws:", "wss:"), "CP_1")
+        cases = choose(cases_of(CSMS), ["handshake-plain-to-tls"])
+        (outcome,) = Runner(peer).run(CSMS, cases, ["1.6"]).outcomes
+
+    assert (outcome.verdict, outcome.reason) == ("fail", "it was accepted without TLS")
 
 
 def test_every_case_has_a_fault_that_it_finds() -> None:

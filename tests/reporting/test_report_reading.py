@@ -106,10 +106,20 @@ def test_a_lost_connection_is_a_gap() -> None:
     day = Day()
     day.station("CP_1").end()
     day.wait(100)
-    day.station("CP_1").end("1001 bye")
+    day.station("CP_1").end("1006: timed out")
     day.wait(50)
     day.station("CP_2")
     assert gaps(day.text) == [("not connected", 100, False), ("not connected", 50, True)]
+
+
+def test_a_station_that_has_said_goodbye_leaves_a_gap_only_if_it_comes_back() -> None:
+    day = Day()
+    day.station("CP_1").end("1001 bye")
+    day.wait(50)
+    day.station("CP_1").end("1000")
+    day.wait(50)
+    day.station("CP_2")
+    assert gaps(day.text) == [("not connected", 50, False)]
 
 
 def test_no_gap_while_an_older_connection_ends_after_the_newer_has_begun() -> None:

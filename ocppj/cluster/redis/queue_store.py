@@ -28,8 +28,8 @@ class QueueStore:
         self.links = links
         self.keys: QueueKeys = QueueKeys(prefix)
         self.path: str = f"Redis ({prefix})"  #: What log lines call it.
-        self.node = ""  #: This node: another one after each start.
-        self.is_open = False
+        self.node: str = ""  #: This node: another one after each start.
+        self.is_open: bool = False
         self._lost: Optional[ClusterUnavailable] = None  # why Redis cannot be reached, as far as it is known
         self.safe_log: SafeLog = part_log("queue")
         self.limited_log: LimitedLog = LimitedLog(

@@ -23,8 +23,8 @@ ANSWER_TIME = 5.0
 _LEAST = 0.7
 #: Part of a fault that OCPP 1.6 does not have: its descriptions may be long.
 _DESCRIPTION = "the description of a CALLERROR has at most"
-#: How long an answer may come after that to a later CALL, at least.
-STRAGGLING = 0.05
+#: An answer may come after that to a later CALL: so much later, as a part of the time that any answer may take.
+_STRAGGLING = 0.01
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Patience:
     """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer."""
 
     def __init__(self) -> None:
-        self.seconds = ANSWER_TIME
+        self.seconds: float = ANSWER_TIME
 
     def lose(self) -> None:
         """Note that a CALL was not answered."""
@@ -112,7 +112,7 @@ class Link:
         self.faults = faults
         self._judge = judge
         self._answers: List[Answer] = []
-        self.patience = patience or Patience()
+        self.patience: Patience = patience or Patience()
         self._odd_ids: List[Any] = []  # message ids of ours that are none: answers have them too
 
     # What a case sends
@@ -215,7 +215,7 @@ class Link:
             if text is not None:
                 self.send_text(text)
             fence = self._fence()
-            self._gather(STRAGGLING)
+            self._gather(self.patience.seconds * _STRAGGLING)
             self._answers = [each for each in self._answers if each is not fence]
         except Ended as error:
             reaction.ended = error

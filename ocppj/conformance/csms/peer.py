@@ -51,7 +51,8 @@ class CentralSystem(Peer):
         self.identity = identity
         self.password = password
         self.tls = tls
-        self.url = self.name = connection_url(url, identity)
+        self.url: str = connection_url(url, identity)
+        self.name: str = self.url
         self.faults: Dict[str, List[str]] = {version: [] for version in ALL}
         self.judges: Dict[str, FrameJudge] = {}
         self.calls: Dict[str, int] = dict.fromkeys(ALL, 0)
@@ -204,4 +205,4 @@ class Room:
             self.peer.calls[self.version] += len(link.calls)
         for opened in self._opened:
             if opened.wire is not None:
-                opened.wire.close()
+                opened.wire.close(self.peer.patience.at_most(1.0))

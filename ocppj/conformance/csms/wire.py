@@ -326,11 +326,11 @@ class Wire:
         """Return a deadline in so many seconds, or less when that of the case comes before."""
         return Deadline(self._deadline.left(seconds))
 
-    def close(self, code: int = 1000) -> None:
-        """Close as the rules ask for, and wait a moment for the answer."""
+    def close(self, within: float = 1.0) -> None:
+        """Close as the rules ask for, and wait so many seconds for the answer."""
         try:
-            self.send(CLOSE, struct.pack("!H", code))
-            while self.receive(1.0) is not None:
+            self.send(CLOSE, struct.pack("!H", 1000))
+            while self.receive(within) is not None:
                 pass
         except Exception:
             pass  # it has ended, in whatever way

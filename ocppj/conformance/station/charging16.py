@@ -213,7 +213,7 @@ def composite_unknown(room: Room) -> None:
     "GetDiagnostics to an address that nobody answers",
     "5.9 and 4.4",
     "an answer, and then DiagnosticsStatusNotification: Uploading or UploadFailed",
-    "changes",
+    "allow-changes",
 )
 def diagnostics(room: Room) -> None:
     since = room.now()
@@ -226,7 +226,7 @@ def diagnostics(room: Room) -> None:
     "GetLog to an address that nobody answers",
     f"5.9; {_SWP}N01",
     "an answer with a status; Accepted: then LogStatusNotification with the request's id",
-    "changes",
+    "allow-changes",
 )
 def log(room: Room) -> None:
     since = room.now()

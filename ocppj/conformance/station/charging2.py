@@ -277,7 +277,7 @@ command(
     "GetLog to an address that nobody answers",
     "N01.FR.01 and following",
     "an answer with a status; Accepted: then LogStatusNotification with the id of the request",
-    "changes",
+    "allow-changes",
 )
 def log(room: Room) -> None:
     since = room.now()

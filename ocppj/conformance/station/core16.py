@@ -171,7 +171,7 @@ def config_same(room: Room) -> None:
     "a key is changed, and put back",
     "5.3 and 5.8",
     "GetConfiguration returns the new value, and after that the old one",
-    "changes",
+    "allow-changes",
 )
 def config_change(room: Room) -> None:
     key = "MeterValueSampleInterval"
@@ -522,7 +522,7 @@ def _send_list(room: Room, version: int, kind: str, *tags: str) -> str:
     "a list is sent, extended and emptied",
     "5.10 and 5.15",
     "Accepted each time, and GetLocalListVersion returns the version that was sent last",
-    "changes",
+    "allow-changes",
 )
 def list_update(room: Room) -> None:
     status = _send_list(room, 7001, "Full", "CHECK1", "CHECK2")
@@ -550,7 +550,7 @@ def _check_list(room: Room, status: str, version: int) -> None:
     "a change of the list with a version that is too low",
     "3.5.2 and 5.15",
     "the status VersionMismatch",
-    "changes",
+    "allow-changes",
 )
 def list_old_version(room: Room) -> None:
     status = _send_list(room, 7100, "Full", "CHECK1")

@@ -141,9 +141,7 @@ def attribute_type(room: Room) -> None:
         raise Failed(f"the type of the result is {result.get('attributeType')!r}")
 
 
-@_case(
-    "variables-several", "three variables in one request", "B06.FR.01, FR.02", "three results, each with its variable"
-)
+@_case("variables-several", "three variables in one request", "B06.FR.01, FR.02", "three results, one for each")
 def several(room: Room) -> None:
     limit = str(_get(room, _data("DeviceDataCtrlr", "ItemsPerMessage", "GetVariables"))[0].get("attributeValue") or "")
     if limit.isdigit() and int(limit) < 3:
@@ -215,7 +213,11 @@ def set_same(room: Room) -> None:
 
 
 @_case(
-    "variables-set", "a variable is changed, and put back", "B05.FR.10; B06.FR.10", "the new value is read", "changes"
+    "variables-set",
+    "a variable is changed, and put back",
+    "B05.FR.10; B06.FR.10",
+    "the new value is read",
+    "allow-changes",
 )
 def set_and_back(room: Room) -> None:
     variable = _data("OCPPCommCtrlr", "OfflineThreshold")
@@ -670,7 +672,7 @@ def _check_list(room: Room, status: str, version: int) -> None:
     "a list is sent, extended and emptied",
     "D01.FR.04, FR.15, FR.16; D02.FR.01",
     "Accepted each time, and GetLocalListVersion returns the version that was sent last",
-    "changes",
+    "allow-changes",
 )
 def list_update(room: Room) -> None:
     status = _send_list(room, 7001, "Full", "CHECK1", "CHECK2")
@@ -690,7 +692,7 @@ def list_update(room: Room) -> None:
     "a change of the list with a version that is too low",
     "D01.FR.19",
     "VersionMismatch",
-    "changes",
+    "allow-changes",
 )
 def list_old_version(room: Room) -> None:
     status = _send_list(room, 7100, "Full", "CHECK1")

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+import ssl
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
-from ...errors import OcppjError, UnsupportedFeature
+from ...errors import OcppjError, UnsupportedFeature, UsageError
 from ...exchange.frame import Frame
+from ...exchange.passwords import authorization_key, passwords_match
 from ...testing.csms import ScriptedCSMS
 from ...testing.defaults import DefaultAnswers
 from ...testing.journal import Journal
-from ...testing.pki import TestPKI
 from ...testing.seen import Seen
 from ..cases import ALL, Case
 from ..deadline import Deadline
 from ..outcomes import Frames
 from ..runner import Peer
-from ..verdicts import PeerGone
+from ..verdicts import PeerGone, Told
 from .door import Door
+from .haste import Haste
 from .opening import Opening
 from .room import Room
 from .session import Session
@@ -52,16 +54,18 @@ class Settings:
     Attributes:
         wait: How long to wait for the station to connect, first and after each cut, in seconds.
         answer: How long to wait for an answer, or for a message that has to come, in seconds.
+        interval: The interval of boots and heartbeats while those are checked, in seconds.
         quiet: How long nothing may come where nothing may come, in seconds.
         connector: The connector (1.6) or EVSE (2.x) that is used.
         id_tag: The id token that is used.
-        allowed: What the user allows: "reset", "changes".
+        allowed: What the user allows: "allow-reset", "allow-changes".
         prompt: Asks the user to do something, and waits until it is done. ``None``: nobody is there.
         with_boot: Whether the first BootNotifications are answered Rejected and Pending, before Accepted.
     """
 
     wait: float = 60.0
     answer: float = 10.0
+    interval: int = 2
     quiet: float = 0.5
     connector: int = 1
     id_tag: str = "04A1B2C3"
@@ -79,8 +83,8 @@ class StationPeer(Peer):
         client_id: The identity of the station. ``None``: that of the first that connects.
         versions: The OCPP versions that are offered.
         password: The password that the station has to present. ``None``: none is asked for.
-        pki: The certificates, for TLS. ``None``: without TLS.
-        client_certificate: Whether the station has to present a certificate (security profile 3).
+        ssl_context: The TLS of the port. ``None``: without TLS.
+        client_certificate: Whether it asks the station for a certificate (security profile 3).
         settings: How it is checked.
 
     Raises:
@@ -95,26 +99,28 @@ class StationPeer(Peer):
         client_id: Optional[str] = None,
         versions: Sequence[str] = ALL,
         password: Optional[str] = None,
-        pki: Optional[TestPKI] = None,
+        ssl_context: Optional[ssl.SSLContext] = None,
         client_certificate: bool = False,
         settings: Optional[Settings] = None,
     ) -> None:
         self.settings: Settings = settings or Settings()
         self.replies: Dict[str, Any] = {}  # what the present case answers, by action
-        self.opening: Opening = Opening(self.settings.with_boot)
+        self.opening: Opening = Opening(self.settings.with_boot, self.settings.interval)
         self.session: Session = Session()
         self._defaults = DefaultAnswers()
+        self._haste = Haste()
+        self._room: Optional[Room] = None  # that of the last case
         self._frames: Optional[Frames] = None
         self._seen_connection = 0
+        tls: Dict[str, Any] = {} if ssl_context is None else {"ssl_context": ssl_context}
         self.csms: ScriptedCSMS = ScriptedCSMS(
             versions,
             port,
             host=host,
             strict=False,
             path=_PATHS,
-            security_profile=0 if pki is None else 3 if client_certificate else 2,
-            pki=pki,
-            passwords=None if password is None else partial(_is_password, password.encode()),
+            security_profile=0 if ssl_context is None else 3 if client_certificate else 2,
+            passwords=None if password is None else partial(_is_password, password),
             within=self.settings.wait,
             start=False,
             validate="warn",
@@ -122,6 +128,7 @@ class StationPeer(Peer):
             ping_interval=None,
             max_bad_messages=1_000_000,
             logger=_silent,
+            **tls,
         )
         self.journal: Journal = self.csms.journal
         self.door: Door = Door(client_id, self.csms.timeline.now, self._note_refusal)
@@ -153,7 +160,10 @@ class StationPeer(Peer):
         return self.door.client_id
 
     def stop(self) -> None:
-        """Close all connections, and listen no more."""
+        """Put back what was changed for the check, close all connections, and listen no more."""
+        if self._room is not None and not self.is_gone():
+            with suppress(Told, PeerGone):
+                self._haste.end(self._room)
         self.csms.stop()
 
     def __enter__(self) -> "StationPeer":
@@ -198,9 +208,12 @@ class StationPeer(Peer):
         self.door.open()
         self.await_connection()
         self._settle()
+        room = self._room = Room(self, version, frames)
+        if self.opening.is_over and "allow-changes" in self.settings.allowed:
+            self._haste.begin(room)
         self._frames = frames
         try:
-            yield Room(self, version, frames)
+            yield room
         finally:
             self.replies.clear()
             self.door.open()
@@ -260,11 +273,11 @@ class StationPeer(Peer):
         return False
 
 
-def _is_password(expected: bytes, client_id: str, password: bytes) -> bool:
-    """Compare a password. A key of 1.6 may be given as hexadecimal digits, which stand for its bytes."""
-    if password == expected:
+def _is_password(expected: str, client_id: str, password: bytes) -> bool:
+    """Compare a password. A station of 1.6 may send the bytes of one that is hexadecimal."""
+    if passwords_match(password, expected):
         return True
     try:
-        return password == bytes.fromhex(expected.decode())
-    except ValueError:
+        return passwords_match(password, authorization_key(expected))
+    except UsageError:
         return False

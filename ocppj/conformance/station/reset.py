@@ -21,7 +21,7 @@ def _case(id: str, title: str, section: str, expects: str, versions: Sequence[st
         section=section,
         expects=expects,
         versions=versions,
-        needs="reset",
+        needs="allow-reset",
         seconds=180,
     )
 

@@ -100,9 +100,9 @@ def large(room: Room) -> None:
     "the station answers it, and does not wait for the answer to its own CALL first",
 )
 def crossing(room: Room) -> None:
-    _hold_heartbeat(room, 2.0)
+    _hold_heartbeat(room, 4 * room.settings.quiet)
     since = room.now()
-    found = room.answer_to(room.send_call(*room.harmless()), 1.5, since)
+    found = room.answer_to(room.send_call(*room.harmless()), 3 * room.settings.quiet, since)
     if found is None:
         raise Failed("there is no answer while the station waits for one")
 
@@ -114,7 +114,7 @@ def crossing(room: Room) -> None:
     "the station sends its next CALL when the one before is answered",
 )
 def one_call(room: Room) -> None:
-    held = _hold_heartbeat(room, 1.5)
+    held = _hold_heartbeat(room, 3 * room.settings.quiet)
     more: Dict[str, Any] = room.by_version(
         {"connectorId": room.settings.connector}, {"evse": {"id": room.settings.connector, "connectorId": 1}}
     )

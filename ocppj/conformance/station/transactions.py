@@ -310,10 +310,8 @@ def _check_numbers(events: Sequence[Seen]) -> None:
 )
 def times(room: Room) -> None:
     trial = shared_trial(room)
-    if room.is_16:
-        moments = [_first(trial, "StartTransaction"), _first(trial, "StopTransaction")]
-    else:
-        moments = _events(room)
+    ends = ("StartTransaction", "StopTransaction")
+    moments = [_first(trial, each) for each in ends] if room.is_16 else _events(room)
     texts = [str(each.get("timestamp")) for each in moments]
     if texts != sorted(texts) and len({len(each) for each in texts}) == 1:
         raise Failed(f"the times are {texts}")
@@ -484,7 +482,7 @@ def _retry_interval(room: Room) -> "tuple[float, Callable[[], object]]":
         text = str((answer.get("getVariableResult") or [{}])[0].get("attributeValue") or "")
     if not text.isdigit():
         raise NotApplicable("the interval of repetitions cannot be read")
-    if "changes" not in room.settings.allowed:
+    if "allow-changes" not in room.settings.allowed:
         if int(text) > 20:
             raise NotApplicable(f"the interval is {text} s: --allow-changes makes it short for the check")
         return float(text), lambda: None

@@ -85,7 +85,7 @@ def _begin(room: Room, trial: Trial) -> None:
     if trial.start is None:
         raise NotApplicable("no transaction began: plug in a vehicle before the check; --interactive asks for it")
     if not room.is_16:
-        trial.transaction_id = (fields(trial.start).get("transactionInfo") or {}).get("transactionId")
+        trial.transaction_id = _transaction_of(trial.start)
         return
     answered = room.wait(lambda: _answer_to(room, trial.start), room.settings.answer)
     if answered is not None:
@@ -129,11 +129,12 @@ def await_stop(room: Room, trial: Trial, since: Optional[int] = None) -> Optiona
 
 def events_of(room: Room, trial: Trial) -> List[Seen]:
     """Return the TransactionEvents of the transaction (2.x), also those that were sent again."""
-    found = []
-    for each in room.find_calls("TransactionEvent", trial.since):
-        if (fields(each).get("transactionInfo") or {}).get("transactionId") == trial.transaction_id:
-            found.append(each)
-    return found
+    events = room.find_calls("TransactionEvent", trial.since)
+    return [each for each in events if _transaction_of(each) == trial.transaction_id]
+
+
+def _transaction_of(event: Seen) -> Any:
+    return (fields(event).get("transactionInfo") or {}).get("transactionId")
 
 
 @contextmanager

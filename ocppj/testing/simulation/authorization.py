@@ -90,7 +90,7 @@ class LocalList(_Known):
 
     def __init__(self) -> None:
         super().__init__()
-        self.version = 0
+        self.version: int = 0
 
     def update(
         self,

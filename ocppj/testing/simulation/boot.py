@@ -33,7 +33,7 @@ class Boot:
         self._on_accepted = on_accepted
         self.status: Optional[str] = None
         self.retry_seconds: float = 3.0
-        self.reason = "PowerUp"  #: Why the station boots, in the words of 2.x.
+        self.reason: str = "PowerUp"  #: Why the station boots, in the words of 2.x.
         self._timer: Optional[Handle] = None  # of the next BootNotification, or Heartbeat
         self._not_before = 0.0  # seconds of the clock: the CSMS wants no BootNotification until then
         self._attempt: Optional[object] = None  # the BootNotification that is under way

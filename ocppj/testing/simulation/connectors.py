@@ -185,7 +185,7 @@ class Connector:
         self.transaction: Optional[Transaction] = None
         self.finishing = False
         self.suspended_by: Optional[str] = None
-        self.status = Status.AVAILABLE
+        self.status: Status = Status.AVAILABLE
 
     @property
     def plugged(self) -> bool:

@@ -92,7 +92,7 @@ class Core(Common):
             Summary(),
         )
         self.version = version
-        self.outage = 0.0
+        self.outage: float = 0.0
         self.backoff: Optional[Callable[[], Backoff]] = None
         self._down_since = clock.monotonic()
         self._is_certificate_reported = False
@@ -107,7 +107,7 @@ class Core(Common):
         self.log: LogUpload = LogUpload(self)
         self.certificates: CertificateStore = CertificateStore()
         self.settings.watch("ping_interval", self._set_ping_interval)
-        self.behaviour = behaviour(self)
+        self.behaviour: Behaviour = behaviour(self)
         client.set_request_handler(self._received)
 
     def _make_protocol_parts(self, background: Background, profiles: Sequence[Profile]) -> None:

@@ -96,7 +96,7 @@ class Session:
         self.handlers: Handlers = core.handlers  #: See `channel.ChannelOwner`.
         self._log = core.handlers.safe_log
         self.urls = urls
-        self.url = urls[0]  #: The one that is connected to, or tried just now. The thread that connects sets it.
+        self.url: str = urls[0]  #: The one that is connected to, or tried just now. The thread that connects sets it.
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
         self.readers: Readers = core.make_readers()
@@ -104,7 +104,7 @@ class Session:
         self.stopping: Event = Event()
         self.hurry: Event = Event()  # ends a wait of the back-off; set after `stopping`
         self.lock: threading.Lock = threading.Lock()  # guards the fields below
-        self.over = False  # nothing begins any more
+        self.over: bool = False  # nothing begins any more
         self.attempt: Optional[ConnectAttempt] = None
         self.channel: Optional[WireChannel] = None
         self.last: Optional[WireChannel] = None  # the present channel, or the one before

@@ -173,7 +173,7 @@ class WireChannel:
         self._finished = 0  # how many of `_ENDINGS` that thread has done
         self._broken = False  # a write has failed; set by any thread, and the reading one finds it soon
         # The rest belongs to the reading thread.
-        self.paused = False  #: Whether nothing is read. The readers look at it after each step.
+        self.paused: bool = False  #: Whether nothing is read. The readers look at it after each step.
         self._pause: Optional[_Pause] = None
         self._dropping = False  # messages are dropped: it was paused when it began to close, or was aborted
         self._discarding = False  # what the peer sends is dropped: it broke a rule, or has sent its Close

@@ -375,7 +375,7 @@ class FrameReader:
         self._frames = _Protocol(True, [])
         self._max_size = max_size
         self._text = ""
-        self.unfinished = False  #: Whether a message has begun whose end has not come.
+        self.unfinished: bool = False  #: Whether a message has begun whose end has not come.
 
     def read(self, frame: RawFrame) -> Union[str, PeerClose, None]:
         """Return the message that ``frame`` completes, or the Close that it is. Raises `Violation`."""

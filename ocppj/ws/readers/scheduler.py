@@ -89,7 +89,7 @@ class Poller:
             self._selector.close()
             raise
         #: Makes `wait` return. For any thread, at any time.
-        self.wake = self._waker.wake
+        self.wake: Callable[[], None] = self._waker.wake
         #: Whether a change counts at once for the waiting thread (epoll, kqueue). With poll and select it counts from
         #: the next `wait` on, so the waiting thread must be woken.
         self.live: bool = isinstance(self._selector, _LIVE)

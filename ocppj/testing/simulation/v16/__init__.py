@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, Optional, Union
+from typing import ClassVar, FrozenSet, Optional, Sequence, Union
 
+from ....errors import ErrorCode
+from ....rpc.features import Profile
 from ....v16 import PROFILES
 from ..authorization import Decide
 from ..behaviour import Behaviour, Point
@@ -38,8 +40,8 @@ __all__ = ["Behaviour16"]
 class Behaviour16(Behaviour):
     """OCPP 1.6. It holds its blocks, and passes on to them what the model tells."""
 
-    profiles = PROFILES
-    answer_when_rejected = None  # section 4.2
+    profiles: ClassVar[Sequence[Profile]] = PROFILES
+    answer_when_rejected: ClassVar[Optional[ErrorCode]] = None  # section 4.2
 
     def __init__(self, core: Core) -> None:
         self._core = core

@@ -6,10 +6,11 @@ The two have the same names for their types. A block takes those of its version 
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Optional
+from typing import Any, ClassVar, FrozenSet, Optional, Sequence
 
 from .... import v21, v201
 from ....errors import ErrorCode
+from ....rpc.features import Profile
 from ..authorization import Decide
 from ..behaviour import Behaviour, Point
 from ..connectors import Connector, IdToken, Reservation, Status, Transaction
@@ -55,12 +56,13 @@ class Behaviour2(Behaviour):
     """What 2.0.1 and 2.1 have in common. It holds its blocks, and passes on to them what the model tells."""
 
     types: Any  # of the class: the module with the types of the version
-    answer_when_rejected = ErrorCode.SECURITY_ERROR  # B03.FR.08
+    answer_when_rejected: ClassVar[Optional[ErrorCode]] = ErrorCode.SECURITY_ERROR  # B03.FR.08
 
     def __init__(self, core: Core) -> None:
         self.core = core
         types = self.types
-        self.model = model = DeviceModel(core, types)
+        model = DeviceModel(core, types)
+        self.model: DeviceModel = model
         self.registration: Registration = Registration(core, types)
         self.variables: Variables = Variables(core, types, model)
         self.reports: Reports = Reports(core, types, model)
@@ -170,14 +172,14 @@ class Behaviour201(Behaviour2):
     """OCPP 2.0.1."""
 
     types = v201
-    profiles = v201.PROFILES
+    profiles: ClassVar[Sequence[Profile]] = v201.PROFILES
 
 
 class Behaviour21(Behaviour2):
     """OCPP 2.1."""
 
     types = v21
-    profiles = v21.PROFILES
+    profiles: ClassVar[Sequence[Profile]] = v21.PROFILES
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
