@@ -264,14 +264,14 @@ def post(room: Room) -> None:
 
 @case(
     CSMS,
-    "handshake-old-version",
+    "handshake-websocket-version",
     section="RFC 6455 4.2.2, 4.4",
     expects="426 or 400, with Sec-WebSocket-Version: 13",
     once=True,
 )
-def old_version(room: Room) -> None:
-    """Ask for version 8 of WebSocket."""
-    opened = room.dial({"Sec-WebSocket-Version": "8"})
+def websocket_version(room: Room) -> None:
+    """Ask for version 99 of WebSocket."""
+    opened = room.dial({"Sec-WebSocket-Version": "99"})
     if opened.status != 101 and "13" not in opened.headers.get("Sec-WebSocket-Version", "13"):
         raise Doubtful("Sec-WebSocket-Version does not name 13")
     _check_refused(opened, 426, 400)
