@@ -51,13 +51,14 @@ def test_calls(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no Unix sockets")
 def test_the_commands(tmp_path, monkeypatch):
-    """All of them can be done, by a charger that sends a Heartbeat."""
+    """All of them can be done, by a charger that boots, and sends a Heartbeat."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     client = Client("CP_1", profiles=v16.PROFILES)
     with Running("serve", "--port", 0, "--host", "127.0.0.1") as running, client:
         client.set_request_handler(_accepted)
         client.connect(running.url())
         running.wait_for("CONNECTED")
+        client.call(v16.BootNotificationRequest(charge_point_vendor="Acme", charge_point_model="One"))
         client.call(v16.HeartbeatRequest())
         for line in COMMANDS.splitlines():
             running.say(line)

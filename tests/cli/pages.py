@@ -63,7 +63,9 @@ def shell(command: str, folder: Path, environment: Dict[str, str]) -> List[str]:
 
 
 def agrees(printed: List[str], expected: List[str]) -> bool:
-    """Tell whether lines are those of a page, in which "..." stands for any lines, and inside a line for any text."""
-    pattern = "\n".join(re.escape(line.rstrip()) for line in expected)
-    pattern = pattern.replace(re.escape("..."), "(?s:.*)")
-    return re.fullmatch(pattern, "\n".join(printed)) is not None
+    """Tell whether lines are those of a page. A line "..." there stands for any lines, "..." in a line for any text."""
+    pattern = "".join(
+        r"(?:[^\n]*\n)*" if line.strip() == "..." else re.escape(line.rstrip()).replace(r"\.\.\.", r"[^\n]*") + r"\n"
+        for line in expected
+    )
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None

@@ -23,7 +23,7 @@ def test_each_station_has_one_driver() -> None:
         assert visits.ended == 2
         assert visits.all_ended()
         assert fleet.summary().sent["StopTransaction"] == 2, "a driver has left when all was delivered"
-        asked = [seen for seen in csms.seen() if seen.action == "Authorize" and seen.is_request]
+        asked = [seen for seen in csms.journal.entries() if seen.action == "Authorize" and seen.is_request]
         assert {seen.client_id: seen.payload["idTag"] for seen in asked} == {"A": "T-A", "B": "T-B"}
         look_for(fleet, visits, 60)
         assert fleet.summary().transactions == 2
