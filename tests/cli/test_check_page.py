@@ -21,7 +21,7 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def url():
     server = Server(profiles=[profile for version in ("1.6", "2.0.1", "2.1") for profile in profiles_of(version)])
     server.set_request_handler(Answers())
