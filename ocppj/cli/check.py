@@ -109,7 +109,11 @@ def _central_system(arguments: argparse.Namespace) -> Any:
     if scheme not in ("ws", "wss"):
         raise CommandError(f"the URL begins with ws:// or wss://, not {scheme[:20]!r}")
     return CentralSystem(
-        arguments.url, arguments.identity, password=password_of(arguments), tls=_tls(arguments, scheme == "wss")
+        arguments.url,
+        arguments.identity,
+        password=password_of(arguments),
+        tls=_tls(arguments, scheme == "wss"),
+        has_certificate=arguments.certificate is not None,
     )
 
 

@@ -37,7 +37,12 @@ def run_cases(
             _show(terminal, outcome)
             terminal.status(f"{len(done)} cases, OCPP {outcome.version}")
 
-    report = Runner(peer, getattr(arguments, "allowed", ()), note).run(role, cases, versions)
+    runner = Runner(peer, getattr(arguments, "allowed", ()), note)
+    try:
+        report = runner.run(role, cases, versions)
+    except KeyboardInterrupt:  # what is known is kept
+        _write_files(arguments, runner.report, terminal.show_secrets)
+        raise
     _write_files(arguments, report, terminal.show_secrets)
     if terminal.as_json:
         values = values_of(report, terminal.show_secrets)
