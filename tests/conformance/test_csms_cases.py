@@ -28,7 +28,7 @@ FOUND: Tuple[Tuple[str, str, str], ...] = (
     ("bare-101", "fail", "handshake-answer-headers"),
     ("exact-path", "suspicious", "handshake-escaped-identity handshake-query"),
     ("open-door", "suspicious", "handshake-unknown-identity handshake-no-identity handshake-long-identity"),
-    ("open-door", "fail", "handshake-plain-get handshake-post handshake-old-version handshake-no-key"),
+    ("open-door", "fail", "handshake-plain-get handshake-post handshake-websocket-version handshake-no-key"),
     ("open-door", "suspicious", "handshake-short-key handshake-no-host"),
     ("exact-names", "fail", "handshake-header-case"),
     ("echoes-extensions", "fail", "handshake-unknown-extension"),
