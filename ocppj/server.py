@@ -234,6 +234,7 @@ class Server(Node):
         ws_server.set_connected_handler(self._connected)
         ws_server.set_message_handler(self._router.receive)
         ws_server.set_disconnected_handler(self._disconnected)
+        getattr(ws_server, "set_refused_handler", lambda handler: None)(self._handlers.refused)
         # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
         self._ending: Dict[str, Connection] = {}
         self._takeover: Optional[Takeover] = None  # of the last `listen`, if that has waited

@@ -555,7 +555,7 @@ class Node(Endpoint):
         block.
 
         An observer that has a method ``connection_changed(change)`` is shown a `ConnectionChange` when a connection
-        begins and when it ends, in the order of the frames.
+        begins and when it ends, in the order of the frames, and when a server refuses a client.
         """
         self._handlers.add_observer(observer)
         return observer

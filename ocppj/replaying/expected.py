@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice, takewhile
 from typing import List, Optional, Sequence, Set, Tuple
 
 from .conversation import Step
@@ -20,7 +21,7 @@ class Expected:
     def __init__(self, steps: Sequence[Step], rules: Rules, carried: Carried) -> None:
         self._rules = rules
         self._carried = carried
-        self._open: List[Step] = list(steps)
+        self._open: List[Step] = list(steps)  # in their order
         self._given_up: Set[int] = set()
         self._furthest = -1
         self._last: Optional[Step] = None  # the step at that place
@@ -46,18 +47,17 @@ class Expected:
         return step, compared[best], later
 
     def _candidates(self, message: RawMessage) -> List[Step]:
-        found = [
+        alike = (
             step
             for step in self._open
             if step.message is not None and (step.message.type, step.action) == (message.type, message.action)
-        ]
-        return found[:_LOOK]
+        )
+        return list(islice(alike, _LOOK))
 
     def has_before(self, index: int) -> bool:
         """Tell whether a step before that place has still to come, and was not given up."""
-        return any(
-            step.index < index and step.index not in self._given_up and self._counts(step) for step in self._open
-        )
+        earlier = takewhile(lambda step: step.index < index, self._open)
+        return any(step.index not in self._given_up and self._counts(step) for step in earlier)
 
     def give_up_before(self, index: int) -> None:
         """Wait no longer for the steps before that place. They may come all the same."""

@@ -17,7 +17,19 @@ from ..secrets import MASK
 from .answers import Answers
 from .conversation import Conversation, Step
 from .expected import Expected
-from .message import CALL, ERROR, RESULT, SEND, RawMessage, make_error, make_frame, make_result, read_message, with_id
+from .message import (
+    CALL,
+    ERROR,
+    REFUSAL,
+    RESULT,
+    SEND,
+    RawMessage,
+    make_error,
+    make_frame,
+    make_result,
+    read_message,
+    with_id,
+)
 from .outcome import Difference, Outcome
 from .rules import MISSING, Carried, Compared, Rules
 
@@ -108,6 +120,8 @@ class Performance:
             self._add(self._about("unreadable", live=text, text="the frame is no message that can be read"))
         elif message.type in (CALL, SEND):
             self._receive_request(message)
+        elif message.type == REFUSAL:
+            self._add(self._about("refused", text=f"the other side has refused an answer: {message.code}"))
         else:
             self._receive_answer(message)
 

@@ -70,6 +70,7 @@ def test_the_commands_of_the_page(recording: Path) -> None:
         (["s.jsonl", "--as", "csms"], "--listen 9000"),
         (["s.jsonl", "--as", "station", "--listen", "0"], "a station does not listen"),
         (["s.jsonl", "ws://x", "--speed", "0"], "'0' is no speed"),
+        (["s.jsonl", "wss://x", "--tls", "none.pem"], "there is no file none.pem"),
         (["s.jsonl", "ws://x", "--client", "CP_9"], "it has CP_1, CP_2"),
         (["none.jsonl", "ws://x"], "none.jsonl cannot be read: No such file"),
         (["empty", "ws://x"], "there is no frame in empty"),

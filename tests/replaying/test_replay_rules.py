@@ -2,6 +2,7 @@
 
 import pytest
 
+from ocppj.recording import read_any
 from ocppj.replaying import Rules, read_conversations
 from ocppj.replaying.rules import Carried
 from tests.replaying.talk import BEGIN, BOOT, Talk, started
@@ -105,3 +106,21 @@ def test_what_is_left_out_is_counted():
 def test_a_station_without_a_name_gets_one():
     (found,), _ = read_conversations(Talk(client_id="").call("station", "BootNotification", BOOT).lines, name="CP_7")
     assert (found.client_id, found.begin > BEGIN) == ("CP_7", True)
+
+
+def test_frames_without_a_time_are_sent_at_once(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        'CP_1 received [2,"1","Heartbeat",{}]\n'
+        '2026-01-02 03:04:05 CP_1 received [2,"2","Heartbeat",{}]\n'
+        '2026-01-02 03:04:06 CP_1 received [2,"3","Heartbeat",{}]\n'
+        'CP_1 received [2,"4","Heartbeat",{}]\n'
+    )
+    (found,), _ = read_conversations(read_any(log))
+    assert [step.at for step in found.steps] == [0, 0, 1, 1]
+    assert found.begin.year == 2026
+
+
+def test_a_refused_answer_is_left_out():
+    (found,), _ = read_conversations(started(version="2.1").frame("station", [5, "x", "Code", "", {}]).lines)
+    assert (len(found.steps), found.left_out) == (1, {"CALLRESULTERRORs": 1})

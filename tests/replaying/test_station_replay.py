@@ -176,9 +176,10 @@ def test_a_broken_frame_is_sent_as_it_was(csms, network):
 
 
 def test_frames_that_are_no_messages_are_told_of(csms, network):
-    csms.after("BootNotification", lambda channel: channel.send("{]"), [3, "nobody", {}])
+    csms.after("BootNotification", lambda channel: channel.send("{]"), [3, "nobody", {}], [5, "x", "Code", "", {}])
     assert shown(play(started(), csms, network)) == [
         "CP_1: additional: an answer to 'nobody', which no open CALL has",
+        "CP_1: refused: the other side has refused an answer: Code",
         'CP_1: unreadable: recorded nothing, now "{]": the frame is no message that can be read',
     ]
 

@@ -57,9 +57,9 @@ _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, th
 
 
 class Handlers:
-    """The three handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
+    """The handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
 
-    __slots__ = ("connected", "disconnected", "given", "log", "message", "safe_log")
+    __slots__ = ("connected", "disconnected", "given", "log", "message", "refused", "safe_log")
 
     def __init__(self) -> None:
         self.log: LimitedLog = LimitedLog(partial(get_part_logger, "ws"))  # for lines that a peer can cause
@@ -68,6 +68,7 @@ class Handlers:
         self.connected: Optional[ChannelHandler] = None
         self.message: Optional[MessageHandler] = None
         self.disconnected: Optional[DisconnectedHandler] = None
+        self.refused: Optional[Callable[[str, str], None]] = None  # of a server: see `set_refused_handler` there
 
     def use(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``: see `base.Server.set_logger`."""
@@ -80,6 +81,9 @@ class Handlers:
 
     def call_disconnected(self, channel: Channel, close: Close) -> None:
         call_handler(self.log, channel.id, "disconnected", self.disconnected, channel, close)
+
+    def call_refused(self, client_id: str, reason: str) -> None:
+        call_handler(self.log, client_id, "refused", self.refused, client_id, reason)
 
 
 @calls_program

@@ -256,6 +256,14 @@ class ServerCore:
         check_not_async("the handler", handler)
         self.handlers.disconnected = handler
 
+    def set_refused_handler(self, handler: Optional[Callable[[str, str], None]]) -> None:
+        """Call ``handler(client_id, reason)`` for each client that named its identity and was refused.
+
+        It runs on the thread of the handshake, and must not block.
+        """
+        check_not_async("the handler", handler)
+        self.handlers.refused = handler
+
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
         """Set what decides, without blocking, whether a `HandshakeRequest` may connect; false gets 404."""
         check_not_async("the handler", handler)
@@ -504,6 +512,8 @@ class ServerCore:
         kind, words = f"refused with {error.status}: {error.kind}", "%s: refused with %d: %s"
         about = _once(remote_address, error.identity)
         self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, **about)
+        if error.identity:
+            self.handlers.call_refused(error.identity, f"{error.status}: {error}")
 
     def _note_no_subprotocol(self, accepted: Accepted) -> None:
         """Count and log a client that is connected only to be closed: there is no common subprotocol."""
@@ -512,6 +522,7 @@ class ServerCore:
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
         words, about = "%s at %s: no common subprotocol in %s", _once(request.remote_address, request.identity)
         self.handlers.log.warning(words, request.identity, request.remote_address, offered, **about)
+        self.handlers.call_refused(request.identity, f"1002: no common subprotocol in {offered}")
 
     def _decide(
         self,
