@@ -364,7 +364,7 @@ def availability_no_start(room: Room) -> None:
     try:
         if fields(answer).get("status") != "Accepted":
             raise NotApplicable("the connector cannot be made inoperative")
-        room.find_call("StatusNotification", within=2.0)
+        room.find_call("StatusNotification", within=room.settings.brief)
         started = room.ask("RemoteStartTransaction", _tag(room, connectorId=connector))
         check_status(started, ["Rejected"])
     finally:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from .peer import Settings, StationPeer
     from .session import Session
 
-__all__ = ["PAYLOAD_CODES", "UNSUPPORTED", "Room", "check_status", "fields", "is_call", "told"]
+__all__ = ["CLOSE_TIMEOUT", "PAYLOAD_CODES", "UNSUPPORTED", "Room", "check_status", "fields", "is_call", "told"]
 
 T = TypeVar("T")
 
+#: How long a station may take to answer a Close, in seconds.
+CLOSE_TIMEOUT = 2.0
 #: The codes of an answer to a command that the station does not know, or does not do.
 UNSUPPORTED = ("NotSupported", "NotImplemented")
 #: The codes that say that a payload is wrong, in the spelling of every version.

@@ -266,7 +266,7 @@ def payload_null(room: Room) -> None:
     message_id = str(uuid.uuid4())
     action = room.by_version("GetLocalListVersion", "GetLocalListVersion")
     room.send_text(json.dumps([2, message_id, action, None]))
-    found = room.answer_to(message_id, 2.0)
+    found = room.answer_to(message_id, room.settings.brief)
     room.check_alive("a payload that is null")
     if found is None:
         raise Doubtful("there is no answer")
@@ -317,7 +317,7 @@ def _odd_frame(
     """Send a frame of a wrong form, and judge the answer."""
     message_id, since = str(uuid.uuid4()), room.now()
     room.send_text(json.dumps(make(message_id)))
-    found = room.wait(lambda: _error_about(room, message_id, since), 2.0)
+    found = room.wait(lambda: _error_about(room, message_id, since), room.settings.brief)
     room.check_alive("such a frame")
     if found is None:
         if may_be_silent or room.is_16:
