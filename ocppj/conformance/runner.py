@@ -75,20 +75,25 @@ class Runner:
         """
         report = self.report = Report(role, self._peer.name)
         todo = list(_plan(cases, versions))
-        for number, (case, version) in enumerate(todo):
+        try:
+            self._run_all(report, todo)
+        except KeyboardInterrupt:
+            report.ended = "it was interrupted"
+            raise
+        finally:
+            report.not_run = len(todo) - len(report.outcomes)
+        return report
+
+    def _run_all(self, report: Report, todo: Sequence[Tuple[Case, str]]) -> None:
+        for case, version in todo:
             try:
                 outcome = self._try(case, version)
-            except KeyboardInterrupt:
-                report.ended, report.not_run = "it was interrupted", len(todo) - number
-                raise
             except PeerGone as error:
-                before = f", after the case {todo[number - 1][0].id}" if number else ""
-                report.ended = f"{error}{before}"
-                report.not_run = len(todo) - number
-                break
+                after = f", after the case {report.outcomes[-1].case.id}" if report.outcomes else ""
+                report.ended = f"{error}{after}"
+                return
             report.outcomes.append(outcome)
             self._on_outcome(outcome)
-        return report
 
     def _try(self, case: Case, version: str) -> Outcome:
         frames, begun = Frames(), time.monotonic()

@@ -74,7 +74,8 @@ def test_this_library_keeps_all_rules() -> None:
     lenient |= {"v2-authorize-unknown", "v2-authorize-key-code", "v2-transaction-unknown-token"}
     assert set().union(*found(outcomes, SUSPICIOUS).values()) <= lenient
     # It sends no CALLs of its own, remembers the boots, and has no TLS here.
-    apart = {"handshake-plain-to-tls", "session-before-boot", "session-one-call", "session-crossing", "whole-calls"}
+    apart = {"session-before-boot", "session-one-call", "session-crossing", "whole-calls"}
+    apart |= {"handshake-plain-to-tls", "handshake-tls-old", "handshake-tls-suites"}
     assert set().union(*found(outcomes, NOT_APPLICABLE).values()) <= apart
 
 
