@@ -333,9 +333,13 @@ def check_status(answer: Seen, good: Sequence[str], odd: Sequence[str] = (), nam
         name: The name of the property.
 
     Raises:
-        Failed: It is something else.
+        Failed: It is something else, or the answer is an error.
         Doubtful: It is one of ``odd``.
+        NotApplicable: The station does not support the command.
     """
+    if answer.kind == "ERROR":
+        text = f"the answer is the error {told(answer)}"
+        raise NotApplicable(text) if answer.error_code in UNSUPPORTED else Failed(text)
     status = fields(answer).get(name)
     if status in good:
         return

@@ -151,6 +151,7 @@ def _heartbeat(room: Room) -> Any:
 )
 def duplicate(room: Room) -> None:
     message_id = str(uuid.uuid4())
+    room.session.excused.add(json.dumps(message_id))
     room.send_call(*room.harmless(), message_id=message_id)
     room.send_call(*room.harmless(), message_id=message_id)
     _check_answered(room, message_id, "a CALL that was sent twice")
@@ -459,6 +460,7 @@ def type_text(room: Room) -> None:
     "the station goes on, and does not take it for a CALL",
 )
 def id_number(room: Room) -> None:
+    room.session.excused.add("17")
     _garbage(room, [json.dumps([2, 17, *room.harmless()])], "an id that is a number")
 
 
@@ -469,7 +471,9 @@ def id_number(room: Room) -> None:
     "the station goes on; it may answer with an error",
 )
 def id_empty(room: Room) -> None:
-    texts = [json.dumps([2, message_id, *room.harmless()]) for message_id in ("", "x" * 37)]
+    wrong = ("", "x" * 37)
+    room.session.excused.update(map(json.dumps, wrong))
+    texts = [json.dumps([2, message_id, *room.harmless()]) for message_id in wrong]
     _garbage(room, texts, "an id of a wrong length")
 
 
