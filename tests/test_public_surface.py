@@ -19,6 +19,7 @@ MODULES = [
     "durable",
     "errors",
     "payloads",
+    "reporting",
     "proxy",
     "signing",
     "v16",

@@ -6,7 +6,7 @@ import argparse
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
 
 from .arguments import duration, positive, version
 from .exits import FOUND, OK, CommandError
@@ -73,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     access = parser.add_argument_group("access")
     access.add_argument(
         "--password", metavar="PW", help="for HTTP Basic authentication; {id} in it stands for the id of the station"
+    )
+    access.add_argument(
+        "--password-file", metavar="FILE", help="the same from a file: others can see the words of a command"
     )
     access.add_argument("--tls", metavar="CA", help="the certificate of the authority, or a folder of `ocppj certs`")
     access.add_argument(
@@ -150,6 +153,9 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
     from ..testing.pki_folder import find_ca, find_station
     from ..ws.tls import client_tls_context
 
+    password: Optional[str] = arguments.password
+    if arguments.password_file is not None:
+        password = _read_line(arguments.password_file)
     ca = None if arguments.tls is None else find_ca(arguments.tls)
     shared = None
     if arguments.cert is None and arguments.url.lower().startswith("wss:"):
@@ -157,8 +163,8 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
 
     def options(client_id: str) -> Dict[str, Any]:
         found: Dict[str, Any] = {}
-        if arguments.password is not None:
-            found["password"] = arguments.password.replace("{id}", client_id)
+        if password is not None:
+            found["password"] = password.replace("{id}", client_id)
         if shared is not None:
             found["ssl_context"] = shared
         elif arguments.cert is not None:
@@ -166,6 +172,15 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
         return found
 
     return options
+
+
+def _read_line(path: str) -> str:
+    """Return the first line of a file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"simulate: --password-file cannot be read: {error}") from None
 
 
 def _make_fleet(arguments: argparse.Namespace, terminal: Terminal) -> "Fleet":

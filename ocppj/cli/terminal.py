@@ -67,7 +67,10 @@ class Terminal:
     def json(self, value: Any) -> None:
         """Print a JSON value in one line."""
         shown = value if self.show_secrets else mask_value(value)
-        self._print(self._out, json.dumps(shown, ensure_ascii=False, default=str))
+        text = json.dumps(shown, ensure_ascii=False, default=str)
+        if printable(text) != text:  # of a peer, such as marks that turn the direction of a text
+            text = json.dumps(shown, default=str)
+        self._print(self._out, text)
 
     def paint(self, colour: str, text: str) -> str:
         """Return ``text`` in a colour ("red", "green", "yellow", "cyan", "bold", "dim") if the terminal has colours."""

@@ -63,7 +63,7 @@ def shell(command: str, folder: Path, environment: Dict[str, str]) -> List[str]:
 
 
 def agrees(printed: List[str], expected: List[str]) -> bool:
-    """Tell whether lines are those of a page. A line "..." of it stands for any lines, and inside a line for any text."""
+    """Tell whether lines are those of a page. A line "..." there stands for any lines, "..." in a line for any text."""
     pattern = "".join(
         r"(?:[^\n]*\n)*" if line.strip() == "..." else re.escape(line.rstrip()).replace(r"\.\.\.", r"[^\n]*") + r"\n"
         for line in expected

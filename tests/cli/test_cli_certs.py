@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from ocppj import Client, HandshakeRefused, Server, UsageError, client_tls_context, server_tls_context, v16
 from ocppj.cli.main import main
 from ocppj.testing.pki_folder import find_ca, find_station, write_pki
-from tests.cli.commands import ocppj
+from tests.cli.commands import ROOT, ocppj
 
 pytest.importorskip("trustme")
 
@@ -81,3 +82,13 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
         find_ca(tmp_path / "none")
     assert find_station(tmp_path / "station-1.pem", "CP_9") == tmp_path / "station-1.pem"
+
+
+def test_the_docs_say_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "security.md").read_text("utf-8").split("## Certificates for tests")[1].split("\n## ")[0]
+    command, printed = re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert main(command.split()[1:]) == 0
+    assert capsys.readouterr().out == printed

@@ -12,7 +12,7 @@ from ocppj.cli.main import main
 from ocppj.testing.pki_folder import write_pki
 from ocppj.ws.tls import client_tls_context, server_tls_context
 from tests.cli.commands import Running
-from tests.helpers import eventually
+from tests.helpers import Recorder, eventually
 from tests.proxy.rig import Rig, rig
 
 __all__ = ["rig"]
@@ -25,13 +25,17 @@ def test_it_shows_and_records_what_goes_through_and_ends_by_ctrl_c(rig: Rig, tmp
     _, central = rig.central()
     _, other = rig.central()
     words = ["--to", central.transport.url, "--also", other.transport.url, "--record", tmp_path / "s.jsonl"]
-    words += ["--path", "/in", "--password", "CP_1:secret", "--also-password", "CP_1:else"]
+    (tmp_path / "passwords").write_text("CP_1:secret", "utf-8")
+    words += ["--path", "/in", "--password-file", tmp_path / "passwords", "--also-password", "CP_1:else"]
+    checked = Recorder(result=True)
+    central.transport.set_basic_auth_handler(checked)
     with Running("proxy", "--listen", "127.0.0.1:0", *words) as proxy:
         url = proxy.url()
         assert url.endswith("/in")
         client, station = rig.station(url, subprotocols=["ocpp1.6"])
         client.send(CALL)
         assert other.wait_texts(1) == central.wait_texts(1) == [CALL]
+        assert checked.calls == [("CP_1", b"secret")]
         central.channel().send(KEY)
         assert station.wait_texts(1) == [KEY]
         proxy.wait_for("ChangeConfiguration")
@@ -91,6 +95,9 @@ def test_passwords_and_tls_may_end_here_and_a_refusal_is_shown(rig: Rig, tmp_pat
         (["--to", "ws://x", "--listen", "x"], "no port"),
         (["--to", "ws://x", "--password", "hunter2"], "write ID:PASSWORD"),
         (["--to", "ws://x", "--password", "a:b", "--no-credentials"], "not allowed with"),
+        (["--to", "ws://x", "--auth-file", "nowhere"], "--auth-file cannot be read"),
+        (["--to", "ws://x", "--password-file", "{file}", "--no-credentials"], "leave out --password-file"),
+        (["--to", "ws://x", "--auth-file", "{json}"], '{"CP_1": "PASSWORD"}'),
         (["--to", "ws://x", "--also-password", "a:b"], "--also"),
         (["--to", "ws://x", "--also", "y"], "URL"),
         (["--to", "ws://x", "--require-certificate"], "--tls DIR"),
@@ -98,7 +105,10 @@ def test_passwords_and_tls_may_end_here_and_a_refusal_is_shown(rig: Rig, tmp_pat
         (["--to", "ws://x", "--path", "in"], "'/ocpp'"),
     ],
 )
-def test_wrong_usage_is_2_and_says_what_to_write(words: Any, said: str, capsys: Any) -> None:
+def test_wrong_usage_is_2_and_says_what_to_write(words: Any, said: str, capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("# passwords\nCP_1:hunter2\n", "utf-8")
+    (tmp_path / "json").write_text('{"CP_1": ["hunter2"]}', "utf-8")
+    words = [str(tmp_path / word.strip("{}")) if word.startswith("{") else word for word in words]
     assert main(["proxy", *words]) == 2
     said_all = capsys.readouterr()
     assert said in said_all.err

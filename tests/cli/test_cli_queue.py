@@ -1,7 +1,9 @@
 """``ocppj queue``: what it prints, what it changes, and what it does not."""
 
 import json
+import os
 import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Any, Callable
@@ -106,7 +108,7 @@ def test_the_export_masks_secrets_and_replaces_no_file(ocppj: Run, path: Path, t
     lines = target.read_text("utf-8").splitlines()
     assert [json.loads(line)["action"] for line in lines] == ["Reset", "ChangeConfiguration", "ClearCache"]
     assert PASSWORD["value"] not in lines[1]
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert os.name != "posix" or stat.S_IMODE(target.stat().st_mode) == 0o600
     ran = ocppj("queue", "export", path, "-o", target)
     assert (ran.code, "is there already" in ran.err) == (2, True)
     ran = ocppj("queue", "export", path, "--show-secrets")
@@ -123,3 +125,19 @@ def test_wrong_usage_is_named(ocppj: Run, path: Path, tmp_path: Path) -> None:
     ):
         ran = ocppj("queue", *words)
         assert (ran.code, text in ran.err) == (code, True), ran.err
+
+
+def test_the_commands_of_the_docs_run(ocppj: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    queues = fill(tmp_path / "requests.db")
+    call = Call("5a3c", "Reset", {"type": "Hard"})
+    queues.get_or_create("CP_1").push(RequestBundle(call, call.to_json(), "1.6"))
+    queues.close()
+    page = (commands.ROOT / "docs" / "durable.md").read_text("utf-8")
+    section = page.split("## Look into it from a shell")[1].split("\n## ")[0]
+    lines = "".join(re.findall(r"^```shell\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)).splitlines()
+    assert len(lines) == 7
+    for line in lines:
+        ran = ocppj(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+    assert "5a3c" not in [each.message_id for each in QueueFile(tmp_path / "requests.db").list()]

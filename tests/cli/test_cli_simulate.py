@@ -97,7 +97,7 @@ def test_requests_that_fail_are_told_by_action(central: Central, here: Run) -> N
     assert row.split()[1:3] == ["0", "GenericError"]
 
 
-def test_a_station_that_is_refused(here: Run) -> None:
+def test_a_station_that_is_refused(here: Run, tmp_path: Path) -> None:
     central = Central()
     central.server.set_basic_auth_handler(lambda client_id, password: password == PASSWORD.encode())
     with central.server.listen(port=0):
@@ -106,7 +106,8 @@ def test_a_station_that_is_refused(here: Run) -> None:
         assert ran.code == 1
         assert "simulate: 1 of 1 stations could not connect: refused: 401" in ran.err
         assert "wrong password" not in ran.err + ran.out
-        ran = here(*words, "--password", PASSWORD, "--duration", "500ms")
+        (tmp_path / "pw").write_text(f"{PASSWORD.replace('CP_1', '{id}')}\n", "utf-8")
+        ran = here(*words, "--password-file", tmp_path / "pw", "--duration", "500ms")
         assert ran.code == 0, ran.err
 
 
@@ -133,6 +134,16 @@ def test_the_knee(central: Central, tmp_path: Path) -> None:
     assert ElementTree.parse(plot).getroot().tag.endswith("svg")
 
 
+def test_a_first_rate_that_is_too_much(central: Central, here: Run) -> None:
+    central.failing = "Heartbeat"
+    words = ["--load", "-n", 2, "--message", "Heartbeat", "--step", "100ms", "--from", 20, "--json"]
+    ran = here("simulate", central.server.url, *words)
+    assert ran.code == 1
+    [value] = ran.json
+    assert (value["knee"], value["good_until"], value["steps"][0]["errors"]) == (None, 0, {"GenericError": 2})
+    assert value["text"].startswith("The central system gave way at the lowest rate, 20 messages/s: 100.0 %")
+
+
 def test_wrong_usage_is_named(here: Run, tmp_path: Path) -> None:
     url = "ws://127.0.0.1:1"
     for words, text in (
@@ -141,6 +152,7 @@ def test_wrong_usage_is_named(here: Run, tmp_path: Path) -> None:
         ([url, "--charge", "soon"], "'soon' is no time: write 60s"),
         ([url, "--speed", "0"], "--speed is a number above 0"),
         ([url, "--load", "--message", "Foo"], "OCPP 1.6 has no message 'Foo'"),
+        ([url, "--password-file", str(tmp_path)], "--password-file cannot be read"),
         (["wss://127.0.0.1:1", "--tls", str(tmp_path)], "there is no file"),
         (["wss://127.0.0.1:1", "--cert", str(tmp_path)], "nor a folder of `ocppj certs`"),
     ):

@@ -211,4 +211,4 @@ def test_the_same_identity_may_connect_twice_if_the_central_system_lets_it(rig: 
     assert (close.code, close.by_peer) == (1008, True), "the central system has replaced it"
     second.transport.send(CALL)
     central.wait_texts(1)
-    assert proxy.connections() == ["CP_1"]
+    eventually(lambda: proxy.connections() == ["CP_1"])
