@@ -53,8 +53,8 @@ def find_knee(
         try:
             _follow(test.run(limits, **rates), terminal)
         finally:
-            _report(arguments, terminal, test)
-    return OK
+            was_good = _report(arguments, terminal, test)
+    return OK if was_good else FOUND
 
 
 def _follow(steps: "Iterator[Step]", terminal: Terminal) -> None:
@@ -67,13 +67,14 @@ def _follow(steps: "Iterator[Step]", terminal: Terminal) -> None:
         terminal.error(f"{step.rate:.0f} messages/s: {step.answered_rate:.0f} answered, {shown}")
 
 
-def _report(arguments: argparse.Namespace, terminal: Terminal, test: "LoadTest") -> None:
-    """Print the table, the plot, and where the knee is."""
+def _report(arguments: argparse.Namespace, terminal: Terminal, test: "LoadTest") -> bool:
+    """Print the table, the plot, and where the knee is. Return whether any rate was good."""
     from ..load.plot import svg_plot, text_plot
 
     knee = test.knee()
     if knee is None or not knee.steps:
-        return
+        terminal.error("simulate: no rate was measured to its end")
+        return False
     if terminal.as_json:
         terminal.json(_described(knee))
     else:
@@ -87,6 +88,7 @@ def _report(arguments: argparse.Namespace, terminal: Terminal, test: "LoadTest")
         title = f"{len(test.stations)} stations, {arguments.message}, OCPP {arguments.version}"
         Path(arguments.plot).write_text(svg_plot(knee, title), "utf-8")
         terminal.note(f"written to {arguments.plot}")
+    return knee.rate > 0
 
 
 def _row(step: "Step", verdict: "Verdict") -> List[str]:

@@ -96,8 +96,8 @@ class Knee:
 
     @property
     def found(self) -> bool:
-        """Whether the central system gave way: else the knee lies higher than what could be measured."""
-        return self.first_bad is not None and self.verdict.culprit == "central system"
+        """Whether the central system gave way, and not at the lowest rate already."""
+        return self.rate > 0 and self.verdict.culprit == "central system"
 
     def text(self) -> str:
         """Return what was found, in a sentence or two."""

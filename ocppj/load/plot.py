@@ -150,6 +150,8 @@ def _subtitle(knee: Knee) -> str:
         return f"The knee is at {knee.rate:.0f} messages a second."
     if knee.first_bad is None:
         return "No knee: all rates were good."
+    if knee.verdict.culprit == "central system":
+        return "The central system gave way at the lowest rate."
     if knee.verdict.culprit == "stations":
         return "No knee was found: there were too few stations."
     return "No knee was found: the load itself was the limit."

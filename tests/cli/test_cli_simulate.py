@@ -134,6 +134,16 @@ def test_the_knee(central: Central, tmp_path: Path) -> None:
     assert ElementTree.parse(plot).getroot().tag.endswith("svg")
 
 
+def test_a_first_rate_that_is_too_much(central: Central, here: Run) -> None:
+    central.failing = "Heartbeat"
+    words = ["--load", "-n", 2, "--message", "Heartbeat", "--step", "100ms", "--from", 20, "--json"]
+    ran = here("simulate", central.server.url, *words)
+    assert ran.code == 1
+    [value] = ran.json
+    assert (value["knee"], value["good_until"], value["steps"][0]["errors"]) == (None, 0, {"GenericError": 2})
+    assert value["text"].startswith("The central system gave way at the lowest rate, 20 messages/s: 100.0 %")
+
+
 def test_wrong_usage_is_named(here: Run, tmp_path: Path) -> None:
     url = "ws://127.0.0.1:1"
     for words, text in (
