@@ -98,15 +98,15 @@ def _draw_graph(lines: List[str]) -> str:
         else:
             raise ValueError(f"this line is not understood: {line}")
     parts = []
-    for arrow in arrows:
-        parts += _draw_arrow(arrow, boxes)
+    for each in arrows:
+        parts += _draw_arrow(each, boxes)
     for name, (column, row, text) in boxes.items():
         x, y = _corner(column, row)
         parts.append(f'<rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" class="box"/>')
         parts.append(_text(x + BOX_WIDTH / 2, y + (20 if text else 29), name, bold=True))
         if text:
             parts.append(_text(x + BOX_WIDTH / 2, y + 38, text, small=True))
-    columns, rows = (max(box[axis] for box in boxes.values()) for axis in (0, 1))
+    columns, rows = max(place[0] for place in boxes.values()), max(place[1] for place in boxes.values())
     return _svg(GRID_X * columns + BOX_WIDTH + 40, GRID_Y * rows + BOX_HEIGHT + 40, parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
@@ -117,14 +118,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Pass frames on until Ctrl-C or SIGTERM ends it."""
     from ..events import Event
+    from .behind import Behind
     from .traffic import Traffic
 
     with ExitStack() as ends:
         traffic = Traffic(terminal)
         proxy = _make_proxy(arguments, terminal, ends)
-        proxy.add_recorder(traffic)
-        _listen(arguments, proxy)
+        shown = Behind(traffic, partial(_tell_missed, terminal))
+        proxy.add_recorder(shown)
         ends.callback(_tell, terminal, proxy)
+        ends.callback(shown.close)
+        _listen(arguments, proxy)
         ends.callback(proxy.stop)
         terminal.note(f"listening on {proxy.url}")
         try:
@@ -222,10 +226,14 @@ def _context(ca: Optional[str], certificate: Any) -> Any:
     return client_tls_context(None if ca is None else find_ca(ca), certificate)
 
 
+def _tell_missed(terminal: Terminal, count: int) -> None:
+    terminal.error(f"{count} lines are not shown: what reads them was too slow")
+
+
 def _tell(terminal: Terminal, proxy: "Proxy") -> None:
     """Print what was counted."""
     counts: Counts = proxy.counts()
-    if terminal.as_json:
+    if terminal.as_json or not counts.connected + counts.refused:
         return
     parts = [f"connections: {counts.connected}", f"frames of stations: {counts.from_stations}"]
     parts.append(f"of the central system: {counts.from_csms}")

@@ -157,15 +157,12 @@ class InFlight:
         self.pauses: int = 0  # how many there were; a deadline that was set before the last pause does not count
         self.stalled: bool = False  # a write has failed: nothing is sent for some seconds
         self.backing_off: Optional[RequestBundle] = None  # has failed, and waits to be sent again
-        self.failures: Optional[ConsecutiveFailures] = (
-            None if retries is None else ConsecutiveFailures()
-        )  # of a transaction-related request
-        self.refusals: Optional[ConsecutiveFailures] = (
-            refusals  # connections that the peer closed because of the same request; None: not counted
-        )
-        self.losses: Optional[ConsecutiveFailures] = (
-            losses  # connections lost while the pending request waited for its answer; None: not counted
-        )
+        # Of a transaction-related request.
+        self.failures: Optional[ConsecutiveFailures] = None if retries is None else ConsecutiveFailures()
+        # Connections that the peer closed because of the same request; None: not counted.
+        self.refusals: Optional[ConsecutiveFailures] = refusals
+        # Connections lost while the pending request waited for its answer; None: not counted.
+        self.losses: Optional[ConsecutiveFailures] = losses
         self.reporting: FrozenSet[int] = frozenset()  # idents of the threads that report failed writes
         self.may_pass: Optional[MayPass] = None  # the others are held; None: nothing is
         self.detaching: bool = detaching  # what has ended stays in the file until the program has been told

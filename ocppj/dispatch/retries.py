@@ -78,5 +78,4 @@ class ConsecutiveFailures:
         return 0 < self.limit <= self.count
 
     def reset(self) -> None:
-        self.message_id = ""
-        self.count = 0
+        self.message_id, self.count = "", 0

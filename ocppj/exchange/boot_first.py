@@ -155,8 +155,7 @@ class BootFirst:
                 return
             self._accepted = connection
             self._too_early.clear()
-            held = self.holding
-            self.holding = False
+            held, self.holding = self.holding, False
             told, since, warning = self._hold is not None, self._since, self._forget_warning()
         if warning is not None:
             warning.cancel()

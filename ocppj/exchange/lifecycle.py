@@ -62,8 +62,7 @@ class Lifecycle:
         """Forget the session, which is the parent's. See `ocppj.forks`."""
         if self.started:
             self._parent = self._process
-        self.waits_for = ""
-        self.started = False
+        self.started, self.waits_for = False, ""
         self.session = object()
         self.beginners.clear()
         self.stoppers.clear()

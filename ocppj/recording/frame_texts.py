@@ -151,8 +151,7 @@ class OpenFrame:
             elif token in "]}":
                 self._depth -= 1
                 if self._depth <= 0:
-                    self.is_done = True
-                    self.end = match.end()
+                    self.is_done, self.end = True, match.end()
                     return
             elif token == '"':
                 self.is_broken = True

@@ -69,8 +69,7 @@ class VersionFinder:
         self._decide(best, f"{self.reason}; {reason}" if self.reason else reason)
 
     def _decide(self, version: str, reason: str) -> None:
-        self.version = version
-        self.reason = reason
+        self.version, self.reason = version, reason
         self._frames.clear()
 
 

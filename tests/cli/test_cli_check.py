@@ -1,11 +1,15 @@
 """``ocppj check`` as a process, against a central system."""
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from ocppj import Server, v16
+from ocppj.cli.answers import Answers
 from ocppj.cli.main import main
+from ocppj.testing import TestPKI
 from tests.cli.commands import Running, ocppj
 from tests.conformance.faulty import FaultyCSMS
 from tests.helpers import eventually
@@ -64,6 +68,30 @@ def test_a_central_system_that_goes_away_in_the_middle() -> None:
         assert " not run: 127.0.0.1" in last and "cannot be reached" in last
 
 
+def test_a_central_system_with_tls(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("trustme")
+    pki = TestPKI(folder=tmp_path)
+    key = tmp_path / "key"
+    key.write_text("a password of CP_1\n", "utf-8")
+    server = Server(profiles=[v16.CORE], ssl_context=pki.server_context())
+    server.set_request_handler(Answers())
+    server.set_basic_auth_handler({"CP_1": "a password of CP_1"})
+    with server.listen(0, "/{id}", "127.0.0.1"):
+        words = ["check", server.url.replace("127.0.0.1", "localhost"), "CP_1", "--password-file", str(key), "--json"]
+        code = main([*words, "--tls", str(tmp_path), "--only", "handshake-*", "--only", "rpc-heartbeat"])
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        untrusted = main(words)
+        printed = capsys.readouterr()
+
+    verdicts = {each["case"]["id"]: each["case"]["verdict"] for each in lines[:-1]}
+    assert code == 0, verdicts
+    names = ("handshake-plain-to-tls", "handshake-tls-suites", "handshake-password-wrong", "rpc-heartbeat")
+    assert {verdicts[name] for name in names} == {"pass"}
+    assert verdicts["handshake-tls-old"] in ("pass", "not applicable")
+    assert (untrusted, printed.out) == (1, "")
+    assert "CERTIFICATE_VERIFY_FAILED" in printed.err
+
+
 def test_nobody_listens() -> None:
     ran = ocppj("check", "ws://127.0.0.1:1/ocpp", "CP_1")
 
@@ -71,12 +99,16 @@ def test_nobody_listens() -> None:
     assert "127.0.0.1:1 cannot be reached" in ran.err
 
 
-def test_ctrl_c() -> None:
+def test_ctrl_c_keeps_what_is_known(tmp_path: Path) -> None:
+    junit = tmp_path / "check.xml"
     with FaultyCSMS() as csms:
-        with Running("check", csms.url, "CP_1") as running:
+        with Running("check", csms.url, "CP_1", "--junit", junit) as running:
             running.wait_for("pass")
             ran = running.end()
         assert ran.code == 130
+        root = ElementTree.parse(junit).getroot()
+        error = root.find("testsuite/testcase/error")
+        assert error is not None and error.attrib["message"].startswith("it was interrupted: ")
         eventually(lambda: csms.open == 0)
 
 

@@ -73,7 +73,7 @@ FAULTS = {
 class FaultyCSMS:
     """The server. As a context manager it is stopped at the end."""
 
-    def __init__(self, *faults, password=None):
+    def __init__(self, *faults, password=None, tls=None):
         unknown = set(faults) - set(FAULTS)
         assert not unknown, unknown
         self.faults = set(faults)
@@ -86,7 +86,8 @@ class FaultyCSMS:
         self._socks = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}/ocpp"
+        self._tls = tls
+        self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{self.port}/ocpp"
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -126,6 +127,8 @@ class FaultyCSMS:
 
     def _serve(self, sock):
         try:
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True)
             if self.has("one-by-one"):
                 with self._turn:
                     _Connection(self, sock).run()

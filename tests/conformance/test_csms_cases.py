@@ -1,12 +1,17 @@
 """Each case for central systems can fail: a central system that breaks the rule does not pass it."""
 
+import ssl
+import warnings
+from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 import pytest
 
 from ocppj.conformance.cases import CSMS, cases_of, choose
+from ocppj.conformance.csms.link import Patience
 from ocppj.conformance.csms.peer import CentralSystem
 from ocppj.conformance.runner import Runner
+from ocppj.testing import TestPKI
 from tests.conformance.faulty import FaultyCSMS
 from tests.helpers import seconds
 
@@ -28,7 +33,7 @@ FOUND: Tuple[Tuple[str, str, str], ...] = (
     ("bare-101", "fail", "handshake-answer-headers"),
     ("exact-path", "suspicious", "handshake-escaped-identity handshake-query"),
     ("open-door", "suspicious", "handshake-unknown-identity handshake-no-identity handshake-long-identity"),
-    ("open-door", "fail", "handshake-plain-get handshake-post handshake-old-version handshake-no-key"),
+    ("open-door", "fail", "handshake-plain-get handshake-post handshake-websocket-version handshake-no-key"),
     ("open-door", "suspicious", "handshake-short-key handshake-no-host"),
     ("exact-names", "fail", "handshake-header-case"),
     ("echoes-extensions", "fail", "handshake-unknown-extension"),
@@ -119,13 +124,13 @@ FOUND: Tuple[Tuple[str, str, str], ...] = (
 #: With these faults something does not come: there is no use in waiting long.
 SILENT = {"shortens-ids", "no-pong", "naive", "no-close", "waits", "numbers"}
 #: Cases that need more than one run, and have tests of their own.
-APART = {"whole-frames", "whole-calls", "handshake-plain-to-tls"}
+APART = {"whole-frames", "whole-calls", "handshake-plain-to-tls", "handshake-tls-old", "handshake-tls-suites"}
 
 
 def _run(csms: FaultyCSMS, pattern: str, version: str = "") -> "Dict[str, Tuple[str, str]]":
     cases = choose(cases_of(CSMS), pattern.split())
     peer = CentralSystem(csms.url, "CP_1", password=csms.password)
-    peer.patience.seconds = seconds(0.1 if csms.faults & SILENT else 0.25)
+    peer.patience = Patience(seconds(0.1 if csms.faults & SILENT else 0.25), straggling=0.002)
     versions = [version] if version else _versions_of(cases)
     report = Runner(peer, factor=seconds(0.03 if csms.has("one-by-one") else 0.1)).run(CSMS, cases, versions)
     assert report.ended == ""
@@ -177,6 +182,27 @@ def test_a_central_system_that_takes_plain_http_on_the_port_of_tls() -> None:
         (outcome,) = Runner(peer).run(CSMS, cases, ["1.6"]).outcomes
 
     assert (outcome.verdict, outcome.reason) == ("fail", "it was accepted without TLS")
+
+
+def test_a_central_system_with_old_tls_alone(tmp_path: Path) -> None:
+    pytest.importorskip("trustme")
+    context = TestPKI(folder=tmp_path).server_context()
+    try:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+    except (ssl.SSLError, ValueError):
+        pytest.skip("this Python has no TLS 1.1")
+    with FaultyCSMS(tls=context) as csms:
+        peer = CentralSystem(csms.url, "CP_1")
+        cases = choose(cases_of(CSMS), ["handshake-tls-*"])
+        outcomes = Runner(peer).run(CSMS, cases, ["1.6"]).outcomes
+
+    old, suites = outcomes
+    assert suites.verdict == "fail"
+    assert old.verdict == "fail" or "cannot" in old.reason
 
 
 def test_every_case_has_a_fault_that_it_finds() -> None:

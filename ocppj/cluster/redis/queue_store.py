@@ -43,9 +43,7 @@ class QueueStore:
 
     def begin(self, node: str) -> None:
         """Take commands from now on, as that node."""
-        self.node = node
-        self.is_open = True
-        self._lost = None
+        self.node, self._lost, self.is_open = node, None, True
 
     @property
     def lost(self) -> bool:

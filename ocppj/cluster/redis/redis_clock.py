@@ -24,5 +24,4 @@ class RedisClock:
         offset, error = now - (began + ended) / 2, (ended - began) / 2
         known = self._error + _DRIFT * (ended - self._measured)
         if error <= known or abs(offset - self.offset) > error + known:
-            self.offset = offset
-            self._error, self._measured = error, ended
+            self.offset, self._error, self._measured = offset, error, ended

@@ -31,6 +31,7 @@ class CentralSystem(Peer):
         identity: The identity of the station that we are.
         password: For Basic authentication. ``None``: none.
         tls: For ``wss``. ``None``: the system's authorities are trusted.
+        has_certificate: Whether ``tls`` has a certificate of the station.
 
     Attributes:
         faults: Which rules its frames broke, by the version.
@@ -46,7 +47,9 @@ class CentralSystem(Peer):
         *,
         password: Optional[str] = None,
         tls: Optional[ssl.SSLContext] = None,
+        has_certificate: bool = False,
     ) -> None:
+        self.has_certificate = has_certificate
         self.endpoint: str = url.rstrip("/")
         self.identity = identity
         self.password = password
@@ -86,7 +89,7 @@ class CentralSystem(Peer):
             room = Room(self, version, Frames(), Deadline(20.0))
             try:
                 opened = room.dial()
-                if opened.status != 101 and opened.status != 400:
+                if opened.status == 401:  # each attempt would count as a guess
                     break
                 if opened.subprotocol == DIALECT_OF[version].subprotocol:
                     spoken.append(version)

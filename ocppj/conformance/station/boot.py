@@ -62,7 +62,7 @@ def _ask_while_pending(room: Room) -> None:
     action, payload = room.harmless()
     asked["settings"] = room.answer_to(room.send_call(action, payload))
     asked["trigger"] = room.answer_to(room.send_call("TriggerMessage", {"requestedMessage": "Heartbeat"}))
-    room.find_call("Heartbeat", room.peer.opening.first, 2.0)
+    room.find_call("Heartbeat", room.peer.opening.first, room.settings.brief)
     token = {"idToken": room.settings.id_tag, "type": "ISO14443"}
     remote = room.by_version(
         ("RemoteStartTransaction", {"idTag": room.settings.id_tag, "connectorId": room.settings.connector}),

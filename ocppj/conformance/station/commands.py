@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, Sequence, Union
 
 from ...testing.seen import Seen
 from ..cases import STATION, case
-from ..verdicts import Doubtful, Failed
-from .room import PAYLOAD_CODES, Room, check_status, told
+from ..verdicts import Doubtful, Failed, NotApplicable
+from .room import PAYLOAD_CODES, Room, check_status, fields, told
 
 __all__ = ["command", "judge_answer"]
 
@@ -64,6 +64,8 @@ def judge_answer(
 ) -> None:
     """Judge the answer to a command. The arguments are as in `command`."""
     room.skip_unsupported(answer, action)
+    if fields(answer).get(name) == "NotImplemented" and "NotImplemented" not in good:
+        raise NotApplicable(f"{action} is answered NotImplemented")
     if answer.kind == "RESULT":
         check_status(answer, good, odd, name)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Sequence
 
 from ..cases import STATION, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
@@ -191,24 +191,19 @@ def config_change(room: Room) -> None:
         room.ask("ChangeConfiguration", {"key": key, "value": before})
 
 
-for _id, _title, _key, _value, _good, _odd in (
-    ("config-set-unknown", "ChangeConfiguration of an unknown key", "CheckUnknownKey", "1", "NotSupported", "Rejected"),
-    ("config-set-read-only", "ChangeConfiguration of a read-only key", "NumberOfConnectors", "7", "Rejected", ""),
-    ("config-set-text", "ChangeConfiguration of a number to a text", "HeartbeatInterval", "often", "Rejected", ""),
-    ("config-set-negative", "ChangeConfiguration of an interval to -1", "HeartbeatInterval", "-1", "Rejected", ""),
-    ("config-set-boolean", "ChangeConfiguration of a boolean to 2", "LocalPreAuthorize", "perhaps", "Rejected", ""),
-):
-    _odds = [_odd] if _odd else []
-    command(
-        _id,
-        _title,
-        "ChangeConfiguration",
-        {"key": _key, "value": _value},
-        [_good],
-        odd=_odds,
-        section=f"{_E2} 5.3",
-        versions=V16,
-    )
+def _setting(id: str, title: str, key: str, value: str, good: str, odd: Sequence[str] = ()) -> None:
+    @_case(f"config-set-{id}", title, "5.3", f"the status {good}")
+    def run(room: Room) -> None:
+        if good != "NotSupported" and key not in configuration_of(room):
+            raise NotApplicable(f"the station has no key {key}")
+        check_status(room.ask("ChangeConfiguration", {"key": key, "value": value}), [good], odd)
+
+
+_setting("unknown", "ChangeConfiguration of an unknown key", "CheckUnknownKey", "1", "NotSupported", ["Rejected"])
+_setting("read-only", "ChangeConfiguration of a read-only key", "NumberOfConnectors", "7", "Rejected")
+_setting("text", "ChangeConfiguration of a number to a text", "HeartbeatInterval", "often", "Rejected")
+_setting("negative", "ChangeConfiguration of an interval to -1", "HeartbeatInterval", "-1", "Rejected")
+_setting("boolean", "ChangeConfiguration of a boolean to a word", "LocalPreAuthorize", "perhaps", "Rejected")
 
 # Remote control
 
@@ -364,7 +359,7 @@ def availability_no_start(room: Room) -> None:
     try:
         if fields(answer).get("status") != "Accepted":
             raise NotApplicable("the connector cannot be made inoperative")
-        room.find_call("StatusNotification", within=2.0)
+        room.find_call("StatusNotification", within=room.settings.brief)
         started = room.ask("RemoteStartTransaction", _tag(room, connectorId=connector))
         check_status(started, ["Rejected"])
     finally:

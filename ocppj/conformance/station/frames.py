@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 from typing import Callable, List, Optional, Tuple
 
 from ..cases import STATION, Body, case
@@ -33,11 +34,12 @@ def _check_answer(room: Room, message_id: str, what: str) -> None:
 
 @_case("ping", "a Ping", "RFC 6455, section 5.5.2", "a Pong comes")
 def ping(room: Room) -> None:
-    server, client = room.peer.csms.server, room.peer.connected_id
-    before = server.connection(client).last_heard
+    server, client, clock = room.peer.csms.server, room.peer.connected_id, room.peer.csms.clock
+    room.pause(room.settings.quiet)
+    sent = clock.now() - timedelta(seconds=room.settings.quiet / 2)
     room.send_frame(_PING, b"ocppj")
     end = room.seconds() + room.settings.answer
-    while server.connection(client).last_heard == before:
+    while (server.connection(client).last_heard or sent) <= sent:
         if room.seconds() > end:
             raise Failed(f"nothing came within {room.settings.answer:g} s")
         room.pause(0.02)
@@ -132,7 +134,7 @@ def _must_end(room: Room, what: str, send: Callable[[], object], code: Optional[
     """Send what must end the connection."""
     since = room.now()
     send()
-    ended = room.await_end(since, 5.0)
+    ended = room.await_end(since, 2 * room.settings.brief)
     if ended is None:
         room.check_alive(what)
         raise Failed(f"the connection goes on after {what}")

@@ -11,7 +11,7 @@ from ...rpc.dialect import DIALECTS
 from ..cases import ALL, STATION, V2, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
 from .door import Attempt
-from .room import Room
+from .room import CLOSE_TIMEOUT, Room
 
 __all__: List[str] = []
 
@@ -187,11 +187,12 @@ def after_cut(room: Room) -> None:
     "it answers the Close, and connects again by itself",
 )
 def after_close(room: Room) -> None:
-    since = room.now()
+    since, begun = room.now(), room.seconds()
     room.close(1001, "restart")
-    if room.await_end(since, 5.0) is None:
-        raise Failed("the connection has not ended 5 s after the Close")
+    ended = room.await_end(since, 2 * CLOSE_TIMEOUT)
     room.await_return(since)
+    if ended is None or ended.at - begun > 0.9 * CLOSE_TIMEOUT:
+        raise Failed(f"the Close is not answered within {CLOSE_TIMEOUT:g} s")
     room.check_alive("it has connected again")
 
 

@@ -24,7 +24,7 @@ from ..verdicts import PeerGone, Told
 from .door import Door
 from .haste import Haste
 from .opening import Opening
-from .room import Room
+from .room import CLOSE_TIMEOUT, Room
 from .session import Session
 
 __all__ = ["Settings", "StationPeer"]
@@ -54,6 +54,7 @@ class Settings:
     Attributes:
         wait: How long to wait for the station to connect, first and after each cut, in seconds.
         answer: How long to wait for an answer, or for a message that has to come, in seconds.
+        brief: How long to wait for what may come, or not, in seconds.
         interval: The interval of boots and heartbeats while those are checked, in seconds.
         quiet: How long nothing may come where nothing may come, in seconds.
         connector: The connector (1.6) or EVSE (2.x) that is used.
@@ -65,6 +66,7 @@ class Settings:
 
     wait: float = 60.0
     answer: float = 10.0
+    brief: float = 2.0
     interval: int = 2
     quiet: float = 0.5
     connector: int = 1
@@ -126,6 +128,7 @@ class StationPeer(Peer):
             validate="warn",
             handshake="lenient",
             ping_interval=None,
+            close_timeout=CLOSE_TIMEOUT,
             max_bad_messages=1_000_000,
             logger=_silent,
             **tls,

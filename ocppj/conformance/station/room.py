@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from .peer import Settings, StationPeer
     from .session import Session
 
-__all__ = ["PAYLOAD_CODES", "UNSUPPORTED", "Room", "check_status", "fields", "is_call", "told"]
+__all__ = ["CLOSE_TIMEOUT", "PAYLOAD_CODES", "UNSUPPORTED", "Room", "check_status", "fields", "is_call", "told"]
 
 T = TypeVar("T")
 
+#: How long a station may take to answer a Close, in seconds.
+CLOSE_TIMEOUT = 2.0
 #: The codes of an answer to a command that the station does not know, or does not do.
 UNSUPPORTED = ("NotSupported", "NotImplemented")
 #: The codes that say that a payload is wrong, in the spelling of every version.
@@ -331,9 +333,13 @@ def check_status(answer: Seen, good: Sequence[str], odd: Sequence[str] = (), nam
         name: The name of the property.
 
     Raises:
-        Failed: It is something else.
+        Failed: It is something else, or the answer is an error.
         Doubtful: It is one of ``odd``.
+        NotApplicable: The station does not support the command.
     """
+    if answer.kind == "ERROR":
+        text = f"the answer is the error {told(answer)}"
+        raise NotApplicable(text) if answer.error_code in UNSUPPORTED else Failed(text)
     status = fields(answer).get(name)
     if status in good:
         return

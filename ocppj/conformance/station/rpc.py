@@ -151,6 +151,7 @@ def _heartbeat(room: Room) -> Any:
 )
 def duplicate(room: Room) -> None:
     message_id = str(uuid.uuid4())
+    room.session.excused.add(json.dumps(message_id))
     room.send_call(*room.harmless(), message_id=message_id)
     room.send_call(*room.harmless(), message_id=message_id)
     _check_answered(room, message_id, "a CALL that was sent twice")
@@ -266,7 +267,7 @@ def payload_null(room: Room) -> None:
     message_id = str(uuid.uuid4())
     action = room.by_version("GetLocalListVersion", "GetLocalListVersion")
     room.send_text(json.dumps([2, message_id, action, None]))
-    found = room.answer_to(message_id, 2.0)
+    found = room.answer_to(message_id, room.settings.brief)
     room.check_alive("a payload that is null")
     if found is None:
         raise Doubtful("there is no answer")
@@ -317,7 +318,7 @@ def _odd_frame(
     """Send a frame of a wrong form, and judge the answer."""
     message_id, since = str(uuid.uuid4()), room.now()
     room.send_text(json.dumps(make(message_id)))
-    found = room.wait(lambda: _error_about(room, message_id, since), 2.0)
+    found = room.wait(lambda: _error_about(room, message_id, since), room.settings.brief)
     room.check_alive("such a frame")
     if found is None:
         if may_be_silent or room.is_16:
@@ -459,6 +460,7 @@ def type_text(room: Room) -> None:
     "the station goes on, and does not take it for a CALL",
 )
 def id_number(room: Room) -> None:
+    room.session.excused.add("17")
     _garbage(room, [json.dumps([2, 17, *room.harmless()])], "an id that is a number")
 
 
@@ -469,7 +471,9 @@ def id_number(room: Room) -> None:
     "the station goes on; it may answer with an error",
 )
 def id_empty(room: Room) -> None:
-    texts = [json.dumps([2, message_id, *room.harmless()]) for message_id in ("", "x" * 37)]
+    wrong = ("", "x" * 37)
+    room.session.excused.update(map(json.dumps, wrong))
+    texts = [json.dumps([2, message_id, *room.harmless()]) for message_id in wrong]
     _garbage(room, texts, "an id of a wrong length")
 
 

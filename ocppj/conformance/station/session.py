@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional, Set
 
 if TYPE_CHECKING:
     from .trial import Trial
@@ -19,9 +19,10 @@ class Session:
         configuration: The keys of 1.6 with their entries. ``None``: not asked for yet.
         trial: The transaction that several cases judge. ``None``: none yet.
         why_no_trial: Why there can be no transaction. "": that is not known.
+        excused: The ids of wrong CALLs of ours, as JSON: what answers them is no fault of the station.
     """
 
     configuration: Optional[Dict[str, Dict[str, Any]]] = None
     trial: Optional["Trial"] = None
     why_no_trial: str = ""
-    seen_transactions: Dict[str, int] = field(default_factory=dict)
+    excused: Set[str] = field(default_factory=set)

@@ -202,12 +202,14 @@ def shared_trial(room: Room) -> Trial:
 def _await_charging(room: Room, trial: Trial) -> None:
     if room.is_16:
         states = ("Charging", "SuspendedEV", "SuspendedEVSE")
-        room.find_call("StatusNotification", trial.since, 3.0, lambda payload: payload.get("status") in states)
+        room.find_call(
+            "StatusNotification", trial.since, room.settings.brief, lambda payload: payload.get("status") in states
+        )
     else:
         room.find_call(
             "TransactionEvent",
             trial.since,
-            3.0,
+            room.settings.brief,
             lambda payload: (payload.get("transactionInfo") or {}).get("chargingState") == "Charging",
         )
 
@@ -229,7 +231,7 @@ def _ask_during(room: Room, trial: Trial) -> None:
         back = {"evse": {"id": connector}, "operationalStatus": "Operative"}
     asked["trigger"] = room.ask("TriggerMessage", trigger)
     if fields(asked["trigger"]).get("status") == "Accepted":
-        room.find_call(str(trigger["requestedMessage"]), asked["trigger"].number - 1, 3.0)
+        room.find_call(str(trigger["requestedMessage"]), asked["trigger"].number - 1, room.settings.brief)
     asked["availability"] = room.ask("ChangeAvailability", change)
     room.ask("ChangeAvailability", back)
     asked["profile"] = _set_profile(room, trial.transaction_id)
@@ -264,7 +266,7 @@ def _set_profile(room: Room, transaction_id: Any) -> Seen:
 
 def _await_after(room: Room, since: int) -> None:
     states = ("Finishing", "Available")
-    room.find_call("StatusNotification", since, 3.0, lambda payload: _is_after(payload, states))
+    room.find_call("StatusNotification", since, room.settings.brief, lambda payload: _is_after(payload, states))
     room.pause(room.settings.quiet / 2)
 
 

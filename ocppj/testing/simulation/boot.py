@@ -46,8 +46,7 @@ class Boot:
 
     def begin(self, reason: str = "PowerUp") -> None:
         """Begin anew: the station was switched on, or has rebooted."""
-        self.reason = reason
-        self.status, self._not_before = None, 0.0
+        self.status, self.reason, self._not_before = None, reason, 0.0
         self._cancel_timer()
 
     def connection_made(self) -> None:

@@ -200,8 +200,7 @@ class Connector:
 
     def update(self) -> None:
         """Work out the status anew. Tell of it when it has changed."""
-        before = self.status
-        self.status = self._find_status()
+        before, self.status = self.status, self._find_status()
         if before is not self.status:
             self._station.changed(self, before)
 

@@ -495,8 +495,7 @@ class WireChannel:
         self._keepalive.heard(now)
         if wire.unfinished_since is not None:  # the peer could not end the message meanwhile
             wire.unfinished_since = now
-        self.paused = False
-        self._pause = None
+        self._pause, self.paused = None, False
         if ends:  # never back to false: another thread may just have aborted the channel
             self._dropping = True
         return True

@@ -392,8 +392,7 @@ class FrameReader:
             return None
         if not isinstance(payload, str):
             raise Violation(1003, "OCPP messages are text")
-        self.unfinished = not finished
-        text, self._text = self._text + payload, ""
+        text, self._text, self.unfinished = self._text + payload, "", not finished
         if len(text.encode("utf-8")) > self._max_size:
             raise _too_big(self._max_size)
         if finished:

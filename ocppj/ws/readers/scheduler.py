@@ -55,9 +55,8 @@ class Slot:
         self.events: int = 0  # what the selector watches
         self.jobs: Jobs = Jobs()
         self.reader: Optional[int] = None  # ident of the thread that steps or finishes the source
-        self.reader_active: bool = (
-            False  # the reader looks at the jobs after this step; false when it blocks in the step
-        )
+        # The reader looks at the jobs after this step; false when it blocks in the step.
+        self.reader_active: bool = False
         self.runner: Optional[int] = None  # ident of the thread that runs one of its jobs
         self.open: bool = False  # added, and not finished
         self.opening: bool = True  # the thread that adds it has not handed it in

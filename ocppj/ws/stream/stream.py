@@ -387,8 +387,7 @@ class Stream:
     def _after_fork(self) -> None:
         """Close the descriptor alone: the connection is the parent's. See `ocppj.forks`."""
         self._closed = self._shut = self._eof = True
-        self.counted = 0
-        self.unsent, self._budget = False, None
+        self.unsent, self._budget, self.counted = False, None, 0
         close_copies(self._sock)
 
     def hold(self) -> int:
