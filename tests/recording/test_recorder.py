@@ -156,6 +156,18 @@ def test_threads_write_whole_lines_into_rotated_files(tmp_path):
     assert len(read) == 1000
 
 
+def test_two_recorders_add_to_the_same_file(tmp_path):
+    path = tmp_path / "s.jsonl"
+    with Recorder(path, max_bytes=1000, keep=1000) as one, Recorder(path, max_bytes=1000, keep=1000) as two:
+        for number in range(100):
+            (one, two)[number % 2].frame("station", "CP_1", "1.6", f"[{number}]")
+    sizes = [each.stat().st_size for each in tmp_path.iterdir() if each != path]
+    assert max(sizes) <= 1000
+    assert min(sizes) > 700  # none was put aside by both
+    texts = [each.text for each in read_recording(path)]
+    assert sorted(texts) == sorted(f"[{number}]" for number in range(100))
+
+
 def test_only_so_many_files_are_kept(tmp_path):
     path = tmp_path / "s.jsonl"
     with Recorder(path, max_bytes=200, keep=2) as recorder:

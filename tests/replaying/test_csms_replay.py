@@ -1,5 +1,7 @@
 """The central system of a recording, played against stations."""
 
+import threading
+
 import pytest
 
 from ocppj import HandshakeRefused
@@ -38,6 +40,8 @@ def test_a_command_waits_for_what_the_station_had_sent_before(network):
     talk.call("csms", "ClearCache", {}, {"status": "Accepted"})
     replay, url = serve(talk, network)
     with Station(network, url, ClearCache={"status": "Accepted"}) as station:
+        threading.Event().wait(0.1)
+        assert station.came == []
         station.call("StatusNotification", {"connectorId": 1})
         station.wait_for("ClearCache")
         assert replay.wait(seconds(10))

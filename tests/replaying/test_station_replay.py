@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+from datetime import timedelta
 
 import pytest
 
@@ -199,6 +201,18 @@ def test_many_stations_at_once(csms, network):
     assert shown(outcome) == []
     assert outcome.counts == {"connections": 30, "sent": 90, "compared": 90}
     assert len(csms.calls("StopTransaction")) == 30
+
+
+def test_distances_are_as_recorded(csms, network):
+    times = []
+    for action in ("BootNotification", "A", "B"):
+        csms.answers[action] = lambda channel, fields: times.append(time.monotonic()) or "NotSupported"
+    first = Talk().event("connected").call("station", "A", {}, {}).call("station", "B", {}, {}, after=100)
+    second = started(client_id="CP_2", begin=first.lines[-1].time + timedelta(seconds=50))
+    play([first, second], csms, network)
+    one, two = times[1] - times[0], times[2] - times[1]
+    assert one >= 0.1
+    assert two >= 0.05
 
 
 def test_what_cannot_be_played_is_told_of(csms, network):
