@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .secrets import mask_secrets
     from .server import Server
     from .settings import Validation, set_logger, set_message_id_generator, set_message_validation
+    from .storage.queue_file import QueuedRequest, QueueFile
     from .storage.sqlite_queues import SetAside, SQLiteQueue, SQLiteQueueMap
     from .storage.stored_queues import StoredRequest
     from .ws.backoff import Backoff
@@ -144,6 +145,7 @@ else:
         ".secrets": "mask_secrets",
         ".server": "Server",
         ".settings": "Validation set_logger set_message_id_generator set_message_validation",
+        ".storage.queue_file": "QueueFile QueuedRequest",
         ".storage.sqlite_queues": "SQLiteQueue SQLiteQueueMap SetAside",
         ".storage.stored_queues": "StoredRequest",
         ".ws.backoff": "Backoff",
@@ -216,8 +218,10 @@ __all__ = [
     "Profile",
     "QueueDamaged",
     "QueueFailed",
+    "QueueFile",
     "QueueFull",
     "QueueInUse",
+    "QueuedRequest",
     "Recorder",
     "RedisCluster",
     "RedisQueueMap",

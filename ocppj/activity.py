@@ -58,7 +58,7 @@ class Job:
 
     def __init__(self, run: Callable[[], object], waits: Waits, activity: "Optional[Activity]" = None) -> None:
         self._run = run
-        self.waits = waits
+        self.waits: Waits = waits
         self._activity = activity
 
     def __str__(self) -> str:
@@ -260,8 +260,8 @@ class Resting:
     __slots__ = ("_visits", "ident", "woken")
 
     def __init__(self, woken: Callable[[], bool]) -> None:
-        self.woken = woken
-        self.ident = threading.get_ident()  #: That of the thread.
+        self.woken: Callable[[], bool] = woken
+        self.ident: int = threading.get_ident()  #: That of the thread.
         self._visits: Dict[Activity, _Visit] = {}
 
     def __str__(self) -> str:

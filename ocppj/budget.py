@@ -87,7 +87,7 @@ class Account:
     __slots__ = ("counted",)
 
     def __init__(self) -> None:
-        self.counted = 0
+        self.counted: int = 0
 
 
 class MemoryBudget:

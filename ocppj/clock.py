@@ -80,7 +80,7 @@ class _ThreadTimer(Timer):
 class SystemClock:
     """The machine's time."""
 
-    monotonic = staticmethod(time.monotonic)  # the function of C: one call less for each deadline
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)  # the function of C: one call less for each deadline
 
     def now(self) -> datetime:
         return datetime.now(timezone.utc)

@@ -203,8 +203,8 @@ class OCPPError(OcppjError):
         if details is not None and not isinstance(details, Mapping):
             raise TypeError(f"details is a JSON object (a dict), not {mask_secrets(repr(details))}")
         super().__init__(code, description, details, message_id)
-        self.code = code if isinstance(code, ErrorCode) else parse_error_code(str(code))
-        self.description = "" if description is None else str(description)
+        self.code: Union[ErrorCode, str] = code if isinstance(code, ErrorCode) else parse_error_code(str(code))
+        self.description: str = "" if description is None else str(description)
         self.details: Dict[str, Any] = {} if details is None else dict(details)
         self.message_id = message_id
         self.client_id: Optional[str] = None
@@ -279,7 +279,7 @@ class CallFailed(OcppjError):
     ``connect()`` raises `Stopped`. The text of the error has them all.
     """
 
-    code = ErrorCode.GENERIC_ERROR
+    code: ErrorCode = ErrorCode.GENERIC_ERROR
 
     def __init__(self, description: str, message_id: Optional[str] = None, code: Optional[ErrorCode] = None) -> None:
         super().__init__(description)
@@ -459,7 +459,7 @@ class HandshakeRefused(TransportError):
         self.status = status
         self.retry_after = retry_after
         self.url = url
-        self.body = printable(body)
+        self.body: str = printable(body)
 
 
 class SubprotocolError(TransportError):

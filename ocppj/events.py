@@ -151,7 +151,7 @@ class Timer(threading.Timer):
     def __init__(self, interval: float, function: Callable[[], object]) -> None:
         super().__init__(interval, function)
         self._started = Event()
-        self.finished = Event()
+        self.finished: Event = Event()
 
 
 def try_acquire(lock: threading.Lock, taken: List[bool]) -> None:

@@ -146,7 +146,7 @@ def part_log(part: str) -> SafeLog:
 
 
 #: Writes to the logger of the process: for what belongs to no endpoint.
-safe_log = SafeLog(get_logger)
+safe_log: SafeLog = SafeLog(get_logger)
 
 
 class _Window:
@@ -206,7 +206,7 @@ class LimitedLog:
     ) -> None:
         self._log = SafeLog(log, depth=2)
         #: Has it write to another logger: see `SafeLog.use`.
-        self.use = self._log.use
+        self.use: Callable[..., None] = self._log.use
         self._now = now
         self._later = later
         self._lines = lines

@@ -103,7 +103,7 @@ class Number(Kind):
     def __init__(self, minimum: float = 0, maximum: Optional[float] = None, *, above: bool = False) -> None:
         self._minimum, self._above = minimum, above
         self._maximum = self.longest if maximum is None else maximum
-        self.takes = f"{self.what}, more than {minimum}" if above else f"{self.what}, {minimum} or more"
+        self.takes: str = f"{self.what}, more than {minimum}" if above else f"{self.what}, {minimum} or more"
         if self._maximum != sys.maxsize:
             self.takes += f" and at most {self._maximum:.0f}"
 
@@ -138,7 +138,7 @@ class Choice(Kind):
     def __init__(self, *values: Any) -> None:
         self._values = values
         *others, last = map(repr, values)
-        self.takes = f"{', '.join(others)} or {last}" if others else last
+        self.takes: str = f"{', '.join(others)} or {last}" if others else last
 
     def fits(self, value: Any) -> bool:
         return any(type(value) is type(each) and value == each for each in self._values)
@@ -171,7 +171,7 @@ class Function(Kind):
 
     def __init__(self, *names: str) -> None:
         self._names = names
-        self.takes = f"a function f({', '.join(names)})"
+        self.takes: str = f"a function f({', '.join(names)})"
 
     def fits(self, value: Any) -> bool:
         return callable(value) and not (self._names and isinstance(value, type))  # a class makes things of nothing
@@ -199,7 +199,7 @@ class Parts(Kind):
     """An object with certain methods: what implements one of the protocols of this package."""
 
     def __init__(self, takes: str, *methods: str) -> None:
-        self.takes = f"{takes}: an object with {', '.join(f'{each}()' for each in methods)}"
+        self.takes: str = f"{takes}: an object with {', '.join(f'{each}()' for each in methods)}"
         self._methods = methods
 
     def fits(self, value: Any) -> bool:
@@ -222,7 +222,9 @@ class Either(Kind):
 
     def __init__(self, *kinds: Kind) -> None:
         self._kinds = kinds
-        self.takes = ", or ".join(each.takes for each in sorted(kinds, key=lambda each: each is NONE))  # "None" last
+        self.takes: str = ", or ".join(
+            each.takes for each in sorted(kinds, key=lambda each: each is NONE)
+        )  # "None" last
 
     def fits(self, value: Any) -> bool:
         return self._first(value) is not None

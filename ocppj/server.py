@@ -234,6 +234,7 @@ class Server(Node):
         ws_server.set_connected_handler(self._connected)
         ws_server.set_message_handler(self._router.receive)
         ws_server.set_disconnected_handler(self._disconnected)
+        getattr(ws_server, "set_refused_handler", lambda handler: None)(self._handlers.refused)
         # Connections that have ended, and whose requests have not. Guarded by the lock of the lifecycle.
         self._ending: Dict[str, Connection] = {}
         self._takeover: Optional[Takeover] = None  # of the last `listen`, if that has waited
@@ -600,7 +601,8 @@ class Server(Node):
         from .control.control import Control
 
         refuse_inside("control()", waits=True)
-        control = Control(self, address, self.safe_log)
+        in_cluster = self._membership is not None
+        control = Control(self, partial(self.connections, cluster=in_cluster), address, self.safe_log)
         with self._lifecycle.lock:
             self._controls = [*(each for each in self._controls if not each.closed), control]
         return control

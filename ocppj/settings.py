@@ -116,10 +116,10 @@ class _Process:
 
     logger: LoggerLike = _ROOT
     message_id_generator: Optional[Callable[[], str]] = None  # None: random UUIDs
-    validation = Validation()
+    validation: Validation = Validation()
 
 
-process = _Process()
+process: _Process = _Process()
 
 
 def set_logger(logger: LoggerLike) -> None:

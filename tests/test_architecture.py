@@ -29,7 +29,7 @@ ROOMS = [
     {"client", "server"},
     {"testing", "web", "cluster", "metrics", "tracing", "recording"},
     {"control", "proxy", "conformance", "reporting", "replaying", "load", "validating"},
-    {"cli"},
+    {"cli", "_pyinstaller"},
     {"__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
@@ -62,6 +62,7 @@ SINGLE = {
     "opentelemetry": "tracing.py",
     "redis": "cluster/redis/connection.py",
     "rich": "cli/terminal.py",
+    "PyInstaller": "_pyinstaller/hook-ocppj.py",
 }
 
 

@@ -33,7 +33,7 @@ def run(code: str, folder: Path, names: Dict[str, Any], url: str = "ws://csms.ex
 
 def test_every_block_has_a_test_here() -> None:
     tested = "SQLiteQueue, v16", "capacity=100)", "put_back", "offline=True"
-    tested += "queues.list", "ThinOut()", "DropNewest", "lost.db", "RedisQueueMap"
+    tested += "queues.list", "ThinOut()", "DropNewest", "lost.db", "RedisQueueMap", "QueueFile"
     assert sorted(BLOCKS) == sorted(map(block, tested))
 
 
@@ -83,6 +83,13 @@ def test_the_requests_of_several_servers(tmp_path: Path) -> None:
             future = first["server"].send_request("CP_1", v16.ResetRequest(type="Soft"), offline=True)
             assert [each.message_id for each in second["queues"].list()] == [future.message_id]
             assert second["queues"].cancel(future.message_id)
+
+
+def test_the_file_is_looked_at_from_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with run(block("capacity=100)"), tmp_path, {})["server"].listen(port=0, host="127.0.0.1") as server:
+        server.send_request("CP_1", v16.ResetRequest(type="Soft"), offline=True, version="1.6")
+    run(block("QueueFile"), tmp_path, {})
+    assert re.match(r"CP_1 \S+ Reset \S+ \S+ waiting for boot", capsys.readouterr().out)
 
 
 def offline(queue: SQLiteQueue) -> Client:

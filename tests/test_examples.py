@@ -93,8 +93,53 @@ def test_charge_point_charges_at_central_system(central_system: Any, tmp_path: P
         assert said in log
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_charge_point_charges_through_the_proxy(central_system: Any, tmp_path: Path) -> None:
+    url = re.search(r"listening on (ws://\S+)", central_system.stderr.readline())
+    assert url
+    proxy = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "proxy.py"), url.group(1), "--port", "0"],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert proxy.stdout is not None
+        url = re.search(r"listening on (ws://\S+)", proxy.stdout.readline())
+        assert url
+        done = run([str(EXAMPLES / "charge_point.py"), url.group(1), "CP_1", "--interval", "0"], tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == "transaction 1 ends"
+        proxy.send_signal(signal.SIGINT)
+        said, errors = proxy.communicate(timeout=PATIENCE)
+    finally:
+        proxy.kill()
+        proxy.communicate(timeout=PATIENCE)
+    assert (proxy.returncode, errors) == (0, "")
+    assert "CP_1: station sends CALL StartTransaction" in said
+    assert "CP_1: csms sends CALLRESULT StopTransaction" in said
+    assert said.splitlines()[-1] == "ended: 1 connections"
+    central_system.send_signal(signal.SIGINT)
+    _, log = central_system.communicate(timeout=PATIENCE)
+    assert "CP_1 is a ACME Inc. One" in log, "the proxy has changed the vendor"
+
+
 def test_charge_point_says_what_went_wrong(tmp_path: Path) -> None:
     done = run([str(EXAMPLES / "charge_point.py"), "ws://127.0.0.1:1", "CP_1"], tmp_path)
     assert done.returncode == 1
     assert "TransportError" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_recording_is_played_against_another_central_system(tmp_path: Path) -> None:
+    done = run([str(EXAMPLES / "recording.py")], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "CP_1 ends transaction 1",
+        "recorded 8 lines",
+        "CP_1 ends transaction 100",
+        "CP_1: answer BootNotification interval: recorded 300, now 60",
+    ]

@@ -15,9 +15,12 @@ LIST = Path(__file__).with_name("public_surface.txt")
 #: The modules that documents and users name.
 MODULES = [
     "clock",
+    "control",
     "durable",
     "errors",
     "payloads",
+    "reporting",
+    "proxy",
     "signing",
     "v16",
     "v201",

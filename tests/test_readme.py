@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 #: The pages whose blocks are programs of their own.
 RUN = [
-    "connection-loss embedding handlers limits not-lost observers own-messages requests",
+    "connection-loss embedding handlers limits not-lost observers own-messages recordings requests",
     "signed-messages tests-without-a-network threads validation versions",
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

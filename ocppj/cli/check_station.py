@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, List
 
 from .arguments import address, duration, positive
+from .check_run import password_of, run_cases
 from .exits import FOUND, CommandError
 from .terminal import Terminal
 
@@ -73,7 +74,6 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     from ..conformance.station.peer import StationPeer
     from ..conformance.verdicts import PeerGone
     from ..errors import UsageError
-    from .check import run_cases
 
     if arguments.url or arguments.identity:
         raise CommandError("check: --listen takes no URL: the station connects to us; --id names it")
@@ -129,8 +129,6 @@ def _settings(arguments: argparse.Namespace, terminal: Terminal, cases: List[Any
 
 
 def _password(arguments: argparse.Namespace) -> "str | None":
-    from .check import password_of
-
     return password_of(arguments)
 
 

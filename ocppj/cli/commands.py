@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
@@ -33,16 +34,19 @@ HELP = """CP_1 RemoteStartTransaction idTag=T connectorId=1   send a request to 
 CP_1 SetChargingProfile csChargingProfiles.stackLevel=0 csChargingProfiles.chargingSchedule.duration=60 ...
 CP_1 SetChargingProfile {"connectorId": 1, ...}     the payload as JSON
 send CP_1 Reset type=Soft                           the same; for a client whose name is that of a command
-send CP_1 [2,"1","Reset",{"type":"Soft"}]           send any text as it is
+send CP_1 [2,"1","Reset",{"type":"Soft"}]           send a text as it is
 list                                                list the clients
 drop CP_1                                           close the connection of a client
-expect [CP_1] BootNotification [within 10s]         wait for a request of a client, 10 seconds if nothing is said
+expect [CP_1] BootNotification [within 30s]         wait for a request of a client, 10 seconds if nothing is said
+expect StatusNotification connectorId=1             one that has these fields
 wait 5s                                             wait
 script FILE                                         do what the lines of a file say; "#" begins a comment
 help                                                print this
 quit                                                end
 The Tab key completes ids, actions, fields and values."""
 
+#: A text that is sent as it is.
+_RAW = re.compile(r'send\s+("[^"]+"|\S+)\s+(\[.*)')
 _WITHIN = 10.0  # seconds
 _DEEPEST = 10  # scripts that call scripts
 
@@ -93,6 +97,10 @@ class Commands:
         line = line.strip()
         if not line or line.startswith("#"):
             return
+        raw = _RAW.fullmatch(line)
+        if raw is not None:
+            self._server.send_raw(raw[1].strip('"'), raw[2])
+            return
         words = split_words(line)
         command = self._commands.get(words[0])
         if command is not None:
@@ -107,9 +115,6 @@ class Commands:
         version = self._version_of(client_id)
         if not rest:
             raise UsageError(f"write what to send: {client_id} Reset type=Soft, for example")
-        if rest[0].startswith("["):
-            self._server.send_raw(client_id, " ".join(rest))
-            return
         action, *fields = rest
         payload = read_fields(fields, request_schema(version, action), action)
         request = self._server.make_request(client_id, action, payload)
@@ -135,7 +140,7 @@ class Commands:
     def _list(self, words: Sequence[str]) -> None:
         columns, rows = connection_rows(self._server.connections())
         if self._terminal.as_json:
-            self._terminal.json([dict(zip(columns, row)) for row in rows])
+            self._terminal.json({"clients": [dict(zip(columns, row)) for row in rows]})
         elif rows:
             self._terminal.table(columns, rows)
         else:
@@ -148,12 +153,15 @@ class Commands:
 
     def _expect(self, words: Sequence[str]) -> None:
         words, seconds = _split_within(words)
-        if not 1 <= len(words) <= 2:
-            raise UsageError("write: expect BootNotification, or: expect CP_1 BootNotification within 30s")
-        action, client_id = words[-1], words[0] if len(words) == 2 else None
-        if self._requests.expect(action, client_id, seconds) is None:
+        fields = [word for word in words if "=" in word]
+        names = [word for word in words if "=" not in word]
+        if not 1 <= len(names) <= 2:
+            raise UsageError("write: expect CP_1 StatusNotification connectorId=1 within 30s")
+        action, client_id = names[-1], names[0] if len(names) == 2 else None
+        if self._requests.expect(action, client_id, seconds, fields) is None:
             whose = "" if client_id is None else f" of {client_id}"
-            raise UsageError(f"no {action}{whose} came within {seconds:g} s")
+            such = f" with {' '.join(fields)}" if fields else ""
+            raise UsageError(f"no {action}{whose}{such} came within {seconds:g} s")
 
     def _wait(self, words: Sequence[str]) -> None:
         if len(words) != 1:

@@ -1,27 +1,55 @@
-"""Passwords that a command is given: ``--auth CP_1:secret``. No error repeats one."""
+"""Passwords that a command is given: ``--auth CP_1:secret``, or in a file. No error repeats one."""
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
-from typing import Callable, Dict, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from .exits import CommandError
 
-__all__ = ["check_of", "split_pairs"]
+__all__ = ["check_of", "read_passwords"]
 
 
-def split_pairs(pairs: Sequence[str], what: str) -> Dict[str, str]:
-    """Return the passwords of texts ``ID:PASSWORD``, by id. ``what`` is where they come from: "proxy: --auth".
+def read_passwords(command: str, option: str, pairs: Sequence[str], file: Optional[Path] = None) -> Dict[str, str]:
+    """Return passwords by id.
 
-    Raises `CommandError`.
+    Args:
+        command: For errors, such as "serve".
+        option: The name of the option, such as "--auth". That of the file has "-file" behind it.
+        pairs: Its values: ID:PASSWORD.
+        file: Has such lines, or a JSON object.
+
+    Raises:
+        CommandError: One of them cannot be read.
     """
-    passwords = {}
-    for number, pair in enumerate(pairs, 1):
+    found: Dict[str, str] = {}
+    lines = list(pairs)
+    if file is not None:
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{command}: {option}-file cannot be read: {error}") from None
+        if text.lstrip().startswith("{"):
+            found = _read_json(f"{command}: {option}-file", text)
+        else:
+            lines += [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for number, pair in enumerate(lines, 1):
         client_id, _, password = pair.partition(":")
         if not client_id or not password:
-            raise CommandError(f"{what}: entry {number} is none: write ID:PASSWORD")
-        passwords[client_id] = password
-    return passwords
+            raise CommandError(f"{command}: entry {number} of {option} or {option}-file is none: write ID:PASSWORD")
+        found[client_id] = password
+    return found
+
+
+def _read_json(where: str, text: str) -> Dict[str, str]:
+    value: Any = None
+    with suppress(ValueError):
+        value = json.loads(text)
+    if not isinstance(value, dict) or not all(isinstance(each, str) and each for each in value.values()):
+        raise CommandError(f'{where} has no JSON object of texts: {{"CP_1": "PASSWORD"}}')
+    return value
 
 
 def check_of(passwords: Mapping[str, str]) -> Callable[[str, bytes], bool]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from .arguments import port
 from .exits import OK, CommandError
+from .listening import add_tls_arguments, tls_of
 from .log_lines import make_logger
-from .passwords import check_of, split_pairs
+from .passwords import check_of, read_passwords
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -56,19 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="what stands before the identity in the path of stations, and is not passed on, such as /ocpp",
     )
-    stations.add_argument(
-        "--tls", type=Path, metavar="DIR", help="listen with TLS: server.pem and ca.pem of this folder (ocppj certs)"
-    )
-    stations.add_argument(
-        "--require-certificate", action="store_true", help="with --tls: only stations with a certificate (profile 3)"
-    )
+    add_tls_arguments(stations, "stations")
     stations.add_argument(
         "--auth",
         action="append",
         default=[],
         metavar="ID:PASSWORD",
         help="let this station in, with this password, and no station that is not named; may be repeated. Without it "
-        "the central system decides",
+        "the central system decides. Other users of this machine may see these words: --auth-file hides them",
+    )
+    stations.add_argument(
+        "--auth-file", type=Path, metavar="FILE", help="the same from a file: lines ID:PASSWORD, or a JSON object"
     )
     central = parser.add_argument_group("the central system")
     credentials = central.add_mutually_exclusive_group()
@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pass-credentials", action="store_true", help="send the stations' own passwords (the default)"
     )
     credentials.add_argument("--no-credentials", action="store_true", help="send no passwords")
+    central.add_argument("--password-file", type=Path, metavar="FILE", help="the same as --password, from a file")
     central.add_argument(
         "--ca", metavar="FILE", help="the certificate of the authority to trust, or a folder of `ocppj certs`"
     )
@@ -109,19 +110,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID:PASSWORD",
         help="sent to them for this station; may be repeated. They never get a station's own password",
     )
+    further.add_argument(
+        "--also-password-file", type=Path, metavar="FILE", help="the same as --also-password, from a file"
+    )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Pass frames on until Ctrl-C or SIGTERM ends it."""
     from ..events import Event
+    from .behind import Behind
     from .traffic import Traffic
 
     with ExitStack() as ends:
         traffic = Traffic(terminal)
         proxy = _make_proxy(arguments, terminal, ends)
-        proxy.add_recorder(traffic)
-        _listen(arguments, proxy)
+        shown = Behind(traffic, partial(_tell_missed, terminal))
+        proxy.add_recorder(shown)
         ends.callback(_tell, terminal, proxy)
+        ends.callback(shown.close)
+        _listen(arguments, proxy)
         ends.callback(proxy.stop)
         terminal.note(f"listening on {proxy.url}")
         try:
@@ -146,7 +153,7 @@ def _make_proxy(arguments: argparse.Namespace, terminal: Terminal, ends: ExitSta
             credentials=_credentials(arguments),
             to_ssl_context=_client_tls(arguments),
             check_credentials=_check(arguments),
-            ssl_context=_server_tls(arguments),
+            ssl_context=tls_of("proxy", arguments),
             logger=make_logger("proxy", terminal),
         )
     except UsageError as error:
@@ -171,9 +178,10 @@ def _listen(arguments: argparse.Namespace, proxy: "Proxy") -> None:
 def _observers(arguments: argparse.Namespace) -> List["Observer"]:
     from ..proxy import Observer
 
-    if arguments.also_password and not arguments.also:
+    file = arguments.also_password_file
+    if (arguments.also_password or file) and not arguments.also:
         raise CommandError("proxy: --also-password needs --also URL")
-    passwords = split_pairs(arguments.also_password, "proxy: --also-password")
+    passwords = read_passwords("proxy", "--also-password", arguments.also_password, file)
     context = _context(arguments.ca, None)
     return [
         Observer(url, calls=arguments.also_calls, credentials=passwords, ssl_context=context) for url in arguments.also
@@ -181,29 +189,15 @@ def _observers(arguments: argparse.Namespace) -> List["Observer"]:
 
 
 def _credentials(arguments: argparse.Namespace) -> Any:
-    if arguments.no_credentials:
-        return None
-    return split_pairs(arguments.password, "proxy: --password") or "pass"
+    passwords = read_passwords("proxy", "--password", arguments.password, arguments.password_file)
+    if passwords and (arguments.no_credentials or arguments.pass_credentials):
+        raise CommandError("proxy: leave out --password-file, or --no-credentials and --pass-credentials")
+    return None if arguments.no_credentials else passwords or "pass"
 
 
 def _check(arguments: argparse.Namespace) -> Optional[Callable[[str, bytes], bool]]:
-    passwords = split_pairs(arguments.auth, "proxy: --auth")
+    passwords = read_passwords("proxy", "--auth", arguments.auth, arguments.auth_file)
     return check_of(passwords) if passwords else None
-
-
-def _server_tls(arguments: argparse.Namespace) -> Any:
-    if arguments.tls is None:
-        if arguments.require_certificate:
-            raise CommandError("proxy: --require-certificate needs --tls DIR")
-        return None
-    from ..testing.pki_folder import find_ca
-    from ..ws.tls import server_tls_context
-
-    return server_tls_context(
-        arguments.tls / "server.pem",
-        client_ca=find_ca(arguments.tls),
-        require_client_certificate=arguments.require_certificate,
-    )
 
 
 def _client_tls(arguments: argparse.Namespace) -> Any:
@@ -232,10 +226,14 @@ def _context(ca: Optional[str], certificate: Any) -> Any:
     return client_tls_context(None if ca is None else find_ca(ca), certificate)
 
 
+def _tell_missed(terminal: Terminal, count: int) -> None:
+    terminal.error(f"{count} lines are not shown: what reads them was too slow")
+
+
 def _tell(terminal: Terminal, proxy: "Proxy") -> None:
     """Print what was counted."""
     counts: Counts = proxy.counts()
-    if terminal.as_json:
+    if terminal.as_json or not counts.connected + counts.refused:
         return
     parts = [f"connections: {counts.connected}", f"frames of stations: {counts.from_stations}"]
     parts.append(f"of the central system: {counts.from_csms}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from typing import Any, Callable, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Tuple
 
 from .arguments import duration, port, version
 from .exits import FOUND, OK, CommandError
@@ -88,10 +88,17 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     conversations, left_out = _read(arguments)
     outcome = Outcome(lambda difference: _print(difference, terminal))
     outcome.leave_out(left_out)
+    replay = _make_replay(side, arguments, conversations, outcome)
+    if side == "csms":
+        terminal.note(f"listening on {replay.listen(arguments.listen, arguments.host)}")
     try:
-        _play(side, arguments, conversations, outcome, terminal)
-    finally:  # Ctrl-C as well: what was found until then
-        _summarize(outcome, terminal)
+        if side == "station":
+            replay.start()
+        _wait(replay, outcome, len(conversations), terminal)
+    finally:
+        replay.stop()
+        if outcome.counts["connections"] or outcome.differences:  # Ctrl-C as well: what was found until then
+            _summarize(outcome, terminal)
     return FOUND if outcome.differences else OK
 
 
@@ -125,20 +132,26 @@ def _read(arguments: argparse.Namespace) -> Tuple[List[Any], Dict[str, int]]:
         raise CommandError(f"{arguments.file} cannot be read: {error.strerror or error}") from None
     if not found:
         raise CommandError(f"there is no frame in {arguments.file}: name a recording, or another log with frames")
-    known = sorted({each.client_id for each in found})
-    if "" in known:
+    named = [each for each in found if each.client_id]
+    if not named:
         raise CommandError(f"{arguments.file} does not say which station it is of: add --client CP_1, with its id")
-    chosen = [each for each in found if not wanted or each.client_id in wanted]
+    chosen = [each for each in named if not wanted or each.client_id in wanted]
     if not chosen:
-        raise CommandError(f"{arguments.file} has no connection of {', '.join(wanted)}: it has {', '.join(known)}")
+        known = ", ".join(sorted({each.client_id for each in named}))
+        raise CommandError(f"{arguments.file} has no connection of {', '.join(wanted)}: it has {known}")
     counts = Counter(left_out)
-    counts.update({"lines that are broken": len(broken)} if broken else {})
+    counts["lines that are broken"] += len(broken)
+    counts["messages of which the log does not say the station"] += sum(
+        len(each.steps) for each in found if not each.client_id
+    )
     for each in chosen:
         counts.update(each.left_out)
-    return chosen, counts
+    return chosen, +counts
 
 
-def _play(side: str, arguments: argparse.Namespace, conversations: List[Any], outcome: Any, terminal: Terminal) -> None:
+def _make_replay(side: str, arguments: argparse.Namespace, conversations: List[Any], outcome: Any) -> Any:
+    """Return the replay of one side. Raises `CommandError`."""
+    from ..errors import UsageError
     from ..replaying.performance import Pace
     from ..replaying.rules import Rules
     from ..replaying.stage import CSMSReplay, StationReplay
@@ -149,21 +162,20 @@ def _play(side: str, arguments: argparse.Namespace, conversations: List[Any], ou
         "outcome": outcome,
         "version": arguments.version,
     }
-    replay: Union[CSMSReplay, StationReplay]
-    if side == "csms":
-        replay = CSMSReplay(conversations, **known)
-        terminal.note(f"listening on {replay.listen(arguments.listen, arguments.host)}")
-    else:
-        replay = StationReplay(arguments.url, conversations, make_client=_client_maker(arguments), **known)
     try:
-        if isinstance(replay, StationReplay):
-            replay.start()
-        while not replay.wait(_LOOK):
-            counts = outcome.counts
-            words = f"{counts['connections']} of {len(conversations)} connections, {counts['sent']} messages sent"
-            terminal.status(f"{words}, {len(outcome.differences)} differences")
-    finally:
-        replay.stop()
+        if side == "csms":
+            return CSMSReplay(conversations, **known)
+        return StationReplay(arguments.url, conversations, make_client=_client_maker(arguments), **known)
+    except UsageError as error:
+        raise CommandError(str(error)) from None
+
+
+def _wait(replay: Any, outcome: Any, conversations: int, terminal: Terminal) -> None:
+    """Wait until all was played, and show the progress."""
+    while not replay.wait(_LOOK):
+        counts = outcome.counts
+        words = f"{counts['connections']} of {conversations} connections, {counts['sent']} messages sent"
+        terminal.status(f"{words}, {len(outcome.differences)} differences")
 
 
 def _client_maker(arguments: argparse.Namespace) -> Callable[[str], Any]:
@@ -195,15 +207,12 @@ def _print(difference: Any, terminal: Terminal) -> None:
 
 
 def _summarize(outcome: Any, terminal: Terminal) -> None:
-    counts, left_out, differences = outcome.counts, outcome.left_out, len(outcome.differences)
+    counts, left_out, differences = outcome.counts, sorted(outcome.left_out.items()), len(outcome.differences)
     if terminal.as_json:
-        terminal.json({"kind": "summary", **counts, "differences": differences, "leftOut": left_out})
+        left = [{"what": what, "count": count} for what, count in left_out]
+        terminal.json({"kind": "summary", **counts, "differences": differences, "leftOut": left})
         return
-    for what, number in sorted(left_out.items()):
-        terminal.line(f"not as recorded: {number} {what}")
-    played = f"{counts['connections']} connections, {counts['sent']} messages sent, {counts['compared']} compared"
-    terminal.line(f"{played}: {_say(differences)}")
-
-
-def _say(differences: int) -> str:
-    return "no difference" if not differences else "1 difference" if differences == 1 else f"{differences} differences"
+    for what, count in left_out:
+        terminal.line(f"not as recorded: {what}: {count}")
+    played = f"connections: {counts['connections']}, messages sent: {counts['sent']}, compared: {counts['compared']}"
+    terminal.line(f"{played}, differences: {differences}")

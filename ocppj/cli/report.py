@@ -77,6 +77,8 @@ def _write(arguments: Namespace, terminal: Terminal) -> Report:
     from ..reporting import write_page
 
     path = arguments.output or _page_of(arguments.files[0])
+    if path == "-":
+        raise CommandError("the page is a file: write its name behind -o")
     if os.path.isdir(path):
         raise CommandError(f"{path} is a folder: write the name of a file")
     if any(name != "-" and os.path.exists(path) and os.path.samefile(name, path) for name in arguments.files):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import sys
 from argparse import ArgumentTypeError
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 from .arguments import VERSIONS, duration, port, version
 from .exits import FOUND, OK, CommandError
+from .listening import add_tls_arguments, tls_of
+from .log_lines import make_logger
+from .passwords import check_of, read_passwords
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -64,17 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auth-file", type=Path, metavar="FILE", help="the same from a file: lines ID:PASSWORD, or a JSON object"
     )
-    parser.add_argument(
-        "--tls",
-        type=Path,
-        metavar="DIR",
-        help="listen with TLS: server.pem and ca.pem of this folder (ocppj certs)",
-    )
-    parser.add_argument(
-        "--require-certificate",
-        action="store_true",
-        help="with --tls: only clients with a certificate (profile 3)",
-    )
+    add_tls_arguments(parser, "clients")
     parser.add_argument(
         "--versions",
         type=_versions,
@@ -178,15 +169,15 @@ def _make_server(arguments: argparse.Namespace, terminal: Terminal, observers: L
             validate=arguments.validate,
             timeout=arguments.timeout,
             readers=arguments.readers,
-            ssl_context=_tls(arguments),
-            logger=_logger(terminal),
+            ssl_context=tls_of("serve", arguments),
+            logger=make_logger("serve", terminal),
         )
     except UsageError as error:
         raise CommandError(f"serve: {error}") from None
     server.set_request_handler(Answers())
-    passwords = _passwords(arguments)
+    passwords = read_passwords("serve", "--auth", arguments.auth, arguments.auth_file)
     if passwords:
-        server.set_basic_auth_handler(_check_of(passwords))
+        server.set_basic_auth_handler(check_of(passwords))
     if arguments.record is not None:
         recorder = Recorder(arguments.record, show_secrets=terminal.show_secrets)
         ends.callback(recorder.close)
@@ -195,71 +186,6 @@ def _make_server(arguments: argparse.Namespace, terminal: Terminal, observers: L
         server.add_observer(observer)
     ends.callback(server.stop)
     return server
-
-
-def _tls(arguments: argparse.Namespace) -> Any:
-    if arguments.tls is None:
-        if arguments.require_certificate:
-            raise CommandError("serve: --require-certificate needs --tls DIR")
-        return None
-    from ..testing.pki_folder import find_ca
-    from ..ws.tls import server_tls_context
-
-    return server_tls_context(
-        arguments.tls / "server.pem",
-        client_ca=find_ca(arguments.tls),
-        require_client_certificate=arguments.require_certificate,
-    )
-
-
-def _passwords(arguments: argparse.Namespace) -> Dict[str, str]:
-    """Return the passwords by client. Raises `CommandError`, which repeats no password."""
-    pairs = list(arguments.auth)
-    if arguments.auth_file is not None:
-        try:
-            text = arguments.auth_file.read_text("utf-8")
-        except (OSError, ValueError) as error:
-            raise CommandError(f"serve: --auth-file cannot be read: {error}") from None
-        if text.lstrip().startswith("{"):
-            return {**_read_json(text), **_split_pairs(pairs)}
-        pairs += [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return _split_pairs(pairs)
-
-
-def _split_pairs(pairs: List[str]) -> Dict[str, str]:
-    passwords = {}
-    for number, pair in enumerate(pairs, 1):
-        client_id, _, password = pair.partition(":")
-        if not client_id or not password:
-            raise CommandError(f"serve: entry {number} of --auth or --auth-file is none: write ID:PASSWORD")
-        passwords[client_id] = password
-    return passwords
-
-
-def _read_json(text: str) -> Dict[str, str]:
-    with suppress(ValueError):
-        value = json.loads(text)
-        if all(isinstance(each, str) and each for each in value.values()):
-            return dict(value)
-    raise CommandError('serve: --auth-file has no JSON object of texts: {"CP_1": "PASSWORD"}')
-
-
-def _check_of(passwords: Dict[str, str]) -> Callable[[str, bytes], bool]:
-    """Return a check of passwords. A 1.6 charger may send the bytes of a password that is hexadecimal."""
-    from ..errors import UsageError
-    from ..exchange.passwords import authorization_key, passwords_match
-
-    def check(client_id: str, password: bytes) -> bool:
-        expected = passwords.get(client_id)
-        if expected is None:
-            return False
-        if passwords_match(password, expected):
-            return True
-        with suppress(UsageError):
-            return passwords_match(password, authorization_key(expected))
-        return False
-
-    return check
 
 
 def _listen(arguments: argparse.Namespace, server: "Server", terminal: Terminal) -> None:
@@ -331,23 +257,6 @@ def _do(commands: "Commands", line: str, terminal: Terminal) -> bool:
         terminal.error(str(error))
         return False
     return True
-
-
-def _logger(terminal: Terminal) -> logging.Logger:
-    """Return a logger whose warnings are printed."""
-    logger = logging.Logger("ocppj.serve", logging.WARNING)
-    logger.addHandler(_Printed(terminal))
-    return logger
-
-
-class _Printed(logging.Handler):
-    def __init__(self, terminal: Terminal) -> None:
-        super().__init__()
-        self._terminal = terminal
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError, ValueError):  # the output is closed
-            self._terminal.error(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def _versions(text: str) -> List[str]:

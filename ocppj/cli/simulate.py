@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
 
 from .arguments import duration, positive, version
 from .exits import FOUND, OK, CommandError
@@ -16,6 +15,7 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from ..load.visits import Visits
     from ..testing.simulation.fleet import Fleet
+    from ..testing.simulation.summary import FleetSummary
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -35,10 +35,9 @@ ocppj simulate wss://csms.example/ocpp --id CP_1 --password SECRET --tls ca.pem
 ocppj simulate ws://localhost:9000/ocpp -n 200 --load --plot knee.svg       # where is the knee?
 """
 
-_LOOK = 0.05  # seconds between two looks at the drivers
+_PAUSE = 0.05  # seconds between two looks at the drivers
 _SHOWN = 0.5  # seconds between two summaries on a terminal
 _LOAD_STATIONS = 100  # of --load without -n
-_WIDTH = 200  # characters of a line of traffic that goes into a file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     stations.add_argument("--version", type=version, default="1.6", help="1.6, 2.0.1 or 2.1 (default: 1.6)")
     stations.add_argument("--connectors", type=positive, default=2, metavar="N", help="of each station (default: 2)")
-    stations.add_argument("--spread", type=duration, metavar="TIME", help="within which time they are switched on")
+    stations.add_argument(
+        "--spread",
+        type=duration,
+        metavar="TIME",
+        help="switch them on within it (default: 10ms for each)",
+    )
     stations.add_argument("--seed", type=int, metavar="N", help="of the random numbers: the same drivers in each run")
     drivers = parser.add_argument_group("drivers")
     drivers.add_argument(
@@ -69,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     access = parser.add_argument_group("access")
     access.add_argument(
         "--password", metavar="PW", help="for HTTP Basic authentication; {id} in it stands for the id of the station"
+    )
+    access.add_argument(
+        "--password-file", metavar="FILE", help="the same from a file: others can see the words of a command"
     )
     access.add_argument("--tls", metavar="CA", help="the certificate of the authority, or a folder of `ocppj certs`")
     access.add_argument(
@@ -112,12 +119,17 @@ def _add_load(load: Any) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the stations."""
-    _check(arguments)
-    if arguments.load:
-        from .simulate_load import find_knee
+    from ..errors import UsageError
 
-        return find_knee(arguments, terminal, _ids(arguments, _LOAD_STATIONS), _options_of(arguments))
-    return _simulate(arguments, terminal)
+    _check(arguments)
+    try:
+        if arguments.load:
+            from .simulate_load import find_knee
+
+            return find_knee(arguments, terminal, _ids(arguments, _LOAD_STATIONS), _options_of(arguments))
+        return _simulate(arguments, terminal)
+    except UsageError as error:
+        raise CommandError(f"simulate: {error}") from None
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -141,6 +153,9 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
     from ..testing.pki_folder import find_ca, find_station
     from ..ws.tls import client_tls_context
 
+    password: Optional[str] = arguments.password
+    if arguments.password_file is not None:
+        password = _read_line(arguments.password_file)
     ca = None if arguments.tls is None else find_ca(arguments.tls)
     shared = None
     if arguments.cert is None and arguments.url.lower().startswith("wss:"):
@@ -148,8 +163,8 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
 
     def options(client_id: str) -> Dict[str, Any]:
         found: Dict[str, Any] = {}
-        if arguments.password is not None:
-            found["password"] = arguments.password.replace("{id}", client_id)
+        if password is not None:
+            found["password"] = password.replace("{id}", client_id)
         if shared is not None:
             found["ssl_context"] = shared
         elif arguments.cert is not None:
@@ -159,27 +174,38 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
     return options
 
 
+def _read_line(path: str) -> str:
+    """Return the first line of a file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"simulate: --password-file cannot be read: {error}") from None
+
+
 def _make_fleet(arguments: argparse.Namespace, terminal: Terminal) -> "Fleet":
-    from ..errors import UsageError
     from ..load.limits import allow_many_sockets
     from ..testing.simulation.fleet import Fleet
 
     ids = _ids(arguments)
     if not allow_many_sockets(len(ids)):
         terminal.error(f"this process may not open {len(ids)} connections: see `ulimit -n`")
-    try:
-        return Fleet(
-            ids,
-            arguments.url,
-            arguments.version,
-            spread=len(ids) / 100 if arguments.spread is None else arguments.spread,
-            speed=arguments.speed,
-            options_of=_options_of(arguments),
-            connectors=arguments.connectors,
-            timeout=arguments.timeout,
-        )
-    except UsageError as error:
-        raise CommandError(f"simulate: {error}") from None
+    return Fleet(
+        ids,
+        arguments.url,
+        arguments.version,
+        spread=_spread(arguments),
+        speed=arguments.speed,
+        options_of=_options_of(arguments),
+        connectors=arguments.connectors,
+        timeout=arguments.timeout,
+    )
+
+
+def _spread(arguments: argparse.Namespace) -> float:
+    """Return the seconds within which the stations are switched on: by default a hundred a second."""
+    seconds: float = (arguments.stations or 1) / 100 if arguments.spread is None else arguments.spread
+    return seconds
 
 
 def _simulate(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -207,8 +233,10 @@ def _simulate(arguments: argparse.Namespace, terminal: Terminal) -> int:
             fleet.start()
             _watch(arguments, terminal, fleet, visits)
         finally:
-            problems = _report(arguments, terminal, fleet, visits, time.monotonic() - began)
-    return FOUND if problems else OK
+            outcome = _look(fleet, visits, time.monotonic() - began)
+            fleet.stop()
+            _report(outcome, terminal)
+    return FOUND if outcome.problems else OK
 
 
 def _recorder(arguments: argparse.Namespace) -> Any:
@@ -219,14 +247,10 @@ def _recorder(arguments: argparse.Namespace) -> Any:
 
 def _show_traffic(fleet: "Fleet", terminal: Terminal) -> None:
     """Have the frames of the one station printed, as the demo does."""
-    from ..testing.live import LiveTraffic
-    from ..testing.transcript import Transcript
+    from .traffic import Traffic
 
     [station] = fleet
-    width = shutil.get_terminal_size((120, 24)).columns if terminal.is_terminal else _WIDTH
-    look: Dict[str, Any] = {"width": width, "colour": terminal.has_colours, "show_secrets": terminal.show_secrets}
-    transcript = Transcript(station.id, peer="CSMS", **look)
-    station.client.add_observer(LiveTraffic(transcript, terminal.coloured))
+    station.client.add_observer(Traffic(terminal, station.id, "CSMS"))
 
 
 def _watch(arguments: argparse.Namespace, terminal: Terminal, fleet: "Fleet", visits: "Visits") -> None:
@@ -236,7 +260,7 @@ def _watch(arguments: argparse.Namespace, terminal: Terminal, fleet: "Fleet", vi
     never = threading.Event()
     began = shown = time.monotonic()
     end = None if arguments.duration is None else began + arguments.duration
-    patience = began + arguments.patience + (arguments.spread or 0)
+    patience = began + arguments.patience + _spread(arguments)
     progress, every = Progress(began), _SHOWN if terminal.shows_status else arguments.every
     shows_traffic = arguments.stations is None and not terminal.as_json
     failures = 0
@@ -251,7 +275,7 @@ def _watch(arguments: argparse.Namespace, terminal: Terminal, fleet: "Fleet", vi
             line = progress.line(fleet.summary(), now)
             (terminal.status if terminal.shows_status else terminal.error)(line)
             shown = time.monotonic()
-        never.wait(_LOOK if end is None else min(_LOOK, max(0.0, end - now)))
+        never.wait(_PAUSE if end is None else min(_PAUSE, max(0.0, end - now)))
 
 
 def _tell_failures(fleet: "Fleet", terminal: Terminal, before: int) -> int:
@@ -273,16 +297,28 @@ def _is_over(arguments: argparse.Namespace, fleet: "Fleet", visits: "Visits", is
     return visits.all_ended() and booted > 0 and (booted == len(fleet) or is_late)
 
 
-def _report(
-    arguments: argparse.Namespace, terminal: Terminal, fleet: "Fleet", visits: "Visits", seconds: float
-) -> List[str]:
-    """Print the figures, and return what went wrong."""
-    from ..load.figures import COLUMNS, describe, energy_of, rows_of, total_rows
+class _Outcome(NamedTuple):
+    """What the stations have done, while they were still there."""
+
+    summary: "FleetSummary"
+    energy: float
+    seconds: float
+    problems: List[str]
+
+
+def _look(fleet: "Fleet", visits: "Visits", seconds: float) -> _Outcome:
+    from ..load.figures import energy_of
     from ..load.problems import find_problems
 
-    summary, energy = fleet.summary(), energy_of(fleet)
-    came: Optional[int] = None if arguments.charge is None else visits.ended
-    problems = find_problems(fleet, summary, came)
+    summary = fleet.summary()
+    return _Outcome(summary, energy_of(fleet), seconds, find_problems(fleet, summary, visits.ended))
+
+
+def _report(outcome: _Outcome, terminal: Terminal) -> None:
+    """Print the figures, and what went wrong."""
+    from ..load.figures import COLUMNS, describe, rows_of, total_rows
+
+    summary, energy, seconds, problems = outcome
     if terminal.as_json:
         terminal.json(describe(summary, energy, seconds, problems))
     else:
@@ -290,8 +326,8 @@ def _report(
         if summary.sent or summary.failed:
             terminal.table(COLUMNS, rows_of(summary))
             terminal.line()
-        width = max(len(name) for name, _ in total_rows(summary, energy, seconds))
-        terminal.lines(f"{name:<{width}}  {value}" for name, value in total_rows(summary, energy, seconds))
+        totals = total_rows(summary, energy, seconds)
+        width = max(len(name) for name, _ in totals)
+        terminal.lines(f"{name:<{width}}  {value}" for name, value in totals)
     for problem in problems:
         terminal.error(f"simulate: {problem}")
-    return problems

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List
 
-from .exits import FOUND, OK, CommandError
+from .exits import FOUND, OK
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def find_knee(
     options_of: Callable[[str], Dict[str, Any]],
 ) -> int:
     """Connect the stations, raise the rate, and print what was found. Ctrl-C prints what was found so far."""
-    from ..errors import UsageError
     from ..load.knee import Limits
     from ..load.limits import allow_many_sockets
     from ..load.load_test import LoadTest
@@ -41,11 +40,8 @@ def find_knee(
         return options if password is None else {**options, "basic_auth": (client_id, password)}
 
     with ExitStack() as parts:
-        try:
-            options = {"action": arguments.message, "timeout": arguments.timeout, "options_of": transport_options}
-            test = LoadTest(ids, arguments.url, arguments.version, **options)
-        except UsageError as error:
-            raise CommandError(f"simulate: {error}") from None
+        options = {"action": arguments.message, "timeout": arguments.timeout, "options_of": transport_options}
+        test = LoadTest(ids, arguments.url, arguments.version, **options)
         parts.callback(test.stop)
         errors = test.connect()
         if errors:
@@ -57,8 +53,8 @@ def find_knee(
         try:
             _follow(test.run(limits, **rates), terminal)
         finally:
-            _report(arguments, terminal, test)
-    return OK
+            was_good = _report(arguments, terminal, test)
+    return OK if was_good else FOUND
 
 
 def _follow(steps: "Iterator[Step]", terminal: Terminal) -> None:
@@ -71,13 +67,14 @@ def _follow(steps: "Iterator[Step]", terminal: Terminal) -> None:
         terminal.error(f"{step.rate:.0f} messages/s: {step.answered_rate:.0f} answered, {shown}")
 
 
-def _report(arguments: argparse.Namespace, terminal: Terminal, test: "LoadTest") -> None:
-    """Print the table, the plot, and where the knee is."""
+def _report(arguments: argparse.Namespace, terminal: Terminal, test: "LoadTest") -> bool:
+    """Print the table, the plot, and where the knee is. Return whether any rate was good."""
     from ..load.plot import svg_plot, text_plot
 
     knee = test.knee()
     if knee is None or not knee.steps:
-        return
+        terminal.error("simulate: no rate was measured to its end")
+        return False
     if terminal.as_json:
         terminal.json(_described(knee))
     else:
@@ -91,6 +88,7 @@ def _report(arguments: argparse.Namespace, terminal: Terminal, test: "LoadTest")
         title = f"{len(test.stations)} stations, {arguments.message}, OCPP {arguments.version}"
         Path(arguments.plot).write_text(svg_plot(knee, title), "utf-8")
         terminal.note(f"written to {arguments.plot}")
+    return knee.rate > 0
 
 
 def _row(step: "Step", verdict: "Verdict") -> List[str]:
@@ -121,6 +119,7 @@ def _described(knee: "Knee") -> Dict[str, Any]:
             "errors": {code: step.errors.count(code) for code in sorted(set(step.errors))},
             "sent_late_ms": in_ms(step.late),
             "own_processor": round(step.processor, 2),
+            "machine": None if step.machine is None else round(step.machine, 2),
             "good": verdict.good,
             "limit": verdict.culprit,
             "why": verdict.why,

@@ -39,9 +39,9 @@ class Terminal:
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self._lock = threading.Lock()
         self._status = ""  # what stands in the last line, until something else is printed
-        self.is_terminal = self._out.isatty()
-        self.has_colours = self.is_terminal and not as_json and not os.environ.get("NO_COLOR")
-        self.shows_status = self._err.isatty() and not as_json  #: Whether `status` shows something.
+        self.is_terminal: bool = self._out.isatty()
+        self.has_colours: bool = self.is_terminal and not as_json and not os.environ.get("NO_COLOR")
+        self.shows_status: bool = self._err.isatty() and not as_json  #: Whether `status` shows something.
 
     def line(self, text: str = "") -> None:
         """Print a line of the result. Secrets in it are masked, and control characters are escaped."""
@@ -67,7 +67,10 @@ class Terminal:
     def json(self, value: Any) -> None:
         """Print a JSON value in one line."""
         shown = value if self.show_secrets else mask_value(value)
-        self._print(self._out, json.dumps(shown, ensure_ascii=False, default=str))
+        text = json.dumps(shown, ensure_ascii=False, default=str)
+        if printable(text) != text:  # of a peer, such as marks that turn the direction of a text
+            text = json.dumps(shown, default=str)
+        self._print(self._out, text)
 
     def paint(self, colour: str, text: str) -> str:
         """Return ``text`` in a colour ("red", "green", "yellow", "cyan", "bold", "dim") if the terminal has colours."""

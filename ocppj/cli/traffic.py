@@ -1,4 +1,4 @@
-"""`Traffic`: prints the frames and the connections of a server. What it remembers does not grow with the traffic."""
+"""`Traffic`: prints the frames and the connections of an endpoint. What it remembers does not grow with the traffic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+from typing import Optional
 
 from ..exchange.frame import ConnectionChange, Frame
 from ..recording.recorded import Recorded, format_line
@@ -18,20 +19,23 @@ __all__ = ["Traffic"]
 
 
 class Traffic:
-    """An observer of a server. It prints a line for each frame, and one more for each rule that the frame breaks.
+    """An observer of a server or a client. It prints a line for each frame, and for each rule that the frame breaks.
 
     With ``--json`` the lines are those of a recording. When the output is closed, the program is interrupted.
 
     Args:
         terminal: Where it prints.
+        name: What the side is called that is observed.
+        peer: What the other side is called. ``None``: each charging station by its identity.
     """
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, name: str = "CSMS", peer: Optional[str] = None) -> None:
         self._terminal = terminal
         width = shutil.get_terminal_size((120, 24)).columns if terminal.is_terminal else None
-        transcript = Transcript(width=width, colour=terminal.has_colours, show_secrets=terminal.show_secrets)
+        colour, show_secrets = terminal.has_colours, terminal.show_secrets
+        transcript = Transcript(name, peer=peer, width=width, colour=colour, show_secrets=show_secrets)
         self._live = LiveTraffic(transcript, self._write)
-        self.is_broken = False  #: Whether the output was closed.
+        self.is_broken: bool = False  #: Whether the output was closed.
 
     def __call__(self, frame: Frame) -> None:
         """Print a frame."""

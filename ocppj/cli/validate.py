@@ -214,16 +214,18 @@ def _show_summary(name: str, check: LogCheck, terminal: Terminal) -> None:
         counted = ", ".join(f"{number} {code}" for code, number in summary.codes.most_common())
         terminal.line(f"faults: {counted}")
     if summary.unpaired:
-        terminal.line(f"{summary.unpaired} answers whose CALL is not in the log: only their form was checked")
+        answers = _plural(summary.unpaired, "answer")
+        terminal.line(f"{answers} to CALLs before the log begins: only the form was checked")
     if "" in summary.stations:
         terminal.line("The log names no station for some frames. If there is only one, --station ID checks more rules.")
-    totals = f"{name}: {summary.frames} frames, {summary.bad} bad, {summary.unanswered} CALLs without an answer"
+    frames, calls = _plural(summary.frames, "frame"), _plural(summary.unanswered, "CALL")
+    totals = f"{name}: {frames}, {summary.bad} bad, {calls} without an answer"
     terminal.coloured(terminal.paint("green" if summary.is_good else "red", printable(totals)))
 
 
 def _action_rows(summary: Summary) -> List[Tuple[Any, ...]]:
     return [
-        (action or "(not known)", sender, each.requests, each.results, each.errors, each.bad, each.unanswered)
+        (_short(action) or "(not known)", sender, each.requests, each.results, each.errors, each.bad, each.unanswered)
         for (action, sender), each in sorted(summary.actions.items())
     ]
 
@@ -234,6 +236,15 @@ def _show_unanswered(check: LogCheck, terminal: Terminal) -> None:
     terminal.line()
     terminal.line("CALLs without an answer:")
     for call in check.unanswered[:_MOST_LISTED]:
-        terminal.line(f"{call.frame.line:>7}  {_clock(call)}  {_ends(call)}  {call.action}  {call.message_id}")
+        terminal.line(f"{call.frame.line:>7}  {_clock(call)}  {_ends(call)}  {_short(call.action)}  {call.message_id}")
     if check.summary.unanswered > _MOST_LISTED:
         terminal.line(f"        ... {check.summary.unanswered - _MOST_LISTED} more")
+
+
+def _plural(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def _short(text: str) -> str:
+    """Return an action or an id. A peer may write any text there; the rules allow 36 characters."""
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -32,7 +32,7 @@ class Line:
         self._waiting: Deque[Job] = deque()
         self._closed = False
         self._thread: Optional[Thread] = None
-        self.dropped = 0  #: How many functions were dropped.
+        self.dropped: int = 0  #: How many functions were dropped.
 
     def start(self) -> None:
         """Start the thread. Raises ``RuntimeError`` when the system gives no thread."""

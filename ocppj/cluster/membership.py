@@ -52,8 +52,8 @@ class Membership:
         self._limited_log = LimitedLog(partial(get_part_logger, "cluster"))
         self._log.use(logger)
         self._limited_log.use(logger)
-        self.remote = RemoteCalls(cluster, sender)
-        self.kept = KeptRequests(self._later, sender.timeouts)
+        self.remote: RemoteCalls = RemoteCalls(cluster, sender)
+        self.kept: KeptRequests = KeptRequests(self._later, sender.timeouts)
         self._server = server
         self._serving = Serving(cluster, server, self._limited_log)
         self._lock = threading.Lock()  # guards what follows

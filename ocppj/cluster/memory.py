@@ -242,7 +242,7 @@ class MemoryCluster(Cluster):
         if not isinstance(hub, MemoryHub):
             raise UsageError(f"hub is a MemoryHub, not {type(hub).__name__}")
         self._hub = hub
-        self.max_inbox = hub._max_inbox
+        self.max_inbox: int = hub._max_inbox
         self._lock = hub._lock
         self._log = part_log("cluster")
         self._node: Optional[_Node] = None

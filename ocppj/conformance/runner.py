@@ -47,6 +47,9 @@ class Runner:
         allowed: What the user allows: the names that `Case.needs` has.
         on_outcome: Called after each case, for progress. ``None``: nothing.
         factor: The cases may take so many times as long as they say.
+
+    Attributes:
+        report: What has come of the last run so far. ``None``: there was none.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Runner:
         self._allowed = allowed
         self._on_outcome = on_outcome or (lambda outcome: None)
         self._factor = factor
+        self.report: Optional[Report] = None
 
     def run(self, role: str, cases: Sequence[Case], versions: Sequence[str]) -> Report:
         """Run each case over each version that it has. A peer that is gone ends the run.
@@ -69,19 +73,27 @@ class Runner:
             cases: The cases, in their order.
             versions: The OCPP versions that the peer speaks.
         """
-        report = Report(role, self._peer.name)
+        report = self.report = Report(role, self._peer.name)
         todo = list(_plan(cases, versions))
-        for number, (case, version) in enumerate(todo):
+        try:
+            self._run_all(report, todo)
+        except KeyboardInterrupt:
+            report.ended = "it was interrupted"
+            raise
+        finally:
+            report.not_run = len(todo) - len(report.outcomes)
+        return report
+
+    def _run_all(self, report: Report, todo: Sequence[Tuple[Case, str]]) -> None:
+        for case, version in todo:
             try:
                 outcome = self._try(case, version)
             except PeerGone as error:
-                before = f", after the case {todo[number - 1][0].id}" if number else ""
-                report.ended = f"{error}{before}"
-                report.not_run = len(todo) - number
-                break
+                after = f", after the case {report.outcomes[-1].case.id}" if report.outcomes else ""
+                report.ended = f"{error}{after}"
+                return
             report.outcomes.append(outcome)
             self._on_outcome(outcome)
-        return report
 
     def _try(self, case: Case, version: str) -> Outcome:
         frames, begun = Frames(), time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..cluster.errors_json import error_from_json
@@ -30,7 +31,7 @@ class ControlClient:
     def __init__(self, address: str) -> None:
         self._path = path_of(address)
         self._family = check_support()
-        self.address = f"unix:{self._path}"
+        self.address: str = f"unix:{self._path}"
 
     def call(
         self, client_id: str, action: str, payload: Optional[Mapping[str, Any]] = None, timeout: float = 30.0
@@ -94,7 +95,8 @@ class ControlClient:
             with socket.socket(self._family) as sock:
                 sock.settimeout(_PATIENCE)
                 sock.connect(self._path)
-                send_line(sock, request, _PATIENCE)
+                with suppress(ConnectionError):  # it was refused: the reply says why
+                    send_line(sock, request, _PATIENCE)
                 line = LineReader(sock, _LONGEST_LINE).read(seconds + _PATIENCE)
         except OSError as error:
             raise self._describe(error) from None

@@ -18,7 +18,8 @@ class Completer:
     Args:
         versions: Returns the OCPP version of each client by its id.
         commands: The words that may stand in place of a client's id, by what follows: "client" (an id, then an
-            action and its fields), "id" (an id alone), "action" (an action of a station) or "" (nothing).
+            action and its fields), "id" (an id alone), "action" (an action of a station, with or without its id before
+            it) or "" (nothing).
     """
 
     def __init__(self, versions: Callable[[], Mapping[str, str]], commands: Optional[Mapping[str, str]] = None) -> None:
@@ -48,7 +49,7 @@ class Completer:
         if what is not None:
             words = words[1:]
             if what == "action":
-                return _spaced({each for version in set(versions.values()) for each in actions_of(version, "station")})
+                return _actions_of_stations(versions, ids, words)
             if what == "id" or (what == "client" and not words):
                 return ids if not words else []
             if what != "client":
@@ -59,6 +60,13 @@ class Completer:
         if len(words) == 1:
             return _spaced(actions_of(version, "csms"))
         return _fields(request_schema(version, words[1]), words[2:], last)
+
+
+def _actions_of_stations(versions: Mapping[str, str], ids: List[str], words: Sequence[str]) -> List[str]:
+    if not words:
+        return [*ids, *_spaced({each for version in versions.values() for each in actions_of(version, "station")})]
+    is_id = len(words) == 1 and words[0] in versions
+    return _spaced(actions_of(versions[words[0]], "station")) if is_id else []
 
 
 def _spaced(words: Iterable[str]) -> List[str]:

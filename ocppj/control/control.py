@@ -8,12 +8,13 @@ import socket
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 
 from ..cluster.errors_json import error_to_json
 from ..dispatch.futures import CallFuture
 from ..errors import OcppjError, TransportError, UsageError
 from ..events import Event, Thread
+from ..exchange.connection_info import ConnectionInfo
 from ..exchange.exits import stop_at_exit
 from ..forks import close_copies, register
 from ..interrupted import calls_program, refuse_inside
@@ -22,9 +23,6 @@ from ..loops import run_loop
 from .address import path_of
 from .protocol import LineReader, info_to_json, send_line
 from .socket_file import SocketFile
-
-if TYPE_CHECKING:
-    from ..server import Server
 
 __all__ = ["Control"]
 
@@ -39,6 +37,16 @@ _PAUSE = 0.1  # seconds after an attempt to accept that failed
 _Selector: Callable[[], selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 
+class Calls(Protocol):
+    """The methods of a `Server` that can be used over a control socket."""
+
+    def make_request(self, client_id: str, action: str, payload: Optional[Mapping[str, Any]] = None) -> Any: ...
+
+    def send_request(self, client_id: str, request: Any, timeout: Optional[float] = None) -> "CallFuture[Any]": ...
+
+    def disconnect(self, client_id: str, code: int = 1000, reason: str = "") -> None: ...
+
+
 class Control:
     """A control socket, which `Server.control` opens. `close` ends it, and so does the ``stop()`` of the server.
 
@@ -50,11 +58,14 @@ class Control:
         address: Such as ``unix:/run/ocppj.sock``.
     """
 
-    def __init__(self, server: "Server", address: str, log: SafeLog) -> None:
+    def __init__(
+        self, server: Calls, connections: Callable[[], List[ConnectionInfo]], address: str, log: SafeLog
+    ) -> None:
         self._server = server
+        self._list = connections
         self._log = log
         self._file = SocketFile(path_of(address))
-        self.address = f"unix:{self._file.path}"
+        self.address: str = f"unix:{self._file.path}"
         self._lock = threading.Lock()  # guards the fields below
         self._peers: Dict[socket.socket, threading.Thread] = {}
         self._closed = Event()
@@ -185,6 +196,9 @@ class Control:
             return {"result": self._do(line, sock)}
         except OcppjError as error:
             return {"error": error_to_json(error)}
+        except Exception as error:
+            self._log.error("a request at the control socket failed", exc_info=True)
+            return {"error": error_to_json(error)}
 
     @calls_program  # it holds no lock
     def _do(self, line: bytes, sock: socket.socket) -> Any:
@@ -202,15 +216,16 @@ class Control:
         if what == "call":
             return self._call(request, sock)
         if what == "disconnect":
-            code, reason = request.get("code", 1000), request.get("reason", "")
+            code, reason = request.get("code", 1000), _text(request, "reason", "")
+            if type(code) is not int:
+                raise UsageError(f'"code" is a whole number, not {code!r:.80}')
             self._server.disconnect(_text(request, "client"), code, reason)
             return None
         raise UsageError(f'"do" is "call", "connections" or "disconnect", not {what!r:.80}')
 
     @calls_program
     def _connections(self) -> List[Dict[str, Any]]:
-        in_cluster = self._server._membership is not None
-        return [info_to_json(each) for each in self._server.connections(cluster=in_cluster)]
+        return [info_to_json(each) for each in self._list()]
 
     @calls_program
     def _call(self, request: Mapping[str, Any], sock: socket.socket) -> Any:
@@ -224,8 +239,8 @@ class Control:
         return response.to_wire()
 
 
-def _text(request: Mapping[str, Any], name: str) -> str:
-    value = request.get(name)
+def _text(request: Mapping[str, Any], name: str, default: Optional[str] = None) -> str:
+    value = request.get(name, default)
     if not isinstance(value, str):
         raise UsageError(f'"{name}" is a text, not {value!r:.80}')
     return value

@@ -51,7 +51,7 @@ class SocketFile:
         try:
             with _locked(folder):
                 self._check_place()
-                self.socket = self._listen(folder)
+                self.socket: socket.socket = self._listen(folder)
         except OSError as error:
             if isinstance(error, TransportError):
                 raise
@@ -60,13 +60,14 @@ class SocketFile:
 
     def _check_place(self) -> None:
         """Raise an error if the path is taken. A socket at which nothing listens any more is not in the way."""
+        is_live = self._is_live()
         try:
             status = os.lstat(self.path)
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(status.st_mode):
             raise UsageError(f"{self.path} is there already, and is no socket")
-        if self._is_live():
+        if is_live:
             held = AddressInUse(f"another process listens on unix:{self.path}")
             held.address = f"unix:{self.path}"
             raise held
@@ -74,7 +75,8 @@ class SocketFile:
     def _is_live(self) -> bool:
         with socket.socket(self._family) as peer:
             peer.setblocking(False)
-            code = peer.connect_ex(self.path)
+            with _short_enough():
+                code = peer.connect_ex(self.path)
         return code not in (errno.ECONNREFUSED, errno.ENOENT)
 
     def _listen(self, folder: str) -> socket.socket:
@@ -83,7 +85,8 @@ class SocketFile:
         try:
             made.setblocking(False)
             temporary = os.path.join(own, "s")
-            _bind(made, temporary)
+            with _short_enough():
+                made.bind(temporary)
             os.chmod(temporary, _MODE)
             made.listen(_BACKLOG)
             status = os.stat(temporary)
@@ -111,11 +114,13 @@ class SocketFile:
             os.unlink(self.path)
 
 
-def _bind(made: socket.socket, path: str) -> None:
+@contextmanager
+def _short_enough() -> Iterator[None]:
+    """Say so in plain words if a path is too long for a Unix socket."""
     try:
-        made.bind(path)
+        yield
     except OSError as error:
-        if error.errno is None or error.errno == errno.ENAMETOOLONG:  # Python's own: "AF_UNIX path too long"
+        if error.errno in (None, errno.ENAMETOOLONG):  # the first one is Python's own: "AF_UNIX path too long"
             raise OSError("the path is too long for a Unix socket: take a shorter one") from None
         raise
 

@@ -82,7 +82,7 @@ class DefaultClientDispatcher(ClientDispatcher):
         check_options("DefaultClientDispatcher", locals())
         self._log = part_log("queue")
         self._queue = FIFOClientQueue() if queue is None else queue
-        self.durable = self._queue.durable
+        self.durable: bool = self._queue.durable
         self._retries = retries
         self._resend = self.durable if resend is None else resend
         self._max_losses = loss_limit(max_losses, 0 if self.durable else _MAX_LOSSES)
@@ -300,8 +300,8 @@ class DefaultServerDispatcher(ServerDispatcher):
         check_options("DefaultServerDispatcher", locals())
         self._log = part_log("queue")
         self._queue_map = FIFOQueueMap() if queue_map is None else queue_map
-        self.durable = self._queue_map.durable
-        self.takes_offline = self._queue_map.takes_offline
+        self.durable: bool = self._queue_map.durable
+        self.takes_offline: bool = self._queue_map.takes_offline
         self._queue_map.set_owner(self)
         self._expiries = Expiries(self._queue_map, self.cancel_request, self._log)
         self._max_losses = loss_limit(max_losses, _MAX_LOSSES_OF_STORED_COMMANDS)

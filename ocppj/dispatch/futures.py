@@ -145,12 +145,12 @@ class _Call:
     __slots__ = ("client_id", "connection", "deadline", "ended", "message_id", "on_end", "request", "unanswered")
 
     def __init__(self, request: Payload, message_id: str, connection: Optional[object]) -> None:
-        self.request = request
-        self.message_id = message_id
+        self.request: Payload = request
+        self.message_id: str = message_id
         self.client_id: Optional[str] = None  # `OpenCalls.add` sets it
-        self.connection = connection
-        self.unanswered = False  # it has failed, and not with an error of the peer
-        self.ended = False
+        self.connection: Optional[object] = connection
+        self.unanswered: bool = False  # it has failed, and not with an error of the peer
+        self.ended: bool = False
         self.deadline: Optional[Deadline] = None
         #: Called once with the error, or ``None``, when the call ends. Set before `OpenCalls.add`; raises nothing.
         self.on_end: Optional[Callable[[Optional[BaseException]], object]] = None
@@ -191,7 +191,7 @@ class OpenCall(_Call):
 
     def __init__(self, request: Payload, future: CallFuture[Any], connection: Optional[object] = None) -> None:
         super().__init__(request, future.message_id, connection)
-        self.future = future
+        self.future: CallFuture[Any] = future
 
     def answer(self, response: Payload, signature: Optional[SignatureResult] = None) -> None:
         try:
@@ -204,7 +204,7 @@ class OpenCall(_Call):
                 self.future.set_running_or_notify_cancel()
 
     def fail(self, error: BaseException) -> None:
-        self.unanswered = isinstance(error, CallFailed)
+        self.unanswered: bool = isinstance(error, CallFailed)
         try:
             self._end(error)
         finally:
@@ -247,7 +247,7 @@ class AwaitedCall(_Call):
 
     def fail(self, error: BaseException) -> None:
         self._error = error
-        self.unanswered = isinstance(error, CallFailed)
+        self.unanswered: bool = isinstance(error, CallFailed)
         try:
             self._end(error)
         finally:

@@ -147,23 +147,26 @@ class InFlight:
         detaching: bool = False,
         refusals: Optional[ConsecutiveFailures] = None,
     ) -> None:
-        self.queue = queue
-        self.state = state
-        self.retries = retries
+        self.queue: RequestQueue = queue
+        self.state: PendingRequestState = state
+        self.retries: Optional[TransactionRetries] = retries
         self.pending: Optional[RequestBundle] = None  # in `state`, too: `take`, `requeue` and `close` write both
         self.deadline: Optional[Deadline] = None  # of the pending request
         self.sending: "Optional[weakref.ref[Turn]]" = None  # of the thread that has taken a request and writes it
-        self.paused = False
-        self.pauses = 0  # how many there were; a deadline that was set before the last pause does not count
-        self.stalled = False  # a write has failed: nothing is sent for some seconds
+        self.paused: bool = False
+        self.pauses: int = 0  # how many there were; a deadline that was set before the last pause does not count
+        self.stalled: bool = False  # a write has failed: nothing is sent for some seconds
         self.backing_off: Optional[RequestBundle] = None  # has failed, and waits to be sent again
-        self.failures = None if retries is None else ConsecutiveFailures()  # of a transaction-related request
-        self.refusals = refusals  # connections that the peer closed because of the same request; None: not counted
-        self.losses = losses  # connections lost while the pending request waited for its answer; None: not counted
+        # Of a transaction-related request.
+        self.failures: Optional[ConsecutiveFailures] = None if retries is None else ConsecutiveFailures()
+        # Connections that the peer closed because of the same request; None: not counted.
+        self.refusals: Optional[ConsecutiveFailures] = refusals
+        # Connections lost while the pending request waited for its answer; None: not counted.
+        self.losses: Optional[ConsecutiveFailures] = losses
         self.reporting: FrozenSet[int] = frozenset()  # idents of the threads that report failed writes
         self.may_pass: Optional[MayPass] = None  # the others are held; None: nothing is
-        self.detaching = detaching  # what has ended stays in the file until the program has been told
-        self.closed = False
+        self.detaching: bool = detaching  # what has ended stays in the file until the program has been told
+        self.closed: bool = False
 
     def take(self, turn: Turn) -> Optional[RequestBundle]:
         """Make the next request pending and return it; from now on it is ``turn`` that sends.

@@ -64,14 +64,14 @@ class RequestBundle:
         expires: Optional[float] = None,
         fragile: bool = False,
     ) -> None:
-        self.call = call
-        self.data = data
-        self.version = version
-        self.before_boot = before_boot
-        self.offline = offline
-        self.expires = expires
-        self.fragile = fragile
-        self.message_id = call.unique_id
+        self.call: Call = call
+        self.data: str = data
+        self.version: str = version
+        self.before_boot: bool = before_boot
+        self.offline: bool = offline
+        self.expires: Optional[float] = expires
+        self.fragile: bool = fragile
+        self.message_id: str = call.unique_id
         self._weight = 0  # in bytes, for the queues in memory: the first one that takes it weighs it
 
     def __repr__(self) -> str:
@@ -265,7 +265,7 @@ class FIFOClientQueue(RequestQueue):
         self._bundles: Optional[Deque[RequestBundle]] = None  # made with the first: most peers never get a request
         policy = policy_of(overflow)
         if policy is not None:  # else it is that of the class: most queues have none
-            self.overflow = policy.for_queue()
+            self.overflow: OverflowPolicy = policy.for_queue()
 
     def _after_fork(self) -> None:
         """Forget the requests, which the parent sends: see `ocppj.forks`."""

@@ -64,9 +64,9 @@ class ConsecutiveFailures:
     __slots__ = ("count", "limit", "message_id")
 
     def __init__(self, limit: int = 0) -> None:
-        self.message_id = ""
-        self.count = 0
-        self.limit = limit
+        self.message_id: str = ""
+        self.count: int = 0
+        self.limit: int = limit
 
     def add(self, message_id: str) -> int:
         """Count one more failure of that request, from 1 if another failed before. Return the count."""

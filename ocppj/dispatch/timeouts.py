@@ -45,8 +45,8 @@ class Deadline:
 
     def __init__(self, owner: "Timeouts", duration: float, due: float, callback: Callable[[], None]) -> None:
         self._owner = owner
-        self.duration = duration
-        self.due = due
+        self.duration: float = duration
+        self.due: float = due
         self.callback: Optional[Callable[[], None]] = callback
 
     def cancel(self) -> None:
@@ -85,7 +85,7 @@ class Timeouts:
         self._armed = Condition(self._lock)  # notified when that thread is done
         self._handles: List[TimerHandle] = []  # every timer whose thread may still run
         self._stopped = False
-        self.unarmed = False  #: There are deadlines, and no thread could be started for the timer.
+        self.unarmed: bool = False  #: There are deadlines, and no thread could be started for the timer.
         self._local = threading.local()  # .firing: this thread is running callbacks
         self.activity: ActivityLike = UNCOUNTED  #: In which the work of the callbacks is noted.
         register(self)
@@ -272,7 +272,7 @@ class RequestTimeout:
     """How many ``seconds`` a request that is sent from now on may take. A dispatcher shares one with its senders."""
 
     def __init__(self) -> None:
-        self.seconds = DEFAULT_TIMEOUT
+        self.seconds: float = DEFAULT_TIMEOUT
 
     def set(self, seconds: float) -> None:
         """Change ``seconds``. Raises `UsageError` for what is no number of seconds above 0."""

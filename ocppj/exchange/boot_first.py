@@ -61,7 +61,7 @@ class BootFirst:
         self._clock = clock
         self._wanted = wanted
         self._is_connected = is_connected
-        self.holding = False  # read without the lock
+        self.holding: bool = False  # read without the lock
         self._lock = threading.Lock()  # guards the fields below, and changes of `holding`
         self._on = False  # whether this session holds what is not answered SecurityError, too
         self._accepted: Optional[Connection] = None  # over which the last BootNotification was accepted

@@ -143,9 +143,9 @@ class Caller:
         self._boot = boot
         self._timeout = timeout
         self.closing = False  #: No more requests are taken: the endpoint is about to stop.
-        self.calls = OpenCalls()
-        self.late = LateAnswers()
-        self.ends = Ends(self._handlers, self._by_id, dispatcher)
+        self.calls: OpenCalls = OpenCalls()
+        self.late: LateAnswers = LateAnswers()
+        self.ends: Ends = Ends(self._handlers, self._by_id, dispatcher)
 
     def _after_fork(self) -> None:
         """Forget the requests of the parent: see `ocppj.forks`."""

@@ -67,16 +67,16 @@ class Connection:
         since: datetime = _UNKNOWN,
         lock: Optional[threading.Lock] = None,
     ) -> None:
-        self.client_id = client_id
-        self.channel = channel
-        self.dialect = dialect
-        self.pending = pending  # tells which request of ours an answer belongs to
-        self.since = since  # when it was made, in UTC
+        self.client_id: str = client_id
+        self.channel: Channel = channel
+        self.dialect: Dialect = dialect
+        self.pending: Pending = pending  # tells which request of ours an answer belongs to
+        self.since: datetime = since  # when it was made, in UTC
         self.session: object = None  # the client's session that made it
-        self.released = False  # the server's dispatcher knows that it has ended
-        self.left = False  # it is known to have ended: nothing can be sent over it
-        self.bad_in_a_row = 0  # frames that are no message; touched by the reading thread alone
-        self.brought_answer = False  # an answer to a request of ours has come over it
+        self.released: bool = False  # the server's dispatcher knows that it has ended
+        self.left: bool = False  # it is known to have ended: nothing can be sent over it
+        self.bad_in_a_row: int = 0  # frames that are no message; touched by the reading thread alone
+        self.brought_answer: bool = False  # an answer to a request of ours has come over it
         # For `Refusals`: the ids of our last request, of the last CALL that was answered, and of our last frame.
         # A CALL of the peer clears the second, anything that comes the third.
         self.last_request: Optional[str] = None
@@ -85,7 +85,7 @@ class Connection:
         #: The request that was written last: its id, its action, and when (`Clock.monotonic`).
         self.asked: Tuple[str, str, float] = ("", "", 0.0)
         self.unseen: Any = None  # the frames that observers are still to be shown; belongs to `FrameLines`
-        self.held_bytes = 0  # of its CALLs that wait; guarded by the lock. Belongs to `WaitingCalls`.
+        self.held_bytes: int = 0  # of its CALLs that wait; guarded by the lock. Belongs to `WaitingCalls`.
         self._lock = lock or threading.Lock()
         self._fragments: Optional[bytes] = None  # of a text message that the program sends frame by frame
         #: The CALLs of the peer that wait for their answer, by id. Others only read it.

@@ -101,12 +101,12 @@ class ConnectionChange:
     """The begin or the end of a connection, as an observer sees it that has a method ``connection_changed(change)``.
 
     Attributes:
-        kind: "connected" or "disconnected".
+        kind: "connected", "disconnected", or "refused" (a server has let a client with that identity not in).
         client_id: The identity of the charge point.
-        version: The OCPP version of the connection, such as "1.6".
+        version: The OCPP version of the connection, such as "1.6". "" of a refused one.
         time: When, in UTC.
-        connection: The number of the connection, as that of its frames.
-        reason: Why it ended: the close code and the reason.
+        connection: The number of the connection, as that of its frames. 0 of a refused one.
+        reason: Why it ended: the close code and the reason. Why it was refused: the HTTP status and the reason.
         side: As that of a `Frame`.
     """
 

@@ -98,10 +98,11 @@ class HandlerRegistry:
     def __init__(self, endpoint: Endpoint, features: FeatureRegistry, clock: Clock, *, with_client_id: bool) -> None:
         self._endpoint = endpoint
         self._features = features
-        self.context = ThreadContext()
+        self.context: ThreadContext = ThreadContext()
+        self._clock = clock
         side = "csms" if with_client_id else "station"
         self._lines = FrameLines(self._show, clock, endpoint.safe_log, side)
-        self.frame_log = FrameLog(endpoint)
+        self.frame_log: FrameLog = FrameLog(endpoint)
         self._with_client_id = with_client_id
         self.request: Optional[RequestHandler] = None  # what takes every request that has no handler of its own
         self.by_type: Dict[Type[Payload], RequestHandler] = {}
@@ -260,12 +261,20 @@ class HandlerRegistry:
 
     def connection_changed(self, connection: Connection, close: Optional[Close] = None) -> None:
         """Show that a connection has begun, or has ended by ``close``, to the observers that want to know that."""
-        if not any(hasattr(observer, "connection_changed") for observer in self.observers):
+        if not self._has_watchers():
             return
         if close is None:
             self._lines.change(connection, "connected")
         else:
             self._lines.change(connection, "disconnected", _reason_of(close))
+
+    def refused(self, client_id: str, reason: str) -> None:
+        """Show those observers that a client of a server was refused."""
+        if self._has_watchers():
+            self._show_change(ConnectionChange("refused", client_id, "", self._clock.now(), 0, reason, "csms"))
+
+    def _has_watchers(self) -> bool:
+        return any(hasattr(observer, "connection_changed") for observer in self.observers)
 
     def _show(self, connection: Connection, seen: Seen) -> None:
         context = self.context

@@ -31,17 +31,17 @@ class Lifecycle:
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
-        self.lock = threading.Lock()  # guards what follows, and the endpoint's table of connections
-        self.started = False
-        self.session = object()  # the last that has begun
+        self.lock: threading.Lock = threading.Lock()  # guards what follows, and the endpoint's table of connections
+        self.started: bool = False
+        self.session: object = object()  # the last that has begun
         self.beginners: Set[int] = set()  # idents of threads inside ``connect()`` or ``listen()``
         self.stoppers: List[int] = []  # idents of threads inside `stop`
         self._handed_over: List[_HandedOver] = []  # what is to stop this for threads that were interrupted
         self.asked: object = None  # another one each time that a thread which was interrupted has had `stop` called
         self._settled = Condition(self.lock)  # a thread has left ``connect()``, ``listen()`` or `stop`
-        self.ended = Event()  # set when nothing is connected or listening, nor will be again
+        self.ended: Event = Event()  # set when nothing is connected or listening, nor will be again
         self.ended.set()
-        self.waits_for = ""  # what the session needs and another process holds
+        self.waits_for: str = ""  # what the session needs and another process holds
         self._process = 0  # in which the last session has begun
         self._parent = 0  # the process of a session that had not ended when this process was forked; 0: there is none
 

@@ -93,7 +93,7 @@ class Node(Endpoint):
         self._options = options
         self._lifecycle = Lifecycle(name)
         self._timeouts = Timeouts(options.clock, log=self.safe_log)
-        self.peer_log = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
+        self.peer_log: LimitedLog = LimitedLog(lambda: self.log, options.clock.monotonic, self._timeouts.add)
         self._handlers = HandlerRegistry(self, self._features, options.clock, with_client_id=with_client_id)
         self._notices = Notices(options.clock, self._report_late)
         self._when_begun: List[Callable[[], object]] = []  # called when a session has begun, on the thread that begins
@@ -555,7 +555,7 @@ class Node(Endpoint):
         block.
 
         An observer that has a method ``connection_changed(change)`` is shown a `ConnectionChange` when a connection
-        begins and when it ends, in the order of the frames.
+        begins and when it ends, in the order of the frames, and when a server refuses a client.
         """
         self._handlers.add_observer(observer)
         return observer

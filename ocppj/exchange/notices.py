@@ -24,10 +24,10 @@ class Notice:
     __slots__ = ("line", "ready", "source", "tell", "turn")
 
     def __init__(self, line: "_Line", tell: Callable[[], object], source: Optional[object]) -> None:
-        self.line = line
-        self.tell = tell
-        self.source = source  # the connection
-        self.ready = False  # the thread of its connection has come to it
+        self.line: _Line = line
+        self.tell: Callable[[], object] = tell
+        self.source: Optional[object] = source  # the connection
+        self.ready: bool = False  # the thread of its connection has come to it
         self.turn: Optional[Event] = None  # wakes the thread that waits to tell it
 
 
@@ -37,9 +37,9 @@ class _Line:
     __slots__ = ("notices", "peer", "telling")
 
     def __init__(self, peer: str) -> None:
-        self.peer = peer
+        self.peer: str = peer
         self.notices: List[Notice] = []
-        self.telling = False  # a thread tells notices of this line, or is about to
+        self.telling: bool = False  # a thread tells notices of this line, or is about to
 
 
 def _drop_discarded(notices: List[Notice], notice: Notice) -> None:

@@ -48,10 +48,10 @@ class Unseen:
     __slots__ = ("full", "number", "places", "showing")
 
     def __init__(self, number: int) -> None:
-        self.number = number  # of its connection
+        self.number: int = number  # of its connection
         self.places: Deque[_Place] = deque()
-        self.showing = False  # a thread shows frames of this connection
-        self.full = False  # frames are dropped, and that was logged
+        self.showing: bool = False  # a thread shows frames of this connection
+        self.full: bool = False  # frames are dropped, and that was logged
 
 
 class FrameLines:

@@ -27,7 +27,7 @@ class OutgoingSize:
 
     def __init__(self, most: Optional[int]) -> None:
         self.most = most
-        self.surely = sys.maxsize if most is None else most // _BYTES_OF_A_CHARACTER
+        self.surely: int = sys.maxsize if most is None else most // _BYTES_OF_A_CHARACTER
 
     def check(self, text: str) -> None:
         """Raise `MessageTooLarge` if the frame ``text`` has too many bytes."""

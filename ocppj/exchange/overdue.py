@@ -76,7 +76,7 @@ class OverdueAnswers:
         self._lock = threading.Lock()
         #: No look is arranged. A thread that notes a CALL looks here after that, and `_look` sets it before it looks at
         #: the CALLs: so none is overlooked.
-        self.idle = True
+        self.idle: bool = True
         # When each was first seen. By the id of the object: a peer may use the id of a message again. The object is
         # kept, so that its id stays.
         self._seen: Dict[int, Tuple[Call, float]] = {}

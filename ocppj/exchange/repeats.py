@@ -89,7 +89,7 @@ class LeftCalls:
     def __init__(self, clock: Clock, max_age: float) -> None:
         self._clock = clock
         self._max_age = max_age
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.texts: Optional[WaitingCalls] = None  # of CALLs whose answers come later
         #: Those that are open on no present connection, oldest first. Empty for nearly all of the time.
         self.waiting: "OrderedDict[Tuple[str, str], _LeftCall]" = OrderedDict()
@@ -265,7 +265,7 @@ class AnswerMemory:
         self._answers: "OrderedDict[Tuple[str, str], _Answer]" = OrderedDict()
         self._by_client: Dict[str, _OfClient] = {}
         self._size = 0
-        self.counted = 0  #: Belongs to the budget.
+        self.counted: int = 0  #: Belongs to the budget.
 
     def _after_fork(self) -> None:
         """Forget all answers: see `ocppj.forks`."""

@@ -53,16 +53,16 @@ class Responder:
         kept = options.repeat_answers
         self._monotonic = options.clock.monotonic
         self._answers = AnswerMemory(kept, max_age, clock, budget) if kept else None
-        self.left = LeftCalls(clock, max_age)
-        self.waiting = WaitingCalls(budget, options.max_waiting_bytes, self.left.lock)
+        self.left: LeftCalls = LeftCalls(clock, max_age)
+        self.waiting: WaitingCalls = WaitingCalls(budget, options.max_waiting_bytes, self.left.lock)
         self.left.texts = self.waiting
-        self.refusals = Refusals(clock)
+        self.refusals: Refusals = Refusals(clock)
         self._signs = options.signer is not None
         self.boots: Optional[Boots] = None  # what a server notes of its answers to BootNotifications
         #: The CALL or SEND that a thread handles just now, by the ident of the thread.
         self.handled: Dict[int, Call] = {}
         self._answer_timeout = options.answer_timeout
-        self.overdue = OverdueAnswers(
+        self.overdue: OverdueAnswers = OverdueAnswers(
             timeouts,
             options.timeout,
             lambda: list(connections.by_channel.values()),

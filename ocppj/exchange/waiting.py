@@ -31,14 +31,14 @@ class HeldText:
     __slots__ = ("connection", "counted", "is_left", "size", "text", "until_answered", "waiting")
 
     def __init__(self, waiting: "WaitingCalls", connection: Connection, text: str, until_answered: bool) -> None:
-        self.waiting = waiting
-        self.connection = connection
-        self.text = text
-        self.size = weigh(text)
-        self.until_answered = until_answered
+        self.waiting: WaitingCalls = waiting
+        self.connection: Connection = connection
+        self.text: str = text
+        self.size: int = weigh(text)
+        self.until_answered: bool = until_answered
         # Guarded by the lock of the connections:
         self.counted: object = None  # the session in which it counts
-        self.is_left = False  # it waits for an answer, and its connection has ended
+        self.is_left: bool = False  # it waits for an answer, and its connection has ended
 
     def read(self) -> Any:
         """Return the message of the text, as it was read before. Raises `MessageError`."""
@@ -62,7 +62,7 @@ class HandledObjects:
     __slots__ = ("counted", "size")
 
     def __init__(self, text: str, call: Call) -> None:
-        self.size = weigh_read(text, call.wire_payload or {})
+        self.size: int = weigh_read(text, call.wire_payload or {})
         self.counted: object = None  # as that of `HeldText`
 
 
@@ -99,7 +99,7 @@ class WaitingCalls:
         self._session = object()
         self._waiting_bytes = self._handled_bytes = 0
         self._waiting, self._handled = Account(), Account()
-        self.left_bytes = 0  #: Of texts that are kept for an answer, and whose connections have ended.
+        self.left_bytes: int = 0  #: Of texts that are kept for an answer, and whose connections have ended.
 
     def hold(self, connection: Connection, text: str) -> Optional[HeldText]:
         """Count ``text`` until its turn comes, and return it. ``None``: the endpoint holds too much already."""

@@ -13,6 +13,8 @@ __all__ = ["Knee", "KneeSearch", "Limits", "Verdict"]
 _BUSY = 0.9
 #: The share of the limit of p99 from which on requests that are sent late spoil what is measured.
 _LATE = 0.25
+#: The share from which on all processors of the machine are busy.
+_FULL = 0.93
 #: So many times as long as at a calm rate an answer takes by itself when the central system is the limit.
 _SLOWER = 2.0
 
@@ -94,8 +96,8 @@ class Knee:
 
     @property
     def found(self) -> bool:
-        """Whether the central system gave way: else the knee lies higher than what could be measured."""
-        return self.first_bad is not None and self.verdict.culprit == "central system"
+        """Whether the central system gave way, and not at the lowest rate already."""
+        return self.rate > 0 and self.verdict.culprit == "central system"
 
     def text(self) -> str:
         """Return what was found, in a sentence or two."""
@@ -118,8 +120,14 @@ class Knee:
         ceiling = max(step.answered_rate for step in self.steps)
         return (
             f"The knee is at {rate} messages/s. At {self.first_bad:.0f} messages/s {why}. The central system answered "
-            f"{ceiling:.0f} a second at most."
+            f"{ceiling:.0f} a second at most.{self._machine_text()}"
         )
+
+    def _machine_text(self) -> str:
+        busiest = max((step.machine or 0.0 for step in self.steps if step.rate == self.first_bad), default=0.0)
+        if busiest < _FULL:
+            return ""
+        return " All processors of this machine were busy: what else runs here, this process too, had a part in that."
 
 
 class KneeSearch:
@@ -183,7 +191,8 @@ class KneeSearch:
     def knee(self) -> Knee:
         """Return what was found so far."""
         steps = sorted(self._steps, key=lambda step: step.rate)
-        calm = quantile(steps[0].on_wire, 0.5) if steps else None
+        good = [step for step in steps if judge(step, self._limits).good]
+        calm = quantile(good[0].on_wire, 0.5) if good else None
         verdicts = [judge(step, self._limits, calm) for step in steps]
         found = Knee(steps, verdicts, self._limits)
         for step, verdict in zip(steps, verdicts):

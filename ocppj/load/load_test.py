@@ -51,7 +51,7 @@ class LoadTest:
         boot = payload_text(version, "BootNotification")
         self._readers = SharedReaders()
         own = options_of or (lambda each: {})
-        self.stations = [
+        self.stations: List[LoadStation] = [
             LoadStation(each, version, WebSocketClient(reconnect=False, readers=self._readers, **own(each)), boot)
             for each in ids
         ]

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import List, Optional, Sequence, Type
+from typing import List, Optional, Sequence, Tuple, Type
 
 from .load_station import LoadStation, Tally
 
@@ -44,6 +44,7 @@ class Step:
         errors: The error of each that failed.
         lateness: By how many seconds each request was sent, or queued, too late.
         processor: The share of the time in which a processor worked for this process. More than 1: several did.
+        machine: The share of the time in which the processors of this machine worked. ``None``: it is not known.
     """
 
     rate: float
@@ -56,6 +57,7 @@ class Step:
     errors: List[str] = field(default_factory=list)
     lateness: List[float] = field(default_factory=list)
     processor: float = 0.0
+    machine: Optional[float] = None
 
     @property
     def p50(self) -> Optional[float]:
@@ -114,8 +116,9 @@ class OpenLoop:
         """Send at ``rate`` requests a second for some seconds. Returns when all have been answered, or have failed."""
         step, tally = Step(rate, seconds), Tally()
         count = max(1, round(rate * seconds))
-        began, worked = time.perf_counter(), time.process_time()
+        began, worked, machine = time.perf_counter(), time.process_time(), _machine_times()
         self._send_all(step, tally, count, began, rate)
+        step.machine = _busy_share(machine, _machine_times())
         step.processor = (time.process_time() - worked) / max(time.perf_counter() - began, 1e-9)
         step.due = count
         self._drain(tally, count)
@@ -157,3 +160,20 @@ class OpenLoop:
         while tally.ended < count and time.perf_counter() < end:
             self._never.wait(0.01)
             self._sweep(time.perf_counter())
+
+
+def _machine_times() -> Optional[Tuple[float, float]]:
+    """Return for how long the processors of this machine have worked, and for how long there were any (on Linux)."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            times = [float(each) for each in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    idle = sum(times[3:5])
+    return sum(times) - idle, sum(times)
+
+
+def _busy_share(before: Optional[Tuple[float, float]], after: Optional[Tuple[float, float]]) -> Optional[float]:
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])

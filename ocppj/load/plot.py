@@ -79,7 +79,8 @@ def text_plot(knee: Knee) -> List[str]:
         for rate, ms in points:
             cells[row(ms)][column(rate)] = mark
     labels = {row(tick): _number(tick) for tick in up.ticks}
-    lines = ["latency, ms (o p50, # p99, --- limit of p99, | knee)"]
+    column_name = "knee" if knee.found else "highest good rate"
+    lines = [f"latency, ms (o p50, # p99, --- limit of p99, | {column_name})"]
     lines += [f"{labels.get(number, ''):>7} |{''.join(line)}".rstrip() for number, line in enumerate(cells)]
     lines.append(f"{'':>7} +{'-' * _COLUMNS}")
     lines.append(f"{'':>8}{_axis(across, column)}")
@@ -149,6 +150,8 @@ def _subtitle(knee: Knee) -> str:
         return f"The knee is at {knee.rate:.0f} messages a second."
     if knee.first_bad is None:
         return "No knee: all rates were good."
+    if knee.verdict.culprit == "central system":
+        return "The central system gave way at the lowest rate."
     if knee.verdict.culprit == "stations":
         return "No knee was found: there were too few stations."
     return "No knee was found: the load itself was the limit."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import List, Optional
+from typing import List
 
 from ..testing.simulation.fleet import Fleet
 from ..testing.simulation.summary import FleetSummary
@@ -12,13 +12,13 @@ from .figures import listed
 __all__ = ["find_problems"]
 
 
-def find_problems(fleet: Fleet, summary: FleetSummary, visits: Optional[int] = None) -> List[str]:
+def find_problems(fleet: Fleet, summary: FleetSummary, visits: int = 0) -> List[str]:
     """Return what went wrong: stations that could not connect or boot, and requests that failed.
 
     Args:
         fleet: The stations.
         summary: What they have done.
-        visits: How many drivers have come and left. ``None``: none was to come.
+        visits: How many drivers have come and left.
     """
     strangers = sum(not station.core.summary.connections for station in fleet)
     lost = sum(bool(station.core.summary.connections) and not station.connected for station in fleet)
@@ -29,15 +29,21 @@ def find_problems(fleet: Fleet, summary: FleetSummary, visits: Optional[int] = N
     )
     problems = []
     if strangers:
-        why = listed(summary.not_connected) or "no answer yet"
+        why = _attempts(summary) or "no answer yet"
         problems.append(f"{strangers} of {len(fleet)} stations could not connect: {why}")
     if lost:
-        why = listed(summary.not_connected)
+        why = _attempts(summary)
         problems.append(f"{lost} of {len(fleet)} stations lost their connection" + (f": {why}" if why else ""))
     if boots:
         problems.append(f"{sum(boots.values())} of {len(fleet)} stations could not boot: {listed(boots)}")
     if summary.failed:
         problems.append(f"{sum(summary.failed.values())} requests failed: {listed(summary.failed)}")
-    if visits is not None and visits > summary.transactions:
+    if visits > summary.transactions:
         problems.append(f"{visits - summary.transactions} of {visits} drivers could not charge: no transaction began")
     return problems
+
+
+def _attempts(summary: FleetSummary) -> str:
+    """Return why attempts to connect have failed."""
+    found = summary.not_connected.most_common()
+    return "; ".join(f"{why} ({count} attempt{'' if count == 1 else 's'})" for why, count in found)

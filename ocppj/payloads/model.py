@@ -89,16 +89,16 @@ class _Plan:
     __slots__ = ("extra", "fields", "keeps_extra", "known", "owner", "pairs", "size")
 
     def __init__(self, owner: type, plan: List[_Field], extra: Optional[str], plain_init: bool) -> None:
-        self.owner = owner
-        self.fields = plan
-        self.pairs = [(name, attribute) for name, attribute, *_ in plan]
+        self.owner: type = owner
+        self.fields: List[_Field] = plan
+        self.pairs: List[Tuple[str, str]] = [(name, attribute) for name, attribute, *_ in plan]
         # The attribute of the field ``*``, and the names that do not belong to it.
-        self.extra = extra
-        self.known = frozenset(name for name, *_ in plan)
+        self.extra: Optional[str] = extra
+        self.known: FrozenSet[str] = frozenset(name for name, *_ in plan)
         # A class may have a field called "extra" of its own. Then there is no `Payload.extra`.
-        self.keeps_extra = "extra" not in {attribute for _, attribute, *_ in plan} | {extra}
+        self.keeps_extra: bool = "extra" not in {attribute for _, attribute, *_ in plan} | {extra}
         # How many attributes an object has if its ``__init__`` need not be called, or else -1.
-        self.size = len(plan) + (extra is not None) if plain_init else -1
+        self.size: int = len(plan) + (extra is not None) if plain_init else -1
 
 
 class _NoExtra(Dict[str, Any]):

@@ -48,7 +48,7 @@ class CentralSide:
     ) -> None:
         if isinstance(credentials, str) and credentials != PASS:
             raise UsageError('credentials is "pass", None, passwords by identity, or a function: the value is no such')
-        self.handlers = Handlers()
+        self.handlers: Handlers = Handlers()
         self._endpoint = endpoint
         self._credentials = credentials
         self._headers = client_headers(headers, None)

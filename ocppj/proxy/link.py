@@ -69,7 +69,8 @@ class Flow:
         self.sender = sender
         self.source = source
         self.target = target
-        self.over = False  #: Whether the source has ended.
+        self.over: bool = False  #: Whether the source has ended.
+        self.has_lost = False  #: Whether a frame of the source could not be passed on.
         self.back: Flow  #: The other direction.
         self._lock = threading.Lock()  # guards the next
         self._waiting = 0
@@ -77,14 +78,14 @@ class Flow:
     def receive(self, text: str) -> None:
         """Take a frame. On the reading thread of the source."""
         if self.back.over:
-            self.link.lose(self.sender, text)
+            self.link.lose(self, text)
             return
         size = len(text) + _EACH
         is_full = self._count(size) > _MOST
         try:
             self.target.submit(partial(self._pass, text, size))
         except BaseException:  # no thread is left: nothing would pass the frame on
-            self.link.lose(self.sender, text)
+            self.link.lose(self, text)
             self.source.cut()
             raise
         if is_full:
@@ -96,7 +97,7 @@ class Flow:
         if self.link.note_end(self, close):
             return
         try:
-            self.target.submit(partial(end_as, self.target, close))
+            self.target.submit(partial(self._end_target, close))
         except RuntimeError:
             self.target.cut()
 
@@ -119,6 +120,21 @@ class Flow:
     def _has_room(self) -> bool:
         return self._waiting <= _MOST // 2
 
+    def _end_target(self, close: Close) -> None:
+        """End the target as the source has ended. A job of the target. Waits no longer than a write."""
+        target = self.target
+        with suppress(OcppjError):  # it has ended, too
+            if close.by_peer:
+                code = b"" if close.code == _NO_CODE else struct.pack("!H", close.code)
+                target.send_frame(_CLOSE, code + close.reason.encode("utf-8"))
+                target.close()  # sends nothing more: it bounds the time to close
+            elif close.error is None and close.code != _LOST:
+                target.close(close.code, close.reason)
+            elif self.back.has_lost or target.paused:
+                target.abort()  # its peer may wait to write, and would not see the end of a stream
+            else:
+                target.cut()
+
     def _pass(self, text: str, size: int) -> None:
         """Pass a frame on: a job of the target."""
         try:
@@ -127,19 +143,6 @@ class Flow:
             self._count(-size)
             if self._has_room():
                 self.source.resume()
-
-
-def end_as(channel: WireChannel, close: Close) -> None:
-    """End ``channel`` as the other channel of its link has ended. Waits no longer than a write."""
-    with suppress(OcppjError):  # it has ended, too
-        if close.by_peer:
-            code = b"" if close.code == _NO_CODE else struct.pack("!H", close.code)
-            channel.send_frame(_CLOSE, code + close.reason.encode("utf-8"))
-            channel.close()  # sends nothing more: it bounds the time to close
-        elif close.error is None and close.code != _LOST:
-            channel.close(close.code, close.reason)
-        else:
-            channel.cut()
 
 
 class Link:
@@ -152,7 +155,7 @@ class Link:
         self.client_id = client_id
         self.path = path  #: Of the station, raw, without what is not passed on.
         self.subprotocol = subprotocol  #: The one that the central system chose, if any.
-        self.version = version_of(subprotocol or "")
+        self.version: str = version_of(subprotocol or "")
         self.wire = wire  #: Of the connection to the central system.
         self.relay: Optional[Relay] = None  #: Passes CALLs of observers on, if they may make any.
         self.copy: Callable[[str], None] = _nothing  #: Gives a frame of the station to observers.
@@ -225,9 +228,9 @@ class Link:
                 relay.note(flow.sender, outcome.text)
             if not self._send(flow, outcome.text):
                 return
-            tally.add("from_stations" if flow.sender == STATION else "from_csms")
             if outcome.text != text:
                 tally.add("changed")
+            tally.add("from_stations" if flow.sender == STATION else "from_csms")
         if flow.sender == STATION and (outcome.passes or outcome.answer is not None):
             self.copy(outcome.text)
 
@@ -236,10 +239,10 @@ class Link:
         with suppress(RuntimeError):  # no thread is left
             self.station.submit(partial(self._send_quietly, text))
 
-    def lose(self, sender: str, text: str) -> None:
+    def lose(self, flow: Flow, text: str) -> None:
         """Note a frame that cannot be passed on, because the other side is gone."""
-        self._count_lost()
-        self.show(self.enter(), sender, text, False)
+        self._count_lost(flow)
+        self.show(self.enter(), flow.sender, text, False)
 
     def note_end(self, flow: Flow, close: Close) -> bool:
         """Note that a channel has ended; return whether both have. Then the link is over."""
@@ -286,13 +289,16 @@ class Link:
             flow.send(text)
             return True
         except TransportError:
-            self._count_lost()
+            self._count_lost(flow)
             return False
 
-    def _count_lost(self) -> None:
+    def _count_lost(self, flow: Flow) -> None:
         self._shared.tally.add("undelivered")
-        words = "%s: a frame could not be passed on: the other side is gone, and the connection ends"
-        self._shared.log.warning(words, self.client_id, kind="a frame could not be passed on", client_id=self.client_id)
+        is_first, flow.has_lost = not flow.has_lost, True
+        if is_first:
+            words = "%s: frames of the %s cannot be passed on: the other side is gone, and the connection ends"
+            kind, about = "frames cannot be passed on", self.client_id
+            self._shared.log.warning(words, about, flow.sender, kind=kind, client_id=about)
 
     def _judge(self, sender: str, text: str) -> Outcome:
         message = self._message(sender, text, datetime.now(timezone.utc))

@@ -59,7 +59,7 @@ class Observing:
             self._copies[link] = copies
         link.copy = partial(_offer, copies)
         for each in copies:
-            each.start(link.path, link.subprotocol)
+            self._start(each, link, link.subprotocol)
 
     def end(self, link: Link) -> None:
         """End the connections to observers of a link. Returns at once: a thread waits for their ends."""
@@ -81,6 +81,13 @@ class Observing:
         self._threads.join(deadline)
         if readers is not None:
             readers.stop(max(0.2, deadline - time.monotonic()))
+
+    def _start(self, copies: Copies, link: Link, subprotocol: str) -> None:
+        try:
+            copies.start(link.path, subprotocol)
+        except Exception as error:  # no thread is left, or the URL of this station cannot be sent
+            words = "%s: an observer does not see it: %s"
+            self._log.error(words, link.client_id, error or type(error).__name__, client_id=link.client_id)
 
     def _get_readers(self) -> SharedReaders:
         with self._lock:

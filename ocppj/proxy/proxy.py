@@ -15,6 +15,7 @@ from ..exchange.signals import stop_on_sigterm
 from ..log_limit import LimitedLog, safe_log
 from ..settings import LoggerLike, get_logger
 from ..ws.base import Channel, Close
+from ..ws.connection.channel import check_close_code
 from ..ws.handshake.proofs import CredentialsCheck
 from ..ws.handshake.request import HandshakeRequest
 from ..ws.options import ServerOptions
@@ -229,6 +230,7 @@ class Proxy:
         Raises:
             UsageError: ``code`` cannot be sent.
         """
+        check_close_code(code)
         deadline = time.monotonic() + timeout
         with self._lock:
             self._is_stopping = True

@@ -68,7 +68,7 @@ class Place:
 
     def __init__(self) -> None:
         self.show: Optional[Callable[[], None]] = None
-        self.time = datetime.now(timezone.utc)
+        self.time: datetime = datetime.now(timezone.utc)
 
 
 class Line:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Any, Callable, ClassVar, Optional, Type
 
 from ..ws.connection.channel import WireChannel
 from ..ws.connection.wire import Wire
@@ -48,7 +48,7 @@ class StationSide(WebSocketServer):
         options: Those of `WebSocketServer`.
     """
 
-    channel_type = LinkChannel
+    channel_type: ClassVar[Type[WireChannel]] = LinkChannel
 
     def __init__(
         self,

@@ -130,8 +130,9 @@ class OpenFrame:
     """
 
     def __init__(self) -> None:
-        self.is_done = self.is_broken = False
-        self.end = 0
+        self.is_done: bool = False
+        self.is_broken: bool = False
+        self.end: int = 0
         self.lines: List[str] = []
         self._depth = 0
         self._head = ""

@@ -35,19 +35,17 @@ class LineFile:
         self._max_bytes = max_bytes
         self._keep = keep
         self._file: Optional[int] = None
-        self._size = 0
         self._open()
 
     def add(self, data: bytes) -> None:
         """Add whole lines. Raises ``OSError``: then nothing was added."""
         file = self._open() if self._file is None else self._file
-        if self._max_bytes is not None and self._size and self._size + len(data) > self._max_bytes:
+        if self._max_bytes is not None and self._is_full(file, len(data), self._max_bytes):
             self._put_aside(file)
             file = self._open() if self._file is None else self._file
         written = os.write(file, data)
         if written < len(data):  # the disk is full, or a signal came
-            written += self._write_rest(file, data, written)
-        self._size += written
+            self._write_rest(file, data, written)
 
     def close(self) -> None:
         """Close the file. `add` opens it again."""
@@ -59,17 +57,19 @@ class LineFile:
     def _open(self) -> int:
         file = os.open(self.path, _FLAGS, _MODE)
         try:
-            size = os.fstat(file).st_size
-            self._size = _end_line(file, size)
+            _end_line(file, os.fstat(file).st_size)
         except BaseException:
             os.close(file)
             raise
         self._file = file
         return file
 
-    def _write_rest(self, file: int, data: bytes, written: int) -> int:
-        """Write the rest of ``data``; return its length. If that fails, take back what was written, and raise."""
-        begun = written
+    def _is_full(self, file: int, more: int, most: int) -> bool:
+        size = os.fstat(file).st_size  # other processes may have added lines
+        return size > 0 and size + more > most
+
+    def _write_rest(self, file: int, data: bytes, written: int) -> None:
+        """Write the rest of ``data``. If that fails, take back what was written, and raise."""
         try:
             while written < len(data):
                 written += os.write(file, data[written:])
@@ -77,7 +77,6 @@ class LineFile:
             with suppress(OSError):
                 os.ftruncate(file, os.fstat(file).st_size - written)
             raise
-        return written - begun
 
     def _put_aside(self, file: int) -> None:
         """Rename the files, and begin a new one, unless another process has done that already.
@@ -108,20 +107,20 @@ class LineFile:
         os.replace(self.path, f"{self.path}.1")
 
 
-def _end_line(file: int, size: int) -> int:
-    """Have the file end with a whole line, and return its size. A half line of ours is removed."""
+def _end_line(file: int, size: int) -> None:
+    """Have the file end with a whole line. A half line of ours is removed."""
     if not size:
-        return 0
+        return
     start = max(0, size - _LONGEST)
     os.lseek(file, start, os.SEEK_SET)
     tail = _read(file, size - start)
     if tail.endswith(b"\n"):
-        return size
+        return
     line_start = tail.rfind(b"\n") + 1
     if (line_start or not start) and tail[line_start:].startswith(_BEGINNING):
         os.ftruncate(file, start + line_start)
-        return start + line_start
-    return size + os.write(file, b"\n")
+    else:
+        os.write(file, b"\n")
 
 
 def _read(file: int, size: int) -> bytes:

@@ -24,7 +24,8 @@ class Recorder:
 
     When a frame was shown to it, its line is with the operating system: if the process is killed, no line is lost. A
     disk that is full or slow does not stop the traffic. Lines that it does not take in time are left out and counted,
-    and the recording says where. A frame waits at most 0.1 seconds for it.
+    and the recording says where. A disk that hangs holds up the thread that writes just then. Other threads wait
+    0.1 seconds at most.
 
     A process that is forked goes on with the same file.
 

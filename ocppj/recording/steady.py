@@ -24,7 +24,7 @@ __all__ = ["SteadyWriter"]
 
 _PATIENCE = 0.1  # seconds that a frame waits for the disk
 _MOST = 8 * 1024 * 1024  # bytes of lines that wait for a slow disk
-_BATCH = 256 * 1024  # bytes that are written at once when lines wait
+_BATCH = 256 * 1024  # bytes that are written at once, when lines wait
 _LOOK = 1.0  # seconds
 _LOOKS = 30  # so many looks without a line end the thread
 _RETRY = 1.0  # seconds between two attempts on a disk that fails
@@ -42,10 +42,11 @@ class SteadyWriter:
 
     def __init__(self, path: str, max_bytes: Optional[int], keep: int) -> None:
         self._file = LineFile(path, max_bytes, keep)
+        self._batch = _BATCH if max_bytes is None else min(_BATCH, max_bytes)  # bytes that are written at once
         self._disk = threading.Lock()  # held while the file is used
         self._lock = threading.Lock()  # guards what follows; held for moments
-        self.written = 0
-        self.lost = 0
+        self.written: int = 0
+        self.lost: int = 0
         self._unsaid = 0  # lost lines that the file does not tell of yet
         self._waiting: Deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -159,10 +160,10 @@ class SteadyWriter:
             self._write_now(lines)
 
     def _take(self) -> List[bytes]:
-        """Take lines that wait: about `_BATCH` bytes."""
+        """Take lines that wait."""
         lines: List[bytes] = []
         with self._lock:
-            self._waiting_bytes -= _move(self._waiting, lines)
+            self._waiting_bytes -= _move(self._waiting, lines, self._batch)
         return lines
 
     def _write_now(self, lines: List[bytes]) -> None:
@@ -201,10 +202,10 @@ class SteadyWriter:
             safe_log.error("%s: lines are left out of the recording: %s", self._file.path, why)
 
 
-def _move(waiting: Deque[bytes], lines: List[bytes]) -> int:
-    """Move lines from the one to the other, and return their bytes."""
+def _move(waiting: Deque[bytes], lines: List[bytes], most: int) -> int:
+    """Move lines from the one to the other, as many as ``most`` bytes have, but one at least. Return their bytes."""
     size = 0
-    while waiting and size < _BATCH:
+    while waiting and (not lines or size + len(waiting[0]) <= most):
         lines.append(waiting.popleft())
         size += len(lines[-1])
     return size

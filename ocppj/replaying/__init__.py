@@ -5,12 +5,14 @@ from ..lazy import TYPE_CHECKING, hooks
 if TYPE_CHECKING:
     from .conversation import Conversation, Step, read_conversations
     from .outcome import Difference, Outcome
+    from .performance import Pace
     from .rules import Rules
     from .stage import CSMSReplay, StationReplay
 else:
     _HOMES = {
         ".conversation": "Conversation Step read_conversations",
         ".outcome": "Difference Outcome",
+        ".performance": "Pace",
         ".rules": "Rules",
         ".stage": "CSMSReplay StationReplay",
     }
@@ -21,6 +23,7 @@ __all__ = [
     "Conversation",
     "Difference",
     "Outcome",
+    "Pace",
     "Rules",
     "StationReplay",
     "Step",

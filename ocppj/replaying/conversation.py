@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Counter as CounterType
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..recording.recorded import Recorded
-from .message import CALL, ERROR, RESULT, RawMessage, read_message
+from .message import CALL, ERROR, REFUSAL, RESULT, RawMessage, read_message
 
 __all__ = ["Conversation", "Step", "read_conversations"]
+
+#: The time of frames of which the log does not say it.
+UNKNOWN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 #: Actions that one version has, and earlier ones have not: for recordings that do not say the version.
 _OF_21 = {"NotifyPeriodicEventStream", "BatterySwap", "NotifySettlement", "NotifyDERAlarm", "SetDefaultTariff"}
@@ -61,7 +64,7 @@ class Conversation:
     Attributes:
         client_id: The identity of the charging station.
         connection: The number of the connection in the recording, or 0.
-        begin: When it began.
+        begin: When it began. 1970: no time is known.
         version: The OCPP version.
         steps: What each side sent, in its order. Answers belong to their CALLs.
         end: When it ended, in seconds since its begin. ``None``: the recording ends before.
@@ -88,7 +91,7 @@ class Conversation:
         if not recorded.sender:
             self._leave_out("frames of which the log does not say the sender")
             return
-        self.last = max(self.last, (recorded.time - self.begin).total_seconds())
+        self._note_time(recorded)
         index, sender, message = len(self.steps), recorded.sender, read_message(recorded.text)
         if message is not None and message.type in (RESULT, ERROR):
             asker = "csms" if sender == "station" else "station"
@@ -98,10 +101,21 @@ class Conversation:
             else:
                 asked.answer = Answer(index, self.last, message)
             return
+        if message is not None and message.type == REFUSAL:
+            self._leave_out("CALLRESULTERRORs")
+            return
         step = Step(index, self.last, sender, recorded.text, message)
         self.steps.append(step)
         if message is not None and message.type == CALL:
             self._open[sender, message.id] = step
+
+    def _note_time(self, recorded: Recorded) -> None:
+        """Take the time of a frame. That of the log of another program may not be known."""
+        if not getattr(recorded, "is_time_known", True):
+            return
+        if self.begin == UNKNOWN:
+            self.begin = recorded.time
+        self.last = max(self.last, (recorded.time - self.begin).total_seconds())
 
     def finish(self) -> None:
         """Do what can be done when the recording has ended."""
@@ -132,12 +146,17 @@ def read_conversations(
     current: Dict[Tuple[str, int], Conversation] = {}
     left_out: CounterType[str] = Counter()
     for line in recorded:
-        if line.event in ("lost", "refused"):
-            left_out["lines that were lost in recording" if line.event == "lost" else "refused connections"] += 1
+        if line.event == "lost":
+            count = line.reason.partition(" ")[0]
+            left_out["lines that were lost in recording"] += int(count) if count.isdecimal() else 1
+        elif line.event == "refused":
+            left_out["refused connections"] += 1
         else:
             _add(line, line.client_id or name or "", current, found)
+    first = min((each.begin for each in found if each.begin != UNKNOWN), default=UNKNOWN)
     for conversation in found:
         conversation.finish()
+        conversation.begin = max(first, conversation.begin)
     return sorted(found, key=lambda each: each.begin), left_out
 
 

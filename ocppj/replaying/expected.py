@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice, takewhile
 from typing import List, Optional, Sequence, Set, Tuple
 
 from .conversation import Step
 from .message import RawMessage
-from .rules import UNCOUNTED, Carried, Compared, Rules
+from .rules import Carried, Compared, Rules
 
 __all__ = ["Expected"]
 
@@ -20,7 +21,7 @@ class Expected:
     def __init__(self, steps: Sequence[Step], rules: Rules, carried: Carried) -> None:
         self._rules = rules
         self._carried = carried
-        self._open: List[Step] = list(steps)
+        self._open: List[Step] = list(steps)  # in their order
         self._given_up: Set[int] = set()
         self._furthest = -1
         self._last: Optional[Step] = None  # the step at that place
@@ -38,23 +39,25 @@ class Expected:
         best = next((index for index, each in enumerate(compared) if not each.faults), 0)
         step = candidates[best]
         self._open.remove(step)
-        overtaken = self._furthest > step.index and not self._rules.ignores_action(step.action)
-        later = self._last if overtaken else None
+        if not self._counts(step):
+            return step, compared[best], None
+        later = self._last if self._furthest > step.index else None
         if step.index > self._furthest:
             self._furthest, self._last = step.index, step
         return step, compared[best], later
 
     def _candidates(self, message: RawMessage) -> List[Step]:
-        found = [
+        alike = (
             step
             for step in self._open
             if step.message is not None and (step.message.type, step.action) == (message.type, message.action)
-        ]
-        return found[:_LOOK]
+        )
+        return list(islice(alike, _LOOK))
 
     def has_before(self, index: int) -> bool:
         """Tell whether a step before that place has still to come, and was not given up."""
-        return any(step.index < index and step.index not in self._given_up and _counts(step) for step in self._open)
+        earlier = takewhile(lambda step: step.index < index, self._open)
+        return any(step.index not in self._given_up and self._counts(step) for step in earlier)
 
     def give_up_before(self, index: int) -> None:
         """Wait no longer for the steps before that place. They may come all the same."""
@@ -62,9 +65,8 @@ class Expected:
 
     def missing(self) -> List[Step]:
         """Return what has not come, and counts."""
-        return [step for step in self._open if _counts(step) and not self._rules.ignores_action(step.action)]
+        return [step for step in self._open if self._counts(step)]
 
-
-def _counts(step: Step) -> bool:
-    """Tell whether a step counts when it does not come. What is no message cannot be waited for."""
-    return step.message is not None and step.action not in UNCOUNTED
+    def _counts(self, step: Step) -> bool:
+        """Tell whether a step counts when it does not come. What is no message cannot be waited for."""
+        return step.message is not None and self._rules.counts(step.action)

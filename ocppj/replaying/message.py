@@ -6,9 +6,21 @@ import json
 from dataclasses import dataclass
 from typing import Any, List, Optional
 
-__all__ = ["CALL", "ERROR", "RESULT", "SEND", "RawMessage", "make_error", "make_result", "read_message"]
+__all__ = [
+    "CALL",
+    "ERROR",
+    "REFUSAL",
+    "RESULT",
+    "SEND",
+    "RawMessage",
+    "make_error",
+    "make_frame",
+    "make_result",
+    "read_message",
+    "with_id",
+]
 
-CALL, RESULT, ERROR, SEND = 2, 3, 4, 6
+CALL, RESULT, ERROR, REFUSAL, SEND = 2, 3, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -16,12 +28,12 @@ class RawMessage:
     """A message.
 
     Attributes:
-        type: `CALL`, `RESULT`, `ERROR` or `SEND`.
+        type: `CALL`, `RESULT`, `ERROR`, `REFUSAL` (a CALLRESULTERROR) or `SEND`.
         id: The message id.
         action: Of a CALL or a SEND. "" otherwise.
         payload: Of a CALL, a CALLRESULT or a SEND.
-        code: Of a CALLERROR.
-        rest: What stands behind the code of a CALLERROR: its description and its details.
+        code: Of a CALLERROR or a CALLRESULTERROR.
+        rest: What stands behind the code: its description and its details.
     """
 
     type: int
@@ -33,7 +45,7 @@ class RawMessage:
 
 
 def read_message(text: str) -> Optional[RawMessage]:
-    """Return the message of a frame. ``None``: it is no CALL, CALLRESULT, CALLERROR or SEND that can be read."""
+    """Return the message of a frame. ``None``: it is none that can be read."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -41,14 +53,14 @@ def read_message(text: str) -> Optional[RawMessage]:
     if not isinstance(fields, list) or len(fields) < 3 or not isinstance(fields[1], str) or not fields[1]:
         return None
     kind = fields[0]
-    if isinstance(kind, bool) or kind not in (CALL, RESULT, ERROR, SEND):
+    if isinstance(kind, bool) or kind not in (CALL, RESULT, ERROR, REFUSAL, SEND):
         return None
     if kind == RESULT:
         return RawMessage(RESULT, fields[1], payload=fields[2])
     if not isinstance(fields[2], str):
         return None
-    if kind == ERROR:
-        return RawMessage(ERROR, fields[1], code=fields[2], rest=fields[3:])
+    if kind in (ERROR, REFUSAL):
+        return RawMessage(kind, fields[1], code=fields[2], rest=fields[3:])
     return RawMessage(kind, fields[1], fields[2], fields[3] if len(fields) > 3 else {})
 
 

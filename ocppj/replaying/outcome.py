@@ -20,7 +20,8 @@ class Difference:
 
     Attributes:
         kind: "answer" (to a CALL of the played side), "request" (its payload), "no answer", "missing", "additional",
-            "order", "unreadable", "connection" (it was refused, or it ended early).
+            "order", "refused" (an answer of the played side), "unreadable", "connection" (it was refused, or it ended
+            early).
         client_id: The charging station.
         connection: The number of the connection in the recording.
         action: The action that it is about, if any.

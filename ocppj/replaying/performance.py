@@ -17,9 +17,21 @@ from ..secrets import MASK
 from .answers import Answers
 from .conversation import Conversation, Step
 from .expected import Expected
-from .message import CALL, ERROR, RESULT, SEND, RawMessage, make_error, make_frame, make_result, read_message, with_id
+from .message import (
+    CALL,
+    ERROR,
+    REFUSAL,
+    RESULT,
+    SEND,
+    RawMessage,
+    make_error,
+    make_frame,
+    make_result,
+    read_message,
+    with_id,
+)
 from .outcome import Difference, Outcome
-from .rules import MISSING, UNCOUNTED, Carried, Compared, Rules
+from .rules import MISSING, Carried, Compared, Rules
 
 __all__ = ["Pace", "Performance"]
 
@@ -37,6 +49,9 @@ class Pace:
     speed: float = 1.0
     patience: float = 3.0
     timeout: float = 30.0
+
+
+_MASKED = "messages with *** in place of secrets, which were masked in recording"
 
 
 class _Ended(Exception):
@@ -105,6 +120,8 @@ class Performance:
             self._add(self._about("unreadable", live=text, text="the frame is no message that can be read"))
         elif message.type in (CALL, SEND):
             self._receive_request(message)
+        elif message.type == REFUSAL:
+            self._add(self._about("refused", text=f"the other side has refused an answer: {message.code}"))
         else:
             self._receive_answer(message)
 
@@ -126,7 +143,7 @@ class Performance:
         self._outcome.count("compared")
         found: List[Difference] = []
         if step is None or compared is None:
-            if message.action not in UNCOUNTED and not self._rules.ignores_action(message.action):
+            if self._rules.counts(message.action):
                 found.append(self._about("additional", message.action, text="the recording has no more of these"))
         else:
             found += self._faults("request", message.action, compared)
@@ -170,8 +187,8 @@ class Performance:
             self._add(self._about("additional", text=f"an answer to {message.id!r}, which no open CALL has"))
 
     def _compare_answer(self, step: Step, message: RawMessage) -> List[Difference]:
-        if self._rules.ignores_action(step.action):
-            self._compare_payloads(step, message)
+        if self._rules.ignores(step.action):
+            self._compare_payloads(step, message)  # for its ids
             return []
         if step.answer is None:
             if self._conversation.end is None and step is self._last_own_step():
@@ -236,7 +253,7 @@ class Performance:
 
     def _write(self, text: str) -> None:
         if f'"{MASK}"' in text:
-            self._outcome.leave_out({"messages with secrets that were masked in recording: *** is sent": 1})
+            self._outcome.leave_out({_MASKED: 1})
         try:
             self._send(text)
         except TransportError as error:
@@ -259,7 +276,7 @@ class Performance:
                 return
             self._pending = None
             self._late[message_id] = step
-        if step.answer is not None and not self._rules.ignores_action(step.action):
+        if step.answer is not None and not self._rules.ignores(step.action):
             self._add(self._about("no answer", step.action, text=f"none within {seconds:g} s"))
 
     def _finish(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from ..secrets import MASK
 
-__all__ = ["MISSING", "UNCOUNTED", "Carried", "Compared", "Fault", "Rules"]
+__all__ = ["MISSING", "Carried", "Compared", "Fault", "Rules"]
 
 #: Ids that one side chooses, and that both use later.
 _IDS = {"transactionId", "requestId", "remoteStartId", "reservationId", "chargingProfileId"}
@@ -19,7 +19,7 @@ _STRICT = {"transactionId"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*")
 #: What a meter says: no two charges are alike.
 _METERED = {"meterStart", "meterStop", "signedMeterValue"}
-#: Actions whose number depends on the time that passes: none counts as missing or additional.
+#: Actions whose number depends on the time that passes.
 UNCOUNTED = frozenset({"Heartbeat"})
 
 
@@ -95,9 +95,13 @@ class Rules:
     def __init__(self, ignore: Iterable[str] = ()) -> None:
         self._ignored = [tuple(each.split(".")) for each in ignore]
 
-    def ignores_action(self, action: str) -> bool:
-        """Tell whether messages of ``action`` are not compared, nor counted."""
+    def ignores(self, action: str) -> bool:
+        """Tell whether nothing of the messages of ``action`` matters, their answers included."""
         return (action,) in self._ignored
+
+    def counts(self, action: str) -> bool:
+        """Tell whether it matters how many messages of ``action`` come, and when."""
+        return action not in UNCOUNTED and not self.ignores(action)
 
     def compare(self, action: str, recorded: Any, live: Any, carried: Carried) -> Compared:
         """Compare two payloads of ``action``."""

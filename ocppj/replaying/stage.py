@@ -73,7 +73,7 @@ class StationReplay:
         version: Optional[str] = None,
     ) -> None:
         _check(conversations, version)
-        self.outcome = outcome or Outcome()
+        self.outcome: Outcome = outcome or Outcome()
         self._url = url
         self._rules, self._pace = rules or Rules(), pace or Pace()
         self._make_client = make_client or _make_client
@@ -141,10 +141,17 @@ class StationReplay:
             self._play(conversation, peer)
 
     def _play(self, conversation: Conversation, peer: _Peer) -> None:
-        client = self._make_client(conversation.client_id)
-        performance = Performance(
-            conversation, self.side, client.send, self._rules, self._pace, peer.carried, peer.answers, self.outcome
-        )
+        try:
+            client = self._make_client(conversation.client_id)
+            self._play_over(client, conversation, peer)
+        except OcppjError as error:
+            if not self._stopped.is_set():
+                text = f"it was not made: {error}"
+                self.outcome.add(Difference("connection", conversation.client_id, conversation.connection, text=text))
+
+    def _play_over(self, client: Client, conversation: Conversation, peer: _Peer) -> None:
+        known = self._rules, self._pace, peer.carried, peer.answers, self.outcome
+        performance = Performance(conversation, self.side, client.send, *known)
         client.set_message_handler(lambda channel, text: performance.receive(text))
         client.set_disconnected_handler(lambda channel, close: performance.lost(str(close)))
         client.set_connected_handler(lambda channel: None)
@@ -156,10 +163,6 @@ class StationReplay:
             subprotocol = _SUBPROTOCOLS[self._version or conversation.version]
             client.connect(self._url, conversation.client_id, [subprotocol])
             performance.play()
-        except OcppjError as error:
-            if not self._stopped.is_set():
-                text = f"it was not made: {error}"
-                self.outcome.add(Difference("connection", conversation.client_id, conversation.connection, text=text))
         finally:
             client.stop()
 
@@ -198,7 +201,7 @@ class CSMSReplay:
         version: Optional[str] = None,
     ) -> None:
         _check(conversations, version)
-        self.outcome = outcome or Outcome()
+        self.outcome: Outcome = outcome or Outcome()
         self._rules, self._pace = rules or Rules(), pace or Pace()
         versions = [version] if version else sorted({each.version for each in conversations})
         self._subprotocols = [_SUBPROTOCOLS[each] for each in versions]

@@ -7,12 +7,16 @@ from typing import List, Optional, Set
 
 from .values import number, objects, part
 
-__all__ = ["LOST", "SILENT", "Gap", "Gaps", "new_interval"]
+__all__ = ["INTERVAL_ACTIONS", "LOST", "SILENT", "Gap", "Gaps", "is_in_order", "new_interval"]
 
 #: The kinds of gaps: there was no connection, or one over which nothing came.
 LOST, SILENT = "not connected", "silent"
+#: The actions that set the heartbeat interval.
+INTERVAL_ACTIONS = frozenset({"BootNotification", "ChangeConfiguration", "SetVariables"})
 #: Nothing is expected sooner than after so many heartbeat intervals.
 _PATIENCE = 1.5
+#: A gap at the end of the recording takes so many microseconds at least.
+_SHORTEST = 1_000_000
 
 
 @dataclass
@@ -88,13 +92,13 @@ class Gaps:
         self._last, self._last_row = time, row
 
     def finish(self, time: int) -> None:
-        """Note the end of the recording."""
-        if self._lost is not None:
-            self._lost.end = max(time, self._lost.begin)
-            self.found.append(self._lost)
-            self._lost = None
-        else:
+        """Note the end of the recording. A station that has said goodbye, and does not come back, leaves no gap."""
+        lost, self._lost = self._lost, None
+        if lost is None:
             self._look(time, is_open=True)
+        elif time - lost.begin >= _SHORTEST and not is_in_order(lost.reason):
+            lost.end = time
+            self.found.append(lost)
 
     def _came_back(self, time: int) -> None:
         lost, self._lost = self._lost, None
@@ -108,6 +112,11 @@ class Gaps:
             reason = f"a message was to be expected within {self._expected:g} s"
             self.found.append(Gap(self._station, SILENT, self._last, time, self._last_row, is_open, reason))
             self._last = time
+
+
+def is_in_order(reason: str) -> bool:
+    """Tell whether a connection has ended for a reason that is no fault: the codes 1000 and 1001 of RFC 6455."""
+    return reason[:4] in ("", "1000", "1001")
 
 
 def new_interval(action: str, request: object, response: object) -> Optional[float]:

@@ -59,18 +59,18 @@ class Messages:
     """
 
     def __init__(self, shown: Callable[[str], str]) -> None:
-        self.times = array("q")
-        self.stations = array("l")
-        self.kinds = array("b")
-        self.senders = array("b")
-        self.actions = array("l")
-        self.connections = array("q")
-        self.partners = array("q")
+        self.times: array[int] = array("q")
+        self.stations: array[int] = array("l")
+        self.kinds: array[int] = array("b")
+        self.senders: array[int] = array("b")
+        self.actions: array[int] = array("l")
+        self.connections: array[int] = array("q")
+        self.partners: array[int] = array("q")
         self.labels: Dict[int, int] = {}
         self.faults: Dict[int, List[int]] = {}
         self.unsent: Set[int] = set()
         self.unanswered: Set[int] = set()
-        self.names = Names(shown)
+        self.names: Names = Names(shown)
 
     def __len__(self) -> int:
         return len(self.times)

@@ -21,11 +21,31 @@ from ..recording import Recorded
 from .gaps import Gap
 from .messages import KINDS, Messages
 from .report import Report
-from .transactions import Curve, Transaction
+from .transactions import Transaction
 
 __all__ = ["write_page"]
 
 _FOLDER = Path(__file__).parent / "page"
+#: The parts of the script, in their order.
+_SCRIPTS = [
+    "text",
+    "data",
+    "filters",
+    "list",
+    "overview",
+    "message",
+    "tables",
+    "latencies",
+    "errors",
+    "gaps",
+    "transactions",
+    "views",
+    "stations",
+    "theme",
+    "print",
+    "keys",
+    "begin",
+]
 #: How many texts one piece has.
 _PIECE = 2000
 
@@ -51,8 +71,8 @@ def write_page(
     Returns:
         The report that the page shows.
     """
-    head, foot = (_FOLDER / "page.html").read_text("utf-8").split("<!-- data -->")
-    style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    head, foot = _read("page.html").split("<!-- data -->")
+    style, script = _read("page.css"), _script()
     head = head.replace("{style}", style).replace("{policy}", _policy(style, script))
     out.write(head.replace("{title}", html.escape(printable(title))))
     texts = _Texts(out)
@@ -82,6 +102,15 @@ class _Texts:
             _write_data(self._out, f"texts-{self._pieces}", self._texts)
             self._pieces += 1
             self._texts = []
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text("utf-8")
+
+
+def _script() -> str:
+    """Return the script, with its names in a scope of their own."""
+    return '"use strict";\n(() => {\n' + "\n".join(_read(f"{name}.js") for name in _SCRIPTS) + "})();\n"
 
 
 def _write_data(out: TextIO, name: str, value: Any) -> None:
@@ -163,11 +192,7 @@ def _transaction(report: Report, each: Transaction) -> Dict[str, Any]:
         "reason": report.shown(each.reason),
         "wh": each.energy_wh,
         "energy": each.energy,
-        "power": each.power or _steady(each.mean_power()),
+        "power": each.power or each.mean_power(),
         "said": bool(each.power),
         "max": each.max_power_w,
     }
-
-
-def _steady(curve: Curve) -> Curve:
-    return [(time, round(value, 1)) for time, value in curve]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List, Optional
+from collections import deque
+from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional
 
-from ..recording import Recorded
+from ..recording import FoundFrame, Recorded
 from ..secrets import mask_secrets
-from .gaps import Gap, Gaps
+from ..validating.log_check import LogCheck
+from .gaps import Gap, Gaps, is_in_order
 from .messages import ERRORS, Messages
 from .stations import Station
 from .transactions import Transaction
 
 __all__ = ["Report"]
-
-#: Reasons of the end of a connection that are in order: the codes 1000 and 1001 of RFC 6455.
-_IN_ORDER = ("", "1000", "1001")
 
 
 class Report:
@@ -47,7 +46,7 @@ class Report:
         show_secrets: bool = False,
         keep_text: Optional[Callable[[str], object]] = None,
     ) -> None:
-        self.messages = Messages(self.shown)
+        self.messages: Messages = Messages(self.shown)
         self.stations: List[Station] = []
         self.lost_lines: List[str] = []
         self._expected = expected
@@ -67,29 +66,38 @@ class Report:
         return sorted((one for each in self.stations for one in each.transactions.found), key=lambda one: one.row)
 
     def read(self, recording: Iterable[Recorded]) -> None:
-        """Read a recording to its end."""
-        for recorded in recording:
-            self.add(recorded)
-        self.finish()
-
-    def add(self, recorded: Recorded) -> None:
-        """Read the next line of a recording."""
-        if recorded.event == "lost":
-            self.lost_lines.append(recorded.reason)
-            return
-        station = self._station(recorded.client_id)
-        if recorded.event:
-            station.add_event(recorded)
-        else:
-            station.add_frame(recorded)
-        if self._keep_text is not None:
-            self._keep_text(self.shown(recorded.text))
-
-    def finish(self) -> None:
-        """Note the end of the recording."""
+        """Read a recording to its end. Its frames are judged as ``ocppj validate`` does it."""
+        waiting: Deque[FoundFrame] = deque()  # what is not judged yet, and the events between
+        for checked in LogCheck().check(_noted(recording, waiting)):
+            self._add_events(waiting, checked.frame)
+            self._station(checked.frame.client_id).add_frame(checked)
+            self._keep(checked.frame)
+        self._add_events(waiting)
         end = max(self.messages.times, default=0)
         for each in self.stations:
             each.finish(end)
+
+    def _add_events(self, waiting: Deque[FoundFrame], until: Optional[FoundFrame] = None) -> None:
+        """Add the events that come before a frame."""
+        while waiting:
+            recorded = waiting.popleft()
+            if recorded is until:
+                return
+            if recorded.event == "lost":
+                self._note_lost(recorded)
+            elif recorded.event:
+                self._station(recorded.client_id).add_event(recorded)
+                self._keep(recorded)
+
+    def _note_lost(self, recorded: Recorded) -> None:
+        """Note that lines are missing here: they may have been answers."""
+        self.lost_lines.append(self.shown(recorded.reason))
+        for each in self.stations:
+            each.forget_calls()
+
+    def _keep(self, recorded: Recorded) -> None:
+        if self._keep_text is not None:
+            self._keep_text(self.shown(recorded.text))
 
     def shown(self, text: str) -> str:
         """Return a text as people may see it."""
@@ -102,7 +110,7 @@ class Report:
             return True
         if row in messages.unsent or row in messages.unanswered:
             return True
-        return messages.kind(row) == "DISCONNECTED" and messages.label(row)[:4].strip() not in _IN_ORDER
+        return messages.kind(row) == "DISCONNECTED" and not is_in_order(messages.label(row))
 
     def _station(self, client_id: str) -> Station:
         found = self._by_id.get(client_id)
@@ -112,3 +120,16 @@ class Report:
             found = self._by_id[client_id] = Station(number, client_id, self.messages, gaps)
             self.stations.append(found)
         return found
+
+
+def _noted(recording: Iterable[Recorded], waiting: Deque[FoundFrame]) -> Iterator[FoundFrame]:
+    """Yield what was recorded, and note it in ``waiting``."""
+    for each in recording:
+        found = each if isinstance(each, FoundFrame) else _found(each)
+        waiting.append(found)
+        yield found
+
+
+def _found(each: Recorded) -> FoundFrame:
+    sender = each.time, each.sender, each.client_id, each.version
+    return FoundFrame(*sender, each.text, each.event, each.connection, each.reason, each.sent)

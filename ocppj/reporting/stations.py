@@ -1,23 +1,22 @@
-"""`Station`: reads what was recorded of one station, and adds it to the rows of the report."""
+"""`Station`: adds what was recorded of one station to the rows of the report."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..errors import UsageError
 from ..recording import Recorded
-from ..testing.rules import FrameJudge, JudgedFrame
-from .gaps import Gaps, new_interval
+from ..validating.log_check import CheckedFrame
+from .gaps import INTERVAL_ACTIONS, Gaps, new_interval
 from .messages import CSMS, STATION, Messages
-from .transactions import Transactions
+from .transactions import TRANSACTION_ACTIONS, Transactions
 from .values import microseconds
 
 __all__ = ["Station"]
 
 _EVENTS = {"connected": "CONNECTED", "disconnected": "DISCONNECTED", "refused": "REFUSED"}
-_DIRECTIONS = ("in", "out")  # of the judge, by the sender
-#: A version for frames of a connection whose version is not known: the action of each is of one version only.
-_TELLING = {"StartTransaction": "1.6", "StopTransaction": "1.6", "TransactionEvent": "2.0.1", "NotifyEvent": "2.0.1"}
+_SENDERS = {"station": STATION, "csms": CSMS}
+_READ = TRANSACTION_ACTIONS | INTERVAL_ACTIONS  # the actions whose payloads are read
 #: A CALL without an answer is a fault, unless the recording ended so many seconds after it.
 _PATIENCE = 10.0
 
@@ -42,18 +41,17 @@ class Station:
     Attributes:
         versions: The OCPP versions of its connections.
         connections: How many connections it has had, as far as their begin was recorded.
+        transactions: Its transactions.
     """
 
     def __init__(self, number: int, client_id: str, messages: Messages, gaps: Gaps) -> None:
         self.number = number
         self.client_id = client_id
         self.versions: List[str] = []
-        self.connections = 0
+        self.connections: int = 0
         self.gaps = gaps
-        self.transactions = Transactions(number)
+        self.transactions: Transactions = Transactions(number)
         self._messages = messages
-        self._judges: Dict[int, FrameJudge] = {}
-        self._newest: Optional[FrameJudge] = None
         self._open: Dict[Tuple[int, int, str], _Open] = {}  # by connection, sender and message id
 
     def add_event(self, recorded: Recorded) -> None:
@@ -71,29 +69,22 @@ class Station:
         elif kind == "DISCONNECTED":
             self.gaps.disconnected(time, row, recorded.connection, recorded.reason)
 
-    def add_frame(self, recorded: Recorded) -> None:
+    def add_frame(self, checked: CheckedFrame) -> None:
         """Add a frame."""
-        time, sender = microseconds(recorded.time), CSMS if recorded.sender == "csms" else STATION
-        judge = self._judge_of(recorded)
-        if recorded.sent:
-            judged = judge.judge(_DIRECTIONS[sender], recorded.text, time / 1e6)
-        else:
-            judged = judge.read(_DIRECTIONS[sender], recorded.text)
-        call = self._find_call(judged, recorded.connection, sender) if recorded.sent else None
-        action = judged.action or (call.action if call is not None else "")
-        row = self._messages.add(
-            time,
-            self.number,
-            judged.kind,
-            sender,
-            action,
-            recorded.connection,
-            -1 if call is None else call.row,
-            judged.error_code or "",
-            judged.faults,
-            recorded.sent,
-        )
-        self._follow(row, time, sender, judged, recorded, call)
+        frame, time = checked.frame, microseconds(checked.frame.time)
+        self._note_version(checked.version)
+        sender, call = self._find_sides(checked)
+        action = checked.action or ("" if call is None else call.action)
+        partner = -1 if call is None else call.row
+        code = _error_code(frame.text) if checked.kind in ("ERROR", "RESULTERROR") else ""
+        about = time, self.number, checked.kind, sender, action, frame.connection
+        row = self._messages.add(*about, partner, code, checked.faults, frame.sent)
+        if frame.sent:
+            self._follow(row, time, sender, checked, call)
+
+    def forget_calls(self) -> None:
+        """Forget the CALLs without an answer: their answers may be missing in the recording."""
+        self._open.clear()
 
     def finish(self, time: int) -> None:
         """Note the end of the recording."""
@@ -104,51 +95,35 @@ class Station:
         self.gaps.finish(time)
         self.transactions.finish()
 
-    def _follow(
-        self, row: int, time: int, sender: int, judged: JudgedFrame, recorded: Recorded, call: Optional[_Open]
-    ) -> None:
+    def _find_sides(self, checked: CheckedFrame) -> Tuple[int, Optional[_Open]]:
+        """Return who sent a frame, and the CALL that it answers. If the log does not say it, the CALL says the side."""
+        frame, sender = checked.frame, _SENDERS.get(checked.sender)
+        if checked.kind in ("RESULT", "ERROR") and frame.sent:
+            for side in (STATION, CSMS) if sender is None else (sender,):
+                call = self._open.pop((frame.connection, 1 - side, checked.message_id), None)
+                if call is not None:
+                    return side, call
+        return STATION if sender is None else sender, None
+
+    def _follow(self, row: int, time: int, sender: int, checked: CheckedFrame, call: Optional[_Open]) -> None:
         """Have the parts look at a frame."""
-        if sender == STATION and recorded.sent:
+        if sender == STATION:
             self.gaps.message(time, row)
-        if judged.kind == "CALL" and recorded.sent:
-            self._open[recorded.connection, sender, judged.message_id or ""] = _Open(
-                row, judged.action or "", judged.payload
-            )
-        if judged.kind in ("CALL", "SEND") and sender == STATION:
-            self.transactions.call(row, time, judged.action or "", judged.payload)
-        elif judged.kind == "RESULT" and call is not None:
-            self.transactions.result(call.row, judged.payload)
-            interval = new_interval(call.action, call.payload, judged.payload)
-            if interval is not None:
-                self.gaps.interval(interval)
+        if checked.kind in ("CALL", "SEND"):
+            payload = _payload(checked.frame.text, 3) if checked.action in _READ else None
+            if checked.kind == "CALL":
+                key = checked.frame.connection, sender, checked.message_id
+                self._open[key] = _Open(row, checked.action, payload)
+            if sender == STATION:
+                self.transactions.call(row, time, checked.action, payload)
+        elif checked.kind == "RESULT" and call is not None and call.action in _READ:
+            self._follow_result(call, _payload(checked.frame.text, 2))
 
-    def _find_call(self, judged: JudgedFrame, connection: int, sender: int) -> Optional[_Open]:
-        """Return the CALL that a frame answers, and forget it."""
-        if judged.kind not in ("RESULT", "ERROR"):
-            return None
-        return self._open.pop((connection, CSMS if sender == STATION else STATION, judged.message_id or ""), None)
-
-    def _judge_of(self, recorded: Recorded) -> FrameJudge:
-        judge = self._judges.get(recorded.connection)
-        if judge is None:
-            version = recorded.version or self._guess_version(recorded.text)
-            self._note_version(version)
-            judge = self._judges[recorded.connection] = self._newest = self._make_judge(version)
-        return judge
-
-    def _make_judge(self, version: str) -> FrameJudge:
-        try:
-            return FrameJudge(version) if self._newest is None else self._newest.next_connection(version)
-        except UsageError:  # no version that this library knows
-            return FrameJudge() if self._newest is None else self._newest.next_connection()
-
-    def _guess_version(self, text: str) -> str:
-        if self.versions:
-            return self.versions[-1]
-        for action, version in _TELLING.items():
-            if f'"{action}"' in text:
-                return version
-        return "2.0.1" if '"chargingStation"' in text else "1.6"
+    def _follow_result(self, call: _Open, payload: Any) -> None:
+        self.transactions.result(call.row, payload)
+        interval = new_interval(call.action, call.payload, payload)
+        if interval is not None:
+            self.gaps.interval(interval)
 
     def _note_version(self, version: str) -> None:
         if version and version not in self.versions:
@@ -156,6 +131,18 @@ class Station:
 
     def _forget(self, connection: int) -> None:
         """Forget a connection that has ended: its CALLs get no answer any more."""
-        self._judges.pop(connection, None)
         keys = [key for key in self._open if key[0] == connection]
         self._messages.unanswered.update(self._open.pop(key).row for key in keys)
+
+
+def _payload(text: str, place: int) -> Any:
+    """Return an element of a message. ``None``: it has none there."""
+    try:
+        return json.loads(text)[place]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _error_code(text: str) -> str:
+    code = _payload(text, 2)
+    return code if isinstance(code, str) else ""

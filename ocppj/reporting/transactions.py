@@ -7,8 +7,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .values import first_text, number, objects, part, time_of
 
-__all__ = ["Transaction", "Transactions"]
+__all__ = ["TRANSACTION_ACTIONS", "Transaction", "Transactions"]
 
+#: The actions that say something of a transaction.
+TRANSACTION_ACTIONS = frozenset({"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"})
 _ENERGY, _POWER = "Energy.Active.Import.Register", "Power.Active.Import"
 #: Of a reading that is given for each phase only, these are added up.
 _PHASES = ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N")
@@ -48,7 +50,7 @@ class Transaction:
     @property
     def energy_wh(self) -> Optional[float]:
         """The energy between the first and the last reading."""
-        return self.energy[-1][1] - self.energy[0][1] if self.energy else None
+        return round(self.energy[-1][1] - self.energy[0][1], 3) if self.energy else None
 
     @property
     def max_power_w(self) -> Optional[float]:
@@ -64,7 +66,11 @@ class Transaction:
     def mean_power(self) -> Curve:
         """Return the power between each reading of energy and the one before it."""
         pairs = zip(self.energy, self.energy[1:])
-        return [(time, (wh - before) * 3.6e9 / (time - since)) for (since, before), (time, wh) in pairs if time > since]
+        return [
+            (time, round((wh - before) * 3.6e9 / (time - since), 1))
+            for (since, before), (time, wh) in pairs
+            if time > since
+        ]
 
     def finish(self) -> None:
         """Put the curves in order."""

@@ -88,7 +88,7 @@ class Endpoint:
         self._message_id_generator = message_id_generator
         self._logger = logger
         #: For log lines of this library.
-        self.safe_log = SafeLog(lambda: self.log)
+        self.safe_log: SafeLog = SafeLog(lambda: self.log)
         self._validation: Optional[Validation] = None
         self._validation_by_peer: Optional[PerPeer[Validation]] = None
         self.set_message_validation(validate)
@@ -96,8 +96,8 @@ class Endpoint:
         self._digits_by_peer: Optional[PerPeer[int]] = None
         self._set_digits(datetime_digits)
         #: For log lines that a peer can cause.
-        self.peer_log = LimitedLog(lambda: self.log)
-        self.peer_warnings = PeerWarnings(lambda: self.safe_log)
+        self.peer_log: LimitedLog = LimitedLog(lambda: self.log)
+        self.peer_warnings: PeerWarnings = PeerWarnings(lambda: self.safe_log)
         self._signer = signer
         self._verifier = verifier
 

@@ -143,7 +143,7 @@ class Signer:
         secret = password.encode("utf-8") if isinstance(password, str) else password
         self._key = self._jose.private_key(_read_pem(private_key, "private key"), secret)
         fitting = ("ES256",) if self._key.kind == "EC" else ("RS256", "RS384")
-        self.algorithm = algorithm or fitting[0]
+        self.algorithm: str = algorithm or fitting[0]
         if self.algorithm not in fitting:
             raise UsageError(f"the key signs with {' or '.join(fitting)}, not {self.algorithm}")
         self.x5t_s256: Optional[str] = None

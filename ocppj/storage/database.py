@@ -32,6 +32,7 @@ from functools import partial
 from typing import (
     Callable,
     Deque,
+    Dict,
     Iterable,
     Iterator,
     List,
@@ -48,7 +49,7 @@ from urllib.parse import quote
 from ..errors import MessageError, NotRunning, QueueDamaged, QueueFailed, QueueInUse, UsageError
 from ..events import Thread, releasing, try_acquire
 from ..forks import keep_for_ever, register
-from ..log_limit import LimitedLog, part_log
+from ..log_limit import LimitedLog, SafeLog, part_log
 from ..rpc.messages import parse_json_message
 from ..settings import LoggerLike, get_part_logger
 from .detached import Detached
@@ -87,8 +88,8 @@ BY_EXPIRY = "CREATE INDEX IF NOT EXISTS requests_by_expiry ON requests (expires)
 #: The tables, each with the fields of a row that its checksum covers. The first files had no ``set_aside``.
 REQUEST = ("client_id", "message_id", "version", "data")
 TIMES = ("since", "expires", "offline")
-FIELDS = {"requests": (*REQUEST, *TIMES), "set_aside": (*REQUEST, "reason", "time", *TIMES)}
-FIELDS_OF_LAYOUT_1 = {"requests": REQUEST, "set_aside": (*REQUEST, "reason", "time")}
+FIELDS: Dict[str, Tuple[str, ...]] = {"requests": (*REQUEST, *TIMES), "set_aside": (*REQUEST, "reason", "time", *TIMES)}
+FIELDS_OF_LAYOUT_1: Dict[str, Tuple[str, ...]] = {"requests": REQUEST, "set_aside": (*REQUEST, "reason", "time")}
 #: How many pages the WAL may have before a commit of that kind moves them to the database; 0: it never does.
 CHECKPOINTS = {"FULL": 1000, "NORMAL": 0}
 #: Seconds after which a thread that waits for the file looks whether it is free: whoever has it may be interrupted.
@@ -192,7 +193,7 @@ class RequestDatabase:
             name.encode("utf-8")  # as SQLite wants it
         except UnicodeEncodeError:
             raise UsageError(f"the path of a durable queue has a character that is none: {name!r}") from None
-        self.path = os.path.abspath(name)
+        self.path: str = os.path.abspath(name)
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
         self._process = 0  # the id of the process that opened it
@@ -203,7 +204,7 @@ class RequestDatabase:
         self._removals: Deque[_Removal] = deque()
         self._unwritten: List[_Removal] = []  # taken from `_removals`, and not written yet
         self._detached = Detached()
-        self.safe_log = part_log("queue")  #: Also for the queues that are in this file.
+        self.safe_log: SafeLog = part_log("queue")  #: Also for the queues that are in this file.
         self._limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
         register(self)
         _databases.add(self)
@@ -221,7 +222,7 @@ class RequestDatabase:
         self._unwritten = []
         self._detached._after_fork()
 
-    is_lost = staticmethod(is_lost)
+    is_lost: Callable[[Optional[BaseException]], bool] = staticmethod(is_lost)
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``; see `RequestQueue.set_logger`."""

@@ -45,9 +45,9 @@ class PendingInsert:
         self._admit = admit
         self._finish = finish
         self._admitted = False
-        self.bundle = bundle
-        self.replaces = replaces
-        self.place = place
+        self.bundle: RequestBundle = bundle
+        self.replaces: Optional[int] = replaces
+        self.place: str = place
         #: The values of its row, as in `database.FIELDS`. Text comes from the CALL; times are in seconds.
         self.fields: Tuple[Union[str, float, None], ...] = (
             client_id,
@@ -58,8 +58,8 @@ class PendingInsert:
             bundle.expires,
             int(bundle.offline),
         )
-        self.wake = Event()  # set when the insert has ended, and when the file has become free
-        self.ended = False
+        self.wake: Event = Event()  # set when the insert has ended, and when the file has become free
+        self.ended: bool = False
         self.error: Optional[OcppjError] = None  # why it was not taken
 
     def begin(self) -> bool:

@@ -99,8 +99,10 @@ class SQLiteQueueMap(StoredQueueMap):
             "drop".
     """
 
-    loss = "%s is lost: requests are kept in memory alone, and those in the file are not sent, "
-    loss += "until the server is started again: %s"
+    loss: str = (
+        "%s is lost: requests are kept in memory alone, and those in the file are not sent, "
+        "until the server is started again: %s"
+    )
 
     def __init__(
         self,

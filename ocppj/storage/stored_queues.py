@@ -558,7 +558,7 @@ class StoredQueueMap(ServerQueueMap):
     durable = True
     takes_offline = True
     #: What is logged when it is lost, and requests are taken into memory alone.
-    loss = "%s is lost: requests are kept in memory alone, and those in it are not sent: %s"
+    loss: str = "%s is lost: requests are kept in memory alone, and those in it are not sent: %s"
 
     def __init__(
         self, database: Requests, capacity: int, overflow: Overflow, on_lost: str, loading: Optional[Loading] = None

@@ -166,7 +166,7 @@ class ScriptedCSMS(Scripted):
         self.pki = pki
         self._watched = self._make_transport(network, security_profile, options)
         self._watched.connections = self._connections
-        self.server = Server(profiles=spoken, ws_server=self._watched, clock=self.clock, **options)
+        self.server: Server = Server(profiles=spoken, ws_server=self._watched, clock=self.clock, **options)
         if security_profile in (1, 2) or passwords is not None:
             self.server.set_basic_auth_handler(_accept_any if passwords is None else passwords)
         self.server.add_observer(self.journal.add_frame)

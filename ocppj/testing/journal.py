@@ -51,7 +51,7 @@ class Journal:
     """
 
     def __init__(self, clock: Optional[Clock] = None, make_judge: Optional[Callable[[str], FrameJudge]] = None) -> None:
-        self.changed = Condition(threading.RLock())  # a thread that waits reads the entries, too
+        self.changed: Condition = Condition(threading.RLock())  # a thread that waits reads the entries, too
         self._clock: Clock = clock or SystemClock()
         self._make_judge = make_judge or FrameJudge
         self._entries: List[Seen] = []

@@ -71,9 +71,9 @@ class TestPKI:
             self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._lock = threading.Lock()
         self._stations: Dict[Tuple[str, bool], Path] = {}
-        self.ca = self._folder / "ca.pem"
+        self.ca: Path = self._folder / "ca.pem"
         self._authority.cert_pem.write_to_path(self.ca)
-        self.server = self._issue("server", *hosts, common_name=hosts[0])
+        self.server: Path = self._issue("server", *hosts, common_name=hosts[0])
 
     def __enter__(self) -> "TestPKI":
         return self

@@ -71,9 +71,9 @@ class BrokenRule(str):
     kind: str
 
     def __new__(
-        cls, description: str, code: str = "", path: str = "", *, kind: str = "", with_code: bool = False
+        cls, description: str, code: str = "", path: str = "", *, kind: str = "", prefix: str = ""
     ) -> BrokenRule:
-        rule = super().__new__(cls, f"{code}: {description}" if with_code else description)
+        rule = super().__new__(cls, f"{prefix}: {description}" if prefix else description)
         rule.code, rule.path, rule.description, rule.kind = code, path, description, kind
         return rule
 
@@ -311,7 +311,8 @@ class FrameJudge:
         except MessageError as error:
             # The description says where in the payload the fault is.
             path = error.__cause__.path if isinstance(error.__cause__, ValidationError) else ""
-            frame.faults.append(BrokenRule(error.description, self._dialect.spell(error.code), path, with_code=True))
+            code, prefix = self._code(error.code), self._dialect.spell(error.code)
+            frame.faults.append(BrokenRule(error.description, code, path, prefix=prefix))
             return
         if isinstance(message, (Call, CallResult)) and isinstance(message.payload, Payload):
             frame.message = message.payload

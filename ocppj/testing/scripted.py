@@ -41,7 +41,7 @@ from .player import Player, PlayerPeer
 from .replies import After, Reply, Scripts
 from .rules import FrameJudge
 from .seen import Seen
-from .timeline import RealTimeline, timeline_for
+from .timeline import RealTimeline, Timeline, timeline_for
 from .transcript import Transcript
 from .witness import What, Witness
 
@@ -144,8 +144,8 @@ class Scripted(ABC):
     ) -> None:
         self.strict = strict
         self.clock: Clock = SystemClock() if clock is None else clock
-        self.timeline = timeline_for(clock, network)
-        self.journal = Journal(self.clock, partial(_make_judge, profiles, call_timeout))
+        self.timeline: Timeline = timeline_for(clock, network)
+        self.journal: Journal = Journal(self.clock, partial(_make_judge, profiles, call_timeout))
         self._connections = PeerConnections(self.journal)
         self._scripts = Scripts(FeatureRegistry(profiles))
         self._within = within * timeout_factor

@@ -97,7 +97,7 @@ class ScriptedStation(Scripted):
         self._reconnect = bool(options.get("reconnect", True))
         self._watched = self._make_transport(network, security_profile, options)
         self._watched.connections = self._connections
-        self.client = Client(id, profiles=spoken, ws_client=self._watched, clock=self.clock, **options)
+        self.client: Client = Client(id, profiles=spoken, ws_client=self._watched, clock=self.clock, **options)
         self.client.add_observer(self.journal.add_frame)
         player = self._make_player()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from typing import Deque, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Deque, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ..recent import Recent
 from ..recording.foreign import FoundFrame
@@ -23,7 +23,10 @@ _DIRECTIONS = {STATION: "in", CSMS: "out"}
 #: So many frames wait for the versions of their stations.
 _MOST_WAITING = 1000
 #: So many CALLs of each side are remembered, and so many may be without an answer at a time.
-_REMEMBERED, _MOST_OPEN = 10_000, 50
+_REMEMBERED, _MOST_OPEN = 1000, 50
+
+#: So many actions are counted apart. No version has as many.
+_MOST_ACTIONS = 500
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class LogCheck:
     def __init__(
         self, *, version: str = "", mode: str = "strict", station: str = "", call_timeout: float = 30.0
     ) -> None:
-        self.summary = Summary()
+        self.summary: Summary = Summary()
         self.unanswered: List[CheckedFrame] = []
         self._version = version
         self._mode = mode
@@ -126,7 +129,10 @@ class LogCheck:
     def _action_of(self, checked: CheckedFrame) -> ActionCount:
         is_answer = checked.kind in ("RESULT", "ERROR")
         asker = other_side(checked.sender) if is_answer else checked.sender
-        return self.summary.actions.setdefault((checked.action, asker if checked.action else ""), ActionCount())
+        key = (checked.action, asker) if checked.action else ("", "")
+        if key not in self.summary.actions and len(self.summary.actions) >= _MOST_ACTIONS:
+            key = "", ""
+        return self.summary.actions.setdefault(key, ActionCount())
 
     def _note_unanswered(self, station: _Station, calls: List[CheckedFrame]) -> None:
         for call in calls:
@@ -150,7 +156,8 @@ class _Station:
         self._newest: Optional[FrameJudge] = None
         self._open: "OrderedDict[Tuple[str, str], CheckedFrame]" = OrderedDict()  # by the direction and the id
         self._askers: Recent[str, str] = Recent(_REMEMBERED)  # the direction of the last CALL with an id
-        self._has_asked: Set[str] = set()  # the directions in which there was a CALL
+        self._last: Dict[str, Tuple[str, str]] = {}  # the last CALL of each direction
+        self._is_begin_known = False  # whether the log has the begin of the connection
         self._given_up: List[CheckedFrame] = []
         self._last_time: Optional[float] = None
 
@@ -162,9 +169,11 @@ class _Station:
             for direction, message_id in self._open:
                 self._find_judge(frame).excuse(message_id, direction)
             self._open.clear()
-            self._has_asked.clear()
+            self._last.clear()
+            self._is_begin_known = False
             return []
         ended = self._take_open()
+        self._is_begin_known = self._is_begin_known or frame.event == "connected"
         if self._newest is not None and frame.event == "connected":
             self._newest = self._newest.next_connection(self._version_of(frame))
             self._judges.remember(frame.connection, self._newest)
@@ -189,9 +198,8 @@ class _Station:
 
     def end(self) -> List[CheckedFrame]:
         """Return the CALLs that have no answer. The last of each side may be answered after the end of the log."""
-        last = {direction: key for key in self._open for direction in (key[0],)}
-        waiting = [key for key in last.values() if not self._is_overdue(self._open[key])]
-        return [call for key, call in self._open.items() if key not in waiting] + self.take_given_up()
+        ended = [call for key, call in self._open.items() if key not in self._last.values() or self._is_overdue(call)]
+        return ended + self.take_given_up()
 
     def _find_judge(self, frame: FoundFrame) -> FrameJudge:
         judge = self._judges.get(frame.connection)
@@ -221,7 +229,8 @@ class _Station:
         """Tell whether a fault is one, for all that the log says."""
         if fault.kind == SECOND_CALL:
             return bool(self.name)  # else these may be CALLs of several stations
-        return fault.kind != UNASKED or asker in self._has_asked  # else the log begins after the CALL
+        # Else the log may begin after the CALL.
+        return fault.kind != UNASKED or asker in self._last or self._is_begin_known
 
     def _verdict_without(self, judged: JudgedFrame) -> str:
         return UNPAIRED if any(fault.kind == UNASKED for fault in judged.faults) else OK
@@ -232,7 +241,7 @@ class _Station:
         if checked.kind == "CALL":
             for other in [each for each in self._open if each[0] == direction and each != key]:
                 judge.excuse(other[1], direction)  # it is told once
-            self._has_asked.add(direction)
+            self._last[direction] = key
             self._askers.remember(checked.message_id, direction)
             self._open[key] = checked
             if len(self._open) > _MOST_OPEN:

@@ -30,12 +30,13 @@ def check_payload_text(name: MessageName, text: str, mode: str = "strict") -> Op
     except (ValueError, RecursionError) as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         code = dialect.spellings[ErrorCode.FORMAT_VIOLATION]
-        return BrokenRule(f"the payload is no valid JSON{where}", code, with_code=True)
+        return BrokenRule(f"the payload is no valid JSON{where}", code, prefix=code)
     feature = _feature_of(dialect, name)
     try:
         check_payload(feature, name.is_response, payload, not is_standard, forgives=is_standard)
     except ValidationError as error:
-        return BrokenRule(error.description, dialect.spell(error.code), error.path, with_code=True)
+        code = dialect.spell(error.code)
+        return BrokenRule(error.description, code, error.path, prefix=code)
     return None
 
 

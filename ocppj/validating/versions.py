@@ -31,7 +31,7 @@ class VersionFinder:
     """
 
     def __init__(self, version: str = "") -> None:
-        self.version = version
+        self.version: str = version
         self.reason = "it was given" if version else ""
         self._left: FrozenSet[str] = _ALL
         self._frames: List[FoundFrame] = []

@@ -47,7 +47,7 @@ class Opening:
         self._lock = threading.Lock()  # guards _attempt
         self._attempt: Optional[_Attempt] = None
         # Not guarded: a signal handler may set them. Whatever sets one ends the session after that.
-        self.stopped = False  #: Whether the program has stopped the server: then requests do not open it.
+        self.stopped: bool = False  #: Whether the program has stopped the server: then requests do not open it.
         self.for_good = False  #: Whether the process ends: then nothing opens the server.
 
     def _after_fork(self) -> None:

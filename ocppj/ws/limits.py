@@ -173,7 +173,7 @@ class Handshake:
     def __init__(self, sock: Cuttable, address: str) -> None:
         self.sock = sock
         self.address = address
-        self.source = source_of(address)
+        self.source: str = source_of(address)
         #: Since when (`time.monotonic`) its thread has waited for the peer; ``None`` when it does not.
         self.waiting_since: Optional[float] = None
         self.cut_for: Optional[str] = None  #: Why it was cut: a reason of `ocppj.ws.stats`.

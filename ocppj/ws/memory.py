@@ -20,7 +20,20 @@ import itertools
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Collection, Deque, Dict, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ClassVar,
+    Collection,
+    Deque,
+    Dict,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 from urllib.parse import urlsplit
 
 from ..activity import Activity
@@ -300,7 +313,7 @@ class MemoryNetwork:
         self._lock = threading.Lock()
         self._ports = itertools.count(1)
         self._listeners: Dict[str, "_MemoryListener"] = {}  # by host:port
-        self.activity = Activity()  #: What is under way: see `wait_until_quiet`.
+        self.activity: Activity = Activity()  #: What is under way: see `wait_until_quiet`.
         register(self)
 
     def _after_fork(self) -> None:
@@ -374,7 +387,7 @@ class _MemoryListener:
 class MemoryServer(ServerCore):
     """A `base.Server` in a `MemoryNetwork`. All its clients have one address, "memory". Attempts are not limited."""
 
-    channel_type = CountedChannel
+    channel_type: ClassVar[Type[WireChannel]] = CountedChannel
 
     def __init__(self, network: MemoryNetwork, **options: Unpack[ServerCoreOptions]) -> None:
         check_option("MemoryServer", "network", network)
@@ -382,7 +395,7 @@ class MemoryServer(ServerCore):
         options.setdefault("max_attempts_per_second_per_address", None)
         super().__init__(**options)
         self._network = network
-        self.activity = network.activity  #: What is under way in the network.
+        self.activity: Activity = network.activity  #: What is under way in the network.
 
     def listen(
         self,
@@ -438,7 +451,7 @@ class MemoryServer(ServerCore):
 class MemoryClient(ClientCore):
     """A `base.Client` in a `MemoryNetwork`."""
 
-    channel_type = CountedChannel
+    channel_type: ClassVar[Type[WireChannel]] = CountedChannel
 
     def __init__(
         self,
@@ -451,7 +464,7 @@ class MemoryClient(ClientCore):
         check_options("MemoryClient", locals())
         super().__init__(**options)
         self._network = network
-        self.activity = network.activity  #: What is under way in the network.
+        self.activity: Activity = network.activity  #: What is under way in the network.
         self._fields = UpgradeFields(headers, basic_auth)
 
     def connect(

@@ -1,14 +1,17 @@
 """``ocppj certs``: what it writes and prints."""
 
+import json
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from ocppj import Client, HandshakeRefused, Server, UsageError, client_tls_context, server_tls_context, v16
+from ocppj.cli.main import main
 from ocppj.testing.pki_folder import find_ca, find_station, write_pki
-from tests.cli.commands import ocppj
+from tests.cli.commands import ROOT, ocppj
 
 pytest.importorskip("trustme")
 
@@ -41,16 +44,15 @@ def test_the_files_let_a_station_connect_with_its_certificate(tmp_path: Path) ->
                     client.connect(server.url)
 
 
-def test_nothing_is_replaced_by_mistake(tmp_path: Path) -> None:
+def test_nothing_is_replaced_by_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_pki(tmp_path, stations=["CP_1", "CP_2"])
     before = (tmp_path / "ca.pem").read_bytes()
-    ran = ocppj("certs", tmp_path)
-    assert ran.code == 2
-    assert "has ca.pem, server.pem, stations.json already. Choose another folder, or say --replace" in ran.err
+    assert main(["certs", str(tmp_path)]) == 2
+    printed = capsys.readouterr().err
+    assert "has ca.pem, server.pem, stations.json already. Choose another folder, or say --replace" in printed
     assert (tmp_path / "ca.pem").read_bytes() == before
-    ran = ocppj("certs", tmp_path, "--replace", "--host", "csms.example", "--host", "::1", "--json")
-    assert ran.code == 0, ran.err
-    [told] = ran.json
+    assert main(["certs", str(tmp_path), "--replace", "--host", "csms.example", "--host", "::1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
     assert (tmp_path / "ca.pem").read_bytes() != before
     assert told["stations"] == {}
     assert told["server"] == str(tmp_path / "server.pem")
@@ -65,9 +67,9 @@ def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text("utf-8") == "mine"
 
 
-def test_wrong_usage_is_named(tmp_path: Path) -> None:
-    ran = ocppj("certs", tmp_path, "--station", "x" * 65)
-    assert (ran.code, "1 to 64 characters" in ran.err) == (2, True)
+def test_wrong_usage_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", str(tmp_path), "--station", "x" * 65]) == 2
+    assert "1 to 64 characters" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -80,3 +82,13 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
         find_ca(tmp_path / "none")
     assert find_station(tmp_path / "station-1.pem", "CP_9") == tmp_path / "station-1.pem"
+
+
+def test_the_docs_say_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "security.md").read_text("utf-8").split("## Certificates for tests")[1].split("\n## ")[0]
+    command, printed = re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert main(command.split()[1:]) == 0
+    assert capsys.readouterr().out == printed

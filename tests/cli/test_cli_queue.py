@@ -1,20 +1,36 @@
 """``ocppj queue``: what it prints, what it changes, and what it does not."""
 
 import json
+import os
 import re
+import shlex
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
 from ocppj import Call, RequestBundle
+from ocppj.cli.main import main
 from ocppj.storage.queue_file import QueueFile
 from ocppj.storage.sqlite_queues import SQLiteQueueMap
-from tests.cli.commands import ocppj
+from tests.cli import commands
 from tests.storing import decode
 
+Run = Callable[..., commands.Ran]
 PASSWORD = {"key": "AuthorizationKey", "value": "a-very-secret-password"}
+
+
+@pytest.fixture
+def ocppj(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process: to start one takes longer than all it does."""
+
+    def run(*words: object) -> commands.Ran:
+        code = main([str(each) for each in words])
+        printed = capsys.readouterr()
+        return commands.Ran(code, printed.out, printed.err)
+
+    return run
 
 
 @pytest.fixture
@@ -37,7 +53,7 @@ def fill(path: Path) -> Any:
     return queues
 
 
-def test_the_list(path: Path) -> None:
+def test_the_list(ocppj: Run, path: Path) -> None:
     QueueFile(path).set_aside("b-1", reason="the peer closed 3 connections because of it")
     ran = ocppj("queue", "list", path)
     assert ran.code == 0, ran.err
@@ -47,8 +63,8 @@ def test_the_list(path: Path) -> None:
     assert ran.lines[-1] == "2 wait, 1 set aside"
 
 
-def test_the_list_of_one_client_as_json_while_the_service_runs(path: Path, tmp_path: Path) -> None:
-    busy = tmp_path / "busy.db"
+def test_the_list_of_one_client_as_json_while_the_service_runs(tmp_path: Path) -> None:
+    ocppj, busy = commands.ocppj, tmp_path / "busy.db"  # in another process than the one that has it open
     queues = fill(busy)
     try:
         ran = ocppj("queue", "list", busy, "--client", "CP_1", "--json")
@@ -64,7 +80,7 @@ def test_the_list_of_one_client_as_json_while_the_service_runs(path: Path, tmp_p
     assert [each.state for each in QueueFile(busy).list()] == ["waiting"] * 3
 
 
-def test_requests_are_set_aside_put_back_and_forgotten(path: Path) -> None:
+def test_requests_are_set_aside_put_back_and_forgotten(ocppj: Run, path: Path) -> None:
     ran = ocppj("queue", "set-aside", path, "a-", "--reason", "look")
     assert (ran.code, "means several requests: a-1 of CP_1, a-2 of CP_1" in ran.err) == (2, True)
     ran = ocppj("queue", "set-aside", path, "a-1", "b", "--reason", "look")
@@ -85,21 +101,21 @@ def test_requests_are_set_aside_put_back_and_forgotten(path: Path) -> None:
     assert f"Set it aside first: ocppj queue set-aside {path} a-1" in ran.err
 
 
-def test_the_export_masks_secrets_and_replaces_no_file(path: Path, tmp_path: Path) -> None:
+def test_the_export_masks_secrets_and_replaces_no_file(ocppj: Run, path: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     ran = ocppj("queue", "export", path, "-o", target)
     assert (ran.code, ran.out) == (0, f"3 requests were written to {target}\n"), ran.err
     lines = target.read_text("utf-8").splitlines()
     assert [json.loads(line)["action"] for line in lines] == ["Reset", "ChangeConfiguration", "ClearCache"]
     assert PASSWORD["value"] not in lines[1]
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert os.name != "posix" or stat.S_IMODE(target.stat().st_mode) == 0o600
     ran = ocppj("queue", "export", path, "-o", target)
     assert (ran.code, "is there already" in ran.err) == (2, True)
     ran = ocppj("queue", "export", path, "--show-secrets")
     assert PASSWORD["value"] in ran.lines[1]
 
 
-def test_wrong_usage_is_named(path: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_named(ocppj: Run, path: Path, tmp_path: Path) -> None:
     for words, code, text in (
         (["list", tmp_path / "none.db"], 2, "there is no file"),
         (["list", __file__], 1, "no request queue"),
@@ -109,3 +125,19 @@ def test_wrong_usage_is_named(path: Path, tmp_path: Path) -> None:
     ):
         ran = ocppj("queue", *words)
         assert (ran.code, text in ran.err) == (code, True), ran.err
+
+
+def test_the_commands_of_the_docs_run(ocppj: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    queues = fill(tmp_path / "requests.db")
+    call = Call("5a3c", "Reset", {"type": "Hard"})
+    queues.get_or_create("CP_1").push(RequestBundle(call, call.to_json(), "1.6"))
+    queues.close()
+    page = (commands.ROOT / "docs" / "durable.md").read_text("utf-8")
+    section = page.split("## Look into it from a shell")[1].split("\n## ")[0]
+    lines = "".join(re.findall(r"^```shell\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)).splitlines()
+    assert len(lines) == 7
+    for line in lines:
+        ran = ocppj(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+    assert "5a3c" not in [each.message_id for each in QueueFile(tmp_path / "requests.db").list()]

@@ -1,11 +1,13 @@
 """``ocppj report``."""
 
+import re
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Running, ocppj
+from tests.cli.commands import ROOT, Running, ocppj
 from tests.helpers import eventually
 from tests.reporting.recorded_days import demo
 
@@ -14,6 +16,18 @@ from tests.reporting.recorded_days import demo
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "s.jsonl").write_text(demo(), "utf-8")
     return tmp_path
+
+
+def test_the_commands_of_the_page(folder: Path) -> None:
+    page = (ROOT / "docs" / "recordings.md").read_text("utf-8")
+    lines = re.findall(r"^ocppj (report .*)$", page, re.MULTILINE)
+    assert len(lines) == 3
+    for name in ("monday.jsonl", "tuesday.jsonl"):
+        shutil.copy(folder / "s.jsonl", folder / name)
+    for line in lines:
+        ran = ocppj(*line.split(), cwd=folder)
+        assert (ran.code, ran.err) == (0, ""), line
+    assert {"report.html", "week.html"} <= {each.name for each in folder.iterdir()}
 
 
 def test_it_writes_a_page_beside_the_recording(folder: Path) -> None:
@@ -54,7 +68,11 @@ def test_files_that_were_put_aside_are_read_once(folder: Path) -> None:
 
 
 def test_a_log_of_another_program(folder: Path) -> None:
-    lines = ['2026-11-30 10:00:00 INFO got [2,"1","Heartbeat",{}]', '2026-11-30 10:00:01 INFO sent [3,"1",{"currentTime":7}]', "bye"]
+    lines = [
+        '2026-11-30 10:00:00 INFO got [2,"1","Heartbeat",{}]',
+        '2026-11-30 10:00:01 INFO sent [3,"1",{"currentTime":"2026-11-30T10:00:01Z"}]',
+        "bye",
+    ]
     (folder / "csms.log").write_text("\n".join(lines), "utf-8")
     ran = ocppj("report", "--json", "csms.log", cwd=folder)
     assert ran.code == 0

@@ -64,7 +64,7 @@ def test_the_standard_input_and_the_version(tmp_path: Path) -> None:
     ran = ocppj("validate", "-", "--version", "2.0.1", stdin=f"{CALL}\n")
     assert ran.code == 1
     assert "FormatViolation at chargePointVendor" in ran.out
-    assert ran.lines[-1] == "the standard input: 1 frames, 1 bad, 0 CALLs without an answer"
+    assert ran.lines[-1] == "the standard input: 1 frame, 1 bad, 0 CALLs without an answer"
 
 
 def test_one_payload() -> None:

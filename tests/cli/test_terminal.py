@@ -41,6 +41,12 @@ def test_json_is_masked() -> None:
     assert json.loads(out.getvalue()) == {"password": "***", "ä": 1}
 
 
+def test_json_has_no_characters_that_do_not_show() -> None:
+    out = io.StringIO()
+    Terminal(as_json=True, out=out).json({"text": "\u202eab\U000e0001\x85"})
+    assert out.getvalue() == '{"text": "\\u202eab\\udb40\\udc01\\u0085"}\n'
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_notes_are_no_part_of_json(as_json: bool) -> None:
     out, err = io.StringIO(), io.StringIO()

@@ -1,4 +1,4 @@
-"""What the tests of the proxy share: a central system, a proxy and stations, over real sockets, which speak any text."""
+"""What the tests of the proxy share: a central system, a proxy and stations over real sockets. They speak any text."""
 
 from typing import Any, List
 

@@ -58,8 +58,8 @@ def test_hooks_change_a_frame_one_after_the_other(rig: Rig) -> None:
     assert station.wait_texts(1) == [RESET.replace("Soft", "Hard") + " "]
     station.transport.send(HEARTBEAT)
     assert central.wait_texts(1) == [HEARTBEAT]
-    assert eventually(lambda: proxy.counts().from_stations) == 1
-    assert proxy.counts().changed == 1
+    eventually(lambda: proxy.counts().changed == 1)
+    eventually(lambda: len(shown.frames) == 2)
     assert [each.text for each in shown.frames] == [RESET.replace("Soft", "Hard") + " ", HEARTBEAT]
 
 
@@ -117,10 +117,11 @@ def test_a_hook_that_fails_passes_the_frame_on_and_is_logged(verdict: Any, rig: 
 def test_hooks_of_a_connection_run_one_at_a_time_and_hold_no_other_connection_up(rig: Rig) -> None:
     entered, goes_on = Recorder(), threading.Event()
     running: List[str] = []
+    most: List[int] = []
 
     def hook(message: Message) -> None:
         running.append(message.client_id)
-        assert running.count(message.client_id) == 1
+        most.append(running.count(message.client_id))
         entered(message.text)
         if message.client_id == "CP_1":
             goes_on.wait(seconds(10))
@@ -140,6 +141,7 @@ def test_hooks_of_a_connection_run_one_at_a_time_and_hold_no_other_connection_up
     assert sorted(central.wait_texts(3)) == ["1", "2", "4"]
     assert [text for text in central.texts if text != "4"] == ["1", "2"]
     assert first.wait_texts(1) == ["3"]
+    assert most == [1, 1, 1, 1]
     assert proxy.counts().undelivered == 0
 
 

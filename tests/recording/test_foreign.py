@@ -176,6 +176,13 @@ def test_no_direction_is_guessed() -> None:
 def test_both_sides_may_use_one_id() -> None:
     log = ['[2,"1","Heartbeat",{}]', '[2,"1","Reset",{"type":"Soft"}]', '[3,"1",{"status":"Accepted"}]']
     assert [frame.sender for frame in find_frames(log)] == ["station", "csms", ""]
+    log = [CALL, RESULT, '[2,"1","Reset",{"type":"Soft"}]', '[3,"1",{"status":"Accepted"}]']
+    assert [frame.sender for frame in find_frames(log)] == ["station", "csms", "csms", "station"]
+
+
+def test_the_line_before_says_what_a_bare_frame_is() -> None:
+    frames = found(f"{NOW} [chargePointId=CP_1] received:\n{CALL}\n{NOW} done\n{RESULT}")
+    assert [(frame.client_id, frame.is_time_known) for frame in frames] == [("CP_1", True), ("", False)]
 
 
 def test_an_unknown_time_is_that_of_the_frame_before() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ocppj import Client, Recorder, UsageError, v16
+from ocppj import Client, Recorder, Server, TransportError, UsageError, v16, v201
 from ocppj.recording import read_recording
 from ocppj.testing.csms import ScriptedCSMS
 from ocppj.ws.memory import MemoryNetwork
@@ -48,6 +49,23 @@ def test_a_server_and_a_client_record_the_same_traffic(tmp_path):
     assert told(tmp_path / "s") == told(tmp_path / "c") == expected
     ends = [[each["reason"] for each in lines_of(tmp_path / name) if "reason" in each] for name in "sc"]
     assert ends == [["1000 by the peer"] * 2, ["1000 by us"] * 2]
+
+
+def test_refused_clients_are_recorded(tmp_path):
+    network = MemoryNetwork()
+    server = Server(profiles=v16.PROFILES, ws_server=network.server(no_subprotocol="reject"))
+    server.set_check_client_handler(lambda request: request.identity != "CP_9")
+    with Recorder(tmp_path / "s") as recorder, server.listen(0, host="csms"):
+        server.add_observer(recorder)
+        for client_id, profiles in (("CP_9", v16.PROFILES), ("CP_1", v201.PROFILES)):
+            client = Client(client_id, profiles=profiles, ws_client=network.client(reconnect=False))
+            with pytest.raises(TransportError):
+                client.connect(server.url)
+    lines = lines_of(tmp_path / "s")
+    assert [(each["event"], each["client"], each["reason"][:4]) for each in lines] == [
+        ("refused", "CP_9", "404:"),
+        ("refused", "CP_1", "400:"),
+    ]
 
 
 def test_a_line_is_as_it_is_documented(tmp_path):
@@ -136,6 +154,18 @@ def test_threads_write_whole_lines_into_rotated_files(tmp_path):
     for name in {each.client_id for each in read}:
         assert [each.text for each in read if each.client_id == name] == [f"[{number}]" for number in range(200)]
     assert len(read) == 1000
+
+
+def test_two_recorders_add_to_the_same_file(tmp_path):
+    path = tmp_path / "s.jsonl"
+    with Recorder(path, max_bytes=1000, keep=1000) as one, Recorder(path, max_bytes=1000, keep=1000) as two:
+        for number in range(100):
+            (one, two)[number % 2].frame("station", "CP_1", "1.6", f"[{number}]")
+    sizes = [each.stat().st_size for each in tmp_path.iterdir() if each != path]
+    assert max(sizes) <= 1000
+    assert min(sizes) > 700  # none was put aside by both
+    texts = [each.text for each in read_recording(path)]
+    assert sorted(texts) == sorted(f"[{number}]" for number in range(100))
 
 
 def test_only_so_many_files_are_kept(tmp_path):
@@ -308,6 +338,7 @@ def test_what_waits_for_a_slow_disk_is_bounded(tmp_path, caplog):
     text = "x" * 500_000
     stuck = threading.Thread(target=recorder.frame, args=("station", "CP_1", "1.6", text))
     stuck.start()
+    eventually(lambda: select.select([end], [], [], 0)[0])  # it has begun, and hangs
     with caplog.at_level(logging.ERROR, "ocppj"):
         for _ in range(30):
             recorder.frame("station", "CP_2", "1.6", text)

@@ -4,6 +4,9 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Optional
 
+from ocppj.payloads.datetimes import parse_datetime
+from ocppj.recording import Recorded
+
 BEGIN = datetime(2026, 11, 30, 8, 0, 0, tzinfo=timezone.utc)
 #: What a peer may send to break a page.
 EVIL = '</script><script>document.title="broken"</script><img src=x onerror=alert(1)>\u202egpj.exe"\'&'
@@ -22,6 +25,10 @@ class Day:
     @property
     def text(self) -> str:
         return "".join(json.dumps(each) + "\n" for each in self.lines)
+
+    @property
+    def recorded(self) -> List[Recorded]:
+        return [_recorded(**each) for each in self.lines]
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -45,6 +52,11 @@ class Day:
 
     def add(self, **fields: Any) -> None:
         self.lines.append({"time": self.time(), **fields})
+
+
+def _recorded(time: str, client: str, version: str, connection: int, **more: Any) -> Recorded:
+    about = parse_datetime(time), more.get("from", ""), client, version, more.get("text", "")
+    return Recorded(*about, more.get("event", ""), connection, more.get("reason", ""), more.get("sent", True))
 
 
 class Line:
@@ -176,7 +188,7 @@ def demo() -> str:
     return day.text
 
 
-def large(messages: int, stations: int = 20) -> str:
+def large(messages: int, stations: int = 20) -> List[Recorded]:
     """Many messages: heartbeats and readings, each 500th an error."""
     day = Day()
     lines = [day.station(f"CP_{number}") for number in range(1, stations + 1)]
@@ -194,4 +206,4 @@ def large(messages: int, stations: int = 20) -> str:
             line.call("MeterValues", {"connectorId": 1, "meterValue": value}, {}, latency=0.01 + number % 97 / 1000)
         else:
             line.heartbeat(latency=0.005 + number % 89 / 500)
-    return day.text
+    return day.recorded

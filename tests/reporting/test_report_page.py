@@ -7,19 +7,20 @@ import json
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Union
 
 import ocppj
-from ocppj.recording import read_recording
+from ocppj.recording import Recorded, read_recording
 from ocppj.reporting import write_page
 from tests.reporting.recorded_days import EVIL, demo, large
 
 FOLDER = Path(ocppj.__file__).parent / "reporting" / "page"
 
 
-def page(text: str, **options: Any) -> str:
+def page(recording: Union[str, List[Recorded]], **options: Any) -> str:
     out = io.StringIO()
-    write_page(read_recording(text.splitlines()), out, title=f"{EVIL}.jsonl", **options)
+    recorded = read_recording(recording.splitlines()) if isinstance(recording, str) else recording
+    write_page(recorded, out, title=f"{EVIL}.jsonl", **options)
     return out.getvalue()
 
 
@@ -82,6 +83,12 @@ def test_texts_come_in_pieces() -> None:
 def test_secrets_are_hidden_in_it() -> None:
     assert "hunter2" not in json.dumps(data(page(demo()), "texts-0"))
     assert "hunter2" in json.dumps(data(page(demo(), show_secrets=True), "texts-0"))
+
+
+def test_it_has_all_parts_of_its_script() -> None:
+    html = page(demo())
+    for file in FOLDER.glob("*.js"):
+        assert file.read_text("utf-8") in html, file.name
 
 
 def test_installed_packages_have_its_files() -> None:

@@ -106,10 +106,20 @@ def test_a_lost_connection_is_a_gap() -> None:
     day = Day()
     day.station("CP_1").end()
     day.wait(100)
-    day.station("CP_1").end("1001 bye")
+    day.station("CP_1").end("1006: timed out")
     day.wait(50)
     day.station("CP_2")
     assert gaps(day.text) == [("not connected", 100, False), ("not connected", 50, True)]
+
+
+def test_a_station_that_has_said_goodbye_leaves_a_gap_only_if_it_comes_back() -> None:
+    day = Day()
+    day.station("CP_1").end("1001 bye")
+    day.wait(50)
+    day.station("CP_1").end("1000")
+    day.wait(50)
+    day.station("CP_2")
+    assert gaps(day.text) == [("not connected", 50, False)]
 
 
 def test_no_gap_while_an_older_connection_ends_after_the_newer_has_begun() -> None:
@@ -267,8 +277,23 @@ def test_secrets_are_hidden() -> None:
 
 def test_lines_that_the_recording_lacks_are_told() -> None:
     day = Day()
+    line = day.station("CP_1")
+    line.call("Heartbeat", {})
     day.add(event="lost", client="", version="", connection=0, reason="3 lines")
-    assert summary(day.text)["lost_lines"] == ["3 lines"]
+    day.wait(100)
+    line.heartbeat()
+    found = summary(day.text)
+    assert found["lost_lines"] == ["3 lines"]
+    assert found["errors"] == []
+
+
+def test_the_log_of_another_program_may_begin_with_an_answer() -> None:
+    day = Day()
+    line = day.station("CP_1")
+    day.lines.clear()  # the begin of the connection is not in it
+    line.frame("csms", '[3,"0",{}]')
+    line.heartbeat()
+    assert summary(day.text)["errors"] == []
 
 
 def test_without_a_version_it_is_guessed() -> None:

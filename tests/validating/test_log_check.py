@@ -1,6 +1,7 @@
 """Frames of logs are judged, and answers are paired with their CALLs."""
 
 import json
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any, List, Optional
 
@@ -11,13 +12,14 @@ from ocppj.testing import example
 from ocppj.v16 import BootNotificationRequest as Boot16
 from ocppj.v201 import BootNotificationRequest as Boot201
 from ocppj.validating import CheckedFrame, LogCheck
+from tests.helpers import seconds
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
 
 def frame(sender: str, *fields: Any, client: str = "CP_1", at: Optional[float] = None, **more: Any) -> FoundFrame:
-    time = START + timedelta(seconds=at or 0)
-    return FoundFrame(time, sender, client, text=json.dumps(fields), is_time_known=at is not None, **more)
+    moment = START + timedelta(seconds=at or 0)
+    return FoundFrame(moment, sender, client, text=json.dumps(fields), is_time_known=at is not None, **more)
 
 
 def event(kind: str, connection: int = 0, client: str = "CP_1") -> FoundFrame:
@@ -105,14 +107,20 @@ def test_answers_before_the_first_call_are_not_paired() -> None:
     assert "an answer to nothing" in checked[-1].faults[0]
 
 
+def test_an_answer_to_nothing_after_the_begin_of_a_connection() -> None:
+    assert verdicts(event("connected", 1), answer(7, connection=1)) == ["bad"]
+
+
 def test_lines_that_are_lost_excuse_what_follows() -> None:
     assert verdicts(call(1), event("lost"), call(2), answer(2), version="1.6") == ["ok", "ok", "ok"]
     assert verdicts(call(1), event("lost"), answer(5)) == ["ok", "unpaired"]
 
 
 def test_an_id_that_was_used_before() -> None:
-    (fault,) = faults(call(1), answer(1), frame("station", 2, "1", "Authorize", {"idTag": "x"}), answer(2))[:1]
-    assert fault.startswith("the message id was used before")
+    for version, code in (("1.6", "ProtocolError"), ("2.0.1", "RpcFrameworkError")):
+        _, checked = check(call(1), answer(1), frame("station", 2, "1", "NotifyReport", {}), version=version)
+        fault = checked[-1].faults[-1]
+        assert (fault[:30], fault.code) == ("the message id was used before", code)
 
 
 def test_frames_of_no_named_station_may_be_of_several() -> None:
@@ -180,5 +188,12 @@ def test_frames_stay_in_their_order_while_a_version_is_not_known() -> None:
 
 def test_what_is_kept_is_bounded() -> None:
     log = LogCheck(version="1.6")
-    number = sum(1 for _ in log.check(call(number, at=float(number)) for number in range(3000)))
-    assert (number, log.summary.unanswered, len(log.unanswered)) == (3000, 2999, 1000)
+    begin = time.process_time()
+    number = sum(1 for _ in log.check(call(number, at=float(number)) for number in range(6000)))
+    assert (number, log.summary.unanswered, len(log.unanswered)) == (6000, 5999, 1000)
+    assert time.process_time() - begin < seconds(5)
+
+
+def test_actions_that_a_hostile_peer_invents_are_not_counted_apart() -> None:
+    log, _ = check(*[frame("station", 2, str(number), f"X{number}", {}) for number in range(600)])
+    assert (len(log.summary.actions), log.summary.actions["", ""].requests) == (501, 100)

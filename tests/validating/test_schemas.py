@@ -56,6 +56,15 @@ def test_unknown_names_are_told_with_similar_ones() -> None:
         find_message("2.1", "NotifyPeriodicEventStream", True)
 
 
+def test_what_the_mode_standard_forgives() -> None:
+    name, text = (
+        find_message("1.6", "BootNotificationResponse"),
+        '{"status":"Accepted","currentTime":"%s","interval":9}',
+    )
+    for time, mode, is_valid in (("2026-01-02 03:04", "strict", False), ("2026-01-02 03:04", "standard", True)):
+        assert (check_payload_text(name, text % time, mode) is None) == is_valid
+
+
 @pytest.mark.parametrize(
     ("text", "mode", "expected"),
     [

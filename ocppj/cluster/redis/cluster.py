@@ -65,9 +65,11 @@ class RedisCluster(Cluster):
     ) -> None:
         check_options("RedisCluster", locals())
         #: The connections, and the prefix of all keys. A `RedisQueueMap` uses them, too.
-        self.links, self.prefix = Links(settings_of(url, client, timeout, redis_options), timeout), prefix
+        self.links: Links = Links(settings_of(url, client, timeout, redis_options), timeout)
+        self.prefix: str = prefix
         self._store = Store(self.links, prefix)
-        self._lease, self.max_inbox = lease, max_inbox
+        self.max_inbox: int = max_inbox
+        self._lease = lease
         self._log = part_log("cluster")
         self._limited = LimitedLog(lambda: get_part_logger("cluster"))
         self._registry = Registry(self._store, self._limited)

@@ -64,8 +64,8 @@ class ResponseFault:
 
     def __init__(self, error: Exception) -> None:
         name = type(error).__name__
-        self.code = str(error).partition(" ")[0] if name == "ResponseError" else name
-        self.text = f"{name}: {error}".partition(", with args")[0][:_LONGEST_TEXT]
+        self.code: str = str(error).partition(" ")[0] if name == "ResponseError" else name
+        self.text: str = f"{name}: {error}".partition(", with args")[0][:_LONGEST_TEXT]
 
     @property
     def is_unknown_script(self) -> bool:

@@ -65,7 +65,7 @@ class Lease:
         self._renewals = 0
         self._joined = False  # whether this node was in the registry once
         self._reached: Optional[bool] = None  # whether Redis answered the last time; None: it was not asked
-        self.trouble = ""  # why Redis cannot be reached
+        self.trouble: str = ""  # why Redis cannot be reached
         self._settles = 0.0  # when others may be swept: see above
         self._clock = RedisClock()
         self.wanted: FrozenSet[str] = frozenset()

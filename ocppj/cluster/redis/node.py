@@ -42,7 +42,7 @@ class Node:
     def __init__(
         self, store: Store, member: Member, log: SafeLog, limited: LimitedLog, *, lease: float, max_inbox: int
     ) -> None:
-        self.id = uuid4().hex
+        self.id: str = uuid4().hex
         self._store, self._member, self._log, self._limited = store, member, log, limited
         self._max_inbox = max_inbox
         self._claims = Claims()

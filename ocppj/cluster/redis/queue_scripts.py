@@ -151,12 +151,12 @@ class QueueKeys:
     """The names of the keys of the stored requests of one cluster."""
 
     def __init__(self, prefix: str) -> None:
-        self.begin = "{" + prefix + "}:queue:"
-        self.rows = self.begin + "rows"
-        self.aside = self.begin + "aside"
-        self.taken = self.begin + "taken"
-        self.node = self.begin + "node:"
-        self.news = self.begin + "news:"
+        self.begin: str = "{" + prefix + "}:queue:"
+        self.rows: str = self.begin + "rows"
+        self.aside: str = self.begin + "aside"
+        self.taken: str = self.begin + "taken"
+        self.node: str = self.begin + "node:"
+        self.news: str = self.begin + "news:"
 
     def all(self) -> List[str]:
         """Return what each script gets as its keys: the beginning of all names."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Callable, List, Optional
 
 from ...errors import ClusterUnavailable, NotRunning, QueueFailed
-from ...log_limit import LimitedLog, part_log
+from ...log_limit import LimitedLog, SafeLog, part_log
 from ...settings import LoggerLike, get_part_logger
 from .connection import Links, ResponseFault
 from .queue_scripts import QueueKeys
@@ -26,13 +26,15 @@ class QueueStore:
 
     def __init__(self, links: Links, prefix: str) -> None:
         self.links = links
-        self.keys = QueueKeys(prefix)
-        self.path = f"Redis ({prefix})"  #: What log lines call it.
-        self.node = ""  #: This node: another one after each start.
-        self.is_open = False
+        self.keys: QueueKeys = QueueKeys(prefix)
+        self.path: str = f"Redis ({prefix})"  #: What log lines call it.
+        self.node: str = ""  #: This node: another one after each start.
+        self.is_open: bool = False
         self._lost: Optional[ClusterUnavailable] = None  # why Redis cannot be reached, as far as it is known
-        self.safe_log = part_log("queue")
-        self.limited_log = LimitedLog(partial(get_part_logger, "queue"), lines=1)  # each reason once a minute
+        self.safe_log: SafeLog = part_log("queue")
+        self.limited_log: LimitedLog = LimitedLog(
+            partial(get_part_logger, "queue"), lines=1
+        )  # each reason once a minute
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``; see `RequestQueue.set_logger`."""

@@ -15,7 +15,7 @@ class RedisClock:
     """
 
     def __init__(self) -> None:
-        self.offset = 0.0  #: What is added to the monotonic time. 0: it is not known yet.
+        self.offset: float = 0.0  #: What is added to the monotonic time. 0: it is not known yet.
         self._error = float("inf")  # of the offset at most, when it was measured
         self._measured = 0.0
 

@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ...errors import QueueFailed, UsageError
 from ...forks import register
+from ...log_limit import SafeLog
 from ...settings import LoggerLike
 from ...storage.database import Row, SetAside, action_of
 from ...storage.detached import Detached
@@ -57,7 +58,8 @@ class RedisRequests:
 
     def __init__(self, links: Links, prefix: str, on_news: Callable[[News], None]) -> None:
         self._store = QueueStore(links, prefix)
-        self.path, self.safe_log = self._store.path, self._store.safe_log
+        self.path: str = self._store.path
+        self.safe_log: SafeLog = self._store.safe_log
         self._removals = Removals(self._store)
         self._news = NewsReader(self._store, on_news, self._removals.wake)
         self._counter = itertools.count(1)
@@ -70,7 +72,7 @@ class RedisRequests:
         for part in (self._removals, self._news, self._detached):
             part._after_fork()
 
-    is_lost = staticmethod(is_lost)
+    is_lost: Callable[[Optional[BaseException]], bool] = staticmethod(is_lost)
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``; see `RequestQueue.set_logger`."""

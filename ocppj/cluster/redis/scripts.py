@@ -43,11 +43,11 @@ class Keys:
 
     def __init__(self, prefix: str, database: int = 0) -> None:
         begin = "{" + prefix + "}:"
-        self.nodes = begin + "nodes"
-        self.clients = begin + "clients"
-        self.held = begin + "held:"
-        self.inbox = begin + "inbox:"
-        self.events = f"{begin}events:{database}:"
+        self.nodes: str = begin + "nodes"
+        self.clients: str = begin + "clients"
+        self.held: str = begin + "held:"
+        self.inbox: str = begin + "inbox:"
+        self.events: str = f"{begin}events:{database}:"
 
     def all(self) -> List[str]:
         """Return what each script gets as its keys. To the last two a script adds the id of a node."""

@@ -22,7 +22,7 @@ class Store:
 
     def __init__(self, links: Links, prefix: str) -> None:
         self.links = links
-        self.keys = Keys(prefix, links.database)
+        self.keys: Keys = Keys(prefix, links.database)
 
     def run(self, script: Script, *arguments: Word) -> Any:
         """Run one script, and return its result. Raises `ClusterUnavailable`."""

@@ -95,7 +95,7 @@ class Writer:
         self._claims_from = 0.0  # when claims may be written
         self._ending = False
         self._ends = 0.0  # when it ends, though something waits
-        self.dropped = 0  # replies and events
+        self.dropped: int = 0  # replies and events
 
     def claims_changed(self) -> None:
         """Have the changes of claims be written."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import uuid
+import warnings
 
 from ...ws.handshake.urls import connection_url, host_and_port
 from ..cases import ALL, CSMS, V2, case
-from ..verdicts import Doubtful, Failed, NotApplicable
+from ..verdicts import Doubtful, Failed, NotApplicable, PeerGone
 from .peer import Room
 from .samples import DIALECT_OF
-from .wire import Opened, accept_of
+from .wire import Opened, accept_of, connect
 
 _OCPP = "OCPP-J 1.6 3.2; OCPP 2.x Part 4 3.3"
 _VERSION = "OCPP-J 1.6 3.1.2; OCPP 2.x Part 4 3.1.2"
@@ -151,7 +153,12 @@ def no_common_version(room: Room) -> None:
 def no_version(room: Room) -> None:
     """Offer no version."""
     opened = room.dial({"Sec-WebSocket-Protocol": None})
-    if opened.status == 101 and not opened.subprotocol and opened.wire and opened.wire.ends(1.0) is None:
+    if (
+        opened.status == 101
+        and not opened.subprotocol
+        and opened.wire
+        and opened.wire.ends(room.peer.patience.at_most(1.0)) is None
+    ):
         raise Doubtful("the connection goes on: the central system serves some version by default")
     if opened.status == 101 and opened.subprotocol:
         raise Failed(f"{opened.subprotocol!r} was agreed, which was not offered")
@@ -163,7 +170,7 @@ def _check_not_served(room: Room, opened: Opened) -> None:
     if opened.subprotocol:
         raise Failed(f"{opened.subprotocol!r} was agreed")
     assert opened.wire is not None
-    if opened.wire.ends(2.0) is None:
+    if opened.wire.ends(room.peer.patience.at_most(2.0)) is None:
         raise Failed("the connection goes on")
 
 
@@ -206,7 +213,8 @@ def unknown_identity(room: Room) -> None:
 )
 def no_identity(room: Room) -> None:
     """Connect to a path without an identity."""
-    opened = room.dial(url=f"{room.peer.endpoint}/")
+    endpoint, question, query = room.peer.endpoint.partition("?")
+    opened = room.dial(url=f"{endpoint.rstrip('/')}/{question}{query}")
     if opened.status == 101:
         raise Doubtful("it was accepted")
     _check_refused(opened, 404, 400, 401, 403)
@@ -224,7 +232,7 @@ def long_identity(room: Room) -> None:
     """Connect with an identity of 49 characters."""
     opened = room.dial(url=connection_url(room.peer.endpoint, "x" * 49))
     if opened.wire is not None:
-        if opened.wire.ends(0.5) is None:
+        if opened.wire.ends(room.peer.patience.at_most(0.5)) is None:
             raise Doubtful("it was accepted")
         return
     _check_refused(opened, 404, 400, 401, 403, 414)
@@ -259,14 +267,14 @@ def post(room: Room) -> None:
 
 @case(
     CSMS,
-    "handshake-old-version",
+    "handshake-websocket-version",
     section="RFC 6455 4.2.2, 4.4",
     expects="426 or 400, with Sec-WebSocket-Version: 13",
     once=True,
 )
-def old_version(room: Room) -> None:
-    """Ask for version 8 of WebSocket."""
-    opened = room.dial({"Sec-WebSocket-Version": "8"})
+def websocket_version(room: Room) -> None:
+    """Ask for version 99 of WebSocket."""
+    opened = room.dial({"Sec-WebSocket-Version": "99"})
     if opened.status != 101 and "13" not in opened.headers.get("Sec-WebSocket-Version", "13"):
         raise Doubtful("Sec-WebSocket-Version does not name 13")
     _check_refused(opened, 426, 400)
@@ -429,3 +437,60 @@ def plain_to_tls(room: Room) -> None:
     shown_host = f"[{host}]" if ":" in host else host
     if room.dial({"Authorization": None}, url=f"ws://{shown_host}:{port}/{path}").status == 101:
         raise Failed("it was accepted without TLS")
+
+
+def _tls_context(room: Room) -> ssl.SSLContext:
+    """Return a context that checks nothing. Raises `NotApplicable` where a case of TLS cannot be tried."""
+    if not room.peer.url.startswith("wss:"):
+        raise NotApplicable("the URL is not wss")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@case(
+    CSMS,
+    "handshake-tls-old",
+    section="OCPP 2.x Part 2 A00.FR.313, A00.FR.315; security whitepaper A00.FR.312, A00.FR.314",
+    expects="no connection",
+    once=True,
+)
+def tls_old(room: Room) -> None:
+    """Connect with nothing newer than TLS 1.1."""
+    context = _tls_context(room)
+    try:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+    except (ssl.SSLError, ValueError) as error:
+        raise NotApplicable(f"this Python has no TLS 1.1: {error}") from None
+    try:
+        connect(room.peer.url, context, room.deadline).close()
+    except PeerGone:
+        return
+    raise Failed("TLS 1.1 was accepted")
+
+
+@case(
+    CSMS,
+    "handshake-tls-suites",
+    section="OCPP 2.x Part 2 A00.FR.318; security whitepaper A00.FR.317",
+    expects="a connection with one of the suites that a central system has to support",
+    once=True,
+)
+def tls_suites(room: Room) -> None:
+    """Connect with the four cipher suites of OCPP, and TLS 1.2."""
+    context = _tls_context(room)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:AES128-GCM-SHA256:AES256-GCM-SHA384"
+    )
+    try:
+        connect(room.peer.url, context, room.deadline).close()
+    except PeerGone as error:
+        if room.peer.has_certificate:
+            raise NotApplicable("the central system may ask for a certificate of the station") from None
+        raise Failed(str(error)) from None

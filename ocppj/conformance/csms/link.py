@@ -20,11 +20,11 @@ __all__ = ["Answer", "Link", "Patience", "Reaction"]
 #: How long the answer to a CALL may take.
 ANSWER_TIME = 5.0
 #: And when the central system has left CALLs without an answer before: each time half as long, and so long at least.
-_LEAST = 0.7
+_LEAST = 1.0
 #: Part of a fault that OCPP 1.6 does not have: its descriptions may be long.
 _DESCRIPTION = "the description of a CALLERROR has at most"
-#: How long an answer may come after that to a later CALL, at least.
-STRAGGLING = 0.05
+#: An answer may come so much later than that to a later CALL.
+_STRAGGLING = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,24 @@ class Answer:
 
 
 class Patience:
-    """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer."""
+    """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer.
 
-    def __init__(self) -> None:
-        self.seconds = ANSWER_TIME
+    Args:
+        seconds: So long at first.
+        straggling: So long after the answer to a later CALL.
+    """
+
+    def __init__(self, seconds: float = ANSWER_TIME, straggling: float = _STRAGGLING) -> None:
+        self.seconds = seconds
+        self.straggling = straggling
 
     def lose(self) -> None:
         """Note that a CALL was not answered."""
-        self.seconds = max(_LEAST, self.seconds / 2)
+        self.seconds = max(min(_LEAST, self.seconds), self.seconds / 2)
+
+    def at_most(self, seconds: float) -> float:
+        """Return how long to wait for something else: so many seconds, or less."""
+        return min(seconds, self.seconds)
 
 
 @dataclass
@@ -94,20 +104,21 @@ class Link:
         calls: The CALLs of the central system so far.
         serves: Whether its CALLs are answered.
         faults: Which rules its frames broke.
+        patience: How long its answers are waited for.
     """
 
     def __init__(
         self, wire: Wire, judge: FrameJudge, samples: Samples, faults: List[str], patience: Optional[Patience] = None
     ) -> None:
         self.wire = wire
-        self.version = judge.version
+        self.version: str = judge.version
         self.samples = samples
         self.calls: List[JudgedFrame] = []
         self.serves = True
         self.faults = faults
         self._judge = judge
         self._answers: List[Answer] = []
-        self._patience = patience or Patience()
+        self.patience: Patience = patience or Patience()
         self._odd_ids: List[Any] = []  # message ids of ours that are none: answers have them too
 
     # What a case sends
@@ -183,13 +194,13 @@ class Link:
         Raises:
             Failed: No answer came in time, or the connection ended.
         """
-        patience = self._patience.seconds if within is None else within
+        patience = self.patience.seconds if within is None else within
         try:
-            answer = self._wait_for(message_id, patience)
+            answer = self.find_answer(message_id, patience)
         except Ended as error:
             raise Failed(f"there was no answer: {error}") from None
         if answer is None:
-            self._patience.lose()
+            self.patience.lose()
             raise Failed(f"there was no answer within {patience:.2g} s")
         self._answers.remove(answer)
         return answer
@@ -210,7 +221,7 @@ class Link:
             if text is not None:
                 self.send_text(text)
             fence = self._fence()
-            self._gather(STRAGGLING)
+            self._gather(self.patience.straggling)
             self._answers = [each for each in self._answers if each is not fence]
         except Ended as error:
             reaction.ended = error
@@ -225,19 +236,19 @@ class Link:
         """
         self.call("Heartbeat")
 
-    def end(self, within: float = ANSWER_TIME) -> Optional[Ended]:
-        """Wait until the connection has ended, and return how. ``None``: it has not."""
+    def end(self, within: float) -> Optional[Ended]:
+        """Wait until the connection has ended, so many seconds at most, and return how. ``None``: it has not."""
         try:
-            self._gather(within)
+            self._gather(self.patience.at_most(within))
         except Ended as error:
             return error
         return None
 
-    def wait_for_pong(self, within: float = ANSWER_TIME) -> Optional[bytes]:
+    def wait_for_pong(self) -> Optional[bytes]:
         """Return the data of the next pong, or ``None``."""
         while True:
             try:
-                frame = self.wire.receive(within)
+                frame = self.wire.receive(self.patience.seconds)
             except Ended:
                 return None
             if frame is None:
@@ -259,12 +270,17 @@ class Link:
 
     def _fence(self) -> Answer:
         message_id = self.send_call("Heartbeat", {})
-        answer = self._wait_for(message_id, ANSWER_TIME)
+        answer = self.find_answer(message_id, self.patience.seconds)
         if answer is None:
-            raise Failed(f"a Heartbeat after it was not answered within {ANSWER_TIME:g} s")
+            raise Failed(f"a Heartbeat after it was not answered within {self.patience.seconds:.2g} s")
         return answer
 
-    def _wait_for(self, message_id: str, within: float) -> Optional[Answer]:
+    def find_answer(self, message_id: str, within: float) -> Optional[Answer]:
+        """Return the answer to a CALL. ``None``: none came in so many seconds.
+
+        Raises:
+            Ended: The connection has ended.
+        """
         patience = self.wire.patience(within)
         while True:
             for answer in self._answers:

@@ -31,6 +31,7 @@ class CentralSystem(Peer):
         identity: The identity of the station that we are.
         password: For Basic authentication. ``None``: none.
         tls: For ``wss``. ``None``: the system's authorities are trusted.
+        has_certificate: Whether ``tls`` has a certificate of the station.
 
     Attributes:
         faults: Which rules its frames broke, by the version.
@@ -46,16 +47,19 @@ class CentralSystem(Peer):
         *,
         password: Optional[str] = None,
         tls: Optional[ssl.SSLContext] = None,
+        has_certificate: bool = False,
     ) -> None:
-        self.endpoint = url.rstrip("/")
+        self.has_certificate = has_certificate
+        self.endpoint: str = url.rstrip("/")
         self.identity = identity
         self.password = password
         self.tls = tls
-        self.url = self.name = connection_url(url, identity)
+        self.url: str = connection_url(url, identity)
+        self.name: str = self.url
         self.faults: Dict[str, List[str]] = {version: [] for version in ALL}
         self.judges: Dict[str, FrameJudge] = {}
         self.calls: Dict[str, int] = dict.fromkeys(ALL, 0)
-        self.patience = Patience()
+        self.patience: Patience = Patience()
 
     @contextmanager
     def open(self, case: Case, version: str, frames: Frames, deadline: Deadline) -> "Iterator[Room]":
@@ -85,7 +89,7 @@ class CentralSystem(Peer):
             room = Room(self, version, Frames(), Deadline(20.0))
             try:
                 opened = room.dial()
-                if opened.status != 101 and opened.status != 400:
+                if opened.status == 401:  # each attempt would count as a guess
                     break
                 if opened.subprotocol == DIALECT_OF[version].subprotocol:
                     spoken.append(version)
@@ -121,7 +125,7 @@ class Room:
     def __init__(self, peer: CentralSystem, version: str, frames: Frames, deadline: Deadline) -> None:
         self.peer = peer
         self.version = version
-        self.samples = Samples(version)
+        self.samples: Samples = Samples(version)
         self.frames = frames
         self.deadline = deadline
         self._links: List[Link] = []
@@ -204,4 +208,4 @@ class Room:
             self.peer.calls[self.version] += len(link.calls)
         for opened in self._opened:
             if opened.wire is not None:
-                opened.wire.close()
+                opened.wire.close(self.peer.patience.at_most(1.0))

@@ -29,7 +29,7 @@ class Samples:
     """
 
     def __init__(self, version: str) -> None:
-        self.dialect = DIALECT_OF[version]
+        self.dialect: Dialect = DIALECT_OF[version]
 
     def of(self, action: str, *, full: bool = False, **changes: Any) -> Dict[str, Any]:
         """Return a valid payload of an action.

@@ -39,7 +39,8 @@ class Ended(Doubtful):
     """
 
     def __init__(self, code: Optional[int], reason: str, clean: bool) -> None:
-        self.code, self.clean = code, clean
+        self.code: Optional[int] = code
+        self.clean: bool = clean
         shown = f"the central system closed the connection with {code or 'no code'}" if clean else f"{reason}"
         super().__init__(f"{shown} {reason}".strip() if clean else shown)
 
@@ -175,6 +176,7 @@ class Wire:
         self._deadline = deadline
         self._received = bytearray()
         self._parts = bytearray()  # of a message in several frames
+        self._has_closed = False  # we have sent a Close
         self.key = b""
 
     def send_bytes(self, data: bytes) -> None:
@@ -188,6 +190,7 @@ class Wire:
     def send(self, opcode: int, data: bytes, *, fin: bool = True, masked: bool = True) -> None:
         """Write a WebSocket frame."""
         self.note_frame("station", opcode, data)
+        self._has_closed = self._has_closed or opcode == CLOSE
         self.send_bytes(RawFrame(opcode, data, fin).encode(masked))
 
     def send_text(self, text: str) -> None:
@@ -200,7 +203,7 @@ class Wire:
             self._frames.note(sender, data.decode("utf-8", "backslashreplace"))
         elif opcode == CLOSE:
             code = str(struct.unpack("!H", data[:2])[0]) if len(data) > 1 else "no code"
-            self._frames.note(sender, f"<close {code} {data[2:].decode('utf-8', 'replace')}>")
+            self._frames.note(sender, f"<{f'close {code} ' + data[2:].decode('utf-8', 'replace')}".strip() + ">")
         else:
             name = {PING: "ping", PONG: "pong", BINARY: "binary"}.get(opcode, f"opcode {opcode}")
             self._frames.note(sender, f"<{name} of {len(data)} bytes>")
@@ -242,7 +245,8 @@ class Wire:
     def _closed(self, data: bytes) -> Ended:
         code = struct.unpack("!H", data[:2])[0] if len(data) > 1 else None
         try:
-            self.send(CLOSE, data[:2])
+            if not self._has_closed:
+                self.send(CLOSE, data[:2])
         except Ended:
             pass  # it has not waited for the answer
         return Ended(code, data[2:].decode("utf-8", "replace"), True)
@@ -325,11 +329,11 @@ class Wire:
         """Return a deadline in so many seconds, or less when that of the case comes before."""
         return Deadline(self._deadline.left(seconds))
 
-    def close(self, code: int = 1000) -> None:
-        """Close as the rules ask for, and wait a moment for the answer."""
+    def close(self, within: float = 1.0) -> None:
+        """Close as the rules ask for, and wait so many seconds for the answer."""
         try:
-            self.send(CLOSE, struct.pack("!H", code))
-            while self.receive(1.0) is not None:
+            self.send(CLOSE, struct.pack("!H", 1000))
+            while self.receive(within) is not None:
                 pass
         except Exception:
             pass  # it has ended, in whatever way

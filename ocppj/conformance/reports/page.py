@@ -61,10 +61,10 @@ def html_page(report: Report, show_secrets: bool = False) -> str:
         report: The report.
         show_secrets: Whether passwords and keys are shown. Else ``***`` stands for them.
     """
-    return "\n".join(_parts(values_of(report, show_secrets)))
+    return "\n".join(_parts(report, values_of(report, show_secrets)))
 
 
-def _parts(values: Dict[str, Any]) -> Iterator[str]:
+def _parts(report: Report, values: Dict[str, Any]) -> Iterator[str]:
     what = "Central system" if values["role"] == "csms" else "Charging station"
     yield '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -74,16 +74,16 @@ def _parts(values: Dict[str, Any]) -> Iterator[str]:
     if values["ended"]:
         rest = f"{values['not_run']} cases were not run."
         yield f"<p class=ended>The run ended early: {escape(values['ended'])}. {rest}</p>"
-    yield from _filters(values)
+    yield from _filters(values, report.counts())
     rank = {verdict: number for number, verdict in enumerate(VERDICTS)}
     for case in sorted(values["cases"], key=lambda each: rank[each["verdict"]]):
         yield from _case(case)
     yield f"<script>{_SCRIPT}</script></body></html>"
 
 
-def _filters(values: Dict[str, Any]) -> Iterator[str]:
+def _filters(values: Dict[str, Any], counts: Dict[str, int]) -> Iterator[str]:
     yield "<nav>"
-    for verdict, count in values["counts"].items():
+    for verdict, count in counts.items():
         name = verdict.replace(" ", "-")
         yield f'<button class={name} data-verdict="{verdict}" aria-pressed=false>{verdict}: {count}</button>'
     yield '<select aria-label="OCPP version"><option value="">all versions</option>'

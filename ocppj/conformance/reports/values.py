@@ -8,8 +8,12 @@ from ...payloads.datetimes import format_datetime
 from ...secrets import mask_secrets
 from ..cases import Case
 from ..outcomes import Outcome, Report
+from ..verdicts import FAIL, NOT_APPLICABLE, PASS, SUSPICIOUS
 
 __all__ = ["values_of", "values_of_case", "values_of_outcome"]
+
+#: The name of each count. A property "pass" would be masked: it sounds like a password.
+_COUNTED = {FAIL: "failed", SUSPICIOUS: "suspicious", NOT_APPLICABLE: "not_applicable", PASS: "passed"}
 
 
 def values_of_case(case: Case) -> Dict[str, Any]:
@@ -62,7 +66,7 @@ def values_of(report: Report, show_secrets: bool = False) -> Dict[str, Any]:
         "begun": format_datetime(report.begun),
         "seconds": round(report.seconds, 3),
         "good": report.is_good,
-        "counts": report.counts(),
+        "counts": {_COUNTED[verdict]: count for verdict, count in report.counts().items()},
         "ended": report.ended,
         "not_run": report.not_run,
         "cases": [values_of_outcome(each, show_secrets) for each in report.outcomes],

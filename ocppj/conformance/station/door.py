@@ -45,7 +45,7 @@ class Door:
         self.client_id = client_id
         self._now = now
         self._on_refused = on_refused
-        self.changed = Condition()  # guards the fields below, and tells of a new attempt
+        self.changed: Condition = Condition()  # guards the fields below, and tells of a new attempt
         self._attempts: List[Attempt] = []
         self._planned: List[Refusal] = []
 

@@ -27,12 +27,12 @@ class Opening:
     """
 
     def __init__(self, is_wanted: bool, interval: int) -> None:
-        self.intervals = {"Rejected": interval, "Pending": interval + 1, "Accepted": interval}
+        self.intervals: Dict[str, int] = {"Rejected": interval, "Pending": interval + 1, "Accepted": interval}
         self._lock = threading.Lock()
         self._left = ["Rejected", "Pending"] if is_wanted else []
         self._is_first_accept = is_wanted
-        self.is_over = not is_wanted
-        self.is_judged = not is_wanted
+        self.is_over: bool = not is_wanted
+        self.is_judged: bool = not is_wanted
         self.asked: Dict[str, Optional[Seen]] = {}
         self.first = 0
 

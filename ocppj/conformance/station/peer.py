@@ -14,6 +14,7 @@ from ...exchange.frame import Frame
 from ...exchange.passwords import authorization_key, passwords_match
 from ...testing.csms import ScriptedCSMS
 from ...testing.defaults import DefaultAnswers
+from ...testing.journal import Journal
 from ...testing.seen import Seen
 from ..cases import ALL, Case
 from ..deadline import Deadline
@@ -104,17 +105,17 @@ class StationPeer(Peer):
         client_certificate: bool = False,
         settings: Optional[Settings] = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self.replies: Dict[str, Any] = {}  # what the present case answers, by action
-        self.opening = Opening(self.settings.with_boot, self.settings.interval)
-        self.session = Session()
+        self.opening: Opening = Opening(self.settings.with_boot, self.settings.interval)
+        self.session: Session = Session()
         self._defaults = DefaultAnswers()
         self._haste = Haste()
         self._room: Optional[Room] = None  # that of the last case
         self._frames: Optional[Frames] = None
         self._seen_connection = 0
         tls: Dict[str, Any] = {} if ssl_context is None else {"ssl_context": ssl_context}
-        self.csms = ScriptedCSMS(
+        self.csms: ScriptedCSMS = ScriptedCSMS(
             versions,
             port,
             host=host,
@@ -132,8 +133,8 @@ class StationPeer(Peer):
             logger=_silent,
             **tls,
         )
-        self.journal = self.csms.journal
-        self.door = Door(client_id, self.csms.timeline.now, self._note_refusal)
+        self.journal: Journal = self.csms.journal
+        self.door: Door = Door(client_id, self.csms.timeline.now, self._note_refusal)
         self.csms.server.set_check_client_handler(self.door.check)
         self.csms.server.add_observer(self._note_frame)
         self.csms.server.set_new_client_handler(lambda client: self._note("<connected>"))
@@ -184,7 +185,7 @@ class StationPeer(Peer):
         found = self.csms.timeline.wait(self._find_connected, wait, self.journal.changed)
         if found is None:
             raise PeerGone(f"no station has connected within {wait:g} s{self._describe_refusals()}")
-        self.name = found.client_id
+        self.name: str = found.client_id
         return found.version
 
     def _find_connected(self) -> Optional[Seen]:

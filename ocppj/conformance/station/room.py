@@ -53,7 +53,7 @@ class Room:
         self._frames = frames
         self._csms = peer.csms
         self._journal = peer.journal
-        self.begun = self._journal.last_number()
+        self.begun: int = self._journal.last_number()
 
     @property
     def settings(self) -> "Settings":

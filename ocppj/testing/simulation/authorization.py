@@ -90,7 +90,7 @@ class LocalList(_Known):
 
     def __init__(self) -> None:
         super().__init__()
-        self.version = 0
+        self.version: int = 0
 
     def update(
         self,
@@ -154,7 +154,7 @@ class Authorization:
         self._time = time
         self._online = online
         self._ask = ask
-        self.local_list = LocalList()
+        self.local_list: LocalList = LocalList()
         self._cache = _Known()
 
     def check(self, id_token: IdToken, connector: Optional[Connector], decide: Callable[[Decision], object]) -> None:

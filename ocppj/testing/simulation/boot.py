@@ -32,8 +32,8 @@ class Boot:
         self._is_up = is_up
         self._on_accepted = on_accepted
         self.status: Optional[str] = None
-        self.retry_seconds = 3.0
-        self.reason = "PowerUp"  #: Why the station boots, in the words of 2.x.
+        self.retry_seconds: float = 3.0
+        self.reason: str = "PowerUp"  #: Why the station boots, in the words of 2.x.
         self._timer: Optional[Handle] = None  # of the next BootNotification, or Heartbeat
         self._not_before = 0.0  # seconds of the clock: the CSMS wants no BootNotification until then
         self._attempt: Optional[object] = None  # the BootNotification that is under way

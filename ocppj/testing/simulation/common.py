@@ -53,7 +53,7 @@ class Common:
         self.time = time
         self.settings = settings
         self.connectors = connectors
-        self.meters = Meters(connectors, time)
+        self.meters: Meters = Meters(connectors, time)
         self.summary = summary
 
     def post(self, job: Callable[[], object]) -> None:

@@ -141,7 +141,7 @@ class Transaction:
         self.reservation_id: Optional[int] = None
         self.readings: List[Reading] = []
         self.energy_allowed = True
-        self.was_plugged = connector.plugged
+        self.was_plugged: bool = connector.plugged
         self.reason: Optional[str] = None
         self.stop_token: Optional[IdToken] = None
         self.stopped_at: Optional[datetime] = None
@@ -185,7 +185,7 @@ class Connector:
         self.transaction: Optional[Transaction] = None
         self.finishing = False
         self.suspended_by: Optional[str] = None
-        self.status = Status.AVAILABLE
+        self.status: Status = Status.AVAILABLE
 
     @property
     def plugged(self) -> bool:

@@ -92,7 +92,7 @@ class Core(Common):
             Summary(),
         )
         self.version = version
-        self.outage = 0.0
+        self.outage: float = 0.0
         self.backoff: Optional[Callable[[], Backoff]] = None
         self._down_since = clock.monotonic()
         self._is_certificate_reported = False
@@ -100,37 +100,37 @@ class Core(Common):
         self._handlers: Dict[Type[Payload], Handler] = {}
         self._make_protocol_parts(background, behaviour.profiles)
         self._make_charging_parts()
-        self.drivers = Drivers(self, self.transactions, self.energy)
-        self.power = Power(self, self.boot, self.outbox, self.link, self.sampling, self.transactions)
+        self.drivers: Drivers = Drivers(self, self.transactions, self.energy)
+        self.power: Power = Power(self, self.boot, self.outbox, self.link, self.sampling, self.transactions)
         self.power.rebooted.append(self._drop_permits)
-        self.firmware = Firmware(self, self.power)
-        self.log = LogUpload(self)
-        self.certificates = CertificateStore()
+        self.firmware: Firmware = Firmware(self, self.power)
+        self.log: LogUpload = LogUpload(self)
+        self.certificates: CertificateStore = CertificateStore()
         self.settings.watch("ping_interval", self._set_ping_interval)
-        self.behaviour = behaviour(self)
+        self.behaviour: Behaviour = behaviour(self)
         client.set_request_handler(self._received)
 
     def _make_protocol_parts(self, background: Background, profiles: Sequence[Profile]) -> None:
-        self.faults = Faults(self.timers, lambda seconds: self.power.go_offline(seconds), profiles)
+        self.faults: Faults = Faults(self.timers, lambda seconds: self.power.go_offline(seconds), profiles)
         parts = self.client, self.mailbox, self.timers, self.settings, self.summary
-        self.outbox = Outbox(*parts, self._may_send, self.faults)
-        self.send = self.outbox.send
-        self.boot = Boot(self, lambda: self.link.up, self._boot_accepted)
+        self.outbox: Outbox = Outbox(*parts, self._may_send, self.faults)
+        self.send: Callable[..., None] = self.outbox.send
+        self.boot: Boot = Boot(self, lambda: self.link.up, self._boot_accepted)
         parts_of_link = self.client, self.mailbox, self.timers, background, self._make_backoff
-        self.link = Link(*parts_of_link, self._link_up, self._link_down, self._link_failed)
+        self.link: Link = Link(*parts_of_link, self._link_up, self._link_down, self._link_failed)
         self.outbox.answered.append(self.link.prove)
 
     def _make_charging_parts(self) -> None:
-        self.profiles = ChargingProfiles(self.connectors, self.time)
-        self.energy = EnergyFlow(self, self.profiles)
-        self.sampling = Sampling(self)
-        self.authorization = Authorization(
+        self.profiles: ChargingProfiles = ChargingProfiles(self.connectors, self.time)
+        self.energy: EnergyFlow = EnergyFlow(self, self.profiles)
+        self.sampling: Sampling = Sampling(self)
+        self.authorization: Authorization = Authorization(
             self.settings, self.time, lambda: self.online, lambda *asked: self.behaviour.authorize(*asked)
         )
-        self.reservations = Reservations(self)
-        self.availability = Availability(self)
+        self.reservations: Reservations = Reservations(self)
+        self.availability: Availability = Availability(self)
         parts = self.energy, self.sampling, self.profiles, self.authorization, self.reservations
-        self.transactions = Transactions(self, *parts)
+        self.transactions: Transactions = Transactions(self, *parts)
         self.transactions.ended.append(self.availability.transaction_ended)
 
     # For the parts and blocks

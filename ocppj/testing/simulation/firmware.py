@@ -56,10 +56,10 @@ class Firmware:
         self._common = common
         self._power = power
         power.rebooted.append(self._rebooted)
-        self.version = "1.0"
-        self.status = "Idle"
+        self.version: str = "1.0"
+        self.status: str = "Idle"
         self.update: Optional[Update] = None
-        self.phase_seconds = 60.0
+        self.phase_seconds: float = 60.0
         self.fails_with: Optional[str] = None
         self._timer: Optional[Handle] = None
         self._installing = False
@@ -197,9 +197,9 @@ class LogUpload:
 
     def __init__(self, common: Common) -> None:
         self._common = common
-        self.status = "Idle"
+        self.status: str = "Idle"
         self.request_id: Optional[int] = None
-        self.seconds = 60.0
+        self.seconds: float = 60.0
         self.fails_with: Optional[str] = None
         self._timer: Optional[Handle] = None
 

@@ -65,7 +65,7 @@ class FleetClock(SystemClock):
 
     def __init__(self, logger: LoggerLike) -> None:
         self._logger = logger
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self._changed = Condition(self.lock)
         # Guarded by it:
         self._order = itertools.count()

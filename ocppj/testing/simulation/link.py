@@ -51,9 +51,9 @@ class Link:
         self._on_up = on_up
         self._on_down = on_down
         self._on_failed = on_failed
-        self.url = ""
-        self.wanted = False  #: Whether there is to be a connection.
-        self.up = False  #: Whether there is one that is used.
+        self.url: str = ""
+        self.wanted: bool = False  #: Whether there is to be a connection.
+        self.up: bool = False  #: Whether there is one that is used.
         self._is_made = False  # the client has a connection, which may have to be closed yet
         self._busy = False  # the client connects or stops now
         self._at_once = False  # it stops, to connect again without a wait

@@ -29,7 +29,7 @@ class Mailbox:
         self._jobs: Deque[Callable[[], object]] = deque()
         self._busy = False
         #: Notified after each job. A thread that holds it may post: what it waits for may do so.
-        self.changed = Condition(threading.RLock())
+        self.changed: Condition = Condition(threading.RLock())
 
     def post(self, job: Callable[[], object]) -> None:
         """Run ``job`` now, or when those before it have ended. May be called from any thread."""

@@ -47,7 +47,7 @@ class Meter:
         # Wh, the register when the power last changed; simulated seconds, when that was; W, the power since then. They
         # are replaced as one, for the threads that read.
         self._state = 0.0, time.seconds(), 0.0
-        self.offered = 0.0
+        self.offered: float = 0.0
 
     @property
     def energy(self) -> float:

@@ -38,8 +38,8 @@ class Power:
         self._sampling = sampling
         self._transactions = transactions
         transactions.ended.append(self._transaction_ended)
-        self.reboot_seconds = 30.0
-        self.rebooting = False
+        self.reboot_seconds: float = 30.0
+        self.rebooting: bool = False
         self.rebooted: List[Callable[[], object]] = []
         self._waiting: List[Callable[[], object]] = []  # what is done when no transaction is under way any more
         self._patience: Optional[Handle] = None

@@ -94,7 +94,7 @@ class SimulatedStation:
         if network is not None:
             own = {name: options.pop(name) for name in MemoryClientOptions.__annotations__ if name in options}
             options["ws_client"] = network.client(**{**own, "clock": self.clock})
-        self.client = Client(id, profiles=behaviour.profiles, clock=self.clock, reconnect=False, **options)
+        self.client: Client = Client(id, profiles=behaviour.profiles, clock=self.clock, reconnect=False, **options)
         for dialect in self.client.dialects:
             if not dialect.allows_identity(id):
                 raise UsageError(f"OCPP {version} does not allow the id {id!r}")
@@ -105,7 +105,7 @@ class SimulatedStation:
         self._own_background = None
         if background is None:
             background = self._own_background = Background(1, activity)
-        self.core = Core(
+        self.core: Core = Core(
             self.client,
             version,
             behaviour,

@@ -79,9 +79,9 @@ class Summary:
         self.failed_by_action: CounterType[Tuple[str, str]] = Counter()
         self.not_connected: CounterType[str] = Counter()
         self.received: CounterType[str] = Counter()
-        self.transactions = 0
-        self.boots = 0
-        self.connections = 0
+        self.transactions: int = 0
+        self.boots: int = 0
+        self.connections: int = 0
         self.latencies_by_action: Dict[str, Latencies] = {}
 
     @property
@@ -143,10 +143,10 @@ class FleetSummary(Summary):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stations = 0
-        self.connected = 0
-        self.booted = 0
-        self.charging = 0
+        self.stations: int = 0
+        self.connected: int = 0
+        self.booted: int = 0
+        self.charging: int = 0
 
     def add(self, summary: Summary, is_connected: bool, is_accepted: bool, charging: int) -> None:
         """Add one station."""

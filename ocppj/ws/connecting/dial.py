@@ -45,7 +45,7 @@ class _LookUp:
         self.error: Optional[BaseException] = None
         self._asked = False
         name = f"ocppj-resolve-{host}"
-        self.thread = Thread(target=run_loop, args=(name, self._run), name=name, daemon=True)
+        self.thread: Thread = Thread(target=run_loop, args=(name, self._run), name=name, daemon=True)
 
     def _run(self) -> bool:
         """Ask once, and return false: the thread."""

@@ -46,6 +46,7 @@ from ..base import ChannelHandler, Close, DisconnectedHandler, MessageHandler, R
 from ..connection.channel import Handlers, WireChannel, call_handler, check_close_code, end_channels
 from ..connection.wire import Wire
 from ..handshake.urls import connection_url, doubled_identity, endpoint_urls
+from ..readers.base import Readers
 from ..readers.choice import ReadersOption, readers_maker
 from ..threads import Threads
 
@@ -92,18 +93,18 @@ class Session:
 
     def __init__(self, core: "ClientCore", urls: Sequence[str], client_id: str, subprotocols: Sequence[str]) -> None:
         self.core = core
-        self.handlers = core.handlers  #: See `channel.ChannelOwner`.
+        self.handlers: Handlers = core.handlers  #: See `channel.ChannelOwner`.
         self._log = core.handlers.safe_log
         self.urls = urls
-        self.url = urls[0]  #: The one that is connected to, or tried just now. The thread that connects sets it.
+        self.url: str = urls[0]  #: The one that is connected to, or tried just now. The thread that connects sets it.
         self.client_id = client_id
         self.subprotocols: Tuple[str, ...] = tuple(subprotocols)
-        self.readers = core.make_readers()
+        self.readers: Readers = core.make_readers()
         self.readers.set_logger(*self.handlers.given)
-        self.stopping = Event()
-        self.hurry = Event()  # ends a wait of the back-off; set after `stopping`
-        self.lock = threading.Lock()  # guards the fields below
-        self.over = False  # nothing begins any more
+        self.stopping: Event = Event()
+        self.hurry: Event = Event()  # ends a wait of the back-off; set after `stopping`
+        self.lock: threading.Lock = threading.Lock()  # guards the fields below
+        self.over: bool = False  # nothing begins any more
         self.attempt: Optional[ConnectAttempt] = None
         self.channel: Optional[WireChannel] = None
         self.last: Optional[WireChannel] = None  # the present channel, or the one before
@@ -370,10 +371,10 @@ class ClientCore:
         self.reconnect = reconnect  #: Whether a lost connection is regained. May be set at any time.
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.close_timeout = close_timeout
-        self.make_readers = readers_maker(readers)
-        self.handlers = Handlers()
+        self.make_readers: Callable[[], Readers] = readers_maker(readers)
+        self.handlers: Handlers = Handlers()
         self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Client.waiting`.
-        self.backoff = backoff if isinstance(backoff, Backoff) else backoff()
+        self.backoff: Backoff = backoff if isinstance(backoff, Backoff) else backoff()
         self._max_message_size = max_message_size
         self._message_timeout = message_timeout
         self._default_subprotocol = default_subprotocol

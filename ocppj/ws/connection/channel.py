@@ -31,7 +31,7 @@ from ...callables import raise_interrupt
 from ...errors import TransportError, UsageError
 from ...events import Event
 from ...interrupted import calls_program
-from ...log_limit import LimitedLog, part_log
+from ...log_limit import LimitedLog, SafeLog, part_log
 from ...loops import do_all, log_failure
 from ...settings import LoggerLike, get_part_logger
 from ..base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
@@ -57,17 +57,18 @@ _REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, th
 
 
 class Handlers:
-    """The three handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
+    """The handlers of a transport (see `base`). Whatever they raise is logged and changes nothing."""
 
-    __slots__ = ("connected", "disconnected", "given", "log", "message", "safe_log")
+    __slots__ = ("connected", "disconnected", "given", "log", "message", "refused", "safe_log")
 
     def __init__(self) -> None:
-        self.log = LimitedLog(partial(get_part_logger, "ws"))  # for lines that a peer can cause
-        self.safe_log = part_log("ws")  # for other lines
+        self.log: LimitedLog = LimitedLog(partial(get_part_logger, "ws"))  # for lines that a peer can cause
+        self.safe_log: SafeLog = part_log("ws")  # for other lines
         self.given: Tuple[Optional[LoggerLike], Optional[str]] = (None, None)  # what `use` was called with
         self.connected: Optional[ChannelHandler] = None
         self.message: Optional[MessageHandler] = None
         self.disconnected: Optional[DisconnectedHandler] = None
+        self.refused: Optional[Callable[[str, str], None]] = None  # of a server: see `set_refused_handler` there
 
     def use(self, logger: Optional[LoggerLike], client_id: Optional[str]) -> None:
         """Log to ``logger``: see `base.Server.set_logger`."""
@@ -80,6 +81,9 @@ class Handlers:
 
     def call_disconnected(self, channel: Channel, close: Close) -> None:
         call_handler(self.log, channel.id, "disconnected", self.disconnected, channel, close)
+
+    def call_refused(self, client_id: str, reason: str) -> None:
+        call_handler(self.log, client_id, "refused", self.refused, client_id, reason)
 
 
 @calls_program
@@ -152,16 +156,16 @@ class WireChannel:
         self._owner = owner
         self._handlers = owner.handlers
         self._readers = readers
-        self.id = id  #: The identity of the charge point, decoded.
-        self.subprotocol = subprotocol  #: The negotiated subprotocol.
-        self.remote_address = remote_address  #: Where the peer is.
+        self.id: str = id  #: The identity of the charge point, decoded.
+        self.subprotocol: str = subprotocol  #: The negotiated subprotocol.
+        self.remote_address: str = remote_address  #: Where the peer is.
         self._handshake = handshake
         self._close_timeout = close_timeout
         self._message_timeout = message_timeout
         self._keepalive = KeepAlive(ping_interval, pong_timeout, time.monotonic(), idle_timeout)
         self.slot: Any = None  #: Belongs to the `Readers`.
         #: Belongs to the server's registry: the number of its handshake, in the order of their arrival.
-        self.arrival = 0
+        self.arrival: int = 0
 
         self._lock = threading.Lock()  # guards the fields below
         self._ended: Optional[Event] = None  # made when `ended` is first asked for
@@ -173,7 +177,7 @@ class WireChannel:
         self._finished = 0  # how many of `_ENDINGS` that thread has done
         self._broken = False  # a write has failed; set by any thread, and the reading one finds it soon
         # The rest belongs to the reading thread.
-        self.paused = False  #: Whether nothing is read. The readers look at it after each step.
+        self.paused: bool = False  #: Whether nothing is read. The readers look at it after each step.
         self._pause: Optional[_Pause] = None
         self._dropping = False  # messages are dropped: it was paused when it began to close, or was aborted
         self._discarding = False  # what the peer sends is dropped: it broke a rule, or has sent its Close

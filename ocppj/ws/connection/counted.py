@@ -38,7 +38,7 @@ class CountedChannel(WireChannel):
 
     def count_in(self, activity: Activity, wire: CountedWire, is_over: Callable[[], bool]) -> None:
         """Note the work of this channel in ``activity``. Jobs that have not begun are lost when ``is_over()``."""
-        self.activity = activity  #: See `base.Channel`.
+        self.activity: Activity = activity  #: See `base.Channel`.
         self._counted_wire = wire
         self._is_over = is_over
 

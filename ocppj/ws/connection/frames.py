@@ -51,11 +51,11 @@ class _StreamWire:
     def __init__(
         self, stream: Stream, make_text: "Callable[[str], bytes | bytearray]", budget: Optional[MemoryBudget]
     ) -> None:
-        self.stream = stream
+        self.stream: Stream = stream
         self._make_text = make_text
         self._close_sent = False  # guarded by the stream's lock
         self._budget = budget
-        self.counted = 0  # bytes of an unfinished message that the budget has
+        self.counted: int = 0  # bytes of an unfinished message that the budget has
         self.unfinished_since: Optional[float] = None
 
     @property
@@ -375,7 +375,7 @@ class FrameReader:
         self._frames = _Protocol(True, [])
         self._max_size = max_size
         self._text = ""
-        self.unfinished = False  #: Whether a message has begun whose end has not come.
+        self.unfinished: bool = False  #: Whether a message has begun whose end has not come.
 
     def read(self, frame: RawFrame) -> Union[str, PeerClose, None]:
         """Return the message that ``frame`` completes, or the Close that it is. Raises `Violation`."""

@@ -53,7 +53,7 @@ class KeepAlive:
     ) -> None:
         self._idle_timeout = idle_timeout
         #: When something last came from the peer. While ``silent_since`` is ``None``, to set this is to call `heard`.
-        self.heard_at = now
+        self.heard_at: float = now
         self._look_at = None if idle_timeout is None else now + idle_timeout  # when to ask whether the peer is idle
         self._interval = _checked(interval)
         self._pong_timeout = pong_timeout

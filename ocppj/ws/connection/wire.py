@@ -38,7 +38,7 @@ class Violation(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
-        self.kind = kind or ("message_too_big" if code == 1009 else "protocol_error")
+        self.kind: str = kind or ("message_too_big" if code == 1009 else "protocol_error")
 
     __reduce__ = reduce_error
 

@@ -46,7 +46,7 @@ class UpgradeFields:
         check_not_async("headers", headers)
         check_not_async("basic_auth", basic_auth)
         now = client_headers(None if callable(headers) else headers, None if callable(basic_auth) else basic_auth)
-        self.has_credentials = basic_auth is not None or "authorization" in map(str.lower, now)
+        self.has_credentials: bool = basic_auth is not None or "authorization" in map(str.lower, now)
         self._headers: HeadersOption = dict(headers) if isinstance(headers, Mapping) else headers
         self._basic_auth = basic_auth
 

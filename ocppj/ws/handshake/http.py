@@ -49,8 +49,8 @@ class BadRequest(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
-        self.headers = tuple(headers)
-        self.kind = kind or _KINDS.get(status, "bad_request")
+        self.headers: Tuple[Tuple[str, str], ...] = tuple(headers)
+        self.kind: str = kind or _KINDS.get(status, "bad_request")
 
     __reduce__ = reduce_error
 

@@ -76,7 +76,7 @@ class PathTemplate:
         if _ID not in self.names:
             raise self._bad("it has no segment '{id}'")
         literals = self.shape[: self.shape.index(None)]
-        self.prefix = "".join("/" + quote(text or "", safe=_PLAIN) for text in literals)
+        self.prefix: str = "".join("/" + quote(text or "", safe=_PLAIN) for text in literals)
 
     def _add(self, segment: str) -> None:
         if "{" not in segment and "}" not in segment:
@@ -137,7 +137,7 @@ class PathTemplates:
                 if earlier.hides(later):
                     story = f"the path {later.template!r} is never reached: {earlier.template!r} stands before it"
                     raise UsageError(story)
-        self.prefix = self._templates[0].prefix
+        self.prefix: str = self._templates[0].prefix
 
     def serves(self, path: str) -> bool:
         return path.startswith("/") and self._match(_segments(path)) is not None

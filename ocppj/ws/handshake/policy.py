@@ -92,13 +92,13 @@ class HandshakePolicy:
     ) -> None:
         if no_subprotocol == "default" and default_subprotocol is None:
             raise UsageError("no_subprotocol='default' needs a default_subprotocol")
-        self.log = LimitedLog(partial(get_part_logger, "ws"))  # a server gives it its own
+        self.log: LimitedLog = LimitedLog(partial(get_part_logger, "ws"))  # a server gives it its own
         self._no_subprotocol = no_subprotocol
         self._default_subprotocol = default_subprotocol
         self._prefer_server = prefer == "server"
-        self.lenient = handshake == "lenient"
+        self.lenient: bool = handshake == "lenient"
         self._plain_identities = plain_identities
-        self.demands = Demands()  # of clients that come in where nothing else is demanded
+        self.demands: Demands = Demands()  # of clients that come in where nothing else is demanded
         self.check_client: Optional[ClientCheck] = None
         self.check_certificate: Optional[CertificateCheck] = None
         self.check_credentials: Optional[CredentialsCheck] = None

@@ -55,9 +55,9 @@ class Refusal(Exception):
             _RETRY_AFTER.check("retry_after", retry_after)
         if not isinstance(reason, str) or not can_be_encoded(reason):
             raise UsageError("the reason of a Refusal is a text")
-        self.status = int(status)
+        self.status: int = int(status)
         self.retry_after = retry_after
-        self.headers = client_headers(headers, None)
+        self.headers: Mapping[str, str] = client_headers(headers, None)
         self.reason = reason
         for name, value in self.headers.items():
             if not value.isascii() or name.lower() == "content-type":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Collection, List, Optional, Union
+from typing import Any, Callable, Collection, ContextManager, List, Optional, Union
 
 from ...settings import LoggerLike
 from ..base import RunningJob
@@ -33,7 +33,7 @@ class AutoReaders(Readers):
         self._limit = limit
         self._shared = SharedReaders()
         self._own = ThreadPerConnection(limit, self._shared)
-        self.waiting = self._shared.waiting
+        self.waiting: Callable[[], ContextManager[Any]] = self._shared.waiting
 
     def set_logger(self, logger: Optional[LoggerLike], client_id: Optional[str] = None) -> None:
         for readers in (self._own, self._shared):

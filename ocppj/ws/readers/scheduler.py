@@ -49,23 +49,24 @@ class Slot:
 
     def __init__(self, source: Source, owner: SlotOwner) -> None:
         self.source: Optional[Source] = source  # None once it has finished
-        self.name = source.name
-        self.owner = owner
-        self.fd = -1
-        self.events = 0  # what the selector watches
-        self.jobs = Jobs()
+        self.name: str = source.name
+        self.owner: SlotOwner = owner
+        self.fd: int = -1
+        self.events: int = 0  # what the selector watches
+        self.jobs: Jobs = Jobs()
         self.reader: Optional[int] = None  # ident of the thread that steps or finishes the source
-        self.reader_active = False  # the reader looks at the jobs after this step; false when it blocks in the step
+        # The reader looks at the jobs after this step; false when it blocks in the step.
+        self.reader_active: bool = False
         self.runner: Optional[int] = None  # ident of the thread that runs one of its jobs
-        self.open = False  # added, and not finished
-        self.opening = True  # the thread that adds it has not handed it in
-        self.finishing = False
-        self.finished = False
-        self.needs_step = False
-        self.queued = False  # in the ready list
-        self.backlogged = False  # its jobs wait until fewer jobs run
+        self.open: bool = False  # added, and not finished
+        self.opening: bool = True  # the thread that adds it has not handed it in
+        self.finishing: bool = False
+        self.finished: bool = False
+        self.needs_step: bool = False
+        self.queued: bool = False  # in the ready list
+        self.backlogged: bool = False  # its jobs wait until fewer jobs run
         self.due: Optional[float] = None  # the deadline that counts
-        self.unsent = False  # its jobs wait until the network has taken what was written
+        self.unsent: bool = False  # its jobs wait until the network has taken what was written
 
     @property
     def has_job(self) -> bool:
@@ -87,10 +88,10 @@ class Poller:
             self._selector.close()
             raise
         #: Makes `wait` return. For any thread, at any time.
-        self.wake = self._waker.wake
+        self.wake: Callable[[], None] = self._waker.wake
         #: Whether a change counts at once for the waiting thread (epoll, kqueue). With poll and select it counts from
         #: the next `wait` on, so the waiting thread must be woken.
-        self.live = isinstance(self._selector, _LIVE)
+        self.live: bool = isinstance(self._selector, _LIVE)
         register(self)
 
     def has_room(self, fd: int) -> bool:

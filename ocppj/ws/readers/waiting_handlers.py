@@ -22,7 +22,7 @@ class WaitingHandlers:
 
     def __init__(self, allowed: int) -> None:
         self.allowed = allowed
-        self.count = 0
+        self.count: int = 0
         self._by_client: Dict[str, int] = {}
         self._refused = 0  # since the last report
         self._reported_at = -math.inf

@@ -26,7 +26,7 @@ from typing import Any, Callable, ContextManager, List, Optional, Set, Tuple
 
 from ...errors import NoHandlerSlot
 from ...events import Event
-from ...log_limit import part_log
+from ...log_limit import SafeLog, part_log
 from ...loops import log_failure, run_loop
 from ..base import RunningJob
 from ..threads import Threads
@@ -58,12 +58,12 @@ class _Worker:
     """The state of one thread. Guarded by the lock of `Workers`."""
 
     def __init__(self) -> None:
-        self.called = Event()  # ends its idleness
+        self.called: Event = Event()  # ends its idleness
         self.active = True
         self.started = False  # its thread runs
         self.slot: Optional[Slot] = None  # that it serves
         self.ident = 0  # of its thread; set by the thread itself
-        self.blocked_at = 0.0  # when (`time.monotonic`) it was last found blocked
+        self.blocked_at: float = 0.0  # when (`time.monotonic`) it was last found blocked
         self.wait: Optional[_Wait] = None  # within which it waits for a message, if it does that in a job
         self.released_in = -1  # the round whose job was released
         self.rounds = 0  # how often it has looked for a slot
@@ -102,16 +102,16 @@ class Workers:
     """
 
     def __init__(self, scheduler: Scheduler, max_jobs: int) -> None:
-        self.lock = threading.Lock()
-        self.check_interval = 0.004  # seconds between two checks of the monitor
+        self.lock: threading.Lock = threading.Lock()
+        self.check_interval: float = 0.004  # seconds between two checks of the monitor
         self.park_after = 25  # checks in a row that find nothing done
-        self.idle_timeout = 5.0  # seconds after which an idle worker ends
+        self.idle_timeout: float = 5.0  # seconds after which an idle worker ends
         self._scheduler = scheduler
         self._max_jobs = max_jobs
         self._waiting = WaitingHandlers(max_jobs - reserve_of(max_jobs))  # guarded by the lock
-        self.safe_log = part_log("ws")  #: The process's, if several endpoints share the threads.
+        self.safe_log: SafeLog = part_log("ws")  #: The process's, if several endpoints share the threads.
         self._threads = Threads(self.safe_log)
-        self.join = self._threads.join  # without the lock
+        self.join: Callable[..., bool] = self._threads.join  # without the lock
         self._local = threading.local()  # .worker
         self._numbers = itertools.count(1)
         # Guarded by the lock:

@@ -26,7 +26,7 @@ class Adopter:
         self._server = server
         self._write_timeout = write_timeout
         self._threads = Threads(server.handlers.safe_log)
-        self.handshakes = HandshakeRunner(server, run, linger, self._threads)
+        self.handshakes: HandshakeRunner = HandshakeRunner(server, run, linger, self._threads)
 
     def adopt(self, address: str, take: Callable[[], Taken], upgrade: Upgrade) -> None:
         """Take a connection, and begin its handshake; refuse it with 503 if the server is stopping by now.

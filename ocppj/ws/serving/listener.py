@@ -46,8 +46,8 @@ class TcpListener:
         self._write_timeout = write_timeout
         log = server.handlers.safe_log
         self._threads = Threads(log)
-        self.handshakes = HandshakeRunner(server, run, linger, self._threads)
-        self.url = self._make_url(address, socks[0])
+        self.handshakes: HandshakeRunner = HandshakeRunner(server, run, linger, self._threads)
+        self.url: str = self._make_url(address, socks[0])
         self._acceptor = Acceptor(socks, self._welcome, log)
 
     def _make_url(self, address: ListenAddress, sock: socket.socket) -> str:

@@ -26,6 +26,7 @@ from typing import (
     Collection,
     ContextManager,
     Dict,
+    Iterator,
     List,
     Optional,
     Protocol,
@@ -100,19 +101,19 @@ class Run:
     ) -> None:
         self.handlers = handlers
         self.identification = identification
-        self.subprotocols = tuple(subprotocols)
+        self.subprotocols: Sequence[str] = tuple(subprotocols)
         self.readers = readers
         readers.set_logger(*handlers.given)
         self.tally = tally
         self.demands = demands  # of clients that a web server hands over
-        self.lock = threading.Lock()  # guards the fields below
+        self.lock: threading.Lock = threading.Lock()  # guards the fields below
         self.listeners: List[Listener] = []
         self.adopter: Optional[Joinable] = None  # for connections that a web server hands over, from the first on
         self.stopping = False
         self.closing = False  # it is about to stop: its page of health says so
-        self.health = Health(None)  # not guarded: set before the first client comes
+        self.health: Health = Health(None)  # not guarded: set before the first client comes
         self.handshakes = handshakes  # those in progress that have no channel yet
-        self.arrivals = itertools.count(1)
+        self.arrivals: Iterator[int] = itertools.count(1)
         self.by_identity: Dict[str, WireChannel] = {}
         self.newest_arrival: Dict[str, int] = {}  # by identity, of the handshakes that wait for an old channel to end
         self.channels: Set[WireChannel] = set()  # those in by_identity, and evicted ones whose handlers still run
@@ -201,7 +202,7 @@ class ServerCore:
         readers: ReadersOption = "auto",
     ) -> None:
         check_options("ServerCore", locals())
-        self.budget = MemoryBudget(max_memory_bytes)  #: What this server holds. It outlives ``stop()``.
+        self.budget: MemoryBudget = MemoryBudget(max_memory_bytes)  #: What this server holds. It outlives ``stop()``.
         self._message_timeout = message_timeout
         self._policy = HandshakePolicy(
             no_subprotocol=no_subprotocol,
@@ -226,7 +227,7 @@ class ServerCore:
         self._pong_timeout = pong_timeout
         self._close_timeout = close_timeout
         self._make_readers = readers_maker(readers)
-        self.handlers = Handlers()
+        self.handlers: Handlers = Handlers()
         self._policy.log = self.handlers.log
         self.waiting: Callable[[], ContextManager[Any]] = nullcontext  #: See `base.Server.waiting`.
         self._state = threading.Lock()  # guards _run
@@ -254,6 +255,14 @@ class ServerCore:
     def set_disconnected_handler(self, handler: DisconnectedHandler) -> None:
         check_not_async("the handler", handler)
         self.handlers.disconnected = handler
+
+    def set_refused_handler(self, handler: Optional[Callable[[str, str], None]]) -> None:
+        """Call ``handler(client_id, reason)`` for each client that named its identity and was refused.
+
+        It runs on the thread of the handshake, and must not block.
+        """
+        check_not_async("the handler", handler)
+        self.handlers.refused = handler
 
     def set_check_client_handler(self, handler: Optional[ClientCheck]) -> None:
         """Set what decides, without blocking, whether a `HandshakeRequest` may connect; false gets 404."""
@@ -503,6 +512,8 @@ class ServerCore:
         kind, words = f"refused with {error.status}: {error.kind}", "%s: refused with %d: %s"
         about = _once(remote_address, error.identity)
         self.handlers.log.warning(words, remote_address, error.status, error, kind=kind, **about)
+        if error.identity:
+            self.handlers.call_refused(error.identity, f"{error.status}: {error}")
 
     def _note_no_subprotocol(self, accepted: Accepted) -> None:
         """Count and log a client that is connected only to be closed: there is no common subprotocol."""
@@ -511,6 +522,7 @@ class ServerCore:
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
         words, about = "%s at %s: no common subprotocol in %s", _once(request.remote_address, request.identity)
         self.handlers.log.warning(words, request.identity, request.remote_address, offered, **about)
+        self.handlers.call_refused(request.identity, f"1002: no common subprotocol in {offered}")
 
     def _decide(
         self,

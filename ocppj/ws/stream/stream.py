@@ -77,16 +77,16 @@ class Stream:
         # The next three belong to the reading thread.
         self._unread = b""
         self._eof = False
-        self.received = 0  #: How many bytes were read from the socket.
+        self.received: int = 0  #: How many bytes were read from the socket.
         self._hello_came = False  # a byte of the TLS handshake
         #: Held around every use of the socket but `wait_io`. It guards the fields below. A wire holds it while it makes
         #: a frame and puts it: compressed frames must leave in the order they were made in.
-        self.lock = threading.Lock()
-        self.halted = False  #: Whether nothing is to be read. Set by `halt`.
-        self.unsent = False  #: Whether the write buffer has bytes.
+        self.lock: threading.Lock = threading.Lock()
+        self.halted: bool = False  #: Whether nothing is to be read. Set by `halt`.
+        self.unsent: bool = False  #: Whether the write buffer has bytes.
         self._buffer = WriteBuffer(self._piece)
         self._budget = budget
-        self.counted = 0  # bytes in the buffer that the budget has
+        self.counted: int = 0  # bytes in the buffer that the budget has
         # TLS may have to write in order to read, and the other way round: what the last read or write waits for.
         self._read_wants_write = False
         self._write_wants_read = False

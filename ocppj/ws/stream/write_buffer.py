@@ -25,8 +25,8 @@ class WriteBuffer:
         self._piece = piece
         self._chunks: Optional[Deque[memoryview]] = None
         self._deadlines: Optional[Deque[Tuple[int, float]]] = None  # (position, time by which all before it is written)
-        self.queued = 0  #: The position after the last byte.
-        self.sent = 0  #: The position of the first byte that is not written.
+        self.queued: int = 0  #: The position after the last byte.
+        self.sent: int = 0  #: The position of the first byte that is not written.
 
     def __bool__(self) -> bool:
         return bool(self._chunks)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, Optional, Union
+from typing import ClassVar, FrozenSet, Optional, Sequence, Union
 
+from ....errors import ErrorCode
+from ....rpc.features import Profile
 from ....v16 import PROFILES
 from ..authorization import Decide
 from ..behaviour import Behaviour, Point
@@ -38,29 +40,29 @@ __all__ = ["Behaviour16"]
 class Behaviour16(Behaviour):
     """OCPP 1.6. It holds its blocks, and passes on to them what the model tells."""
 
-    profiles = PROFILES
-    answer_when_rejected = None  # section 4.2
+    profiles: ClassVar[Sequence[Profile]] = PROFILES
+    answer_when_rejected: ClassVar[Optional[ErrorCode]] = None  # section 4.2
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.registration = Registration(core)
-        self.status = StatusNotifications(core)
-        self.configuration = Configuration(core)
-        self.authorization = Authorization(core)
-        self.local_list = LocalAuthorizationList(core)
-        self.meter_values_block = MeterValues(core)
-        self.transactions = Transactions(core, self.status)
-        self.charging = SmartCharging(core)
-        self.remote = Remote(core, self.charging)
-        self.availability = ChangeAvailability(core)
-        self.reset = Reset(core)
-        self.reservation = ReserveNow(core)
-        self.security = Security(core)
-        self.firmware = FirmwareUpdates(core, self.security)
-        self.logs = Logs(core)
-        self.certificates = Certificates(core, self.security)
-        self.data_transfer = DataTransfer(core)
-        self.trigger = Trigger(core, self)
+        self.registration: Registration = Registration(core)
+        self.status: StatusNotifications = StatusNotifications(core)
+        self.configuration: Configuration = Configuration(core)
+        self.authorization: Authorization = Authorization(core)
+        self.local_list: LocalAuthorizationList = LocalAuthorizationList(core)
+        self.meter_values_block: MeterValues = MeterValues(core)
+        self.transactions: Transactions = Transactions(core, self.status)
+        self.charging: SmartCharging = SmartCharging(core)
+        self.remote: Remote = Remote(core, self.charging)
+        self.availability: ChangeAvailability = ChangeAvailability(core)
+        self.reset: Reset = Reset(core)
+        self.reservation: ReserveNow = ReserveNow(core)
+        self.security: Security = Security(core)
+        self.firmware: FirmwareUpdates = FirmwareUpdates(core, self.security)
+        self.logs: Logs = Logs(core)
+        self.certificates: Certificates = Certificates(core, self.security)
+        self.data_transfer: DataTransfer = DataTransfer(core)
+        self.trigger: Trigger = Trigger(core, self)
 
     @classmethod
     def make_settings(cls, connectors: int) -> Settings:

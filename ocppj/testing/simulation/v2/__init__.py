@@ -6,10 +6,11 @@ The two have the same names for their types. A block takes those of its version 
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Optional
+from typing import Any, ClassVar, FrozenSet, Optional, Sequence
 
 from .... import v21, v201
 from ....errors import ErrorCode
+from ....rpc.features import Profile
 from ..authorization import Decide
 from ..behaviour import Behaviour, Point
 from ..connectors import Connector, IdToken, Reservation, Status, Transaction
@@ -55,37 +56,40 @@ class Behaviour2(Behaviour):
     """What 2.0.1 and 2.1 have in common. It holds its blocks, and passes on to them what the model tells."""
 
     types: Any  # of the class: the module with the types of the version
-    answer_when_rejected = ErrorCode.SECURITY_ERROR  # B03.FR.08
+    answer_when_rejected: ClassVar[Optional[ErrorCode]] = ErrorCode.SECURITY_ERROR  # B03.FR.08
 
     def __init__(self, core: Core) -> None:
         self.core = core
         types = self.types
-        self.model = model = DeviceModel(core, types)
-        self.registration = Registration(core, types)
-        self.variables = Variables(core, types, model)
-        self.reports = Reports(core, types, model)
-        self.events = Events(core, types, model)
-        self.monitoring = Monitoring(core, types, model, self.events)
-        self.security = Security(core, types)
-        self.certificates = Certificates(core, types, model, self.security)
-        self.network = NetworkProfiles(core, types)
-        self.data_transfer = DataTransfer(core, types)
-        self.display = DisplayMessages(core, types, model, self.is_under_way)
-        self.costs = Costs(core, types, self.is_under_way)
-        self.authorization = Authorization(core, types)
-        self.local_list = LocalAuthorizationList(core, types, model)
-        self.customers = CustomerInformation(core, types)
-        self.meter_values_block = MeterValues(core, types)
-        self.transaction_events = TransactionEvents(core, types, self.authorization, self.meter_values_block)
-        self.charging = SmartCharging(core, types, model)
-        self.remote = Remote(core, types, self.charging)
-        self.availability = ChangeAvailability(core, types)
-        self.reset = Reset(core, types)
-        self.reservation = ReserveNow(core, types)
-        self.firmware = FirmwareUpdates(core, types, model, self.security)
-        self.publishing = Publishing(core, types)
-        self.logs = Logs(core, types)
-        self.trigger = Trigger(core, types, self)
+        model = DeviceModel(core, types)
+        self.model: DeviceModel = model
+        self.registration: Registration = Registration(core, types)
+        self.variables: Variables = Variables(core, types, model)
+        self.reports: Reports = Reports(core, types, model)
+        self.events: Events = Events(core, types, model)
+        self.monitoring: Monitoring = Monitoring(core, types, model, self.events)
+        self.security: Security = Security(core, types)
+        self.certificates: Certificates = Certificates(core, types, model, self.security)
+        self.network: NetworkProfiles = NetworkProfiles(core, types)
+        self.data_transfer: DataTransfer = DataTransfer(core, types)
+        self.display: DisplayMessages = DisplayMessages(core, types, model, self.is_under_way)
+        self.costs: Costs = Costs(core, types, self.is_under_way)
+        self.authorization: Authorization = Authorization(core, types)
+        self.local_list: LocalAuthorizationList = LocalAuthorizationList(core, types, model)
+        self.customers: CustomerInformation = CustomerInformation(core, types)
+        self.meter_values_block: MeterValues = MeterValues(core, types)
+        self.transaction_events: TransactionEvents = TransactionEvents(
+            core, types, self.authorization, self.meter_values_block
+        )
+        self.charging: SmartCharging = SmartCharging(core, types, model)
+        self.remote: Remote = Remote(core, types, self.charging)
+        self.availability: ChangeAvailability = ChangeAvailability(core, types)
+        self.reset: Reset = Reset(core, types)
+        self.reservation: ReserveNow = ReserveNow(core, types)
+        self.firmware: FirmwareUpdates = FirmwareUpdates(core, types, model, self.security)
+        self.publishing: Publishing = Publishing(core, types)
+        self.logs: Logs = Logs(core, types)
+        self.trigger: Trigger = Trigger(core, types, self)
 
     def is_under_way(self, transaction_id: str) -> bool:
         """Return whether a transaction of that id is under way."""
@@ -168,20 +172,20 @@ class Behaviour201(Behaviour2):
     """OCPP 2.0.1."""
 
     types = v201
-    profiles = v201.PROFILES
+    profiles: ClassVar[Sequence[Profile]] = v201.PROFILES
 
 
 class Behaviour21(Behaviour2):
     """OCPP 2.1."""
 
     types = v21
-    profiles = v21.PROFILES
+    profiles: ClassVar[Sequence[Profile]] = v21.PROFILES
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
-        self.tariffs = Tariffs(core, self.types, self.is_under_way)
-        self.dynamic_charging = DynamicCharging(core, self.types, self.charging, self.is_under_way)
-        self.unsupported = Unsupported21(core, self.types, self.is_under_way)
+        self.tariffs: Tariffs = Tariffs(core, self.types, self.is_under_way)
+        self.dynamic_charging: DynamicCharging = DynamicCharging(core, self.types, self.charging, self.is_under_way)
+        self.unsupported: Unsupported21 = Unsupported21(core, self.types, self.is_under_way)
 
     def transaction_ended(self, transaction: Transaction, trigger: str) -> None:
         super().transaction_ended(transaction, trigger)

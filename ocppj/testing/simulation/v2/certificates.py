@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, Dict
 
-from ..certificates import CertificateHash
+from ..certificates import CertificateHash, CertificateStore
 from ..core import Core
 from ..scheduler import Handle
 from .block import Block2
@@ -30,7 +30,7 @@ class Certificates(Block2):
 
     def __init__(self, core: Core, types: Any, model: DeviceModel, security: Security) -> None:
         super().__init__(core, types)
-        self.store = core.certificates
+        self.store: CertificateStore = core.certificates
         self._security = security
         self._ids = itertools.count(1)
         self._waiting: Dict[str, Handle] = {}  # for a CertificateSigned, by the use of the certificate

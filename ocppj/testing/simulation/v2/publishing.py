@@ -24,8 +24,8 @@ class Publishing(Block2):
 
     def __init__(self, core: Core, types: Any) -> None:
         super().__init__(core, types)
-        self.phase_seconds = 60.0
-        self.status = "Idle"
+        self.phase_seconds: float = 60.0
+        self.status: str = "Idle"
         self._request: Any = None  # the last PublishFirmware
         self._timer: Optional[Handle] = None
         core.on(types.PublishFirmwareRequest, self.publish)
