@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Tuple
 import pytest
 
 from ocppj.conformance.cases import CSMS, cases_of, choose
+from ocppj.conformance.csms.link import Patience
 from ocppj.conformance.csms.peer import CentralSystem
 from ocppj.conformance.runner import Runner
 from ocppj.testing import TestPKI
@@ -129,7 +130,7 @@ APART = {"whole-frames", "whole-calls", "handshake-plain-to-tls", "handshake-tls
 def _run(csms: FaultyCSMS, pattern: str, version: str = "") -> "Dict[str, Tuple[str, str]]":
     cases = choose(cases_of(CSMS), pattern.split())
     peer = CentralSystem(csms.url, "CP_1", password=csms.password)
-    peer.patience.seconds = seconds(0.1 if csms.faults & SILENT else 0.25)
+    peer.patience = Patience(seconds(0.1 if csms.faults & SILENT else 0.25), straggling=0.002)
     versions = [version] if version else _versions_of(cases)
     report = Runner(peer, factor=seconds(0.03 if csms.has("one-by-one") else 0.1)).run(CSMS, cases, versions)
     assert report.ended == ""

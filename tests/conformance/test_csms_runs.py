@@ -18,6 +18,7 @@ import pytest
 from ocppj import Server
 from ocppj.cli.answers import Answers
 from ocppj.conformance.cases import CSMS, cases_of
+from ocppj.conformance.csms.link import Patience
 from ocppj.conformance.csms.peer import CentralSystem
 from ocppj.conformance.outcomes import Outcome
 from ocppj.conformance.runner import Runner
@@ -35,7 +36,7 @@ def check(peer: Callable[[str], CentralSystem], versions: Sequence[str] = ALL, p
 
     def run(version: str) -> None:
         central = peer(version)
-        central.patience.seconds = seconds(patience)
+        central.patience = Patience(seconds(patience), straggling=0.005)
         cases = [case for case in cases_of(CSMS) if version == versions[0] or not case.once]
         report = Runner(central, factor=seconds(2)).run(CSMS, cases, [version])
         assert report.ended == ""

@@ -20,11 +20,11 @@ __all__ = ["Answer", "Link", "Patience", "Reaction"]
 #: How long the answer to a CALL may take.
 ANSWER_TIME = 5.0
 #: And when the central system has left CALLs without an answer before: each time half as long, and so long at least.
-_LEAST = 0.7
+_LEAST = 1.0
 #: Part of a fault that OCPP 1.6 does not have: its descriptions may be long.
 _DESCRIPTION = "the description of a CALLERROR has at most"
-#: An answer may come after that to a later CALL: so much later, as a part of the time that any answer may take.
-_STRAGGLING = 0.01
+#: An answer may come so much later than that to a later CALL.
+_STRAGGLING = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,16 @@ class Answer:
 
 
 class Patience:
-    """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer."""
+    """How long answers to CALLs are waited for. It is less for a central system that leaves many without an answer.
 
-    def __init__(self) -> None:
-        self.seconds: float = ANSWER_TIME
+    Args:
+        seconds: So long at first.
+        straggling: So long after the answer to a later CALL.
+    """
+
+    def __init__(self, seconds: float = ANSWER_TIME, straggling: float = _STRAGGLING) -> None:
+        self.seconds = seconds
+        self.straggling = straggling
 
     def lose(self) -> None:
         """Note that a CALL was not answered."""
@@ -215,7 +221,7 @@ class Link:
             if text is not None:
                 self.send_text(text)
             fence = self._fence()
-            self._gather(self.patience.seconds * _STRAGGLING)
+            self._gather(self.patience.straggling)
             self._answers = [each for each in self._answers if each is not fence]
         except Ended as error:
             reaction.ended = error
