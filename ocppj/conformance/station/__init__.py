@@ -2,6 +2,11 @@
 
 from typing import Tuple
 
+from ...lazy import TYPE_CHECKING, hooks
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = hooks(__name__)
+
 #: The modules with cases, in the order in which they are run.
 MODULES: Tuple[str, ...] = (
     "boot",
