@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Tuple
 
 from ..cases import CSMS, Body, case
+from ..verdicts import Doubtful, NotApplicable
+from .expect import check_error, check_served
 from .peer import Room
 
 _V16, _V2, _V21 = ("1.6",), ("2.0.1", "2.1"), ("2.1",)
@@ -45,7 +47,14 @@ _MESSAGES: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
 
 def _sender(action: str) -> Body:
     def send(room: Room) -> None:
-        room.link().result(action)
+        link = room.link()
+        answer = link.call(action)
+        if answer.code in ("NotImplemented", "NotSupported"):
+            raise NotApplicable(f"the central system does not serve {action}: {answer.code}")
+        if answer.kind == "ERROR":  # it may miss what the message belongs to, such as the request for a report
+            check_error(link, answer)
+            raise Doubtful(f"it was answered with {answer}: {answer.description}")
+        check_served(link, answer)
 
     return send
 
