@@ -35,6 +35,7 @@ ocppj proxy --to ws://localhost:9001 --tls pki --auth CP_1:pw    # TLS and passw
 ocppj proxy --listen 127.0.0.1:9000 --to ws://localhost:9001 --json | jq .text    # for programs: a line a message
 """
 
+_MOST_STATIONS = 10_000
 _CALLS = ("refuse", "drop", "pass")
 
 
@@ -118,9 +119,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Pass frames on until Ctrl-C or SIGTERM ends it."""
     from ..events import Event
+    from ..load.limits import allow_many_sockets
     from .behind import Behind
     from .traffic import Traffic
 
+    allow_many_sockets(_MOST_STATIONS * (2 + len(arguments.also)))
     with ExitStack() as ends:
         traffic = Traffic(terminal)
         proxy = _make_proxy(arguments, terminal, ends)

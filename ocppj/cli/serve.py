@@ -224,15 +224,14 @@ def _open_control(wanted: Optional[str], server: "Server", terminal: Terminal) -
 
 def _read_input(commands: "Commands", terminal: Terminal) -> int:
     """Do what the lines of the standard input say. At its end the server goes on."""
-    from ..events import Event
+    from .lines import lines_of, wait_for_signal
 
     failed = False
-    for line in sys.stdin:
+    for line in lines_of(sys.stdin):
         failed = not _do(commands, line, terminal) or failed
         if commands.has_quit:
             return FOUND if failed else OK
-    Event().wait()  # until a signal comes
-    return OK
+    return wait_for_signal()
 
 
 def _prompt(read: Callable[[], str], commands: "Commands", terminal: Terminal) -> int:

@@ -24,7 +24,7 @@ MANNERS = {
     "dies-at-garbage": "JSON that cannot be read ends it for good",
     "odd-path": "the path has a brace, and a slash at its end",
     "odd-subprotocol": "it offers ocpp1.6 twice, and a version that there is not",
-    "odd-request": "the request has a short key, and an extension that there is not",
+    "odd-request": "the request has no Connection, a query, and an extension that there is not",
     "odd-credentials": "the user name is not the identity, and the password is short",
     "reads-anything": "every text is answered with a CALLRESULT, with the id 1 if there is none",
 }
@@ -101,7 +101,7 @@ class FaultyStation:
             f"GET {path}{'?x=1' if self.has('odd-request') else ''} HTTP/1.1",
             "Host: localhost",
             "Upgrade: websocket",
-            "Connection: Upgrade",
+            *([] if self.has("odd-request") else ["Connection: Upgrade"]),
             "Sec-WebSocket-Version: 13",
             f"Sec-WebSocket-Key: {key}",
         ]
@@ -118,9 +118,12 @@ class FaultyStation:
     def _greet(self, sock):
         if self.has("chats"):
             self._send(sock, [2, "1", "Heartbeat", {}])
-            self._send(sock, [2, "1", "StatusNotification", {"status": "Perhaps", "connectorId": 1}])
+            self._chat(sock, "2")
         if self.has("boots"):
             self._boot(sock)
+
+    def _chat(self, sock, message_id):
+        self._send(sock, [2, message_id, "StatusNotification", {"status": "Perhaps", "connectorId": 1}])
 
     def _boot(self, sock):
         payload = {"chargePointVendor": "V", "chargePointModel": "M"}
@@ -140,6 +143,8 @@ class FaultyStation:
         message_id = frame[1] if is_list else "1"
         is_call = is_list and len(frame) == 4 and frame[0] == 2
         if self.has("boots") and is_list and frame[0] == 3:
+            if self.has("chats"):
+                self._chat(sock, str(uuid.uuid4()))
             self._boot(sock)
         answers = 2 if self.has("answers-twice") else 1
         for _ in range(answers if not isinstance(message_id, list) else 0):

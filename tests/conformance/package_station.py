@@ -18,7 +18,10 @@ answers = module.call_result
 
 class Station16(module.ChargePoint):
     interval = 300
-    settings = dict(HeartbeatInterval="300", NumberOfConnectors="1")
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.settings = {"HeartbeatInterval": "300", "NumberOfConnectors": "1"}
 
     async def boot(self):
         request = module.call.BootNotification(charge_point_model="One", charge_point_vendor="Acme")

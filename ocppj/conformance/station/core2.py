@@ -161,32 +161,19 @@ def secret(room: Room) -> None:
     _check(result, "Rejected", "UnknownVariable", "UnknownComponent")
 
 
-for _id, _title, _section, _one, _good in (
-    ("set-unknown-component", "an unknown component is set", "B05.FR.04", _data("CheckCtrlr", "A"), "UnknownComponent"),
-    (
-        "set-unknown-variable",
-        "an unknown variable is set",
-        "B05.FR.05",
-        _data("OCPPCommCtrlr", "CheckVariable"),
-        "UnknownVariable",
-    ),
-    (
-        "set-read-only",
-        "a read-only variable is set",
-        "B05.FR.09",
-        _data("DeviceDataCtrlr", "ItemsPerMessage", "GetReport"),
-        "Rejected",
-    ),
-    ("set-text", "a number is set to a text", "B05.FR.07", _HEARTBEAT, "Rejected"),
-):
+def _setting(id: str, title: str, section: str, one: Dict[str, Any], good: str) -> None:
+    @_case(f"variables-set-{id}", title, section, f"the status {good}")
+    def run(room: Room) -> None:
+        if good == "Rejected" and str(_get(room, one)[0].get("attributeStatus")).startswith("Unknown"):
+            raise NotApplicable(f"the station has no variable {one['variable']['name']}")
+        _check(_set(room, {**one, "attributeValue": "often"})[0], good)
 
-    def _make(one: Dict[str, Any], good: str) -> Body:
-        def run(room: Room) -> None:
-            _check(_set(room, {**one, "attributeValue": "often"})[0], good)
 
-        return run
-
-    _case(f"variables-{_id}", _title, _section, f"the status {_good}")(_make(_one, _good))
+_UNKNOWN, _LIMIT = _data("OCPPCommCtrlr", "CheckVariable"), _data("DeviceDataCtrlr", "ItemsPerMessage", "GetReport")
+_setting("unknown-component", "an unknown component is set", "B05.FR.04", _data("CheckCtrlr", "A"), "UnknownComponent")
+_setting("unknown-variable", "an unknown variable is set", "B05.FR.05", _UNKNOWN, "UnknownVariable")
+_setting("read-only", "a read-only variable is set", "B05.FR.09", _LIMIT, "Rejected")
+_setting("text", "a number is set to a text", "B05.FR.07", _HEARTBEAT, "Rejected")
 
 
 @_case("variables-set-range", "a number is set out of its range", "B05.FR.08", "Rejected")

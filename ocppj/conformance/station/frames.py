@@ -121,6 +121,7 @@ def empty(room: Room) -> None:
 def binary(room: Room) -> None:
     since = room.now()
     message_id, data = _harmless(room)
+    room.session.excused.add(json.dumps(message_id))
     room.send_frame(_BINARY, data)
     answer = room.answer_to(message_id, 2 * room.settings.quiet)
     if room.await_end(since, 0.05) is not None:

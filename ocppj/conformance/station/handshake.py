@@ -8,7 +8,7 @@ from typing import Callable, List, Tuple
 from urllib.parse import unquote
 
 from ...rpc.dialect import DIALECTS
-from ..cases import ALL, STATION, V2, Body, case
+from ..cases import ALL, STATION, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
 from .door import Attempt
 from .room import CLOSE_TIMEOUT, Room
@@ -61,19 +61,6 @@ def path(room: Room) -> None:
         raise Failed(f"the path {raw!r} does not end with the identity {room.peer.client_id!r}")
     if raw.endswith("/"):
         raise Doubtful(f"the path {raw!r} ends with a slash")
-
-
-@_case(
-    "identity",
-    "the form of the identity",
-    "2.x Part 4, section 3.1.1",
-    "the identity has 1 to 48 characters, and no colon",
-    V2,
-)
-def identity(room: Room) -> None:
-    name = room.peer.client_id
-    if not 1 <= len(name) <= 48 or ":" in name:
-        raise Failed(f"the identity is {name!r}")
 
 
 @_case(

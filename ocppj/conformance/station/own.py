@@ -94,7 +94,9 @@ def one_call(room: Room) -> None:
     "no answer to nothing, and no second answer, comes",
 )
 def answers(room: Room) -> None:
-    _report(room, _faults(room, _ANSWER))
+    found = _faults(room, _ANSWER)
+    _report(room, [each for each in found if "of an earlier connection" not in each[1]])
+    _report(room, found, Doubtful)
 
 
 @_case(

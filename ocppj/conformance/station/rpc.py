@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
@@ -14,6 +15,7 @@ from .room import PAYLOAD_CODES, UNSUPPORTED, Room, fields, told
 
 __all__: List[str] = []
 
+_RESULT = re.compile(r"\s*\[\s*3\s*,")  # also one whose id is no text
 _J16, _P4 = "OCPP-J 1.6, section", "2.x Part 4, section"
 _CODES = f"{_J16} 4.2.3; {_P4} 4.3"
 
@@ -100,9 +102,10 @@ def large(room: Room) -> None:
     "the station answers it, and does not wait for the answer to its own CALL first",
 )
 def crossing(room: Room) -> None:
-    _hold_heartbeat(room, 4 * room.settings.quiet)
+    held = _hold_heartbeat(room, 4 * room.settings.quiet)
     since = room.now()
     found = room.answer_to(room.send_call(*room.harmless()), 3 * room.settings.quiet, since)
+    room.wait(lambda: _heartbeats_answered(room, held.number))
     if found is None:
         raise Failed("there is no answer while the station waits for one")
 
@@ -122,9 +125,13 @@ def one_call(room: Room) -> None:
     status = room.find_call("StatusNotification", held.number)
     if status is None:
         raise NotApplicable("TriggerMessage for StatusNotification brought no message")
-    answers = [each for each in room.entries(held.number) if each.direction == "out" and each.action == "Heartbeat"]
+    answers = _heartbeats_answered(room, held.number)
     if not answers or answers[0].number > status.number:
         raise Failed("StatusNotification came before the Heartbeat was answered")
+
+
+def _heartbeats_answered(room: Room, since: int) -> List[Seen]:
+    return [each for each in room.entries(since) if each.direction == "out" and each.action == "Heartbeat"]
 
 
 def _hold_heartbeat(room: Room, seconds: float) -> Seen:
@@ -381,7 +388,7 @@ def _garbage(room: Room, texts: Sequence[str], what: str, may_answer: bool = Tru
     if ended is not None:
         room.await_return(since)
     room.check_alive(what)
-    results = [each for each in room.entries(since) if each.direction == "in" and each.kind == "RESULT"]
+    results = [each for each in room.entries(since) if each.direction == "in" and _RESULT.match(each.text)]
     if len(results) > 1:  # one is that of check_alive
         raise Doubtful("it is answered with a result")
     if ended is not None:

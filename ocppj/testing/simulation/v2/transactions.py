@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Dict, List, Optional, Set
 
@@ -138,12 +138,16 @@ class TransactionEvents(Block2):
         progress.offered = self.core.meters[connector].offered
         self._undelivered[transaction.id] = self._undelivered.get(transaction.id, 0) + 1
         self.core.send(
-            request,
+            partial(self._as_sent, request, self.core.summary.connections),
             partial(self._answered, transaction, token),
             lambda error: self._delivered(transaction.id),
             retry=True,
             droppable=event_type == "Updated" and token is None and trigger in _PERIODIC,
         )
+
+    def _as_sent(self, request: Any, connections: int) -> Any:
+        """Return a request whose turn has come. What has waited for another connection is offline (E11.FR.07)."""
+        return request if self.core.summary.connections == connections else replace(request, offline=True)
 
     def _info(self, event_type: str, transaction: Transaction, progress: _Progress) -> Any:
         progress.state = self._state(transaction)
