@@ -142,7 +142,8 @@ class FaultyStation:
         is_list = isinstance(frame, list) and len(frame) > 1
         message_id = frame[1] if is_list else "1"
         is_call = is_list and len(frame) == 4 and frame[0] == 2
-        if self.has("boots") and is_list and frame[0] == 3:
+        if self.has("boots") and is_list and frame[0] == 3 and "interval" in frame[2]:
+            self._stopped.wait(0.02)  # soon, but no flood
             if self.has("chats"):
                 self._chat(sock, str(uuid.uuid4()))
             self._boot(sock)

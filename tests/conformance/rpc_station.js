@@ -1,10 +1,10 @@
 // A charging station made with the Node package ocpp-rpc, in strict mode. It runs until it is ended.
 //
-//     node rpc_station.js URL VERSION [FOLDER]      ocpp-rpc is installed in FOLDER; without it, in the working directory
+//     node rpc_station.js FOLDER URL VERSION      ocpp-rpc is installed in FOLDER
 
 const { createRequire } = require("node:module");
-const [, , endpoint, version, folder] = process.argv;
-const { RPCClient, createRPCError } = createRequire((folder || process.cwd()) + "/")("ocpp-rpc");
+const [, , folder, endpoint, version] = process.argv;
+const { RPCClient } = createRequire(folder + "/")("ocpp-rpc");
 
 const client = new RPCClient({
   endpoint,

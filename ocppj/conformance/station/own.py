@@ -6,8 +6,6 @@ import json
 import re
 from typing import Callable, List, Pattern, Sequence
 
-from ...errors import ErrorCode
-from ...rpc.dialect import DIALECTS
 from ...testing.seen import Seen
 from ..cases import STATION, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
@@ -106,12 +104,4 @@ def answers(room: Room) -> None:
     "five elements, a code of the version, a description of at most 255 characters, details that are an object",
 )
 def errors(room: Room) -> None:
-    found = _faults(room, _ERROR)
-    _report(room, [each for each in found if not _is_of_another_version(each[0])])
-    _report(room, found, Doubtful)
-
-
-def _is_of_another_version(seen: Seen) -> bool:
-    """Whether the only fault is a code that another version has, or spells so."""
-    known = {spelling for dialect in DIALECTS for spelling in map(dialect.spell, ErrorCode)}
-    return len(seen.faults) == 1 and "has no error code" in seen.faults[0] and seen.error_code in known
+    _report(room, _faults(room, _ERROR))
