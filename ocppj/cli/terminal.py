@@ -14,6 +14,7 @@ from ..secrets import mask_secrets, mask_value
 __all__ = ["Terminal"]
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+_PATIENCE = 1.0  # seconds for another thread to print
 
 
 class Terminal:
@@ -38,6 +39,7 @@ class Terminal:
         self.show_secrets = show_secrets
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self._lock = threading.Lock()
+        self.is_stuck: bool = False  #: Whether another thread still waited for the output when this was closed.
         self._status = ""  # what stands in the last line, until something else is printed
         self.is_terminal: bool = self._out.isatty()
         self.has_colours: bool = self.is_terminal and not as_json and not os.environ.get("NO_COLOR")
@@ -92,10 +94,15 @@ class Terminal:
             self._print_table(columns, cells, are_numbers, title)
 
     def close(self) -> None:
-        """Remove the status, and flush."""
-        with self._lock:
+        """Remove the status, and flush. It is given up if nothing reads what another thread prints."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            self.is_stuck = True
+            return
+        try:
             self._remove_status()
             self._out.flush()
+        finally:
+            self._lock.release()
 
     def _print(self, stream: TextIO, text: str) -> None:
         with self._lock:
