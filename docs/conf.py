@@ -32,6 +32,7 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # the attributes of a dataclass are named once
 default_role = "code"
 copybutton_prompt_text = "$ "
 pygments_style = "friendly"

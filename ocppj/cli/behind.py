@@ -12,8 +12,9 @@ from ..events import Event
 from ..log_limit import safe_log
 from ..loops import run_loop
 from ..ws.threads import Threads
+from .terminal import Terminal
 
-__all__ = ["Behind"]
+__all__ = ["Behind", "shown_behind"]
 
 _MOST = 10_000  # frames and changes that wait
 
@@ -83,3 +84,13 @@ class Behind:
             if missed:
                 return partial(self._tell, missed), False
             return None, self._is_closed
+
+
+def shown_behind(observer: Any, terminal: Terminal) -> Behind:
+    """Return a `Behind` that says on a terminal how much is not shown.
+
+    Args:
+        observer: Shows the frames.
+        terminal: Where it shows them.
+    """
+    return Behind(observer, lambda count: terminal.error(f"{count} lines are not shown: what reads them was too slow"))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from .arguments import port
-from .exits import OK, CommandError
+from .exits import CommandError
 from .listening import add_tls_arguments, tls_of
 from .log_lines import make_logger
 from .passwords import check_of, read_passwords
@@ -35,6 +34,7 @@ ocppj proxy --to ws://localhost:9001 --tls pki --auth CP_1:pw    # TLS and passw
 ocppj proxy --listen 127.0.0.1:9000 --to ws://localhost:9001 --json | jq .text    # for programs: a line a message
 """
 
+_MOST_STATIONS = 10_000
 _CALLS = ("refuse", "drop", "pass")
 
 
@@ -117,14 +117,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Pass frames on until Ctrl-C or SIGTERM ends it."""
-    from ..events import Event
-    from .behind import Behind
+    from ..load.limits import allow_many_sockets
+    from .behind import shown_behind
+    from .lines import wait_for_signal
     from .traffic import Traffic
 
+    allow_many_sockets(_MOST_STATIONS * (2 + len(arguments.also)))
     with ExitStack() as ends:
         traffic = Traffic(terminal)
         proxy = _make_proxy(arguments, terminal, ends)
-        shown = Behind(traffic, partial(_tell_missed, terminal))
+        shown = shown_behind(traffic, terminal)
         proxy.add_recorder(shown)
         ends.callback(_tell, terminal, proxy)
         ends.callback(shown.close)
@@ -132,12 +134,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         ends.callback(proxy.stop)
         terminal.note(f"listening on {proxy.url}")
         try:
-            Event().wait()  # until a signal comes
+            wait_for_signal()
         except KeyboardInterrupt:
             if traffic.is_broken:
                 raise BrokenPipeError from None
             raise
-    return OK
 
 
 def _make_proxy(arguments: argparse.Namespace, terminal: Terminal, ends: ExitStack) -> "Proxy":
@@ -224,10 +225,6 @@ def _context(ca: Optional[str], certificate: Any) -> Any:
     from ..ws.tls import client_tls_context
 
     return client_tls_context(None if ca is None else find_ca(ca), certificate)
-
-
-def _tell_missed(terminal: Terminal, count: int) -> None:
-    terminal.error(f"{count} lines are not shown: what reads them was too slow")
 
 
 def _tell(terminal: Terminal, proxy: "Proxy") -> None:

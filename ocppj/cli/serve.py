@@ -18,8 +18,10 @@ from .terminal import Terminal
 
 if TYPE_CHECKING:
     from ..server import Server
+    from .behind import Behind
     from .commands import Commands
     from .input_line import InputLine
+    from .traffic import Traffic
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -41,6 +43,8 @@ ocppj serve < commands.txt                               # what stands there is 
 _MODES = ("standard", "strict", "warn", "off")
 _READERS = ("auto", "per-connection", "shared")
 _NO_CONTROL = "none"
+#: Where clients connect, unless the user says otherwise.
+_PATHS = ("/{id}", "/ocpp/{id}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the address of this machine to listen on; 127.0.0.1 keeps other machines out (default: all)",
     )
     parser.add_argument(
-        "--path", default="/{id}", metavar="TEMPLATE", help="where clients connect, such as /ocpp/{id} (default: /{id})"
+        "--path",
+        action="append",
+        metavar="TEMPLATE",
+        help="where clients connect, such as /ocpp/{id}; may be repeated (default: /{id}, /ocpp/{id})",
     )
     parser.add_argument(
         "--auth",
@@ -107,7 +114,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         if is_terminal() and not terminal.as_json:
             return _at_terminal(arguments, terminal, requests, ends)
         traffic = Traffic(terminal)
-        server = _make_server(arguments, terminal, [traffic, requests], ends)
+        server = _make_server(arguments, terminal, [_behind(traffic, terminal, ends), requests], ends)
         commands = _make_commands(arguments, server, terminal, requests, waits=True)
         try:
             _listen(arguments, server, terminal)
@@ -131,11 +138,20 @@ def _at_terminal(arguments: argparse.Namespace, terminal: Terminal, requests: An
         ends.callback(line.close)
         streams: Any = {"out": line.above(sys.stdout), "err": line.above(sys.stderr)}
         terminal = Terminal(show_secrets=terminal.show_secrets, **streams)
-    server = _make_server(arguments, terminal, [Traffic(terminal), requests], ends)
+    server = _make_server(arguments, terminal, [_behind(Traffic(terminal), terminal, ends), requests], ends)
     made.append(_make_commands(arguments, server, terminal, requests, waits=False))
     _listen(arguments, server, terminal)
     terminal.note('"help" lists the commands; Ctrl-C ends')
     return _prompt(line.read if line is not None else lambda: input("ocppj> "), made[0], terminal)
+
+
+def _behind(traffic: "Traffic", terminal: Terminal, ends: ExitStack) -> "Behind":
+    """Have the traffic be shown on a thread of its own: a terminal that is stopped must not stop the clients."""
+    from .behind import shown_behind
+
+    shown = shown_behind(traffic, terminal)
+    ends.callback(shown.close)
+    return shown
 
 
 def _make_line(complete: Callable[[str], List[str]]) -> Optional["InputLine"]:
@@ -192,7 +208,7 @@ def _listen(arguments: argparse.Namespace, server: "Server", terminal: Terminal)
     from ..errors import UsageError
 
     try:
-        server.listen(arguments.port, arguments.path, arguments.host)
+        server.listen(arguments.port, arguments.path or _PATHS, arguments.host)
     except UsageError as error:
         raise CommandError(f"serve: {error}") from None
     control = _open_control(arguments.control, server, terminal)
@@ -224,15 +240,14 @@ def _open_control(wanted: Optional[str], server: "Server", terminal: Terminal) -
 
 def _read_input(commands: "Commands", terminal: Terminal) -> int:
     """Do what the lines of the standard input say. At its end the server goes on."""
-    from ..events import Event
+    from .lines import lines_of, wait_for_signal
 
     failed = False
-    for line in sys.stdin:
+    for line in lines_of(sys.stdin):
         failed = not _do(commands, line, terminal) or failed
         if commands.has_quit:
             return FOUND if failed else OK
-    Event().wait()  # until a signal comes
-    return OK
+    return wait_for_signal()
 
 
 def _prompt(read: Callable[[], str], commands: "Commands", terminal: Terminal) -> int:

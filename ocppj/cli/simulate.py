@@ -37,6 +37,7 @@ ocppj simulate ws://localhost:9000/ocpp -n 200 --load --plot knee.svg       # wh
 
 _PAUSE = 0.05  # seconds between two looks at the drivers
 _SHOWN = 0.5  # seconds between two summaries on a terminal
+_REST = 20  # so many times as long as a summary takes, until the next one
 _LOAD_STATIONS = 100  # of --load without -n
 
 
@@ -275,6 +276,7 @@ def _watch(arguments: argparse.Namespace, terminal: Terminal, fleet: "Fleet", vi
             line = progress.line(fleet.summary(), now)
             (terminal.status if terminal.shows_status else terminal.error)(line)
             shown = time.monotonic()
+            every = max(every, _REST * (shown - now))  # a summary of thousands of stations must not hold them up
         never.wait(_PAUSE if end is None else min(_PAUSE, max(0.0, end - now)))
 
 

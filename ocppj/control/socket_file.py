@@ -46,7 +46,6 @@ class SocketFile:
         self.path = path
         self._family = check_support()
         self._place: Optional[Tuple[int, int]] = None  # of the file: what stands there may be another one's later
-        self._process = os.getpid()
         folder = os.path.dirname(path)
         try:
             with _locked(folder):
@@ -100,11 +99,11 @@ class SocketFile:
             shutil.rmtree(own, ignore_errors=True)
 
     def close(self) -> None:
-        """Listen no more, and remove the file, unless it is another one's by now. In a forked process: only close."""
+        """Listen no more, and remove the file, unless it is another one's by now."""
         with suppress(OSError):
             self.socket.close()
         place, self._place = self._place, None
-        if place is not None and os.getpid() == self._process:
+        if place is not None:
             with suppress(OSError), _locked(os.path.dirname(self.path)):
                 self._remove(place)
 

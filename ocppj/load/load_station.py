@@ -10,12 +10,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Deque, List, Optional
 
-from ..errors import OcppjError, TransportError
+from ..errors import TransportError
 from ..ws.base import Channel, Client, Close
 
 __all__ = ["LoadStation", "Tally"]
 
 _BOOT = "BootNotification"
+_LOST = "ConnectionLost"
 
 
 @dataclass
@@ -70,7 +71,7 @@ class LoadStation:
         self._pending: Optional[_Request] = None
         self._pending_id = ""
         self._channel: Optional[Channel] = None
-        self._lost = ""
+        self._is_lost = False
         self._answered = threading.Event()
         self._answer: Any = None
         transport.set_connected_handler(self._connected)
@@ -111,8 +112,8 @@ class LoadStation:
         """
         request = _Request(due, tally, text)
         with self._lock:
-            if self._lost:
-                request.tally.errors.append(self._lost)
+            if self._is_lost:
+                request.tally.errors.append(_LOST)
                 return
             if self._pending is not None:
                 self._waiting.append(request)
@@ -155,23 +156,23 @@ class LoadStation:
             return
         try:
             channel.send(frame, wait=False)
-        except OcppjError as error:
-            self._lose(type(error).__name__)
+        except TransportError:
+            self._lose()
 
     def _connected(self, channel: Channel) -> None:
         self._channel = channel
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
-        self._lose("ConnectionLost")
+        self._lose()
 
-    def _lose(self, why: str) -> None:
+    def _lose(self) -> None:
         with self._lock:
-            self._lost = self._lost or why
+            self._is_lost = True
             left = [*([self._pending] if self._pending is not None else []), *self._waiting]
             self._pending = None
             self._waiting.clear()
         for request in left:
-            request.tally.errors.append(why)
+            request.tally.errors.append(_LOST)
         self._answered.set()
 
     def _received(self, channel: Channel, text: str) -> None:

@@ -16,9 +16,11 @@ from ..log_limit import LimitedLog
 from ..payloads.jsontext import encode
 from ..rpc.frames import read_frame_head
 from ..rpc.messages import MessageType
+from ..settings import LoggerLike
 from ..ws.backoff import Backoff
 from ..ws.base import Channel, Close
 from ..ws.client import WebSocketClient
+from ..ws.handshake.urls import place
 from ..ws.readers.base import Readers
 from .addressing import without_identity
 from .observer import PASS_CALLS, Observer
@@ -42,8 +44,10 @@ class Copies:
         tally: Tally,
         log: LimitedLog,
         ping_interval: Optional[float],
+        logger: Optional[LoggerLike],
     ) -> None:
         self._observer = observer
+        self._place = place(observer.url)
         self._client_id = client_id
         self._relay = relay
         self._tally = tally
@@ -61,6 +65,7 @@ class Copies:
             readers=readers,
             ping_interval=ping_interval,
         )
+        self._client.set_logger(logger, client_id)
         self._client.set_connected_handler(self._connected)
         self._client.set_message_handler(self._receive)
         self._client.set_disconnected_handler(self._disconnected)
@@ -86,9 +91,8 @@ class Copies:
         if missed:
             self._tally.add("missed", missed)
         if first:
-            self._log.warning(
-                "%s: an observer is away or slow, and misses frames", self._client_id, client_id=self._client_id
-            )
+            words = "%s: the observer %s is away or slow, and misses frames"
+            self._log.warning(words, self._client_id, self._place, client_id=self._client_id)
         self._send_on()
 
     def _drop_oldest(self) -> int:
@@ -139,11 +143,12 @@ class Copies:
         with self._lock:
             missed, self._missed = self._missed, 0
         if missed:
-            self._log.warning("%s: an observer is back; it has missed %d frames", self._client_id, missed)
+            words = "%s: the observer %s is back; it has missed %d frames"
+            self._log.warning(words, self._client_id, self._place, missed, client_id=self._client_id)
         channel.submit(self._send_on)
 
     def _disconnected(self, channel: Channel, close: Close) -> None:
-        self._log.info("%s: the connection to an observer was %s", self._client_id, close)
+        self._log.info("%s: the connection to the observer %s was %s", self._client_id, self._place, close)
 
     def _receive(self, channel: Channel, text: str) -> None:
         """Take what the observer sends. Its answers are for nobody: the station gets those of the central system."""

@@ -10,6 +10,7 @@ from typing import Deque, Dict, List, Optional, Sequence, Union
 
 from ..errors import UsageError
 from ..log_limit import LimitedLog, safe_log
+from ..settings import LoggerLike
 from ..ws.readers.shared import SharedReaders
 from ..ws.threads import Threads
 from .copies import Copies
@@ -28,7 +29,12 @@ class Observing:
     """The connections of all stations to observers."""
 
     def __init__(
-        self, observers: Sequence[Union[str, Observer]], tally: Tally, log: LimitedLog, ping_interval: Optional[float]
+        self,
+        observers: Sequence[Union[str, Observer]],
+        tally: Tally,
+        log: LimitedLog,
+        ping_interval: Optional[float],
+        logger: Optional[LoggerLike],
     ) -> None:
         if isinstance(observers, str):
             raise UsageError("observers is a list of URLs, not one text")
@@ -36,6 +42,7 @@ class Observing:
         self._tally = tally
         self._log = log
         self._ping_interval = ping_interval
+        self._logger = logger
         self._lock = threading.Lock()  # guards the fields below
         self._readers: Optional[SharedReaders] = None
         self._copies: Dict[Link, List[Copies]] = {}
@@ -53,7 +60,7 @@ class Observing:
         if any(each.calls == PASS_CALLS for each in self._observers):
             link.relay = Relay(link.send_to_station)
         readers = self._get_readers()
-        about = (link.client_id, link.relay, readers, self._tally, self._log, self._ping_interval)
+        about = (link.client_id, link.relay, readers, self._tally, self._log, self._ping_interval, self._logger)
         copies = [Copies(observer, *about) for observer in self._observers]
         with self._lock:
             self._copies[link] = copies

@@ -98,7 +98,7 @@ class Proxy:
         self._log = log
         tally = Tally()
         self._shared = Shared(Hooks(hooks, log), Shows(recorders, log), tally, log)
-        self._observing = Observing(observers, tally, log, given.get("ping_interval", 45.0))
+        self._observing = Observing(observers, tally, log, given.get("ping_interval", 45.0), logger)
         self._central = CentralSide(
             check_endpoint(to),
             credentials,

@@ -80,6 +80,7 @@ class FaultyCSMS:
         self.password = password
         self.damaged = False
         self.open = 0
+        self.busy = 0  # connections, from their first byte to their last
         self.used_ids = set()
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -126,6 +127,8 @@ class FaultyCSMS:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
+        with self._lock:
+            self.busy += 1
         try:
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True)
@@ -138,6 +141,7 @@ class FaultyCSMS:
             self.damaged = True
         finally:
             with self._lock:
+                self.busy -= 1
                 self._socks.discard(sock)
             sock.close()
 
@@ -218,7 +222,7 @@ class _Connection:
         """Return the status with which a handshake is refused, or ``None``."""
         if self.has("refuses") or (self.has("single") and self.csms.open):
             return 403
-        if self.has("last-stand") and self.csms.damaged:
+        if self.has("last-stand") and (self.csms.damaged or self.csms.busy > 1):
             return 500
         path = line[1]
         if not self.has("open-door"):

@@ -37,7 +37,7 @@ DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
 
 @pytest.fixture
 def server():
-    server = Server(profiles=v16.PROFILES, timeout=seconds(10)).listen(host="127.0.0.1")
+    server = Server(profiles=v16.PROFILES, timeout=seconds(60)).listen(host="127.0.0.1")
     yield server
     server.stop()
 

@@ -27,8 +27,12 @@ def lines_of(path):
 
 
 def told(path):
-    """Return what each line of a recording tells, without its time and its reason."""
-    return [(each.event or each.sender, each.client_id, each.version, each.connection) for each in read_recording(path)]
+    """Return what each line of a recording tells, by connection, without its time and its reason.
+
+    The end of a connection may be told after the begin of the next.
+    """
+    read = sorted(read_recording(path), key=lambda each: each.connection)
+    return [(each.event or each.sender, each.client_id, each.version, each.connection) for each in read]
 
 
 def test_a_server_and_a_client_record_the_same_traffic(tmp_path):

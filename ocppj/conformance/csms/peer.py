@@ -167,11 +167,17 @@ class Room:
 
         Raises:
             Failed: The handshake is refused.
+            Doubtful: It is refused while another connection of the case is open. The documents leave that open.
             NotApplicable: The boot is not accepted.
         """
         opened = self.dial(fields)
         if opened.status in (429, 503):
             raise Doubtful(f"the handshake was answered with {opened.status}: the central system limits connections")
+        if opened.wire is None and opened.status and any(each.wire.is_open for each in self._links):
+            raise Doubtful(
+                f"a second connection of the station was refused with {opened.status}: if the first one is half open, "
+                "the station waits until the central system sees that"
+            )
         if opened.wire is None:
             raise Failed(f"the handshake was answered with {opened.status or 'nothing'}")
         judge, faults = self.peer.judge(self.version), self.peer.faults[self.version]

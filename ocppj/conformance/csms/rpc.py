@@ -33,8 +33,16 @@ def _corrupt(room: Room, text: str) -> None:
     for answer in reaction.answers:
         if answer.message_id != "-1" and link.version != "1.6":
             raise Doubtful(f'the answer has the message id {answer.message_id!r}; "-1" stands for one that is not read')
-        if len(text) > 3 and text in answer.text:
+        if not _is_json(text) and text in answer.text:
             raise Failed("the CALLERROR has the corrupt text in it")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 @case(CSMS, "rpc-heartbeat", section=_CALL, expects="a CALLRESULT with the same id and three elements")
@@ -341,10 +349,7 @@ def error_unasked(room: Room) -> None:
 def error_corrupt(room: Room) -> None:
     """Send a CALLERROR with wrong elements."""
     link = room.link()
-    reaction = link.react(json.dumps([4, _new_id(), 7]))
-    if reaction.answers:
-        raise Doubtful(f"it was answered with {reaction}: two such systems would never stop")
-    check_ignored(link, reaction)
+    check_ignored(link, link.react(json.dumps([4, _new_id(), 7])))
 
 
 @case(
@@ -374,14 +379,20 @@ def send(room: Room) -> None:
     """Send a NotifyPeriodicEventStream."""
     link = room.link()
     payload = link.samples.of("NotifyPeriodicEventStream")
-    check_ignored(link, link.react(json.dumps([6, _new_id(), "NotifyPeriodicEventStream", payload])))
+    _check_unanswered(link, link.react(json.dumps([6, _new_id(), "NotifyPeriodicEventStream", payload])))
 
 
 @case(CSMS, "rpc-send-unknown", section="OCPP 2.1 Part 4 4.2.4", expects="no answer", versions=("2.1",))
 def send_unknown(room: Room) -> None:
     """Send a SEND with an action that nobody knows."""
     link = room.link()
-    check_ignored(link, link.react(json.dumps([6, _new_id(), "MakeCoffee", {}])))
+    _check_unanswered(link, link.react(json.dumps([6, _new_id(), "MakeCoffee", {}])))
+
+
+def _check_unanswered(link: Link, reaction: Reaction) -> None:
+    if reaction.answers:
+        raise Failed(f"it was answered with {reaction}, which a SEND must not be")
+    check_ignored(link, reaction)
 
 
 @case(CSMS, "rpc-send-between", section="OCPP 2.1 Part 4 4.1.1, 4.2.4", expects="a CALLRESULT", versions=("2.1",))

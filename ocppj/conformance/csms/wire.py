@@ -168,6 +168,10 @@ class Wire:
         sock: Its socket.
         frames: Where frames are noted.
         deadline: Until when to wait.
+
+    Attributes:
+        key: The Sec-WebSocket-Key of its handshake.
+        is_open: Whether neither side has ended it, as far as that is known.
     """
 
     def __init__(self, sock: socket.socket, frames: Frames, deadline: Deadline) -> None:
@@ -177,6 +181,7 @@ class Wire:
         self._received = bytearray()
         self._parts = bytearray()  # of a message in several frames
         self._has_closed = False  # we have sent a Close
+        self.is_open = True
         self.key = b""
 
     def send_bytes(self, data: bytes) -> None:
@@ -249,6 +254,7 @@ class Wire:
                 self.send(CLOSE, data[:2])
         except Ended:
             pass  # it has not waited for the answer
+        self.is_open = False
         return Ended(code, data[2:].decode("utf-8", "replace"), True)
 
     def _receive_frame(self, within: float) -> Optional[RawFrame]:
@@ -295,6 +301,7 @@ class Wire:
         return True
 
     def _cut(self, why: str) -> Ended:
+        self.is_open = False
         self._frames.note("csms", f"<the connection ended: {why}>")
         return Ended(None, f"the connection was cut: {why}", False)
 
@@ -346,3 +353,4 @@ class Wire:
         except OSError:
             pass
         self._sock.close()
+        self.is_open = False
