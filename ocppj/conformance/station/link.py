@@ -176,14 +176,15 @@ class Link:
         self.replies.clear()
         self.door.open()
 
-    def settle(self) -> None:
-        """Let what a station sends over a new connection go by."""
+    def settle(self) -> bool:
+        """Let what a station sends over a new connection go by. Return whether there is a new one since last time."""
         entries = self.journal.entries(self.connected_id, self._seen_connection)
         begun = [each.number for each in entries if each.kind == "CONNECTED"]
         if begun and self.opening.is_over:
             self._await_quiet()
         if begun:
             self._seen_connection = begun[-1]
+        return bool(begun)
 
     def _await_quiet(self) -> None:
         timeline, last = self.csms.timeline, -1

@@ -87,10 +87,13 @@ class StationPeer(Peer):
         link = self._link
         link.reset()
         link.await_connection()
-        link.settle()
+        is_new = link.settle()
         room = self._room = Room(link, version, frames)
+        if is_new and link.opening.is_over:
+            room.greet()
         if link.opening.is_over and "allow-changes" in link.settings.allowed:
             self._haste.begin(room)
+        room.begun = room.now()
         with link.noting(frames):
             yield room
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, TypeVar
 
 from ...errors import OcppjError
@@ -124,6 +125,19 @@ class Room:
         """Raise `NotApplicable` if the answer says that the station does not support the action."""
         if answer.kind == "ERROR" and answer.error_code in UNSUPPORTED:
             raise NotApplicable(f"the station does not support {action}: {answer.error_code}")
+
+    def greet(self) -> None:
+        """Ask for a Heartbeat. A station may wait longer for its next connection until this one has been of use."""
+        since = self.now()
+        with suppress(Failed):
+            answer = self.answer_to(
+                self.send_call("TriggerMessage", {"requestedMessage": "Heartbeat"}), self.settings.brief, since
+            )
+            if answer is not None and fields(answer).get("status") == "Accepted":
+                self.wait(lambda: self._has_answered("Heartbeat", since), self.settings.brief)
+
+    def _has_answered(self, action: str, since: int) -> bool:
+        return any(each.direction == "out" and each.action == action for each in self.entries(since))
 
     # Waiting
 
