@@ -132,20 +132,22 @@ class Terminal:
             table.add_column(name, justify="right" if is_number else "left")
         for row in rows:
             table.add_row(*map(Text, row))
-        Console(file=self._out).print(table)
+        with self._lock:
+            self._remove_status()
+            Console(file=self._out).print(table)
         return True
 
     def _print_table(self, columns: Sequence[str], rows: List[List[str]], are_numbers: List[bool], title: str) -> None:
         widths = [max([len(name), *(len(row[index]) for row in rows)]) for index, name in enumerate(columns)]
-        if title:
-            self._print(self._out, self.paint("bold", title))
+        lines = [self.paint("bold", title)] if title else []
         for number, row in enumerate([list(columns), *rows]):
             texts = [
                 f"{cell:>{width}}" if is_number else f"{cell:<{width}}"
                 for cell, width, is_number in zip(row, widths, are_numbers)
             ]
             line = "  ".join(texts).rstrip()
-            self._print(self._out, self.paint("bold", line) if number == 0 else line)
+            lines.append(self.paint("bold", line) if number == 0 else line)
+        self._print(self._out, "\n".join(lines))  # at once: what other threads print stands above it or below it
 
 
 def _is_number(text: str) -> bool:

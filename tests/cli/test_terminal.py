@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from typing import List
 
 import pytest
 
@@ -130,3 +131,16 @@ def test_close_does_not_wait_for_an_output_that_nothing_reads() -> None:
     assert terminal.is_stuck
     goes_on.set()
     printing.join(seconds(10))
+
+
+def test_a_table_is_printed_at_once() -> None:
+    """Other threads print the traffic meanwhile: it stands above the table or below it."""
+    printed: List[str] = []
+
+    class Whole(io.StringIO):
+        def write(self, text: str) -> int:
+            printed.append(text)
+            return len(text)
+
+    Terminal(out=Whole()).table(["a"], [["1"], ["2"]], title="numbers")
+    assert printed == ["numbers\na\n1\n2\n"]
