@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
-from .arguments import port
+from .arguments import address
 from .exits import CommandError
 from .listening import add_tls_arguments, tls_of
 from .log_lines import make_logger
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stations = parser.add_argument_group("stations")
     stations.add_argument(
         "--listen",
-        type=_address,
+        type=address,
         default=("0.0.0.0", 9000),
         metavar="[HOST:]PORT",
         help="where stations connect; port 0 takes any free one (default: 9000)",
@@ -238,9 +238,3 @@ def _tell(terminal: Terminal, proxy: "Proxy") -> None:
     parts += [f"{word}: {getattr(counts, name)}" for name, word in more.items() if getattr(counts, name)]
     with suppress(OSError, ValueError):  # the output is closed
         terminal.note(", ".join(parts))
-
-
-def _address(text: str) -> Tuple[str, int]:
-    """Return the host and the port of "9000", "127.0.0.1:9000" or "[::1]:9000"."""
-    host, _, number = text.rpartition(":")
-    return host.strip("[]") or "0.0.0.0", port(number)

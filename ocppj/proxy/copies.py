@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import Deque, Optional
 
 from ..errors import OcppjError, TransportError
+from ..events import Event
 from ..log_limit import LimitedLog
 from ..payloads.jsontext import encode
 from ..rpc.frames import read_frame_head
@@ -30,6 +32,7 @@ from .tally import Tally
 __all__ = ["Copies"]
 
 _EACH = 200  # what a frame costs beside its characters
+_GOING_AWAY = 1001
 
 
 class Copies:
@@ -57,6 +60,8 @@ class Copies:
         self._size = 0
         self._is_sending = False  # a job that sends the first of the queue runs, or will
         self._missed = 0  # since the observer was last connected
+        self._all_sent = Event()  # the queue is empty, and no job sends
+        self._all_sent.set()
         self._client = WebSocketClient(
             ssl_context=observer.ssl_context,
             headers=observer.headers,
@@ -75,14 +80,24 @@ class Copies:
         url = without_identity(self._observer.url, path)
         self._client.connect(url, self._client_id, [subprotocol], retry=True, wait=False)
 
-    def stop(self, code: int, reason: str) -> None:
-        """End the connection, and wait (bounded) until it has ended."""
-        self._client.stop(code, reason)
+    def stop(self, patience: float) -> None:
+        """Give the observer ``patience`` seconds to take what waits, end the connection, and wait (bounded)."""
+        if self._client.get_channel() is not None:
+            self._all_sent.wait(patience)
+        self._client.stop(_GOING_AWAY, "")
+        with self._lock:
+            left, self._size = len(self._queue), 0
+            self._queue.clear()
+        if left:
+            self._tally.add("missed", left)
+            words = "%s: it is gone, and the observer %s misses its last %d frames"
+            self._log.warning(words, self._client_id, self._place, left, client_id=self._client_id)
 
     def offer(self, text: str) -> None:
         """Have a frame sent. Returns at once."""
         missed = 0
         with self._lock:
+            self._all_sent.clear()
             self._queue.append(text)
             self._size += len(text) + _EACH
             missed = self._drop_oldest()
@@ -131,6 +146,8 @@ class Copies:
         finally:
             with self._lock:
                 self._is_sending = False
+                if not self._queue:
+                    self._all_sent.set()
         self._send_on()
 
     def _put_back(self, text: Optional[str]) -> None:
@@ -164,7 +181,8 @@ class Copies:
 
 def _answer(channel: Channel, text: str) -> None:
     """Have an answer sent to the observer. Returns at once."""
-    channel.submit(partial(_send_quietly, channel, text))
+    with suppress(RuntimeError):  # no thread is left
+        channel.submit(partial(_send_quietly, channel, text))
 
 
 def _send_quietly(channel: Channel, text: str) -> None:

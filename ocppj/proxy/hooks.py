@@ -103,7 +103,7 @@ class Hooks:
                     verdict.encode("utf-8")
                 return verdict
             raise TypeError(f"a hook returns None, a text, an Answer or DROP, not {type(verdict).__name__}")
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: the frame would be lost, and the connection go on
             words = "%s: a hook failed, the frame is passed on"
             self._log.error(words, message.client_id, exc_info=error, kind="a hook failed")
             return None

@@ -98,7 +98,7 @@ class Flow:
             return
         try:
             self.target.submit(partial(self._end_target, close))
-        except RuntimeError:
+        except Exception:  # no thread is left
             self.target.cut()
 
     def send(self, text: str) -> None:
@@ -139,6 +139,10 @@ class Flow:
         """Pass a frame on: a job of the target."""
         try:
             self.link.pass_on(self, text)
+        except BaseException:  # nobody knows how far it came: its sender is to see that the connection ends
+            self.source.cut()
+            self.link.lose(self, text)
+            raise
         finally:
             self._count(-size)
             if self._has_room():

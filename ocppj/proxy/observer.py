@@ -8,6 +8,7 @@ from typing import Callable, Mapping, Optional, Tuple, Union
 
 from ..errors import UsageError
 from ..ws.backoff import Backoff
+from ..ws.client import WebSocketClient
 from .addressing import check_endpoint
 
 __all__ = ["PASS_CALLS", "Observer"]
@@ -47,6 +48,9 @@ class Observer:
 
     def __post_init__(self) -> None:
         check_endpoint(self.url)
+        WebSocketClient(headers=self.headers, ssl_context=self.ssl_context, backoff=self.backoff or Backoff())  # checks
+        if not (self.credentials is None or isinstance(self.credentials, Mapping) or callable(self.credentials)):
+            raise UsageError("credentials of an Observer are passwords by identity, a function, or None")
         if self.calls not in _CALLS:
             raise UsageError(f"calls of an Observer is one of {', '.join(map(repr, _CALLS))}, not {self.calls!r}")
         if self.max_waiting < 1:

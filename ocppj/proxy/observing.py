@@ -21,8 +21,8 @@ from .tally import Tally
 
 __all__ = ["Observing"]
 
-_CLOSERS = 8  # threads that end connections to observers, at most: each waits for a Close, half a second at most
-_GOING_AWAY = 1001
+_CLOSERS = 8  # threads that end connections to observers, at most
+_PATIENCE = 0.5  # seconds for an observer to take the last frames of a station
 
 
 class Observing:
@@ -48,6 +48,7 @@ class Observing:
         self._copies: Dict[Link, List[Copies]] = {}
         self._ending: Deque[Copies] = deque()
         self._closers = 0
+        self._stops_at: Optional[float] = None  # (`time.monotonic`) while all stop
         self._threads = Threads(safe_log)
 
     def attach(self, link: Link) -> None:
@@ -59,9 +60,7 @@ class Observing:
             return
         if any(each.calls == PASS_CALLS for each in self._observers):
             link.relay = Relay(link.send_to_station)
-        readers = self._get_readers()
-        about = (link.client_id, link.relay, readers, self._tally, self._log, self._ping_interval, self._logger)
-        copies = [Copies(observer, *about) for observer in self._observers]
+        copies = [each for each in (self._make(observer, link) for observer in self._observers) if each is not None]
         with self._lock:
             self._copies[link] = copies
         link.copy = partial(_offer, copies)
@@ -82,6 +81,7 @@ class Observing:
         """End all connections to observers, and wait until ``deadline`` (of `time.monotonic`) at most."""
         with self._lock:
             links = list(self._copies)
+            self._stops_at = deadline
             readers, self._readers = self._readers, None
         for link in links:
             self.end(link)
@@ -89,24 +89,41 @@ class Observing:
         if readers is not None:
             readers.stop(max(0.2, deadline - time.monotonic()))
 
+    def _make(self, observer: Observer, link: Link) -> Optional[Copies]:
+        about = (self._tally, self._log, self._ping_interval, self._logger)
+        try:
+            return Copies(observer, link.client_id, link.relay, self._get_readers(), *about)
+        except Exception as error:  # the system lacks something: the primary does not suffer from that
+            self._note_failure(link, error)
+            return None
+
     def _start(self, copies: Copies, link: Link, subprotocol: str) -> None:
         try:
             copies.start(link.path, subprotocol)
         except Exception as error:  # no thread is left, or the URL of this station cannot be sent
-            words = "%s: an observer does not see it: %s"
-            self._log.error(words, link.client_id, error or type(error).__name__, client_id=link.client_id)
+            self._note_failure(link, error)
+
+    def _note_failure(self, link: Link, error: Exception) -> None:
+        words = "%s: an observer does not see it: %s"
+        self._log.error(words, link.client_id, error or type(error).__name__, client_id=link.client_id)
 
     def _get_readers(self) -> SharedReaders:
         with self._lock:
             if self._readers is None:
                 self._readers = SharedReaders()
+                self._stops_at = None
             return self._readers
 
     def _close_all(self) -> None:
         copies = self._next()
         while copies is not None:
-            copies.stop(_GOING_AWAY, "")
+            copies.stop(self._patience())
             copies = self._next()
+
+    def _patience(self) -> float:
+        with self._lock:
+            stops_at = self._stops_at
+        return _PATIENCE if stops_at is None else max(0.0, min(_PATIENCE, stops_at - time.monotonic()))
 
     def _next(self) -> Optional[Copies]:
         with self._lock:

@@ -191,9 +191,13 @@ class Proxy:
         with self._lock:
             self._is_stopping = False
             self._stopped.clear()
-        self._prefix = path
+        before, self._prefix = self._prefix, path
         self._central.start()
-        self._stations.listen(port, "/{id}", host, (), self._identify, **options)
+        try:
+            self._stations.listen(port, "/{id}", host, (), self._identify, **options)
+        except BaseException:
+            self._prefix = before  # it may listen already
+            raise
         return self
 
     def start(self, port: int = 0, host: str = "0.0.0.0", path: str = "/", **options: Any) -> None:

@@ -22,6 +22,7 @@ __all__ = ["Relay"]
 
 _MOST = 20  # CALLs of observers that may wait
 _PATIENCE = 30.0  # seconds after which a CALL without an answer holds no other one up
+_REMEMBERED = 50  # CALLs without an answer: it may come late, and is for the observer, too
 _ANSWERS = (MessageType.CALL_RESULT, MessageType.CALL_ERROR)
 _ID = re.compile(r'([ \t\r\n\ufeff]*\[[ \t\r\n]*[2-6][ \t\r\n]*,[ \t\r\n]*)("(?:[^"\\]|\\.)*")', re.DOTALL)
 
@@ -70,10 +71,11 @@ class Relay:
             if head.message_type is MessageType.CALL:
                 with self._lock:
                     self._asked[head.message_id] = self._clock()
-        elif head.message_type in _ANSWERS:
+            return
+        if head.message_type in _ANSWERS:
             with self._lock:
                 self._asked.pop(head.message_id, None)
-            self._send_next()
+        self._send_next()  # also after a CALL of the station: one that has no answer may have become overdue
 
     def take_answer(self, sender: str, text: str) -> bool:
         """Give an answer of the station to the observer that waits for it; return false if none does."""
@@ -102,13 +104,15 @@ class Relay:
         overdue = self._clock() - _PATIENCE
         with self._lock:
             self._asked = {each: since for each, since in self._asked.items() if since > overdue}
-            self._sent = {each: sent for each, sent in self._sent.items() if sent.since > overdue}
-            if not self._waiting or self._asked or self._sent:
+            is_asked = self._asked or any(sent.since > overdue for sent in self._sent.values())
+            if not self._waiting or is_asked:
                 return None
             call = self._waiting.popleft()
             message_id = str(uuid.uuid4())
             match = _ID.match(call.text)
             assert match is not None
+            if len(self._sent) >= _REMEMBERED:
+                del self._sent[next(iter(self._sent))]  # the oldest
             self._sent[message_id] = _Sent(self._clock(), match[2], call.answer)
         return _with_id(call.text, f'"{message_id}"')
 

@@ -57,7 +57,7 @@ class Shows:
     def _call(self, show: Callable[[Any], object], what: Any, client_id: str) -> None:
         try:
             show(what)
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: nothing more of this connection would be shown
             self._log.error("%s: a recorder failed", client_id, exc_info=error, kind="a recorder failed")
 
 

@@ -217,7 +217,7 @@ MANNERED = (
         "remote-start-* remote-stop-* remote-unlock* data-* availability-evse availability-station-2 "
         "availability-unknown-evse trigger-* reservation-* list-* charging-clear-* charging-tx-* charging-max-* "
         "charging-unknown-* charging-composite* charging-get* files-* certificates-[di]* certificates-signed-bad-2 "
-        "variables-* report-* monitoring-clear-* monitoring-unknown transaction-status-* customer-* display-* "
+        "variables-* report-* monitoring-clear-* monitoring-unknown tx-status-[un]* customer-* display-* "
         "tariff-clear-* rpc-answer rpc-unknown-action rpc-action-case rpc-own-action rpc-missing rpc-type rpc-enum "
         "rpc-length rpc-extra rpc-payload-list rpc-crossing rpc-one-call rpc-error-[acs]* "
         "rpc-result-[ow]* rpc-result-twice "

@@ -1,5 +1,6 @@
 """Hooks look at frames, change them, answer them or drop them."""
 
+import sys
 import threading
 from typing import Any, List, Tuple
 
@@ -99,6 +100,7 @@ def test_a_hook_answers_a_call_or_drops_a_frame(rig: Rig) -> None:
     "verdict",
     [
         lambda message: 1 / 0,
+        lambda message: sys.exit(),
         lambda message: 5,
         lambda message: "\ud800",
         lambda message: Answer({"x": object()}),
@@ -153,7 +155,7 @@ def test_a_hook_and_a_recorder_may_be_added_later_and_one_that_fails_harms_nothi
 
     @proxy.add_recorder
     def broken(frame: Any) -> None:
-        raise OSError("full")
+        raise SystemExit
 
     station.transport.send(HEARTBEAT)
     central.wait_texts(1)
@@ -165,3 +167,25 @@ def test_a_hook_and_a_recorder_may_be_added_later_and_one_that_fails_harms_nothi
     station.transport.stop()
     ends(proxy)
     assert shown.kinds() == ["disconnected"]
+
+
+class _Unwritable(str):
+    """A text that fails when it is compared, as the proxy itself may fail in a way that nobody has foreseen."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        raise MemoryError
+
+
+def test_a_frame_that_cannot_be_handled_ends_the_connection_of_its_sender(rig: Rig) -> None:
+    proxy, central, station = rig.all(hooks=[lambda message: _Unwritable("x") if message.text == "2" else None])
+    for text in ("1", "2", "3"):
+        station.transport.send(text)
+    assert station.close().code == 1006
+    central.close()
+    ends(proxy)
+    assert central.texts[0] == "1"
+    assert "2" not in central.texts
+    assert proxy.counts().undelivered >= 1

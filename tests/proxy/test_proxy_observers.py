@@ -95,7 +95,7 @@ def test_a_call_of_an_observer_waits_for_those_of_the_primary_which_never_wait(r
     assert primary.wait_texts(2) == ['[3,"p1",{}]', '[4,"p2","InternalError","",{}]']
 
 
-def test_a_relay_refuses_too_many_calls_and_forgets_calls_that_are_never_answered() -> None:
+def test_a_relay_refuses_too_many_calls_and_a_call_that_is_never_answered_holds_no_other_up() -> None:
     now, sent, answers = [0.0], Recorder(), Recorder()
     relay = Relay(sent, clock=lambda: now[0])
     relay.note("csms", '[2,"p","Reset",{}]')
@@ -106,11 +106,11 @@ def test_a_relay_refuses_too_many_calls_and_forgets_calls_that_are_never_answere
     relay.note("station", '[3,"other",{}]')
     assert len(sent.calls) == 1
     now[0] = 62.0
-    relay.note("station", '[3,"other",{}]')
+    relay.note("station", '[2,"any","Heartbeat",{}]')
     assert len(sent.calls) == 2
     first = json.loads(sent.calls[0][0])[1]
-    assert not relay.take_answer("station", f'[3,"{first}",{{}}]'), "it came too late"
-    assert not answers.calls
+    assert relay.take_answer("station", f'[3,"{first}",{{}}]'), "the primary never asked this, also when it is late"
+    assert answers.calls == [('[3,"0",{}]',)]
 
 
 def test_an_observer_that_is_away_harms_nobody_and_gets_what_fits_when_it_is_back(rig: Rig, caplog: Any) -> None:
@@ -136,6 +136,29 @@ def test_an_observer_that_is_away_harms_nobody_and_gets_what_fits_when_it_is_bac
     station.transport.send(HEARTBEAT)
     assert eventually(lambda: observer.texts[-1] == HEARTBEAT)
     eventually(lambda: proxy.counts().copied == kept + 1)
+
+
+def test_an_observer_gets_the_last_frames_of_a_station_too(rig: Rig) -> None:
+    proxy, primary, observer, station = observed(rig)
+    texts = [str(number) for number in range(300)]
+    for text in texts:
+        station.transport.send(text)
+    station.transport.stop()
+    assert primary.wait_texts(300) == texts
+    assert observer.close().by_peer
+    assert observer.texts == texts
+    eventually(lambda: (proxy.counts().copied, proxy.counts().missed) == (300, 0))
+
+
+def test_what_an_observer_is_not_sent_before_the_station_is_gone_is_counted(rig: Rig) -> None:
+    server, primary = rig.central()
+    proxy = rig.proxy(server, observers=[Observer("ws://127.0.0.1:1", backoff=NO_WAIT)])
+    _, station = rig.station(proxy)
+    for text in ("1", "2", "3"):
+        station.transport.send(text)
+    station.transport.stop()
+    assert primary.wait_texts(3)
+    eventually(lambda: proxy.counts().missed == 3)
 
 
 def test_an_observer_that_reads_nothing_does_not_slow_the_primary(rig: Rig) -> None:
@@ -206,3 +229,11 @@ def test_what_an_observer_does_not_take() -> None:
             Observer("ws://x", **options)  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         Observer("x")
+
+
+@pytest.mark.parametrize(
+    "options", [{"headers": {"X": "a\nb"}}, {"ssl_context": 5}, {"backoff": 5}, {"credentials": 5}, {"max_waiting": 0}]
+)
+def test_options_of_an_observer_are_checked_before_a_station_comes(options: Any) -> None:
+    with pytest.raises(UsageError):
+        Observer("ws://127.0.0.1:1", **options)

@@ -184,6 +184,15 @@ def test_stop_closes_both_sides_and_listens_again(rig: Rig) -> None:
     assert central.wait_texts(1) == ["again"]
 
 
+def test_a_second_listen_changes_nothing(rig: Rig) -> None:
+    _, central = rig.central()
+    proxy = rig.proxy(central.transport, path="/in")
+    with pytest.raises(UsageError):
+        proxy.listen(0, "127.0.0.1", "/other")
+    rig.station(proxy)
+    assert central.channel().id == "CP_1"
+
+
 def test_stop_ends_attempts_to_reach_the_central_system(rig: Rig) -> None:
     accepted = threading.Event()
 

@@ -24,14 +24,14 @@ def _case(id: str, title: str, section: str, expects: str, versions: "tuple[str,
 def _boots(room: Room) -> List[Seen]:
     """Return the BootNotifications of the opening, and wait for it first."""
     _await_opening(room)
-    boots = room.find_calls("BootNotification", room.peer.opening.first)
-    if not boots or not room.peer.settings.with_boot:
+    boots = room.find_calls("BootNotification", room.link.opening.first)
+    if not boots or not room.settings.with_boot:
         raise NotApplicable(_NONE)
     return boots
 
 
 def _await_opening(room: Room) -> None:
-    opening = room.peer.opening
+    opening = room.link.opening
     if opening.is_judged:
         return
     opening.is_judged = True
@@ -52,17 +52,17 @@ def _await_opening(room: Room) -> None:
 
 
 def _answer(room: Room, status: str) -> Optional[Seen]:
-    entries = room.entries(room.peer.opening.first)
+    entries = room.entries(room.link.opening.first)
     answers = [each for each in entries if each.direction == "out" and each.action == "BootNotification"]
     return next((each for each in answers if fields(each).get("status") == status), None)
 
 
 def _ask_while_pending(room: Room) -> None:
-    asked = room.peer.opening.asked
+    asked = room.link.opening.asked
     action, payload = room.harmless()
     asked["settings"] = room.answer_to(room.send_call(action, payload))
     asked["trigger"] = room.answer_to(room.send_call("TriggerMessage", {"requestedMessage": "Heartbeat"}))
-    room.find_call("Heartbeat", room.peer.opening.first, room.settings.brief)
+    room.find_call("Heartbeat", room.link.opening.first, room.settings.brief)
     token = {"idToken": room.settings.id_tag, "type": "ISO14443"}
     remote = room.by_version(
         ("RemoteStartTransaction", {"idTag": room.settings.id_tag, "connectorId": room.settings.connector}),
@@ -89,7 +89,7 @@ def _next_boot(room: Room, answer: Seen) -> Seen:
 
 
 def _check_wait(room: Room, status: str) -> None:
-    answer, interval = _answered(room, status), room.peer.opening.intervals[status]
+    answer, interval = _answered(room, status), room.link.opening.intervals[status]
     waited = _next_boot(room, answer).at - answer.at
     if waited < interval - _SLACK:
         raise Failed(f"the next BootNotification came {waited:.1f} s after it, the interval was {interval} s")
@@ -115,7 +115,7 @@ def _check_silence(room: Room, status: str, but: "tuple[str, ...]") -> None:
 def first(room: Room) -> None:
     boots = _boots(room)
     answer = _answer(room, "Rejected") or _answer(room, "Accepted")
-    calls = room.find_calls(since=room.peer.opening.first)
+    calls = room.find_calls(since=room.link.opening.first)
     early = [each for each in calls if answer is None or each.number < answer.number]
     room.show(early)
     others = [str(each.action) for each in early if each.action != "BootNotification"]
@@ -187,7 +187,7 @@ def pending_silent(room: Room) -> None:
 )
 def pending_answers(room: Room) -> None:
     _answered(room, "Pending")
-    answer = room.peer.opening.asked.get("settings")
+    answer = room.link.opening.asked.get("settings")
     if answer is None:
         raise Failed("there was no answer")
     room.show([answer])
@@ -203,7 +203,7 @@ def pending_answers(room: Room) -> None:
 )
 def pending_trigger(room: Room) -> None:
     boot = _answered(room, "Pending")
-    answer = room.peer.opening.asked.get("trigger")
+    answer = room.link.opening.asked.get("trigger")
     if answer is None:
         raise Failed("there was no answer to TriggerMessage")
     room.show([answer])
@@ -225,7 +225,7 @@ def pending_trigger(room: Room) -> None:
 )
 def pending_remote_start(room: Room) -> None:
     _answered(room, "Pending")
-    answer = room.peer.opening.asked.get("remote start")
+    answer = room.link.opening.asked.get("remote start")
     if answer is None:
         raise Failed("there was no answer")
     room.show([answer])
@@ -282,7 +282,7 @@ def heartbeat_interval(room: Room) -> None:
     "after HeartbeatInterval is set to 300 no Heartbeat comes for a while",
 )
 def heartbeat_change(room: Room) -> None:
-    if room.peer.settings.with_boot and not room.find_calls("BootNotification", 0):
+    if room.settings.with_boot and not room.find_calls("BootNotification", 0):
         raise NotApplicable(_NONE)
     if room.is_16:
         answer = room.ask("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "300"})

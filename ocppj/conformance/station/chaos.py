@@ -86,7 +86,7 @@ def flood_calls(room: Room) -> None:
 def flood_garbage(room: Room) -> None:
     since = room.now()
     for index in range(100):
-        if room.peer.is_gone():
+        if room.link.is_gone():
             break
         room.send_text(f'[{index % 5},"{index}"')
     if room.await_end(since, room.settings.quiet) is not None:
@@ -99,7 +99,7 @@ def many_fragments(room: Room) -> None:
     since = room.now()
     room.send_frame(_TEXT, b"", False)
     for _ in range(300):
-        if room.peer.is_gone():
+        if room.link.is_gone():
             break
         room.send_frame(_CONTINUATION, b"", False)
     room.send_frame(_CONTINUATION, b"{}")
@@ -110,7 +110,7 @@ def many_fragments(room: Room) -> None:
 
 @_case("slow-reader", "we read nothing for a moment", "the station goes on when we read again")
 def slow_reader(room: Room) -> None:
-    csms, client = room.peer.csms, room.peer.connected_id
+    csms, client = room.link.csms, room.link.connected_id
     csms.stall(id=client)
     try:
         for _ in range(5):

@@ -513,7 +513,7 @@ command(
 
 
 @_case(
-    "transaction-status-unknown",
+    "tx-status-unknown",
     "GetTransactionStatus of a transaction that there is not",
     "E14.FR.01",
     "ongoingIndicator is false, and messagesInQueue is false",
@@ -525,7 +525,7 @@ def transaction_status(room: Room) -> None:
 
 
 @_case(
-    "transaction-status-none",
+    "tx-status-none",
     "GetTransactionStatus without a transaction",
     "E14.FR.06, FR.08",
     "there is no ongoingIndicator, and messagesInQueue is false",

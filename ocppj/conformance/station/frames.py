@@ -34,7 +34,7 @@ def _check_answer(room: Room, message_id: str, what: str) -> None:
 
 @_case("ping", "a Ping", "RFC 6455, section 5.5.2", "a Pong comes")
 def ping(room: Room) -> None:
-    server, client, clock = room.peer.csms.server, room.peer.connected_id, room.peer.csms.clock
+    server, client, clock = room.link.csms.server, room.link.connected_id, room.link.csms.clock
     room.pause(room.settings.quiet)
     sent = clock.now() - timedelta(seconds=room.settings.quiet / 2)
     room.send_frame(_PING, b"ocppj")

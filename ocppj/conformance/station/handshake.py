@@ -11,7 +11,8 @@ from ...rpc.dialect import DIALECTS
 from ..cases import ALL, STATION, Body, case
 from ..verdicts import Doubtful, Failed, NotApplicable
 from .door import Attempt
-from .room import CLOSE_TIMEOUT, Room
+from .link import CLOSE_TIMEOUT
+from .room import Room
 
 __all__: List[str] = []
 
@@ -27,7 +28,7 @@ def _case(
 
 
 def _latest(room: Room) -> Attempt:
-    return [each for each in room.peer.door.attempts if each.refused is None][-1]
+    return [each for each in room.link.door.attempts if each.refused is None][-1]
 
 
 @_case(
@@ -57,8 +58,8 @@ def path(room: Room) -> None:
     raw = _latest(room).request.path
     if not _PATH.fullmatch(raw):
         raise Failed(f"the path {raw!r} has characters that have to be percent-encoded")
-    if unquote(raw.rstrip("/").rpartition("/")[2]) != room.peer.client_id:
-        raise Failed(f"the path {raw!r} does not end with the identity {room.peer.client_id!r}")
+    if unquote(raw.rstrip("/").rpartition("/")[2]) != room.link.client_id:
+        raise Failed(f"the path {raw!r} does not end with the identity {room.link.client_id!r}")
     if raw.endswith("/"):
         raise Doubtful(f"the path {raw!r} ends with a slash")
 
@@ -118,7 +119,7 @@ def compression(room: Room) -> None:
     "the user name is the identity",
 )
 def credentials(room: Room) -> None:
-    if not _credentials(room).startswith(room.peer.client_id.encode() + b":"):
+    if not _credentials(room).startswith(room.link.client_id.encode() + b":"):
         raise Failed("the user name is not the identity")
 
 
@@ -143,7 +144,7 @@ def _credentials(room: Room) -> bytes:
     "1.6: 16 to 40 bytes; 2.x: 16 to 40 characters",
 )
 def password(room: Room) -> None:
-    secret = _credentials(room)[len(room.peer.client_id) + 1 :]
+    secret = _credentials(room)[len(room.link.client_id) + 1 :]
     if not 16 <= len(secret) <= 40:
         raise Doubtful(f"the password has {len(secret)} bytes")
 
@@ -200,7 +201,7 @@ def no_new_boot(room: Room) -> None:
 
 def _refuse(room: Room, status: int, times: int, retry_after: "float | None" = None) -> List[float]:
     """Refuse handshakes after a cut. Return the seconds between the attempts: the first is from the cut on."""
-    door, since = room.peer.door, room.now()
+    door, since = room.link.door, room.now()
     known = len(door.attempts)
     door.plan(status, times, retry_after)
     begun = room.seconds()

@@ -29,7 +29,7 @@ def _case(id: str, title: str, section: str, expects: str) -> Callable[[Body], B
 
 def _faults(room: Room, pattern: Pattern[str]) -> List["tuple[Seen, str]"]:
     """Return the frames with such a fault. What answers a wrong frame of ours does not count."""
-    frames = [seen for seen in room.peer.sent_texts() if seen.is_request or not _is_excused(room, seen)]
+    frames = [seen for seen in room.link.sent_texts() if seen.is_request or not _is_excused(room, seen)]
     return [(seen, fault) for seen in frames for fault in seen.faults if pattern.search(fault)]
 
 
@@ -70,7 +70,7 @@ def messages(room: Room) -> None:
     "no id comes twice, except when a message is sent again",
 )
 def ids(room: Room) -> None:
-    if not any(seen.is_request for seen in room.peer.sent_texts()):
+    if not any(seen.is_request for seen in room.link.sent_texts()):
         raise NotApplicable("the station has sent no CALL")
     _report(room, _faults(room, _ID))
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, TypeVar
+from contextlib import suppress
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, TypeVar
 
 from ...errors import OcppjError
 from ...testing.seen import Seen
 from ..outcomes import Frames
 from ..verdicts import Doubtful, Failed, NotApplicable, PeerGone
+from .link import Link
+from .session import Session
+from .settings import Settings
 
-if TYPE_CHECKING:
-    from .peer import Settings, StationPeer
-    from .session import Session
-
-__all__ = ["CLOSE_TIMEOUT", "PAYLOAD_CODES", "UNSUPPORTED", "Room", "check_status", "fields", "is_call", "told"]
+__all__ = ["PAYLOAD_CODES", "UNSUPPORTED", "Room", "check_status", "fields", "is_call", "told"]
 
 T = TypeVar("T")
 
-#: How long a station may take to answer a Close, in seconds.
-CLOSE_TIMEOUT = 2.0
 #: The codes of an answer to a command that the station does not know, or does not do.
 UNSUPPORTED = ("NotSupported", "NotImplemented")
 #: The codes that say that a payload is wrong, in the spelling of every version.
@@ -39,7 +37,7 @@ class Room:
     """What a case does with the station, and what it waits for.
 
     Args:
-        peer: The station.
+        link: The central system that the station is connected to.
         version: The OCPP version of the run.
         frames: Where the frames of the case are noted.
 
@@ -47,23 +45,23 @@ class Room:
         begun: The number of the last entry of the journal before the case.
     """
 
-    def __init__(self, peer: "StationPeer", version: str, frames: Frames) -> None:
-        self.peer = peer
+    def __init__(self, link: Link, version: str, frames: Frames) -> None:
+        self.link = link
         self.version = version
         self._frames = frames
-        self._csms = peer.csms
-        self._journal = peer.journal
+        self._csms = link.csms
+        self._journal = link.journal
         self.begun: int = self._journal.last_number()
 
     @property
-    def settings(self) -> "Settings":
+    def settings(self) -> Settings:
         """How the station is checked."""
-        return self.peer.settings
+        return self.link.settings
 
     @property
-    def session(self) -> "Session":
+    def session(self) -> Session:
         """What cases before this one have found out."""
-        return self.peer.session
+        return self.link.session
 
     @property
     def is_16(self) -> bool:
@@ -86,9 +84,9 @@ class Room:
         self._send(lambda client: self._csms.send_frame(opcode, data, fin, id=client))
 
     def _send(self, send: Callable[[str], object]) -> None:
-        self.peer.await_connection()
+        self.link.await_connection()
         try:
-            send(self.peer.connected_id)
+            send(self.link.connected_id)
         except (OcppjError, AssertionError) as error:
             raise Failed(f"the connection was lost: {str(error).splitlines()[0]}") from error
 
@@ -128,6 +126,19 @@ class Room:
         if answer.kind == "ERROR" and answer.error_code in UNSUPPORTED:
             raise NotApplicable(f"the station does not support {action}: {answer.error_code}")
 
+    def greet(self) -> None:
+        """Ask for a Heartbeat. A station may wait longer for its next connection until this one has been of use."""
+        since = self.now()
+        with suppress(Failed):
+            answer = self.answer_to(
+                self.send_call("TriggerMessage", {"requestedMessage": "Heartbeat"}), self.settings.brief, since
+            )
+            if answer is not None and fields(answer).get("status") == "Accepted":
+                self.wait(lambda: self._has_answered("Heartbeat", since), self.settings.brief)
+
+    def _has_answered(self, action: str, since: int) -> bool:
+        return any(each.direction == "out" and each.action == action for each in self.entries(since))
+
     # Waiting
 
     def now(self) -> int:
@@ -144,7 +155,7 @@ class Room:
 
     def entries(self, since: Optional[int] = None) -> List[Seen]:
         """Return what was seen of the station, since the case began or since ``since``."""
-        return self._journal.entries(self.peer.connected_id, self.begun if since is None else since)
+        return self._journal.entries(self.link.connected_id, self.begun if since is None else since)
 
     def wait(self, find: Callable[[], T], within: Optional[float] = None) -> T:
         """Wait until ``find()`` is true. Return what it returned last."""
@@ -250,8 +261,8 @@ class Room:
             return next((each for each in self.entries(since) if each.kind == "CONNECTED"), None)
 
         if self.wait(find, self.settings.wait) is None:
-            raise PeerGone(f"{self.peer.client_id} has not connected again within {self.settings.wait:g} s")
-        self.peer.await_connection()
+            raise PeerGone(f"{self.link.client_id} has not connected again within {self.settings.wait:g} s")
+        self.link.await_connection()
         return self.seconds() - begun
 
     def check_alive(self, after: str) -> None:
@@ -273,11 +284,11 @@ class Room:
 
     def reply(self, action: str, reply: Any) -> None:
         """Answer CALLs of the station with ``reply`` until the case ends, or until `usual`."""
-        self.peer.replies[action] = reply
+        self.link.replies[action] = reply
 
     def usual(self, action: str) -> None:
         """Answer CALLs of that action as usual again."""
-        self.peer.replies.pop(action, None)
+        self.link.replies.pop(action, None)
 
     def trigger(self, message: str, **more: Any) -> Optional[Seen]:
         """Ask for a message by TriggerMessage, and return it.

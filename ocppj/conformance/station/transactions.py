@@ -659,10 +659,10 @@ def offline_end(room: Room) -> None:
         raise NotApplicable("somebody has to unplug the vehicle: --interactive asks for it")
     with transaction(room) as trial:
         since = room.now()
-        room.peer.door.plan(503, 1000)
+        room.link.door.plan(503, 1000)
         room.cut()
         room.prompt("unplug the vehicle: there is no connection now")
-        room.peer.door.open()
+        room.link.door.open()
         room.await_return(since)
         last = await_stop(room, trial, since)
         if last is None:

@@ -182,7 +182,7 @@ def shared_trial(room: Room) -> Trial:
         NotApplicable: The station does not begin one.
         Failed: The station does not end it.
     """
-    found = room.session.trial
+    found: Optional[Trial] = room.session.trial
     if found is not None:
         room.show(found.entries)
         return found
