@@ -66,6 +66,12 @@ class Terminal:
         """Print a line to the standard error."""
         self._print(self._err, self._plain(text))
 
+    def tell_broken(self, name: str, lines: Sequence[int]) -> None:
+        """Print to the standard error that lines of a recording cannot be read, if there are some."""
+        if lines:
+            words = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+            self.error(f"{name}: {words} cannot be read, the first is line {lines[0]}")
+
     def json(self, value: Any) -> None:
         """Print a JSON value in one line."""
         shown = value if self.show_secrets else mask_value(value)
