@@ -71,7 +71,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     missing = [path for path in arguments.files if path != "-" and not os.path.exists(path)]
     if missing:
         raise CommandError(f"there is no file {missing[0]!r}")
-    is_good = [_check_log(path, arguments, terminal) for path in arguments.files]
+    is_good = [_try_log(path, arguments, terminal) for path in arguments.files]
     return OK if all(is_good) else FOUND
 
 
@@ -119,6 +119,19 @@ def _check_payload(name: MessageName, arguments: Namespace, terminal: Terminal) 
 
 
 # Logs
+
+
+def _try_log(path: str, arguments: Namespace, terminal: Terminal) -> bool:
+    """Check one log. One that cannot be read, or has no frame, is told, and the others are checked all the same."""
+    try:
+        return _check_log(path, arguments, terminal)
+    except BrokenPipeError:
+        raise
+    except CommandError as error:
+        terminal.error(str(error))
+    except OSError as error:
+        terminal.error(f"{path}: {error.strerror or error}")
+    return False
 
 
 def _check_log(path: str, arguments: Namespace, terminal: Terminal) -> bool:

@@ -14,9 +14,14 @@ _LONGEST = 16 * 1024 * 1024  # of the first line
 
 
 def is_recording(path: Union[str, "os.PathLike[str]"]) -> bool:
-    """Tell whether a file is a recording, by its first line. Raises ``OSError``."""
+    """Tell whether a file is a recording, by its first line. Raises ``OSError``.
+
+    A file that is empty is one if there is one that was put aside: its program was killed before it wrote on.
+    """
     with open(path, "rb") as file:
         line = file.readline(_LONGEST)
+    if not line and os.path.exists(f"{os.fspath(path)}.1"):
+        return is_recording(f"{os.fspath(path)}.1")
     try:
         parse_line(line)
     except (ValueError, RecursionError):

@@ -67,9 +67,11 @@ def open_log(source: LogSource) -> Iterator[FoundFrame]:
     with open_lines(source) as opened:
         start = _take_first(opened)
         lines = chain(start, opened)
-        if not (start and _is_recording(start[-1])):
+        is_rotated = isinstance(source, (str, os.PathLike)) and os.path.exists(f"{os.fspath(source)}.1")
+        if not (_is_recording(start[-1]) if start else is_rotated):  # an empty one has just been begun
             yield from find_frames(lines)
-        elif isinstance(source, (str, os.PathLike)) and os.path.exists(f"{os.fspath(source)}.1"):
+        elif is_rotated:
+            assert isinstance(source, (str, os.PathLike))
             for number, recorded in enumerate(read_recording(source, broken=_ignore), 1):
                 yield _place(recorded, number)
         else:

@@ -74,6 +74,7 @@ class SteadyWriter:
             taken.extend(map(self._disk.acquire, (True,), (_PATIENCE,)))  # one step: an interrupt leaves no lock taken
             if taken == [False] or self._thread is not None or self._closed:
                 return False
+            self._write_waiting()  # there is something only if no thread could be started
             self._write_now([line])
         finally:
             if taken == [True]:
@@ -87,16 +88,27 @@ class SteadyWriter:
         with self._lock:
             self._closed = True
             thread = self._thread
+        deadline = time.monotonic() + _CLOSING
         self._more.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSING)
-        if not acquire(self._disk, _CLOSING):
+        if not acquire(self._disk, max(0.0, deadline - time.monotonic())):
             safe_log.error("%s: the disk hangs; the recording is not closed", self._file.path)
             return
         try:
+            if thread is None:
+                self._write_waiting()
+            self._drop_waiting()
             self._file.close()
         finally:
             self._disk.release()
+
+    def _drop_waiting(self) -> None:
+        """Leave out what was not written in time, so that the thread does not open the file again."""
+        with self._lock:
+            self.lost += len(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
 
     def _after_fork(self) -> None:
         """Forget the lines and the thread of the parent: see `ocppj.forks`. The file goes on."""

@@ -168,7 +168,8 @@ def _add(
     if line.event == "disconnected":
         if conversation is not None:
             conversation.end = max(conversation.last, (line.time - conversation.begin).total_seconds())
-            del current[key]
+            if not line.connection:  # else what comes later, such as a write that failed, belongs to it
+                del current[key]
         return
     if conversation is None or line.event == "connected":
         conversation = current[key] = Conversation(client_id, line.connection, line.time, line.version)

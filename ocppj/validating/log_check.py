@@ -84,15 +84,21 @@ class LogCheck:
     def check(self, frames: Iterable[FoundFrame]) -> Iterator[CheckedFrame]:
         """Yield each frame with what is wrong with it, in their order."""
         for frame in frames:
-            station = self._find_station(frame)
-            station.version.add(frame)
-            self._waiting.append((frame, station))
+            for station in self._concerned(frame):
+                station.version.add(frame)
+                self._waiting.append((frame, station))
             while self._waiting and (self._waiting[0][1].version.version or len(self._waiting) > _MOST_WAITING):
                 yield from self._check_first()
         while self._waiting:
             yield from self._check_first()
         for station in self._stations.values():
             self._note_unanswered(station, station.end())
+
+    def _concerned(self, frame: FoundFrame) -> List[_Station]:
+        """Return the stations that a frame is of. Lines that are lost may be of all."""
+        if frame.event == "lost" and not frame.client_id:
+            return list(self._stations.values())
+        return [self._find_station(frame)]
 
     def _find_station(self, frame: FoundFrame) -> _Station:
         name = frame.client_id or self._name
@@ -166,13 +172,13 @@ class _Station:
         if frame.event == "refused":
             return []
         if frame.event == "lost":  # lines are missing: answers may be among them
-            for direction, message_id in self._open:
-                self._find_judge(frame).excuse(message_id, direction)
+            for (direction, message_id), call in self._open.items():
+                self._find_judge(call.frame).excuse(message_id, direction)
             self._open.clear()
             self._last.clear()
             self._is_begin_known = False
             return []
-        ended = self._take_open()
+        ended = self._take_open(frame.connection if frame.event == "disconnected" else 0)
         self._is_begin_known = self._is_begin_known or frame.event == "connected"
         if self._newest is not None and frame.event == "connected":
             self._newest = self._newest.next_connection(self._version_of(frame))
@@ -251,10 +257,10 @@ class _Station:
         elif checked.kind in ("RESULT", "ERROR"):
             self._open.pop(key, None)
 
-    def _take_open(self) -> List[CheckedFrame]:
-        calls = [*self._open.values(), *self.take_given_up()]
-        self._open.clear()
-        return calls
+    def _take_open(self, connection: int) -> List[CheckedFrame]:
+        """Return the CALLs of a connection that have no answer. 0: of all connections."""
+        keys = [key for key, call in self._open.items() if connection in (0, call.frame.connection)]
+        return [*map(self._open.pop, keys), *self.take_given_up()]
 
     def take_given_up(self) -> List[CheckedFrame]:
         """Return the oldest CALLs without an answer, if there are too many."""

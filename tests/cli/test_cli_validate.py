@@ -92,6 +92,11 @@ def test_a_log_without_frames_and_ctrl_c(tmp_path: Path) -> None:
     (tmp_path / "empty.log").write_text("nothing\n", "utf-8")
     ran = ocppj("validate", tmp_path / "empty.log")
     assert (ran.code, ran.err) == (1, f"{tmp_path / 'empty.log'}: there is no frame in it\n")
+    (tmp_path / "good.log").write_text(f"{CALL}\n{RESULT}\n", "utf-8")
+    ran = ocppj("validate", tmp_path, tmp_path / "empty.log", tmp_path / "good.log")  # the first is a folder
+    assert ran.code == 1
+    assert [line.split(": ")[0] for line in ran.err.splitlines()] == [str(tmp_path), str(tmp_path / "empty.log")]
+    assert ran.lines[-1] == f"{tmp_path / 'good.log'}: 2 frames, 0 bad, 0 CALLs without an answer"
     with Running("validate", "-", "--version", "1.6") as running:
         running.say(CALL)
         running.wait_for("BootNotification")  # at once: it does not wait for the end of the log

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from ocppj import Recorder
-from ocppj.recording import BrokenRecording, read_any, read_recording
+from ocppj.recording import BrokenRecording, open_log, read_any, read_recording
 
 LINE = '{"time": "2026-11-30T18:12:26.123456Z", "from": "csms", "client": "CP_1", "version": "1.6", "text": "[3]"}'
 HALF = LINE[:50]
@@ -72,6 +72,13 @@ def test_rotated_files_are_read_in_order(tmp_path):
     assert texts(read_recording(path)) == ["[0]", "[1]", "[2]"]
     assert texts(read_any(path)) == ["[0]", "[1]", "[2]"]
     assert texts(read_recording(path, rotated=False)) == ["[2]"]
+
+
+def test_a_recording_whose_newest_file_is_empty(tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_text("")  # its program was killed when it had just begun it
+    (tmp_path / "s.jsonl.1").write_text(LINE.replace("[3]", "[1]"))
+    assert texts(read_recording(path)) == texts(read_any(path)) == texts(open_log(path)) == ["[1]"]
 
 
 def test_a_rotation_hides_no_line_from_a_reader(tmp_path):

@@ -362,3 +362,37 @@ def test_what_waits_for_a_slow_disk_is_bounded(tmp_path, caplog):
     stuck.join(seconds(10))
     recorder.close()
     os.close(end)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_what_waits_is_written_if_no_thread_can_be_started(tmp_path, monkeypatch):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    recorder = Recorder(path)
+    stuck = threading.Thread(target=recorder.frame, args=("station", "CP_1", "1.6", "x" * 200_000))
+    stuck.start()
+    eventually(lambda: select.select([end], [], [], 0)[0])  # it has begun, and hangs
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    recorder.frame("station", "CP_2", "1.6", "[1]")  # it waits: no thread takes it
+    read = bytearray()
+
+    def drain():
+        try:
+            read.extend(os.read(end, 1 << 20))
+        except BlockingIOError:
+            pass
+        return not stuck.is_alive()
+
+    eventually(drain)
+    recorder.frame("station", "CP_2", "1.6", "[2]")
+    recorder.close()
+    drain()
+    os.close(end)
+    found = [each.text for each in read_recording(bytes(read).splitlines()) if each.client_id == "CP_2"]
+    assert found == ["[1]", "[2]"]
+    assert (recorder.lines, recorder.lost) == (3, 0)

@@ -1,5 +1,7 @@
 """What counts as a difference between a recorded payload and one of now, and how a recording becomes conversations."""
 
+from dataclasses import replace
+
 import pytest
 
 from ocppj.recording import read_any
@@ -80,6 +82,13 @@ def test_a_connection_is_a_conversation():
     ]
     assert (found[0].steps[0].at, found[0].last, found[0].end) == (1, 2, 3)
     assert left_out == {}
+
+
+def test_a_write_that_failed_after_the_end_makes_no_connection():
+    talk = started().event("disconnected")
+    late = replace(talk.lines[-2], sender="csms", text='[3,"x",{}]', sent=False, time=talk.lines[-1].time)
+    (found,), _ = read_conversations([*talk.lines, late])
+    assert found.left_out == {"frames whose write had failed": 1}
 
 
 def test_frames_without_a_connection_belong_together():

@@ -116,6 +116,26 @@ def test_lines_that_are_lost_excuse_what_follows() -> None:
     assert verdicts(call(1), event("lost"), answer(5)) == ["ok", "unpaired"]
 
 
+def test_lines_that_are_lost_may_be_of_any_station() -> None:
+    lost = event("lost", client="")  # so a `Recorder` writes it
+    frames = [call(1, connection=1), call(1, client="CP_2", connection=2)]
+    later = [call(2, connection=1), call(2, client="CP_2", connection=2)]
+    assert verdicts(*frames, lost, *later) == ["ok"] * 4
+    assert verdicts(event("connected", 1), *frames[:1], answer(1, connection=1), lost, answer(2, connection=1)) == [
+        *["ok", "ok", "unpaired"]
+    ]
+
+
+def test_the_end_of_a_connection_that_was_replaced_is_not_that_of_the_newer_one() -> None:
+    before = [event("connected", 1), call(1, connection=1), answer(1, connection=1)]
+    after = [event("connected", 2), call(2, connection=2), event("disconnected", 1), answer(2, connection=2)]
+    log, checked = check(*before, *after)
+    assert [each.verdict for each in checked] == ["ok"] * 4
+    assert log.summary.unanswered == 0
+    log, _ = check(*before, call(3, connection=1), event("disconnected", 1))
+    assert log.summary.unanswered == 1
+
+
 def test_an_id_that_was_used_before() -> None:
     for version, code in (("1.6", "ProtocolError"), ("2.0.1", "RpcFrameworkError")):
         _, checked = check(call(1), answer(1), frame("station", 2, "1", "NotifyReport", {}), version=version)
