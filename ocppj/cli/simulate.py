@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..load.visits import Visits
     from ..testing.simulation.fleet import Fleet
     from ..testing.simulation.summary import FleetSummary
+    from .behind import Behind
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -219,8 +220,10 @@ def _simulate(arguments: argparse.Namespace, terminal: Terminal) -> int:
             recorder = parts.enter_context(_recorder(arguments))
             for station in fleet:
                 station.client.add_observer(recorder)
+        shown = None
         if arguments.stations is None and not terminal.as_json:
-            _show_traffic(fleet, terminal)
+            shown = _show_traffic(fleet, terminal)
+            parts.callback(shown.close)
         visits = Visits(
             fleet,
             arguments.charge,
@@ -237,6 +240,8 @@ def _simulate(arguments: argparse.Namespace, terminal: Terminal) -> int:
         finally:
             outcome = _look(fleet, visits, time.monotonic() - began)
             fleet.stop()
+            if shown is not None:
+                shown.close()  # the table comes behind all that was shown
             _report(outcome, terminal)
     return FOUND if outcome.problems else OK
 
@@ -247,12 +252,15 @@ def _recorder(arguments: argparse.Namespace) -> Any:
     return Recorder(arguments.record, show_secrets=arguments.show_secrets)
 
 
-def _show_traffic(fleet: "Fleet", terminal: Terminal) -> None:
-    """Have the frames of the one station printed, as the demo does."""
+def _show_traffic(fleet: "Fleet", terminal: Terminal) -> "Behind":
+    """Have the frames of the one station printed, as the demo does. A terminal that is stopped does not stop it."""
+    from .behind import shown_behind
     from .traffic import Traffic
 
     [station] = fleet
-    station.client.add_observer(Traffic(terminal, station.id, "CSMS"))
+    shown = shown_behind(Traffic(terminal, station.id, "CSMS"), terminal)
+    station.client.add_observer(shown)
+    return shown
 
 
 def _watch(arguments: argparse.Namespace, terminal: Terminal, fleet: "Fleet", visits: "Visits") -> None:

@@ -1,8 +1,12 @@
 """``ocppj simulate``: what it prints, and how it ends."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -16,7 +20,7 @@ from ocppj.recording import read_recording
 from ocppj.testing import default_response
 from tests.cli import commands
 from tests.cli.commands import Running, ocppj
-from tests.helpers import eventually
+from tests.helpers import eventually, seconds
 
 PASSWORD = "password of CP_1, for tests"
 
@@ -120,6 +124,28 @@ def test_ctrl_c_ends_it_with_the_table(central: Central) -> None:
     assert any(line.startswith("BootNotification ") for line in ran.lines)
     assert "messages" in ran.out
     eventually(lambda: not central.server.connections())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="fills a pipe")
+def test_an_output_that_nothing_reads_stops_neither_the_station_nor_the_end(central: Central) -> None:
+    """As when a terminal is stopped by Ctrl-S."""
+    unread, full = os.pipe()
+    os.set_blocking(full, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(full, b"x" * 4096)
+    os.set_blocking(full, True)
+    words = [sys.executable, "-m", "ocppj", "simulate", central.server.url]
+    with subprocess.Popen(words, cwd=str(commands.ROOT), stdout=full, stderr=subprocess.PIPE) as process:
+        os.close(full)
+        try:
+            assert central.booted.wait(seconds(20))
+            process.terminate()
+            _, err = process.communicate(timeout=seconds(20))
+            assert (process.returncode, b"Traceback" in err) == (143, False), err
+        finally:
+            process.kill()
+            os.close(unread)
 
 
 def test_the_knee(central: Central, tmp_path: Path) -> None:
