@@ -25,11 +25,16 @@ class Behind:
     Args:
         observer: The other one. One call at a time.
         tell: Called with how many it has missed, when it goes on.
+        give_up: Called by `close` if the other one has not come to its end.
     """
 
-    def __init__(self, observer: Any, tell: Callable[[int], object]) -> None:
+    def __init__(
+        self, observer: Any, tell: Callable[[int], object], give_up: Callable[[], object] = lambda: None
+    ) -> None:
         self._observer = observer
         self._tell = tell
+        self._give_up = give_up
+        self._ended = Event()
         self._lock = threading.Lock()  # guards the fields below
         self._waiting: Deque[Callable[[], object]] = deque()
         self._missed = 0
@@ -52,6 +57,8 @@ class Behind:
             self._is_closed = True
         self._more.set()
         self._threads.join(time.monotonic() + timeout)
+        if not self._ended.is_set():
+            self._give_up()
 
     def _add(self, show: Callable[[], object]) -> None:
         with self._lock:
@@ -65,6 +72,7 @@ class Behind:
 
     def _run(self) -> None:
         run_loop("showing the traffic", self._step, log=safe_log)
+        self._ended.set()
 
     def _step(self) -> bool:
         """Show the first that waits; return false when all is shown, and no more comes."""
@@ -93,4 +101,5 @@ def shown_behind(observer: Any, terminal: Terminal) -> Behind:
         observer: Shows the frames.
         terminal: Where it shows them.
     """
-    return Behind(observer, lambda count: terminal.error(f"{count} lines are not shown: what reads them was too slow"))
+    words = "lines are not shown: what reads them was too slow"
+    return Behind(observer, lambda count: terminal.error(f"{count} {words}"), terminal.give_up)

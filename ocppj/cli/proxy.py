@@ -155,7 +155,7 @@ def _make_proxy(arguments: argparse.Namespace, terminal: Terminal, ends: ExitSta
             to_ssl_context=_client_tls(arguments),
             check_credentials=_check(arguments),
             ssl_context=tls_of("proxy", arguments),
-            logger=make_logger("proxy", terminal),
+            logger=make_logger("proxy", terminal, ends),
         )
     except UsageError as error:
         raise CommandError(f"proxy: {error}") from None

@@ -186,7 +186,7 @@ def _make_server(arguments: argparse.Namespace, terminal: Terminal, observers: L
             timeout=arguments.timeout,
             readers=arguments.readers,
             ssl_context=tls_of("serve", arguments),
-            logger=make_logger("serve", terminal),
+            logger=make_logger("serve", terminal, ends),
         )
     except UsageError as error:
         raise CommandError(f"serve: {error}") from None

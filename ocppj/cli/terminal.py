@@ -39,7 +39,7 @@ class Terminal:
         self.show_secrets = show_secrets
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self._lock = threading.Lock()
-        self.is_stuck: bool = False  #: Whether another thread still waited for the output when this was closed.
+        self.is_stuck: bool = False  #: Whether nothing reads what is printed: another thread waits for that.
         self._status = ""  # what stands in the last line, until something else is printed
         self.is_terminal: bool = self._out.isatty()
         self.has_colours: bool = self.is_terminal and not as_json and not os.environ.get("NO_COLOR")
@@ -101,7 +101,7 @@ class Terminal:
 
     def close(self) -> None:
         """Remove the status, and flush. It is given up if nothing reads what another thread prints."""
-        if not self._lock.acquire(timeout=_PATIENCE):
+        if self.is_stuck or not self._lock.acquire(timeout=_PATIENCE):
             self.is_stuck = True
             return
         try:
@@ -110,7 +110,13 @@ class Terminal:
         finally:
             self._lock.release()
 
+    def give_up(self) -> None:
+        """Print nothing any more: nothing reads it, and who prints would wait for that."""
+        self.is_stuck = True
+
     def _print(self, stream: TextIO, text: str) -> None:
+        if self.is_stuck:
+            return
         with self._lock:
             self._remove_status()
             stream.write(f"{text}\n")
