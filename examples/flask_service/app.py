@@ -1,4 +1,4 @@
-"""A Flask service with a central system on its own port: pages and chargers side by side. See README.md."""
+"""A Flask service with a central system: pages and chargers side by side, on one port. See README.md."""
 
 import logging
 import os

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from ..errors import OcppjError
 from .exits import FOUND, INTERRUPTED, OK, WRONG_USAGE, CommandError, ended_by_signals
+from .streams import prepare_streams
 from .terminal import Terminal
 
 __all__ = ["main"]
@@ -48,9 +49,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         arguments: The words behind ``ocppj``. ``None``: those of this process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    prepare_streams()
+    terminals: List[Terminal] = []
+    code = _run_to_its_end(words, terminals)
+    if any(each.is_stuck for each in terminals):  # the end of the interpreter would wait for it, too
+        os._exit(code)
+    return code
+
+
+def _run_to_its_end(words: List[str], terminals: List[Terminal]) -> int:
     with ended_by_signals() as ended:
         try:
-            return _run(words)
+            return _run(words, terminals)
         except SystemExit as error:  # argparse has printed why
             return int(error.code or 0)
         except KeyboardInterrupt:
@@ -60,14 +70,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return OK
 
 
-def _run(words: List[str]) -> int:
+def _run(words: List[str], terminals: List[Terminal]) -> int:
     command = words[0] if words and words[0] in COMMANDS else None
     if command is None:
         _parser_of_all().parse_args(words)
         return OK
     module = import_module(f".{COMMANDS[command][0]}", __package__)
-    options = _parser_of(command, module).parse_args(words[1:])
+    options = _parser_of(command, module).parse_intermixed_args(words[1:])  # options may stand anywhere
     terminal = Terminal(as_json=options.json, show_secrets=options.show_secrets)
+    terminals.append(terminal)
     try:
         return int(module.run(options, terminal))
     except CommandError as error:

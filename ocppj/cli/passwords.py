@@ -40,6 +40,8 @@ def read_passwords(command: str, option: str, pairs: Sequence[str], file: Option
         if not client_id or not password:
             raise CommandError(f"{command}: entry {number} of {option} or {option}-file is none: write ID:PASSWORD")
         found[client_id] = password
+    if file is not None and not found:  # else all would be let in, and nobody was meant to be
+        raise CommandError(f"{command}: {option}-file names nobody: write lines ID:PASSWORD into it")
     return found
 
 

@@ -87,6 +87,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError(f"queue {arguments.what}: name the ids of requests{more}. `ocppj queue list` shows them")
     if arguments.all and (arguments.what == "set-aside" or not changes):
         raise CommandError("queue: --all is for put-back and forget")
+    if arguments.all and arguments.ids:
+        raise CommandError("queue: name the ids of requests, or say --all, and not both")
     if arguments.ids and not changes:
         raise CommandError(f"queue {arguments.what}: it takes no ids; --client shows those of one charging station")
     if arguments.output is not None and arguments.what != "export":
@@ -226,7 +228,7 @@ def _choose(arguments: argparse.Namespace, requests: "List[QueuedRequest]") -> "
         if len(found) > 1:
             several = ", ".join(f"{each.message_id} of {each.client_id or '-'}" for each in found[:4])
             raise CommandError(f"queue: {name!r} means several requests: {several}. Write the whole id, or --client")
-        chosen += found
+        chosen += [each for each in found if each not in chosen]
     return chosen
 
 
@@ -247,4 +249,7 @@ def _agreed(chosen: "List[QueuedRequest]") -> bool:
     if not sys.stdin.isatty():
         raise CommandError("queue forget: nobody can be asked here. Say --yes to delete the requests for good")
     count = "1 request" if len(chosen) == 1 else f"{len(chosen)} requests"
-    return input(f"Delete {count} for good? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"Delete {count} for good? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        return False

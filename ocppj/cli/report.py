@@ -132,8 +132,7 @@ def _read_file(name: str, terminal: Terminal) -> Iterator[Recorded]:
 
     broken: List[int] = []
     yield from read_any(name, lambda number, why: broken.append(number))
-    if broken:
-        terminal.error(f"{name}: {len(broken)} lines cannot be read, the first of them is line {broken[0]}")
+    terminal.tell_broken(name, broken)
 
 
 def _counted(recording: Iterator[Recorded], terminal: Terminal) -> Iterator[Recorded]:

@@ -268,7 +268,7 @@ def _do(commands: "Commands", line: str, terminal: Terminal) -> bool:
         commands.run(line)
     except BrokenPipeError:
         raise
-    except (OcppjError, OSError, ValueError) as error:
+    except (OcppjError, OSError, ValueError, RecursionError) as error:
         terminal.error(str(error))
         return False
     return True

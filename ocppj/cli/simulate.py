@@ -141,8 +141,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError(f"simulate: {arguments.url!r} is no URL of a central system: write ws://HOST:PORT/PATH")
     if arguments.speed <= 0:
         raise CommandError("simulate: --speed is a number above 0")
-    if arguments.every <= 0:
-        raise CommandError("simulate: --every is a time above 0")
+    for name in ("every", "step", "p99", "timeout"):
+        if getattr(arguments, name) <= 0:
+            raise CommandError(f"simulate: --{name} is a time above 0")
 
 
 def _ids(arguments: argparse.Namespace, default: int = 1) -> List[str]:

@@ -14,6 +14,7 @@ from ..secrets import mask_secrets, mask_value
 __all__ = ["Terminal"]
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+_PATIENCE = 1.0  # seconds for another thread to print
 
 
 class Terminal:
@@ -38,6 +39,7 @@ class Terminal:
         self.show_secrets = show_secrets
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self._lock = threading.Lock()
+        self.is_stuck: bool = False  #: Whether another thread still waited for the output when this was closed.
         self._status = ""  # what stands in the last line, until something else is printed
         self.is_terminal: bool = self._out.isatty()
         self.has_colours: bool = self.is_terminal and not as_json and not os.environ.get("NO_COLOR")
@@ -63,6 +65,12 @@ class Terminal:
     def error(self, text: str) -> None:
         """Print a line to the standard error."""
         self._print(self._err, self._plain(text))
+
+    def tell_broken(self, name: str, lines: Sequence[int]) -> None:
+        """Print to the standard error that lines of a recording cannot be read, if there are some."""
+        if lines:
+            words = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+            self.error(f"{name}: {words} cannot be read, the first is line {lines[0]}")
 
     def json(self, value: Any) -> None:
         """Print a JSON value in one line."""
@@ -92,10 +100,15 @@ class Terminal:
             self._print_table(columns, cells, are_numbers, title)
 
     def close(self) -> None:
-        """Remove the status, and flush."""
-        with self._lock:
+        """Remove the status, and flush. It is given up if nothing reads what another thread prints."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            self.is_stuck = True
+            return
+        try:
             self._remove_status()
             self._out.flush()
+        finally:
+            self._lock.release()
 
     def _print(self, stream: TextIO, text: str) -> None:
         with self._lock:
@@ -125,20 +138,22 @@ class Terminal:
             table.add_column(name, justify="right" if is_number else "left")
         for row in rows:
             table.add_row(*map(Text, row))
-        Console(file=self._out).print(table)
+        with self._lock:
+            self._remove_status()
+            Console(file=self._out).print(table)
         return True
 
     def _print_table(self, columns: Sequence[str], rows: List[List[str]], are_numbers: List[bool], title: str) -> None:
         widths = [max([len(name), *(len(row[index]) for row in rows)]) for index, name in enumerate(columns)]
-        if title:
-            self._print(self._out, self.paint("bold", title))
+        lines = [self.paint("bold", title)] if title else []
         for number, row in enumerate([list(columns), *rows]):
             texts = [
                 f"{cell:>{width}}" if is_number else f"{cell:<{width}}"
                 for cell, width, is_number in zip(row, widths, are_numbers)
             ]
             line = "  ".join(texts).rstrip()
-            self._print(self._out, self.paint("bold", line) if number == 0 else line)
+            lines.append(self.paint("bold", line) if number == 0 else line)
+        self._print(self._out, "\n".join(lines))  # at once: what other threads print stands above it or below it
 
 
 def _is_number(text: str) -> bool:

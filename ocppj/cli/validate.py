@@ -141,9 +141,12 @@ def _check_log(path: str, arguments: Namespace, terminal: Terminal) -> bool:
 
     check = LogCheck(version=arguments.version or "", mode=arguments.mode, station=arguments.station)
     name = "the standard input" if path == "-" else path
-    for checked in check.check(_watched(open_log(path), name, terminal)):
+    broken: List[int] = []
+    found = open_log(path, lambda number, why: broken.append(number))
+    for checked in check.check(_watched(found, name, terminal)):
         if not arguments.only_bad or checked.verdict == "bad":
             _show(checked, terminal)
+    terminal.tell_broken(name, broken)
     if not check.summary.frames:
         raise CommandError(f"{name}: there is no frame in it", FOUND)
     if terminal.as_json:

@@ -31,6 +31,7 @@ _LONGEST_LINE = 4 * 1024 * 1024  # bytes of a request
 _PATIENCE = 10.0  # seconds for a line of a peer, and for the reply to be taken
 _LONGEST_CALL = 86400.0  # seconds
 _ENDING = 5.0  # seconds for the threads to end
+_LOOK = 0.5  # seconds between two looks whether a call is to end: a peer that has sent more cannot tell of its end
 _PAUSE = 0.1  # seconds after an attempt to accept that failed
 
 #: A selector without a descriptor of its own, where there is one.
@@ -232,9 +233,9 @@ class Control:
         client_id, payload = _text(request, "client"), request.get("payload", {})
         typed = self._server.make_request(client_id, _text(request, "action"), payload)
         future = self._server.send_request(client_id, typed, _timeout(request.get("timeout")))
-        if not _await(future, sock):
+        if not _await(future, sock, self._closed):
             future.cancel()
-            raise UsageError("the program that asked has gone")
+            raise UsageError("the program that asked has gone, or the control socket is closed")
         response = future.result(0)
         return response.to_wire()
 
@@ -254,15 +255,17 @@ def _timeout(value: Any) -> Optional[float]:
     return float(value)
 
 
-def _await(future: "CallFuture[Any]", sock: socket.socket) -> bool:
-    """Wait for the end of a call. Return false if its peer goes before that."""
+def _await(future: "CallFuture[Any]", sock: socket.socket, closed: Event) -> bool:
+    """Wait for the end of a call. Return false if its peer goes before that, or the control socket is closed."""
     told, tell = socket.socketpair()
     with told, tell, _Selector() as selector:
         future.add_done_callback(lambda future: _tell(tell))
         selector.register(told, selectors.EVENT_READ)
         selector.register(sock, selectors.EVENT_READ)
         while not future.done():
-            ready = [key.fileobj for key, _ in selector.select()]
+            ready = [key.fileobj for key, _ in selector.select(_LOOK)]
+            if closed.is_set():
+                return False
             if sock in ready and told not in ready:
                 if _has_gone(sock):
                     return False

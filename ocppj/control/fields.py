@@ -163,7 +163,7 @@ def _read_value(text: str, schema: Optional[Schema], place: str) -> Any:
 def _read_object(text: str, place: str, schema: Optional[Schema] = None) -> Dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if text.lstrip().startswith("{"):
             raise FieldError(f"{place} is no JSON: {error}") from None
         value = None
@@ -178,7 +178,7 @@ def _read_list(text: str, schema: Schema, place: str) -> List[Any]:
     if text.lstrip().startswith("["):
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FieldError(f"{place} is no JSON: {error}") from None
         if isinstance(value, list):
             return value
@@ -206,7 +206,7 @@ def _read_boolean(text: str) -> bool:
 def _guess(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

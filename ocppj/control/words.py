@@ -70,7 +70,7 @@ def _read_word(line: str, index: int) -> Tuple[str, int]:
 def _read_json(line: str, index: int) -> Tuple[str, int]:
     try:
         _, end = _DECODER.raw_decode(line, index)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"this is no JSON: {line[index:]:.80} ({error})") from None
     return line[index:end], end
 

@@ -68,7 +68,11 @@ class LoadTest:
                 errors.append(error)
 
         with ThreadPoolExecutor(_AT_ONCE, "ocppj-load") as threads:
-            list(threads.map(connect, self.stations))
+            try:
+                list(threads.map(connect, self.stations))
+            except BaseException:  # Ctrl-C: those that connect just now must not be waited for
+                self._end_connections()
+                raise
         return errors
 
     def run(
@@ -93,9 +97,12 @@ class LoadTest:
 
     def stop(self) -> None:
         """End the connections. Returns when nothing of them runs any more."""
+        self._end_connections()
+        self._readers.stop(self._timeout)
+
+    def _end_connections(self) -> None:
         with ThreadPoolExecutor(_AT_ONCE, "ocppj-load") as threads:
             list(threads.map(LoadStation.stop, self.stations))
-        self._readers.stop(self._timeout)
 
     def __enter__(self) -> "LoadTest":
         return self

@@ -44,4 +44,4 @@ def read_any(
     """
     if os.fspath(path) != "-" and is_recording(path):
         return read_recording(path, broken=broken)
-    return iter(open_log(path))
+    return iter(open_log(path, broken))

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from itertools import chain
-from typing import Any, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..payloads.jsontext import encode
 from ..recent import Recent
@@ -52,7 +52,7 @@ class _Hit(NamedTuple):
     line: int
 
 
-def open_log(source: LogSource) -> Iterator[FoundFrame]:
+def open_log(source: LogSource, broken: Optional[Callable[[int, str], object]] = None) -> Iterator[FoundFrame]:
     """Yield the frames, and of a recording the events, of a file. It may be compressed by gzip.
 
     The files that a `Recorder` has put aside (``s.jsonl.1``) are read before the file itself. Then the lines of all are
@@ -60,6 +60,7 @@ def open_log(source: LogSource) -> Iterator[FoundFrame]:
 
     Args:
         source: Its path, "-" for the standard input, or a file that is open for reading bytes.
+        broken: Called with the number of each broken line of a recording, and what is wrong with it. They are skipped.
 
     Raises:
         OSError: It cannot be read.
@@ -72,11 +73,11 @@ def open_log(source: LogSource) -> Iterator[FoundFrame]:
             yield from find_frames(lines)
         elif is_rotated:
             assert isinstance(source, (str, os.PathLike))
-            for number, recorded in enumerate(read_recording(source, broken=_ignore), 1):
+            for number, recorded in enumerate(read_recording(source, broken=broken or _ignore), 1):
                 yield _place(recorded, number)
         else:
             counted = _Counted(line.strip("\ufeff") for line in lines)
-            for recorded in read_recording(counted, broken=_ignore):
+            for recorded in read_recording(counted, broken=broken or _ignore):
                 yield _place(recorded, counted.number)
 
 

@@ -235,7 +235,7 @@ class CSMSReplay:
     def stop(self) -> Outcome:
         """End, also early. Conversations that no station has come for are differences."""
         with self._lock:
-            playing, threads = list(self._playing.values()), list(self._threads)
+            playing = list(self._playing.values())
             rest = [each for conversations in self._waiting.values() for each in conversations]
             self._waiting = {name: [] for name in self._waiting}
         for each in rest:
@@ -243,6 +243,8 @@ class CSMSReplay:
         for performance in playing:
             performance.stop()
         self._server.stop()
+        with self._lock:
+            threads = list(self._threads)  # a station may have connected meanwhile
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN)

@@ -126,6 +126,8 @@ class Messages:
     def latency(self, row: int) -> Optional[float]:
         """Return the seconds from a CALL to this answer. ``None``: that is not known, or the row is no answer."""
         partner = self.partners[row]
-        if self.kind(row) not in ("RESULT", "ERROR") or partner < 0 or not self.times[row]:
+        if self.kind(row) not in ("RESULT", "ERROR") or partner < 0:
+            return None
+        if not self.times[row] or not self.times[partner]:
             return None
         return max(0, self.times[row] - self.times[partner]) / 1e6

@@ -1,5 +1,6 @@
 """``ocppj queue``: what it prints, what it changes, and what it does not."""
 
+import io
 import json
 import os
 import re
@@ -115,11 +116,27 @@ def test_the_export_masks_secrets_and_replaces_no_file(ocppj: Run, path: Path, t
     assert PASSWORD["value"] in ran.lines[1]
 
 
+def test_who_does_not_answer_deletes_nothing(ocppj: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D in place of an answer. A request that is named twice is taken once."""
+
+    class Ended(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert ocppj("queue", "set-aside", path, "a-1", "a-").code == 2  # "a-" means two
+    assert ocppj("queue", "set-aside", path, "a-1", "a-1").code == 0
+    monkeypatch.setattr("sys.stdin", Ended())
+    ran = ocppj("queue", "forget", path, "a-1")
+    assert (ran.code, "nothing was deleted" in ran.out) == (1, True)
+    assert "set aside" in ocppj("queue", "list", path).lines[3]
+
+
 def test_wrong_usage_is_named(ocppj: Run, path: Path, tmp_path: Path) -> None:
     for words, code, text in (
         (["list", tmp_path / "none.db"], 2, "there is no file"),
         (["list", __file__], 1, "no request queue"),
         (["forget", path], 2, "name the ids of requests, or --all"),
+        (["forget", path, "a-1", "--all", "--yes"], 2, "or say --all, and not both"),
         (["list", path, "a-1"], 2, "it takes no ids"),
         (["put-back", path, "zz"], 2, "there is no request 'zz'"),
     ):

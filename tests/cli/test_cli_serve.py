@@ -193,6 +193,7 @@ WRONG = {
     "--require-certificate": "--require-certificate needs --tls DIR",
     "--auth CP_1": "entry 1 of --auth or --auth-file is none: write ID:PASSWORD",
     "--auth-file /nothing": "--auth-file cannot be read",
+    "--auth-file /dev/null": "--auth-file names nobody",
     "--path /ocpp": "has no segment '{id}'",
     "--control tcp:1": "unix:/run/ocppj.sock, not 'tcp:1'",
     "--validate hard": "invalid choice: 'hard'",

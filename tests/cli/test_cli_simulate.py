@@ -151,6 +151,8 @@ def test_wrong_usage_is_named(here: Run, tmp_path: Path) -> None:
         ([url, "-n", "2", "--id", "CP_1"], "need ids of their own: write --id 'CP_{n}'"),
         ([url, "--charge", "soon"], "'soon' is no time: write 60s"),
         ([url, "--speed", "0"], "--speed is a number above 0"),
+        ([url, "--load", "--step", "0s"], "--step is a time above 0"),
+        ([url, "--load", "--p99", "0"], "--p99 is a time above 0"),
         ([url, "--load", "--message", "Foo"], "OCPP 1.6 has no message 'Foo'"),
         ([url, "--password-file", str(tmp_path)], "--password-file cannot be read"),
         (["wss://127.0.0.1:1", "--tls", str(tmp_path)], "there is no file"),

@@ -101,3 +101,12 @@ def test_a_log_without_frames_and_ctrl_c(tmp_path: Path) -> None:
         running.say(CALL)
         running.wait_for("BootNotification")  # at once: it does not wait for the end of the log
         assert running.end().code == 130
+
+
+def test_broken_lines_of_a_recording_are_told(tmp_path: Path) -> None:
+    recording = tmp_path / "s.jsonl"
+    line = '{"time": "2026-01-01T00:00:00Z", "from": "station", "client": "CP_1", "version": "1.6", "text": "[2,1]"}'
+    line = line.replace("[2,1]", '[2,\\"1\\",\\"Heartbeat\\",{}]')
+    recording.write_text(f"{line}\ngarbage\n", "utf-8")
+    ran = ocppj("validate", "-", stdin=recording.read_text("utf-8"))
+    assert (ran.code, ran.err) == (0, "the standard input: 1 line cannot be read, the first is line 2\n")

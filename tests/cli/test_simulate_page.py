@@ -12,6 +12,7 @@ from ocppj import Server, v16, v201
 from ocppj.cli.main import main
 from ocppj.testing import default_response
 from tests.cli.commands import ROOT
+from tests.helpers import seconds
 
 PAGE = (ROOT / "docs" / "simulate.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```shell\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -22,7 +23,8 @@ def shortened(words: List[str]) -> List[str]:
     """Return the words of a command, and what has it end soon: the last of several options counts."""
     if "--load" in words:
         return [*words, "-n", "2", "--from", "20", "--most", "20", "--step", "100ms", "--p99", "20s"]
-    return [*words, "--duration", "300ms", "--spread", "0s"]
+    few = ["-n", "2"] if "-n" in words else []
+    return [*words, *few, "--duration", f"{int(seconds(1) * 1000)}ms", "--spread", "0s"]
 
 
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,13 @@
 
 import io
 import json
+import threading
+from typing import List
 
 import pytest
 
 from ocppj.cli.terminal import Terminal
+from tests.helpers import seconds
 
 
 class Tty(io.StringIO):
@@ -108,3 +111,36 @@ def test_a_table_without_rich(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(__import__("sys").modules, "rich.console", None)
     Terminal(out=tty).table(["action", "count"], [["Heartbeat", 7]])
     assert "Heartbeat      7" in tty.getvalue()
+
+
+def test_close_does_not_wait_for_an_output_that_nothing_reads() -> None:
+    """As when a terminal is stopped by Ctrl-S: the thread that prints waits, and holds the output."""
+    prints, goes_on = threading.Event(), threading.Event()
+
+    class Stopped(io.StringIO):
+        def write(self, text: str) -> int:
+            prints.set()
+            goes_on.wait(seconds(20))
+            return len(text)
+
+    terminal = Terminal(out=Stopped(), err=io.StringIO())
+    printing = threading.Thread(target=terminal.line, args=("a",))
+    printing.start()
+    assert prints.wait(seconds(10))
+    terminal.close()
+    assert terminal.is_stuck
+    goes_on.set()
+    printing.join(seconds(10))
+
+
+def test_a_table_is_printed_at_once() -> None:
+    """Other threads print the traffic meanwhile: it stands above the table or below it."""
+    printed: List[str] = []
+
+    class Whole(io.StringIO):
+        def write(self, text: str) -> int:
+            printed.append(text)
+            return len(text)
+
+    Terminal(out=Whole()).table(["a"], [["1"], ["2"]], title="numbers")
+    assert printed == ["numbers\na\n1\n2\n"]

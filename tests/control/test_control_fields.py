@@ -146,3 +146,9 @@ def test_the_side_that_sends_an_action_is_known(dialect):
     assert "Reset" in csms and "Reset" not in station
     assert set(station) & set(csms) == {"DataTransfer"}
     assert set(station) | set(csms) == dialect.actions
+
+
+@pytest.mark.parametrize("word", ['{"key": ' + "[" * 100_000, "key=" + "[" * 100_000], ids=["payload", "list"])
+def test_json_that_is_too_deep_is_refused(word):
+    with pytest.raises(FieldError, match="is no JSON"):
+        read_fields([word], request_schema("1.6", "GetConfiguration"))

@@ -292,6 +292,23 @@ def test_close_ends_the_calls_that_wait(server, station, address):
     go.set()
 
 
+def test_close_ends_the_call_of_a_program_that_has_sent_more(server, station, path, address):
+    """What it has sent waits for the end of the call, and hides that the connection has ended."""
+    go = threading.Event()
+    station.answers = [go]
+    control = server.control(address)
+    request = {"do": "call", "client": "CP_1", "action": "Reset", "payload": RESET, "timeout": 60}
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        sock.sendall(json.dumps(request).encode() + b"\n")
+        eventually(lambda: server.connection("CP_1").queue_length)
+        sock.sendall(b"more\n")
+        control.close()
+        assert not [each.name for each in threading.enumerate() if each.name.startswith("ocppj-control")]
+    eventually(lambda: not server.connection("CP_1").queue_length)
+    go.set()
+
+
 def test_the_call_of_a_program_that_goes_is_given_up(server, station, path, address):
     """So its slot is free for the next one."""
     go = threading.Event()

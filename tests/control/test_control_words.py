@@ -31,6 +31,7 @@ def test_words(line, words):
         ('CP_1 X a="b', 'the quote " before'),
         ("CP_1 {type=Soft}", "this is no JSON: {type=Soft}"),
         ("x a=[1", "no JSON"),
+        pytest.param("x " + "[" * 100_000, "no JSON", id="deep"),
     ],
 )
 def test_what_does_not_end_is_refused(line, error):

@@ -1,7 +1,9 @@
 """The load itself: requests are sent when they are due, and their latency counts from then on."""
 
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any, Iterator, List
 
@@ -9,6 +11,7 @@ import pytest
 
 from ocppj import ErrorCode, OCPPError, Server, UsageError, v16
 from ocppj.load.knee import Limits
+from ocppj.load.load_station import LoadStation
 from ocppj.load.load_test import LoadTest
 from ocppj.load.open_loop import OpenLoop
 from ocppj.testing import default_response
@@ -128,3 +131,24 @@ def test_who_cannot_connect_or_boot_is_named(central: Central) -> None:
     assert time.monotonic() - began < seconds(10)
     with pytest.raises(UsageError, match="no message 'TransactionEvent'"):
         LoadTest(["A"], central.server.url, action="TransactionEvent")
+
+
+def test_ctrl_c_does_not_wait_for_stations_that_connect_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing answers where they connect. Ctrl-C comes while the main thread waits for them."""
+
+    class Interrupted(ThreadPoolExecutor):
+        def map(self, *arguments: Any, **options: Any) -> Any:
+            results = super().map(*arguments, **options)
+            if arguments[0] is LoadStation.stop:
+                return results
+            eventually(lambda: any(each.name.startswith("ocppj-load") for each in threading.enumerate()))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("ocppj.load.load_test.ThreadPoolExecutor", Interrupted)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        test = LoadTest(["CP_1", "CP_2"], f"ws://127.0.0.1:{silent.getsockname()[1]}", timeout=seconds(60))
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            test.connect()
+        test.stop()
+        assert time.monotonic() - began < seconds(5)

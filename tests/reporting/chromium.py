@@ -97,11 +97,12 @@ class Browser:
         return texts[0]
 
     def click(self, selector: str) -> None:
-        """Click an element, as a hand does. The list may be drawn anew meanwhile."""
-        with suppress(StaleElementReferenceException):
-            self._driver.find_element(By.CSS_SELECTOR, selector).click()
-            return
-        self._driver.find_element(By.CSS_SELECTOR, selector).click()
+        """Click an element, as a hand does. The list may be drawn anew meanwhile, and more than once."""
+        for _ in range(20):
+            with suppress(StaleElementReferenceException):
+                self._driver.find_element(By.CSS_SELECTOR, selector).click()
+                return
+        raise AssertionError(f"it is always drawn anew: {selector}")
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""

@@ -8,7 +8,7 @@ from typing import Iterable, Iterator, List
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from ocppj.recording import Recorded, read_recording
+from ocppj.recording import Recorded, find_frames, read_recording
 from ocppj.reporting import write_page
 from tests.helpers import seconds
 from tests.reporting.chromium import MISSING, Browser, driver, must_be_here, needs_chromium
@@ -273,6 +273,19 @@ def test_all_has_names_for_screen_readers(page: Browser) -> None:
     page.wait("!document.querySelector('#details').hidden")
     nameless = page.run(NAMELESS)
     assert nameless == []
+
+
+@needs_chromium
+def test_messages_without_a_time_do_not_stretch_the_time(browser: Browser, tmp_path: Path) -> None:
+    lines = [
+        '[2,"1","Heartbeat",{}]',
+        *(f'2026-11-30 08:0{minute}:00 [2,"{minute + 2}","Heartbeat",{{}}]' for minute in (1, 2)),
+    ]
+    browser.open(make(tmp_path, find_frames(lines)))
+    assert browser.text("#about").startswith("2026-11-30 08:01:00 to 08:02:00 UTC")
+    assert browser.texts(".row .time") == ["no time", "08:01:00.000", "08:02:00.000"]
+    assert browser.texts(".row .pause-time") == ["", "", "+60 s"]
+    assert browser.complaints() == []
 
 
 MEASURED = """

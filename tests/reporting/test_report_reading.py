@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from ocppj.recording import read_recording
+from ocppj.recording import find_frames, read_recording
 from ocppj.reporting import Report, summarize
 from tests.reporting.recorded_days import EVIL, Day, charge_2, charge_16, demo
 
@@ -294,6 +294,13 @@ def test_the_log_of_another_program_may_begin_with_an_answer() -> None:
     line.frame("csms", '[3,"0",{}]')
     line.heartbeat()
     assert summary(day.text)["errors"] == []
+
+
+def test_a_latency_needs_both_times() -> None:
+    report = Report()
+    answer = '2026-11-30 08:00:00 [3,"1",{"currentTime":"2026-11-30T08:00:00Z"}]'
+    report.read(find_frames(['[2,"1","Heartbeat",{}]', answer]))
+    assert (report.messages.partners[1], report.messages.latency(1)) == (0, None)
 
 
 def test_without_a_version_it_is_guessed() -> None:

@@ -64,7 +64,9 @@ const isEvent = (row) => kinds[row] >= CONNECTED;
 const isAnswer = (row) => kindOf(row) === "RESULT" || kindOf(row) === "ERROR";
 const partnerOf = (row) => (partners[row] ? row + partners[row] : -1);
 const latencyOf = (row) =>
-  isAnswer(row) && partners[row] && times[row] ? Math.max(0, times[row] - times[partnerOf(row)]) / 1e6 : -1;
+  isAnswer(row) && partners[row] && times[row] && times[partnerOf(row)]
+    ? Math.max(0, times[row] - times[partnerOf(row)]) / 1e6
+    : -1;
 
 const pieces = new Map(); // number of the piece -> its texts, or the promise of them
 

@@ -37,14 +37,9 @@ function drawGaps() {
 // For each station with gaps, a bar over time.
 function drawStrips(found) {
   const shownStations = [...new Set(found.map((gap) => gap.station))].slice(0, 30);
-  let first = Infinity,
-    last = -Infinity;
-  for (const time of times) {
-    first = Math.min(first, time);
-    last = Math.max(last, time);
-  }
+  const [first, last] = range(times.map((_, row) => row));
   const begun = new Map(); // when each station came first
-  for (let row = total - 1; row >= 0; row--) begun.set(stations[row], times[row]);
+  for (let row = total - 1; row >= 0; row--) if (times[row]) begun.set(stations[row], times[row]);
   const width = 1000,
     left = 150,
     step = 22,

@@ -48,7 +48,8 @@ function drawList() {
 function makeRow(index, partner) {
   const row = rows[index],
     wrong = isError[row];
-  const since = index ? (times[row] - times[rows[index - 1]]) / 1e6 : 0;
+  const before = index ? times[rows[index - 1]] : 0;
+  const since = before && times[row] ? (times[row] - before) / 1e6 : 0;
   const pause = since >= LONG;
   const classes = ["row", wrong ? "wrong" : "", row === partner ? "partner" : "", pause ? "pause" : ""];
   const latency = latencyOf(row);
@@ -64,7 +65,7 @@ function makeRow(index, partner) {
       "aria-setsize": rows.length,
     },
     make("span", { class: "time" }, clock(times[row])),
-    make("span", { class: "pause-time" }, index && since >= 0.001 ? `+${length(since)}` : ""),
+    make("span", { class: "pause-time" }, since >= 0.001 ? `+${length(since)}` : ""),
     make("span", { class: "who" }, filter.station < 0 ? stationOf(row) : ""),
     makeLane(row),
     make("span", { class: "peek" }, ...peek(row)),

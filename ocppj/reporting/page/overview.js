@@ -34,10 +34,11 @@ function range(chosen) {
   let first = Infinity,
     last = -Infinity;
   for (const row of chosen) {
+    if (!times[row]) continue; // the log does not say it
     if (times[row] < first) first = times[row];
     if (times[row] > last) last = times[row];
   }
-  return chosen.length ? [first, Math.max(last, first + 1)] : [0, 1];
+  return last > 0 ? [first, Math.max(last, first + 1)] : [0, 1];
 }
 
 function drawOverview() {
