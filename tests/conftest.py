@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,6 +20,10 @@ GRACE = seconds(5)
 #: Seconds after its time limit in which a test must have failed. Beyond them the process ends.
 FAILING = 60.0
 STDERR: "pytest.StashKey[IO[bytes]]" = pytest.StashKey()
+
+# A shell has what it starts in the background ignore Ctrl-C. So would the programs that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is up to the machine, and to what else it does.
 settings.register_profile("ocppj", deadline=None, suppress_health_check=[HealthCheck.too_slow])

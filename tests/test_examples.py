@@ -61,8 +61,6 @@ def central_system() -> Any:
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever runs the tests in the background of a shell has them ignore SIGINT, and what they start as well.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     yield process
     if process.poll() is None:
@@ -104,7 +102,6 @@ def test_charge_point_charges_through_the_proxy(central_system: Any, tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert proxy.stdout is not None

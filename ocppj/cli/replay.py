@@ -99,6 +99,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         replay.stop()
         if outcome.counts["connections"] or outcome.differences:  # Ctrl-C as well: what was found until then
             _summarize(outcome, terminal)
+    if not outcome.counts["connections"]:
+        raise CommandError("replay: there is nothing that could be played", FOUND)
     return FOUND if outcome.differences else OK
 
 

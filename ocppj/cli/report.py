@@ -83,6 +83,8 @@ def _write(arguments: Namespace, terminal: Terminal) -> Report:
         raise CommandError(f"{path} is a folder: write the name of a file")
     if any(name != "-" and os.path.exists(path) and os.path.samefile(name, path) for name in arguments.files):
         raise CommandError(f"{path} is what is read: write another name behind -o")
+    if arguments.output is None and os.path.exists(path) and not _is_page(path):
+        raise CommandError(f"{path} exists, and is no page of ocppj report: write another name behind -o")
     unfinished = f"{path}.part"
     try:
         with open(unfinished, "w", encoding="utf-8") as out:
@@ -104,6 +106,12 @@ def _write(arguments: Namespace, terminal: Terminal) -> Report:
 
 def _page_of(name: str) -> str:
     return "report.html" if name == "-" else f"{os.path.splitext(name)[0]}.html"
+
+
+def _is_page(path: str) -> bool:
+    """Return whether a file begins as the pages of this command do."""
+    with open(path, "rb") as file:
+        return b'<meta name="generator" content="ocppj report">' in file.read(4000)
 
 
 def _describe(report: Report) -> str:

@@ -69,8 +69,11 @@ class Traffic:
 
 
 def _interrupt() -> None:
-    """Have the main thread raise ``KeyboardInterrupt``, also when it waits for input."""
+    """Have the main thread raise ``KeyboardInterrupt``, also when it waits for input. See `exits.ended_by_signals`.
+
+    A shell has what it starts in the background ignore SIGINT: so this is SIGTERM.
+    """
     if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     else:
         os.kill(os.getpid(), signal.SIGINT)

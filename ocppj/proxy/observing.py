@@ -22,7 +22,7 @@ from .tally import Tally
 __all__ = ["Observing"]
 
 _CLOSERS = 8  # threads that end connections to observers, at most
-_PATIENCE = 0.5  # seconds for an observer to take the last frames of a station
+_PATIENCE = 1.0  # seconds for an observer to take the last frames of a station
 
 
 class Observing:

@@ -23,11 +23,6 @@ def _environment(more: Optional[Dict[str, str]]) -> Dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "COLUMNS": "120", **(more or {})}
 
 
-def _heed_interrupts() -> None:
-    """Have Ctrl-C count in a process that is started, also if these tests run in the background of a shell."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @dataclass
 class Ran:
     """How a command ended, and what it has printed."""
@@ -81,7 +76,6 @@ class Running:
             encoding="utf-8",
             cwd=str(cwd) if cwd else None,
             env=_environment(env),
-            preexec_fn=_heed_interrupts if os.name == "posix" else None,
         )
         self._readers = [
             threading.Thread(target=self._read, args=(stream, lines), daemon=True)

@@ -116,3 +116,10 @@ def test_a_recording_of_ours_is_played_with_nothing_to_tell(tmp_path: Path) -> N
         "not as recorded: lines that are broken: 1",
         "connections: 1, messages sent: 2, compared: 2, differences: 0",
     ]
+
+
+def test_a_log_that_never_says_the_sender_has_nothing_to_play(tmp_path: Path) -> None:
+    (tmp_path / "s.log").write_text('got [3,"1",{"currentTime":"2026-01-01T00:00:00Z"}]\n', "utf-8")
+    ran = ocppj("replay", tmp_path / "s.log", "ws://127.0.0.1:1/", "--client", "CP_1")
+    assert ran.code == 1
+    assert "there is nothing that could be played" in ran.err

@@ -38,6 +38,17 @@ def test_it_writes_a_page_beside_the_recording(folder: Path) -> None:
     assert sorted(each.name for each in folder.iterdir()) == ["s.html", "s.jsonl"]
 
 
+def test_it_writes_over_its_own_page_alone(folder: Path) -> None:
+    page = folder / "s.html"
+    page.write_text("<html>the log of another program</html>", "utf-8")
+    ran = ocppj("report", "s.jsonl", cwd=folder)
+    assert (ran.code, ran.out) == (2, "")
+    assert "s.html exists, and is no page of ocppj report: write another name behind -o" in ran.err
+    assert page.read_text("utf-8") == "<html>the log of another program</html>"
+    page.unlink()
+    assert [ocppj("report", "s.jsonl", cwd=folder).code for _ in range(2)] == [0, 0]
+
+
 def test_json_is_the_summary_and_the_page_is_written_if_it_is_asked_for(folder: Path) -> None:
     ran = ocppj("report", "s.jsonl", "--json", "--gap", "20m", "-o", "page.html", cwd=folder)
     assert ran.code == 0
