@@ -13,9 +13,9 @@ from tests.helpers import seconds
 from tests.reporting.recorded_days import demo, large
 
 pytest.importorskip("selenium", reason="selenium, which needs Python 3.10, is not installed")
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.common.keys import Keys
 
-from tests.reporting.chromium import MISSING, Browser, driver, must_be_here, needs_chromium  # noqa: E402
+from tests.reporting.chromium import MISSING, Browser, driver, must_be_here, needs_chromium
 
 #: People who want to look at the screenshots name a folder.
 SHOTS = "OCPPJ_TEST_SHOTS"
