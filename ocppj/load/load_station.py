@@ -134,9 +134,12 @@ class LoadStation:
     def drop_waiting(self, tally: Tally) -> None:
         """End the requests of ``tally`` that were not sent yet: "NotSent"."""
         with self._lock:
-            kept = [each for each in self._waiting if each.tally is not tally]
-            tally.errors += ["NotSent"] * (len(self._waiting) - len(kept))
-            self._waiting = deque(kept)
+            self._drop(tally)
+
+    def _drop(self, tally: Tally) -> None:
+        kept = [each for each in self._waiting if each.tally is not tally]
+        tally.errors += ["NotSent"] * (len(self._waiting) - len(kept))
+        self._waiting = deque(kept)
 
     def _take(self, request: _Request) -> str:
         """Make ``request`` the pending one, and return its frame. Called with the lock held."""

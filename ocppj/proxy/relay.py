@@ -101,10 +101,8 @@ class Relay:
 
     def _next(self) -> Optional[str]:
         """Return the next CALL, with the id that it gets; ``None`` if none waits, or the station is asked already."""
-        overdue = self._clock() - _PATIENCE
         with self._lock:
-            self._asked = {each: since for each, since in self._asked.items() if since > overdue}
-            is_asked = self._asked or any(sent.since > overdue for sent in self._sent.values())
+            is_asked = self._is_asked()  # first: what is overdue has to be forgotten in any case
             if not self._waiting or is_asked:
                 return None
             call = self._waiting.popleft()
@@ -115,6 +113,12 @@ class Relay:
                 del self._sent[next(iter(self._sent))]  # the oldest
             self._sent[message_id] = _Sent(self._clock(), match[2], call.answer)
         return _with_id(call.text, f'"{message_id}"')
+
+    def _is_asked(self) -> bool:
+        """Tell whether the station still has to answer. Forgets what is overdue. Called with the lock held."""
+        overdue = self._clock() - _PATIENCE
+        self._asked = {each: since for each, since in self._asked.items() if since > overdue}
+        return bool(self._asked) or any(sent.since > overdue for sent in self._sent.values())
 
 
 def _with_id(text: str, written_id: str) -> str:

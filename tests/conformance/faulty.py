@@ -5,6 +5,7 @@ names of the faults.
 """
 
 import base64
+import itertools
 import json
 import socket
 import struct
@@ -68,6 +69,10 @@ FAULTS = {
     "accepts-tokens": "every TransactionEvent has an accepted token",
     "nonsense": "answers have a property that they do not have",
 }
+
+
+#: Each transaction has another id, whichever connection it comes over.
+_TRANSACTION_IDS = itertools.count(1000)
 
 
 class FaultyCSMS:
@@ -155,7 +160,6 @@ class _Connection:
         self.heartbeats = 0
         self.waiting = False
         self.parts = b""
-        self.transactions = 0
 
     def run(self):
         if not self._shake_hands():
@@ -390,8 +394,7 @@ class _Connection:
             return {"status": status, "currentTime": self._now(), "interval": 300}
         if self.has("nonsense"):
             return {"nonsense": 1}
-        self.transactions += 1
-        transaction = 1 if self.has("one-transaction") else id(self) % 100_000 + self.transactions
+        transaction = 1 if self.has("one-transaction") else next(_TRANSACTION_IDS)
         accepted = {"status": "Accepted"}
         answers = {
             "Heartbeat": {"currentTime": self._now()},
