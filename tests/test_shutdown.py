@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ocppj import Client, NotRunning, Server, SQLiteQueueMap, UsageError, v16
+from ocppj.ws.memory import MemoryNetwork
 from tests.fixtures import BEAT, HEARTBEAT, RESET, RESET_DONE
 from tests.helpers import Recorder, eventually, seconds
 from tests.peers import Memory, RawClient
@@ -133,6 +134,28 @@ server.start(0, host="127.0.0.1")
     # Python 3.13 does not always tell a child of a signal that another thread than the main one has forked.
     also, ends = ("nothing", []) if sys.version_info[:2] == (3, 13) else ("serve", ["0"])
     assert run(source, tmp_path, also) == [str(int(signal.SIGTERM)), *ends, "True"]
+
+
+def test_a_second_interrupt_may_come_while_the_server_still_begins():
+    """The first has interrupted the beginning, and the second what undoes it. `start` does not return as if ended."""
+    network = MemoryNetwork()
+    transport = network.server()
+    begin, end = transport.listen, transport.stop
+
+    def listen(*arguments, **options):
+        begin(*arguments, **options)
+        raise KeyboardInterrupt
+
+    def stop(*arguments, **options):
+        transport.stop = end
+        end(*arguments, **options)
+        raise KeyboardInterrupt
+
+    transport.listen, transport.stop = listen, stop
+    server = Server(profiles=v16.PROFILES, ws_server=transport)
+    with pytest.raises(KeyboardInterrupt):
+        server.start(0)
+    server.stop()
 
 
 @unix

@@ -239,8 +239,9 @@ class Node(Endpoint):
                     return False
                 while not self._lifecycle.ended.wait(_SLICE):  # see there
                     pass
-        except KeyboardInterrupt:
-            if not signals:
+        except KeyboardInterrupt as error:
+            # A second one may come while ``begin`` undoes what the first has interrupted: nothing is waited for then.
+            if not signals or isinstance(error.__context__, KeyboardInterrupt):
                 raise
             self._stop_for(sys._getframe())
         return True
