@@ -308,7 +308,7 @@ class Client(Node):
             self._ws.connect(url, self.id, [dialect.subprotocol for dialect in self.dialects], **options)
         except BaseException as error:
             stopped = self._is_stopped(session, asked)
-            self._stop_now(session)  # nothing, if it was stopped so long ago that another has begun
+            self._undo(session, error)  # nothing, if it was stopped so long ago that another has begun
             if stopped and isinstance(error, TransportError):
                 raise self._stopped() from error
             raise

@@ -340,8 +340,8 @@ class Server(Node):
             session = self._begin(asked)
             try:
                 self._begin_or_wait(partial(self._begin_serving, serve), session, wait)
-            except BaseException:
-                self._stop_now(session)
+            except BaseException as error:
+                self._undo(session, error)
                 raise
             if (
                 not self._lifecycle.started or self._lifecycle.asked is not asked

@@ -67,6 +67,10 @@ class Network:
         self.send = send
 
 
+class _SecondInterrupt(KeyboardInterrupt):
+    """Ctrl-C was pressed again while what the first had interrupted was undone: nothing is waited for any more."""
+
+
 class Node(Endpoint):
     """What `Client` and `Server` have in common.
 
@@ -240,8 +244,7 @@ class Node(Endpoint):
                 while not self._lifecycle.ended.wait(_SLICE):  # see there
                     pass
         except KeyboardInterrupt as error:
-            # A second one may come while ``begin`` undoes what the first has interrupted: nothing is waited for then.
-            if not signals or isinstance(error.__context__, KeyboardInterrupt):
+            if not signals or isinstance(error, _SecondInterrupt):
                 raise
             self._stop_for(sys._getframe())
         return True
@@ -300,6 +303,15 @@ class Node(Endpoint):
         """Stop at the end of the program: see `ocppj.exchange.exits`. For the library."""
         if self._lifecycle.started:
             self._stop_now(None, min(seconds, _AT_EXIT))
+
+    def _undo(self, session: object, error: BaseException) -> None:
+        """Stop what has begun of ``session``, because ``error`` has interrupted the beginning."""
+        try:
+            self._stop_now(session)
+        except KeyboardInterrupt:
+            if isinstance(error, KeyboardInterrupt):
+                raise _SecondInterrupt from None
+            raise
 
     @abstractmethod
     def _stop_now(self, session: Optional[object] = None, timeout: Optional[float] = None) -> None:
