@@ -343,9 +343,8 @@ class Server(Node):
             except BaseException as error:
                 self._undo(session, error)
                 raise
-            if (
-                not self._lifecycle.started or self._lifecycle.asked is not asked
-            ):  # stop() came while it began to listen
+            # Whether stop() came while it began to listen.
+            if not self._lifecycle.started or self._lifecycle.asked is not asked:
                 self._stop_now(session)  # again: what began meanwhile ends now
                 raise self._stopped()
 
@@ -564,17 +563,25 @@ class Server(Node):
             self._dispatcher.stop()
 
     def _stop_ws(self, timeout: Optional[float]) -> None:
-        """Stop the transport, and then leave the cluster: the others have been told how their calls ended."""
+        """Stop the transport and the control sockets, and then leave the cluster.
+
+        It is left last: the others have been told how their calls ended.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             super()._stop_ws(timeout)
         finally:
-            with self._lifecycle.lock:
-                controls, self._controls = self._controls, []
-            do_all(*(control._close for control in controls))
-            if self._membership is not None:
-                left = _LEAVING if deadline is None else max(0.0, min(_LEAVING, deadline - time.monotonic()))
-                self._membership.leave(left)
+            try:
+                self._close_controls()
+            finally:
+                if self._membership is not None:
+                    left = _LEAVING if deadline is None else max(0.0, min(_LEAVING, deadline - time.monotonic()))
+                    self._membership.leave(left)
+
+    def _close_controls(self) -> None:
+        with self._lifecycle.lock:
+            controls, self._controls = self._controls, []
+        do_all(*(control._close for control in controls))
 
     def control(self, address: str) -> "Control":
         """Open a local socket over which other programs of this user call the clients: ``ocppj call``, for example.
