@@ -7,6 +7,7 @@ own clients send a command again after a fault, and how they do it differs by ve
 from __future__ import annotations
 
 import inspect
+import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -148,6 +149,7 @@ class Link:
         self._connection = make()
         self._greet = greet
         self._connected = False
+        self._stopped = False  # whether it is not used any more
         self._usual = self._connection.socket_timeout
         self._deadline: Optional[float] = None  # see `hurry`
         self._hurried = False  # whether the socket has a shorter timeout than usual
@@ -208,16 +210,26 @@ class Link:
         with suppress(Exception):
             self._connection.disconnect()
 
+    def stop(self) -> None:
+        """End what another thread waits for, and refuse what it begins from now on. On any thread."""
+        self._stopped = True
+        stream = getattr(self._connection, "_sock", None)  # the package shows it nowhere else
+        if stream is not None:
+            with suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+
     def _connect(self, look: bool = True) -> None:
         """Connect, if it is not connected, or if a ``look`` finds that the connection has ended."""
         if self._connected and (self._hurried or (look and self._is_stale())):
             self.close()
+        self._refuse_if_stopped()
         if self._connected:
             return
         try:
             self._set_timeout()
             self._connection.connect()
             self._connected = True
+            self._refuse_if_stopped()
             if self._greet is not None:
                 self._greet(self)
         except ClusterUnavailable as error:  # of the greeting
@@ -230,6 +242,12 @@ class Link:
         except BaseException:
             self.close()
             raise
+
+    def _refuse_if_stopped(self) -> None:
+        """Raise `ClusterUnavailable` after `stop`. It is asked after connecting too: before, `stop` finds no socket."""
+        if self._stopped:
+            self.close()
+            raise ClusterUnavailable("Redis: this connection is not used any more")
 
     def _is_stale(self) -> bool:
         """Return whether Redis has closed the connection, or results are left."""

@@ -58,8 +58,9 @@ class Inbox:
         self._last = "0-0"
 
     def end(self) -> None:
-        """Have `step` return false soon."""
+        """Have `step` return false soon: it does not wait for the end of its command."""
         self._ended.set()
+        self._link.stop()
 
     def step(self) -> bool:
         """Read once. Return whether to go on."""
@@ -69,8 +70,9 @@ class Inbox:
         try:
             self._read_some()
         except ClusterUnavailable:
-            self._owner.unreachable()
-            self._ended.wait(_PAUSE)
+            if not self._ended.is_set():
+                self._owner.unreachable()
+                self._ended.wait(_PAUSE)
         return True
 
     def _greet(self, link: Link) -> None:
@@ -121,7 +123,7 @@ class Inbox:
         if "left" in entry:
             node_id = entry["left"]
             return lambda: self._owner.left(node_id)
-        return (lambda: None) if "wake" in entry else None
+        return None
 
 
 def _time_of(name: str, entry: Dict[str, str]) -> int:

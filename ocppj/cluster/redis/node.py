@@ -193,17 +193,16 @@ class Node:
         self._join(self._threads[2:], time.monotonic() + patience)
 
     def _leave(self) -> None:
-        """Wake the inbox, and leave the registry. If Redis is away, the lease runs out."""
+        """Leave the registry. If Redis is away, the lease runs out."""
         if not self.available:
             return
         lease = self._threads[0]
         if lease.is_alive() and lease is not threading.current_thread():  # no time is left to wait for Redis
             self._log.warning("node %s has left, but its lease is to run out: Redis does not answer in time", self.id)
             return
-        wake = ["XADD", self._store.keys.inbox + self.id, "*", "wake", ""]
         try:
             with self._store.links.use() as link:
-                answers = self._store.run_all([wake, Call(REMOVE, (self.id,))], link)
+                answers = self._store.run_all([Call(REMOVE, (self.id,))], link)
         except ClusterUnavailable as error:
             self._log.warning("node %s has left, but its lease is to run out: %s", self.id, error)
             return
