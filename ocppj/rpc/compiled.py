@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping
 
-from ..made_code import make_functions
+from ..made_code import INDENT, Names, make_functions
 from .fault_search import Part
 from .forgiving import is_datetime, is_multiple
 from .text_rules import REQUIRED_WHEN
 
 __all__ = ["compile_check"]
 
-_INDENT = "    "
 #: By type: the test that a value has another type, and the keywords that the code knows for values of the type.
 _WRONG_TYPE = {
     "string": "type({0}) is not str",
@@ -72,7 +71,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.lines: List[str] = []
-        self.names: Dict[str, Any] = {"is_datetime": is_datetime, "is_multiple": is_multiple}
+        self.names = Names(is_datetime=is_datetime, is_multiple=is_multiple)
         self._functions: Dict[str, str] = {}  # by the text of their schema
 
     def write_function(self, name: str, schema: Mapping[str, Any]) -> None:
@@ -81,15 +80,11 @@ class _Writer:
             body = self._list_object(schema)
         else:
             body = [*self._list_value(schema, "value", "value"), "return True"]
-        self.lines += [f"def {name}(value):", *(_INDENT + line for line in body)]
+        self.lines += [f"def {name}(value):", *(INDENT + line for line in body)]
 
     def _name(self, value: object) -> str:
         """Return the name that ``value`` has in the source text."""
-        if type(value) is int:
-            return repr(value)
-        name = f"c{len(self.names)}"
-        self.names[name] = value
-        return name
+        return repr(value) if type(value) is int else self.names.add(value)
 
     def _find_function(self, schema: Mapping[str, Any]) -> str:
         """Return the name of the function that checks objects by ``schema``. Equal schemas have one function."""
@@ -103,7 +98,7 @@ class _Writer:
         required = schema.get("required", ())
         parts = schema.get("properties", {})
         is_closed = schema.get("additionalProperties", True) is False
-        lines = ["if type(value) is not dict:", f"{_INDENT}return False"]
+        lines = ["if type(value) is not dict:", f"{INDENT}return False"]
         lines += [line for name in required if name not in parts for line in _refuse(f"{name!r} not in value")]
         if REQUIRED_WHEN in schema:
             needed, other, text = schema[REQUIRED_WHEN]
@@ -117,7 +112,7 @@ class _Writer:
             if name in required:
                 lines += [*_refuse(f"{name!r} not in value"), *inside]
             elif inside:
-                lines += [f"if {name!r} in value:", *(_INDENT + line for line in inside)]
+                lines += [f"if {name!r} in value:", *(INDENT + line for line in inside)]
         return [*lines, "return unknown == 0" if is_closed else "return True"]
 
     def _list_value(self, schema: Mapping[str, Any], value: str, variable: str) -> List[str]:
@@ -142,7 +137,7 @@ class _Writer:
         item = f"{variable}_item"
         inside = self._list_value(schema["items"], item, item) if "items" in schema else []
         if inside:
-            lines += [f"for {item} in {variable}:", *(_INDENT + line for line in inside)]
+            lines += [f"for {item} in {variable}:", *(INDENT + line for line in inside)]
         return lines
 
 
@@ -156,4 +151,4 @@ def _keywords(schema: Mapping[str, Any]) -> "frozenset[str]":
 
 
 def _refuse(test: str) -> List[str]:
-    return [f"if {test}:", f"{_INDENT}return False"]
+    return [f"if {test}:", f"{INDENT}return False"]
