@@ -39,28 +39,28 @@ __all__ = ["make_reader", "make_writer"]
 def make_reader(plan: Plan) -> Reader:
     """Return the function that makes a payload of a JSON object. The constructor of its class only stores values."""
     names = Names(owner=plan.owner, new=object.__new__, decode_int=decode_int)
-    lines = ["if type(data) is not dict:", INDENT + "raise TypeError", "get = data.get", "payload = new(owner)"]
+    lines = ["if type(data) is not dict:", INDENT + "raise TypeError", "payload = new(owner)"]
     for name, attribute, decode, _, default in plan.fields:
-        test = "value is not None"
+        read = _list_reading(name, attribute, decode, names)
         if default is NO_DEFAULT:
-            value = f"data[{name!r}]"
-        elif default is None:
-            value = f"get({name!r})"
+            lines += read
         else:
-            value = f"get({name!r}, {names.add(default)})"
-            test += f" and {name!r} in data"
-        if decode is None:
-            lines.append(f"payload.{attribute} = {value}")
-            continue
-        if decode is decode_int:
-            test += " and type(value) is not int"
-        lines += [f"value = {value}", f"if {test}:", *_indent(_list_decoding(decode, names))]
-        lines.append(f"payload.{attribute} = value")
+            otherwise = f"payload.{attribute} = {'None' if default is None else names.add(default)}"
+            lines += [f"if {name!r} in data:", *_indent(read), "else:", INDENT + otherwise]
     if plan.extra is not None:
         known = names.add(plan.known)
         lines.append(f"payload.{plan.extra} = {{name: each for name, each in data.items() if name not in {known}}}")
     reader: Reader = _make("from_wire", plan.owner, "data", [*lines, "return payload"], names)
     return reader
+
+
+def _list_reading(name: str, attribute: str, decode: Optional[Decoder], names: Names) -> List[str]:
+    """Return the lines that make an attribute of the property ``name``. A `KeyError` says that it is missing."""
+    if decode is None:
+        return [f"payload.{attribute} = data[{name!r}]"]
+    test = "type(value) is not int" if decode is decode_int else "value is not None"
+    decoding = [f"if {test}:", *_indent(_list_decoding(decode, names))]
+    return [f"value = data[{name!r}]", *decoding, f"payload.{attribute} = value"]
 
 
 def _list_decoding(decode: Decoder, names: Names) -> List[str]:

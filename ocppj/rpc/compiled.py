@@ -6,9 +6,11 @@ kind of object in the schema has a function of its own. What is rare in schemas 
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Dict, List, Mapping
 
 from ..made_code import INDENT, Names, make_functions
+from .accelerated import USUAL_DATE_TIME
 from .fault_search import Part
 from .forgiving import is_datetime, is_multiple
 from .text_rules import REQUIRED_WHEN
@@ -39,13 +41,14 @@ _BROKEN = {
     "enum": "{0} not in {1}",
     "maxLength": "len({0}) > {1}",
     "minLength": "len({0}) < {1}",
-    "format": "not is_datetime({0})",
+    "format": "(not is_usual_datetime({0}) and not is_datetime({0}))",
     "maxItems": "len({0}) > {1}",
     "minItems": "len({0}) < {1}",
     "minimum": "{0} < {1}",  # NaN, which is no JSON, keeps each such rule
     "maximum": "{0} > {1}",
     "multipleOf": "not is_multiple({0}, {1})",
 }
+_is_usual_datetime = re.compile(USUAL_DATE_TIME).fullmatch
 
 
 def compile_check(name: str, schema: Mapping[str, Any]) -> Callable[[Any], bool]:
@@ -71,7 +74,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.lines: List[str] = []
-        self.names = Names(is_datetime=is_datetime, is_multiple=is_multiple)
+        self.names = Names(is_datetime=is_datetime, is_multiple=is_multiple, is_usual_datetime=_is_usual_datetime)
         self._functions: Dict[str, str] = {}  # by the text of their schema
 
     def write_function(self, name: str, schema: Mapping[str, Any]) -> None:
