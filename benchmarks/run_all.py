@@ -164,14 +164,12 @@ def main() -> None:
         "\n".join(f"- {line}" for line in facts) + "\n",
     ]
     report: List[str] = []
-    failed = []
+    failed: List[str] = []
     for part in PARTS:
         begun = time.monotonic()
         print(f"== {part.script}", flush=True)
         report.append(f"## {part.title}\n\n{about(part.script)}\n")
-        for arguments in runs(part, chosen):
-            if not run(part.script, arguments, report):
-                failed.append(part.script)
+        failed += [part.script for arguments in runs(part, chosen) if not run(part.script, arguments, report)]
         print(f"== {part.script}: {time.monotonic() - begun:.0f} s", flush=True)
     text = "\n".join(report).rstrip() + "\n"
     reached = f"## Goals\n\n{GOALS}\n\n{goals_table(Results(text))}"
