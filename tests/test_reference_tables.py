@@ -15,6 +15,10 @@ from tools.reference import PAGES, fill, meanings, tables
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BOTH = ["options of Client and Server", "connections of both"]
+GUIDES = (
+    "test-a-charge-point test-a-central-system flask django proxies security-steps offline-charge-point "
+    "restart-safe-commands scaling chargers observing migrating-from-ocpp migrating-from-ocpp-go migrating-from-asyncio"
+)
 KINDS = [getattr(ws_options, name) for name in ws_options.__all__]
 
 
@@ -75,3 +79,11 @@ def test_what_a_docstring_says() -> None:
         """
 
     assert meanings(function) == {"first": "One line: with a colon, and another.", "second": "The next."}
+
+
+def test_the_start_page_leads_to_each_command_and_each_guide() -> None:
+    start = (DOCS / "index.md").read_text("utf-8").partition("```{toctree}")[0]
+    linked = set(re.findall(r"\]\(([a-z-]+)\.md\)", start))
+    assert set(GUIDES.split()) - linked == set()
+    commands = (DOCS / "command-line.md").read_text("utf-8")
+    assert [name for name in COMMANDS if f"| `ocppj {name}` |" not in commands] == []
