@@ -32,7 +32,7 @@ help:
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
 demo: $(VENV)/.ready-run
-	@$(RUN) examples/demo.py $(ARGS)
+	@$(RUN) tools/demo.py $(ARGS)
 
 environment: $(VENV)/.ready-test
 
