@@ -39,6 +39,14 @@ class LibraryFrames(FrameProtocol):
         decoder = self._frame_decoder
         return not decoder.buffer and decoder.header is None and self._message_decoder.opcode is None
 
+    @property
+    def announced(self) -> int:
+        """How many bytes of the present frame have not come; 0 for a control frame, and for what may be compressed."""
+        decoder = self._frame_decoder
+        if self.extensions or decoder.header is None or decoder.header.opcode.iscontrol():
+            return 0
+        return decoder.header.payload_len - decoder.payload_consumed
+
     def _process_close(self, frame: Frame) -> Frame:
         data: Any = frame.payload
         if data[:2] != _BAD_GATEWAY:
@@ -144,6 +152,8 @@ class FrameWire:
                     return None
         except ParseFailed as error:
             raise Violation(int(error.code), str(error)) from error
+        if self._client:  # before all of a frame that is too big has come: a charge point pays for what it gets
+            self._check_size(len(self._parts or b"") + self._frames.announced)
         return None
 
     def discard(self) -> None:

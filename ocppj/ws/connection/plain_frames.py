@@ -69,9 +69,10 @@ def frame_of_text(text: str, masked: bool) -> bytes:
 
 
 def mask(data: bytes, key: bytes) -> bytes:
-    """Mask ``data``, or unmask it (RFC 6455 section 5.3). For few bytes, one operation on one large number is the quickest."""
+    """Mask ``data``, or unmask it (RFC 6455 section 5.3)."""
     size = len(data)
     if size > _LARGE:
         return bytes(XorMaskerSimple(key).process(bytearray(data)))
+    # One operation on one large number is quicker than any for each byte.
     keys = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
