@@ -115,29 +115,13 @@ class WebSocketClient(ClientCore):
             Such functions are called before each attempt to connect, and must not block. If one fails, so does the
             attempt.
         handshake_timeout: For looking the name up, TCP, TLS and HTTP together.
-        max_header_size: Of the head of the server's response.
+        max_header_size: Of the head of the server's response, in bytes.
         write_timeout: How long the peer may take for what is written.
         security_profile: 0 to 3. ``connect()`` refuses options that do not make that profile (see
             `ocppj.ws.handshake.security_profiles`).
         compression: Offers permessage-deflate to the server, which OCPP 2.x recommends; a `Deflate` says how. Off by
             default: it costs both sides more time than most networks save.
-        options: Those of `ocppj.ws.options.ClientCoreOptions`:
-
-            * ``reconnect``: whether a lost connection is regained, after the waits of ``backoff``, and not before a
-              server's Retry-After.
-            * ``backoff``: a `Backoff`, or a function that returns one.
-            * ``clock``: on which the waits of the back-off are waited for.
-            * ``close_timeout``: how long the peer may take to answer a Close, and to take all that is written before
-              it. With the default of 0.5, ``stop()`` ends within a second.
-            * ``ping_interval``: between pings: 45, for many proxies cut what is silent for 60, and not every central
-              system pings. ``None`` or 0 for none.
-            * ``pong_timeout``: anything that comes within this time after a ping counts as life.
-            * ``max_message_size``: of a message.
-            * ``message_timeout``: from the first byte of a message to its last.
-            * ``readers``: see `WebSocketServer`; "per-connection" by default.
-            * ``default_subprotocol``: that of a server which names none in its response, one of those that are
-              offered. Without it such a connection is closed. A server that speaks none of them answers the same way,
-              and closes at once (OCPP-J 1.6 section 3.2).
+        options: Those of `ocppj.ws.options.ClientCoreOptions`.
 
     Raises:
         UsageError: A value that its option does not take, or that cannot be sent.
