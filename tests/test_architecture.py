@@ -14,7 +14,7 @@ PACKAGE = ROOT / "ocppj"
 #: The rooms, from the ground up. A module may import modules of lower rooms, and of its own if there is no cycle.
 ROOMS = [
     {"errors", "lazy", "interrupted", "activity", "clock", "budget", "events"}
-    | {"recent", "secrets", "histogram", "forks"},
+    | {"recent", "secrets", "histogram", "forks", "made_code"},
     {"callables"},
     {"option_checks"},
     {"settings"},
@@ -33,7 +33,7 @@ ROOMS = [
     {"__main__"},
 ]
 GROUND = {"budget", "errors", "interrupted", "clock", "callables", "events", "log_limit", "option_checks", "settings"}
-GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks"}
+GROUND |= {"activity", "handover", "histogram", "lazy", "loops", "recent", "secrets", "forks", "made_code"}
 #: What a method of `Server` imports when it is called.
 DOORS = {"web.opening", "web.wsgi", "cluster.membership", "cluster.base"}
 DOORS |= {"cluster.remote_calls", "cluster.serving", "control.control"}
@@ -50,9 +50,9 @@ SINGLE = {
     "jsonschema": "rpc/validation.py",
     "jsonschema_rs": "rpc/accelerated.py",
     "orjson": "payloads/jsontext.py",
-    "websocket": "ws/client.py ws/connection/frames.py ws/connection/raw_frame.py",
+    "websocket": "ws/client.py",
     "simple_websocket": "ws/server.py",
-    "wsproto": "ws/connection/frames.py ws/connection/deflate.py",
+    "wsproto": "ws/connection/frames.py ws/connection/deflate.py ws/connection/plain_frames.py",
     "sqlite3": "storage/database.py",
     "joserfc": "rpc/jws.py",
     "cryptography": "rpc/jws.py testing/simulation/certificates.py",

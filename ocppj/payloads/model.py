@@ -6,8 +6,9 @@ snake_case and back. The annotation says how the JSON value is decoded: a `Paylo
 `datetime`, an `Enum` (``Union[SomeEnum, str]``, so that a user may give the text), or a plain JSON type. A text that
 is no member of the enum stays text: only the validation refuses values.
 
-For speed, a class is analysed once, when it is first encoded or decoded. Its `_Plan` has all that is needed, so that a
-payload takes one loop over its fields. If the ``__init__`` of the class only stores its arguments (`_has_plain_init`),
+For speed, a class is analysed once, when it is first encoded or decoded. Its `Plan` has all that is needed. Most
+payloads are decoded and encoded by straight-line code that is made of it (`ocppj.payloads.straight`). The rest takes a
+loop over the fields of the plan. If the ``__init__`` of the class only stores its arguments (`_has_plain_init`),
 decoding does not call it: the values become the attributes directly.
 """
 
@@ -54,6 +55,10 @@ R = TypeVar("R", bound="Payload")
 Q_co = TypeVar("Q_co", covariant=True)
 A_co = TypeVar("A_co", covariant=True)
 Decoder = Callable[[Any], Any]
+#: Makes a payload of a JSON object.
+Reader = Callable[[Dict[str, Any]], Any]
+#: Makes a JSON object of a payload, with the encoders of all types.
+Writer = Callable[[Any, "Encoders"], Dict[str, Any]]
 
 
 class TextEnum(str, Enum):
@@ -83,10 +88,10 @@ NO_DEFAULT = object()
 _Field = Tuple[str, str, Optional[Decoder], type, Any]
 
 
-class _Plan:
+class Plan:
     """How payloads of the class ``owner``, but not of its subclasses, are encoded and decoded."""
 
-    __slots__ = ("extra", "fields", "keeps_extra", "known", "owner", "pairs", "size")
+    __slots__ = ("_reader", "_writer", "extra", "fields", "keeps_extra", "known", "owner", "pairs", "size")
 
     def __init__(self, owner: type, plan: List[_Field], extra: Optional[str], plain_init: bool) -> None:
         self.owner: type = owner
@@ -99,6 +104,24 @@ class _Plan:
         self.keeps_extra: bool = "extra" not in {attribute for _, attribute, *_ in plan} | {extra}
         # How many attributes an object has if its ``__init__`` need not be called, or else -1.
         self.size: int = len(plan) + (extra is not None) if plain_init else -1
+        self._reader: Optional[Reader] = None
+        self._writer: Optional[Writer] = None
+
+    def get_reader(self) -> Optional[Reader]:
+        """Return the straight-line code that decodes payloads. ``None``: their ``__init__`` must be called."""
+        if self._reader is None and self.size >= 0:
+            from .straight import make_reader
+
+            self._reader = make_reader(self)
+        return self._reader
+
+    def get_writer(self) -> Writer:
+        """Return the straight-line code that encodes payloads."""
+        if self._writer is None:
+            from .straight import make_writer
+
+            self._writer = make_writer(self)
+        return self._writer
 
 
 class _NoExtra(Dict[str, Any]):
@@ -110,7 +133,7 @@ class _NoExtra(Dict[str, Any]):
     __setitem__ = __ior__ = setdefault = update = _refuse
 
 
-_NO_EXTRA = _NoExtra()
+NO_EXTRA = _NoExtra()
 
 
 class Payload:
@@ -127,12 +150,12 @@ class Payload:
     fifths of the time of their import. So the generated classes inherit the two from here, which do the same.
     """
 
-    _plan: ClassVar[Optional[_Plan]] = None
+    _plan: ClassVar[Optional[Plan]] = None
     _lenient_reader: ClassVar[Any] = None  # see `ocppj.payloads.lenient`
     if TYPE_CHECKING:
         extra: Dict[str, Any]
     else:  # no annotation: it is no field
-        extra = _NO_EXTRA
+        extra = NO_EXTRA
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -165,23 +188,11 @@ class Payload:
         if plan is None or plan.owner is not type(self):
             plan = get_plan(type(self))
         encoders = _ENCODERS if datetime_digits == 3 else _get_encoders(datetime_digits)
-        data: Dict[str, Any] = {}
+        write = plan._writer or plan.get_writer()
         try:
-            for name, attribute in plan.pairs:
-                value = getattr(self, attribute)
-                if value is not None:
-                    kind = type(value)
-                    if kind not in _JSON_TYPES:
-                        value = encoders[kind](value)
-                    data[name] = value
-        except EncodingError as error:
-            raise _build_encode_error(error, name) from None
-        if plan.extra is not None:
-            data.update(_encode_extra(getattr(self, plan.extra), plan.known, encoders))
-        if self.extra is not _NO_EXTRA and plan.keeps_extra:
-            rest = {name: value for name, value in self.extra.items() if name not in data}
-            data.update(_encode_extra(rest, frozenset(), encoders))
-        return data
+            return write(self, encoders)
+        except EncodingError:
+            return _encode_by_plan(plan, self, encoders)  # its error names the value
 
     @classmethod
     def from_wire(cls: Type[P], data: Mapping[str, Any]) -> P:
@@ -196,24 +207,14 @@ class Payload:
         plan = cls._plan
         if plan is None or plan.owner is not cls:
             plan = get_plan(cls)
-        values: Dict[str, Any] = {}
-        try:
-            for name, attribute, decode, as_is, default in plan.fields:
-                if name in data:
-                    value = data[name]
-                    values[attribute] = value if decode is None or type(value) is as_is else decode(value)
-                elif default is not NO_DEFAULT:
-                    values[attribute] = default
-        except DECODE_ERRORS as error:
-            raise _build_decode_error(error, name) from None
-        if plan.extra is not None:
-            known = plan.known
-            values[plan.extra] = {name: value for name, value in data.items() if name not in known}
-        if len(values) == plan.size:
-            payload = object.__new__(cls)
-            payload.__dict__ = values
-            return payload
-        return construct(cls, values)
+        read = plan._reader or plan.get_reader()
+        if read is not None:
+            try:
+                payload: P = read(data)  # type: ignore[arg-type]  # it refuses what is no dict
+                return payload
+            except DECODE_ERRORS:
+                pass  # the other way decides
+        return _decode_by_plan(plan, cls, data)
 
 
 class Request(Payload, Generic[R]):
@@ -236,6 +237,27 @@ class RequestType(Protocol[Q_co, A_co]):
 
 #: A decoder raises these for a value that does not fit the annotation.
 DECODE_ERRORS = (ValidationError, ValueError, TypeError, AttributeError, KeyError)
+
+
+def _decode_by_plan(plan: Plan, cls: Type[P], data: Mapping[str, Any]) -> P:
+    values: Dict[str, Any] = {}
+    try:
+        for name, attribute, decode, as_is, default in plan.fields:
+            if name in data:
+                value = data[name]
+                values[attribute] = value if decode is None or type(value) is as_is else decode(value)
+            elif default is not NO_DEFAULT:
+                values[attribute] = default
+    except DECODE_ERRORS as error:
+        raise _build_decode_error(error, name) from None
+    if plan.extra is not None:
+        known = plan.known
+        values[plan.extra] = {name: value for name, value in data.items() if name not in known}
+    if len(values) == plan.size:
+        payload = object.__new__(cls)
+        payload.__dict__ = values
+        return payload
+    return construct(cls, values)
 
 
 def _build_decode_error(error: Exception, place: str) -> ValidationError:
@@ -264,7 +286,7 @@ def construct(cls: Type[P], values: Mapping[str, Any]) -> P:
 _STAYING = frozenset({"builtins", "collections", "datetime", "decimal", "fractions", __name__.partition(".")[0]})
 
 #: Values of these types are their JSON values.
-_JSON_TYPES = frozenset({str, int, float, bool, type(None)})
+JSON_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
 class _FieldEncodingError(EncodingError):
@@ -283,7 +305,7 @@ def _build_encode_error(error: EncodingError, place: str) -> _FieldEncodingError
     return _FieldEncodingError(place, str(error))
 
 
-class _Encoders(Dict[type, Callable[[Any], Any]]):
+class Encoders(Dict[type, Callable[[Any], Any]]):
     """The encoders of types, for one number of fractional digits. A type gets its encoder when it is first met.
 
     The dictionary keeps types of this package and of Python. A type of the program may go, and is kept weakly.
@@ -326,7 +348,7 @@ class _Encoders(Dict[type, Callable[[Any], Any]]):
         try:
             for value in values:
                 kind = type(value)
-                items.append(value if kind in _JSON_TYPES else self[kind](value))
+                items.append(value if kind in JSON_TYPES else self[kind](value))
         except EncodingError as error:
             raise _build_encode_error(error, f"[{len(items)}]") from None
         return items
@@ -336,7 +358,7 @@ class _Encoders(Dict[type, Callable[[Any], Any]]):
         try:
             for key, value in values.items():
                 kind = type(value)
-                members[key] = value if kind in _JSON_TYPES else self[kind](value)
+                members[key] = value if kind in JSON_TYPES else self[kind](value)
         except EncodingError as error:
             raise _build_encode_error(error, str(key)) from None
         return members
@@ -347,14 +369,14 @@ class _Encoders(Dict[type, Callable[[Any], Any]]):
         return value if encode == self._encode_other else encode(value)
 
 
-_ENCODERS = _Encoders(3)
-_other_encoders: Dict[int, _Encoders] = {}
+_ENCODERS = Encoders(3)
+_other_encoders: Dict[int, Encoders] = {}
 
 
-def _get_encoders(datetime_digits: int) -> _Encoders:
+def _get_encoders(datetime_digits: int) -> Encoders:
     if datetime_digits not in DIGITS:
         raise UsageError(f"a date-time has 0, 3 or 6 fractional digits, not {datetime_digits!r}")
-    return _other_encoders.setdefault(datetime_digits, _Encoders(datetime_digits))
+    return _other_encoders.setdefault(datetime_digits, Encoders(datetime_digits))
 
 
 def encode_payload(payload: Payload, datetime_digits: int) -> Dict[str, Any]:
@@ -383,7 +405,30 @@ def _encode_number(value: Any) -> Union[int, float]:
 _LONGEST_INTEGER = 18
 
 
-def _encode_extra(extra: Optional[Mapping[Any, Any]], known: FrozenSet[str], encoders: _Encoders) -> Dict[Any, Any]:
+def _encode_by_plan(plan: Plan, payload: Payload, encoders: Encoders) -> Dict[str, Any]:
+    data: Dict[str, Any] = {}
+    try:
+        for name, attribute in plan.pairs:
+            value = getattr(payload, attribute)
+            if value is not None:
+                kind = type(value)
+                data[name] = value if kind in JSON_TYPES else encoders[kind](value)
+    except EncodingError as error:
+        raise _build_encode_error(error, name) from None
+    if plan.extra is not None:
+        data.update(encode_extra(getattr(payload, plan.extra), plan.known, encoders))
+    if payload.extra is not NO_EXTRA and plan.keeps_extra:
+        encode_rest(payload, data, encoders)
+    return data
+
+
+def encode_rest(payload: Payload, data: Dict[str, Any], encoders: Encoders) -> None:
+    """Add the properties of `Payload.extra` to ``data``, but not over a field that has a value."""
+    rest = {name: value for name, value in payload.extra.items() if name not in data}
+    data.update(encode_extra(rest, frozenset(), encoders))
+
+
+def encode_extra(extra: Optional[Mapping[Any, Any]], known: FrozenSet[str], encoders: Encoders) -> Dict[Any, Any]:
     for name in extra or ():
         if not isinstance(name, str):
             raise _FieldEncodingError(str(name), "the name of a property must be text")
@@ -392,8 +437,8 @@ def _encode_extra(extra: Optional[Mapping[Any, Any]], known: FrozenSet[str], enc
     return encoders.encode_mapping(extra or {})
 
 
-def get_plan(cls: Type[Payload]) -> _Plan:
-    plan: Optional[_Plan] = cls.__dict__.get("_plan")
+def get_plan(cls: Type[Payload]) -> Plan:
+    plan: Optional[Plan] = cls.__dict__.get("_plan")
     if plan is None or plan.owner is not cls:
         if not hasattr(cls, "__dataclass_fields__"):
             raise UsageError(f"{cls.__name__} is no dataclass: decorate it with @dataclass")
@@ -411,7 +456,7 @@ def get_plan(cls: Type[Payload]) -> _Plan:
             for each, name in zip(fields(cls), own.values())  # type: ignore[arg-type]
             if name != _EXTRA
         ]
-        cls._plan = plan = _Plan(cls, plan_fields, extra[0] if extra else None, plain_init)
+        cls._plan = plan = Plan(cls, plan_fields, extra[0] if extra else None, plain_init)
     return plan
 
 
@@ -423,7 +468,7 @@ def get_hints(cls: Type[Payload]) -> Dict[str, Any]:
 def _plan_field(name: str, each: Any, hint: Any, plain_init: bool) -> _Field:
     decode = find_decoder(hint)
     default = each.default if plain_init and each.default is not MISSING else NO_DEFAULT
-    return (name, each.name, decode, int if decode is _decode_int else type(None), default)
+    return (name, each.name, decode, int if decode is decode_int else type(None), default)
 
 
 def _has_plain_init(cls: Type[Payload]) -> bool:
@@ -461,14 +506,14 @@ def find_decoder(hint: Any) -> Optional[Decoder]:
     if origin is Union or type(hint).__name__ == "UnionType":
         decoders = [decoder for decoder in map(find_decoder, hint.__args__) if decoder is not None]
         if float in hint.__args__ or len(decoders) > 1:
-            decoders = [decoder for decoder in decoders if decoder is not _decode_int]
+            decoders = [decoder for decoder in decoders if decoder is not decode_int]
         if len(decoders) > 1:
             raise UsageError(f"{hint}: JSON does not show which of these types a value has")
         return decoders[0] if decoders else None
     if origin is list:
-        return partial(_decode_list, find_decoder(hint.__args__[0]))
+        return partial(decode_list, find_decoder(hint.__args__[0]))
     if hint is int:
-        return _decode_int
+        return decode_int
     if isinstance(hint, type):
         if issubclass(hint, Payload):
             return hint.from_wire
@@ -479,7 +524,7 @@ def find_decoder(hint: Any) -> Optional[Decoder]:
     return None
 
 
-def _decode_list(decode: Optional[Decoder], values: Any) -> List[Any]:
+def decode_list(decode: Optional[Decoder], values: Any) -> List[Any]:
     if not isinstance(values, (list, tuple)):
         raise TypeError("not an array")
     if decode is None:
@@ -492,7 +537,7 @@ def _decode_list(decode: Optional[Decoder], values: Any) -> List[Any]:
     return items
 
 
-def _decode_int(value: Any) -> Any:
+def decode_int(value: Any) -> Any:
     """Return 1 for 1.0. JSON has one type of numbers, and since draft-06 of JSON schema 1.0 is an integer."""
     return int(value) if type(value) is float and value.is_integer() else value
 

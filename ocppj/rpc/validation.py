@@ -1,7 +1,8 @@
 """Checks payloads against schemas. Only this module imports ``jsonschema``.
 
-`ocppj.rpc.faults` says which fault of a payload is named. A `Part` finds it, for all bundled schemas and nearly all
-others. ``jsonschema`` reads the rest, which only a program can bring: they have keywords such as "anyOf".
+A quick check accepts valid payloads: code that is made for the schema, or ``jsonschema-rs``. `ocppj.rpc.faults` says
+which fault of another payload is named. A `Part` finds it. This is so for all bundled schemas and nearly all others.
+``jsonschema`` reads the rest, which only a program can bring: they have keywords such as "anyOf".
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..log_limit import safe_log
 from ..payloads import jsontext
 from ..secrets import is_secret_at, mask_secrets
 from .accelerated import build_quick_check, simplify_schema
+from .compiled import compile_check
 from .fault_search import Part, is_whole
 from .faults import (
     CODES,
@@ -91,9 +93,7 @@ def get_quick_check(feature: Feature, is_response: bool, with_text_rules: bool =
     schema is no JSON schema.
     """
     validator = _get_validator(feature, is_response, with_text_rules)
-    if validator is None:
-        return lambda payload: True
-    return validator.quick_check or validator.is_valid
+    return validator.quick_check if validator is not None else lambda payload: True
 
 
 class QuickChecks(Dict[Tuple[Feature, bool, bool], Callable[[Any], object]]):
@@ -129,15 +129,16 @@ _accelerated = True
 class _Validator:
     """Checks payloads against one schema.
 
-    ``plain`` is the schema, if it is plain. ``quick_check``, if there is one, saves most walks through a payload: it
-    returns true only for valid payloads.
+    Attributes:
+        plain: The schema, if it is plain.
+        quick_check: Returns true for most payloads that are valid, and only for valid ones. It saves most walks through
+            a payload. If it returns false or raises, `find_fault` must decide.
     """
 
     plain: Optional[Mapping[str, Any]] = None
-    quick_check: Optional[Callable[[Any], bool]] = None
 
-    def is_valid(self, payload: Any) -> bool:
-        raise NotImplementedError
+    def __init__(self, quick_check: Callable[[Any], bool]) -> None:
+        self.quick_check = quick_check
 
     def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
         """Return the fault to name, or ``None`` if there is none. A schema that is not plain forgives nothing."""
@@ -148,25 +149,27 @@ class _SimpleValidator(_Validator):
     """Checks payloads against a simple schema."""
 
     def __init__(self, name: str, schema: Mapping[str, Any], is_plain: bool) -> None:
+        accelerated = build_quick_check(schema, is_datetime, is_multiple) if _accelerated and is_plain else None
+        super().__init__(accelerated or compile_check(name, schema))
         self._name = name
+        self._is_accelerated = accelerated is not None
         self._is_logged = False
-        self._part = Part(schema)
+        self._schema = schema
+        self._part: Optional[Part] = None  # made when a fault is to be found: most payloads have none
         if is_plain:
             self.plain = schema
-            self.quick_check = build_quick_check(schema, is_datetime, is_multiple) if _accelerated else None
-
-    def is_valid(self, payload: Any) -> bool:
-        return self._part.is_valid(payload)
 
     def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
-        if self.quick_check is None or was_tried:
-            return self._part.find(payload, forgives and self.plain is not None)
         is_refused = False
-        with suppress(Exception):  # it cannot handle some values, such as a key that is no text
-            if self.quick_check(payload):
-                return None
-            is_refused = True
-        fault = self._part.find(payload, forgives)
+        if not was_tried:
+            with suppress(Exception):  # it cannot handle some values, such as a key that is no text
+                if self.quick_check(payload):
+                    return None
+                is_refused = self._is_accelerated
+        part = self._part
+        if part is None:
+            part = self._part = Part(self._schema)
+        fault = part.find(payload, forgives and self.plain is not None)
         if fault is None and is_refused and not self._is_logged:
             self._is_logged = True
             safe_log.debug("jsonschema-rs refuses a payload of %s that is valid", self._name)
@@ -181,9 +184,7 @@ class _OtherValidator(_Validator):
         types = base.TYPE_CHECKER.redefine("integer", lambda checker, value: is_whole(value))
         keywords = {name: check for name, check in _CHECKS.items() if name in base.VALIDATORS}
         self._exact = extend(base, keywords, type_checker=types)(schema, format_checker=_formats)
-
-    def is_valid(self, payload: Any) -> bool:
-        return bool(self._exact.is_valid(payload))
+        super().__init__(self._exact.is_valid)
 
     def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
         best: Optional[_Found] = None
