@@ -18,21 +18,21 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo environment test bench lint format types docs wheel package release generate clean
+.PHONY: help demo environment test bench figures lint format types docs wheel package release generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
 	@echo "make test      all tests"
 	@echo "make lint      ruff: rules and format            make types      mypy --strict"
 	@echo "make format    let ruff put right what it can    make generate   write the OCPP message modules anew"
-	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--quick for rough figures,"
-	@echo '               ARGS="--brief --seconds 1 --repeat 5" for half an hour'
+	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--brief for twenty minutes,"
+	@echo "               ARGS=--quick for rough figures   make figures    those of README.md, from RESULTS.md"
 	@echo "make docs      the site of docs/, in build/site  make package    dist/*: source and wheel, checked"
 	@echo "make release VERSION=1.0.0      check everything, set the version and the tag, build"
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
 demo: $(VENV)/.ready-run
-	@$(RUN) examples/demo.py $(ARGS)
+	@$(RUN) tools/demo.py $(ARGS)
 
 environment: $(VENV)/.ready-test
 
@@ -44,6 +44,9 @@ test: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready-bench
 	$(RUN) benchmarks/run_all.py $(ARGS)
+
+figures: $(VENV)/.ready-bench
+	$(RUN) benchmarks/figures.py
 
 lint: $(VENV)/.ready-dev
 	$(RUN) -m ruff check .

@@ -4,7 +4,7 @@
 
 The load generator makes 64 connections at a time: TCP, handshake, BootNotification and its answer. Resident memory and
 threads of the server process are measured before and after. The figure is the difference for one connection that has
-booted and is idle. ``ratio`` compares connections per second with the ceiling.
+booted and is idle. ``ratio`` compares connections per second with the first ceiling.
 """
 
 from __future__ import annotations

@@ -200,13 +200,18 @@ def table(title: str, subjects: Sequence[Subject], results: Mapping[str, Figures
     for subject in subjects:
         figures = results.get(subject.name, {})
         rows.append([subject.name, *(number(figures.get(key)) for key in columns)])
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns) + 1)]
-    rows.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    return f"{title}\n\n{aligned(rows)}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown. The first of ``rows`` has the headings. Columns after the first have figures."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
         "| " + " | ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
-        for row in rows
+        for row in [rows[0], rule, *rows[1:]]
     ]
-    return f"{title}\n\n" + "\n".join(line + " |" for line in lines) + "\n"
+    return "\n".join(line + " |" for line in lines) + "\n"
 
 
 def number(value: Optional[float]) -> str:

@@ -1,12 +1,13 @@
 """Run all benchmarks, and write their output to RESULTS.md, with the machine and all versions.
 
     python benchmarks/run_all.py                                   an hour or so, on a machine that does nothing else
-    python benchmarks/run_all.py --brief --seconds 1 --repeat 5    25 minutes
+    python benchmarks/run_all.py --brief                           less than 20 minutes
     python benchmarks/run_all.py --quick                           two minutes, rough figures
 
-``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` leaves out 1, 500 and 8,000 connections.
-Of blocking.py it leaves out 500 connections and the servers that take minutes. Without the extra it measures only
-"shared". ``--quick`` prints its figures, and does not change RESULTS.md.
+``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` measures for one second: five rounds for
+the goals, and three for the rest. It leaves out 500 and 8,000 connections. With 1 to 16 connections it measures only
+this library. Without the extra it measures only "shared". ``--quick`` prints its figures, and does not change
+RESULTS.md. Otherwise README.md and docs/speed.md get the new figures, too.
 """
 
 from __future__ import annotations
@@ -17,31 +18,56 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Dict, List
+from typing import List, NamedTuple, Sequence
 
+import figures
+from goals import goals_table
 from harness import HERE, ROOT, python
+from results import RESULTS, Results
 from subjects import install
 
-RESULTS = HERE / "RESULTS.md"
-SCRIPTS: Dict[str, str] = {
-    "throughput.py": "Throughput",
-    "blocking.py": "Handlers that block",
-    "latency.py": "Latency",
-    "connections.py": "Connections",
-    "broadcast.py": "Broadcast",
-    "steps.py": "One message",
-    "validation.py": "Payloads",
-}
-#: The scripts whose only option, if any, is ``--quick``.
-WITHOUT_OPTIONS = ("steps.py", "validation.py")
-BRIEF = {
-    "throughput.py": ["--connections=50,2000"],
-    "blocking.py": ["--connections=2000", "--only=-ocppj auto,-per-connection,-a thread each,-blocking handler"],
-}
-BRIEF_ONLY = "--only=-ocppj auto,-ocppj per-connection"
+
+class Part(NamedTuple):
+    """A section of the report: its title, the script that writes it, and what the script is run with for ``--brief``.
+
+    It is run once for each list of arguments. ``fixed``: its only option, if any, is ``--quick``.
+    """
+
+    title: str
+    script: str
+    brief: Sequence[Sequence[str]] = ((),)
+    fixed: bool = False
+
+
+#: Without the extra "fast", only "shared".
+_MOST = "--only=-ocppj auto,-ocppj per-connection"
+_THREE = "--repeat=3"
+PARTS = [
+    Part(
+        "Throughput",
+        "throughput.py",
+        [
+            ["--connections=1,4,8,9,16", "--only=[fast] auto,[fast] shared", _THREE],
+            ["--connections=50", _MOST],
+            ["--connections=2000", f"{_MOST},-per-connection,-a thread each"],
+        ],
+    ),
+    Part(
+        "Handlers that block",
+        "blocking.py",
+        [["--connections=2000", "--only=[fast] auto,[fast] shared,rpc", _THREE]],
+    ),
+    Part("Latency", "latency.py", [[_MOST]]),
+    Part("Connections", "connections.py", [[_MOST, _THREE]]),
+    Part("Broadcast", "broadcast.py", [[_MOST, _THREE]]),
+    Part("One message", "steps.py", fixed=True),
+    Part("Payloads", "validation.py", fixed=True),
+]
+GOALS = "What was asked for, and what was reached in this run: ratios of the medians below."
 PACKAGES = [
     "simple-websocket",
     "wsproto",
@@ -111,13 +137,15 @@ def run(script: str, arguments: List[str], report: List[str]) -> bool:
     return running.returncode == 0
 
 
-def arguments_for(script: str, chosen: argparse.Namespace) -> List[str]:
-    """Return the arguments for one benchmark."""
-    arguments = ["--quick"] if chosen.quick else []
-    if script in WITHOUT_OPTIONS:
-        return arguments
-    arguments += [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
-    return [*arguments, BRIEF_ONLY, *BRIEF.get(script, [])] if chosen.brief else arguments
+def runs(part: Part, chosen: argparse.Namespace) -> List[List[str]]:
+    """Return the arguments of each run of the script of ``part``."""
+    given = ["--quick"] if chosen.quick else []
+    if part.fixed:
+        return [given]
+    given += [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
+    if not chosen.brief:
+        return [given]
+    return [["--seconds=1", "--repeat=5", *each, *given] for each in part.brief]
 
 
 def main() -> None:
@@ -129,22 +157,30 @@ def main() -> None:
     chosen = parser.parse_args()
     started = datetime.now(timezone.utc)
     how = f"options: {' '.join(sys.argv[1:]) or 'none'}"
-    report = [
+    medians = f"messages per second: medians of {chosen.repeat or (5 if chosen.brief else 3)} rounds"
+    facts = [f"{started:%Y-%m-%d}", *machine(), ", ".join(versions()), how, medians]
+    head = [
         "# Results\n\nWritten by `make bench`: do not edit. Compare rows, not machines.\n",
-        "\n".join(f"- {line}" for line in [f"{started:%Y-%m-%d}", *machine(), ", ".join(versions()), how]) + "\n",
+        "\n".join(f"- {line}" for line in facts) + "\n",
     ]
-    failed = []
-    for script, title in SCRIPTS.items():
-        print(f"== {script}", flush=True)
-        report.append(f"## {title}\n\n{about(script)}\n")
-        if not run(script, arguments_for(script, chosen), report):
-            failed.append(script)
+    report: List[str] = []
+    failed: List[str] = []
+    for part in PARTS:
+        begun = time.monotonic()
+        print(f"== {part.script}", flush=True)
+        report.append(f"## {part.title}\n\n{about(part.script)}\n")
+        failed += [part.script for arguments in runs(part, chosen) if not run(part.script, arguments, report)]
+        print(f"== {part.script}: {time.monotonic() - begun:.0f} s", flush=True)
+    text = "\n".join(report).rstrip() + "\n"
+    reached = f"## Goals\n\n{GOALS}\n\n{goals_table(Results(text))}"
+    print(reached)
     if failed:
         sys.exit(f"RESULTS.md is as it was: {', '.join(failed)} failed")
     if chosen.quick:
         return
-    RESULTS.write_text("\n".join(report).rstrip() + "\n")
-    print(f"written to {RESULTS.relative_to(ROOT)}")
+    RESULTS.write_text("\n".join([*head, reached, text]), "utf-8")
+    figures.write()
+    print(f"written to {RESULTS.relative_to(ROOT)}; the figures of README.md and docs/speed.md are those")
 
 
 if __name__ == "__main__":

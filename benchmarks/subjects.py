@@ -18,8 +18,9 @@ sys.path.insert(0, str(ROOT))
 
 from ocppj.ws import readers
 
-CEILING = "ceiling: one loop"
-THREAD_CEILING = "ceiling: a thread each"
+BARE_LOOP = "ceiling: websockets, one loop"
+LOOP = "ceiling: simple-websocket, one loop"
+THREAD_CEILING = "ceiling: simple-websocket, a thread each"
 _PACKAGE = "ocpp-rpc@2"
 _THREADS = 2000  # with more threads a figure takes minutes, and is not better
 
@@ -29,21 +30,33 @@ STRATEGIES = ["auto", "per-connection", "shared"] if hasattr(readers, "SharedRea
 
 def has_fast() -> bool:
     """Tell whether the extra "fast" is installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("orjson", "jsonschema_rs"))
+    return _has("orjson", "jsonschema_rs")
+
+
+def has_bare_loop() -> bool:
+    """Tell whether the packages of `bare_loop.py` are installed."""
+    return _has("orjson", "websockets")
 
 
 def has_ocpp() -> bool:
-    """Tell whether the peers ``ocpp`` and ``websockets`` are installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("ocpp", "websockets"))
+    """Tell whether the peer ``ocpp`` is installed, with ``websockets``, on which it is built."""
+    return _has("ocpp", "websockets")
+
+
+def _has(*names: str) -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in names)
 
 
 def ceilings(pause: float = 0.0, every: int = 1) -> List[Subject]:
     """Return the servers that only parse and answer."""
     sleep = (str(pause), str(every))
-    return [
-        Subject(CEILING, python("ceiling.py", "loop", *sleep)),
+    found = [
+        Subject(LOOP, python("ceiling.py", "loop", *sleep)),
         Subject(THREAD_CEILING, python("ceiling.py", "threads", *sleep), _THREADS),
     ]
+    if has_bare_loop():
+        found.insert(0, Subject(BARE_LOOP, python("bare_loop.py", *sleep)))
+    return found
 
 
 def ours(pause: float = 0.0, every: int = 1, both: bool = False) -> List[Subject]:
@@ -73,6 +86,10 @@ def ocpp(pause: float = 0.0, every: int = 1) -> List[Subject]:
     if pause:
         found.append(Subject("ocpp, blocking handler", python("peers.py", "--block", *arguments)))
     return found
+
+
+#: What the ratios of the tables compare with.
+CEILING = BARE_LOOP if has_bare_loop() else LOOP
 
 
 @contextmanager
@@ -108,6 +125,8 @@ def install(directory: str) -> Optional[str]:
 def absent(nodes: List[Subject]) -> str:
     """Return which peers are not measured, and why; empty if all are measured."""
     missing = []
+    if not has_bare_loop():
+        missing.append(f'{BARE_LOOP}: not run, the extras "fast" and "bench" are not installed')
     if not has_fast():
         missing.append('ocppj[fast]: not run, the extra "fast" is not installed')
     if not has_ocpp():

@@ -1,11 +1,12 @@
-"""Messages per second: this library, its peers, and what its WebSocket library allows at best.
+"""Messages per second: this library, its peers, and what one loop in Python allows at best.
 
     python benchmarks/throughput.py --connections 50,500 --repeat 5
 
 Closed loop: each connection sends its next message when the last was answered. Every answer is checked. ``ratio``
-compares with the ceiling, a server on the same WebSocket library that only parses JSON and answers. ``cpu`` is the
-processor time of the server process for one message. ``load`` is how busy the load generator was: at 1.0 the figure is
-the generator's limit, not the server's.
+compares with the first ceiling: one loop on the sans-I/O protocol of ``websockets``, with orjson, that only parses JSON
+and answers. The other ceilings do the same with simple-websocket and the standard library. ``cpu`` is the processor
+time of the server process for one message. ``load`` is how busy the load generator was: at 1.0 the figure is the
+generator's limit, not the server's.
 """
 
 from __future__ import annotations

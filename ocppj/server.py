@@ -119,6 +119,8 @@ class Server(Node):
     or, where threads are shared (``readers``: by default beyond 8 connections), on any worker. They may block and
     ``call()`` anyone, their own connection included.
 
+    Arguments that are not described here are as in `Client`.
+
     Args:
         profiles: What it speaks, such as ``v16.PROFILES``. A connection uses those of the version that it negotiated.
         ws_server: A transport in place of the default, `ocppj.ws.server.WebSocketServer`.
@@ -139,7 +141,7 @@ class Server(Node):
         state: What is pending, in place of a `ServerState` of its own.
         timeout: Seconds that a request may stay unanswered.
         answer_timeout: As in `Client`: seconds for the answer to a CALL of a client.
-        clock: The source of time. It and the arguments from ``validate`` to ``datetime_digits`` are as in `Client`.
+        clock: The source of time.
         transport: Options of the default transport, such as ``ssl_context``: see `ocppj.ws.server.WebSocketServer`.
 
     Raises:

@@ -1,19 +1,20 @@
-"""What a message costs, counted in function calls: no more with many connections, requests or messages than with few.
+"""What a message costs, counted: no more with many connections, requests or messages than with few.
 
-Functions of Python and of C are counted, on one thread, over a transport that calls and is called directly. A loop over
-all connections or over a whole queue would show.
+Functions of Python and of C are counted, and bytecodes of Python, on one thread, over a transport that calls and is
+called directly. A loop over all connections or over a whole queue would show.
 """
-
-import gc
-import sys
 
 import pytest
 
 from ocppj import Client, DefaultClientDispatcher, FIFOClientQueue, Server, v16
 from ocppj.rpc.accelerated import build_quick_check
+from tests.counting import count_bytecodes, count_functions
 from tests.fixtures import BEAT, HEARTBEAT, RESET
 
 FEW, MANY = 2, 500
+CONNECTIONS = (10, 1_000, 8_000)
+MESSAGES = 100_000  # benchmarks/costs.py sends a million
+QUEUED = 1_000
 METERED = v16.MeterValuesResponse()
 METER_VALUES = """[2,"1","MeterValues",{"connectorId":1,"transactionId":7,"meterValue":[{
     "timestamp":"2026-01-02T03:04:05.678Z","sampledValue":[
@@ -70,25 +71,8 @@ class Peer:
 
 
 def cost(act):
-    """Return how many functions ``act`` calls, when it is done for the third time."""
-    act()
-    act()
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before, collecting = sys.getprofile(), gc.isenabled()
-    gc.disable()  # a collection in between may call functions of others
-    sys.setprofile(profile)
-    try:
-        act()
-    finally:
-        sys.setprofile(before)
-        if collecting:
-            gc.enable()
-    return count
+    """Return how many functions ``act`` calls, and how many bytecodes it runs."""
+    return count_functions(act), count_bytecodes(act)
 
 
 class Site:
@@ -145,23 +129,37 @@ def test_a_message_costs_so_many_functions(make_site, what, most):
     pytest.importorskip("orjson", reason="the extra fast is not installed")
     if build_quick_check({}, bool, bool) is None:
         pytest.skip("the extra fast is not installed")
-    assert most / 2 < cost(getattr(make_site(FEW), what)) <= most
+    assert most / 2 < count_functions(getattr(make_site(FEW), what)) <= most
 
 
-@pytest.mark.parametrize("what", ["ask", "request"])
-def test_more_connections_cost_nothing(make_site, what):
-    few, many = make_site(FEW), make_site(MANY)
-    assert cost(getattr(many, what)) == cost(getattr(few, what))
-    assert 0 < cost(getattr(few, what)) < 400, "it is counted, and no message is that dear"
+def test_more_connections_cost_nothing(make_site):
+    costs = []
+    for connections in CONNECTIONS:
+        site = make_site(connections)
+        costs.append((cost(site.ask), cost(site.meter), cost(site.request)))
+    assert costs[1:] == costs[:1] * 2
+    assert 0 < costs[0][0][0] < 400, "it is counted, and no message is that dear"
 
 
-@pytest.mark.parametrize("what", ["ask", "request"])
-def test_the_thousandth_message_costs_what_the_first_did(make_site, what):
-    site = make_site(FEW)
-    first = cost(getattr(site, what))
-    for _ in range(1000):
-        getattr(site, what)()
-    assert cost(getattr(site, what)) == first
+@pytest.mark.parametrize(("what", "messages"), [("ask", MESSAGES), ("request", MESSAGES // 10)])
+def test_the_last_of_many_messages_costs_what_the_first_did(make_site, what, messages):
+    act = getattr(make_site(FEW), what)
+    for _ in range(10):
+        act()
+    first = cost(act)
+    for _ in range(messages):
+        act()
+    assert cost(act) == first
+
+
+def test_a_message_costs_the_same_while_requests_to_its_sender_are_queued(make_site):
+    def measure(queued):
+        site = make_site(FEW)
+        for _ in range(queued):
+            site.server.send_request(site.peer.id, RESET)
+        return cost(site.ask), cost(site.meter)
+
+    assert measure(QUEUED) == measure(0)
 
 
 def test_requests_that_wait_cost_nothing(make_site):
@@ -174,7 +172,7 @@ def test_requests_that_wait_cost_nothing(make_site):
         ending = cost(lambda: site.answer(futures.pop(0).message_id))
         return queueing, ending
 
-    assert measure(MANY) == measure(5)
+    assert measure(QUEUED - 10) == measure(5), "a queue holds 1,000"
 
 
 def test_requests_to_others_cost_nothing(make_site):
@@ -203,8 +201,9 @@ def test_a_clients_requests_that_wait_cost_nothing():
         finally:
             client.stop()
 
-    assert measure(MANY) == measure(5)
+    assert measure(QUEUED) == measure(5)
 
 
 def test_the_count_sees_a_loop():
-    assert cost(lambda: [len("") for _ in range(100)]) > cost(lambda: [len("") for _ in range(10)]) + 80
+    assert cost(lambda: [len("") for _ in range(100)])[0] > cost(lambda: [len("") for _ in range(10)])[0] + 80
+    assert cost(lambda: [each + "" for each in "x" * 100])[1] > cost(lambda: [each + "" for each in "x" * 10])[1] + 80

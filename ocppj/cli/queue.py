@@ -48,7 +48,8 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ocppj queue``."""
-    parser.add_argument("what", choices=["list", "export", *_CHANGES], metavar="list|export|set-aside|put-back|forget")
+    metavar = "list|export|set-aside|put-back|forget"
+    parser.add_argument("what", choices=["list", "export", *_CHANGES], metavar=metavar, help="what to do with them")
     parser.add_argument("file", metavar="FILE", help="the file of the queue, or redis://HOST:PORT/DB")
     parser.add_argument("ids", nargs="*", metavar="ID", help="the message ids of requests; a beginning is enough")
     parser.add_argument("--client", metavar="CP", help="only the requests of that charging station")

@@ -21,7 +21,7 @@ import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from ..errors import TransportError, UsageError
 from ..option_checks import check_option, check_options
 from .connection.deflate import Deflate, choose_deflate
-from .connection.frames import ServerWire
+from .connection.frames import FrameWire
 from .handshake.http import BadRequest, RequestHead, parse_request, read_head, split_tokens
 from .handshake.identities import Identification, IdentifyFunction
 from .handshake.policy import Demands, ProfileOption, websocket_headers
@@ -86,46 +86,15 @@ class WebSocketServer(ServerCore):
             called on the thread of the handshake. A client gets 500 if its options do not make its profile. Without a
             profile, ``ssl_context`` and handlers decide what is needed (see `ocppj.ws.handshake.proofs`).
         handshake_timeout: For TLS and HTTP together.
-        max_handshakes: Handshakes in progress. Each may have a thread.
-        max_header_size: Of a request's head.
-        write_timeout: How long a peer may take for what is written.
+        max_handshakes: Handshakes in progress. Each may have a thread. ``None``: no limit.
+        max_header_size: Of a request's head, in bytes. A larger one gets 431.
+        write_timeout: How long the peer may take for what is written.
         compression: Allows permessage-deflate; a `Deflate` says how. A connection that is compressed holds up to 131 kB
             between messages, and nothing if it came when there were 1,000 others (see `Deflate.no_context_takeover`).
         patience: How long a handshake may wait for its peer before it gives way, when there are ``max_handshakes``.
         linger: How long a refused peer may take to end the connection; not longer than ``close_timeout``. `Server` has
             neither ``linger`` nor ``patience``: they are for tests.
-        options: Those of `ocppj.ws.options.ServerCoreOptions`:
-
-            * ``close_timeout``: how long a peer may take to answer a Close.
-            * ``ping_interval``: between pings of a connection: 45, for many proxies cut what is silent for 60. ``None``
-              or 0 for none. Each channel has its own, which may be set.
-            * ``pong_timeout``: anything that comes within this time after a ping counts as life.
-            * ``idle_timeout``: a connection that brings nothing for so long is closed.
-            * ``max_message_size``: of a message, inflated.
-            * ``message_timeout``: from the first byte of a message to its last.
-            * ``max_memory_bytes``: of all that is held for peers: see `ocppj.budget`.
-            * ``max_connections``, ``max_connections_per_address``, ``max_attempts_per_second``,
-              ``max_attempts_per_second_per_address``: see `ocppj.ws.limits`.
-            * ``trusted_proxies``: addresses and networks ("10.0.0.0/8") of proxies, and "unix" for all that come over
-              a Unix domain socket. The address of a client that comes through them is what they say in the field
-              ``proxy_header``: "X-Forwarded-For" or "Forwarded". Name the field that the proxy itself sets; the other
-              one may come from the client.
-            * ``duplicates``: with "replace" a new connection replaces the old one of its identity, which is closed
-              with 1008; with "reject" the new one gets 409. In a cluster two processes may admit the same identity at
-              the same moment: then the newer one replaces the other.
-            * ``no_subprotocol``: without a common subprotocol, "close" upgrades and closes with 1002 at once (OCPP-J
-              1.6 section 3.2), "reject" answers 400, and "default" uses ``default_subprotocol`` also for peers that
-              offer unknown ones. A certification by the Open Charge Alliance needs "reject".
-            * ``default_subprotocol``: for peers that offer none.
-            * ``handshake``: "strict", or "lenient" for chargers whose handshake is a little off: no ``Connection``
-              field, "Basic:" with a colon, base64 without padding, a subprotocol in another case or with a tail, such
-              as ``OCPP1.6``, ``ocpp1.6J``, ``ocpp2.0.1.1``.
-            * ``plain_identities``: refuses with 400 an identity, or another value of the path, with characters that do
-              not show: bidirectional controls and characters without a width. Two such identities may look the same.
-              In log lines they are always escape sequences.
-            * ``prefer``: "client" or "server": whose order of subprotocols counts.
-            * ``readers``: "auto" (each of up to 8 connections has its own threads, more share theirs),
-              "per-connection", "shared", a `Readers` object, or a function that returns one for each ``listen()``.
+        options: Those of `ocppj.ws.options.ServerCoreOptions`.
 
     Raises:
         UsageError: A value that its option does not take.
@@ -371,7 +340,7 @@ class WebSocketServer(ServerCore):
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
-            wire = ServerWire(sock, offer, self._max_message_size, self.budget)
+            wire = FrameWire(sock, self._max_message_size, self.budget, extension=offer)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:  # OCPP-J 1.6 section 3.2

@@ -4,8 +4,6 @@ The yardstick is a valid payload of the same size that is read the general way: 
 Bytecodes of Python are counted, all that run, in whatever module; not time.
 """
 
-import sys
-
 import pytest
 
 from ocppj import Endpoint, Feature, MessageError, PendingRequestState, ValidationError, v16, v201
@@ -15,6 +13,7 @@ from ocppj.rpc.dialect import V16, V201
 from ocppj.rpc.fault_search import Part
 from ocppj.rpc.messages import parse_json_message
 from ocppj.rpc.validation import check_payload, get_quick_check, use_accelerators
+from tests.counting import count_bytecodes
 
 #: Characters of a frame. It must be so large that what each frame costs does not count.
 SIZE = 8_000
@@ -54,26 +53,6 @@ def fill(place, item, last=""):
     return head + ",".join([item] * number + [last] * bool(last)) + tail
 
 
-def count(act):
-    """Return how many bytecodes ``act`` runs when it is done for the second time."""
-    act()
-    steps = 0
-
-    def trace(frame, event, argument):
-        nonlocal steps
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        steps += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return steps
-
-
 def take_the_general_way(monkeypatch):
     """Check and decode without code that is made for a schema or a class."""
     monkeypatch.setattr(validation, "compile_check", lambda name, schema: Part(schema).is_valid)
@@ -104,7 +83,7 @@ class Reader:
         return None
 
     def cost(self, place, text):
-        return count(lambda: self.read(place[0], text))
+        return count_bytecodes(lambda: self.read(place[0], text))
 
 
 #: What the frame is full of, beside something valid of the same size. The last item may differ from the others.
@@ -198,7 +177,7 @@ def test_a_fault_in_a_programs_own_schema_costs_no_more_than_the_check(kind, wro
     def accept():
         assert get_quick_check(feature, False)(good)
 
-    assert count(refuse) <= 2 * count(accept) + 2000, "2000: what pytest.raises and the error take"
+    assert count_bytecodes(refuse) <= 2 * count_bytecodes(accept) + 2000, "2000: what pytest.raises and the error take"
 
 
 @pytest.mark.parametrize("kind", OWN)
@@ -214,7 +193,7 @@ def test_unique_items_cost_as_much_as_there_are(kind, make):
         items = [make(each) for each in range(number)]
         assert not check({"all": [*items, make(number - 1)]})
         assert check({"all": items})
-        return count(lambda: check({"all": items}))
+        return count_bytecodes(lambda: check({"all": items}))
 
     assert cost(400) < 5 * cost(100)
 
@@ -269,7 +248,7 @@ def test_a_description_has_the_beginning_of_what_repr_writes(value):
         return caught.value.description
 
     assert refuse(value) == f"a must be one of b, not {repr(value)[:57]}..."
-    assert count(lambda: refuse(value)) < 2 * count(lambda: refuse("x" * 100)) + 1500
+    assert count_bytecodes(lambda: refuse(value)) < 2 * count_bytecodes(lambda: refuse("x" * 100)) + 1500
 
 
 def test_a_name_that_is_not_allowed_is_cut():
