@@ -10,7 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Dict, List, Optional
+from typing import IO, Any, Dict, List, Optional, Sequence
 
 from tests.helpers import seconds
 
@@ -59,17 +59,29 @@ def ocppj(*words: object, stdin: str = "", cwd: object = None, env: Optional[Dic
 class Running:
     """A command that goes on. As a context manager it is ended by SIGTERM, if it has not ended.
 
+    Args:
+        words: The arguments.
+        cwd: Its working directory.
+        env: Variables beside those of this process.
+        program: What is run: words for Python.
+
     Attributes:
         out: The lines that it has printed so far.
         err: Those of its standard error.
     """
 
-    def __init__(self, *words: object, cwd: object = None, env: Optional[Dict[str, str]] = None) -> None:
+    def __init__(
+        self,
+        *words: object,
+        cwd: object = None,
+        env: Optional[Dict[str, str]] = None,
+        program: Sequence[str] = ("-m", "ocppj"),
+    ) -> None:
         self.out: List[str] = []
         self.err: List[str] = []
         self._lines: "queue.Queue[Optional[str]]" = queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ocppj", *map(str, words)],
+            [sys.executable, *program, *map(str, words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -12,7 +12,10 @@ from tests.helpers import FACTOR, seconds
 from tests.test_readme import BLOCK, ROOT
 
 EXAMPLES = ROOT / "examples"
-PAGES = {"test-a-charge-point.md": "test_charge_point.py", "test-a-central-system.md": "test_central_system.py"}
+PAGES = {
+    "test-a-charge-point.md": "pytest_charge_point/test_charge_point.py",
+    "test-a-central-system.md": "pytest_central_system/test_central_system.py",
+}
 
 
 def blocks(page: str) -> "list[str]":

@@ -78,6 +78,9 @@ def test_session_by_the_buttons(service: Start, command_of: Any, app: str) -> No
         assert press(host, "/chargers/CP_1/stop", charging="1") == "CP_1 says Accepted"
         eventually(lambda: host.get("/health").json() == {"chargers": 1, "charging": 0})
     assert press(host, "/chargers/CP_9/start", tag="TAG-7") == "There is no charger CP_9"
+    assert send(host, "/chargers/CP_1/start", tag="TAG-7" * 5).status == 400
+    assert send(host, "/chargers/CP_1/stop", charging="the last").status == 400
+    assert send(host, "/chargers", name="CP_3", password="short").status == 400
     assert host.bad_lines() == []
 
 

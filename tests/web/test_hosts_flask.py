@@ -53,6 +53,9 @@ def test_session_by_the_buttons(service: Start, command_of: Any) -> None:
         eventually(lambda: "Stop TAG-7" not in host.get("/").text)
         assert "CP_1: online" in host.get("/").text
     assert host.post("/chargers/CP_9/start", tag="TAG-7").status == 404
+    assert host.post("/chargers/CP_1/start", tag="TAG-7" * 5).status == 400
+    assert host.post("/chargers/CP_1/stop", charging="the last").status == 400
+    assert host.post("/chargers", id="CP_3", password="short").status == 400
     assert host.bad_lines() == []
 
 

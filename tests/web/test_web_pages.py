@@ -51,10 +51,3 @@ def test_the_smallest_service_resets_a_charger() -> None:
         web.shutdown()
         thread.join()
         web.server_close()
-
-
-def test_flask_service_is_small() -> None:
-    """It is promised to be one that a person reads in a few minutes."""
-    folder = ROOT / "examples" / "flask_service"
-    files = [*folder.rglob("*.py"), *folder.rglob("*.html")]
-    assert sum(len(file.read_text("utf-8").splitlines()) for file in files) < 200

@@ -1,5 +1,7 @@
 """Chargers, and what they have charged."""
 
+from typing import Optional
+
 from django.db import models
 
 
@@ -9,6 +11,10 @@ class Charger(models.Model):
     name = models.CharField(max_length=48, primary_key=True)
     digest = models.CharField(max_length=64)
     status = models.CharField(max_length=20, default="new")
+
+    @property
+    def charging(self) -> "Optional[Charging]":
+        return self.charging_set.filter(stopped=None).first()
 
 
 class Charging(models.Model):

@@ -7,7 +7,6 @@ from . import views
 urlpatterns = [
     path("", views.page),
     path("chargers", views.add),
-    path("chargers/<charger>/start", views.start),
-    path("chargers/<charger>/stop", views.stop),
+    path("chargers/<charger>/<order>", views.give),
     path("health", views.health),
 ]

@@ -1,7 +1,6 @@
-"""Records a charge, then plays it against a central system that has changed, and shows what it does otherwise.
+"""Records a charge, plays it against a central system that has changed, and shows what that answers otherwise."""
 
-python examples/recording.py
-"""
+from __future__ import annotations
 
 import itertools
 import tempfile

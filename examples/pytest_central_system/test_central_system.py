@@ -1,11 +1,11 @@
-"""Tests of a central system, here the one of central_system.py, by scripted and by simulated charge points.
+"""Tests of a central system, here the one of central_system_16, by scripted and by simulated charge points.
 
 pip install 'ocppj[testing]'
-pytest examples/test_central_system.py
+cd examples/pytest_central_system; pytest
 """
 
 import pytest
-from central_system import build_server
+from central_system_16 import build_server
 
 from ocppj import ErrorCode, InvalidResponse, OCPPError, v16
 from ocppj.testing import Fleet, SimulatedStation, example

@@ -1,27 +1,25 @@
-"""A proxy that looks at what passes, changes something, answers something, and drops something.
+"""A proxy that looks at what passes, changes something, answers something, and drops something. See README."""
 
-python examples/central_system.py --port 9000
-python examples/proxy.py ws://127.0.0.1:9000 --port 9001
-python examples/charge_point.py ws://127.0.0.1:9001 CP_1
-"""
+from __future__ import annotations
 
 import argparse
 import json
+import logging
+import signal
 import sys
+import threading
 from datetime import datetime, timezone
 from typing import Optional, Union
 
 from ocppj import OcppjError
 from ocppj.proxy import DROP, Answer, Drop, Message, Proxy
 
-
-def say(text: str) -> None:
-    print(text, flush=True)
+log = logging.getLogger("proxy")
 
 
 def look(message: Message) -> None:
-    """Say what passes."""
-    say(f"{message.client_id}: {message.sender} sends {message.kind} {message.action}")
+    """Log what passes."""
+    log.info("%s: %s sends %s %s", message.client_id, message.sender, message.kind, message.action)
 
 
 def answer_heartbeats(message: Message) -> Optional[Answer]:
@@ -33,7 +31,7 @@ def answer_heartbeats(message: Message) -> Optional[Answer]:
 
 def boot_as_another_vendor(message: Message) -> Optional[str]:
     """Name the vendor as the central system wants it. Nothing else is changed."""
-    if (message.kind, message.action) == ("CALL", "BootNotification"):
+    if (message.kind, message.action, message.version) == ("CALL", "BootNotification", "1.6"):
         number, message_id, action, payload = json.loads(message.text)
         return json.dumps([number, message_id, action, {**payload, "chargePointVendor": "ACME Inc."}])
     return None
@@ -49,16 +47,21 @@ def keep_the_settings(message: Message) -> Union[Answer, Drop, None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A proxy with hooks.")
     parser.add_argument("to", help="the central system, such as ws://127.0.0.1:9000")
-    parser.add_argument("--port", type=int, default=9001, help="where stations connect")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines connect")
+    parser.add_argument("--port", type=int, default=9001, help="where stations connect; 0 takes any free port")
     options = parser.parse_args()
-    proxy = Proxy(options.to, hooks=[look, answer_heartbeats, boot_as_another_vendor, keep_the_settings])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
     try:
-        with proxy.listen(options.port, "127.0.0.1"):
-            say(f"listening on {proxy.url}")
-            sys.stdin.read()  # until Ctrl-C, or until the input ends
-    except KeyboardInterrupt:
-        say(f"ended: {proxy.counts().connected} connections")
-    except OcppjError as error:
+        # Each hook sees what the one before has made of a message.
+        proxy = Proxy(options.to, hooks=[look, answer_heartbeats, boot_as_another_vendor, keep_the_settings])
+        with proxy.listen(options.port, options.host):
+            try:
+                log.info("listening on %s", proxy.url)
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                log.info("ended: %s connections", proxy.counts().connected)
+    except OcppjError as error:  # the port is taken; the URL cannot be used
         sys.exit(f"{type(error).__name__}: {error}")
 
 

@@ -32,10 +32,12 @@ EXPECTED = [
 
 
 def now() -> datetime:
+    """Return the time, as messages have it."""
     return datetime.now(timezone.utc)
 
 
 def check(holds: bool, what: str) -> None:
+    """Raise, with the text ``what``, unless it holds."""
     if not holds:
         raise AssertionError(what)
 
@@ -167,6 +169,7 @@ class ChargePoint:
 
 
 def run() -> None:
+    """Run the session, and check what was seen of it."""
     printer = Printer()
     server = Server(profiles=v16.PROFILES, timeout=PATIENCE)
     server.add_observer(printer)

@@ -1,7 +1,7 @@
 """Tests of a charge point, here the one of charge_point.py, by a scripted central system.
 
 pip install 'ocppj[testing]'
-pytest examples/test_charge_point.py
+cd examples/pytest_charge_point; pytest
 """
 
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 from ocppj import ErrorCode, OCPPError, v16
 from ocppj.testing import CLOSE, DROP, example
 
-PROGRAM = Path(__file__).parent / "charge_point.py"
+PROGRAM = Path(__file__).parent.parent / "charge_point" / "charge_point.py"
 
 Authorize = v16.AuthorizeRequest
 Boot = v16.BootNotificationRequest
