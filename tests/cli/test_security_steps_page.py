@@ -15,7 +15,7 @@ def test_the_steps(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "run").mkdir(mode=0o700)
     steps = steps_of(page)
-    assert len(steps) == 13
+    assert len(steps) == 14
     shell = Shell(tmp_path, {**put_command(tmp_path / "bin"), "XDG_RUNTIME_DIR": str(tmp_path / "run")})
     try:
         for step in steps:
