@@ -1,7 +1,7 @@
 """The public names and how they are called: what a program that uses the library depends on.
 
-``public_surface.txt`` lists them: what docs/contributing.md calls public. A change of it is a change that users notice: it
-belongs in CHANGELOG.md.
+``public_surface.txt`` lists them: what docs/contributing.md calls public. A change of it is a change that users notice:
+it belongs in CHANGELOG.md. ``python -m tests.test_public_surface`` writes the list anew.
 """
 
 import contextlib
@@ -140,3 +140,7 @@ def test_modules_that_users_name_can_be_imported() -> None:
     for name in MODULES:
         module = importlib.import_module(f"ocppj.{name}")
         assert all(hasattr(module, each) for each in getattr(module, "__all__", ()))
+
+
+if __name__ == "__main__":
+    LIST.write_text("".join(f"{line}\n" for line in surface()), "utf-8")
