@@ -88,7 +88,7 @@ package: $(VENV)/.ready-dev
 	@ls dist/*
 
 release: $(VENV)/.ready-dev
-	$(RUN) tools/release.py $(VERSION)
+	$(RUN) tools/release.py $(VERSION) $(ARGS)
 
 generate: $(VENV)/.ready-dev
 	$(RUN) tools/generate.py $(OCPP)
