@@ -56,13 +56,13 @@ def fill(place, item, last=""):
 def take_the_general_way(monkeypatch):
     """Check and decode without code that is made for a schema or a class."""
     monkeypatch.setattr(validation, "compile_check", lambda name, schema: Part(schema).is_valid)
-    monkeypatch.setattr(model.Plan, "get_reader", lambda plan: None)
+    monkeypatch.setattr(model, "get_reader", lambda plan: None)
     classes = [model.Payload]
     for each in classes:
         classes += each.__subclasses__()
         plan = vars(each).get("_plan")
         if plan is not None:
-            monkeypatch.setattr(plan, "_reader", None)
+            monkeypatch.setattr(plan, "reader", None)
 
 
 class Reader:
