@@ -26,6 +26,8 @@ from ceiling import Pause
 
 from ocppj import Deflate, Server, v16
 
+#: All charge points have one address, and some benchmarks connect them faster than a server allows by default.
+NO_LIMITS = {"max_attempts_per_second": None, "max_attempts_per_second_per_address": None}
 #: The values of ``--compression``, and of the option of `Server`.
 COMPRESSION: Dict[str, Any] = {
     "off": False,
@@ -131,7 +133,9 @@ def main() -> None:
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--compression", choices=list(COMPRESSION))
     chosen = parser.parse_args()
-    transport: Dict[str, Any] = {"readers": chosen.readers} if chosen.readers else {}
+    transport: Dict[str, Any] = dict(NO_LIMITS)
+    if chosen.readers:
+        transport["readers"] = chosen.readers
     if chosen.tls:
         transport["ssl_context"] = tls_context()
     if chosen.compression:
