@@ -25,6 +25,7 @@ import simple_websocket
 from ceiling import _NoThread
 from harness import ROOT, Subject, say, table
 from load import Connection, Frames, frame
+from ours import NO_LIMITS
 from samples import MESSAGES
 
 sys.path.insert(0, str(ROOT))
@@ -42,15 +43,16 @@ ACTIONS = {
 
 
 class Inline(Readers):
-    """Readers that do everything on the thread that calls `turn`."""
+    """Readers that do everything on the thread that calls `turn`. They read the first connection alone."""
 
     def __init__(self) -> None:
         self.added = threading.Event()
         self._over = False
+        self._sources: List[Source] = []
         self._jobs: Deque[Job] = deque()
 
     def add(self, source: Source) -> None:
-        self._source = source
+        self._sources.append(source)
         self.added.set()
 
     def submit(self, source: Source, job: Job) -> None:
@@ -63,16 +65,16 @@ class Inline(Readers):
         pass
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        if not self._over:
-            self._source.finish()
+        for source in self._sources[self._over :]:
+            source.finish()
         self._work()
         return True
 
     def turn(self) -> None:
         """Read the available bytes, and run the handlers."""
-        if not self._source.step(False):
+        if not self._sources[0].step(False):
             self._over = True
-            self._source.finish()
+            self._sources[0].finish()
         self._work()
 
     def _work(self) -> None:
@@ -85,11 +87,12 @@ class Whole:
 
     def __init__(self, action: str) -> None:
         self._inline = Inline()
-        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline)
+        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline, **NO_LIMITS)
         request, answer = ACTIONS[action]
         self._server.on(request)(lambda client_id, request: answer())
         self._server.listen(host="127.0.0.1")
-        self._client = Connection(int(self._server.url.split(":")[2].split("/")[0]), 0)
+        self.port = int(self._server.url.split(":")[2].split("/")[0])
+        self._client = Connection(self.port, 0)
         self._client.sock.setblocking(True)
         while not self._client.upgraded:
             self._client.read()
