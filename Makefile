@@ -59,6 +59,9 @@ format: $(VENV)/.ready-dev
 types: $(VENV)/.ready-dev
 	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mypy needs Python 3.10 or newer: make types PYTHON=...")'
 	$(RUN) -m mypy
+	@PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(RUN) -m pyright --verifytypes ocppj --ignoreexternal \
+		>$(VENV)/verifytypes.log || { grep -v "^   ocppj" $(VENV)/verifytypes.log; exit 1; }
+	@grep "^Type completeness" $(VENV)/verifytypes.log
 
 docs: $(VENV)/.ready-docs
 	$(RUN) -m sphinx -q -W --keep-going -b html docs build/site
@@ -69,12 +72,14 @@ wheel: $(VENV)/.ready-dev
 	$(RUN) -m build --wheel --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@ls dist/*.whl
 
-# Small schemas of several messages are equal (W002), and PyInstaller wants a name with a hyphen (W004).
+# Small schemas of several messages are equal (W002), and PyInstaller wants a name with a hyphen (W004). The project has no
+# public address yet (see setup.cfg).
 package: $(VENV)/.ready-dev
 	rm -rf build dist
 	$(RUN) -m build --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	$(VENV)/bin/twine check --strict dist/*
 	$(VENV)/bin/check-wheel-contents --ignore W002,W004 dist/*.whl
+	$(VENV)/bin/pyroma --quiet --min 10 --skip-tests AuthorEmail,Url dist/*.tar.gz
 	@ls dist/*
 
 release: $(VENV)/.ready-dev

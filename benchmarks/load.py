@@ -19,7 +19,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from harness import footprint, percentiles, processor_seconds
 from samples import MESSAGES
@@ -195,13 +195,14 @@ class Load:
         boot.check(connection.turn, text)
         return True
 
-    def run(self, action: str, seconds: float, warm_up: float, pid: int) -> Dict[str, float]:
+    def run(self, action: str, seconds: float, warm_up: float, pid: int, more: Sequence[int] = ()) -> Dict[str, float]:
         """Send messages over all connections for ``warm_up`` seconds, then measure for ``seconds``.
 
         Each phase is prolonged until there are as many answers as connections, to ten times its length at most: the
         first message of a connection has extra costs, and some servers answer in bursts. Returns messages per second,
         how busy this process was (1.0: it could not do more) and, if there were any answers, latency (median, 99th
-        percentile, ms) and the processor time of process ``pid`` for a message (us). Call it once only.
+        percentile, ms) and the processor time of process ``pid``, and of those in ``more``, for a message (us). Call it
+        once only.
         """
         frames = Frames(action)
         taken: List[float] = []
@@ -215,12 +216,13 @@ class Load:
             self._turn(frames, taken)
             now = time.perf_counter()
         taken.clear()
-        processor, own = processor_seconds(pid), time.process_time()
+        pids = [pid, *more]
+        processor, own = sum(map(processor_seconds, pids)), time.process_time()
         start = now = time.perf_counter()
         while now < start + seconds or (len(taken) < few and now < start + 10 * seconds):
             self._turn(frames, taken)
             now = time.perf_counter()
-        processor, own = processor_seconds(pid) - processor, time.process_time() - own
+        processor, own = sum(map(processor_seconds, pids)) - processor, time.process_time() - own
         figures = {"rate": len(taken) / (now - start), "load": own / (now - start)}
         if taken:
             figures["p50"], figures["p99"] = percentiles(taken)

@@ -1,32 +1,38 @@
 // A server process: the Node package ocpp-rpc in strict mode (every payload is checked, in both directions).
 //
-//     node peer_node.js [SECONDS [EVERY]]      one in EVERY handlers of Heartbeat sleeps so long
+//     node peer_node.js [SECONDS [EVERY [WORKERS]]]      one in EVERY handlers of Heartbeat sleeps so long
 //
+// With several WORKERS, the module cluster of Node has as many processes listen on one port.
 // Run in a directory where ocpp-rpc is installed. Obeys as `harness.Child` says.
 
 const { createRequire } = require("node:module");
 const { RPCServer } = createRequire(process.cwd() + "/")("ocpp-rpc");
+const cluster = require("node:cluster");
 const readline = require("node:readline");
 const { setTimeout: sleep } = require("node:timers/promises");
 
 const pause = Number(process.argv[2] || 0) * 1000;
 const every = Number(process.argv[3] || 1);
+const workers = Number(process.argv[4] || 1);
 const open = [];
 let count = 0;
 
 const now = () => new Date().toISOString();
 const seconds = () => performance.now() / 1000;
 
-const server = new RPCServer({ protocols: ["ocpp1.6"], strictMode: true });
-server.on("client", (client) => {
-  open.push(client);
-  client.handle("Heartbeat", async () => {
-    if (pause && ++count % every === 0) await sleep(pause);
-    return { currentTime: now() };
+function listen() {
+  const server = new RPCServer({ protocols: ["ocpp1.6"], strictMode: true });
+  server.on("client", (client) => {
+    open.push(client);
+    client.handle("Heartbeat", async () => {
+      if (pause && ++count % every === 0) await sleep(pause);
+      return { currentTime: now() };
+    });
+    client.handle("MeterValues", () => ({}));
+    client.handle("BootNotification", () => ({ currentTime: now(), interval: 300, status: "Accepted" }));
   });
-  client.handle("MeterValues", () => ({}));
-  client.handle("BootNotification", () => ({ currentTime: now(), interval: 300, status: "Accepted" }));
-});
+  return server.listen(0, "127.0.0.1");
+}
 
 async function timed(times, work) {
   const taken = [];
@@ -52,7 +58,9 @@ const tasks = {
 
 const say = (reply) => process.stdout.write(JSON.stringify(reply) + "\n");
 
-server.listen(0, "127.0.0.1").then((http) => {
+// Listen, say so, and obey the lines on standard input.
+async function obey() {
+  const http = await listen();
   say({ ready: http.address().port });
   const lines = readline.createInterface({ input: process.stdin });
   lines.on("line", async (line) => {
@@ -64,4 +72,23 @@ server.listen(0, "127.0.0.1").then((http) => {
     }
   });
   lines.on("close", () => process.exit(0));
-});
+}
+
+// Listen in several processes on one port; say so when all of them do.
+function obeyInProcesses() {
+  if (!cluster.isPrimary) {
+    listen();
+    return;
+  }
+  let listening = 0;
+  for (let worker = 0; worker < workers; worker++) cluster.fork();
+  cluster.on("listening", (_, address) => {
+    if (++listening < workers) return;
+    const pids = Object.values(cluster.workers).map((worker) => worker.process.pid);
+    say({ ready: { port: address.port, pids: [process.pid, ...pids] } });
+  });
+  process.stdin.resume().on("close", () => process.exit(0));
+}
+
+if (workers > 1) obeyInProcesses();
+else obey();

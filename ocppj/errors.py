@@ -26,8 +26,10 @@
     │   ├── NotRunning              the endpoint or dispatcher is not started
     │   └── UnknownClient           no such client is connected
     ├── QueueFailed                 the file of a durable queue cannot be opened, read or written
+    │   ├── QueueInUse              ... because another process or queue has it
     │   └── QueueDamaged            ... because it is damaged, or made by another program
     └── TransportError              the network, below OCPP (also a ConnectionError)
+        ├── AddressInUse            another server listens there
         ├── HandshakeRefused        the server answered the upgrade with an HTTP error
         ├── SubprotocolError        no common OCPP version was negotiated
         └── WriteTimeout            the peer does not read what is written to it
@@ -43,6 +45,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 from .secrets import mask_secrets, mask_value
 
 __all__ = [
+    "AddressInUse",
     "CallCanceled",
     "CallFailed",
     "CallTimeout",
@@ -63,6 +66,7 @@ __all__ = [
     "QueueDamaged",
     "QueueFailed",
     "QueueFull",
+    "QueueInUse",
     "RequestDropped",
     "Stopped",
     "SubprotocolError",

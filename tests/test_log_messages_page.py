@@ -81,6 +81,8 @@ def test_what_a_name_may_be(tmp_path: Path) -> None:
         "    words += ' more'\n"
         "    self._log.exception(words)\n"
         "    self.log.debug('quiet')\n"
+        "    write, what = (log.info, 1) if x else (log.debug, 2)\n"
+        "    write('%s: by name', what)\n"
     )
     assert {each[:2] for each in log_lines(tmp_path)} == {
         ("WARNING", "%s: one"),
@@ -90,6 +92,7 @@ def test_what_a_name_may_be(tmp_path: Path) -> None:
         ("INFO", "b"),
         ("ERROR", "%s: one more"),
         ("ERROR", "%s: two more"),
+        ("INFO", "%s: by name"),
     }
 
 

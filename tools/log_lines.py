@@ -61,19 +61,29 @@ def _calls(node: ast.AST, before: Before) -> Iterator[Tuple[ast.Call, Before]]:
 def _logged(call: ast.Call, before: Before, classes: Sequence[ast.ClassDef], module: str) -> Iterator[Tuple[str, str]]:
     """Yield the level and the texts of a call that logs."""
     holder, _, name = ast.unparse(call.func).rpartition(".")
-    place = 0
+    place, levels = 0, [LEVELS[name]] if name in LEVELS and "log" in holder.lower() else []
     if name in WRAPPERS:
-        level, place = WRAPPERS[name]
-    elif name in LEVELS and "log" in holder.lower():
-        level = LEVELS[name]
-    else:
+        levels, place = [WRAPPERS[name][0]], WRAPPERS[name][1]
+    elif isinstance(call.func, ast.Name):
+        levels = _levels_of_name(name, before)
+    if not levels:
         return
     if len(call.args) <= place or ast.unparse(call).startswith(INSIDE.get(module, "-")):
         return
     texts = list(_texts(call.args[place], before, classes))
     if not texts:
         raise LookupError(f"{module}:{call.lineno}: the text is not found: {ast.unparse(call)}")
-    yield from ((level, text) for text in texts)
+    yield from ((level, text) for level in levels for text in texts)
+
+
+def _levels_of_name(name: str, before: Before) -> List[str]:
+    """Return the levels of a name that was given something like ``log.warning if lost else log.error`` above."""
+    for block in reversed(before):
+        nodes = [node for value in _given(name, block) for node in ast.walk(value)]
+        methods = [each for each in nodes if isinstance(each, ast.Attribute) and each.attr in LEVELS]
+        if methods:
+            return [LEVELS[each.attr] for each in methods if "log" in ast.unparse(each.value).lower()]
+    return []
 
 
 def _texts(node: ast.AST, before: Before, classes: Sequence[ast.ClassDef]) -> Iterator[str]:
@@ -120,11 +130,20 @@ def _given(name: str, statements: Sequence[ast.AST]) -> List[ast.expr]:
     for each in statements:
         value: Any = getattr(each, "value", None)
         for target in each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]:
-            pairs: List[Tuple[Any, Any]] = [(target, value)]
-            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-                pairs = list(zip(target.elts, value.elts))
-            values += [given for left, given in pairs if isinstance(left, ast.Name) and left.id == name and given]
+            values += _values(name, target, value)
     return values
+
+
+def _values(name: str, target: Any, value: Any) -> Iterator[ast.expr]:
+    """Yield what ``target = value`` gives to a name."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.IfExp):
+        yield from _values(name, target, value.body)
+        yield from _values(name, target, value.orelse)
+    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for left, right in zip(target.elts, value.elts):
+            yield from _values(name, left, right)
+    elif isinstance(target, ast.Name) and target.id == name and value is not None:
+        yield value
 
 
 def _without_functions(statement: ast.stmt) -> Iterator[ast.AST]:

@@ -90,6 +90,7 @@ class ClientOptions(TransportOptions, total=False):
     backoff: Union[Backoff, Callable[[], Backoff]]
     security_profile: Optional[int]
     default_subprotocol: Optional[str]
+    compression: Union[bool, Deflate]
 
 
 class ServerCoreOptions(CoreOptions, total=False):

@@ -21,7 +21,7 @@ import simple_websocket  # type: ignore[import-untyped,unused-ignore]
 from ..errors import TransportError, UsageError
 from ..option_checks import check_option, check_options
 from .connection.deflate import Deflate, choose_deflate
-from .connection.frames import ServerWire
+from .connection.frames import FrameWire
 from .handshake.http import BadRequest, RequestHead, parse_request, read_head, split_tokens
 from .handshake.identities import Identification, IdentifyFunction
 from .handshake.policy import Demands, ProfileOption, websocket_headers
@@ -340,7 +340,7 @@ class WebSocketServer(ServerCore):
         sock.cork()
         try:
             _Upgrade(sock, fields, accepted.subprotocol)
-            wire = ServerWire(sock, offer, self._max_message_size, self.budget)
+            wire = FrameWire(sock, self._max_message_size, self.budget, extension=offer)
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:  # OCPP-J 1.6 section 3.2

@@ -19,7 +19,7 @@ import simple_websocket
 from wsproto.events import CloseConnection
 
 from ocppj.ws.connection.channel import cut_reason
-from ocppj.ws.connection.frames import ServerWire
+from ocppj.ws.connection.frames import FrameWire
 from ocppj.ws.connection.wire import PeerClose, Violation
 from ocppj.ws.stream.stream import Stream
 from tests.ws.support import frame
@@ -252,7 +252,7 @@ class Ours:
         for sock in (near, self._far):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._sock = Stream(near)
-        self._wire = ServerWire(self._sock, fields.get("Sec-WebSocket-Extensions"), LIMIT)
+        self._wire = FrameWire(self._sock, LIMIT, extension=fields.get("Sec-WebSocket-Extensions"))
         self._far.setblocking(False)
         self._closed = False
         self.events: List[Event] = []

@@ -11,7 +11,7 @@ import pytest
 
 import ocppj
 from ocppj.ws.connection.channel import Handlers, WireChannel, cut_reason
-from ocppj.ws.connection.frames import ServerWire
+from ocppj.ws.connection.frames import FrameWire
 from ocppj.ws.stats import judge_close
 from ocppj.ws.stream.stream import Stream
 from tests.helpers import Recorder, eventually, seconds
@@ -46,11 +46,11 @@ class NoReaders:
 class Site:
     """A channel and its peer's socket."""
 
-    def __init__(self, kind=ServerWire, **options):
+    def __init__(self, kind=FrameWire, **options):
         near, self.peer = socket.socketpair()
         self.peer.settimeout(seconds(10))
         self.sock = Stream(near)
-        wire = kind(self.sock, None, 100_000)
+        wire = kind(self.sock, 100_000)
         self.owner = Owner()
         self.channel = WireChannel(
             wire, self.owner, NoReaders(), id="CP_1", subprotocol="ocpp1.6", remote_address="here", **options
@@ -134,7 +134,7 @@ def test_a_close_ends_the_reading_once_it_is_answered(site):
     assert len(site.owner.ends.calls) == 1
 
 
-class StopsAtOnce(ServerWire):
+class StopsAtOnce(FrameWire):
     """The peer has the answer to its Close, and in that moment the program stops this side."""
 
     def answer_close(self, close):

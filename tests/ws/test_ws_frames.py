@@ -11,7 +11,7 @@ import pytest
 from ocppj.budget import MemoryBudget
 from ocppj.errors import UsageError
 from ocppj.ws.connection.channel import check_close_code
-from ocppj.ws.connection.frames import ClientWire, ServerWire
+from ocppj.ws.connection.frames import FrameWire
 from ocppj.ws.connection.wire import Violation
 from ocppj.ws.stream.stream import Stream
 from tests.helpers import seconds
@@ -32,9 +32,9 @@ class Site:
         self.stream = Stream(near)
         self.masked = kind == "server"
         if kind == "server":
-            self.wire = ServerWire(self.stream, offer, LIMIT, budget)
+            self.wire = FrameWire(self.stream, LIMIT, budget, extension=offer)
         else:
-            self.wire = ClientWire(self.stream, LIMIT, budget)
+            self.wire = FrameWire(self.stream, LIMIT, budget, client=True)
         self.texts = []
         self.stop = False
 

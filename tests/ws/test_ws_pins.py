@@ -10,9 +10,10 @@ import zlib
 import pytest
 import simple_websocket
 import websocket
-from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
+from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed, XorMaskerSimple
 
 from ocppj.ws.connection.deflate import agree
+from ocppj.ws.connection.frames import LibraryFrames
 from tests.ws.support import close_frame, frame, xor
 
 
@@ -191,64 +192,25 @@ def test_frames_to_send():
     assert len(second) < len(first), "the order counts"
 
 
-def test_frames_of_websocket_client_are_read_in_pieces():
-    data = frame(1, b"x" * 300, masked=False) + frame(9, b"p", masked=False)
-    pieces = [data[:1], data[1:3], None, data[3:5], None, data[5:304], data[304:]]
-
-    def recv(size):
-        piece = pieces.pop(0)
-        if piece is None:
-            raise BlockingIOError
-        if len(piece) > size:
-            pieces.insert(0, piece[size:])
-        return piece[:size]
-
-    buffer = websocket.frame_buffer(recv, True)
-    frames, blocked = [], 0
-    while len(frames) < 2:
-        try:
-            frames.append(buffer.recv_frame())
-        except BlockingIOError:
-            blocked += 1
-    assert blocked == 2
-    assert [(f.fin, f.opcode, f.data) for f in frames] == [(1, 1, b"x" * 300), (1, 9, b"p")]
+def test_it_is_known_whether_the_beginning_of_a_message_has_come():
+    protocol = LibraryFrames(False, [])
+    assert protocol.between_messages
+    frames_of(protocol, frame(1, b"one")[:1])
+    assert not protocol.between_messages, "a byte of a header"
+    frames_of(protocol, frame(1, b"one")[1:5])
+    assert not protocol.between_messages, "a header"
+    frames_of(protocol, frame(1, b"one")[5:])
+    assert protocol.between_messages
+    frames_of(protocol, frame(1, b"one", fin=False))
+    assert not protocol.between_messages, "a fragment"
+    frames_of(protocol, frame(9, b"ping"))
+    assert not protocol.between_messages, "a control frame between fragments"
+    frames_of(protocol, frame(0, b"two"))
+    assert protocol.between_messages
 
 
-def test_the_header_is_known_before_the_body_is_read():
-    class Frames(websocket.frame_buffer):
-        seen = None
-
-        def recv_length(self):
-            super().recv_length()
-            self.seen = (self.header, self.length)
-            raise EOFError
-
-    data = [b"\x81\x7f", b"\x7f" + b"\xff" * 7]
-    frames = Frames(lambda size: data.pop(0), True)
-    try:
-        frames.recv_frame()
-    except EOFError:
-        pass
-    header, length = frames.seen
-    assert (header[0], header[4], header[5], length) == (1, 1, 0, 2**63 - 1)
-    assert {"recv_strict", "recv_length", "recv_frame"} <= set(dir(websocket.frame_buffer))
-
-
-def test_websocket_client_makes_whole_masked_frames():
-    def made(data, opcode):
-        made = websocket.ABNF.create_frame(data, opcode).format()
-        assert isinstance(made, bytes)
-        size = made[1] & 0x7F
-        assert made[1] == 0x80 | size
-        assert len(made) == 6 + size
-        return made[0], xor(made[6:], made[2:6])
-
-    assert made("téxt", websocket.ABNF.OPCODE_TEXT) == (0x81, "téxt".encode())
-    assert made(b"", websocket.ABNF.OPCODE_PING) == (0x89, b"")
-    assert made(b"p", websocket.ABNF.OPCODE_PONG) == (0x8A, b"p")
-    assert made(b"\x03\xe8r", websocket.ABNF.OPCODE_CLOSE) == (0x88, b"\x03\xe8r")
-    first, second = (websocket.ABNF.create_frame("x", 1).format() for _ in range(2))
-    assert first[2:6] != second[2:6]
+def test_a_mask_begins_with_the_first_byte_of_the_key():
+    assert bytes(XorMaskerSimple(b"abcd").process(bytearray(b"x" * 9))) == xor(b"x" * 9, b"abcd")
 
 
 class Answering:

@@ -6,9 +6,8 @@ import os
 import struct
 from typing import Any, NamedTuple
 
-from websocket import ABNF
-
 from ...errors import UsageError
+from .plain_frames import mask
 
 __all__ = ["CLOSE", "PING", "TEXT", "RawFrame", "check_frame"]
 
@@ -36,7 +35,7 @@ class RawFrame(NamedTuple):
         if not masked:
             return head + self.data
         key = os.urandom(4)
-        return head + key + bytes(ABNF.mask(key, self.data))
+        return head + key + mask(self.data, key)
 
 
 def check_frame(opcode: Any, data: Any, fin: Any) -> RawFrame:
