@@ -18,7 +18,7 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo environment test bench figures lint format types docs wheel package release generate clean
+.PHONY: help demo environment test bench figures lint format types docs pages wheel package release generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--brief for twenty minutes,"
 	@echo "               ARGS=--quick for rough figures   make figures    those of README.md, from RESULTS.md"
 	@echo "make docs      the site of docs/, in build/site  make package    dist/*: source and wheel, checked"
+	@echo "make pages     the tables and diagrams of docs/, from the code and the texts beside them"
 	@echo "make release VERSION=1.0.0      check everything, set the version and the tag, build"
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
@@ -67,6 +68,10 @@ docs: $(VENV)/.ready-docs
 	$(RUN) -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "build/site/index.html"
 
+pages: $(VENV)/.ready-run
+	$(RUN) tools/reference.py
+	$(RUN) tools/diagrams.py
+
 wheel: $(VENV)/.ready-dev
 	rm -rf build dist
 	$(RUN) -m build --wheel --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
@@ -83,7 +88,7 @@ package: $(VENV)/.ready-dev
 	@ls dist/*
 
 release: $(VENV)/.ready-dev
-	$(RUN) tools/release.py $(VERSION)
+	$(RUN) tools/release.py $(VERSION) $(ARGS)
 
 generate: $(VENV)/.ready-dev
 	$(RUN) tools/generate.py $(OCPP)

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 import uuid
+import zlib
 from collections import deque
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -26,6 +27,9 @@ from samples import MESSAGES
 
 _FRAMES = 256  # different frames of a message: on a connection an id repeats long after it was answered
 _PORTS = 20_000  # connections for each source address
+_DEFLATED = 0x40  # the bit of a frame that begins a compressed message (RFC 7692)
+_TAIL = b"\x00\x00\xff\xff"
+_OFFER = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 _MASK = b"\x37\xfa\x21\x3d"
 
 
@@ -59,16 +63,29 @@ def cut(data: bytes) -> Tuple[Optional[Tuple[int, bytes]], bytes]:
     return (data[0] & 0x0F, data[at : at + size]), data[at + size :]
 
 
+def _deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[: -len(_TAIL)]
+
+
+def _inflate(data: bytes) -> bytes:
+    """Return the first message of a connection inflated, or ``data`` if it is not compressed."""
+    return data if data.startswith(b"[") else zlib.decompressobj(-15).decompress(data + _TAIL)
+
+
 class Frames:
     """A message with many ids, and how the answers begin and end."""
 
-    def __init__(self, action: str) -> None:
+    def __init__(self, action: str, deflate: bool = False) -> None:
         message = MESSAGES[action]
         ids = [str(uuid.uuid4()) for _ in range(_FRAMES)]
         self.wire: List[bytes] = []
         for each in ids:
             text = json.dumps([2, each, action, message.payload], separators=(",", ":"))
-            self.wire.append(frame(1, text.encode(), os.urandom(4)))
+            if deflate:
+                self.wire.append(frame(1 | _DEFLATED, _deflate(text.encode()), os.urandom(4)))
+            else:
+                self.wire.append(frame(1, text.encode(), os.urandom(4)))
         self.heads = [b'[3,"' + each.encode() + b'",' + message.head for each in ids]
         self.tail = message.tail
         self._ids = ids
@@ -88,9 +105,9 @@ class Frames:
 class Connection:
     """One charge point."""
 
-    __slots__ = ("begun", "recv", "rest", "send", "sent", "sock", "turn", "upgraded")
+    __slots__ = ("begun", "deflates", "recv", "rest", "send", "sent", "sock", "turn", "upgraded")
 
-    def __init__(self, port: int, number: int) -> None:
+    def __init__(self, port: int, number: int, deflate: bool = False) -> None:
         self.sock = socket.socket()
         if number >= _PORTS:  # this address has no more free ports
             self.sock.bind((f"127.0.0.{1 + number // _PORTS}", 0))
@@ -102,12 +119,14 @@ class Connection:
         self.send = self.sock.send
         self.rest = b""
         self.upgraded = False
+        self.deflates = False
         self.turn = number % _FRAMES
         self.begun = self.sent = time.perf_counter()
         key = base64.b64encode(os.urandom(16)).decode()
         self.send(
             f"GET /CP{number:05d} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ocpp1.6\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ocpp1.6\r\n"
+            f"{_OFFER if deflate else ''}\r\n".encode()
         )
 
     def read(self) -> None:
@@ -131,6 +150,7 @@ class Connection:
             raise Wrong(f"a handshake was refused: {head[:100]!r}")
         self.rest = rest
         self.upgraded = True
+        self.deflates = b"permessage-deflate" in head
         return True
 
     def text(self) -> Optional[bytes]:
@@ -152,20 +172,23 @@ class Load:
         self._poll = select.epoll()
         self._connections: Dict[int, Connection] = {}
 
-    def connect(self, port: int, count: int, boot: bool = False, window: int = 64, first: int = 0) -> Dict[str, float]:
+    def connect(
+        self, port: int, count: int, boot: bool = False, window: int = 64, first: int = 0, deflate: bool = False
+    ) -> Dict[str, float]:
         """Open ``count`` more connections, ``window`` at a time; with ``boot``, each with an answered BootNotification.
 
-        The very first connection has the number ``first``.
+        The very first connection has the number ``first``. With ``deflate`` they offer permessage-deflate, and send
+        compressed messages if it is accepted.
 
         Returns the seconds for all, and the time of one (median, 99th percentile, ms).
         """
-        frames = Frames("BootNotification")
+        boots = {False: Frames("BootNotification"), True: Frames("BootNotification", deflate=True)} if boot else {}
         begun = time.perf_counter()
         opened = 0
         taken: List[float] = []
         while len(taken) < count:
             while opened < count and opened - len(taken) < window:
-                connection = Connection(port, first + len(self._connections))
+                connection = Connection(port, first + len(self._connections), deflate)
                 self._connections[connection.sock.fileno()] = connection
                 self._poll.register(connection.sock, select.EPOLLIN)
                 opened += 1
@@ -174,25 +197,24 @@ class Load:
                 raise Wrong(f"{len(taken)} of {count} connections came about; then nothing for 30 s")
             for number, _ in events:
                 connection = self._connections[number]
-                if self._opened(connection, frames if boot else None):
+                if self._opened(connection, boots):
                     taken.append(time.perf_counter() - connection.begun)
         p50, p99 = percentiles(taken)
         return {"seconds": time.perf_counter() - begun, "p50": p50, "p99": p99}
 
-    def _opened(self, connection: Connection, boot: Optional[Frames]) -> bool:
+    def _opened(self, connection: Connection, boots: Dict[bool, Frames]) -> bool:
         """Read from a connection that is being opened; return whether it is open now."""
         connection.read()
         if not connection.upgraded:
             if not connection.upgrade():
                 return False
-            if boot is None:
+            if not boots:
                 return True
-            connection.send(boot.wire[connection.turn])
+            connection.send(boots[connection.deflates].wire[connection.turn])
         text = connection.text()
         if text is None:
             return False
-        assert boot is not None
-        boot.check(connection.turn, text)
+        boots[connection.deflates].check(connection.turn, _inflate(text))
         return True
 
     def run(self, action: str, seconds: float, warm_up: float, pid: int, more: Sequence[int] = ()) -> Dict[str, float]:

@@ -18,7 +18,7 @@ from harness import ROOT, obey
 sys.path.insert(0, str(ROOT))
 
 from ceiling import Pause
-from ours import answer_all
+from ours import NO_LIMITS, answer_all
 
 from ocppj import Server, v16
 
@@ -33,7 +33,7 @@ def reserve() -> Tuple[socket.socket, int]:
 
 def serve(port: int, ready: int, end: int) -> None:
     """Listen, until the other side of ``end`` is closed."""
-    server = Server(profiles=v16.PROFILES)
+    server = Server(profiles=v16.PROFILES, **NO_LIMITS)
     answer_all(server, Pause())
     server.listen(port, host="127.0.0.1", reuse_port=True)
     os.write(ready, b".")

@@ -34,7 +34,7 @@ from subjects import install
 class Part(NamedTuple):
     """A section of the report: its title, the script that writes it, and what the script is run with for ``--brief``.
 
-    It is run once for each list of arguments. ``fixed``: its only option, if any, is ``--quick``.
+    It is run once for each list of arguments. ``fixed``: it has no rounds, and no seconds.
     """
 
     title: str
@@ -62,8 +62,13 @@ PARTS = [
         [["--connections=2000", "--only=[fast] auto,[fast] shared,rpc", _THREE]],
     ),
     Part("Latency", "latency.py", [[_MOST]]),
+    Part("More than one process", "processes.py", [[_THREE]]),
     Part("Connections", "connections.py", [[_MOST, _THREE]]),
+    Part("Reconnections", "reconnects.py", [[_THREE]]),
+    Part("Idle connections", "idle.py", [["--connections=8000", "--repeat=1"]]),
+    Part("Pauses", "pauses.py", [["--repeat=1"]]),
     Part("Broadcast", "broadcast.py", [[_MOST, _THREE]]),
+    Part("Costs", "costs.py", [["--messages=100000"]], fixed=True),
     Part("One message", "steps.py", fixed=True),
     Part("Payloads", "validation.py", fixed=True),
 ]
@@ -141,7 +146,7 @@ def runs(part: Part, chosen: argparse.Namespace) -> List[List[str]]:
     """Return the arguments of each run of the script of ``part``."""
     given = ["--quick"] if chosen.quick else []
     if part.fixed:
-        return [given]
+        return [[*each, *given] for each in part.brief] if chosen.brief else [given]
     given += [f"--{name}={getattr(chosen, name)}" for name in ("seconds", "repeat") if getattr(chosen, name)]
     if not chosen.brief:
         return [given]

@@ -21,10 +21,9 @@ from collections import deque
 from datetime import datetime, timezone
 from typing import Any, Callable, Collection, Deque, Dict, List, Tuple
 
-import simple_websocket
-from ceiling import _NoThread
 from harness import ROOT, Subject, say, table
 from load import Connection, Frames, frame
+from ours import NO_LIMITS
 from samples import MESSAGES
 
 sys.path.insert(0, str(ROOT))
@@ -33,6 +32,7 @@ from ocppj import CallResult, Endpoint, Server, parse_json_message, v16
 from ocppj.clock import SystemClock
 from ocppj.dispatch.timeouts import Timeouts
 from ocppj.rpc.validation import check_payload, use_accelerators
+from ocppj.ws.connection.plain_frames import frame_of_text, text_of_frame
 from ocppj.ws.readers.base import Job, Readers, Source
 
 ACTIONS = {
@@ -42,15 +42,16 @@ ACTIONS = {
 
 
 class Inline(Readers):
-    """Readers that do everything on the thread that calls `turn`."""
+    """Readers that do everything on the thread that calls `turn`. They read the first connection alone."""
 
     def __init__(self) -> None:
         self.added = threading.Event()
         self._over = False
+        self._sources: List[Source] = []
         self._jobs: Deque[Job] = deque()
 
     def add(self, source: Source) -> None:
-        self._source = source
+        self._sources.append(source)
         self.added.set()
 
     def submit(self, source: Source, job: Job) -> None:
@@ -63,16 +64,16 @@ class Inline(Readers):
         pass
 
     def stop(self, timeout: float, exempt: Collection[int] = ()) -> bool:
-        if not self._over:
-            self._source.finish()
+        for source in self._sources[self._over :]:
+            source.finish()
         self._work()
         return True
 
     def turn(self) -> None:
         """Read the available bytes, and run the handlers."""
-        if not self._source.step(False):
+        if not self._sources[0].step(False):
             self._over = True
-            self._source.finish()
+            self._sources[0].finish()
         self._work()
 
     def _work(self) -> None:
@@ -85,11 +86,12 @@ class Whole:
 
     def __init__(self, action: str) -> None:
         self._inline = Inline()
-        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline)
+        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline, **NO_LIMITS)
         request, answer = ACTIONS[action]
         self._server.on(request)(lambda client_id, request: answer())
         self._server.listen(host="127.0.0.1")
-        self._client = Connection(int(self._server.url.split(":")[2].split("/")[0]), 0)
+        self.port = int(self._server.url.split(":")[2].split("/")[0])
+        self._client = Connection(self.port, 0)
         self._client.sock.setblocking(True)
         while not self._client.upgraded:
             self._client.read()
@@ -110,21 +112,6 @@ class Whole:
         self._client.sock.close()
         self._inline.turn()
         self._server.stop()
-
-
-class Sink:
-    """A socket that accepts and drops everything."""
-
-    def send(self, data: bytes) -> int:
-        return len(data)
-
-
-def protocol() -> Any:
-    """Return simple-websocket's object for a connection without a peer."""
-    fields = {"HOST": "x", "UPGRADE": "websocket", "CONNECTION": "Upgrade", "SEC_WEBSOCKET_VERSION": "13"}
-    environ: Dict[str, Any] = {"HTTP_" + name: value for name, value in fields.items()}
-    environ.update({"HTTP_SEC_WEBSOCKET_KEY": "AAAAAAAAAAAAAAAAAAAAAA==", "werkzeug.socket": Sink()})
-    return simple_websocket.Server(environ, thread_class=_NoThread)
 
 
 def sockets(there: bytes, back: bytes) -> Callable[[], None]:
@@ -149,23 +136,18 @@ def steps(action: str) -> List[Tuple[str, Callable[[], Any]]]:
     feature = next(each for profile in v16.PROFILES for each in profile if each.name == action)
     request_type, answer = ACTIONS[action]
     frames = Frames(action)
-    ws, response = protocol(), answer()
+    response = answer()
     message_id = frames.heads[0].split(b'"')[1].decode()
     payload = MESSAGES[action].payload
     data = response.to_wire()
     result = Endpoint(v16.PROFILES).create_call_result(response, message_id, action=action)
+    text = result.to_json()
 
-    def receive() -> None:
-        ws.ws.receive_data(frames.wire[0])
-        ws._handle_events()
-        ws.input_buffer.clear()
-
-    ws.ws.receive_data(frames.wire[0])
-    ws._handle_events()
-    call = ws.input_buffer.pop()
+    there = frames.wire[0]
+    call = text_of_frame(there, 0, True)[0]  # type: ignore[index]
     return [
-        ("sockets", sockets(frames.wire[0], frame(1, result.to_json().encode())[4:])),
-        ("WebSocket frame to text", receive),
+        ("sockets", sockets(there, frame(1, result.to_json().encode())[4:])),
+        ("WebSocket frame to text", lambda: text_of_frame(there, 0, True)),
         ("text to JSON values", lambda: parse_json_message(call)),
         ("check of the request", lambda: check_payload(feature, False, payload)),
         ("values to dataclass", lambda: request_type.from_wire(payload)),
@@ -173,7 +155,7 @@ def steps(action: str) -> List[Tuple[str, Callable[[], Any]]]:
         ("dataclass to values", response.to_wire),
         ("check of the answer", lambda: check_payload(feature, True, data)),
         ("values to JSON text", lambda: CallResult(result.unique_id, response, data).to_json()),
-        ("text to WebSocket frame", lambda: ws.send(result.to_json())),
+        ("text to WebSocket frame", lambda: frame_of_text(text, False)),
     ]
 
 
@@ -185,7 +167,6 @@ def microseconds(function: Callable[[], object], number: int) -> float:
 def column(action: str, number: int) -> Dict[str, float]:
     """Measure all steps of a message."""
     figures = {name: microseconds(step, number) for name, step in steps(action)}
-    figures["text to WebSocket frame"] -= figures["values to JSON text"]
     whole = Whole(action)
     try:
         total = microseconds(whole.message, number)
