@@ -18,7 +18,7 @@ OCPP ?= 1.6
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo environment test bench figures lint format types docs wheel package release generate clean
+.PHONY: help demo environment test bench figures lint format types docs pages wheel package release generate clean
 
 help:
 	@echo "make demo      a charging session between a charge point and a central system, message by message"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench     all benchmarks, beside the peers: an hour or so; ARGS=--brief for twenty minutes,"
 	@echo "               ARGS=--quick for rough figures   make figures    those of README.md, from RESULTS.md"
 	@echo "make docs      the site of docs/, in build/site  make package    dist/*: source and wheel, checked"
+	@echo "make pages     the tables and diagrams of docs/, from the code and the texts beside them"
 	@echo "make release VERSION=1.0.0      check everything, set the version and the tag, build"
 	@echo "make wheel     dist/*.whl                        make clean      remove everything that make made"
 
@@ -59,26 +60,35 @@ format: $(VENV)/.ready-dev
 types: $(VENV)/.ready-dev
 	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mypy needs Python 3.10 or newer: make types PYTHON=...")'
 	$(RUN) -m mypy
+	@PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(RUN) -m pyright --verifytypes ocppj --ignoreexternal \
+		>$(VENV)/verifytypes.log || { grep -v "^   ocppj" $(VENV)/verifytypes.log; exit 1; }
+	@grep "^Type completeness" $(VENV)/verifytypes.log
 
 docs: $(VENV)/.ready-docs
 	$(RUN) -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "build/site/index.html"
+
+pages: $(VENV)/.ready-run
+	$(RUN) tools/reference.py
+	$(RUN) tools/diagrams.py
 
 wheel: $(VENV)/.ready-dev
 	rm -rf build dist
 	$(RUN) -m build --wheel --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@ls dist/*.whl
 
-# Small schemas of several messages are equal (W002), and PyInstaller wants a name with a hyphen (W004).
+# Small schemas of several messages are equal (W002), and PyInstaller wants a name with a hyphen (W004). The project has no
+# public address yet (see setup.cfg).
 package: $(VENV)/.ready-dev
 	rm -rf build dist
 	$(RUN) -m build --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	$(VENV)/bin/twine check --strict dist/*
 	$(VENV)/bin/check-wheel-contents --ignore W002,W004 dist/*.whl
+	$(VENV)/bin/pyroma --quiet --min 10 --skip-tests AuthorEmail,Url dist/*.tar.gz
 	@ls dist/*
 
 release: $(VENV)/.ready-dev
-	$(RUN) tools/release.py $(VERSION)
+	$(RUN) tools/release.py $(VERSION) $(ARGS)
 
 generate: $(VENV)/.ready-dev
 	$(RUN) tools/generate.py $(OCPP)

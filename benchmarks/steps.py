@@ -21,8 +21,6 @@ from collections import deque
 from datetime import datetime, timezone
 from typing import Any, Callable, Collection, Deque, Dict, List, Tuple
 
-import simple_websocket
-from ceiling import _NoThread
 from harness import ROOT, Subject, say, table
 from load import Connection, Frames, frame
 from ours import NO_LIMITS
@@ -34,6 +32,7 @@ from ocppj import CallResult, Endpoint, Server, parse_json_message, v16
 from ocppj.clock import SystemClock
 from ocppj.dispatch.timeouts import Timeouts
 from ocppj.rpc.validation import check_payload, use_accelerators
+from ocppj.ws.connection.plain_frames import frame_of_text, text_of_frame
 from ocppj.ws.readers.base import Job, Readers, Source
 
 ACTIONS = {
@@ -115,21 +114,6 @@ class Whole:
         self._server.stop()
 
 
-class Sink:
-    """A socket that accepts and drops everything."""
-
-    def send(self, data: bytes) -> int:
-        return len(data)
-
-
-def protocol() -> Any:
-    """Return simple-websocket's object for a connection without a peer."""
-    fields = {"HOST": "x", "UPGRADE": "websocket", "CONNECTION": "Upgrade", "SEC_WEBSOCKET_VERSION": "13"}
-    environ: Dict[str, Any] = {"HTTP_" + name: value for name, value in fields.items()}
-    environ.update({"HTTP_SEC_WEBSOCKET_KEY": "AAAAAAAAAAAAAAAAAAAAAA==", "werkzeug.socket": Sink()})
-    return simple_websocket.Server(environ, thread_class=_NoThread)
-
-
 def sockets(there: bytes, back: bytes) -> Callable[[], None]:
     """Return a function that sends a message and its answer through sockets."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -152,23 +136,18 @@ def steps(action: str) -> List[Tuple[str, Callable[[], Any]]]:
     feature = next(each for profile in v16.PROFILES for each in profile if each.name == action)
     request_type, answer = ACTIONS[action]
     frames = Frames(action)
-    ws, response = protocol(), answer()
+    response = answer()
     message_id = frames.heads[0].split(b'"')[1].decode()
     payload = MESSAGES[action].payload
     data = response.to_wire()
     result = Endpoint(v16.PROFILES).create_call_result(response, message_id, action=action)
+    text = result.to_json()
 
-    def receive() -> None:
-        ws.ws.receive_data(frames.wire[0])
-        ws._handle_events()
-        ws.input_buffer.clear()
-
-    ws.ws.receive_data(frames.wire[0])
-    ws._handle_events()
-    call = ws.input_buffer.pop()
+    there = frames.wire[0]
+    call = text_of_frame(there, 0, True)[0]  # type: ignore[index]
     return [
-        ("sockets", sockets(frames.wire[0], frame(1, result.to_json().encode())[4:])),
-        ("WebSocket frame to text", receive),
+        ("sockets", sockets(there, frame(1, result.to_json().encode())[4:])),
+        ("WebSocket frame to text", lambda: text_of_frame(there, 0, True)),
         ("text to JSON values", lambda: parse_json_message(call)),
         ("check of the request", lambda: check_payload(feature, False, payload)),
         ("values to dataclass", lambda: request_type.from_wire(payload)),
@@ -176,7 +155,7 @@ def steps(action: str) -> List[Tuple[str, Callable[[], Any]]]:
         ("dataclass to values", response.to_wire),
         ("check of the answer", lambda: check_payload(feature, True, data)),
         ("values to JSON text", lambda: CallResult(result.unique_id, response, data).to_json()),
-        ("text to WebSocket frame", lambda: ws.send(result.to_json())),
+        ("text to WebSocket frame", lambda: frame_of_text(text, False)),
     ]
 
 
@@ -188,7 +167,6 @@ def microseconds(function: Callable[[], object], number: int) -> float:
 def column(action: str, number: int) -> Dict[str, float]:
     """Measure all steps of a message."""
     figures = {name: microseconds(step, number) for name, step in steps(action)}
-    figures["text to WebSocket frame"] -= figures["values to JSON text"]
     whole = Whole(action)
     try:
         total = microseconds(whole.message, number)

@@ -47,12 +47,14 @@ def attributes(kind: type) -> List[str]:
 
 def test_every_exception_is_there() -> None:
     assert sorted(rows("Exceptions")) == sorted(EXCEPTIONS)
+    assert list(rows("What exceptions have")) == list(rows("Exceptions"))
 
 
 @pytest.mark.parametrize("name", EXCEPTIONS)
 def test_the_parents_and_attributes_of_an_exception(name: str) -> None:
     kind = getattr(ocppj, name)
-    parents, has, when, _ = rows("Exceptions")[name]
+    when, _ = rows("Exceptions")[name]
+    parents, has = rows("What exceptions have")[name]
     assert re.findall(r"`(\w+)`", parents) == [each.__name__ for each in kind.__bases__]
     inherited = attributes(kind.__bases__[0]) if kind.__bases__[0].__module__.startswith("ocppj") else []
     own = {each for each in attributes(kind) if each not in inherited}
@@ -61,9 +63,10 @@ def test_the_parents_and_attributes_of_an_exception(name: str) -> None:
 
 
 def test_every_error_code_is_there_as_each_version_spells_it() -> None:
-    listed = {name: [cell.strip("`") for cell in cells[:2]] for name, cells in rows("Error codes").items()}
+    listed = {name: [cell.strip("`") for cell in cells] for name, cells in rows("Error codes").items()}
     assert listed == {code.name: [V16.spellings.get(code, ""), V201.spellings[code]] for code in ErrorCode}
     assert V21.spellings == V201.spellings
+    assert list(rows("When codes are sent")) == list(listed)
 
 
 @pytest.mark.parametrize("code", BLOCK.findall(PAGE))

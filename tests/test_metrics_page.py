@@ -63,3 +63,10 @@ def test_each_name_that_prometheus_gets_is_listed() -> None:
             inside = ",".join(sorted([*shown, *more]))
             listed.add(f"{name}{ending}{{{inside}}}" if inside else f"{name}{ending}")
     assert listed == samples
+
+
+def test_the_queries_of_the_guide_ask_for_names_that_prometheus_gets() -> None:
+    guide = (ROOT / "docs" / "observing.md").read_text("utf-8")
+    asked = {name.replace("_bucket", "") for name in re.findall(r"ocppj_\w+", guide)}
+    listed = set(re.findall(r"^\| `(\w+)` \|", table("Prometheus"), re.MULTILINE))
+    assert len(asked) == 6 and asked <= listed

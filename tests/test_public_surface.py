@@ -1,17 +1,27 @@
 """The public names and how they are called: what a program that uses the library depends on.
 
-``public_surface.txt`` lists them. A change of it is a change that users notice: it belongs in CHANGELOG.md.
+``public_surface.txt`` lists them: what docs/contributing.md calls public. A change of it is a change that users notice:
+it belongs in CHANGELOG.md. ``python -m tests.test_public_surface`` writes the list anew.
 """
 
+import contextlib
 import enum
 import importlib
 import inspect
+import io
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Iterator
 
 import ocppj
+from ocppj.cli.main import COMMANDS, main
+from ocppj.ws.options import ClientOptions, ServerOptions
 
 LIST = Path(__file__).with_name("public_surface.txt")
+#: The modules whose names are public, beside `ocppj` itself.
+PUBLIC = ["control", "metrics", "proxy", "recording", "replaying", "reporting", "testing", "tracing", "validating"]
+VERSIONS = ["v16", "v201", "v21"]
 #: The modules that documents and users name.
 MODULES = [
     "clock",
@@ -75,9 +85,10 @@ def members(name: str, value: Any) -> Iterator[str]:
             yield f"{name}.{member}"
 
 
-def surface() -> Iterator[str]:
-    for name in sorted(ocppj.__all__):
-        value = getattr(ocppj, name)
+def names_of(prefix: str, module: ModuleType) -> Iterator[str]:
+    """Yield the names of ``module`` with what they have."""
+    for public in sorted(module.__all__):
+        name, value = prefix + public, getattr(module, public)
         if not callable(value):
             yield name
         elif isinstance(value, type):
@@ -85,6 +96,39 @@ def surface() -> Iterator[str]:
             yield from members(name, value)
         else:
             yield f"{name}{called(value)}"
+
+
+def types_of(version: str) -> Iterator[str]:
+    """Yield a line for each name of an OCPP version: a payload with its fields, an enum with its members."""
+    module = importlib.import_module(f"ocppj.{version}")
+    for public in sorted(module.__all__):
+        value = getattr(module, public)
+        if isinstance(value, type) and issubclass(value, enum.Enum):
+            yield f"{version}.{public}: {' '.join(value.__members__)}"
+        else:
+            yield f"{version}.{public}{called(value) if isinstance(value, type) else ''}"
+
+
+def options_of(command: str) -> str:
+    """Return the options of a command, as its help lists them."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        main([command, "--help"])
+    listed = " ".join(re.findall(r"^  (-.*?)(?:  |$)", out.getvalue(), re.MULTILINE))
+    return " ".join(sorted(set(re.findall(r"--[\w-]+", listed))))
+
+
+def surface() -> Iterator[str]:
+    yield from names_of("", ocppj)
+    for module in PUBLIC:
+        yield from names_of(f"{module}.", importlib.import_module(f"ocppj.{module}"))
+    for version in VERSIONS:
+        yield from types_of(version)
+    for name in sorted({*MODULES} - {*PUBLIC, *VERSIONS}):
+        yield f"{name}: {' '.join(sorted(importlib.import_module(f'ocppj.{name}').__all__))}"
+    for transport, options in (("client", ClientOptions), ("server", ServerOptions)):
+        yield f"options of a {transport}: {' '.join(sorted(options.__annotations__))}"
+    for command in sorted(COMMANDS):
+        yield f"ocppj {command} {options_of(command)}"
 
 
 def test_names_and_signatures_are_those_listed() -> None:
@@ -96,3 +140,7 @@ def test_modules_that_users_name_can_be_imported() -> None:
     for name in MODULES:
         module = importlib.import_module(f"ocppj.{name}")
         assert all(hasattr(module, each) for each in getattr(module, "__all__", ()))
+
+
+if __name__ == "__main__":
+    LIST.write_text("".join(f"{line}\n" for line in surface()), "utf-8")

@@ -24,6 +24,7 @@ PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 #: The pages whose blocks are programs of their own.
 RUN = [
     "connection-loss embedding handlers limits not-lost observers own-messages recordings requests",
+    "observing offline-charge-point restart-safe-commands",
     "signed-messages tests-without-a-network threads validation versions",
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -1,5 +1,6 @@
 """`tools/reference.py`: the tables of the reference pages are those of the code, and no option is missing or twice."""
 
+import ast
 import inspect
 import re
 from collections import Counter
@@ -11,10 +12,16 @@ import pytest
 from ocppj import Client, Server
 from ocppj.cli.main import COMMANDS, main
 from ocppj.ws import options as ws_options
-from tools.reference import PAGES, fill, meanings, tables
+from tools.reference import PAGES, connection_options, fill, meanings, own_options, tables
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BOTH = ["options of Client and Server", "connections of both"]
+GUIDES = (
+    "test-a-charge-point test-a-central-system flask django proxies security-steps offline-charge-point "
+    "restart-safe-commands scaling chargers observing migrating-from-ocpp migrating-from-ocpp-go migrating-from-asyncio"
+)
+LIMITS = (DOCS / "limits.md").read_text("utf-8")
+UNITS = {None: 1, "KiB": 1024, "MiB": 1024 * 1024, "h": 3600}
 KINDS = [getattr(ws_options, name) for name in ws_options.__all__]
 
 
@@ -55,10 +62,19 @@ def test_every_key_of_a_typed_dict_is_in_a_table(kind: type) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_argument_of_a_command_is_there(command: str, capsys: pytest.CaptureFixture) -> None:
     assert main([command, "--help"]) == 0
-    shown = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out.split("\n\nexamples:")[0].split("options:")[-1]))
+    said = re.split(r"\n(?:options|optional arguments):\n", capsys.readouterr().out.split("\n\nexamples:")[0])[-1]
+    shown = set(re.findall(r"--[a-z][a-z-]+", said))
     by_table = names("command-options.md")
     listed = " ".join([*by_table[f"arguments of {command}"], *by_table["arguments of all commands"]])
     assert {each for each in shown if each not in listed} == set()
+
+
+@pytest.mark.parametrize(("name", "default"), re.findall(r"^\| `(\w+)`\*? \| ([\dn][^|]*)", LIMITS, re.MULTILINE))
+def test_the_limits_have_the_defaults_of_the_code(name: str, default: str) -> None:
+    found = {**own_options("Server"), **own_options("Client"), **connection_options("Server")}[name].default.strip("`")
+    number, unit = re.match(r"([\d,]+|none) ?(KiB|MiB|h\b)?", default).groups()  # type: ignore[union-attr]
+    expected = None if number == "none" else int(number.replace(",", "")) * UNITS[unit]
+    assert ast.literal_eval(found) == expected
 
 
 def test_what_a_docstring_says() -> None:
@@ -75,3 +91,11 @@ def test_what_a_docstring_says() -> None:
         """
 
     assert meanings(function) == {"first": "One line: with a colon, and another.", "second": "The next."}
+
+
+def test_the_start_page_leads_to_each_command_and_each_guide() -> None:
+    start = (DOCS / "index.md").read_text("utf-8").partition("```{toctree}")[0]
+    linked = set(re.findall(r"\]\(([a-z-]+)\.md\)", start))
+    assert set(GUIDES.split()) - linked == set()
+    commands = (DOCS / "command-line.md").read_text("utf-8")
+    assert [name for name in COMMANDS if f"| `ocppj {name}` |" not in commands] == []

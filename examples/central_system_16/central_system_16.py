@@ -76,6 +76,13 @@ def build_server(tags: Optional[Container[str]] = None) -> Server:
         log.info("%s ends transaction %s at %s Wh", client_id, request.transaction_id, request.meter_stop)
         return v16.StopTransactionResponse()
 
+    @server.on(v16.SecurityEventNotificationRequest)
+    def security_event(
+        client_id: str, request: v16.SecurityEventNotificationRequest
+    ) -> v16.SecurityEventNotificationResponse:
+        log.warning("%s reports: %s %s", client_id, request.type, request.tech_info or "")
+        return v16.SecurityEventNotificationResponse()
+
     return server
 
 

@@ -53,14 +53,15 @@ class CentralSystem:
         # Each connection negotiates its version, and has the profiles of that version. Every payload is checked.
         self.server = Server(profiles=[profile for types in VERSIONS for profile in types.PROFILES])
         self._site = site
-        on = self.server.on
+        on: Any = self.server.on  # a type checker knows no common type of several versions
+        after: Any = self.server.after
         for types in VERSIONS:
             on(types.BootNotificationRequest)(partial(self.boot, types))
             on(types.HeartbeatRequest)(partial(self.heartbeat, types))
             on(types.StatusNotificationRequest)(partial(self.acknowledge, types.StatusNotificationResponse))
             on(types.MeterValuesRequest)(partial(self.acknowledge, types.MeterValuesResponse))
             on(types.SecurityEventNotificationRequest)(partial(self.security_event, types))
-            self.server.after(types.BootNotificationRequest)(self.booted)
+            after(types.BootNotificationRequest)(self.booted)
         for types in WITH_EVENTS:
             on(types.AuthorizeRequest)(partial(self.authorize, types))
             on(types.TransactionEventRequest)(partial(self.event, types))

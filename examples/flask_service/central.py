@@ -28,6 +28,8 @@ def build_server(store: Store, queue_path: str, redis_url: str = "") -> Server:
     def heartbeat(charger: str, request: v16.HeartbeatRequest) -> v16.HeartbeatResponse:
         return v16.HeartbeatResponse(current_time=datetime.now(timezone.utc))
 
+    server.on(v16.SecurityEventNotificationRequest)(lambda charger, request: v16.SecurityEventNotificationResponse())
+
     @server.on(v16.StatusNotificationRequest)
     def status(charger: str, request: v16.StatusNotificationRequest) -> v16.StatusNotificationResponse:
         store.run("UPDATE charger SET status = ? WHERE id = ?", request.status, charger)

@@ -21,7 +21,8 @@ from itertools import compress, repeat
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from .datetimes import parse_datetime, parse_iso_datetime
-from .model import DECODE_ERRORS, NO_DEFAULT, Decoder, Members, Payload, construct, find_decoder, get_hints, get_plan
+from .model import Payload, construct, find_decoder, get_hints, get_plan
+from .plans import DECODE_ERRORS, NO_DEFAULT, Decoder, Members
 
 __all__ = ["Unreadable", "decode_leniently"]
 

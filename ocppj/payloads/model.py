@@ -37,7 +37,6 @@ from typing import (
     Optional,
     Protocol,
     Sequence,
-    Tuple,
     Type,
     TypeVar,
     Union,
@@ -47,6 +46,22 @@ from weakref import WeakKeyDictionary
 
 from ..errors import EncodingError, ErrorCode, UsageError, ValidationError
 from .datetimes import DIGITS, format_datetime, parse_datetime
+from .plans import (
+    DECODE_ERRORS,
+    JSON_TYPES,
+    NO_DEFAULT,
+    Decoder,
+    Field,
+    Members,
+    Plan,
+    Reader,
+    Writer,
+    build_decode_error,
+    decode_int,
+    decode_list,
+    join_path,
+)
+from .straight import make_reader, make_writer
 
 __all__ = ["Payload", "Request", "RequestType", "TextEnum", "format_datetime", "parse_datetime", "wire"]
 
@@ -54,11 +69,6 @@ P = TypeVar("P", bound="Payload")
 R = TypeVar("R", bound="Payload")
 Q_co = TypeVar("Q_co", covariant=True)
 A_co = TypeVar("A_co", covariant=True)
-Decoder = Callable[[Any], Any]
-#: Makes a payload of a JSON object.
-Reader = Callable[[Dict[str, Any]], Any]
-#: Makes a JSON object of a payload, with the encoders of all types.
-Writer = Callable[[Any, "Encoders"], Dict[str, Any]]
 
 
 class TextEnum(str, Enum):
@@ -81,47 +91,6 @@ def wire(name: str) -> Dict[str, str]:
 
 #: The wire name of the field for all properties without a field.
 _EXTRA = "*"
-#: The field has no default, or ``__init__`` must find it.
-NO_DEFAULT = object()
-#: The wire name; the attribute; the decoder, or ``None`` if the JSON value is the value; a type whose values need no
-#: decoding; the default, or `NO_DEFAULT`. (A named tuple takes three times as long to unpack.)
-_Field = Tuple[str, str, Optional[Decoder], type, Any]
-
-
-class Plan:
-    """How payloads of the class ``owner``, but not of its subclasses, are encoded and decoded."""
-
-    __slots__ = ("_reader", "_writer", "extra", "fields", "keeps_extra", "known", "owner", "pairs", "size")
-
-    def __init__(self, owner: type, plan: List[_Field], extra: Optional[str], plain_init: bool) -> None:
-        self.owner: type = owner
-        self.fields: List[_Field] = plan
-        self.pairs: List[Tuple[str, str]] = [(name, attribute) for name, attribute, *_ in plan]
-        # The attribute of the field ``*``, and the names that do not belong to it.
-        self.extra: Optional[str] = extra
-        self.known: FrozenSet[str] = frozenset(name for name, *_ in plan)
-        # A class may have a field called "extra" of its own. Then there is no `Payload.extra`.
-        self.keeps_extra: bool = "extra" not in {attribute for _, attribute, *_ in plan} | {extra}
-        # How many attributes an object has if its ``__init__`` need not be called, or else -1.
-        self.size: int = len(plan) + (extra is not None) if plain_init else -1
-        self._reader: Optional[Reader] = None
-        self._writer: Optional[Writer] = None
-
-    def get_reader(self) -> Optional[Reader]:
-        """Return the straight-line code that decodes payloads. ``None``: their ``__init__`` must be called."""
-        if self._reader is None and self.size >= 0:
-            from .straight import make_reader
-
-            self._reader = make_reader(self)
-        return self._reader
-
-    def get_writer(self) -> Writer:
-        """Return the straight-line code that encodes payloads."""
-        if self._writer is None:
-            from .straight import make_writer
-
-            self._writer = make_writer(self)
-        return self._writer
 
 
 class _NoExtra(Dict[str, Any]):
@@ -188,7 +157,7 @@ class Payload:
         if plan is None or plan.owner is not type(self):
             plan = get_plan(type(self))
         encoders = _ENCODERS if datetime_digits == 3 else _get_encoders(datetime_digits)
-        write = plan._writer or plan.get_writer()
+        write = plan.writer or get_writer(plan)
         try:
             return write(self, encoders)
         except EncodingError:
@@ -207,7 +176,7 @@ class Payload:
         plan = cls._plan
         if plan is None or plan.owner is not cls:
             plan = get_plan(cls)
-        read = plan._reader or plan.get_reader()
+        read = plan.reader or get_reader(plan)
         if read is not None:
             try:
                 payload: P = read(data)  # type: ignore[arg-type]  # it refuses what is no dict
@@ -235,10 +204,6 @@ class RequestType(Protocol[Q_co, A_co]):
     def _answer(self) -> A_co: ...
 
 
-#: A decoder raises these for a value that does not fit the annotation.
-DECODE_ERRORS = (ValidationError, ValueError, TypeError, AttributeError, KeyError)
-
-
 def _decode_by_plan(plan: Plan, cls: Type[P], data: Mapping[str, Any]) -> P:
     values: Dict[str, Any] = {}
     try:
@@ -249,7 +214,7 @@ def _decode_by_plan(plan: Plan, cls: Type[P], data: Mapping[str, Any]) -> P:
             elif default is not NO_DEFAULT:
                 values[attribute] = default
     except DECODE_ERRORS as error:
-        raise _build_decode_error(error, name) from None
+        raise build_decode_error(error, name) from None
     if plan.extra is not None:
         known = plan.known
         values[plan.extra] = {name: value for name, value in data.items() if name not in known}
@@ -258,17 +223,6 @@ def _decode_by_plan(plan: Plan, cls: Type[P], data: Mapping[str, Any]) -> P:
         payload.__dict__ = values
         return payload
     return construct(cls, values)
-
-
-def _build_decode_error(error: Exception, place: str) -> ValidationError:
-    """Return the error for the property, or the item ``[3]``, whose decoder raised ``error``."""
-    if isinstance(error, ValidationError):
-        return ValidationError(error.code, _join_path(place, error.path), error.description)
-    return ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, place, f"{place}: cannot be read: {error}")
-
-
-def _join_path(place: str, path: str) -> str:
-    return place + path if not path or path.startswith("[") else f"{place}.{path}"
 
 
 def construct(cls: Type[P], values: Mapping[str, Any]) -> P:
@@ -285,9 +239,6 @@ def construct(cls: Type[P], values: Mapping[str, Any]) -> P:
 #: The packages whose types stay as long as the process.
 _STAYING = frozenset({"builtins", "collections", "datetime", "decimal", "fractions", __name__.partition(".")[0]})
 
-#: Values of these types are their JSON values.
-JSON_TYPES = frozenset({str, int, float, bool, type(None)})
-
 
 class _FieldEncodingError(EncodingError):
     """An `EncodingError` with its path in the payload. Each level on the way up adds its name to the path."""
@@ -301,7 +252,7 @@ class _FieldEncodingError(EncodingError):
 def _build_encode_error(error: EncodingError, place: str) -> _FieldEncodingError:
     """Return the error for the property, or the item ``[3]``, whose encoder raised ``error``."""
     if isinstance(error, _FieldEncodingError):
-        return _FieldEncodingError(_join_path(place, error.path), error.reason)
+        return _FieldEncodingError(join_path(place, error.path), error.reason)
     return _FieldEncodingError(place, str(error))
 
 
@@ -405,6 +356,11 @@ def _encode_number(value: Any) -> Union[int, float]:
 _LONGEST_INTEGER = 18
 
 
+def _encode(value: Any, encoders: Encoders) -> Any:
+    kind = type(value)
+    return value if kind in JSON_TYPES else encoders[kind](value)
+
+
 def _encode_by_plan(plan: Plan, payload: Payload, encoders: Encoders) -> Dict[str, Any]:
     data: Dict[str, Any] = {}
     try:
@@ -460,12 +416,60 @@ def get_plan(cls: Type[Payload]) -> Plan:
     return plan
 
 
+def get_reader(plan: Plan) -> Optional[Reader]:
+    """Return the straight-line code that decodes payloads. ``None``: their ``__init__`` must be called."""
+    if plan.reader is None and plan.size >= 0:
+        plan.reader = make_reader(plan, _find_nested)
+    return plan.reader
+
+
+def get_writer(plan: Plan) -> Writer:
+    """Return the straight-line code that encodes payloads."""
+    if plan.writer is None:
+        helpers = {"encode": _encode, "encode_extra": encode_extra, "encode_rest": encode_rest, "NO_EXTRA": NO_EXTRA}
+        plan.writer = make_writer(plan, _find_nested, helpers)
+    return plan.writer
+
+
+class _Nested:
+    """How payloads inside others are read and written. Their functions are found when they are first needed.
+
+    Attributes:
+        kind: Their class.
+        read: Reads a payload.
+        write: Writes a payload.
+    """
+
+    __slots__ = ("kind", "read", "write")
+
+    def __init__(self, kind: Type[Payload]) -> None:
+        self.kind = kind
+        self.read: Reader = self._read_first
+        self.write: Writer = self._write_first
+
+    def _read_first(self, data: Dict[str, Any]) -> Any:
+        is_own = getattr(self.kind.from_wire, "__func__", None) is not Payload.__dict__["from_wire"].__func__
+        self.read = (None if is_own else get_reader(get_plan(self.kind))) or self.kind.from_wire
+        return self.read(data)
+
+    def _write_first(self, payload: Any, encoders: Encoders) -> Dict[str, Any]:
+        is_own = self.kind.to_wire is not Payload.to_wire
+        self.write = _encode if is_own else get_writer(get_plan(self.kind))
+        return self.write(payload, encoders)
+
+
+def _find_nested(decode: Optional[Decoder]) -> Optional[_Nested]:
+    """Return how the payloads that ``decode`` returns are read and written. ``None``: it returns something else."""
+    owner = getattr(decode, "__self__", None)
+    return _Nested(owner) if isinstance(owner, type) and issubclass(owner, Payload) else None
+
+
 def get_hints(cls: Type[Payload]) -> Dict[str, Any]:
     """Return the annotations of the fields. Those of each base class are evaluated in the module of that class."""
     return get_type_hints(cls, None, {cls.__name__: cls})
 
 
-def _plan_field(name: str, each: Any, hint: Any, plain_init: bool) -> _Field:
+def _plan_field(name: str, each: Any, hint: Any, plain_init: bool) -> Field:
     decode = find_decoder(hint)
     default = each.default if plain_init and each.default is not MISSING else NO_DEFAULT
     return (name, each.name, decode, int if decode is decode_int else type(None), default)
@@ -522,28 +526,3 @@ def find_decoder(hint: Any) -> Optional[Decoder]:
         if issubclass(hint, datetime):
             return parse_datetime
     return None
-
-
-def decode_list(decode: Optional[Decoder], values: Any) -> List[Any]:
-    if not isinstance(values, (list, tuple)):
-        raise TypeError("not an array")
-    if decode is None:
-        return list(values)
-    items: List[Any] = []
-    try:
-        items.extend(map(decode, values))
-    except DECODE_ERRORS as error:
-        raise _build_decode_error(error, f"[{len(items)}]") from None
-    return items
-
-
-def decode_int(value: Any) -> Any:
-    """Return 1 for 1.0. JSON has one type of numbers, and since draft-06 of JSON schema 1.0 is an integer."""
-    return int(value) if type(value) is float and value.is_integer() else value
-
-
-class Members(Dict[Any, Any]):
-    """The members of an enum by their values. Any other value stays as it is."""
-
-    def __missing__(self, value: Any) -> Any:
-        return value

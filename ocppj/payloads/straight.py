@@ -11,37 +11,33 @@ from datetime import datetime
 from enum import Enum
 from functools import partial
 from inspect import getattr_static
-from typing import Any, Callable, Dict, List, Optional, Type
+from typing import Any, Callable, List, Mapping, Optional, Protocol
 
 from ..made_code import INDENT, Names, make_functions
 from .datetimes import parse_datetime
-from .model import (
-    JSON_TYPES,
-    NO_DEFAULT,
-    NO_EXTRA,
-    Decoder,
-    Encoders,
-    Members,
-    Payload,
-    Plan,
-    Reader,
-    Writer,
-    decode_int,
-    decode_list,
-    encode_extra,
-    encode_rest,
-    get_plan,
-)
+from .plans import JSON_TYPES, NO_DEFAULT, Decoder, Members, Plan, Reader, Writer, decode_int, decode_list
 
-__all__ = ["make_reader", "make_writer"]
+__all__ = ["Nested", "make_reader", "make_writer"]
 
 
-def make_reader(plan: Plan) -> Reader:
+class Nested(Protocol):
+    """How payloads inside others are read and written."""
+
+    kind: type
+    read: Reader
+    write: Writer
+
+
+#: Returns how the payloads that a decoder returns are read and written. ``None``: it returns something else.
+_FindNested = Callable[[Optional[Decoder]], Optional[Nested]]
+
+
+def make_reader(plan: Plan, find_nested: _FindNested) -> Reader:
     """Return the function that makes a payload of a JSON object. The constructor of its class only stores values."""
     names = Names(owner=plan.owner, new=object.__new__, decode_int=decode_int)
     lines = ["if type(data) is not dict:", INDENT + "raise TypeError", "payload = new(owner)"]
     for name, attribute, decode, _, default in plan.fields:
-        read = _list_reading(name, attribute, decode, names)
+        read = _list_reading(name, attribute, decode, names, find_nested)
         if default is NO_DEFAULT:
             lines += read
         else:
@@ -54,38 +50,47 @@ def make_reader(plan: Plan) -> Reader:
     return reader
 
 
-def _list_reading(name: str, attribute: str, decode: Optional[Decoder], names: Names) -> List[str]:
+def _list_reading(
+    name: str, attribute: str, decode: Optional[Decoder], names: Names, find_nested: _FindNested
+) -> List[str]:
     """Return the lines that make an attribute of the property ``name``. A `KeyError` says that it is missing."""
     if decode is None:
         return [f"payload.{attribute} = data[{name!r}]"]
     test = "type(value) is not int" if decode is decode_int else "value is not None"
-    decoding = [f"if {test}:", *_indent(_list_decoding(decode, names))]
+    decoding = [f"if {test}:", *_indent(_list_decoding(decode, names, find_nested))]
     return [f"value = data[{name!r}]", *decoding, f"payload.{attribute} = value"]
 
 
-def _list_decoding(decode: Decoder, names: Names) -> List[str]:
+def _list_decoding(decode: Decoder, names: Names, find_nested: _FindNested) -> List[str]:
     """Return the lines that decode the variable ``value``, which is not ``None``."""
     owner = getattr(decode, "__self__", None)
     if isinstance(owner, Members):
         return [f"value = {names.add(owner)}[value]"]
-    kind = _find_payload_type(decode)
-    if kind is not None:
-        return [f"value = {names.add(_Nested(kind))}.read(value)"]
+    nested = find_nested(decode)
+    if nested is not None:
+        return [f"value = {names.add(nested)}.read(value)"]
     if isinstance(decode, partial) and decode.func is decode_list:
-        kind = _find_payload_type(decode.args[0])
-        if kind is not None:
+        nested = find_nested(decode.args[0])
+        if nested is not None:
             lines = ["if type(value) is not list:", INDENT + "raise TypeError"]
-            return [*lines, f"read = {names.add(_Nested(kind))}.read", "value = [read(each) for each in value]"]
+            return [*lines, f"read = {names.add(nested)}.read", "value = [read(each) for each in value]"]
     return [f"value = {names.add(decode)}(value)"]
 
 
-def make_writer(plan: Plan) -> Writer:
-    """Return the function that makes a JSON object of a payload. Its second argument has the encoders of all types."""
-    names = Names(JSON_TYPES=JSON_TYPES, NO_EXTRA=NO_EXTRA, datetime=datetime)
-    names.update(encode=_encode, encode_extra=encode_extra, encode_rest=encode_rest)
+def make_writer(plan: Plan, find_nested: _FindNested, helpers: Mapping[str, Any]) -> Writer:
+    """Return the function that makes a JSON object of a payload. Its second argument has the encoders of all types.
+
+    ``helpers`` has the functions ``encode``, ``encode_extra`` and ``encode_rest`` of `ocppj.payloads.model`, and
+    ``NO_EXTRA``.
+    """
+    names = Names(helpers, JSON_TYPES=JSON_TYPES, datetime=datetime)
     lines = ["data = {}"]
     for name, attribute, decode, _, _ in plan.fields:
-        lines += [f"value = payload.{attribute}", "if value is not None:", *_indent(_list_encoding(decode, names))]
+        lines += [
+            f"value = payload.{attribute}",
+            "if value is not None:",
+            *_indent(_list_encoding(decode, names, find_nested)),
+        ]
         lines.append(f"{INDENT}data[{name!r}] = value")
     if plan.extra is not None:
         lines.append(f"data.update(encode_extra(payload.{plan.extra}, {names.add(plan.known)}, encoders))")
@@ -95,20 +100,20 @@ def make_writer(plan: Plan) -> Writer:
     return writer
 
 
-def _list_encoding(decode: Optional[Decoder], names: Names) -> List[str]:
+def _list_encoding(decode: Optional[Decoder], names: Names, find_nested: _FindNested) -> List[str]:
     """Return the lines that encode the variable ``value``, which is not ``None``.
 
     It has any type, but most often that which ``decode``, the decoder of the field, returns.
     """
     general = "value = encode(value, encoders)"
-    usual = _find_usual_encoding(decode, names)
+    usual = _find_usual_encoding(decode, names, find_nested)
     if usual is None:
         return ["if type(value) not in JSON_TYPES:", INDENT + general]
     test, *lines = usual
     return [f"if {test}:", *_indent(lines), "elif type(value) not in JSON_TYPES:", INDENT + general]
 
 
-def _find_usual_encoding(decode: Optional[Decoder], names: Names) -> Optional[List[str]]:
+def _find_usual_encoding(decode: Optional[Decoder], names: Names, find_nested: _FindNested) -> Optional[List[str]]:
     """Return the test for the type of a field, and the lines that encode a value of it. ``None``: there are none."""
     if decode is parse_datetime:
         return ["type(value) is datetime", "value = encoders[datetime](value)"]
@@ -118,62 +123,17 @@ def _find_usual_encoding(decode: Optional[Decoder], names: Names) -> Optional[Li
         # The ``value`` of `Enum` returns ``_value_``, but slowly.
         is_usual = getattr_static(kind, "value") is getattr_static(Enum, "value")
         return [f"type(value) is {names.add(kind)}", f"value = value.{'_value_' if is_usual else 'value'}"]
-    payload_type = _find_payload_type(decode)
-    if payload_type is not None:
-        test = f"type(value) is {names.add(payload_type)}"
-        return [test, f"value = {names.add(_Nested(payload_type))}.write(value, encoders)"]
+    nested = find_nested(decode)
+    if nested is not None:
+        test = f"type(value) is {names.add(nested.kind)}"
+        return [test, f"value = {names.add(nested)}.write(value, encoders)"]
     if isinstance(decode, partial) and decode.func is decode_list:
-        payload_type = _find_payload_type(decode.args[0])
-        if payload_type is not None:
-            test = f"type(each) is {names.add(payload_type)}"
-            lines = [f"write = {names.add(_Nested(payload_type))}.write"]
-            lines.append(f"value = [write(each, encoders) if {test} else encode(each, encoders) for each in value]")
+        nested = find_nested(decode.args[0])
+        if nested is not None:
+            item = f"write(each, encoders) if type(each) is {names.add(nested.kind)} else encode(each, encoders)"
+            lines = [f"write = {names.add(nested)}.write", f"value = [{item} for each in value]"]
             return ["type(value) is list", *lines]
     return None
-
-
-def _encode(value: Any, encoders: Encoders) -> Any:
-    kind = type(value)
-    return value if kind in JSON_TYPES else encoders[kind](value)
-
-
-class _Nested:
-    """How payloads inside others are read and written. Their functions are found when they are first needed.
-
-    Attributes:
-        read: Reads a payload.
-        write: Writes a payload.
-    """
-
-    __slots__ = ("_kind", "read", "write")
-
-    def __init__(self, kind: Type[Payload]) -> None:
-        self._kind = kind
-        self.read: Reader = self._read_first
-        self.write: Writer = self._write_first
-
-    def _read_first(self, data: Dict[str, Any]) -> Any:
-        kind = self._kind
-        is_own = getattr(kind.from_wire, "__func__", None) is not Payload.__dict__["from_wire"].__func__
-        self.read = (None if is_own else get_plan(kind).get_reader()) or kind.from_wire
-        return self.read(data)
-
-    def _write_first(self, payload: Any, encoders: Encoders) -> Dict[str, Any]:
-        kind = self._kind
-        is_own = kind.to_wire is not Payload.to_wire
-        self.write = _write_by_encoder if is_own else get_plan(kind).get_writer()
-        return self.write(payload, encoders)
-
-
-def _write_by_encoder(payload: Any, encoders: Encoders) -> Dict[str, Any]:
-    data: Dict[str, Any] = encoders[type(payload)](payload)
-    return data
-
-
-def _find_payload_type(decode: Optional[Decoder]) -> Optional[Type[Payload]]:
-    """Return the class of the payloads that ``decode`` returns, or ``None`` if it returns something else."""
-    owner = getattr(decode, "__self__", None)
-    return owner if isinstance(owner, type) and issubclass(owner, Payload) else None
 
 
 def _indent(lines: List[str]) -> List[str]:

@@ -26,6 +26,9 @@ _WRONG_TYPE = {
     "null": "{0} is not None",
     "array": "type({0}) is not list",
 }
+_ITEM = "_item"
+#: Lists in lists. Python has a limit of its own, 20.
+_MAX_LOOPS = 5
 _OF_NUMBERS = frozenset({"minimum", "maximum", "multipleOf"})
 _KNOWN = {
     "string": frozenset({"enum", "maxLength", "minLength", "format"}),
@@ -128,7 +131,7 @@ class _Writer:
         if _is_object(schema):
             return _refuse(f"not {self._find_function(schema)}({value})")
         kind = schema.get("type")
-        if not isinstance(kind, str) or not _keywords(schema) <= _KNOWN[kind]:
+        if not isinstance(kind, str) or not _keywords(schema) <= _KNOWN[kind] or variable.count(_ITEM) > _MAX_LOOPS:
             return _refuse(f"not {self._name(Part(schema).is_valid)}({value})")
         tests = [_WRONG_TYPE[kind].format(variable)]
         for keyword, limit in schema.items():
@@ -137,7 +140,7 @@ class _Writer:
                     limit = frozenset(each for each in limit if isinstance(each, str))
                 tests.append(_BROKEN[keyword].format(variable, self._name(limit)))
         lines = [*([] if value == variable else [f"{variable} = {value}"]), *_refuse(" or ".join(tests))]
-        item = f"{variable}_item"
+        item = variable + _ITEM
         inside = self._list_value(schema["items"], item, item) if "items" in schema else []
         if inside:
             lines += [f"for {item} in {variable}:", *(INDENT + line for line in inside)]

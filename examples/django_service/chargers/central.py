@@ -64,6 +64,7 @@ def status(charger: str, request: v16.StatusNotificationRequest) -> v16.StatusNo
 # These store nothing: all tags may charge, and only the Flask service keeps meter values.
 server.on(v16.AuthorizeRequest)(lambda charger, request: v16.AuthorizeResponse(id_tag_info=ACCEPTED))
 server.on(v16.MeterValuesRequest)(lambda charger, request: v16.MeterValuesResponse())
+server.on(v16.SecurityEventNotificationRequest)(lambda charger, request: v16.SecurityEventNotificationResponse())
 
 
 @server.on(v16.StartTransactionRequest)

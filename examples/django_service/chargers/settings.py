@@ -15,6 +15,7 @@ DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/service.db", "OPTIONS": {"timeout": 10}}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = "UTC"
 USE_TZ = True
 WSGI_APPLICATION = "chargers.wsgi.application"
 logging.basicConfig(level=logging.INFO)  # else the log does not say why a charger is refused

@@ -65,8 +65,8 @@ class Patience:
     """
 
     def __init__(self, seconds: float = ANSWER_TIME, straggling: float = _STRAGGLING) -> None:
-        self.seconds = seconds
-        self.straggling = straggling
+        self.seconds: float = seconds
+        self.straggling: float = straggling
 
     def lose(self) -> None:
         """Note that a CALL was not answered."""

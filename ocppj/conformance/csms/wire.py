@@ -181,7 +181,7 @@ class Wire:
         self._received = bytearray()
         self._parts = bytearray()  # of a message in several frames
         self._has_closed = False  # we have sent a Close
-        self.is_open = True
+        self.is_open: bool = True
         self.key = b""
 
     def send_bytes(self, data: bytes) -> None:

@@ -1,0 +1,113 @@
+"""`ocppj.rpc.compiled`: what the made check says. (Verdicts on thousands of payloads: tests/fuzz.)"""
+
+import linecache
+
+import pytest
+
+from ocppj import Endpoint, PendingRequestState, v16
+from ocppj.rpc.compiled import compile_check
+from ocppj.rpc.validation import use_accelerators
+
+
+def check(schema, value):
+    return compile_check("Any", {"type": "object", "properties": {"a": schema}})({"a": value})
+
+
+NUMBERS = {"type": "array", "items": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "is_valid"),
+    [
+        ({"type": "integer"}, 1, True),
+        ({"type": "integer"}, 1.0, True),
+        ({"type": "integer"}, 10**30, True),
+        ({"type": "integer"}, 1.5, False),
+        ({"type": "integer"}, float("inf"), False),
+        ({"type": "integer"}, True, False),
+        ({"type": "number"}, False, False),
+        ({"type": "number"}, 2.5, True),
+        ({"type": "number"}, "2.5", False),
+        ({"type": "boolean"}, True, True),
+        ({"type": "boolean"}, 1, False),
+        ({"type": "null"}, None, True),
+        ({"type": "null"}, 0, False),
+        ({"type": "string", "maxLength": 2}, "\U0001f50c\U0001f50c", True),
+        ({"type": "string", "maxLength": 2}, "\ud800\ud800\ud800", False),
+        ({"type": "string", "enum": ["x", 7]}, "x", True),
+        ({"type": "string", "enum": ["x", 7]}, 7, False),
+        ({"type": "string", "enum": ["x"]}, ["x"], False),
+        ({"type": "string", "format": "date-time"}, "2026-01-02T03:04:05Z", True),
+        ({"type": "string", "format": "date-time"}, "2024-02-29T00:00:00+01:00", True),
+        ({"type": "string", "format": "date-time"}, "2026-02-29T00:00:00Z", False),
+        ({"type": "string", "format": "date-time"}, "2026-01-02T03:04:05Z\n", False),
+        ({"type": "string", "pattern": "^a"}, "ab", True),
+        ({"type": "string", "pattern": "^a"}, "ba", False),
+        ({"type": "number", "minimum": 0, "maximum": 9.5}, 9.5, True),
+        ({"type": "number", "minimum": 0, "maximum": 9.5}, 9.51, False),
+        ({"type": "number", "minimum": 0}, -1, False),
+        ({"type": "number", "multipleOf": 0.1}, 21.4, True),
+        ({"type": "number", "multipleOf": 0.1}, 21.45, False),
+        ({"type": "number", "exclusiveMinimum": 0}, 0, False),
+        ({"type": "array", "minItems": 1, "items": NUMBERS}, [[], [1, 2]], True),
+        ({"type": "array", "minItems": 1, "items": NUMBERS}, [[], [1, "2"]], False),
+        ({"type": "array", "minItems": 1}, [], False),
+        ({"type": "array", "maxItems": 1}, [1, 1], False),
+        ({"type": "array", "uniqueItems": True}, [1, True], True),
+        ({"type": "array", "uniqueItems": True}, [1, 1.0], False),
+        ({"type": "object", "required": ["b"]}, {"b": 1, "c": 2}, True),
+        ({"type": "object", "required": ["b"]}, {"c": 2}, False),
+        ({"type": ["integer", "null"]}, None, True),
+        ({"enum": [1, "x"]}, "x", True),
+        ({"enum": [1, "x"]}, True, False),
+        ({}, object(), True),
+    ],
+)  # fmt: skip
+def test_what_a_value_may_be(schema, value, is_valid):
+    assert check(schema, value) is is_valid
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_valid"),
+    [
+        ({"b": 1}, True),
+        ({"a": "x", "b": 1}, True),
+        ({}, False),
+        ({"b": 1, "c": 1}, False),
+        ({"b": 1, 2: 3}, False),
+        ([], False),
+    ],
+)
+def test_which_properties_an_object_may_have(payload, is_valid):
+    closed = {"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["b"]}
+    assert compile_check("Any", {**closed, "additionalProperties": False})(payload) is is_valid
+
+
+def test_lists_may_be_in_lists_however_deep():
+    schema, good, bad = {"type": "integer"}, 1, "x"
+    for _ in range(29):
+        schema, good, bad = {"type": "array", "items": schema}, [good], [bad]
+    assert check(schema, good)
+    assert not check(schema, bad)
+
+
+def test_what_it_does_not_know_is_decided_by_the_walk():
+    """It says no to text of a subclass of ``str``, which a program may send. The payload is valid all the same."""
+
+    class Text(str):
+        __slots__ = ()
+
+    assert not check({"type": "string"}, Text("x"))
+    use_accelerators(False)
+    try:
+        endpoint = Endpoint(v16.PROFILES, validate="strict")
+        call = endpoint.create_call(v16.AuthorizeRequest(Text("tag")))
+        assert endpoint.parse_message([2, "1", "Authorize", {"idTag": Text("tag")}], PendingRequestState())
+    finally:
+        use_accelerators(True)
+    assert call.wire_payload == {"idTag": "tag"}
+
+
+def test_its_lines_are_known_to_linecache():
+    compile_check("Shown", {"type": "object", "properties": {"a": {"type": "string"}}})
+    assert linecache.getline("<ocppj: check of Shown>", 1) == "def check(value):\n"
