@@ -91,6 +91,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     replay = _make_replay(side, arguments, conversations, outcome)
     if side == "csms":
         terminal.note(f"listening on {replay.listen(arguments.listen, arguments.host)}")
+        terminal.note(f"waiting for {_connections(conversations)}")
     try:
         if side == "station":
             replay.start()
@@ -170,6 +171,13 @@ def _make_replay(side: str, arguments: argparse.Namespace, conversations: List[A
         return StationReplay(arguments.url, conversations, make_client=_client_maker(arguments), **known)
     except UsageError as error:
         raise CommandError(str(error)) from None
+
+
+def _connections(conversations: List[Any]) -> str:
+    """Return how many connections were recorded, and of whom."""
+    ids = {each.client_id for each in conversations}
+    count = "1 connection" if len(conversations) == 1 else f"{len(conversations)} connections"
+    return f"{count} of {ids.pop() if len(ids) == 1 else f'{len(ids)} stations'}"
 
 
 def _wait(replay: Any, outcome: Any, conversations: int, terminal: Terminal) -> None:

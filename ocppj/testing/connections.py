@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional, Protocol, cast
+from typing import Any, Deque, Dict, List, Optional, Protocol, Sequence, cast
 
 from ..rpc.dialect import DIALECTS
 from ..ws.base import Channel, ChannelHandler, Close, DisconnectedHandler, MessageHandler
@@ -239,10 +239,11 @@ class _WatchedServerCore(_Watched):
             self.connections.note_refusal(_UNKNOWN, f"{error.status}: {error}")
         self._base().note_refusal(remote_address, error)
 
-    def _note_no_subprotocol(self, accepted: Accepted) -> None:
+    def _note_no_subprotocol(self, accepted: Accepted, spoken: Sequence[str]) -> None:
         offered = ", ".join(accepted.request.subprotocols) or "none"
-        self.connections.note_refusal(accepted.request.identity, f"no common subprotocol: it offers {offered}")
-        self._base()._note_no_subprotocol(accepted)
+        reason = f"no common subprotocol: it offers {offered}, and the test speaks {', '.join(spoken)}"
+        self.connections.note_refusal(accepted.request.identity, reason)
+        self._base()._note_no_subprotocol(accepted, spoken)
 
 
 class WatchedServer(_WatchedServerCore, WebSocketServer):

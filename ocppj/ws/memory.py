@@ -435,7 +435,7 @@ class MemoryServer(ServerCore):
         try:
             accepted = self._decide(run, target, headers, "memory")
             if accepted.effective is None:
-                self._note_no_subprotocol(accepted)
+                self._note_no_subprotocol(accepted, run.subprotocols)
                 far.send_close(1002, "no common subprotocol")
                 return near, accepted.subprotocol
             self._admit(run, self.make_channel(run, accepted, far))

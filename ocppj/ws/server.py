@@ -344,7 +344,7 @@ class WebSocketServer(ServerCore):
         except Exception as error:
             raise BadRequest(400, f"malformed handshake: {type(error).__name__}") from error
         if accepted.effective is None:  # OCPP-J 1.6 section 3.2
-            self._note_no_subprotocol(accepted)
+            self._note_no_subprotocol(accepted, run.subprotocols)
             with suppress(OSError):
                 wire.send_close(1002, "no common subprotocol")
                 sock.uncork()

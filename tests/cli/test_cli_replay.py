@@ -55,9 +55,16 @@ def test_the_commands_of_the_page(recording: Path) -> None:
         ran = command.wait()
     assert ran.code == 1
     assert ran.lines[1:] == [
+        "waiting for 1 connection of CP_2",
         'CP_2: request BootNotification chargePointModel: recorded "One", now "Two"',
         "connections: 1, messages sent: 1, compared: 1, differences: 1",
     ]
+
+
+def test_it_says_for_whom_it_waits(recording: Path) -> None:
+    with Running("replay", recording, "--listen", 0) as command:
+        command.url()
+        assert command.wait_for(r"waiting for (.*)")[1] == "2 connections of 2 stations"
 
 
 @pytest.mark.parametrize(

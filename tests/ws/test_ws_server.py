@@ -202,7 +202,8 @@ def test_without_a_common_subprotocol_it_upgrades_and_closes(make, offer, caplog
         client.send(close_frame(1002))
         assert client.at_end()
     assert log.connected.calls == []
-    assert "no common subprotocol" in caplog.text
+    assert "no common subprotocol in" in caplog.text
+    assert "this server speaks ocpp1.6" in caplog.text
     assert "\x1b" not in caplog.text
 
 

@@ -515,14 +515,17 @@ class ServerCore:
         if error.identity:
             self.handlers.call_refused(error.identity, f"{error.status}: {error}")
 
-    def _note_no_subprotocol(self, accepted: Accepted) -> None:
+    def _note_no_subprotocol(self, accepted: Accepted, spoken: Sequence[str]) -> None:
         """Count and log a client that is connected only to be closed: there is no common subprotocol."""
         self._tally.refuse("no_subprotocol")
         request = accepted.request
         offered = printable(", ".join(request.subprotocols)[:_OFFERED]) or "nothing"
-        words, about = "%s at %s: no common subprotocol in %s", _once(request.remote_address, request.identity)
-        self.handlers.log.warning(words, request.identity, request.remote_address, offered, **about)
-        self.handlers.call_refused(request.identity, f"1002: no common subprotocol in {offered}")
+        speaks, about = ", ".join(spoken), _once(request.remote_address, request.identity)
+        words = "%s at %s: no common subprotocol in %s; this server speaks %s"
+        self.handlers.log.warning(words, request.identity, request.remote_address, offered, speaks, **about)
+        self.handlers.call_refused(
+            request.identity, f"1002: no common subprotocol in {offered}; this server speaks {speaks}"
+        )
 
     def _decide(
         self,
