@@ -203,7 +203,7 @@ def test_without_a_common_subprotocol_it_upgrades_and_closes(make, offer, caplog
         assert client.at_end()
     assert log.connected.calls == []
     assert "no common subprotocol in" in caplog.text
-    assert "this server speaks ocpp1.6" in caplog.text
+    assert "; this server speaks ocpp2.0.1, ocpp1.6" in caplog.text
     assert "\x1b" not in caplog.text
 
 
