@@ -35,9 +35,10 @@ _FindNested = Callable[[Optional[Decoder]], Optional[Nested]]
 def make_reader(plan: Plan, find_nested: _FindNested) -> Reader:
     """Return the function that makes a payload of a JSON object. The constructor of its class only stores values."""
     names = Names(owner=plan.owner, new=object.__new__, decode_int=decode_int)
+    texts = _ReaderTexts(names, find_nested)
     lines = ["if type(data) is not dict:", INDENT + "raise TypeError", "payload = new(owner)"]
     for name, attribute, decode, _, default in plan.fields:
-        read = _list_reading(name, attribute, decode, names, find_nested)
+        read = texts.list_reading(name, attribute, decode)
         if default is NO_DEFAULT:
             lines += read
         else:
@@ -50,33 +51,6 @@ def make_reader(plan: Plan, find_nested: _FindNested) -> Reader:
     return reader
 
 
-def _list_reading(
-    name: str, attribute: str, decode: Optional[Decoder], names: Names, find_nested: _FindNested
-) -> List[str]:
-    """Return the lines that make an attribute of the property ``name``. A `KeyError` says that it is missing."""
-    if decode is None:
-        return [f"payload.{attribute} = data[{name!r}]"]
-    test = "type(value) is not int" if decode is decode_int else "value is not None"
-    decoding = [f"if {test}:", *_indent(_list_decoding(decode, names, find_nested))]
-    return [f"value = data[{name!r}]", *decoding, f"payload.{attribute} = value"]
-
-
-def _list_decoding(decode: Decoder, names: Names, find_nested: _FindNested) -> List[str]:
-    """Return the lines that decode the variable ``value``, which is not ``None``."""
-    owner = getattr(decode, "__self__", None)
-    if isinstance(owner, Members):
-        return [f"value = {names.add(owner)}[value]"]
-    nested = find_nested(decode)
-    if nested is not None:
-        return [f"value = {names.add(nested)}.read(value)"]
-    if isinstance(decode, partial) and decode.func is decode_list:
-        nested = find_nested(decode.args[0])
-        if nested is not None:
-            lines = ["if type(value) is not list:", INDENT + "raise TypeError"]
-            return [*lines, f"read = {names.add(nested)}.read", "value = [read(each) for each in value]"]
-    return [f"value = {names.add(decode)}(value)"]
-
-
 def make_writer(plan: Plan, find_nested: _FindNested, helpers: Mapping[str, Any]) -> Writer:
     """Return the function that makes a JSON object of a payload. Its second argument has the encoders of all types.
 
@@ -84,13 +58,10 @@ def make_writer(plan: Plan, find_nested: _FindNested, helpers: Mapping[str, Any]
     ``NO_EXTRA``.
     """
     names = Names(helpers, JSON_TYPES=JSON_TYPES, datetime=datetime)
+    texts = _WriterTexts(names, find_nested)
     lines = ["data = {}"]
     for name, attribute, decode, _, _ in plan.fields:
-        lines += [
-            f"value = payload.{attribute}",
-            "if value is not None:",
-            *_indent(_list_encoding(decode, names, find_nested)),
-        ]
+        lines += [f"value = payload.{attribute}", "if value is not None:", *_indent(texts.list_encoding(decode))]
         lines.append(f"{INDENT}data[{name!r}] = value")
     if plan.extra is not None:
         lines.append(f"data.update(encode_extra(payload.{plan.extra}, {names.add(plan.known)}, encoders))")
@@ -100,40 +71,78 @@ def make_writer(plan: Plan, find_nested: _FindNested, helpers: Mapping[str, Any]
     return writer
 
 
-def _list_encoding(decode: Optional[Decoder], names: Names, find_nested: _FindNested) -> List[str]:
-    """Return the lines that encode the variable ``value``, which is not ``None``.
+class _Texts:
+    """The source text for values of fields. ``names`` has the global names that it uses."""
 
-    It has any type, but most often that which ``decode``, the decoder of the field, returns.
-    """
-    general = "value = encode(value, encoders)"
-    usual = _find_usual_encoding(decode, names, find_nested)
-    if usual is None:
-        return ["if type(value) not in JSON_TYPES:", INDENT + general]
-    test, *lines = usual
-    return [f"if {test}:", *_indent(lines), "elif type(value) not in JSON_TYPES:", INDENT + general]
+    def __init__(self, names: Names, find_nested: _FindNested) -> None:
+        self.names = names
+        self.find_nested = find_nested
+
+    def find_items(self, decode: Optional[Decoder]) -> Optional[Nested]:
+        """Return how the items are read and written if ``decode`` returns a list of payloads."""
+        is_list = isinstance(decode, partial) and decode.func is decode_list
+        return self.find_nested(decode.args[0]) if is_list else None  # type: ignore[union-attr]  # it is a partial
 
 
-def _find_usual_encoding(decode: Optional[Decoder], names: Names, find_nested: _FindNested) -> Optional[List[str]]:
-    """Return the test for the type of a field, and the lines that encode a value of it. ``None``: there are none."""
-    if decode is parse_datetime:
-        return ["type(value) is datetime", "value = encoders[datetime](value)"]
-    owner = getattr(decode, "__self__", None)
-    if isinstance(owner, Members) and owner:
-        kind = type(next(iter(owner.values())))
-        # The ``value`` of `Enum` returns ``_value_``, but slowly.
-        is_usual = getattr_static(kind, "value") is getattr_static(Enum, "value")
-        return [f"type(value) is {names.add(kind)}", f"value = value.{'_value_' if is_usual else 'value'}"]
-    nested = find_nested(decode)
-    if nested is not None:
-        test = f"type(value) is {names.add(nested.kind)}"
-        return [test, f"value = {names.add(nested)}.write(value, encoders)"]
-    if isinstance(decode, partial) and decode.func is decode_list:
-        nested = find_nested(decode.args[0])
+class _ReaderTexts(_Texts):
+    """The source text that reads values. Each value is in the variable ``value``."""
+
+    def list_reading(self, name: str, attribute: str, decode: Optional[Decoder]) -> List[str]:
+        """Return the lines that make an attribute of the property ``name``. A `KeyError` says that it is missing."""
+        if decode is None:
+            return [f"payload.{attribute} = data[{name!r}]"]
+        test = "type(value) is not int" if decode is decode_int else "value is not None"
+        decoding = [f"if {test}:", *_indent(self._list_decoding(decode))]
+        return [f"value = data[{name!r}]", *decoding, f"payload.{attribute} = value"]
+
+    def _list_decoding(self, decode: Decoder) -> List[str]:
+        members = getattr(decode, "__self__", None)
+        if isinstance(members, Members):
+            return [f"value = {self.names.add(members)}[value]"]
+        nested, items = self.find_nested(decode), self.find_items(decode)
         if nested is not None:
-            item = f"write(each, encoders) if type(each) is {names.add(nested.kind)} else encode(each, encoders)"
-            lines = [f"write = {names.add(nested)}.write", f"value = [{item} for each in value]"]
+            return [f"value = {self.names.add(nested)}.read(value)"]
+        if items is not None:
+            lines = ["if type(value) is not list:", INDENT + "raise TypeError"]
+            return [*lines, f"read = {self.names.add(items)}.read", "value = [read(each) for each in value]"]
+        return [f"value = {self.names.add(decode)}(value)"]
+
+
+class _WriterTexts(_Texts):
+    """The source text that writes values. Each value is in the variable ``value``, and is not ``None``."""
+
+    def list_encoding(self, decode: Optional[Decoder]) -> List[str]:
+        """Return the lines that encode a value.
+
+        It has any type, but most often that which ``decode``, the decoder of the field, returns.
+        """
+        general = "value = encode(value, encoders)"
+        usual = self._find_usual(decode)
+        if usual is None:
+            return ["if type(value) not in JSON_TYPES:", INDENT + general]
+        test, *lines = usual
+        return [f"if {test}:", *_indent(lines), "elif type(value) not in JSON_TYPES:", INDENT + general]
+
+    def _find_usual(self, decode: Optional[Decoder]) -> Optional[List[str]]:
+        """Return the test for the type of a field, and the lines that encode such a value. ``None``: there are none."""
+        if decode is parse_datetime:
+            return ["type(value) is datetime", "value = encoders[datetime](value)"]
+        members = getattr(decode, "__self__", None)
+        if isinstance(members, Members) and members:
+            kind = type(next(iter(members.values())))
+            # The ``value`` of `Enum` returns ``_value_``, but slowly.
+            is_usual = getattr_static(kind, "value") is getattr_static(Enum, "value")
+            return [f"type(value) is {self.names.add(kind)}", f"value = value.{'_value_' if is_usual else 'value'}"]
+        nested, items = self.find_nested(decode), self.find_items(decode)
+        if nested is not None:
+            test = f"type(value) is {self.names.add(nested.kind)}"
+            return [test, f"value = {self.names.add(nested)}.write(value, encoders)"]
+        if items is not None:
+            test = f"type(each) is {self.names.add(items.kind)}"
+            lines = [f"write = {self.names.add(items)}.write"]
+            lines.append(f"value = [write(each, encoders) if {test} else encode(each, encoders) for each in value]")
             return ["type(value) is list", *lines]
-    return None
+        return None
 
 
 def _indent(lines: List[str]) -> List[str]:
