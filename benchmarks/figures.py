@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional
 
 from harness import ROOT
 from results import RESULTS, Results
-from subjects import BARE_LOOP, LOOP
+from subjects import BARE_LOOP
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
 
@@ -22,7 +22,6 @@ _BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->)(.*?)(<!-- /figures -->)", re
 #: Rows of the table of messages per second: as they are named here, and in RESULTS.md.
 _SERVERS = {
     "bare loop on `websockets`: JSON parsed and answered": BARE_LOOP,
-    "bare loop on simple-websocket: JSON parsed and answered": LOOP,
     "`ocppj[fast]`, as it comes": "ocppj[fast] auto",
     '`ocppj[fast]`, `readers="shared"`': "ocppj[fast] shared",
     '`ocppj`, `readers="shared"`': "ocppj shared",

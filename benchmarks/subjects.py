@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ BARE_LOOP = "ceiling: websockets, one loop"
 LOOP = "ceiling: simple-websocket, one loop"
 THREAD_CEILING = "ceiling: simple-websocket, a thread each"
 _PACKAGE = "ocpp-rpc@2"
+_INSTALLED = "OCPPJ_BENCH_NODE"  # where a process that runs several of these scripts has installed it; or empty
 _THREADS = 2000  # with more threads a figure takes minutes, and is not better
 
 #: The values of `Server(readers=...)`; the first is the default.
@@ -94,31 +96,53 @@ CEILING = BARE_LOOP if has_bare_loop() else LOOP
 
 @contextmanager
 def node(pause: float = 0.0, every: int = 1) -> Iterator[List[Subject]]:
-    """Install ``ocpp-rpc`` into a directory that is removed afterwards. The list is empty if this fails."""
+    """Install ``ocpp-rpc``, unless `node_installed` did. The list is empty if this fails."""
     program = shutil.which("node")
-    with tempfile.TemporaryDirectory(prefix="ocppj-bench-") as directory:
-        if program is None or install(directory) is None:
+    with node_installed() as directory:
+        if program is None or directory is None:
             yield []
         else:
             command = [program, str(HERE / "peer_node.js"), str(pause), str(every)]
             yield [Subject("ocpp-rpc (Node)", command, directory=directory)]
 
 
-def install(directory: str) -> Optional[str]:
-    """Install ``ocpp-rpc`` into ``directory`` with npm; return its version, or ``None`` if this fails."""
+@contextmanager
+def node_installed() -> Iterator[Optional[str]]:
+    """Install ``ocpp-rpc`` into a directory that is removed afterwards, for this process and its children.
+
+    The directory is ``None`` if this fails.
+    """
+    if _INSTALLED in os.environ:
+        yield os.environ[_INSTALLED] or None
+        return
+    with tempfile.TemporaryDirectory(prefix="ocppj-bench-") as directory:
+        os.environ[_INSTALLED] = directory if install(directory) else ""
+        try:
+            yield os.environ[_INSTALLED] or None
+        finally:
+            del os.environ[_INSTALLED]
+
+
+def install(directory: str) -> bool:
+    """Install ``ocpp-rpc`` into ``directory`` with npm; return whether this succeeded."""
     npm = shutil.which("npm")
     if npm is None:
-        return None
+        return False
     (Path(directory) / "package.json").write_text("{}")
     command = [npm, "install", "--no-audit", "--no-fund", "--silent", _PACKAGE]
     try:
         subprocess.run(
             command, cwd=directory, timeout=60, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        about = Path(directory, "node_modules", "ocpp-rpc", "package.json").read_text()
     except (OSError, subprocess.SubprocessError) as error:
         print(f"ocpp-rpc cannot be installed: {error}", file=sys.stderr)
-        return None
+        return False
+    return True
+
+
+def rpc_version(directory: str) -> str:
+    """Return the version of ``ocpp-rpc`` in ``directory``."""
+    about = Path(directory, "node_modules", "ocpp-rpc", "package.json").read_text()
     return str(json.loads(about)["version"])
 
 

@@ -280,11 +280,12 @@ def test_charge_point_with_profile_3(tmp_path: Path) -> None:
             assert answer.attribute_value == "3"
             assert csms.call(v201.ResetRequest(type="Immediate")).status == "Accepted"
             csms.expect(v201.BootNotificationRequest, reason="RemoteReset", within=seconds(20))
+            csms.expect(v201.StatusNotificationRequest, within=seconds(20))
+            csms.drop()
+            csms.expect(v201.HeartbeatRequest, within=seconds(20))  # over another connection
             assert "boot: Pending, interval 1 s" in ended(program)
         stranger = run(name, csms.url, "CS_2", *files)
         assert (stranger.code, "401" in stranger.err) == (1, True)
-        weaker = run(name, "ws://127.0.0.1:1", "CS_1", *files)
-        assert (weaker.code, "UsageError" in weaker.err) == (1, True)
 
 
 def test_suite_of_unittest_passes() -> None:
@@ -322,10 +323,10 @@ def test_recording_is_played_against_another_central_system(tmp_path: Path) -> N
 
 
 def test_load_test_judges_a_central_system() -> None:
-    words: List[Any] = ["--stations", 5, "--seconds", 2, "--charge", 60, "--speed", 120, "--p99"]
+    words: List[Any] = ["--stations", 3, "--seconds", 2, "--charge", 60, "--speed", 120, "--p99"]
     with ScriptedCSMS(strict=False) as csms:
         good = run("load_test", csms.url, *words, 5000)
         assert (good.code, good.err) == (0, "")
-        assert "5 connected, 5 charging" in good.out or "5 transactions" in good.out
+        assert "3 stations, 3 connected, 3 accepted" in good.out
         bad = run("load_test", csms.url, *words, 0.001)
         assert (bad.code, bad.err.startswith("p99 is ")) == (1, True)

@@ -6,6 +6,7 @@ Ctrl-C unplugs the car: the transaction ends in order.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 from datetime import datetime, timezone
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=4, help="how many meter values to send")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between them")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
     charge_point = ChargePoint(options.id, options.interval)
     try:
         with charge_point.client.connect(options.url):

@@ -16,6 +16,9 @@ from ocppj import Client, OcppjError, client_tls_context, v201
 
 log = logging.getLogger("charging_station")
 
+INTERVAL = 60.0  # seconds between two boots, or two heartbeats, if the central system does not say
+AGAIN = 3.0  # seconds until a boot is tried again that got no answer
+
 
 class ChargingStation:
     """Boots, says what its connector does, and beats.
@@ -61,19 +64,15 @@ class ChargingStation:
         """Serve until KeyboardInterrupt."""
         reason = "PowerUp"
         while True:
-            # The first attempt fails loudly: a certificate that is refused now will be refused again.
-            with self.client.connect(url):
-                log.info("connected to %s", url)
+            # The first attempt fails loudly: a certificate that is refused now will be refused again. After a reset
+            # the central system is known to be there, and may be away for a while.
+            with self.client.connect(url, retry=reason == "RemoteReset"):
                 self._serve(reason)
             reason = "RemoteReset"
 
     def _serve(self, reason: str) -> None:
         self._reset.clear()
         interval = self._boot(reason)
-        now = datetime.now(timezone.utc)
-        self.client.call(
-            v201.StatusNotificationRequest(timestamp=now, connector_status="Available", evse_id=1, connector_id=1)
-        )
         while not self._reset.wait(interval):
             try:
                 log.info("it is %s", self.client.call(v201.HeartbeatRequest()).current_time)
@@ -81,15 +80,27 @@ class ChargingStation:
                 log.warning("no heartbeat: %s", error)
 
     def _boot(self, reason: str) -> float:
-        """Boot until the central system accepts this station. Return the seconds between heartbeats."""
+        """Boot until the central system accepts this station, or resets it. Return the seconds between heartbeats."""
         about = v201.ChargingStation(model="One", vendor_name="Acme")
         while True:
-            answer = self.client.call(v201.BootNotificationRequest(charging_station=about, reason=reason))
-            log.info("boot: %s, interval %s s", answer.status, answer.interval)
-            interval = answer.interval or 60  # 0 leaves it to the station
-            if answer.status == "Accepted":
+            try:
+                answer = self.client.call(v201.BootNotificationRequest(charging_station=about, reason=reason))
+                log.info("boot: %s, interval %s s", answer.status, answer.interval)
+                interval = answer.interval or INTERVAL  # 0 leaves it to the station
+                if answer.status == "Accepted":
+                    self._say_that_it_is_free()
+                    return interval
+            except OcppjError as error:
+                interval = AGAIN
+                log.warning("no boot: %s", error)
+            if self._reset.wait(interval):
                 return interval
-            threading.Event().wait(interval)
+
+    def _say_that_it_is_free(self) -> None:
+        now = datetime.now(timezone.utc)
+        self.client.call(
+            v201.StatusNotificationRequest(timestamp=now, connector_status="Available", evse_id=1, connector_id=1)
+        )
 
 
 def main() -> None:

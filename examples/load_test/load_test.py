@@ -78,7 +78,7 @@ def main() -> None:
             except KeyboardInterrupt:
                 print("ended before its time")
             problems = test.problems()  # while the stations are connected: their end is no problem
-        print(fleet.summary())
+            print(fleet.summary())
     except OcppjError as error:  # a number that cannot be
         sys.exit(f"{type(error).__name__}: {error}")
     sys.exit("\n".join(problems) or 0)

@@ -7,7 +7,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from ocppj import ErrorCode, OCPPError, v16
+from ocppj import v16
 from ocppj.testing import SILENCE, OCPPTestCase, example
 
 PROGRAM = Path(__file__).parent.parent / "charge_point" / "charge_point.py"
@@ -37,10 +37,6 @@ class BootTest(ChargePointCase):
         device = self.power_on()
         self.assertIn("does not accept", device.communicate(timeout=20)[1])
         self.assertEqual(device.returncode, 1)
-
-    def test_refused_with_an_error(self) -> None:
-        self.csms.reply(v16.BootNotificationRequest, OCPPError(ErrorCode.INTERNAL_ERROR, "busy"))
-        self.assertIn("busy", self.power_on().communicate(timeout=20)[1])
 
 
 class TransactionTest(ChargePointCase):

@@ -105,6 +105,10 @@ class Lease:
         self._ended.set()
         self._wake.set()
 
+    def cut(self) -> None:
+        """End what `step` waits for, after `end`."""
+        self._link.stop()
+
     def step(self) -> bool:
         """Wait for the time of the next renewal, and renew. Return whether to go on."""
         self._wake.wait(self._interval)

@@ -25,6 +25,7 @@ from .writer import Event, Reply, Writer
 __all__ = ["Node"]
 
 _CLAIMING = 0.5  # seconds that a claim waits for Redis
+_CUTTING = 0.2  # seconds for threads whose connections were cut
 
 
 class Node:
@@ -87,6 +88,9 @@ class Node:
             self._inbox.end,
             self._leave,
             lambda: self._join(self._threads, deadline),
+            self._lease.cut,  # a thread that is left waits for Redis, which hangs
+            self._writer.cut,
+            lambda: self._join(self._threads, time.monotonic() + _CUTTING),
         )
 
     def claim(self, client_id: str, about: Mapping[str, Any]) -> str:

@@ -129,6 +129,10 @@ class Writer:
             self._ending, self._ends = True, time.monotonic() + patience
             self._changed.notify_all()
 
+    def cut(self) -> None:
+        """End what `step` waits for, after `end`."""
+        self._link.stop()
+
     def step(self) -> bool:
         """Wait until there is something to write, and write it. Return whether to go on."""
         self._claims.put_back(self._in_hand)  # a step that has failed has left them
