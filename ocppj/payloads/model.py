@@ -99,7 +99,8 @@ class _NoExtra(Dict[str, Any]):
     def _refuse(self, *arguments: Any, **more: Any) -> Any:
         raise UsageError('extra is empty and shared: assign a dict, such as message.extra = {"name": value}')
 
-    __setitem__ = __ior__ = setdefault = update = _refuse
+    if not TYPE_CHECKING:  # for type checkers it is a dict
+        __setitem__ = __ior__ = setdefault = update = _refuse
 
 
 NO_EXTRA = _NoExtra()

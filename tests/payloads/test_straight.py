@@ -65,6 +65,31 @@ def test_a_class_may_have_fields_of_itself():
 
 
 @dataclass
+class Numbers(Payload):
+    one: Optional[int] = field(default=None, metadata=wire("one"))
+    two: int = field(default=2, metadata=wire("two"))
+
+
+@dataclass
+class Holder(Payload):
+    numbers: Numbers = field(metadata=wire("numbers"))
+
+
+def test_defaults_and_whole_numbers_are_those_of_the_general_way():
+    for data in ({}, {"one": 7.0, "two": 8.0}, {"one": None, "two": None}, {"one": 1.5, "two": True}):
+        message = Numbers.from_wire(data)
+        assert message == Numbers.from_wire(as_mapping(data))
+        assert [type(value) for value in vars(message).values()].count(float) == (data.get("one") == 1.5)
+
+
+@pytest.mark.parametrize("value", [[], "text", ["one"], "one", 1, True])
+def test_what_is_no_object_is_refused(value):
+    with pytest.raises(ValidationError) as caught:
+        Holder.from_wire({"numbers": value})
+    assert caught.value.path == "numbers"
+
+
+@dataclass
 class Loud(Payload):
     @classmethod
     def from_wire(cls, data):
