@@ -7,11 +7,12 @@ import tracemalloc
 import zlib
 
 import pytest
+from wsproto.frame_protocol import FrameProtocol
 
 from ocppj.budget import MemoryBudget
 from ocppj.errors import UsageError
 from ocppj.ws.connection.channel import check_close_code
-from ocppj.ws.connection.frames import FrameWire
+from ocppj.ws.connection.frames import FrameWire, LibraryFrames
 from ocppj.ws.connection.wire import Violation
 from ocppj.ws.stream.stream import Stream
 from tests.helpers import seconds
@@ -313,3 +314,81 @@ def test_a_legal_close_code_is_sent(make, kind, code):
 def test_an_illegal_close_code_is_not_sent(code):
     with pytest.raises(UsageError):
         check_close_code(code)
+
+
+@both
+@pytest.mark.parametrize("opcode", [1, 9])
+def test_a_part_of_a_header_is_a_beginning_too(make, kind, opcode):
+    site = make(kind)
+    whole = frame(opcode, b"a" * (300 if opcode == 1 else 20), masked=site.masked)
+    for end in range(1, len(whole)):
+        site.send(whole[:end])
+        since = site.wire.unfinished_since
+        assert since is not None, f"after {end} bytes"
+        site.send(whole[end:-1])
+        assert site.wire.unfinished_since == since
+        site.send(whole[-1:])
+        assert site.wire.unfinished_since is None
+
+
+@both
+def test_a_message_is_no_older_than_the_ping_before_it(make, kind):
+    site = make(kind)
+    ping, text = frame(9, b"abc", masked=site.masked), frame(1, b"a" * 300, masked=site.masked)
+    site.send(ping[:3])
+    began = site.wire.unfinished_since
+    threading.Event().wait(0.02)
+    site.send(ping[3:] + text[:50])
+    assert site.wire.unfinished_since > began
+
+
+REST = {
+    "a text": frame(1, b"two", masked=False),
+    "a part of a text": frame(1, b"two", masked=False)[:3],
+    "a Close": close_frame(1000, "", masked=False),
+}
+
+
+@pytest.mark.parametrize("begin", [1, 0], ids=["behind a whole frame", "behind fragments"])
+@pytest.mark.parametrize("rest", list(REST))
+def test_what_is_left_is_told_of_though_nothing_more_comes(make, rest, begin):
+    site = make("client")
+    if not begin:
+        site.part(b"", 1, fin=False)
+    site.stop = True
+    site.send(frame(begin, b"one", masked=False) + REST[rest])
+    assert site.texts == ["one"]
+    assert site.stream.wait_readable(0.0), "the reading thread would wait for bytes that never come"
+    site.stop = False
+    close = site.receive()
+    assert site.texts == (["one", "two"] if rest == "a text" else ["one"])
+    assert (close is not None) == (rest == "a Close")
+    assert (site.wire.unfinished_since is not None) == (rest == "a part of a text")
+
+
+@both
+@pytest.mark.parametrize("between", ["a cut", "a ping", "fragments", "a large text"])
+def test_few_of_many_messages_go_through_wsproto(make, kind, between, monkeypatch):
+    """Behind a message that wsproto has to read, the next one need not be."""
+    seen = []
+
+    def received_frames(self):
+        for each in FrameProtocol.received_frames(self):
+            seen.append(each)
+            yield each
+
+    monkeypatch.setattr(LibraryFrames, "received_frames", received_frames)
+    site = make(kind)
+    text = frame(1, b"whole", masked=site.masked)
+    odd = {
+        "a cut": b"",
+        "a ping": frame(9, b"", masked=site.masked),
+        "fragments": frame(1, b"a", fin=False, masked=site.masked) + frame(0, b"b", masked=site.masked),
+        "a large text": frame(1, b"c" * 66_000, masked=site.masked),
+    }[between]
+    for _ in range(3):
+        data = odd + text * 100 + text[:3]
+        site.send(data)
+        site.send(text[3:] + text * 50)
+    assert site.texts.count("whole") == 3 * 151
+    assert len(seen) <= 30

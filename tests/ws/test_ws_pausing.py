@@ -11,9 +11,10 @@ from ocppj.errors import TransportError
 from ocppj.ws.connection.channel import WireChannel
 from ocppj.ws.connection.raw_frame import TEXT
 from ocppj.ws.memory import MemoryNetwork
+from ocppj.ws.server import WebSocketServer
 from tests.helpers import Recorder, eventually, seconds
 from tests.interleaving import Interleaving
-from tests.ws.support import OCPP, PATH, Log, RawClient, frame
+from tests.ws.support import OCPP, PATH, Log, RawClient, close_frame, frame
 from tests.ws.test_ws_memory import ByHand
 
 PING, PONG = 9, 10
@@ -424,3 +425,23 @@ def test_it_may_be_over_before_the_connection_is_read(pair):
     client, _ = pair.client(server.url)
     client.send("early")
     assert server_log.wait_texts(1) == ["early"]
+
+
+@pytest.mark.parametrize("readers", ["per-connection", "shared"])
+def test_a_close_behind_the_message_that_paused_and_closed_is_found_at_once(readers):
+    server = WebSocketServer(readers=readers, close_timeout=seconds(20))
+    log = Log(server)
+
+    def pause_and_close(channel, text):
+        channel.pause_reading()
+        channel.close(1000, "enough")
+
+    log.on_message = pause_and_close
+    try:
+        server.listen(0, PATH, "127.0.0.1", OCPP)
+        with RawClient(server.url) as peer:
+            peer.upgrade()
+            peer.send(frame(1, b"last") + close_frame(1000, "bye"))
+            log.close(8)  # long before the time to close is over
+    finally:
+        server.stop()

@@ -19,13 +19,13 @@ from ...errors import TransportError
 from ..stream.outlet import Outlet
 from ..stream.stream import Stream
 from .deflate import agree
-from .plain_frames import frame_of_text, text_of_frame
+from .plain_frames import WHOLE_TEXT, frame_of_text, text_of_frame
 from .raw_frame import CLOSE, RawFrame
 from .wire import PeerClose, Take, Violation
 
 __all__ = ["FrameReader", "FrameWire", "LibraryFrames"]
 
-_TEXT = Opcode.TEXT
+_PLAIN = bytes((WHOLE_TEXT,))
 _NO_CODE = 1005  # stands for a Close without a code (RFC 6455 section 7.4.1)
 _TRY_AGAIN_LATER, _BAD_GATEWAY = struct.pack("!H", 1013), struct.pack("!H", 1014)
 
@@ -38,6 +38,18 @@ class LibraryFrames(FrameProtocol):
         """Whether nothing has come that is in no message yet."""
         decoder = self._frame_decoder
         return not decoder.buffer and decoder.header is None and self._message_decoder.opcode is None
+
+    @property
+    def plain_is_next(self) -> bool:
+        """Whether what has come behind the present frame begins like a whole frame of plain text."""
+        return self._frame_decoder.buffer.buffer[:1] == _PLAIN
+
+    def give_back(self) -> bytes:
+        """Return what has come behind the present frame, and forget it."""
+        buffer = self._frame_decoder.buffer.buffer
+        data = bytes(buffer)
+        buffer.clear()
+        return data
 
     @property
     def announced(self) -> int:
@@ -70,8 +82,7 @@ class FrameWire:
     """
 
     __slots__ = (
-        "_budget", "_by_library", "_client", "_close_sent", "_frames", "_interrupted", "_max_size", "_parts", "_rest",
-        "counted", "stream", "unfinished_since",
+        "_budget", "_client", "_close_sent", "_frames", "_max_size", "_parts", "counted", "stream", "unfinished_since",
     )  # fmt: skip
 
     def __init__(
@@ -90,11 +101,9 @@ class FrameWire:
         self._budget = budget
         self._close_sent = False  # guarded by the stream's lock
         self.counted: int = 0  # bytes of an unfinished message that the budget has
+        #: When the frame or the message began whose end has not come. wsproto has its beginning, and gets the rest.
         self.unfinished_since: Optional[float] = None
         self._parts: Optional[bytearray] = None  # of an incomplete message: any number of them, empty ones too
-        self._interrupted = False  # ``take`` wanted no more, and there may be frames that have come
-        self._rest = b""  # what has come after the message with which ``take`` wanted no more
-        self._by_library = False  # what comes next goes to wsproto, which has the beginning of a message
 
     @property
     def outlet(self) -> Outlet:
@@ -105,27 +114,25 @@ class FrameWire:
         return False
 
     def receive(self, take: Take) -> Optional[PeerClose]:
-        if self._interrupted:
-            data, self._rest, self._interrupted = self._rest, b"", False
-        else:
-            came = self.stream.read()
-            if came is None:
-                return None
-            if not came:
-                raise _lost()
-            data = came
-        if not self._by_library:
+        data = self.stream.read()
+        if data is None:
+            return None
+        if not data:
+            raise _lost()
+        if self.unfinished_since is None:
             data = self._receive_plain(data, take)
-            if not data or self._interrupted:
-                self._rest = data
-                return None
-        self._by_library = True
-        close = self._receive_by_library(data, take)
-        self._by_library = self._interrupted or not self._frames.between_messages
-        return close
+        while data:
+            left = self._receive_by_library(data, take)
+            if isinstance(left, PeerClose):
+                return left
+            data = self._receive_plain(left, take)
+        return None
 
     def _receive_plain(self, data: bytes, take: Take) -> bytes:
-        """Deliver the messages at the beginning of ``data`` that are whole frames of text; return what is left."""
+        """Deliver the messages at the beginning of ``data`` that are whole frames of text.
+
+        Return what is left; nothing if ``take`` wants no more: then the stream has it again, and tells of it.
+        """
         at, size, most = 0, len(data), self._max_size // 4
         while at < size:
             found = text_of_frame(data, at, not self._client)
@@ -135,26 +142,37 @@ class FrameWire:
             if len(text) > most:  # a character has up to 4 bytes, so this may be too much
                 self._check_size(len(text.encode("utf-8")))
             if take(text):
-                self._interrupted = True
-                break
+                self.stream.unread(data[at:])
+                return b""
         return data[at:]
 
-    def _receive_by_library(self, data: bytes, take: Take) -> Optional[PeerClose]:
-        self._frames.receive_bytes(data)
+    def _receive_by_library(self, data: bytes, take: Take) -> Union[PeerClose, bytes]:
+        """Deliver messages of any form. Return the Close, or what is left, as `_receive_plain` does.
+
+        Something is left if it may be plain again.
+        """
+        frames = self._frames
+        frames.receive_bytes(data)
         try:
-            for frame in self._frames.received_frames():
+            for frame in frames.received_frames():
                 if frame.opcode.iscontrol():
                     close = self._answer(frame)
                     if close is not None:
                         return close
                 elif self._gather(frame, take):
-                    self._interrupted = True
-                    return None
+                    self.stream.unread(frames.give_back())
+                    return b""
+                if self._parts is None:
+                    self.unfinished_since = None
+                    if frames.plain_is_next:
+                        return frames.give_back()
         except ParseFailed as error:
             raise Violation(int(error.code), str(error)) from error
+        if self.unfinished_since is None and not frames.between_messages:
+            self.unfinished_since = time.monotonic()
         if self._client:  # before all of a frame that is too big has come: a charge point pays for what it gets
-            self._check_size(len(self._parts or b"") + self._frames.announced)
-        return None
+            self._check_size(len(self._parts or b"") + frames.announced)
+        return b""
 
     def discard(self) -> None:
         if self.stream.read() == b"":
@@ -162,7 +180,7 @@ class FrameWire:
 
     def forget(self) -> None:
         self._parts = None
-        self._rest = b""
+        self._frames.give_back()
         self._count_unfinished(0)
 
     def answer_close(self, close: PeerClose) -> None:
@@ -229,7 +247,6 @@ class FrameWire:
             raise Violation(1003, "OCPP messages are text")
         if parts is None:
             parts = self._parts = bytearray()
-            self.unfinished_since = time.monotonic()
         parts += part
         if not frame.message_finished:
             self._count_unfinished(len(parts))

@@ -7,10 +7,11 @@ from typing import Optional, Tuple
 
 from wsproto.frame_protocol import XorMaskerSimple
 
-__all__ = ["frame_of_text", "mask", "text_of_frame"]
+__all__ = ["WHOLE_TEXT", "frame_of_text", "mask", "text_of_frame"]
+
+WHOLE_TEXT = 0x81  #: The first byte of a message that is one frame of text, not compressed.
 
 _LARGE = 1500  # bytes from which on wsproto's way to mask is quicker
-_WHOLE_TEXT = 0x81  # the first byte of a message that is one frame of text, not compressed
 
 
 def text_of_frame(data: bytes, at: int, masked: bool) -> Optional[Tuple[str, int]]:
@@ -25,7 +26,7 @@ def text_of_frame(data: bytes, at: int, masked: bool) -> Optional[Tuple[str, int
         ``None`` if it is no whole message of text in one frame, if a part of it has not come, if it is longer than
         65,535 bytes, or if it breaks a rule.
     """
-    if data[at] != _WHOLE_TEXT:
+    if data[at] != WHOLE_TEXT:
         return None
     begin = at + 2
     form = data[at + 1 : begin]
@@ -57,11 +58,11 @@ def frame_of_text(text: str, masked: bool) -> bytes:
     body = text.encode()
     size, bit = len(body), 0x80 if masked else 0
     if size < 126:
-        head = bytes((_WHOLE_TEXT, bit | size))
+        head = bytes((WHOLE_TEXT, bit | size))
     elif size < 65536:
-        head = bytes((_WHOLE_TEXT, bit | 126, size >> 8, size & 255))
+        head = bytes((WHOLE_TEXT, bit | 126, size >> 8, size & 255))
     else:
-        head = bytes((_WHOLE_TEXT, bit | 127)) + size.to_bytes(8, "big")
+        head = bytes((WHOLE_TEXT, bit | 127)) + size.to_bytes(8, "big")
     if not masked:
         return head + body
     key = os.urandom(4)

@@ -376,6 +376,7 @@ class Stream:
         """Shut down, and close the file descriptor once no thread waits on it. May be called again."""
         with self.lock:
             first, self._closed = not self._closed, True
+            self._unread = b""
             if first and self._tls is not None and not self._shut and not self.unsent:
                 with suppress(OSError, ValueError):
                     self._tls.unwrap()  # sends the close alert, if that needs no waiting
