@@ -1,7 +1,7 @@
 """Run all benchmarks, and write their output to RESULTS.md, with the machine and all versions.
 
     python benchmarks/run_all.py                                   an hour or so, on a machine that does nothing else
-    python benchmarks/run_all.py --brief                           less than 20 minutes
+    python benchmarks/run_all.py --brief                           about 20 minutes
     python benchmarks/run_all.py --quick                           two minutes, rough figures
 
 ``--seconds`` and ``--repeat`` go to each benchmark that has them. ``--brief`` measures for one second: five rounds for
@@ -70,7 +70,7 @@ PARTS = [
     Part("One message", "steps.py", fixed=True),
     Part("Payloads", "validation.py", fixed=True),
 ]
-GOALS = "What was asked for, and what was reached in this run: ratios of the medians below."
+GOALS = "What was asked for, and what was reached in this run. Nearly all are ratios of the medians below."
 PACKAGES = [
     "simple-websocket",
     "wsproto",

@@ -86,7 +86,7 @@ class Whole:
 
     def __init__(self, action: str) -> None:
         self._inline = Inline()
-        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline, **NO_LIMITS)
+        self._server = Server(profiles=v16.PROFILES, readers=lambda: self._inline, ping_interval=None, **NO_LIMITS)
         request, answer = ACTIONS[action]
         self._server.on(request)(lambda client_id, request: answer())
         self._server.listen(host="127.0.0.1")

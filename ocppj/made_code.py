@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import linecache
-from typing import Any, Dict, Sequence
+from itertools import count
+from typing import Any, Dict, List, Sequence
 
-__all__ = ["INDENT", "Names", "make_functions"]
+__all__ = ["INDENT", "Names", "make_functions", "to_text"]
 
 INDENT = "    "
 
@@ -20,20 +21,37 @@ class Names(Dict[str, Any]):
         return name
 
 
+def to_text(value: Any) -> Any:
+    """Return text of a subclass of ``str``, such as a member of an enum, as plain text. Another value stays.
+
+    The ``repr`` of plain text alone is sure to be Python.
+    """
+    return str.__str__(value) if isinstance(value, str) else value
+
+
 def make_functions(title: str, lines: Sequence[str], names: Names) -> Dict[str, Any]:
     """Run source text that defines functions. Return them, by name, and ``names``.
 
-    A traceback shows the lines: `linecache` knows them.
+    A traceback shows the lines: `linecache` knows them. Other lines of the same title get a number.
 
     Args:
         title: What the functions do. It stands for the name of a file in tracebacks.
         lines: The source text. Nothing in it may come from a peer.
         names: The global names that the functions use.
     """
-    file_name = f"<ocppj: {title}>"
     ended = [f"{line}\n" for line in lines]
     source = "".join(ended)
+    file_name = _find_file_name(title, ended)
     made = dict(names)  # the names of a function in a subclass of dict are found more slowly
     exec(compile(source, file_name, "exec"), made)
     linecache.cache[file_name] = (len(source), None, ended, file_name)
     return made
+
+
+def _find_file_name(title: str, lines: List[str]) -> str:
+    text = ascii(title)[1:-1]  # a name of a file has no NUL and no lone surrogate
+    for number in count(1):
+        file_name = f"<ocppj: {text}>" if number == 1 else f"<ocppj: {text} ({number})>"
+        if linecache.getlines(file_name) in ([], lines):
+            break
+    return file_name

@@ -1468,7 +1468,8 @@ class Server(Node):
         return UnknownClient(f"no client {client_id!r} is connected")
 
     def _not_running(self) -> NotRunning:
-        return self._lifecycle.why_not(f"{self} is not started")
+        mounted = self._opening is not None
+        return self._lifecycle.why_not(f"{self} is not started" + " in this process: call open() first" * mounted)
 
     def _count_refusal(self, reason: str) -> None:
         # A transport of the program's own need not count.

@@ -7,12 +7,15 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
+from urllib.parse import urlsplit
 
 import pytest
 
-from ocppj import Client, v16
+from ocppj import Client, Server, v16
+from ocppj.testing import default_response
 from ocppj.ws.backoff import Backoff
 from tests.helpers import eventually, seconds
 
@@ -77,6 +80,32 @@ def test_from_ocpp(which: int, tmp_path: Path) -> None:
         pytest.skip("the package ocpp is not installed")
     with running(blocks("migrating-from-ocpp.md")[which], tmp_path) as url:
         talk(url, v16.GetConfigurationRequest, ANSWER)
+
+
+@pytest.mark.parametrize("which", [2, 3], ids=["before", "after"])
+def test_a_charge_point_from_ocpp(which: int, tmp_path: Path) -> None:
+    if which == 2 and not is_there("ocpp", "websockets"):
+        pytest.skip("the package ocpp is not installed")
+    server = Server(profiles=v16.PROFILES)
+    got: List[Any] = []
+
+    @server.set_request_handler
+    def answer(client_id: str, request: Any, message_id: str, action: str) -> Any:
+        got.append(request)
+        return default_response(request, datetime.now(timezone.utc))
+
+    with (
+        running(blocks("migrating-from-ocpp.md")[which], tmp_path) as url,
+        server.listen(port=urlsplit(url).port or 0, host="127.0.0.1"),
+    ):
+        eventually(lambda: got, 15)
+        start = v16.RemoteStartTransactionRequest(id_tag="TAG-0001")
+        assert server.call("CP_1", start).status == "Accepted"
+        eventually(lambda: isinstance(got[-1], v16.MeterValuesRequest), 15)
+    boot, begin, measured = got[:3]
+    assert (boot.charge_point_vendor, begin.id_tag) == ("Acme", "TAG-0001")
+    assert measured.transaction_id is not None
+    assert measured.meter_value[0].sampled_value[0].value == "250"
 
 
 def test_from_ocpp_go(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ decoding does not call it: the values become the attributes directly.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import MISSING, fields
 from datetime import datetime
 from decimal import Decimal
@@ -45,6 +46,7 @@ from typing import (
 from weakref import WeakKeyDictionary
 
 from ..errors import EncodingError, ErrorCode, UsageError, ValidationError
+from ..made_code import to_text
 from .datetimes import DIGITS, format_datetime, parse_datetime
 from .plans import (
     DECODE_ERRORS,
@@ -67,6 +69,7 @@ __all__ = ["Payload", "Request", "RequestType", "TextEnum", "format_datetime", "
 
 P = TypeVar("P", bound="Payload")
 R = TypeVar("R", bound="Payload")
+T = TypeVar("T")
 Q_co = TypeVar("Q_co", covariant=True)
 A_co = TypeVar("A_co", covariant=True)
 
@@ -99,7 +102,8 @@ class _NoExtra(Dict[str, Any]):
     def _refuse(self, *arguments: Any, **more: Any) -> Any:
         raise UsageError('extra is empty and shared: assign a dict, such as message.extra = {"name": value}')
 
-    __setitem__ = __ior__ = setdefault = update = _refuse
+    if not TYPE_CHECKING:  # for type checkers it is a dict
+        __setitem__ = __ior__ = setdefault = update = _refuse
 
 
 NO_EXTRA = _NoExtra()
@@ -157,11 +161,13 @@ class Payload:
         if plan is None or plan.owner is not type(self):
             plan = get_plan(type(self))
         encoders = _ENCODERS if datetime_digits == 3 else _get_encoders(datetime_digits)
+        if _way.is_general:
+            return _encode_by_plan(plan, self, encoders)
         write = plan.writer or get_writer(plan)
         try:
             return write(self, encoders)
         except EncodingError:
-            return _encode_by_plan(plan, self, encoders)  # its error names the value
+            return _go_general_way(_encode_by_plan, plan, self, encoders)  # its error names the value
 
     @classmethod
     def from_wire(cls: Type[P], data: Mapping[str, Any]) -> P:
@@ -177,13 +183,15 @@ class Payload:
         if plan is None or plan.owner is not cls:
             plan = get_plan(cls)
         read = plan.reader or get_reader(plan)
-        if read is not None:
-            try:
-                payload: P = read(data)  # type: ignore[arg-type]  # it refuses what is no dict
-                return payload
-            except DECODE_ERRORS:
-                pass  # the other way decides
-        return _decode_by_plan(plan, cls, data)
+        if read is None or _way.is_general:
+            return _decode_by_plan(plan, cls, data)
+        try:
+            payload: P = read(data)  # type: ignore[arg-type]  # it refuses what is no dict
+            return payload
+        except DECODE_ERRORS:
+            pass
+        payload = _go_general_way(_decode_by_plan, plan, cls, data)
+        return payload  # noqa: RET504  # mypy knows its type only so
 
 
 class Request(Payload, Generic[R]):
@@ -202,6 +210,23 @@ class RequestType(Protocol[Q_co, A_co]):
     def _itself(self) -> Q_co: ...
 
     def _answer(self) -> A_co: ...
+
+
+class _Way(threading.local):
+    """Which way the thread takes. The general way stays general inside, or each level would be gone through twice."""
+
+    is_general = False
+
+
+_way = _Way()
+
+
+def _go_general_way(act: Callable[..., T], *arguments: Any) -> T:
+    _way.is_general = True
+    try:
+        return act(*arguments)
+    finally:
+        _way.is_general = False
 
 
 def _decode_by_plan(plan: Plan, cls: Type[P], data: Mapping[str, Any]) -> P:
@@ -449,13 +474,18 @@ class _Nested:
 
     def _read_first(self, data: Dict[str, Any]) -> Any:
         is_own = getattr(self.kind.from_wire, "__func__", None) is not Payload.__dict__["from_wire"].__func__
-        self.read = (None if is_own else get_reader(get_plan(self.kind))) or self.kind.from_wire
+        self.read = (None if is_own else get_reader(get_plan(self.kind))) or _refuse_to_read
         return self.read(data)
 
     def _write_first(self, payload: Any, encoders: Encoders) -> Dict[str, Any]:
         is_own = self.kind.to_wire is not Payload.to_wire
         self.write = _encode if is_own else get_writer(get_plan(self.kind))
         return self.write(payload, encoders)
+
+
+def _refuse_to_read(data: Dict[str, Any]) -> Any:
+    """Leave a payload to the general way. Code of the program makes it, which is to run once, also after a fault."""
+    raise TypeError
 
 
 def _find_nested(decode: Optional[Decoder]) -> Optional[_Nested]:
@@ -501,7 +531,7 @@ def _get_wire_name(cls: type, each: Any) -> str:
     name = each.metadata.get("wire")
     if not isinstance(name, str):
         raise UsageError(f"{cls.__name__}.{each.name} has no wire name: give it field(metadata=wire(...))")
-    return name
+    return str(to_text(name))
 
 
 def find_decoder(hint: Any) -> Optional[Decoder]:

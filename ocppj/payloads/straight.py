@@ -7,10 +7,12 @@ the caller takes the general way. It decides, and names the value at fault.
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import Enum
 from functools import partial
 from inspect import getattr_static
+from keyword import iskeyword
 from typing import Any, Callable, List, Mapping, Optional, Protocol
 
 from ..made_code import INDENT, Names, make_functions
@@ -37,12 +39,15 @@ def make_reader(plan: Plan, find_nested: _FindNested) -> Reader:
     names = Names(owner=plan.owner, new=object.__new__, decode_int=decode_int)
     texts = _ReaderTexts(names, find_nested)
     lines = ["if type(data) is not dict:", INDENT + "raise TypeError", "payload = new(owner)"]
+    factories = {each.name: each.default_factory for each in fields(plan.owner)}
     for name, attribute, decode, _, default in plan.fields:
+        factory = factories[attribute]
         read = texts.list_reading(name, attribute, decode)
-        if default is NO_DEFAULT:
+        if default is NO_DEFAULT and factory is MISSING:
             lines += read
         else:
-            otherwise = f"payload.{attribute} = {'None' if default is None else names.add(default)}"
+            made = f"{names.add(factory)}()" if default is NO_DEFAULT else names.add(default)
+            otherwise = f"payload.{attribute} = {'None' if default is None else made}"
             lines += [f"if {name!r} in data:", *_indent(read), "else:", INDENT + otherwise]
     if plan.extra is not None:
         known = names.add(plan.known)
@@ -61,10 +66,10 @@ def make_writer(plan: Plan, find_nested: _FindNested, helpers: Mapping[str, Any]
     texts = _WriterTexts(names, find_nested)
     lines = ["data = {}"]
     for name, attribute, decode, _, _ in plan.fields:
-        lines += [f"value = payload.{attribute}", "if value is not None:", *_indent(texts.list_encoding(decode))]
+        lines += [f"value = {_get(attribute)}", "if value is not None:", *_indent(texts.list_encoding(decode))]
         lines.append(f"{INDENT}data[{name!r}] = value")
     if plan.extra is not None:
-        lines.append(f"data.update(encode_extra(payload.{plan.extra}, {names.add(plan.known)}, encoders))")
+        lines.append(f"data.update(encode_extra({_get(plan.extra)}, {names.add(plan.known)}, encoders))")
     if plan.keeps_extra:
         lines += ["if payload.extra is not NO_EXTRA:", INDENT + "encode_rest(payload, data, encoders)"]
     writer: Writer = _make("to_wire", plan.owner, "payload, encoders", [*lines, "return data"], names)
@@ -143,6 +148,12 @@ class _WriterTexts(_Texts):
             lines.append(f"value = [write(each, encoders) if {test} else encode(each, encoders) for each in value]")
             return ["type(value) is list", *lines]
         return None
+
+
+def _get(attribute: str) -> str:
+    """Return the expression for an attribute. A class with an ``__init__`` of its own may have any name for one."""
+    is_name = attribute.isidentifier() and attribute.isascii() and not iskeyword(attribute)
+    return f"payload.{attribute}" if is_name else f"getattr(payload, {attribute!r})"
 
 
 def _indent(lines: List[str]) -> List[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
+from ..made_code import to_text
 from .text_rules import REQUIRED_WHEN
 
 __all__ = ["SimpleSchema", "build_quick_check", "simplify_schema"]
@@ -85,11 +86,11 @@ class _Simplifier:
         reduced: Dict[str, Any] = {}
         for keyword, value in schema.items():
             if keyword == "properties" and isinstance(value, Mapping):
-                reduced[keyword] = {name: self.simplify(each, depth + 1) for name, each in value.items()}
+                reduced[keyword] = {to_text(name): self.simplify(each, depth + 1) for name, each in value.items()}
             elif keyword == "items":
                 reduced[keyword] = self.simplify(value, depth + 1)
             elif self._is_check(keyword, value, schema):
-                reduced[keyword] = value
+                reduced[keyword] = list(map(to_text, value)) if isinstance(value, list) else to_text(value)
         return reduced
 
     def _is_check(self, keyword: str, value: Any, schema: Mapping[str, Any]) -> bool:

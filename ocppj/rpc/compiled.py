@@ -29,6 +29,8 @@ _WRONG_TYPE = {
 _ITEM = "_item"
 #: Lists in lists. Python has a limit of its own, 20.
 _MAX_LOOPS = 5
+#: Larger numbers are not in the source text. Python refuses to write those of thousands of digits.
+_LARGE = 1 << 63
 _OF_NUMBERS = frozenset({"minimum", "maximum", "multipleOf"})
 _KNOWN = {
     "string": frozenset({"enum", "maxLength", "minLength", "format"}),
@@ -90,7 +92,7 @@ class _Writer:
 
     def _name(self, value: object) -> str:
         """Return the name that ``value`` has in the source text."""
-        return repr(value) if type(value) is int else self.names.add(value)
+        return repr(value) if type(value) is int and abs(value) < _LARGE else self.names.add(value)
 
     def _find_function(self, schema: Mapping[str, Any]) -> str:
         """Return the name of the function that checks objects by ``schema``. Equal schemas have one function."""

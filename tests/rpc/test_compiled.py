@@ -4,9 +4,15 @@ import linecache
 
 import pytest
 
-from ocppj import Endpoint, PendingRequestState, v16
+from ocppj import Endpoint, Feature, PendingRequestState, ValidationError, v16
+from ocppj.payloads.model import TextEnum
 from ocppj.rpc.compiled import compile_check
-from ocppj.rpc.validation import use_accelerators
+from ocppj.rpc.validation import check_payload, get_quick_check, use_accelerators
+
+
+class Text(TextEnum):
+    COLOR = "color"
+    RED = "red"
 
 
 def check(schema, value):
@@ -111,3 +117,43 @@ def test_what_it_does_not_know_is_decided_by_the_walk():
 def test_its_lines_are_known_to_linecache():
     compile_check("Shown", {"type": "object", "properties": {"a": {"type": "string"}}})
     assert linecache.getline("<ocppj: check of Shown>", 1) == "def check(value):\n"
+
+
+def test_lines_of_the_same_title_are_both_known():
+    for name in ("a", "b", "a"):
+        compile_check("Twice", {"type": "object", "required": [name]})
+    lines = [linecache.getline(f"<ocppj: check of Twice{number}>", 4) for number in ("", " (2)", " (3)")]
+    assert lines == ["    if 'a' not in value:\n", "    if 'b' not in value:\n", ""]
+
+
+@pytest.mark.parametrize("name", ["\x00", "\ud800", "\n"])
+def test_a_feature_may_have_any_name(name):
+    assert compile_check(name, {"type": "object"})({})
+
+
+def test_a_limit_may_have_any_number_of_digits():
+    assert check({"type": "integer", "maximum": 10**5000}, 10**4999)
+    assert not check({"type": "integer", "minimum": -(10**5000)}, -(10**5001))
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_a_schema_may_be_made_of_members_of_an_enum(accelerated):
+    schema = {
+        "type": "object",
+        "properties": {Text.COLOR: {"type": "string", "enum": [Text.RED]}, "b": {"type": "integer"}},
+        "required": [Text.COLOR],
+        "additionalProperties": False,
+    }
+    request = v16.AuthorizeRequest
+    feature = Feature("Enums", request, v16.AuthorizeResponse, request_schema=schema)
+    use_accelerators(accelerated)
+    try:
+        assert get_quick_check(feature, False)({"color": "red"})
+        for payload, path in ({"color": "x"}, "color"), ({"color": "red", "b": "x"}, "b"), ({}, "color"):
+            assert not get_quick_check(feature, False)(payload)
+            with pytest.raises(ValidationError) as caught:
+                check_payload(feature, False, payload)
+            assert caught.value.path == path
+            assert "Text." not in caught.value.description
+    finally:
+        use_accelerators(True)

@@ -75,7 +75,7 @@ def get(place: str, path: str, method: str = "GET") -> Tuple[int, Any, bytes]:
 
 def test_a_client_connects_at_the_port_of_the_web_server_and_calls_go_both_ways() -> None:
     with make() as server, serving(server.wsgi_app(hello, path="/ocpp/{id}")) as (place, lines):
-        with pytest.raises(NotRunning):
+        with pytest.raises(NotRunning, match=r"not started in this process: call open\(\) first"):
             server.call("CP/1", v16.ResetRequest(type="Soft"))
         client = Client("CP/1", profiles=v16.PROFILES)
         client.on(v16.ResetRequest)(lambda request: v16.ResetResponse(status="Accepted"))
