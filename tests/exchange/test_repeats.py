@@ -1,5 +1,6 @@
 """CALLs that come again: while they are handled, over a newer connection, and after their answer."""
 
+import logging
 import threading
 
 import pytest
@@ -501,8 +502,9 @@ def started(version):
 
 
 @pytest.mark.parametrize("when", ["backing off", "sent again", "sent twice again"])
-def test_a_slow_handler_ends_a_retried_request_well(make_server, make_client, version, when):
+def test_a_slow_handler_ends_a_retried_request_well(make_server, make_client, version, when, caplog):
     """The time-out, the retries and the answer come in an order that the clock gives."""
+    caplog.set_level(logging.INFO)
     clock = ManualClock()
     server = make_server(profiles=ALL)
     slow = Slow(started(version))
@@ -521,6 +523,8 @@ def test_a_slow_handler_ends_a_retried_request_well(make_server, make_client, ve
         clock.advance(wait)
         copies += wait >= 10
         received.wait(copies)
+    # The observer sees a copy just before it is taken.
+    eventually(lambda: caplog.text.count("came again while it is handled") == copies - 1)
     slow.go.set()
     assert future.result(seconds(10)) == started(version)
     assert len(slow.begun.calls) == 1

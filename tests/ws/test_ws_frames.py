@@ -392,3 +392,22 @@ def test_few_of_many_messages_go_through_wsproto(make, kind, between, monkeypatc
         site.send(text[3:] + text * 50)
     assert site.texts.count("whole") == 3 * 151
     assert len(seen) <= 30
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["goes on", "wants no more"])
+def test_a_message_is_not_held_when_it_was_delivered(make, stop):
+    """Not by wsproto either, when another message stands behind it."""
+    site = make("server", offer=DEFLATE)
+    squeeze = zlib.compressobj(wbits=-15)
+    data = squeeze.compress(b"a" * (LIMIT - 100)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+    site.stop = stop
+    tracemalloc.start()
+    try:
+        site.peer.sendall(frame(1, data, rsv1=True) + frame(1, b"behind it"))
+        site.receive()
+        assert [text[:9] for text in site.texts] == ["a" * 9, "behind it"][: 1 if stop else 2]
+        site.texts.clear()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken < 200_000, f"{taken} bytes"

@@ -45,10 +45,11 @@ class LibraryFrames(FrameProtocol):
         return self._frame_decoder.buffer.buffer[:1] == _PLAIN
 
     def give_back(self) -> bytes:
-        """Return what has come behind the present frame, and forget it."""
+        """Return what has come behind the present frame, and forget both."""
         buffer = self._frame_decoder.buffer.buffer
         data = bytes(buffer)
         buffer.clear()
+        next(self.received_frames(), None)  # there is none: wsproto lets go of the last one
         return data
 
     @property
