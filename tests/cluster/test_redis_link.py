@@ -1,7 +1,9 @@
 """One connection to Redis, and its end by another thread."""
 
+import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +12,7 @@ from ocppj.cluster.redis.connection import Link, Links, settings_of
 from tests.cluster.redis_nodes import SOON, one_server, server  # noqa: F401 - fixtures
 from tests.helpers import eventually, seconds
 from tests.redis_server import needs_redis
+from tests.ws.support import client_context
 
 pytestmark = needs_redis
 
@@ -75,3 +78,13 @@ def test_stop_before_it_has_a_socket(links):
     link.stop()
     with pytest.raises(ClusterUnavailable):
         link.connect()
+
+
+def test_stop_leaves_the_state_of_tls():
+    """A thread that sends just then would send in clear, before the socket is shut."""
+    near, far = socket.socketpair()
+    with far, client_context().wrap_socket(near, server_hostname="localhost", do_handshake_on_connect=False) as sock:
+        Link(lambda: SimpleNamespace(socket_timeout=1.0, _sock=sock)).stop()
+        assert far.recv(1) == b"", "it is shut"
+        with pytest.raises(OSError):  # of TLS, which is there still
+            sock.write(b"")

@@ -216,7 +216,8 @@ class Link:
         stream = getattr(self._connection, "_sock", None)  # the package shows it nowhere else
         if stream is not None:
             with suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
+                # Not `ssl.SSLSocket.shutdown`: it drops the TLS state first, and a thread might write in clear.
+                socket.socket.shutdown(stream, socket.SHUT_RDWR)
 
     def _connect(self, look: bool = True) -> None:
         """Connect, if it is not connected, or if a ``look`` finds that the connection has ended."""
