@@ -16,10 +16,10 @@ from typing import Any, Iterator, List
 
 import pytest
 
-from ocppj import Client, v16, v21, v201
-from ocppj.testing import ScriptedCSMS, SimulatedStation, TestPKI, example
+from ocppj import Client, Server, v16, v21, v201
+from ocppj.testing import ScriptedCSMS, SimulatedStation, TestPKI, default_response, example
 from tests.cli.commands import Ran, Running
-from tests.helpers import seconds
+from tests.helpers import eventually, seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -147,6 +147,32 @@ def test_charge_point_charges_at_central_system(central_system: Running) -> None
         "CP_1: connection closed by the peer with 1000",
     ):
         assert said in log
+
+
+@needs_signals
+def test_charge_point_is_killed_offline_and_tells_all_later(tmp_path: Path) -> None:
+    with Server(profiles=v16.PROFILES).listen(port=0, host="127.0.0.1") as away:
+        url = away.url  # nothing listens there afterwards
+    words = (url, "CP_1", "--folder", tmp_path, "--interval", 0.05)
+    with start("charge_point_offline", *words) as program:
+        program.wait_for("charged 500 Wh")
+        program.end(signal.SIGKILL)
+    server = Server(profiles=v16.PROFILES)
+    server.set_request_handler(lambda client_id, request, message_id, action: default_response(request, NOW))
+    stops: List[Any] = []
+
+    @server.on(v16.StopTransactionRequest)
+    def stop(client_id: str, request: v16.StopTransactionRequest) -> v16.StopTransactionResponse:
+        stops.append(request)
+        return v16.StopTransactionResponse()
+
+    with (
+        server.listen(port=int(url.rpartition(":")[2]), host="127.0.0.1"),
+        start("charge_point_offline", *words, "--samples", 0) as program,
+    ):
+        eventually(lambda: stops, 20)
+        program.end(signal.SIGINT)
+    assert (stops[0].reason, stops[0].meter_stop >= 500, stops[0].transaction_id > 0) == ("PowerLoss", True, True)
 
 
 def test_central_system_says_that_its_port_is_taken() -> None:
