@@ -268,7 +268,7 @@ def test_under_gunicorn_any_worker_answers_for_all(preload, tmp_path):
             command, cwd=tmp_path, env=environment, pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True
         )
         try:
-            _use(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            _use(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path / "figures")
         finally:
             gunicorn.terminate()
             _, log = gunicorn.communicate(timeout=seconds(30))
@@ -281,7 +281,13 @@ def _get(url):
         return answer.read().decode()
 
 
-def _use(url):
+def _has_files(folder, worker):
+    """Return whether a worker has made all its files. prometheus_client fails if it reads one that is just made."""
+    kinds = {path.name.partition("_")[0] for path in folder.glob(f"*_{worker}.db") if path.stat().st_size}
+    return kinds == {"counter", "gauge", "histogram"}
+
+
+def _use(url, folder):
     """Have two workers serve charge points, and kill one of them."""
     urls = {}
     eventually(lambda: urls.update([json.loads(_get(f"{url}/worker"))]) or len(urls) == 2, 20)
@@ -292,6 +298,7 @@ def _use(url):
             clients.append(client)
             for _ in range(number + 1):
                 client.call(HEARTBEAT)
+        eventually(lambda: all(_has_files(folder, worker) for worker in urls))
         wanted = {
             'ocppj_connections{version="1.6"} 2.0',
             'ocppj_messages_total{action="Heartbeat",direction="received",kind="CALL"} 3.0',
