@@ -252,6 +252,7 @@ MANNERED = (
 )
 
 
+@pytest.mark.alone  # it gives a station fractions of a second
 @pytest.mark.parametrize(
     ("manners", "version", "patterns"),
     MANNERED,
@@ -354,6 +355,7 @@ SPOILED = (
 )
 
 
+@pytest.mark.alone  # it gives a station fractions of a second
 @pytest.mark.parametrize(("version", "prepare", "names"), SPOILED, ids=[each[2].split()[0] for each in SPOILED])
 def test_a_station_with_a_fault_does_not_pass(version, prepare, names):
     found = check(version, *names.split(), prepare=prepare, answer=0.8, brief=0.2)
