@@ -143,6 +143,7 @@ def test_somebody_at_the_station_is_asked(version):
     assert verdicts(found) == {"tx-offline-end": "pass"}, found["tx-offline-end"].reason
 
 
+@pytest.mark.alone  # it gives a station fractions of a second
 def test_nobody_does_what_is_asked():
     found = check("1.6", "tx-local", prompt=Driver(), wait=0.3, answer=0.3)
     assert found["tx-local"].verdict == "fail"
