@@ -38,6 +38,17 @@ def check(readers: Any) -> None:
     perform(actions)
 
 
+def all_serve(readers: Any) -> bool:
+    """Tell whether each active worker of `SharedReaders` serves a slot."""
+    workers = workers_of(readers)
+    with workers.lock:
+        return all(map(_serves, workers._active))
+
+
+def _serves(worker: Any) -> bool:
+    return worker.started and worker.slot is not None
+
+
 def is_parked(readers: Any) -> bool:
     """Tell whether the monitor of `SharedReaders` waits until it is called."""
     return bool(workers_of(readers)._parked)

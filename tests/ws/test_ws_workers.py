@@ -9,7 +9,7 @@ from ocppj.ws.readers import SharedReaders
 from ocppj.ws.readers import workers as module
 from ocppj.ws.readers.scheduler import Slot
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.readers import check, is_found_blocked, is_parked, set_pace, waits_for_others, workers_of
+from tests.inside.readers import all_serve, check, is_found_blocked, is_parked, set_pace, waits_for_others, workers_of
 from tests.ws.sources import FakeSource, PairSource, TellingSelectors
 from tests.ws.support import open_files
 
@@ -292,3 +292,20 @@ def test_a_handler_may_begin_to_block_at_any_line_of_the_monitor(readers, number
     assert got.wait(2, timeout=5) == [(b"x",), (b"y",)]
     go.set()
     ended(slow, other)
+
+
+def test_more_and_more_workers_begin_while_all_handlers_block(readers):
+    """The workers that were just activated seem to get on: they have begun a job. That does not undo what was found."""
+    set_pace(readers, check_interval=3600.0)
+    go, begun = threading.Event(), Recorder()
+    sources = [FakeSource(f"CP_{number}") for number in range(200)]
+    try:
+        for source in sources:
+            readers.submit(source, lambda: (begun(), go.wait(seconds(60))))
+        for _ in range(14):
+            eventually(lambda: all_serve(readers), 30)
+            check(readers)
+        eventually(lambda: len(begun.calls) >= 120, 30)
+    finally:
+        go.set()
+    begun.wait(200)

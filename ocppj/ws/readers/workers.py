@@ -551,6 +551,7 @@ class Workers:
             else:
                 break
             worker.active = True
+            worker.rounds_at_check = worker.rounds
             self._active.add(worker)
         return actions
 
@@ -578,7 +579,7 @@ class Workers:
         self._work(me)
 
     def _let_in(self, worker: _Worker) -> None:
-        worker.started = True
+        worker.started, worker.rounds_at_check = True, worker.rounds
         self._workers.add(worker)  # it may have been dropped before it was started
 
     def _start_thread(self, name: str, target: Callable[..., None], *args: _Worker) -> bool:
@@ -646,20 +647,23 @@ class Workers:
 
         If at least half of the active workers block, four are activated, then eight, and so on up to 64.
         """
-        busy, blocked = self._selecting is None, 0
+        busy, blocked, flows = self._selecting is None, 0, False
         for worker in list(self._active):
             if not worker.started:
                 worker.rounds_at_check -= 1
                 if worker.rounds_at_check < -_LATE:  # whoever decided to start it was cut off before that
                     self._drop(worker)
                 continue
-            if worker.slot is not None and worker.rounds == worker.rounds_at_check:
+            rounds = worker.rounds - worker.rounds_at_check
+            if worker.slot is not None and not rounds:
                 self._mark_blocked(worker)
                 blocked += 1
-            busy = busy or worker.rounds != worker.rounds_at_check
+            # The first slot of a worker that was just activated tells nothing yet: it may be about to block in it.
+            flows = flows or worker.slot is None or rounds > 1
+            busy = busy or rounds > 0
             worker.rounds_at_check = worker.rounds
         left, ready = len(self._active), len(self._scheduler.ready)
-        if left and not blocked:
+        if left and not blocked and flows:
             self._extra = max(_MIN_EXTRA, self._extra // 2)
             self._max_active = max(1, self._max_active - 1)
         if self._scheduler.over or (left and not (blocked and ready)):
