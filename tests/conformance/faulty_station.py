@@ -117,13 +117,13 @@ class FaultyStation:
 
     def _greet(self, sock):
         if self.has("chats"):
-            self._send(sock, [2, "1", "Heartbeat", {}])
-            self._chat(sock, "2")
+            # In one write: a quick server would else answer the first before the second has come.
+            self._send(sock, [2, "1", "Heartbeat", {}], _status("2"))
         if self.has("boots"):
             self._boot(sock)
 
     def _chat(self, sock, message_id):
-        self._send(sock, [2, message_id, "StatusNotification", {"status": "Perhaps", "connectorId": 1}])
+        self._send(sock, _status(message_id))
 
     def _boot(self, sock):
         payload = {"chargePointVendor": "V", "chargePointModel": "M"}
@@ -154,11 +154,19 @@ class FaultyStation:
             elif self.has("reads-anything") or (self.has("says-yes") and is_call):
                 self._send(sock, [3, message_id, {"status": "Accepted"}])
 
-    def _send(self, sock, frame):
-        data = json.dumps(frame).encode()
-        mask = os.urandom(4)
-        head = bytes([0x81, 0x80 | len(data)]) if len(data) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(data))
-        sock.sendall(head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data)))
+    def _send(self, sock, *frames):
+        sock.sendall(b"".join(map(_encode, frames)))
+
+
+def _status(message_id):
+    return [2, message_id, "StatusNotification", {"status": "Perhaps", "connectorId": 1}]
+
+
+def _encode(frame):
+    data = json.dumps(frame).encode()
+    mask = os.urandom(4)
+    head = bytes([0x81, 0x80 | len(data)]) if len(data) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(data))
+    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
 
 
 def _read_frame(stream):
