@@ -12,6 +12,8 @@ from ocppj.testing import Fleet, MemoryNetwork, ScriptedCSMS, default_response
 from tests.helpers import FACTOR, seconds
 
 MANY = 1000
+#: StatusNotifications of a station: two at the boot; then Preparing, Charging, Finishing, Available.
+STATUSES = 6
 
 
 class Central:
@@ -57,7 +59,8 @@ def test_a_thousand_stations_charge_for_an_hour(central: Central) -> None:
         def ended() -> bool:
             nonlocal most
             most = max(most, len(threads_but_workers()))
-            return fleet.summary().sent["StopTransaction"] == MANY
+            sent = fleet.summary().sent
+            return sent["StopTransaction"] == MANY and sent["StatusNotification"] == STATUSES * MANY
 
         assert fleet.wait(ended, within=seconds(150)), str(fleet.summary())
         summary = fleet.summary()
