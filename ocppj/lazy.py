@@ -3,6 +3,9 @@
 `typing` is not imported here, because that takes longer than all the rest of ``import ocppj``.
 """
 
+# Python 3.13 replaces this module by another while it is imported. A second thread that imports it meanwhile gets the
+# first one, which has no names. Nearly all that a program asks for needs it, so it is imported here, with a lock.
+import collections.abc  # noqa: F401
 import sys
 
 TYPE_CHECKING = False  # type checkers take it for true

@@ -17,6 +17,7 @@ from ocppj.conformance.runner import Runner
 from ocppj.conformance.station.peer import Settings, StationPeer
 from tests.helpers import seconds
 
+pytestmark = pytest.mark.timeout(seconds(180))
 HERE = Path(__file__).resolve().parent
 #: What a program made with a package shows of the package. Boots and resets are the program's own.
 GROUPS = ("handshake-after-*", "rpc-*", "frames-*", "config-*", "variables-*", "data-*", "availability-*", "own-*")
@@ -27,7 +28,7 @@ def failures(words, versions=("1.6", "2.0.1")):
     failed = {}
 
     def run(version):
-        kept = Settings(with_boot=False, wait=seconds(10), answer=seconds(2), brief=seconds(0.3), quiet=seconds(0.1))
+        kept = Settings(with_boot=False, wait=seconds(40), answer=seconds(2), brief=seconds(0.3), quiet=seconds(0.1))
         with StationPeer(versions=[version], settings=kept) as peer:
             station = subprocess.Popen([*words, peer.url, version], stderr=subprocess.DEVNULL)
             try:
@@ -43,7 +44,7 @@ def failures(words, versions=("1.6", "2.0.1")):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(seconds(90))
+        thread.join(seconds(150))
     assert set(failed) == set(versions)
     return failed
 
