@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional, Sequence, TypeVar
 
 from .errors import UsageError
 
-__all__ = ["check_callable", "check_handler", "check_not_async", "raise_interrupt"]
+__all__ = ["check_callable", "check_handler", "check_not_async", "raise_interrupt", "refuse_coroutine"]
 
 H = TypeVar("H", bound=Optional[Callable[..., Any]])
 
@@ -54,6 +54,17 @@ def check_not_async(what: str, function: Any) -> None:
     if _is_async(function):
         name = getattr(function, "__qualname__", repr(function))
         raise UsageError(f"{what} {name} is an async function, which nothing would await: a plain one is wanted")
+
+
+def refuse_coroutine(function: object, returned: object) -> None:
+    """Raise `TypeError` for a coroutine that ``function`` returned: nothing awaits it.
+
+    `check_not_async` does not see an ``async def`` behind another function, such as that of a decorator.
+    """
+    if inspect.iscoroutine(returned):
+        returned.close()  # else Python warns that it was never awaited
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name} returned a coroutine, which nothing awaits: a plain function is wanted")
 
 
 def raise_interrupt(error: BaseException) -> None:

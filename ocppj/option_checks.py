@@ -17,7 +17,7 @@ from numbers import Integral
 from os import PathLike
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .callables import check_callable
+from .callables import check_callable, check_not_async
 from .errors import UsageError
 
 __all__ = [
@@ -204,6 +204,11 @@ class Parts(Kind):
 
     def fits(self, value: Any) -> bool:
         return not isinstance(value, type) and all(callable(getattr(value, each, None)) for each in self._methods)
+
+    def check(self, name: str, value: Any) -> None:
+        super().check(name, value)
+        for each in self._methods:
+            check_not_async(name, getattr(value, each))
 
 
 class Items(Kind):

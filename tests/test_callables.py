@@ -1,11 +1,13 @@
 """An ``async def`` is refused wherever a program hands a function over: nothing would await it."""
 
+from concurrent.futures import Future
 from functools import partial
 
 import pytest
 
 from ocppj import Client, Feature, Server, UsageError, set_message_id_generator, v16
-from ocppj.callables import check_callable, check_not_async
+from ocppj.callables import check_callable, check_not_async, refuse_coroutine
+from ocppj.proxy import Observer, Proxy
 from ocppj.signing import Verifier
 from ocppj.ws.backoff import Backoff
 from ocppj.ws.client import WebSocketClient
@@ -54,6 +56,33 @@ OPTIONS = {
     "identify": lambda f: Server(profiles=v16.PROFILES).listen(identify=f, host="127.0.0.1"),
     "schema of a request": lambda f: Feature("Reset", v16.ResetRequest, v16.ResetResponse, request_schema=f),
     "schema of a response": lambda f: Feature("Reset", v16.ResetRequest, v16.ResetResponse, response_schema=f),
+    "credentials of a proxy": lambda f: Proxy("wss://csms.example", credentials=f),
+    "to_ssl_context of a proxy": lambda f: Proxy("wss://csms.example", to_ssl_context=f),
+    "recorder of a proxy": lambda f: Proxy("wss://csms.example", recorders=[f]),
+    "credentials of an observer": lambda f: Observer("wss://csms.example", credentials=f),
+}
+
+
+class HasAsyncMethods:
+    """An observer, a watch, a signer, a verifier and a logger. Its methods are asynchronous, but for ``__call__``."""
+
+    def __call__(self, frame):
+        """Do nothing."""
+
+    async def method(self, *arguments):
+        """Do nothing."""
+
+    connection_changed = call_began = handler_began = sign = verify = debug = info = warning = error = method
+    exception = method
+
+
+OBJECTS = {
+    "observer": lambda each: Server(profiles=v16.PROFILES).add_observer(each),
+    "watch": lambda each: Server(profiles=v16.PROFILES).add_watch(each),
+    "signer": lambda each: Client("CP", profiles=v16.PROFILES, signer=each),
+    "verifier": lambda each: Server(profiles=v16.PROFILES, verifier=each),
+    "logger": lambda each: Server(profiles=v16.PROFILES, logger=each),
+    "recorder of a proxy": lambda each: Proxy("wss://csms.example").add_recorder(each),
 }
 SETTERS = {
     Client: ["set_disconnected_handler", "set_reconnected_handler", "set_attempt_failed_handler", "before"],
@@ -108,6 +137,12 @@ def test_a_handler_is_no_async_function(kind, setter, function):
         getattr(make(kind), setter)(function)
 
 
+@pytest.mark.parametrize("hand_over", OBJECTS.values(), ids=OBJECTS)
+def test_an_object_has_no_async_methods(hand_over):
+    with pytest.raises(UsageError, match="is an async function"):
+        hand_over(HasAsyncMethods())
+
+
 @pytest.mark.parametrize("function", ASYNC.values(), ids=ASYNC)
 def test_a_function_that_finds_certificates_is_no_async_function(function):
     pytest.importorskip("joserfc", reason="the extra signing is not installed")
@@ -130,6 +165,17 @@ def test_a_callback_of_a_future_is_no_async_function(function):
 def test_the_error_names_what_was_given_and_the_function():
     with pytest.raises(UsageError, match="^backoff coroutine is an async function"):
         check_not_async("backoff", coroutine)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_that_a_function_returns_is_refused_and_closed():
+    with pytest.raises(TypeError, match="^AsyncObject.method returned a coroutine, which nothing awaits"):
+        refuse_coroutine(AsyncObject.method, coroutine())
+
+
+@pytest.mark.parametrize("fine", [None, 1, coroutine, Future()], ids=range(4))
+def test_what_is_no_coroutine_passes(fine):
+    refuse_coroutine(print, fine)
 
 
 @pytest.mark.parametrize("fine", [None, {}, "text", len, print, Client, partial(max, 1)], ids=range(7))

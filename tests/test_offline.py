@@ -315,6 +315,14 @@ def test_what_tells_of_no_clients_is_refused(site, known):
         site.start(known_clients=known)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_in_place_of_an_answer_knows_no_client(site):
+    server = site.start(known_clients=lambda client_id: never(client_id))
+    with pytest.raises(TypeError, match="returned a coroutine, which nothing awaits"):
+        server.send_request("CP_1", reset(), offline=True)
+    assert site.queues.list() == []
+
+
 @pytest.mark.parametrize("client_id", ["", None, 7])
 def test_an_identity_that_cannot_be_is_refused(site, client_id):
     with pytest.raises(UsageError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional, Set
 
+from ..callables import refuse_coroutine
 from ..errors import ErrorCode, OCPPError
 from ..interrupted import calls_program
 from ..rpc.messages import Call
@@ -78,7 +79,9 @@ class BootGate:
     def _is_known(self, client_id: str) -> bool:
         if client_id in self._known:
             return True
-        if self.is_known is None or not self.is_known(client_id):
+        known = None if self.is_known is None else self.is_known(client_id)
+        refuse_coroutine(self.is_known, known)
+        if not known:
             return False
         self._known.add(client_id)
         return True

@@ -24,7 +24,7 @@ from typing import (
     TypeVar,
 )
 
-from ..callables import check_callable, raise_interrupt
+from ..callables import check_callable, check_not_async, raise_interrupt, refuse_coroutine
 from ..clock import Clock
 from ..errors import CallFailed, MessageError, OCPPError, UsageError
 from ..interrupted import calls_program
@@ -221,6 +221,7 @@ class HandlerRegistry:
 
     def add_observer(self, observer: Observer) -> None:
         check_callable(observer, ["frame"])
+        check_not_async("the method", getattr(observer, "connection_changed", None))
         with self._lock:
             self.observers += (observer,)
 
@@ -235,7 +236,10 @@ class HandlerRegistry:
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function`` and return what it returns. What it raises is logged, and ``None`` is returned."""
         try:
-            return function(*arguments)
+            returned = function(*arguments)
+            if returned is not None:
+                refuse_coroutine(function, returned)
+            return returned
         except BaseException as error:  # sys.exit() and pytest.fail() too: it must not end the thread
             connection, name = self.context.connection, getattr(function, "__qualname__", function)
             client_id = None if connection is None else connection.client_id

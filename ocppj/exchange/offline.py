@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, Collection, Iterable, List, NamedTuple, Optional, Type, Union
 
+from ..callables import refuse_coroutine
 from ..clock import Clock
 from ..errors import UnknownClient, UnsupportedFeature, UsageError
 from ..interrupted import calls_program
@@ -94,4 +95,8 @@ class OfflineRequests:
         known: Any = self._known
         if known is None:
             return True
-        return bool(client_id in known if hasattr(known, "__contains__") else known(client_id))
+        if hasattr(known, "__contains__"):
+            return client_id in known
+        said = known(client_id)
+        refuse_coroutine(known, said)
+        return bool(said)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from ..budget import LARGE, MemoryBudget
+from ..callables import refuse_coroutine
 from ..dispatch.timeouts import Timeouts
 from ..errors import ErrorCode, MessageTooLarge, OCPPError, TransportError, UsageError, WriteTimeout, printable
 from ..interrupted import calls_program
@@ -354,7 +355,9 @@ class Responder:
             self._handlers.heard(connection, call)
         try:
             for before in self._handlers.before:
-                before(connection.client_id, call.action, call.payload)
+                returned = before(connection.client_id, call.action, call.payload)
+                if returned is not None:
+                    refuse_coroutine(before, returned)  # what it would have raised is not known
             return True
         except OCPPError as refusal:
             error = refusal

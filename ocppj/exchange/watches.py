@@ -6,6 +6,7 @@ import threading
 from functools import partial
 from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Tuple
 
+from ..callables import check_not_async
 from ..errors import UsageError
 
 __all__ = ["Ended", "Watch", "Watched", "Watches"]
@@ -62,6 +63,7 @@ class Watches:
         for method in ("call_began", "handler_began"):
             if not callable(getattr(watch, method, None)):
                 raise UsageError(f"a watch is an object with call_began() and handler_began(), not {watch!r}")
+            check_not_async("the method", getattr(watch, method))
         with self._lock:
             self.all += (watch,)
 

@@ -9,6 +9,7 @@ import threading
 from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union
 
+from ..callables import check_not_async
 from ..errors import HandshakeRefused, TransportError, UsageError
 from ..ws.base import Close
 from ..ws.client import WebSocketClient
@@ -48,6 +49,8 @@ class CentralSide:
     ) -> None:
         if isinstance(credentials, str) and credentials != PASS:
             raise UsageError('credentials is "pass", None, passwords by identity, or a function: the value is no such')
+        check_not_async("credentials", credentials)
+        check_not_async("to_ssl_context", ssl_context)
         self.handlers: Handlers = Handlers()
         self._endpoint = endpoint
         self._credentials = credentials

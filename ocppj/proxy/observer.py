@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Callable, Mapping, Optional, Tuple, Union
 
+from ..callables import check_not_async
 from ..errors import UsageError
 from ..ws.backoff import Backoff
 from ..ws.client import WebSocketClient
@@ -51,6 +52,7 @@ class Observer:
         WebSocketClient(headers=self.headers, ssl_context=self.ssl_context, backoff=self.backoff or Backoff())  # checks
         if not (self.credentials is None or isinstance(self.credentials, Mapping) or callable(self.credentials)):
             raise UsageError("credentials of an Observer are passwords by identity, a function, or None")
+        check_not_async("credentials", self.credentials)
         if self.calls not in _CALLS:
             raise UsageError(f"calls of an Observer is one of {', '.join(map(repr, _CALLS))}, not {self.calls!r}")
         if self.max_waiting < 1:

@@ -11,6 +11,7 @@ from collections import deque
 from datetime import datetime, timezone
 from typing import Any, Callable, Deque, List, Optional, Sequence
 
+from ..callables import check_not_async
 from ..errors import UsageError
 from ..exchange.frame import ConnectionChange, Frame
 from ..interrupted import calls_program
@@ -39,6 +40,8 @@ class Shows:
         """Add a recorder. Raises `UsageError` for what cannot be called."""
         if not callable(recorder):
             raise UsageError(f"a recorder is an observer: a function of a Frame, not {type(recorder).__name__}")
+        check_not_async("the recorder", recorder)
+        check_not_async("the method", getattr(recorder, "connection_changed", None))
         self._recorders = [*self._recorders, recorder]  # a new list: other threads go through the old one
 
     def frame(self, frame: Frame) -> None:

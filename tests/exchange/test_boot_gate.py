@@ -272,6 +272,16 @@ def test_an_is_known_that_fails_is_an_internal_error_and_refuses_no_boot(make_si
     assert site.heartbeat() is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_in_place_of_an_answer_lets_nothing_through(make_site, caplog):
+    async def later(client_id):
+        return False
+
+    site = make_site(is_known=lambda client_id: later(client_id))
+    assert site.heartbeat() == "InternalError"
+    assert "returned a coroutine, which nothing awaits" in caplog.text
+
+
 # Switching it
 
 

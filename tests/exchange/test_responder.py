@@ -715,6 +715,34 @@ def test_what_before_raises_is_the_answer_and_no_handler_runs(side, raised, answ
     assert later.calls == [(*side.args(), "BootNotification", BOOT)], "the first that raises is the last that runs"
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_in_place_of_what_before_raises_lets_nothing_through(side, caplog):
+    """An ``async def`` behind another function cannot be seen when it is registered."""
+    handled = Recorder(BEAT)
+
+    async def refuse(*arguments):
+        raise OCPPError("SecurityError")
+
+    side.endpoint.before(lambda *arguments: refuse(*arguments))
+    side.endpoint.on(v16.HeartbeatRequest)(handled)
+    assert side.raw.ask([2, "1", "Heartbeat", {}])[2] == "InternalError"
+    assert handled.calls == []
+    assert "returned a coroutine, which nothing awaits" in caplog.text
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_of_a_handler_of_responses_is_logged(side, caplog):
+    async def store(*arguments):
+        """Do nothing."""
+
+    side.endpoint.set_response_handler(lambda *arguments: store(*arguments))
+    future = side.send_request(BOOT)
+    request = side.raw.receive()
+    side.raw.send([3, request[1], BOOTED_WIRE])
+    assert future.result(seconds(10)) == BOOTED
+    eventually(lambda: "returned a coroutine, which nothing awaits" in caplog.text)
+
+
 def test_before_runs_for_an_action_that_nobody_handles_and_for_the_generic_handler(side):
     seen = Recorder()
     side.endpoint.before(seen)
