@@ -291,7 +291,8 @@ class Server(Node):
             identify: A function that finds out who connects, in place of ``path``: ``f(request: HandshakeRequest)``
                 returns the identity, ``None`` for a client that is refused with 404, or a `Refusal`. If it raises
                 anything but a `Refusal`, the client gets 500. ``request`` has no identity and no password yet. It is
-                called on the thread of the handshake.
+                called on the thread of the handshake. The user name of Basic credentials is the identity, or the last
+                segment of the path; the password is that of the identity.
             sock: A listening or bound socket of the program, or a list of them, in place of ``port`` and ``host``:
                 `systemd_sockets`, for example. TCP, or a Unix domain socket, whose peers have the address "unix". The
                 server closes it when it stops.
@@ -1296,10 +1297,10 @@ class Server(Node):
         Where TLS lets clients present a certificate (``client_ca`` without ``require_client_certificate``), a right one
         stands in for credentials that did not come, unless ``security_profile`` is 2.
 
-        The user name equals the identity in the URL already. In place of a function a mapping may be given, and
-        changed: identity -> expected password, text (UTF-8) or bytes (`authorization_key` for a 1.6 key). It is
-        compared in constant time. A `Refusal` counts as a wrong password, of which too many are answered with 429. 1.6
-        security whitepaper and Part 2, A00.FR.202 to 207.
+        The user name equals the identity already, or with ``listen(identify=)`` the last segment of the path. In place
+        of a function a mapping may be given, and changed: identity -> expected password, text (UTF-8) or bytes
+        (`authorization_key` for a 1.6 key). It is compared in constant time. A `Refusal` counts as a wrong password, of
+        which too many are answered with 429. 1.6 security whitepaper and Part 2, A00.FR.202 to 207.
         """
         set_check = self._of_transport("set_basic_auth_handler")
         if handler is None:

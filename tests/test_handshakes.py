@@ -207,6 +207,41 @@ def test_a_function_that_finds_the_identity_goes_before_the_checks(serve):
     assert status(knock(server, request("/", X_Serial="CP_2", Authorization=basic()))) == 401
 
 
+def by_tenant(request):
+    tenant, identity = request.path.strip("/").split("/")
+    return f"{tenant}-{identity}"
+
+
+@pytest.mark.parametrize("version", MODULES)
+def test_the_user_name_may_be_the_identity_in_the_url_too(serve, join, version):
+    """Two tenants have a CP_1. Each has a password of its own, and the user name that its charger knows."""
+    passwords = {"north-CP_1": "of the north", "south-CP_1": "of the south"}
+    server = serve(identify=by_tenant, prepare=lambda server: server.set_basic_auth_handler(passwords))
+    for tenant, identity in (("north", "CP_1"), ("south", "CP_1")):
+        url, password = f"{server.url}/{tenant}", passwords[f"{tenant}-{identity}"]
+        join(url, identity, version, basic_auth=(identity, password))
+        join(url, identity, version, headers={"Authorization": basic(f"{tenant}-{identity}", password)})
+    assert sorted(server.client_ids()) == ["north-CP_1", "south-CP_1"]
+    for user, password in (("CP_1", "of the south"), ("CP_2", "of the north"), ("south-CP_1", "of the south")):
+        field = {"Authorization": basic(user, password)}
+        assert refused(join, f"{server.url}/north", "CP_1", version, headers=field) == 401
+
+
+def test_such_a_user_name_may_have_a_colon(serve):
+    passwords = {"south-CP:2": "of:another"}
+    server = serve(identify=by_tenant, prepare=lambda server: server.set_basic_auth_handler(passwords))
+    for path in ("/south/CP:2", "/south/CP%3A2"):
+        good = request(path, Authorization=basic("CP:2", "of:another"))
+        assert status(knock(server, good)) == (101 if path == "/south/CP:2" else 401)
+
+
+def test_with_a_path_the_user_name_is_the_identity(serve):
+    passwords = {"CP_1": "secret"}
+    server = serve("/{id}/ocpp", prepare=lambda server: server.set_basic_auth_handler(passwords))
+    assert status(knock(server, request("/CP_1/ocpp", Authorization=basic()))) == 101
+    assert status(knock(server, request("/CP_1/ocpp", Authorization=basic("ocpp")))) == 401
+
+
 async def later(request):
     return "CP_1"
 

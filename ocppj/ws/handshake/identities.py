@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Union
 from urllib.parse import quote, unquote_to_bytes
@@ -42,6 +43,9 @@ class Identification(Protocol):
 
     def identify(self, request: HandshakeRequest) -> Optional[HandshakeRequest]:
         """Return ``request`` with its identity and ``values``; ``None`` for a wrong path. Raises `BadIdentity`."""
+
+    def users(self, request: HandshakeRequest) -> List[str]:
+        """Return the user names that fit ``request``, whose identity is known: each names it in Basic credentials."""
 
 
 def identification(path: Any, identify: Optional[IdentifyFunction]) -> Identification:
@@ -155,6 +159,9 @@ class PathTemplates:
         identity = values.pop(_ID)
         return replace(request, identity=identity, values=values)
 
+    def users(self, request: HandshakeRequest) -> List[str]:
+        return [request.identity]
+
     def _match(self, segments: Sequence[str]) -> Optional[Dict[str, str]]:
         for template in self._templates:
             found = template.match(segments)
@@ -195,6 +202,16 @@ class IdentityByFunction:
         if fault is not None:
             raise BadIdentity(f"the identity {fault}")
         return replace(request, identity=identity)
+
+    def users(self, request: HandshakeRequest) -> List[str]:
+        """Return the identity, and the one in the URL, which a client knows itself by: it may be another.
+
+        The user name is to be the identity in the URL (Part 2 A00.FR.207). The password is that of ``identity``.
+        """
+        users = [request.identity]
+        with suppress(BadIdentity):
+            users += [_value(_ID, segment) for segment in _segments(request.path)[-1:]]
+        return users
 
 
 def _segments(path: str) -> List[str]:

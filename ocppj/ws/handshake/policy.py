@@ -131,16 +131,21 @@ class HandshakePolicy:
         )
         request = _identified(self.log, identification, request)
         try:
-            return self._decide(request, supported, self.demands if demands is None else demands)
+            users = identification.users(request)
+            return self._decide(request, users, supported, self.demands if demands is None else demands)
         except BadRequest as error:
             error.identity = request.identity
             raise
 
-    def _decide(self, request: HandshakeRequest, supported: Sequence[str], demands: Demands) -> Accepted:
+    def _decide(
+        self, request: HandshakeRequest, users: Sequence[str], supported: Sequence[str], demands: Demands
+    ) -> Accepted:
         """Return how the handshake of a client whose identity is known goes on. Raises `BadRequest`."""
         if self._plain_identities:
             _check_plain(request)
-        password, fault = basic_password(request.headers.get("Authorization"), request.identity, self.lenient)
+        authorization = request.headers.get("Authorization")
+        read = [basic_password(authorization, user, self.lenient) for user in users]
+        password, fault = next((each for each in read if each[1] is not Fault.OTHER_IDENTITY), read[0])
         request = replace(request, password=password)
         try:
             self._check(request, fault, demands)
