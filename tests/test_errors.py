@@ -11,6 +11,7 @@ import pytest
 
 import ocppj
 from ocppj import Endpoint, errors, v16
+from ocppj.conformance.csms.wire import Ended
 from ocppj.errors import (
     CallCanceled,
     CallFailed,
@@ -25,6 +26,7 @@ from ocppj.ws.base import Close
 from ocppj.ws.connection.keepalive import PeerSilent
 from ocppj.ws.connection.wire import Violation
 from ocppj.ws.handshake.http import BadRequest
+from ocppj.ws.handshake.refusal import Refusal
 from tests.helpers import seconds
 
 
@@ -229,6 +231,8 @@ class Marked(errors.QueueFull):
         PeerSilent("silent", "ping_timeout"),
         BadRequest(401, "no", [("WWW-Authenticate", "Basic")], "bad_credentials"),
         Violation(1009, "too long"),
+        Ended(1001, "going away", True),
+        Refusal(503, 30, {"X-Why": "noon"}, "closed"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Sequence, Union
 from urllib.parse import urlsplit
 
+from ...errors import reduce_error
 from ...ws.connection.raw_frame import CLOSE, PING, TEXT, RawFrame
 from ...ws.handshake.http import Headers, parse_response
 from ...ws.handshake.urls import host_and_port
@@ -43,6 +44,8 @@ class Ended(Doubtful):
         self.clean: bool = clean
         shown = f"the central system closed the connection with {code or 'no code'}" if clean else f"{reason}"
         super().__init__(f"{shown} {reason}".strip() if clean else shown)
+
+    __reduce__ = reduce_error
 
 
 @dataclass(frozen=True)
