@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple, TypeVar, Union
 
 from ..activity import Resting
-from ..callables import check_not_async, raise_interrupt
+from ..callables import check_not_async, raise_interrupt, refuse_coroutine
 from ..errors import CallCanceled, CallFailed, NotRunning
 from ..events import Condition, acquire
 from ..handover import hand_over
@@ -97,7 +97,7 @@ class CallFuture(Future[R]):
         @calls_program
         def guarded(future: Any) -> None:
             try:
-                fn(future)
+                refuse_coroutine(fn, fn(future))
             except BaseException as error:  # sys.exit() and pytest.fail() too: the thread has other calls to end
                 words = "a callback of the future of request %r failed"
                 self._log.exception(words, self.message_id, message_id=self.message_id)

@@ -287,6 +287,18 @@ def test_an_exception_of_a_callback_harms_neither_the_ending_thread_nor_other_ca
     call.future.add_done_callback(fail)  # it has ended: called at once
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_of_a_callback_is_logged(caplog):
+    async def store(future):
+        """Do nothing."""
+
+    call = make("7")
+    call.future.add_done_callback(lambda future: store(future))
+    call.answer("x")
+    assert "a callback of the future of request '7' failed" in caplog.text
+    assert "returned a coroutine, which nothing awaits" in caplog.text
+
+
 def test_a_callback_that_raises_does_not_keep_stop_from_ending_the_other_calls():
     memory = Memory()
     with Server(profiles=v16.PROFILES, ws_server=memory.server()).listen() as server, RawClient(memory, server.url):
