@@ -22,7 +22,8 @@ A test that has passed fails at its end for what was wrong until then (see `Scri
 error of its teardown, for what went wrong while later fixtures ended. A test that fails has the report section
 "OCPP transcript".
 
-Nothing is imported before a fixture is used. This module itself imports pytest alone.
+Nothing is imported before a fixture is used. This module itself imports pytest alone. pytest loads it wherever this
+library is installed. So an old pytest, which cannot run the fixtures, goes on without them.
 """
 
 from __future__ import annotations
@@ -46,8 +47,26 @@ _MARKER = (
     "held_clock=..., **options of ScriptedCSMS): how the ocpp_ fixtures of the test behave"
 )
 _SECTION = "OCPP transcript"
-_bench_key: pytest.StashKey["Bench"] = pytest.StashKey()
-_ended_key: pytest.StashKey[bool] = pytest.StashKey()
+
+
+def _is_usable() -> bool:
+    """Tell whether pytest is new enough: 7 at least, with pluggy 1.2 at least."""
+    try:
+        pytest.hookimpl(wrapper=True)
+    except TypeError:
+        return False
+    return hasattr(pytest, "StashKey")
+
+
+_IS_USABLE = _is_usable()
+if _IS_USABLE:
+    _bench_key: pytest.StashKey["Bench"] = pytest.StashKey()
+    _ended_key: pytest.StashKey[bool] = pytest.StashKey()
+
+
+def _around(hook: Any) -> Any:
+    """Have ``hook`` run around the others of its name. An old pytest does not run it."""
+    return pytest.hookimpl(wrapper=True)(hook) if _IS_USABLE else None
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -66,6 +85,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def _ocpp_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Make what the fixtures of this module share."""
+    if not _IS_USABLE:
+        raise pytest.UsageError("pytest is too old for the ocpp_ fixtures: pip install 'ocppj[testing]'")
     from .bench import Bench
 
     node = request.node
@@ -138,7 +159,7 @@ def _read_factor(text: str) -> float:
     return factor
 
 
-@pytest.hookimpl(wrapper=True)
+@_around
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     __tracebackhide__ = True
     result = yield
@@ -148,7 +169,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     return result
 
 
-@pytest.hookimpl(wrapper=True)
+@_around
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -549,6 +549,35 @@ def test_the_plugin_imports_pytest_alone() -> None:
     assert sorted(found) == ["ocppj", "ocppj.lazy", "ocppj.testing", "ocppj.testing.plugin"]
 
 
+#: Imports the plugin as with a pytest before pluggy 1.2, whose hooks have no wrappers of the newer kind.
+OLD_PYTEST = """
+import sys
+import pytest
+
+def hookimpl(**options):
+    raise TypeError("HookimplMarker.__call__() got an unexpected keyword argument 'wrapper'")
+
+new, pytest.hookimpl = pytest.hookimpl, hookimpl
+import ocppj.testing.plugin
+pytest.hookimpl = new
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+def test_an_old_pytest_goes_on_without_the_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile("""
+    def test_of_something_else():
+        pass
+
+    def test_it(ocpp_csms):
+        pass
+    """)
+    result = pytester.run(sys.executable, "-c", OLD_PYTEST, "-p", "ocppj.testing.plugin")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*pytest is too old for the ocpp_ fixtures: pip install 'ocppj[[]testing]'*"])
+
+
 def test_what_pytest_lists(run: Runner) -> None:
     result = run("", "--fixtures", "--markers")
     result.stdout.fnmatch_lines(["@pytest.mark.ocpp(version=..., security_profile=...*"])
