@@ -17,6 +17,7 @@ from ..rpc.dialect import Dialect
 from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.features import Feature
 from ..ws.connection.channel import check_close_code
+from .examples import dialect_of
 
 __all__ = ["CLOSE", "DROP", "SILENCE", "After", "Drop", "Raw", "Reply", "Scripts", "Silence", "check_reply"]
 
@@ -218,6 +219,17 @@ class Scripts:
         if not found:
             self._features.of_action(what, self._features.default_dialect())  # raises, and says what is wrong
         return found
+
+    def check_message(self, what: Any) -> None:
+        """Check that there is such a message: a request, a response or an action. Raises what `features_of` does."""
+        dialects = self._features.dialects
+        is_type = isinstance(what, type) and issubclass(what, Payload)
+        if dialect_of(what) in dialects if is_type else any(what in each.actions for each in dialects):
+            return  # the profiles may lack it: it can come all the same
+        if is_type and what.__name__.endswith("Response"):
+            self._features.of_response(what)
+        else:
+            self.features_of(what)
 
     def _find(self, action: str) -> Callable[[Dialect], Optional[Feature]]:
         def find(dialect: Dialect) -> Optional[Feature]:

@@ -43,7 +43,7 @@ from .rules import FrameJudge
 from .seen import Seen
 from .timeline import RealTimeline, Timeline, timeline_for
 from .transcript import Transcript
-from .witness import What, Witness
+from .witness import What, Whats, Witness
 
 __all__ = ["Peer", "Scripted", "Transport", "profiles_of", "split_options"]
 
@@ -355,12 +355,12 @@ class Scripted(ABC):
         with self._transport.waiting():
             return self._witness.expect_error(action, code, within=within, anywhere=anywhere, client_id=self._one(id))
 
-    def expect_nothing(self, during: float, but: Iterable[What] = (), *, id: Optional[str] = None) -> None:
+    def expect_nothing(self, during: float, but: Whats = (), *, id: Optional[str] = None) -> None:
         """Wait, and see that no CALL and no unreadable frame comes. What came since the last expectation counts, too.
 
         Args:
             during: How long to wait, in seconds. It is not multiplied by ``timeout_factor``.
-            but: What may come: message types and actions.
+            but: What may come: a message type or an action, or several.
             id: The charging station. ``None``: all of them.
 
         Raises:
@@ -376,7 +376,12 @@ class Scripted(ABC):
         """Let the test fail at its end if such a message comes from now on.
 
         The arguments are as in `expect`; ``id``: ``None`` is all charging stations.
+
+        Raises:
+            UnsupportedFeature: There is no such message in the versions that this side speaks.
+            UsageError: There is no such field.
         """
+        self._scripts.check_message(what)
         self._witness.forbid(what, {**(fields or {}), **more}, client_id=self._all(id))
 
     def connected(self, within: Optional[float] = None, *, id: Optional[str] = None) -> str:
@@ -530,11 +535,11 @@ class Scripted(ABC):
         """All frames that were seen so far, of both directions, in their order."""
         return self._witness.messages()
 
-    def order(self, but: Iterable[What] = (), *, id: Optional[str] = None) -> List[str]:
+    def order(self, but: Whats = (), *, id: Optional[str] = None) -> List[str]:
         """Return the actions of the CALLs that came so far, in their order.
 
         Args:
-            but: What to leave out: message types and actions.
+            but: What to leave out: a message type or an action, or several.
             id: The charging station. ``None``: all.
         """
         return self._witness.order(but, client_id=self._all(id))
@@ -567,9 +572,8 @@ class Scripted(ABC):
         def find() -> Optional[PeerConnection]:
             present = self._connections.present_ids()
             if chosen is None and len(present) > 1:
-                raise AssertionError(
-                    f"{len(present)} stations are connected: {', '.join(present)}; choose one with id="
-                )
+                text = f"{len(present)} stations are connected: {', '.join(present)}; choose one with id="
+                raise self._witness.failure(text)
             wanted = chosen if chosen is not None else present[0] if present else None
             return self._connections.get(wanted) if wanted in present and wanted is not None else None
 

@@ -15,12 +15,14 @@ from .transcript import Transcript
 if TYPE_CHECKING:
     from .timeline import Timeline
 
-__all__ = ["What", "Witness"]
+__all__ = ["What", "Whats", "Witness"]
 
 __unittest = True  # unittest leaves the frames of this module out of what it prints
 
 #: What an expectation names: a message type, or the action of a CALL or a SEND.
 What = Union[Type[Payload], str]
+#: One of these, or several.
+Whats = Union[What, Iterable[What]]
 _AnyExpectation = Union[Expectation, ErrorExpectation]
 
 #: How many entries the transcript of a failure has at most.
@@ -136,21 +138,21 @@ class Witness:
         found: Seen = self._await(ErrorExpectation(action, code), within, anywhere, client_id)
         return found
 
-    def expect_nothing(self, during: float, but: Iterable[What] = (), *, client_id: Optional[str] = None) -> None:
+    def expect_nothing(self, during: float, but: Whats = (), *, client_id: Optional[str] = None) -> None:
         """Wait, and see that no CALL, no SEND and no unreadable frame comes. Answers and connections may come.
 
         What came since the last expectation that was met counts, too.
 
         Args:
             during: How long to wait, in seconds. ``timeout_factor`` does not change it.
-            but: What may come: message types and actions.
+            but: What may come: a message type or an action, or several.
             client_id: The charging station. ``None``: all of them.
 
         Raises:
             AssertionError: Something came.
         """
         __tracebackhide__ = True
-        allowed = [Expectation(each) for each in but]
+        allowed = _expectations(but)
         looked = 0
 
         def find() -> Optional[Seen]:
@@ -284,14 +286,14 @@ class Witness:
 
     # Looking
 
-    def order(self, but: Iterable[What] = (), *, client_id: Optional[str] = None) -> List[str]:
+    def order(self, but: Whats = (), *, client_id: Optional[str] = None) -> List[str]:
         """Return the actions of the CALLs and SENDs that came, in their order.
 
         Args:
-            but: What is left out: message types and actions.
+            but: What is left out: a message type or an action, or several.
             client_id: The charging station. ``None``: all of them.
         """
-        left_out = [Expectation(each) for each in but]
+        left_out = _expectations(but)
         return [
             seen.action or "?"
             for seen in self._journal.entries(client_id)
@@ -377,7 +379,7 @@ class Witness:
         known = self._journal.client_ids()
         if len(known) > 1:
             text = f"{len(known)} charging stations have connected: {', '.join(known)}; choose one with id="
-            raise AssertionError(text)
+            raise self.failure(text)
         return known[0] if known else None
 
     def _only(self) -> Optional[str]:
@@ -404,3 +406,7 @@ class Witness:
         error.journal = self._journal  # whose transcript it has: it need not be shown once more
         failure: AssertionError = error
         return failure
+
+
+def _expectations(but: Whats) -> List[Expectation]:
+    return [Expectation(each) for each in ([but] if isinstance(but, (str, type)) else but)]

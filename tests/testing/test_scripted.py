@@ -16,6 +16,8 @@ from ocppj import (
     MessageTooLarge,
     OCPPError,
     OcppjError,
+    Profile,
+    UnsupportedFeature,
     UsageError,
     ValidationError,
     v16,
@@ -388,6 +390,27 @@ def test_what_is_forbidden_fails_the_test(here: Surroundings, strict: bool) -> N
     run(here, act, strict=strict)
     with pytest.raises(AssertionError, match="forbidden was HeartbeatRequest"):
         run(here, lambda csms, station: (csms.forbid(Beat), station.call(BEAT)), strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("Heartbeet", "is 'Heartbeat' meant"),
+        ("RequestStartTransaction", "no action"),
+        (v201.HeartbeatRequest, "use v16.HeartbeatRequest"),
+        (v201.ResetResponse, "use v16.ResetResponse"),
+    ],
+)
+def test_what_can_never_come_cannot_be_forbidden(held: Pair, what: Any, text: str) -> None:
+    with pytest.raises(UnsupportedFeature, match=text):
+        held.csms.forbid(what)
+
+
+def test_what_the_own_profiles_do_not_have_can_be_forbidden(here: Surroundings) -> None:
+    core: List[Profile] = [profile for profile in v16.PROFILES if profile.name == "Core"]
+    with here.csms(profiles=core) as csms:
+        for what in (v16.FirmwareStatusNotificationRequest, "FirmwareStatusNotification", v16.ResetResponse):
+            csms.forbid(what)
 
 
 def test_an_exception_of_the_test_is_not_hidden_and_nothing_is_waited_for(here: Surroundings) -> None:
