@@ -17,6 +17,8 @@ __all__ = ["Journal"]
 
 #: For how many connections of a charging station late frames and open CALLs are told apart.
 _KEPT_CONNECTIONS = 4
+#: This side closes so when the other side breaks the rules of WebSocket, or sends binary data (RFC 6455 section 7.4.1).
+_BROKEN_RULES = (1002, 1003, 1007)
 
 
 class _Station:
@@ -110,7 +112,9 @@ class Journal:
                 station.connections -= 1
                 station.quiet = min(station.quiet, station.connections)
             at, now = self._clock.monotonic(), self._clock.now()
-            self._add(station, Seen(0, at, now, client_id, "", kind, close=close, reason=reason, version=version))
+            seen = Seen(0, at, now, client_id, "", kind, close=close, reason=reason, version=version)
+            seen.faults += _faults_of(close)
+            self._add(station, seen)
 
     def excuse(self, client_id: str, message_id: str) -> None:
         """Note that a CALL of the other side gets no answer, or a late one, on purpose.
@@ -225,3 +229,10 @@ class Journal:
         station.entries.append(seen)
         self.changed.notify_all()
         return seen
+
+
+def _faults_of(close: Optional[Close]) -> List[str]:
+    """Return which rule the other side has broken, if the connection ended so. No observer is shown such a frame."""
+    if close is None or close.by_peer or close.error is None or close.code not in _BROKEN_RULES:
+        return []
+    return [f"a WebSocket frame breaks the rules: {close.reason}"]

@@ -45,7 +45,7 @@ class Seen:
         version: The OCPP version of the connection, such as "1.6".
         connection: The number of the connection, as in `ocppj.Frame`.
         sent: False for an outgoing frame whose write failed.
-        faults: Which rules the frame breaks, as texts.
+        faults: Which rules the frame breaks, as texts. Of a "DISCONNECTED": which one has ended the connection.
     """
 
     number: int

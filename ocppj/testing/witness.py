@@ -274,7 +274,7 @@ class Witness:
         """
         problems = self.broken_forbids()
         for seen in self._journal.entries():
-            if seen.direction == "in":
+            if seen.direction != "out":
                 problems += [f"{self._tell(seen)}: {fault}" for fault in seen.faults]
         for seen in self._journal.unanswered() if unanswered is None else unanswered:
             problems.append(f"no answer: {self._tell(seen)}")
@@ -394,8 +394,10 @@ class Witness:
 
     def _tell(self, seen: Seen) -> str:
         """Return what something is, between whom and when, in words."""
-        way, name = "to" if seen.direction == "out" else "from", self._peer or seen.client_id
-        return f"{describe(seen)} {way} {name} at {self._transcript.clock(seen.time)}"
+        way, what = "to" if seen.direction == "out" else "from", describe(seen)
+        if seen.is_event:
+            way, what = "of", "the end of the connection"
+        return f"{what} {way} {self._peer or seen.client_id} at {self._transcript.clock(seen.time)}"
 
     def _failure(self, text: str, here: Optional[int], mark: str = "here") -> AssertionError:
         if here is not None:  # else the text has it

@@ -239,12 +239,25 @@ def test_any_text_can_be_sent(pair: Pair, text: str) -> None:
 
 def test_frames_of_any_kind_can_be_sent(pair: Pair) -> None:
     csms, station = pair
-    csms.strict = False  # the journal does not see what frames make up
+    csms.strict = station.strict = False  # the journal does not see what frames make up
     csms.send_frame(0x1, b'[2,"1",', fin=False)
     csms.send_frame(0x0, b'"Reset",{"type":"Soft"}]')
     assert station.expect(Reset).message_id == "1"
     csms.send_frame(0x3, b"reserved")
     assert station.disconnected().code == 1002
+
+
+@pytest.mark.parametrize(("opcode", "text"), [(0x2, "OCPP messages are text"), (0x3, "nvalid opcode 0x3")])
+def test_a_websocket_frame_that_breaks_the_rules_fails_the_test(here: Surroundings, opcode: int, text: str) -> None:
+    def act(csms: ScriptedCSMS, station: ScriptedStation) -> None:
+        station.send_frame(opcode, b"..")
+        csms.disconnected()
+
+    with pytest.raises(
+        AssertionError, match=f"the end of the connection of CP_1 at .*a WebSocket frame breaks.*{text}"
+    ):
+        run(here, act)
+    run(here, act, strict=False)
 
 
 def test_a_stalled_connection_is_not_read(pair: Pair) -> None:

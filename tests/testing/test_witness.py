@@ -6,7 +6,7 @@ from datetime import timezone
 
 import pytest
 
-from ocppj import Close, ErrorCode, UsageError, v16
+from ocppj import Close, ErrorCode, TransportError, UsageError, v16
 from ocppj.testing.timeline import HeldTimeline, RealTimeline
 from ocppj.testing.transcript import Transcript
 from ocppj.testing.witness import Witness
@@ -574,6 +574,29 @@ def test_what_breaks_the_rules(scene):
     assert len(scene.witness.broken_rules([])) == 4
     scene.disconnected()
     assert len(scene.witness.broken_rules()) == 4
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        Close(1002, "reserved opcode", by_peer=True),  # this side has broken them
+        Close(1002),  # the test closes so
+        Close(1006, error=TransportError("lost")),
+        Close(1009, "too big", error=TransportError("too big")),  # a limit of this side
+    ],
+)
+def test_an_end_that_breaks_no_rule_of_the_other_side(scene, close):
+    scene.connected()
+    scene.disconnected(close)
+    assert scene.witness.broken_rules() == []
+
+
+def test_an_end_because_of_a_broken_rule(scene):
+    scene.connected()
+    scene.disconnected(Close(1003, "OCPP messages are text", error=TransportError("binary")))
+    fault = "a WebSocket frame breaks the rules: OCPP messages are text"
+    assert scene.witness.broken_rules() == [f"the end of the connection of CP_1 at 00:00:02.000: {fault}"]
+    assert scene.witness.transcript().endswith(f"\n    ! {fault}")
 
 
 def test_nothing_was_wrong(scene):
