@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from ocppj import ErrorCode, OCPPError, UsageError, v16
+from ocppj import ErrorCode, OCPPError, UnsupportedFeature, UsageError, v16, v201
 from tests.testing.sim_model import booted
 
 
@@ -154,12 +154,48 @@ def test_faults_are_used_up_in_order_and_cleared(model):
     assert call(model).result(0).status == "Accepted"
 
 
-def test_a_fault_that_cannot_be():
-    with booted() as model:
-        with pytest.raises(UsageError):
-            model.core.faults.wrong("Heartbeat")
-        with pytest.raises(UsageError):
-            model.core.faults.silent("Heartbeat", times=0)
+def test_the_type_of_a_request_stands_for_its_action(model):
+    model.core.faults.refuse(v16.ClearCacheRequest, times=1)
+    with pytest.raises(OCPPError):
+        call(model).result(0)
+    model.core.faults.wrong(v16.ClearCacheRequest, status="Rejected", times=1)
+    assert call(model).result(0).status == "Rejected"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda faults: faults.wrong("Heartbeat"), "takes a function, or fields"),
+        (lambda faults: faults.wrong("Heartbeat", "text"), "change is a function"),
+        (lambda faults: faults.wrong("Heartbeat", lambda: None), r"is to be called as f\(payload\)"),
+        (lambda faults: faults.silent("Heartbeat", times=0), "times is a whole number, 1 or more, or None, not 0"),
+        (lambda faults: faults.silent("Heartbeat", times=1.5), "times is a whole number"),
+        (lambda faults: faults.delay("Heartbeat", "5"), "seconds is a number of seconds, 0 or more"),
+        (lambda faults: faults.delay("Heartbeat", -1), "seconds is a number of seconds, 0 or more"),
+        (lambda faults: faults.offline_at("Heartbeat", "5"), "seconds is a number of seconds, 0 or more"),
+        (lambda faults: faults.refuse("Reset", "Nonsense"), "'Nonsense' is no error code"),
+    ],
+)
+def test_a_fault_that_cannot_be(model, make, text):
+    with pytest.raises(UsageError, match=text):
+        make(model.core.faults)
+
+
+@pytest.mark.parametrize("kind", ["refuse", "silent", "offline_at"])
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ("Rest", "is 'Reset' meant"),
+        ("RequestStartTransaction", "no action"),
+        (v201.ResetRequest, "use v16.ResetRequest"),
+        (v16.ResetResponse, "is no request"),
+        (7, "no action 7"),
+    ],
+)
+def test_a_fault_of_an_action_that_there_is_not(model, kind, action, text):
+    """It would never be used, and the test would not notice."""
+    with pytest.raises(UnsupportedFeature, match=text):
+        getattr(model.core.faults, kind)(action)
 
 
 def test_a_request_that_a_fault_cannot_change_fails_and_the_station_goes_on(model):

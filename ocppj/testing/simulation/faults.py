@@ -6,11 +6,14 @@ import dataclasses
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, List, Mapping, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
 from ...errors import CallTimeout, ConnectionLost, ErrorCode, OCPPError, UsageError
+from ...option_checks import NONE, Either, Function, Seconds, Whole
 from ...payloads.model import Payload
-from ...rpc.features import Profile
+from ...rpc.dialect import is_error_code_valid
+from ...rpc.feature_registry import FeatureRegistry
+from ...rpc.features import Feature, Profile
 from .outbox import action_of
 from .simtime import Timers
 
@@ -18,6 +21,10 @@ __all__ = ["Faults"]
 
 P = TypeVar("P", bound=Payload)
 Change = Callable[[Any], Payload]
+#: The name of an action, or the type of its request.
+Action = Union[str, Type[Payload]]
+
+_SECONDS, _TIMES, _CHANGE = Seconds(), Either(Whole(1), NONE), Function("payload")
 
 
 @dataclass
@@ -31,9 +38,10 @@ class _Rule:
 class Faults:
     """What a station does wrong. May be set from any thread, at any time.
 
-    Each method takes the name of an action, such as "BootNotification", and ``times``: how many messages of that action
-    it is for. ``None``: all. Faults of different methods add up. Of one method, the one that was set first is used up
-    first.
+    Each method takes an action, such as "BootNotification", or the type of its request, and ``times``: how many
+    messages of that action it is for. ``None``: all. Faults of different methods add up. Of one method, the one that
+    was set first is used up first. A method raises `UnsupportedFeature` for an action that the version does not have,
+    and `UsageError` for another wrong value.
     """
 
     def __init__(self, timers: Timers, lose_connection: Callable[[float], object], profiles: Sequence[Profile]) -> None:
@@ -44,19 +52,22 @@ class Faults:
         self._rules: List[_Rule] = []
 
     def refuse(
-        self, action: str, error: Union[OCPPError, ErrorCode, str] = "InternalError", *, times: Optional[int] = None
+        self, action: Action, error: Union[OCPPError, ErrorCode, str] = "InternalError", *, times: Optional[int] = None
     ) -> None:
         """Answer requests of the CSMS with an error, and do nothing of what they ask for."""
         if not isinstance(error, OCPPError):
             error = OCPPError(error, "refused by a simulated fault")
+        if not is_error_code_valid(error.code):
+            raise UsageError(f"{error.code!r} is no error code")
         self._add("refuse", action, times, error)
 
-    def delay(self, action: str, seconds: float, *, times: Optional[int] = None) -> None:
+    def delay(self, action: Action, seconds: float, *, times: Optional[int] = None) -> None:
         """Send requests of the station, and answers to the CSMS, so many seconds of the clock late."""
+        _SECONDS.check("seconds", seconds)
         self._add("delay", action, times, seconds)
 
     def wrong(
-        self, action: str, change: Optional[Change] = None, *, times: Optional[int] = None, **fields: Any
+        self, action: Action, change: Optional[Change] = None, *, times: Optional[int] = None, **fields: Any
     ) -> None:
         """Send requests of the station, and answers to the CSMS, with other contents. They may break their schema.
 
@@ -71,18 +82,21 @@ class Faults:
         """
         if (change is None) == (not fields):
             raise UsageError("wrong() takes a function, or fields of the payload")
+        if change is not None:
+            _CHANGE.check("change", change)
         self._check_fields(action, fields)
         self._add("wrong", action, times, change or partial(_replaced, fields))
 
-    def silent(self, action: str, *, times: Optional[int] = None) -> None:
+    def silent(self, action: Action, *, times: Optional[int] = None) -> None:
         """Neither send requests of the station, nor answer those of the CSMS, nor do what they ask for."""
         self._add("silent", action, times, True)
 
-    def offline_at(self, action: str, seconds: float = 10.0, *, times: Optional[int] = 1) -> None:
+    def offline_at(self, action: Action, seconds: float = 10.0, *, times: Optional[int] = 1) -> None:
         """Lose the connection in place of sending a request of the station, or of an answer to the CSMS.
 
         The station is offline for so many seconds of the clock.
         """
+        _SECONDS.check("seconds", seconds)
         self._add("offline_at", action, times, seconds)
 
     def clear(self) -> None:
@@ -151,19 +165,27 @@ class Faults:
         else:
             self._timers.call_later(seconds, job)
 
-    def _check_fields(self, action: str, fields: Mapping[str, Any]) -> None:
-        """Check that the request or the response of an action has all of these fields, if the action is known."""
-        features = [each for each in (profile.get_feature(action) for profile in self._profiles) if each is not None]
-        types = [type for each in features for type in (each.request_type, each.response_type) if type is not None]
-        names = [{field.name for field in dataclasses.fields(type)} for type in types]  # type: ignore[arg-type]
-        if names and not any(known.issuperset(fields) for known in names):
-            raise UsageError(f"neither the request nor the response of {action} has the fields {', '.join(fields)}")
+    def _check_fields(self, action: Action, fields: Mapping[str, Any]) -> None:
+        """Check that the request or the response of an action has all of these fields."""
+        feature = self._find(action)
+        types = [each for each in (feature.request_type, feature.response_type) if each is not None]
+        names = [{field.name for field in dataclasses.fields(each)} for each in types]  # type: ignore[arg-type]
+        if not any(known.issuperset(fields) for known in names):
+            text = f"neither the request nor the response of {feature.name} has the fields {', '.join(fields)}"
+            raise UsageError(text)
 
-    def _add(self, kind: str, action: str, times: Optional[int], value: Any) -> None:
-        if times is not None and times < 1:
-            raise UsageError(f"times is to be at least 1, not {times!r}")
+    def _find(self, action: Action) -> Feature:
+        """Return the feature of an action. A fault of one that there is not would never be used."""
+        features = FeatureRegistry(self._profiles)
+        if isinstance(action, type) and issubclass(action, Payload):
+            return features.of_request(action)
+        return features.of_action(action, features.default_dialect())
+
+    def _add(self, kind: str, action: Action, times: Optional[int], value: Any) -> None:
+        _TIMES.check("times", times)
+        name = self._find(action).name
         with self._lock:
-            self._rules.append(_Rule(kind, action, times, value))
+            self._rules.append(_Rule(kind, name, times, value))
 
 
 def _replaced(fields: Mapping[str, Any], payload: P) -> P:
