@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .replies import CLOSE, DROP, SILENCE, After, Raw
     from .rules import FrameJudge
     from .seen import Seen
+    from .simulation.connectors import IdToken, Vehicle
     from .simulation.fleet import Fleet
     from .simulation.station import SimulatedStation
     from .station import ScriptedStation
@@ -34,6 +35,7 @@ else:
         ".replies": "CLOSE DROP SILENCE After Raw",
         ".rules": "FrameJudge",
         ".seen": "Seen",
+        ".simulation.connectors": "IdToken Vehicle",
         ".simulation.fleet": "Fleet",
         ".simulation.station": "SimulatedStation",
         ".station": "ScriptedStation",
@@ -49,6 +51,7 @@ __all__ = [
     "After",
     "Fleet",
     "FrameJudge",
+    "IdToken",
     "Journal",
     "ManualClock",
     "MemoryNetwork",
@@ -60,6 +63,7 @@ __all__ = [
     "SimulatedStation",
     "TestPKI",
     "Transcript",
+    "Vehicle",
     "default_response",
     "example",
 ]

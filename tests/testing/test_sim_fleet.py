@@ -125,7 +125,30 @@ def test_a_fleet_that_was_never_started_can_be_stopped() -> None:
     Fleet(3, "ws://127.0.0.1:1").stop()
 
 
-@pytest.mark.parametrize("stations", [0, [], ["A", "A"]])
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"stations": 0}, "stations is a whole number, 1 or more, or a list of ids, not 0"),
+        ({"stations": "CP_1"}, "stations is a whole number, 1 or more, or a list of ids, not 'CP_1'"),
+        ({"stations": 1.5}, "stations is a whole number"),
+        ({"url": "http://127.0.0.1:1"}, "not a ws:// or wss:// URL"),
+        ({"spread": -1}, "spread is a number of seconds"),
+        ({"threads": 0}, "threads is a whole number, 1 or more"),
+        ({"speed": 0}, "speed is a number, more than 0"),
+        ({"connectors": 0}, "connectors is a whole number, 1 or more"),
+    ],
+)
+def test_a_wrong_argument_is_told_at_once(wrong: Any, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        Fleet(**{"stations": 2, "url": "ws://127.0.0.1:1", **wrong})
+
+
+def test_drivers_of_a_fleet_come_within_a_number_of_seconds() -> None:
+    with pytest.raises(UsageError, match="spread is a number of seconds, 0 or more"):
+        Fleet(2, "ws://127.0.0.1:1").charge(spread=-1)
+
+
+@pytest.mark.parametrize("stations", [[], ["A", "A"]])
 def test_each_station_has_an_id_of_its_own(stations: Any) -> None:
     with pytest.raises(UsageError, match="one station at least, and each has an id of its own"):
         Fleet(stations, "ws://127.0.0.1:1")

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from ocppj import ManualClock, Server, UsageError, v16, v21, v201
+from ocppj.testing import IdToken, Vehicle
 from ocppj.testing.defaults import DefaultAnswers
 from ocppj.testing.simulation.background import Background
-from ocppj.testing.simulation.connectors import IdToken, Vehicle
 from ocppj.testing.simulation.scheduler import Scheduler
 from ocppj.testing.simulation.station import SimulatedStation
 from ocppj.testing.simulation.summary import Summary
@@ -132,6 +132,47 @@ def test_a_connector_that_it_does_not_have(station, use):
         getattr(station, use)(3)
     with pytest.raises(UsageError, match="1 to 2"):
         station.present_card("TAG", 0)
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (lambda station: station.plug_in(1, "car"), "vehicle is a Vehicle, or None, not 'car'"),
+        (lambda station: station.present_card(5), "id_token is a text, or an IdToken, not 5"),
+        (lambda station: station.charge(1, 5), "id_token is a text"),
+        (lambda station: station.charge(1, seconds="5"), "seconds is a number of seconds"),
+        (lambda station: station.charge(1, energy=-1), "energy is a number, 0 or more"),
+        (lambda station: station.go_offline("5"), "seconds is a number of seconds"),
+        (lambda station: station.fail(1, "Nonsense"), "error is one of ConnectorLockFailure, .*, not 'Nonsense'"),
+    ],
+)
+def test_a_wrong_argument_is_told_at_once(station, act, text):
+    with pytest.raises(UsageError, match=text):
+        act(station)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"connectors": 0}, "connectors is a whole number, 1 or more"),
+        ({"speed": 0}, "speed is a number, more than 0"),
+        ({"speed": float("nan")}, "speed is a number, more than 0"),
+        ({"boot_retry": 0}, "boot_retry is a number of seconds, more than 0"),
+        ({"plug_in_after": "5"}, "plug_in_after is a number of seconds"),
+    ],
+)
+def test_an_option_that_cannot_be(wrong, text):
+    with pytest.raises(UsageError, match=text):
+        SimulatedStation("CP_1", **wrong)
+
+
+@pytest.mark.parametrize("url", ["localhost:9000", "http://localhost:9000", "ws://user@localhost:9000"])
+def test_a_url_to_which_no_station_can_connect(url):
+    station = SimulatedStation("CP_1")
+    with pytest.raises(UsageError, match="URL"):
+        station.start(url)
+    with station.start("ws://127.0.0.1:1"):  # it was not started
+        pass
 
 
 def test_a_version_that_there_is_not():

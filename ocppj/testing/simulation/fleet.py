@@ -13,6 +13,7 @@ from ...clock import Clock, ManualClock
 from ...errors import UsageError
 from ...events import Condition
 from ...log_limit import SafeLog
+from ...option_checks import check_options
 from ...settings import get_logger
 from ...ws.memory import MemoryNetwork
 from ...ws.readers.shared import SharedReaders
@@ -20,7 +21,7 @@ from ..timeline import timeline_for
 from .background import Background
 from .fleet_clock import FleetClock
 from .scheduler import Scheduler
-from .station import SimulatedStation
+from .station import SimulatedStation, check_url
 from .summary import FleetSummary
 
 __all__ = ["Fleet"]
@@ -77,13 +78,12 @@ class Fleet:
         options_of: Optional[Callable[[str], Mapping[str, Any]]] = None,
         **options: Any,
     ) -> None:
+        check_options("Fleet", locals())
         ids = (
             [f"{prefix}{number}" for number in range(1, stations + 1)] if isinstance(stations, int) else list(stations)
         )
         if not ids or len(set(ids)) < len(ids):
             raise UsageError("a Fleet has one station at least, and each has an id of its own")
-        if spread < 0:
-            raise UsageError(f"spread is a number of seconds, not {spread!r}")
         self._timeline = timeline_for(clock, network)
         log = SafeLog(get_logger)
         self._own_clock = FleetClock(log) if clock is None else None
@@ -108,6 +108,7 @@ class Fleet:
         self.stations: List[SimulatedStation] = [
             SimulatedStation(each, version, speed=speed, **shared, **{**options, **own(each)}) for each in ids
         ]
+        check_url(url, self.stations[0].id, network)
         self._state = "new"
 
     def __len__(self) -> int:
@@ -169,7 +170,11 @@ class Fleet:
             seconds: How long to charge, in simulated seconds.
             energy: How much to charge, in Wh.
             spread: Within which time they come.
+
+        Raises:
+            UsageError: A value cannot be used.
         """
+        check_options("driver", locals())
         for station in self.stations:
             visit = partial(station.charge, id_token=f"TAG-{station.id}"[:20], seconds=seconds, energy=energy)
             self._later(self._random.uniform(0, spread) / self._speed, visit)

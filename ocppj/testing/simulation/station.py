@@ -11,7 +11,10 @@ from ...activity import UNCOUNTED
 from ...client import Client
 from ...clock import Clock, SystemClock
 from ...errors import UsageError
+from ...option_checks import check_options, shown
+from ...rpc.dialect import V16
 from ...ws.handshake.credentials import BasicAuth
+from ...ws.handshake.urls import connection_url, host_and_port
 from ...ws.memory import MemoryNetwork
 from ...ws.options import MemoryClientOptions
 from ..timeline import timeline_for
@@ -24,7 +27,7 @@ from .scheduler import Scheduler
 from .settings import Settings
 from .summary import Summary
 
-__all__ = ["SimulatedStation"]
+__all__ = ["SimulatedStation", "check_url"]
 
 T = TypeVar("T")
 
@@ -42,6 +45,13 @@ def behaviour_of(version: str) -> BehaviourType:
     room, name = _ROOMS[version]
     found: BehaviourType = getattr(import_module(room, __package__), name)
     return found
+
+
+def check_url(url: str, id: str, network: Optional[MemoryNetwork]) -> None:
+    """Raise `UsageError` for a URL to which no station can ever connect."""
+    whole = connection_url(url, id)
+    if network is None:
+        host_and_port(whole)
 
 
 class SimulatedStation:
@@ -85,6 +95,7 @@ class SimulatedStation:
         background: Optional[Background] = None,
         **options: Any,
     ) -> None:
+        check_options("SimulatedStation", locals())
         behaviour = behaviour_of(version)
         self.id = id
         self.version = version
@@ -117,6 +128,7 @@ class SimulatedStation:
         )
         self.core.boot.retry_seconds = boot_retry
         self.core.drivers.plug_in_after = plug_in_after
+        self._network = network
         self._timeline = timeline_for(self.clock, network)
         self._started = False
         if password is not None:
@@ -129,10 +141,12 @@ class SimulatedStation:
         """Switch the station on: it connects to ``url`` + "/" + its id, and boots. Does not wait.
 
         Raises:
-            UsageError: It was started before. A station that was stopped stays so.
+            UsageError: It was started before, or no connection can be made to such a URL. A station that was stopped
+                stays so.
         """
         if self._started:
             raise UsageError(f"{self.id} was started before: make another station")
+        check_url(url, self.id, self._network)
         self._started = True
         self.core.post(partial(self._switch_on, url))
         return self
@@ -159,10 +173,12 @@ class SimulatedStation:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
-    # What drivers do, and what happens to a station. All return at once, and may be called from any thread.
+    # What drivers do, and what happens to a station. All return at once, and may be called from any thread. They raise
+    # `UsageError` for a wrong argument.
 
     def plug_in(self, connector: int = 1, vehicle: Optional[Vehicle] = None) -> None:
         """Plug a vehicle in. Nothing happens if one is there."""
+        check_options("driver", {"vehicle": vehicle})
         found = self._find(connector)
         self.core.post(lambda: self.core.transactions.plug_in(found, vehicle or Vehicle()))
 
@@ -179,6 +195,7 @@ class SimulatedStation:
             connector: Where. ``None``: where that id has a transaction; else where a vehicle waits; else the first free
                 one.
         """
+        check_options("driver", {"id_token": id_token})
         token = as_token(id_token)
         found = None if connector is None else self._find(connector)
         self.core.post(partial(self.core.drivers.present, token, found))
@@ -203,12 +220,14 @@ class SimulatedStation:
             vehicle: The vehicle.
             on_left: Called when the driver has left, or when another vehicle is plugged in there. It must not block.
         """
+        check_options("driver", locals())
         found = self._find(connector)
         visit = partial(self.core.drivers.visit, found, as_token(id_token), seconds, energy, vehicle, on_left)
         self.core.post(visit)
 
     def go_offline(self, seconds: Optional[float] = None) -> None:
         """Lose the connection for so many seconds of the clock, or until `go_online`. The station goes on working."""
+        check_options("driver", {"seconds": seconds})
         self.core.post(partial(self.core.power.go_offline, seconds))
 
     def go_online(self) -> None:
@@ -217,6 +236,9 @@ class SimulatedStation:
 
     def fail(self, connector: int = 1, error: str = "InternalError") -> None:
         """Have a fault, which ends the transaction there. ``error`` is a ChargePointErrorCode of 1.6."""
+        known = [each.value for each in V16.load_type("ChargePointErrorCode")]
+        if error not in known:
+            raise UsageError(f"error is one of {', '.join(known)}, not {shown(error)}")
         found = self._find(connector)
         self.core.post(partial(self.core.transactions.fail, found, error))
 
