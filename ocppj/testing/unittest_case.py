@@ -64,7 +64,7 @@ class OCPPTestCase(unittest.TestCase):
     csms_options: ClassVar[Mapping[str, Any]] = {}
 
     _bench: Optional[Bench] = None
-    _has_ended = False  # whether the test method has failed, or was skipped
+    _has_ended = False  # whether the test has failed, or was skipped: in setUp, in its method or in tearDown
     _is_over = False  # whether everything has ended
 
     @property
@@ -108,34 +108,36 @@ class OCPPTestCase(unittest.TestCase):
 
     def run(self, result: Optional[unittest.TestResult] = None) -> Optional[unittest.TestResult]:
         """Run the test: see `unittest.TestCase.run`."""
-        name = self._testMethodName
-        replaced = self.__dict__.get(name)  # pytest puts the method there
-        self._is_over = False
-        self.__dict__[name] = self._watch(getattr(self, name))
+        self._is_over = self._has_ended = False
+        names, own = ("setUp", self._testMethodName, "tearDown"), self.__dict__
+        replaced = {name: own[name] for name in names if name in own}  # pytest puts the method there
+        for name in names:
+            own[name] = self._watch(getattr(self, name), is_test=name == self._testMethodName)
         try:
             return super().run(result)
         finally:
-            del self.__dict__[name]
-            if replaced is not None:
-                self.__dict__[name] = replaced
+            for name in names:
+                del own[name]
+            own.update(replaced)
 
-    def _watch(self, method: Callable[[], Any]) -> Callable[[], Any]:
-        """Return the test method, with what comes at its end."""
+    def _watch(self, method: Callable[[], Any], is_test: bool) -> Callable[[], Any]:
+        """Return a method with what comes at its end: the transcript, and for the test the check."""
 
         @wraps(method)
         def watched() -> Any:
             __tracebackhide__ = True
-            self._has_ended = True
+            had_ended, self._has_ended = self._has_ended, True
             try:
                 result = method()
-                if self._bench is not None:
+                if is_test and self._bench is not None:
                     self._bench.verify()
             except unittest.SkipTest:
                 raise
             except Exception as error:
-                self._show_transcript(error)
+                if not had_ended:  # else the transcript is there
+                    self._show_transcript(error)
                 raise
-            self._has_ended = False
+            self._has_ended = had_ended
             return result
 
         return watched

@@ -214,6 +214,53 @@ def test_tests_that_end_early_fail_for_nothing_more() -> None:
     assert (failures, errors, skipped) == (0, 0, 2), text
 
 
+@pytest.mark.parametrize("where", ["setUp", "tearDown"])
+def test_a_setup_or_teardown_that_fails(where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    class Fails(Case):
+        def test_it(self) -> None:
+            self.station().call(Beat())
+
+        def fail_otherwise(self) -> None:
+            station = self.station(strict=False)
+            station.call(Beat())
+            station.send_raw("nonsense")
+            raise KeyError("a reason")
+
+    setattr(Fails, where, Fails.fail_otherwise)
+    failures, errors, _, text = outcome_of(Fails)
+    assert (failures, errors) == (0, 1), text
+    printed = capsys.readouterr().err
+    assert printed.count("OCPP transcript of ") == 1
+    assert " CP_1 -> CSMS  CONNECTED " in printed
+
+
+def test_a_setup_that_skips() -> None:
+    class Skips(Case):
+        def setUp(self) -> None:
+            assert self.csms
+            self.station(strict=False).send_raw("nonsense")
+            self.skipTest("no time")
+
+        def test_it(self) -> None:
+            raise AssertionError
+
+    failures, errors, skipped, text = outcome_of(Skips)
+    assert (failures, errors, skipped) == (0, 0, 1), text
+
+
+def test_a_test_and_its_teardown_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    class Fails(Case):
+        def test_it(self) -> None:
+            self.station().call(Beat())
+            raise KeyError("a reason")
+
+        def tearDown(self) -> None:
+            raise KeyError("another one")
+
+    assert outcome_of(Fails)[:2] == (0, 2)
+    assert capsys.readouterr().err.count("OCPP transcript of ") == 1
+
+
 def test_sub_tests() -> None:
     class Sub(Case):
         def test_it(self) -> None:
