@@ -388,6 +388,11 @@ OPTIONS: Dict[str, Kind] = {
     "lease": Seconds(1),
     "max_inbox": Whole(1),
     "RedisQueueMap.cluster": Instance("a RedisCluster", "RedisCluster"),
+    # Scripted peers
+    "Scripted.strict": Flag(),
+    "Scripted.within": Seconds(),
+    "Scripted.timeout_factor": Number(above=True),
+    "Scripted.call_timeout": Seconds(),
     # Simulated stations, and what drivers do there
     "SimulatedStation.network": Either(NONE, Instance("a MemoryNetwork", "MemoryNetwork")),
     "SimulatedStation.connectors": Whole(1),

@@ -19,7 +19,7 @@ from ..ws.options import ServerOptions
 from .csms import ScriptedCSMS
 from .journal import Journal
 from .pki import TestPKI
-from .scripted import Scripted, profiles_of
+from .scripted import Scripted, profiles_of, versions_in
 from .station import ScriptedStation
 from .transcript import Transcript
 
@@ -77,7 +77,7 @@ class Bench:
         url: str = "",
         **csms: Any,
     ) -> None:
-        self._versions = (version,) if isinstance(version, str) else tuple(version)
+        self._versions = versions_in(version)
         for each in self._versions:
             profiles_of(each)  # raises
         if not self._versions:

@@ -19,7 +19,7 @@ from ..ws.memory import MemoryNetwork
 from ..ws.options import ServerCoreOptions, ServerOptions
 from .connections import WatchedMemoryServer, WatchedServer
 from .pki import TestPKI
-from .scripted import Peer, Scripted, profiles_of, split_options
+from .scripted import Peer, Scripted, profiles_of, split_options, versions_in
 from .transcript import Transcript
 
 __all__ = ["ScriptedCSMS"]
@@ -151,8 +151,11 @@ class ScriptedCSMS(Scripted):
         start: bool = True,
         **options: Any,
     ) -> None:
-        versions = (versions,) if isinstance(versions, str) else tuple(versions)
-        spoken = [each for version in versions for each in profiles_of(version)] if profiles is None else list(profiles)
+        spoken = (
+            [each for version in versions_in(versions) for each in profiles_of(version)]
+            if profiles is None
+            else list(profiles)
+        )
         super().__init__(
             profiles=spoken,
             strict=strict,

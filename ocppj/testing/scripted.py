@@ -28,6 +28,7 @@ from typing import (
 from ..clock import Clock, SystemClock
 from ..dispatch.futures import CallFuture
 from ..errors import ConnectionLost, UsageError
+from ..option_checks import check_options
 from ..payloads.model import Payload
 from ..rpc.dialect import DIALECTS
 from ..rpc.endpoint import Endpoint
@@ -45,7 +46,7 @@ from .timeline import RealTimeline, Timeline, timeline_for
 from .transcript import Transcript
 from .witness import What, Whats, Witness
 
-__all__ = ["Peer", "Scripted", "Transport", "profiles_of", "split_options"]
+__all__ = ["Peer", "Scripted", "Transport", "profiles_of", "split_options", "versions_in"]
 
 __unittest = True  # unittest leaves the frames of this module out of what it prints
 
@@ -85,6 +86,11 @@ def profiles_of(version: str) -> Sequence[Profile]:
             return profiles
     known = ", ".join(repr(dialect.version) for dialect in DIALECTS)
     raise UsageError(f"there is no OCPP version {version!r}: the versions are {known}")
+
+
+def versions_in(given: Any) -> Sequence[str]:
+    """Return the OCPP versions that an option has: one, or several. What is neither is left to `profiles_of`."""
+    return (given,) if isinstance(given, str) or not hasattr(given, "__iter__") else tuple(given)
 
 
 def split_options(options: Dict[str, Any], owner: type, of_sockets: type, of_memory: Optional[type] = None) -> Any:
@@ -142,6 +148,8 @@ class Scripted(ABC):
         transcript: Transcript,
         peer: Optional[str] = None,
     ) -> None:
+        times = {"within": within, "timeout_factor": timeout_factor}
+        check_options("Scripted", {"strict": strict, "call_timeout": call_timeout, **times})
         self.strict = strict
         self.clock: Clock = SystemClock() if clock is None else clock
         self.timeline: Timeline = timeline_for(clock, network)
@@ -150,7 +158,6 @@ class Scripted(ABC):
         self._scripts = Scripts(FeatureRegistry(profiles))
         self._within = within * timeout_factor
         self._timeout_factor = timeout_factor
-        times = {"within": within, "timeout_factor": timeout_factor}
         self._player: Optional[Player] = None
         self._witness = Witness(
             self.journal, self.timeline, transcript, peer=peer, failures=lambda: self._playing.failures, **times

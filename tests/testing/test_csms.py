@@ -79,6 +79,21 @@ def test_it_speaks_the_versions_that_are_wanted(here: Surroundings, versions: An
                 assert old.call(BEAT)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"versions": 1.6}, "no OCPP version 1.6: the versions are '1.6', '2.0.1', '2.1'"),
+        ({"strict": "no"}, "strict is True or False, not 'no'"),
+        ({"within": "5"}, "within is a number of seconds, 0 or more"),
+        ({"timeout_factor": 0}, "timeout_factor is a number, more than 0, not 0"),
+        ({"call_timeout": "5"}, "call_timeout is a number of seconds, 0 or more"),
+    ],
+)
+def test_a_wrong_option_is_told_at_once(wrong: Any, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        ScriptedCSMS(network=MemoryNetwork(), **wrong)
+
+
 def test_there_is_no_such_version() -> None:
     with pytest.raises(UsageError, match="no OCPP version '1.5': the versions are '1.6', '2.0.1', '2.1'"):
         ScriptedCSMS(versions=["1.5"])

@@ -398,6 +398,7 @@ def test_the_nearest_marker_wins_option_by_option(run: Runner) -> None:
         ("stict=False", "*UsageError: 'stict' is no option of the tests of OCPP, nor of ScriptedCSMS"),
         ("versions=['1.6']", "*UsageError: 'versions' is no option of *"),
         ("version='1.5'", "*UsageError: *'1.5'*"),
+        ("version=1.6", "*UsageError: there is no OCPP version 1.6: the versions are '1.6', '2.0.1', '2.1'"),
         ("version=[]", "*UsageError: version is an OCPP version, or several"),
     ],
 )
