@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Final, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, Final, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from ..callables import check_callable
 from ..errors import OCPPError, UnsupportedFeature, UsageError
@@ -18,6 +18,7 @@ from ..rpc.feature_registry import FeatureRegistry
 from ..rpc.features import Feature
 from ..ws.connection.channel import check_close_code
 from .examples import dialect_of
+from .expectations import Expectation
 
 __all__ = ["CLOSE", "DROP", "SILENCE", "After", "Drop", "Raw", "Reply", "Scripts", "Silence", "check_reply"]
 
@@ -220,16 +221,24 @@ class Scripts:
             self._features.of_action(what, self._features.default_dialect())  # raises, and says what is wrong
         return found
 
-    def check_message(self, what: Any) -> None:
-        """Check that there is such a message: a request, a response or an action. Raises what `features_of` does."""
+    def check_message(self, what: Any, fields: Mapping[str, Any]) -> None:
+        """Check that there is such a message, with such fields: a request, a response or an action.
+
+        Raises:
+            UnsupportedFeature: There is no such message.
+            UsageError: There is no such field.
+        """
         dialects = self._features.dialects
         is_type = isinstance(what, type) and issubclass(what, Payload)
-        if dialect_of(what) in dialects if is_type else any(what in each.actions for each in dialects):
-            return  # the profiles may lack it: it can come all the same
-        if is_type and what.__name__.endswith("Response"):
+        is_action = isinstance(what, str) and any(what in each.actions for each in dialects)
+        if is_action or (is_type and dialect_of(what) in dialects):
+            pass  # the profiles may lack it: it can come all the same
+        elif is_type and what.__name__.endswith("Response"):
             self._features.of_response(what)
         else:
             self.features_of(what)
+        types = [what] if is_type else [each.request_type for each in map(self._find(what), dialects) if each]
+        _check_fields(types, fields)
 
     def _find(self, action: str) -> Callable[[Dialect], Optional[Feature]]:
         def find(dialect: Dialect) -> Optional[Feature]:
@@ -239,3 +248,15 @@ class Scripts:
                 return None
 
         return find
+
+
+def _check_fields(types: Sequence[Type[Payload]], fields: Mapping[str, Any]) -> None:
+    """Raise `UsageError` unless one of the types, if there are any, has all of the fields."""
+    problems: List[UsageError] = []
+    for each in types:
+        try:
+            Expectation(each, fields)
+        except UsageError as error:
+            problems.append(error)
+    if problems and len(problems) == len(types):
+        raise problems[0]

@@ -388,8 +388,9 @@ class Scripted(ABC):
             UnsupportedFeature: There is no such message in the versions that this side speaks.
             UsageError: There is no such field.
         """
-        self._scripts.check_message(what)
-        self._witness.forbid(what, {**(fields or {}), **more}, client_id=self._all(id))
+        wanted = {**(fields or {}), **more}
+        self._scripts.check_message(what, wanted)
+        self._witness.forbid(what, wanted, client_id=self._all(id))
 
     def connected(self, within: Optional[float] = None, *, id: Optional[str] = None) -> str:
         """Wait until a charging station is connected; for a `ScriptedStation`: until it is. Return its identity.

@@ -419,6 +419,15 @@ def test_what_can_never_come_cannot_be_forbidden(held: Pair, what: Any, text: st
         held.csms.forbid(what)
 
 
+def test_a_field_that_no_version_has_cannot_be_forbidden(here: Surroundings) -> None:
+    with here.csms(versions=["1.6", "2.0.1"]) as csms:
+        for what in ("StatusNotification", v16.StatusNotificationRequest):
+            with pytest.raises(UsageError, match="StatusNotificationRequest has no field 'conector_id'"):
+                csms.forbid(what, conector_id=1)
+        csms.forbid("StatusNotification", evse_id=1)
+        csms.forbid("StatusNotification", evseId=1)
+
+
 def test_what_the_own_profiles_do_not_have_can_be_forbidden(here: Surroundings) -> None:
     core: List[Profile] = [profile for profile in v16.PROFILES if profile.name == "Core"]
     with here.csms(profiles=core) as csms:
