@@ -75,8 +75,10 @@ def test_why_redis_is_away_is_said():
         options = [
             {"username": "app", "password": "no-secret", "prefix": "depot"},
             {"username": "app", "password": "a-secret", "prefix": "other"},
+            {"prefix": "depot"},
         ]
-        for given, why in zip(options, ["Authentication|WRONGPASS|invalid username", "NoPerm|no permission"]):
+        reasons = ["Authentication|WRONGPASS|invalid username", "NoPerm|no permission", "Authentication required"]
+        for given, why in zip(options, reasons):
             cluster = RedisCluster(server.url, **given)
             cluster.join(Recording())
             try:
@@ -85,6 +87,13 @@ def test_why_redis_is_away_is_said():
                 assert "-secret" not in str(raised.value)
             finally:
                 cluster.leave()
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost:6379", "valkey://:a-secret@localhost"])
+def test_a_url_without_a_scheme_of_redis_is_explained(url):
+    with pytest.raises(UsageError, match="begins with redis:// or, with TLS, rediss://") as caught:
+        RedisCluster(url)
+    assert "a-secret" not in str(caught.value)
 
 
 def test_an_error_does_not_quote_the_password():

@@ -18,7 +18,7 @@ from ...errors import ClusterUnavailable, UsageError
 try:
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
+    from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, RedisError, ResponseError
     from redis.retry import Retry
 except ImportError:  # RedisCluster says so
     redis = None  # type: ignore[assignment, unused-ignore]
@@ -31,6 +31,7 @@ Command = Sequence[Union[str, bytes, int]]
 #: So many connections at most carry commands at a time. More threads wait for one.
 _MOST = 16
 _LONGEST_TEXT = 200  # characters of an error of Redis
+_SCHEMES = ("redis://", "rediss://", "unix://")  # of URLs that the package understands
 #: Settings of the program's client that are not for connections of ours: how to try again, and what RESP3 has more.
 _NOT_OURS = ("retry_on_", "maint_notifications", "orig_", "oss_cluster_maint", "event_dispatcher")
 
@@ -108,8 +109,7 @@ def settings_of(
             client = redis.Redis.from_url(url, **redis_options)
         except (ValueError, TypeError) as error:
             # The error may quote a part of the password.
-            reason = f"{type(error).__name__}; in its user and password, / and : and @ are written as %2F, %3A and %40"
-            raise UsageError(f"redis.Redis.from_url refuses url or redis_options: {reason}") from None
+            raise UsageError(f"redis.Redis.from_url refuses url or redis_options: {_fault_of(url, error)}") from None
     elif redis_options:
         raise UsageError(f"client has its own options: {', '.join(redis_options)} would not be used")
     pool = getattr(client, "connection_pool", None)
@@ -135,6 +135,13 @@ def settings_of(
         raise UsageError(f"{'url and redis_options' if own is None else 'client'}: {error}") from error
     options["keep"] = client  # connections of a Sentinel's client ask its pool for the address
     return pool.connection_class, options
+
+
+def _fault_of(url: str, error: Exception) -> str:
+    """Say what is wrong with a URL, without a part of its password."""
+    if not url.startswith(_SCHEMES):
+        return f"a URL begins with {_SCHEMES[0]} or, with TLS, {_SCHEMES[1]} or, for a Unix socket, {_SCHEMES[2]}"
+    return f"{type(error).__name__}; in its user and password, / and : and @ are written as %2F, %3A and %40"
 
 
 class Link:
@@ -285,6 +292,8 @@ class Link:
         except ReadOnlyError:
             raise
         except ResponseError as error:
+            if "unauthenticated" in str(error):  # so Redis refuses a long command, and ends the connection
+                raise AuthenticationError("Authentication required.") from error
             return ResponseFault(error)
 
 
