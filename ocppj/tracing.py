@@ -7,11 +7,10 @@ that is current there, such as that of a web request.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Protocol
 
 from .errors import ErrorCode, OCPPError, UsageError
-from .exchange.node import Node
-from .exchange.watches import Ended, Watched
+from .exchange.watches import Ended, Watch, Watched
 from .interrupted import calls_program
 from .log_limit import bounded
 
@@ -24,8 +23,20 @@ __all__ = ["trace"]
 _LONGEST = 255
 
 
-def trace(server_or_client: Node, tracer_provider: Optional["TracerProvider"] = None) -> Callable[[], None]:
+class Traced(Protocol):
+    """A `Server`, a `Client` or a `RemoteServer`."""
+
+    def add_watch(self, watch: Watch) -> None:
+        """Tell ``watch`` of calls and handlers."""
+
+    def remove_watch(self, watch: Watch) -> None:
+        """Take away what `add_watch` added."""
+
+
+def trace(server_or_client: Traced, tracer_provider: Optional["TracerProvider"] = None) -> Callable[[], None]:
     """Make a span for each call and for each handler of a `Server` or a `Client`, from now on.
+
+    A `RemoteServer` will do, too. It has calls alone.
 
     A span of a call is of the kind CLIENT. It begins where the request is made, and ends with the request: with its
     answer, its failure or its cancellation, for `send_request` and `broadcast` as well. A span of a handler is of the
@@ -45,7 +56,7 @@ def trace(server_or_client: Node, tracer_provider: Optional["TracerProvider"] = 
     Raises:
         UsageError: opentelemetry-api is not installed, or the first argument is neither a server nor a client.
     """
-    if not isinstance(server_or_client, Node):
+    if isinstance(server_or_client, type) or not callable(getattr(server_or_client, "add_watch", None)):
         raise UsageError(f"tracing is for a Server or a Client, not for {server_or_client!r}")
     tracer = _Tracer(tracer_provider)
     server_or_client.add_watch(tracer)

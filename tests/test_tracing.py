@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ocppj import Client, OCPPError, Server, UsageError, v16
+from ocppj import Client, MemoryCluster, MemoryHub, OCPPError, RemoteServer, Server, UsageError, v16
 from ocppj.tracing import trace
 from tests.fixtures import BEAT, BOOT, BOOTED, HEARTBEAT, NOW, RESET, RESET_DONE
 from tests.helpers import eventually, seconds
@@ -164,9 +164,33 @@ def test_a_client_is_traced_as_well_and_tracing_ends(server, client, spans):
     assert len(theirs.wait(1)) == 1
 
 
-def test_what_cannot_be_traced(monkeypatch):
+def test_the_calls_of_a_remote_server_are_traced(spans):
+    """In a task, for example, whose span is the parent."""
+    hub = MemoryHub()
+    server = Server(profiles=v16.PROFILES, cluster=MemoryCluster(hub))
+    remote = RemoteServer(MemoryCluster(hub), profiles=v16.PROFILES, timeout=seconds(20))
+    client = Client("CP_1", profiles=v16.PROFILES)
+    with remote, server.listen(host="127.0.0.1"), client.connect(server.url):
+        client.on(v16.ResetRequest)(lambda request: RESET_DONE)
+        eventually(lambda: remote.client_ids() == ["CP_1"])
+        end = trace(remote, spans.provider)
+        with spans.provider.get_tracer("a task").start_as_current_span("task"):
+            remote.call("CP_1", RESET)
+        call, task = spans.wait(2)
+        assert (call.name, call.kind, call.attributes["ocpp.client_id"]) == ("Reset", SpanKind.CLIENT, "CP_1")
+        assert call.parent.span_id == task.context.span_id
+        end()
+        remote.call("CP_1", RESET)
+        assert len(spans.wait(2)) == 2
+
+
+@pytest.mark.parametrize("endpoint", [object(), Server])
+def test_what_cannot_be_traced(endpoint):
     with pytest.raises(UsageError, match="for a Server or a Client"):
-        trace(object())
+        trace(endpoint)
+
+
+def test_the_package_opentelemetry_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(UsageError, match=r"pip install 'ocppj\[otel\]'"):
         trace(Server(profiles=v16.PROFILES))

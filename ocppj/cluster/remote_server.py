@@ -8,14 +8,16 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, TypeVar, overload
 
+from ..callables import raise_interrupt
 from ..clock import SystemClock
 from ..dispatch.futures import CallFuture
 from ..dispatch.timeouts import DEFAULT_TIMEOUT, Timeouts
 from ..errors import NotRunning, UnknownClient, UsageError
 from ..exchange.connection_info import ConnectionInfo
 from ..exchange.exits import stop_at_exit
+from ..exchange.watches import Watch, Watches
 from ..forks import register
-from ..interrupted import called_by_program, refuse_inside
+from ..interrupted import called_by_program, calls_program, refuse_inside
 from ..log_limit import LimitedLog
 from ..option_checks import check_options
 from ..payloads.model import Payload, Request
@@ -89,7 +91,8 @@ class RemoteServer:
             raise UsageError("the remote server has no profiles, hence no OCPP version to speak")
         clock = SystemClock()
         self._timeouts = Timeouts(clock, log=self._endpoint.safe_log)
-        sender = Sender(self._endpoint, self._timeouts, timeout, nullcontext, clock.now, str(self))
+        self._watches = Watches(partial(_call_watch, self._limited_log))
+        sender = Sender(self._endpoint, self._timeouts, timeout, nullcontext, clock.now, str(self), self._watches)
         self._remote = RemoteCalls(cluster, sender)
         self._joining = threading.Lock()  # held by a thread that joins or leaves
         self._joined = False
@@ -355,6 +358,25 @@ class RemoteServer:
             raise UsageError(f"{self} speaks OCPP {', '.join(dialects)}, not {version!r}")
         return self._endpoint.create_request(action, {} if payload is None else payload, dialects[version])
 
+    def add_watch(self, watch: Watch) -> None:
+        """Tell ``watch`` where each call begins and ends: for tracing, see `ocppj.tracing`.
+
+        Args:
+            watch: As in `Server.add_watch`. Its ``handler_began`` is not called: there are no handlers here.
+
+        Raises:
+            UsageError: It lacks one of its methods.
+        """
+        self._watches.add(watch)
+
+    def remove_watch(self, watch: Watch) -> None:
+        """Take away what `add_watch` added. What has begun is still told of its end.
+
+        Raises:
+            UsageError: It is not there.
+        """
+        self._watches.remove(watch)
+
     # Questions
 
     def client_ids(self) -> List[str]:
@@ -394,6 +416,17 @@ class RemoteServer:
         if holder is None:
             raise UnknownClient(f"no client {client_id!r} is connected to any process")
         return str(holder.about.get("version", ""))
+
+
+@calls_program
+def _call_watch(log: LimitedLog, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a watch, and return what it returns. What it raises is logged, and ``None`` is returned."""
+    try:
+        return function(*arguments)
+    except BaseException as error:  # sys.exit() too: the thread may have other calls to end
+        log.exception("%s failed", getattr(function, "__qualname__", function), client_id=None)
+        raise_interrupt(error)
+        return None
 
 
 class _Listening:

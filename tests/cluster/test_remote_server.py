@@ -22,6 +22,7 @@ from ocppj import (
     UnsupportedFeature,
     UsageError,
     ValidationError,
+    Watched,
     WouldDeadlock,
     v16,
     v201,
@@ -154,6 +155,46 @@ def test_an_error_can_be_pickled_and_names_its_request(nodes: Nodes) -> None:
         assert vars(again) == vars(error)
     assert (refused.value.client_id, refused.value.action, refused.value.message_id) == ("CP_1", "ClearCache", "5")
     assert (late.value.client_id, late.value.action, late.value.message_id) == ("CP_1", "UnlockConnector", "6")
+
+
+class Watching:
+    """A watch that notes where calls begin and end. Then it fails."""
+
+    def __init__(self) -> None:
+        self.began, self.ended = Recorder(), Recorder()
+
+    def call_began(self, watched: Watched) -> Any:
+        self.began(watched, threading.get_ident())
+        return lambda error: self._end(watched, error)
+
+    def _end(self, watched: Watched, error: Optional[BaseException]) -> None:
+        self.ended(watched, error)
+        raise ValueError("of the watch")
+
+    def handler_began(self, watched: Watched) -> Any:
+        raise AssertionError("there are no handlers here")
+
+
+def test_a_watch_is_told_of_each_call_and_its_end(nodes: Nodes, caplog: pytest.LogCaptureFixture) -> None:
+    nodes.station(nodes.server())
+    remote, watch = nodes.remote(), Watching()
+    remote.add_watch(watch)
+    assert remote.call("CP_1", RESET, message_id="first") == ACCEPTED
+    future = remote.send_request("CP_1", CLEAR, message_id="second")  # nobody handles it
+    assert isinstance(future.exception(seconds(10)), OCPPError)
+    with pytest.raises(UnknownClient) as unknown:
+        remote.call("CP_2", RESET, message_id="third")
+    first, second = Watched("CP_1", "1.6", "Reset", "first"), Watched("CP_1", "1.6", "ClearCache", "second")
+    third = Watched("CP_2", "1.6", "Reset", "third")
+    here = threading.get_ident()
+    assert watch.began.calls == [(first, here), (second, here), (third, here)]
+    assert watch.ended.wait(3) == [(first, None), (second, future.exception()), (third, unknown.value)]
+    assert "of the watch" in caplog.text
+    remote.remove_watch(watch)
+    assert remote.call("CP_1", RESET) == ACCEPTED
+    assert len(watch.began.calls) == 3
+    with pytest.raises(UsageError, match="is not registered"):
+        remote.remove_watch(watch)
 
 
 def test_the_cluster_is_away(nodes: Nodes) -> None:
