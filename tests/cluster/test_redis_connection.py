@@ -179,6 +179,48 @@ def test_any_client_of_the_program(nodes, server, options):
 
 
 @needs_redis
+def test_redis_on_a_unix_socket(nodes, tmp_path):
+    with RedisServer(options=["--unixsocket", str(tmp_path / "r.sock")]) as server:
+        url, asking, answering = f"unix://{tmp_path}/r.sock?db=1", Recording(), Recording()
+        here, there = (nodes(each, url, timeout=seconds(10)) for each in (asking, answering))
+        there.claim("CP_1", {"version": "1.6"})
+        held_by(here, "CP_1", there)
+        here.post("CP_1", {"text": "a call"}, seconds(5))
+        there.reply(here.node_id, {"text": "an answer"})
+        eventually(lambda: texts(answering) == ["a call"] and texts(asking) == ["an answer"], SOON)
+        here.leave()
+        there.leave()
+        with server.client() as client:
+            assert client.info("keyspace").get("db0") is None
+
+
+class Forgetful(redis.Connection):
+    """It does not keep its timeout, as the package's connection over a Unix socket in redis 5.0."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.socket_timeout = None
+
+
+@needs_redis
+def test_the_timeout_holds_for_a_connection_that_does_not_keep_it(server, nodes):
+    pool = redis.ConnectionPool(connection_class=Forgetful, host=server.host, port=server.port)
+    client = redis.Redis(connection_pool=pool)
+    member = Recording()
+    here, there = nodes(client=client, timeout=seconds(10)), nodes(member)
+    there.claim("CP_1", {})
+    held_by(here, "CP_1", there)
+    here.post("CP_1", {"text": "in time"}, seconds(5))
+    eventually(lambda: texts(member) == ["in time"], SOON)
+    server.pause()
+    try:
+        with pytest.raises(ClusterUnavailable, match="Timeout"):
+            RedisCluster(client=client, timeout=0.3).links.run(["PING"])
+    finally:
+        server.go_on()
+
+
+@needs_redis
 def test_a_post_that_was_not_answered_is_not_sent_again(server, nodes):
     member = Recording()
     there = nodes(member, lease=30.0)

@@ -324,10 +324,15 @@ class Links:
 
     def new(self, greet: Optional[Callable[[Link], object]] = None) -> Link:
         """Return a new link, which its owner gives to `end`."""
-        link = Link(lambda: self._kind(**self._options), greet)
+        link = Link(self._make, greet)
         with self._lock:
             self._all.add(link)
         return link
+
+    def _make(self) -> Any:
+        connection = self._kind(**self._options)
+        connection.socket_timeout = self.timeout  # redis 5.0 forgets that of a Unix socket
+        return connection
 
     def end(self, link: Link) -> None:
         """Close a link for ever."""
