@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -62,6 +63,13 @@ def test_an_option_that_is_not_known_is_named():
         RedisCluster(leese=3)
     with pytest.raises(UsageError, match="socket_timeout"):
         RedisCluster(socket_timeout=3)
+
+
+def test_a_client_of_another_package_is_refused():
+    """Such as valkey: its errors are of classes of its own, which nobody here knows."""
+    pool = redis.ConnectionPool(connection_class=SimpleNamespace)
+    with pytest.raises(UsageError, match="the package redis is for Valkey, too"):
+        RedisCluster(client=redis.Redis(connection_pool=pool))
 
 
 def test_a_client_may_have_timeouts_of_its_own():

@@ -18,6 +18,7 @@ from ...errors import ClusterUnavailable, UsageError
 try:
     import redis
     from redis.backoff import NoBackoff
+    from redis.connection import AbstractConnection
     from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, RedisError, ResponseError
     from redis.retry import Retry
 except ImportError:  # RedisCluster says so
@@ -117,6 +118,9 @@ def settings_of(
         raise UsageError(f"client is a redis.Redis, not a {type(client).__name__}")
     if inspect.iscoroutinefunction(getattr(pool.connection_class, "connect", None)):
         raise UsageError("client is a redis.Redis, not one of redis.asyncio")
+    if isinstance(pool.connection_class, type) and not issubclass(pool.connection_class, AbstractConnection):
+        name = f"{type(client).__module__}.{type(client).__name__}"
+        raise UsageError(f"client is a redis.Redis, not a {name}: the package redis is for Valkey, too")
     options = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_NOT_OURS)}
     options.update(
         socket_timeout=timeout,
