@@ -49,7 +49,7 @@ def test_an_answer_to_head_is_without_a_body():
 
 
 def test_what_is_no_path():
-    for path in ("health", "", 7):
+    for path in ("health", "", 7, "/health?full", "/health#", "/my health", "/h\u00e9alth"):
         with pytest.raises(UsageError, match="health_path"):
             Health(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import datetime, timezone
 from typing import Optional, Sequence, Tuple
@@ -13,6 +14,7 @@ from ..handshake.http import RequestHead, response
 
 __all__ = ["Health"]
 
+_IN_NO_PATH = re.compile(r"[^!-~]|[?#]")  # of what a request asks for, as it is sent
 _METHODS = ("GET", "HEAD")
 _RETRY_AFTER = ("Retry-After", "5")  # seconds
 
@@ -27,6 +29,8 @@ class Health:
         check_option("listen", "health_path", path)
         if path is not None and not path.startswith("/"):
             raise UsageError(f"health_path begins with a slash, and {path!r} does not")
+        if path is not None and _IN_NO_PATH.search(path):
+            raise UsageError(f"no request has the health_path {path!r}: a path has no space, '?' or '#', and is ASCII")
         self._path = path
         self._since = datetime.now(timezone.utc).isoformat(timespec="seconds")
 
