@@ -70,16 +70,15 @@ class MountedApp:
         """Answer a request, on the thread of the web server, which is free at once."""
         add_target(environ, start_response)
         upgrade = asks_for_websocket(environ)
-        mine = (upgrade or self._app is None) and self._identification.serves(path_of(environ))
-        if self._app is not None and not mine:
+        if self._app is not None and not (upgrade and self._identification.serves(path_of(environ))):
             return _hand_on(self._app, environ, start_response)
         try:
-            if mine and upgrade:
+            if upgrade:  # without an application on any path: the handshake refuses, counts and logs a wrong one
                 return self._take(environ, start_response)
         except BadRequest as error:
             refused = error
         else:
-            refused = _NOT_AN_UPGRADE if mine else _NOTHING_HERE
+            refused = _NOT_AN_UPGRADE if self._identification.serves(path_of(environ)) else _NOTHING_HERE
         return _refuse(refused, environ, start_response)
 
     def _take(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -129,6 +129,20 @@ def test_what_is_no_upgrade_is_refused_without_an_application() -> None:
         assert get(place, "/north/ocpp/CP_1", "HEAD")[::2] == (426, b"")
 
 
+def test_a_client_at_a_wrong_path_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """If there is an application, that path may be one of its own."""
+    client = Client("CP_1", profiles=v16.PROFILES)
+    with make() as server, serving(server.wsgi_app(path="/ocpp/{id}")) as (place, _):
+        with pytest.raises(HandshakeRefused, match="404.*no client connects to '/opcc/CP_1'"):
+            client.connect(f"ws://{place}/opcc")
+        assert server.stats().refused == {"unknown_path": 1}
+    assert "refused with 404: no client connects to '/opcc/CP_1'" in caplog.text
+    with make() as server, serving(server.wsgi_app(hello, path="/ocpp/{id}")) as (place, _):
+        with pytest.raises(HandshakeRefused, match="200"):
+            client.connect(f"ws://{place}/opcc")
+        assert server.stats().refused == {}
+
+
 def test_the_checks_of_a_handshake_are_those_of_a_port() -> None:
     server = make(max_connections=1, trusted_proxies=["127.0.0.1"])
     server.set_check_client_handler(lambda request: request.identity != "STRANGER")
