@@ -24,7 +24,7 @@ def run_cases(
         cases: The cases.
         versions: The OCPP versions.
     """
-    from ..conformance.reports.values import values_of, values_of_outcome
+    from ..conformance.reports.values import values_of_outcome
     from ..conformance.runner import Runner
 
     done: List[Any] = []
@@ -41,8 +41,16 @@ def run_cases(
     try:
         report = runner.run(role, cases, versions)
     except KeyboardInterrupt:  # what is known is kept
-        _write_files(arguments, runner.report, terminal.show_secrets)
+        _conclude(arguments, terminal, runner.report)
         raise
+    _conclude(arguments, terminal, report)
+    return OK if report.is_good else FOUND
+
+
+def _conclude(arguments: argparse.Namespace, terminal: Terminal, report: Any) -> None:
+    """Write the files, and print the report."""
+    from ..conformance.reports.values import values_of
+
     _write_files(arguments, report, terminal.show_secrets)
     if terminal.as_json:
         values = values_of(report, terminal.show_secrets)
@@ -50,7 +58,6 @@ def run_cases(
         terminal.json({"report": values})
     else:
         _sum_up(terminal, report)
-    return OK if report.is_good else FOUND
 
 
 def _show(terminal: Terminal, outcome: Any) -> None:

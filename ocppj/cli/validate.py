@@ -25,6 +25,8 @@ Find the frames in logs, and say what is wrong with each. A log is a recording o
 text with frames somewhere in its lines: those of SteVe, ocpp-go, the package ocpp, EVerest, MicroOcpp and evcc, too.
 Or check one payload: name its OCPP version and its action, and write the payload to the standard input.
 
+Ctrl-C ends a log that goes on: the summary says what it has had so far.
+
 Exit code 0: nothing is wrong. 1: something is. 2: wrong usage."""
 EXAMPLES = """
 ocppj validate steve.log                           # each frame, and a summary
@@ -143,16 +145,17 @@ def _check_log(path: str, arguments: Namespace, terminal: Terminal) -> bool:
     name = "the standard input" if path == "-" else path
     broken: List[int] = []
     found = open_log(path, lambda number, why: broken.append(number))
-    for checked in check.check(_watched(found, name, terminal)):
-        if not arguments.only_bad or checked.verdict == "bad":
-            _show(checked, terminal)
+    try:
+        _show_all(check.check(_watched(found, name, terminal)), arguments, terminal)
+    except KeyboardInterrupt:  # such as that of a log that goes on: what it has had is told
+        _show_all(check.check(()), arguments, terminal)
+        if check.summary.frames:
+            _end_log(path, name, check, terminal)
+        raise
     terminal.tell_broken(name, broken)
     if not check.summary.frames:
         raise CommandError(f"{name}: there is no frame in it", FOUND)
-    if terminal.as_json:
-        terminal.json({"file": path, "summary": check.summary.to_json()})
-    else:
-        _show_summary(name, check, terminal)
+    _end_log(path, name, check, terminal)
     return check.summary.is_good
 
 
@@ -162,6 +165,19 @@ def _watched(frames: Iterator[FoundFrame], name: str, terminal: Terminal) -> Ite
         if number % 1000 == 0:
             terminal.status(f"{name}: {number:,} frames")
         yield frame
+
+
+def _show_all(frames: Iterator[CheckedFrame], arguments: Namespace, terminal: Terminal) -> None:
+    for checked in frames:
+        if not arguments.only_bad or checked.verdict == "bad":
+            _show(checked, terminal)
+
+
+def _end_log(path: str, name: str, check: LogCheck, terminal: Terminal) -> None:
+    if terminal.as_json:
+        terminal.json({"file": path, "summary": check.summary.to_json()})
+    else:
+        _show_summary(name, check, terminal)
 
 
 def _show(checked: CheckedFrame, terminal: Terminal) -> None:

@@ -1,6 +1,7 @@
 """``ocppj check`` as a process, against a central system."""
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -106,6 +107,7 @@ def test_ctrl_c_keeps_what_is_known(tmp_path: Path) -> None:
             running.wait_for("pass")
             ran = running.end()
         assert ran.code == 130
+        assert re.search(r"\d+ cases in .* passed, .*; \d+ not run: it was interrupted", ran.lines[-1])
         root = ElementTree.parse(junit).getroot()
         error = root.find("testsuite/testcase/error")
         assert error is not None and error.attrib["message"].startswith("it was interrupted: ")

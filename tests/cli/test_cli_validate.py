@@ -1,6 +1,8 @@
 """``ocppj validate``."""
 
+import io
 import json
+import types
 from pathlib import Path
 
 from ocppj.cli.main import main
@@ -100,7 +102,29 @@ def test_a_log_without_frames_and_ctrl_c(tmp_path: Path) -> None:
     with Running("validate", "-", "--version", "1.6") as running:
         running.say(CALL)
         running.wait_for("BootNotification")  # at once: it does not wait for the end of the log
-        assert running.end().code == 130
+        ran = running.end()
+    assert (ran.code, ran.lines[-1]) == (130, "the standard input: 1 frame, 0 bad, 0 CALLs without an answer")
+
+
+def test_ctrl_c_tells_of_frames_whose_version_is_not_known_yet(monkeypatch: object, capsys: object) -> None:
+    class Growing(io.BytesIO):
+        """A log that goes on, until Ctrl-C."""
+
+        def peek(self, size: int) -> bytes:
+            return self.getvalue()[:size]
+
+        def readline(self, *size: int) -> bytes:
+            line = super().readline(*size)
+            if not line:
+                raise KeyboardInterrupt
+            return line
+
+    stdin = types.SimpleNamespace(buffer=Growing(b'[2,"1","Heartbeat",{}]\n'))
+    monkeypatch.setattr("sys.stdin", stdin)  # type: ignore[attr-defined]
+    assert main(["validate", "-", "--json"]) == 130
+    frame, summary = map(json.loads, capsys.readouterr().out.splitlines())  # type: ignore[attr-defined]
+    assert (frame["action"], frame["verdict"]) == ("Heartbeat", "ok")
+    assert summary["summary"]["frames"] == 1
 
 
 def test_broken_lines_of_a_recording_are_told(tmp_path: Path) -> None:
