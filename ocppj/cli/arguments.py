@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentTypeError
 from typing import Tuple
 
-__all__ = ["VERSIONS", "address", "duration", "port", "positive", "version"]
+__all__ = ["VERSIONS", "address", "duration", "percent", "port", "positive", "speed", "version"]
 
 #: The OCPP versions.
 VERSIONS = ("1.6", "2.0.1", "2.1")
@@ -27,6 +27,30 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def speed(text: str) -> float:
+    """Return a number above 0, such as "10" or "0.5"."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no speed: a number above 0")
+    return value
+
+
+def percent(text: str) -> float:
+    """Return a number from 0 to 100."""
+    value = _number(text)
+    if not 0 <= value <= 100:
+        raise ArgumentTypeError(f"{text!r} is no percentage: a number from 0 to 100")
+    return value
+
+
+def _number(text: str) -> float:
+    """Return the number of a text; of any other text NaN, which lies in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def port(text: str) -> int:

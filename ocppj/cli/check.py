@@ -8,9 +8,11 @@ from typing import Any, List
 
 from . import check_station
 from .arguments import version
-from .check_run import password_of, run_cases
+from .check_run import run_cases
 from .exits import FOUND, OK, CommandError
+from .passwords import password_of
 from .terminal import Terminal
+from .urls import check_url
 
 DESCRIPTION = """\
 Try whether a central system, or a charging station, keeps the rules of OCPP-J.
@@ -67,11 +69,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     check_station.refuse_arguments(arguments)
     try:
         cases = choose(cases_of(CSMS), arguments.only)
-        peer = _central_system(arguments)
+        peer = _central_system(arguments, terminal)
     except UsageError as error:
         raise CommandError(str(error)) from error
     from ..conformance.verdicts import PeerGone
 
+    terminal.status(f"connecting to {peer.url}")
     try:
         spoken = peer.versions()
     except PeerGone as error:
@@ -100,19 +103,17 @@ def _list(arguments: argparse.Namespace, terminal: Terminal) -> int:
     return OK
 
 
-def _central_system(arguments: argparse.Namespace) -> Any:
+def _central_system(arguments: argparse.Namespace, terminal: Terminal) -> Any:
     from ..conformance.csms.peer import CentralSystem
 
     if not arguments.url or not arguments.identity:
         raise CommandError("give a URL and an identity: ocppj check ws://localhost:9000/ocpp CP_1")
-    scheme = arguments.url.partition("://")[0]
-    if scheme not in ("ws", "wss"):
-        raise CommandError(f"the URL begins with ws:// or wss://, not {scheme[:20]!r}")
+    check_url("check", arguments.url, terminal, arguments.identity)
     return CentralSystem(
         arguments.url,
         arguments.identity,
-        password=password_of(arguments),
-        tls=_tls(arguments, scheme == "wss"),
+        password=password_of("check", arguments),
+        tls=_tls(arguments, arguments.url.lower().startswith("wss:")),
         has_certificate=arguments.certificate is not None,
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, List, Optional
+from typing import Any, List
 
-from .exits import FOUND, OK, CommandError
+from .exits import FOUND, OK
 from .terminal import Terminal
 
-__all__ = ["password_of", "run_cases"]
+__all__ = ["run_cases"]
 
 
 def run_cases(
@@ -92,13 +92,3 @@ def _write_files(arguments: argparse.Namespace, report: Any, show_secrets: bool)
         if path:
             with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(write(report, show_secrets))
-
-
-def password_of(arguments: argparse.Namespace) -> Optional[str]:
-    """Return the password of the arguments. Raises `CommandError`."""
-    if arguments.password_file is None:
-        return str(arguments.password) if arguments.password is not None else None
-    if arguments.password is not None:
-        raise CommandError("give --password or --password-file, not both")
-    with open(arguments.password_file, encoding="utf-8") as file:
-        return file.read().rstrip("\r\n")

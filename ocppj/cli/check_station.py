@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, List
 
 from .arguments import address, duration, positive
-from .check_run import password_of, run_cases
+from .check_run import run_cases
 from .exits import FOUND, CommandError
+from .passwords import password_of
 from .terminal import Terminal
 
 __all__ = ["add_arguments", "refuse_arguments", "run"]
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         host,
         client_id=arguments.id,
         versions=arguments.version or ALL,
-        password=_password(arguments),
+        password=password_of("check", arguments),
         ssl_context=_tls(arguments),
         client_certificate=arguments.require_certificate,
         settings=_settings(arguments, terminal, cases),
@@ -126,10 +127,6 @@ def _settings(arguments: argparse.Namespace, terminal: Terminal, cases: List[Any
         with_boot=any(each.group == "boot" for each in cases),
         **{name: value for name, value in given.items() if value is not None},
     )
-
-
-def _password(arguments: argparse.Namespace) -> "str | None":
-    return password_of(arguments)
 
 
 def _tls(arguments: argparse.Namespace) -> Any:

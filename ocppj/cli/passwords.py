@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,25 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from .exits import CommandError
 
-__all__ = ["check_of", "read_passwords"]
+__all__ = ["check_of", "password_of", "read_passwords"]
+
+
+def password_of(command: str, arguments: argparse.Namespace) -> Optional[str]:
+    """Return what ``--password`` says, or the first line of ``--password-file``. ``None``: there is neither.
+
+    Raises:
+        CommandError: There are both, or the file cannot be read.
+    """
+    given: Optional[str] = arguments.password
+    if arguments.password_file is None:
+        return given
+    if given is not None:
+        raise CommandError(f"{command}: give --password or --password-file, not both")
+    try:
+        with open(arguments.password_file, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{command}: --password-file cannot be read: {error}") from None
 
 
 def read_passwords(command: str, option: str, pairs: Sequence[str], file: Optional[Path] = None) -> Dict[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from .arguments import duration, port, version
+from .arguments import duration, port, speed, version
 from .exits import FOUND, OK, CommandError
+from .passwords import password_of
 from .terminal import Terminal
+from .urls import check_url
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--client", action="append", metavar="ID", help="only this station; may come again. Names the station of a log"
     )
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="X times as fast (default: 1)")
+    parser.add_argument("--speed", type=speed, default=1.0, metavar="X", help="X times as fast (default: 1)")
     parser.add_argument("--version", type=version, help="speak this OCPP version in place of the recorded one")
     parser.add_argument(
         "--ignore",
@@ -64,20 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password", metavar="PW", help="for HTTP Basic authentication; {id} in it stands for the id of the station"
     )
+    parser.add_argument(
+        "--password-file", metavar="FILE", help="the same from a file: others can see the words of a command"
+    )
     parser.add_argument("--tls", metavar="CA", help="the certificate of the authority, or a folder of `ocppj certs`")
     parser.add_argument(
         "--cert", metavar="DIR", help="a folder of `ocppj certs` with certificates of stations, or one PEM file"
     )
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: a number above 0")
-    return speed
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -86,6 +81,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
     side = _side_of(arguments)
     conversations, left_out = _read(arguments)
+    if side == "station":
+        check_url("replay", arguments.url, terminal)
     outcome = Outcome(lambda difference: _print(difference, terminal))
     outcome.leave_out(left_out)
     replay = _make_replay(side, arguments, conversations, outcome)
@@ -115,8 +112,6 @@ def _side_of(arguments: argparse.Namespace) -> str:
         raise CommandError("a station does not listen: name the URL of the central system in place of --listen")
     if side == "station" and arguments.url is None:
         raise CommandError("name the URL of the central system, such as ws://localhost:9000/ocpp, or --listen 9000")
-    if side == "station" and not arguments.url.lower().startswith(("ws://", "wss://")):
-        raise CommandError(f"{arguments.url!r} is no URL of a central system: write ws://HOST:PORT/PATH or wss://...")
     return side
 
 
@@ -168,7 +163,8 @@ def _make_replay(side: str, arguments: argparse.Namespace, conversations: List[A
     try:
         if side == "csms":
             return CSMSReplay(conversations, **known)
-        return StationReplay(arguments.url, conversations, make_client=_client_maker(arguments), **known)
+        make_client = _client_maker(arguments, {each.client_id for each in conversations})
+        return StationReplay(arguments.url, conversations, make_client=make_client, **known)
     except UsageError as error:
         raise CommandError(str(error)) from None
 
@@ -188,21 +184,27 @@ def _wait(replay: Any, outcome: Any, conversations: int, terminal: Terminal) -> 
         terminal.status(f"{words}, {len(outcome.differences)} differences")
 
 
-def _client_maker(arguments: argparse.Namespace) -> Callable[[str], Any]:
-    """Return what makes the transport of a station, with its password and its TLS. Raises `UsageError`."""
+def _client_maker(arguments: argparse.Namespace, client_ids: Iterable[str]) -> Callable[[str], Any]:
+    """Return what makes the transport of each station, with its password and its TLS.
+
+    Raises:
+        CommandError: The password cannot be read.
+        UsageError: A certificate cannot be used.
+    """
     from ..testing.pki_folder import find_ca, find_station
     from ..ws.client import WebSocketClient
     from ..ws.tls import client_tls_context
 
     ca = None if arguments.tls is None else find_ca(arguments.tls)
-    shared = None
-    if arguments.cert is None and arguments.url.lower().startswith("wss:"):
+    password = password_of("replay", arguments)
+    shared, own = None, {}
+    if arguments.cert is not None:
+        own = {each: client_tls_context(ca, find_station(arguments.cert, each)) for each in client_ids}
+    elif arguments.url.lower().startswith("wss:"):
         shared = client_tls_context(ca)
 
     def make(client_id: str) -> WebSocketClient:
-        context, password = shared, arguments.password
-        if arguments.cert is not None:
-            context = client_tls_context(ca, find_station(arguments.cert, client_id))
+        context = own.get(client_id, shared)
         credentials = None if password is None else (client_id, password.replace("{id}", client_id))
         return WebSocketClient(reconnect=False, ssl_context=context, basic_auth=credentials)
 

@@ -6,11 +6,13 @@ import argparse
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
 
-from .arguments import duration, positive, version
+from .arguments import duration, percent, positive, speed, version
 from .exits import FOUND, OK, CommandError
+from .passwords import password_of
 from .terminal import Terminal
+from .urls import check_url
 
 if TYPE_CHECKING:
     from ..load.visits import Visits
@@ -69,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a driver comes to each station, and charges for that simulated time; with --duration again and again",
     )
     drivers.add_argument(
-        "--speed", type=float, default=60.0, metavar="X", help="simulated time runs X times as fast (default: 60)"
+        "--speed", type=speed, default=60.0, metavar="X", help="simulated time runs X times as fast (default: 60)"
     )
     drivers.add_argument("--tag", default="TAG-{id}", metavar="TAG", help="the idTag of drivers; {id}: of the station")
     access = parser.add_argument_group("access")
@@ -114,7 +116,7 @@ def _add_load(load: Any) -> None:
         "--p99", type=duration, default=0.25, metavar="TIME", help="99 of 100 answers come within it (default: 250ms)"
     )
     load.add_argument(
-        "--errors", type=float, default=1.0, metavar="PERCENT", help="so many requests may fail (default: 1)"
+        "--errors", type=percent, default=1.0, metavar="PERCENT", help="so many requests may fail (default: 1)"
     )
     load.add_argument("--plot", metavar="FILE", help="write the latency over the rate to that file, as an SVG picture")
 
@@ -123,7 +125,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the stations."""
     from ..errors import UsageError
 
-    _check(arguments)
+    _check(arguments, terminal)
     try:
         if arguments.load:
             from .simulate_load import find_knee
@@ -134,14 +136,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         raise CommandError(f"simulate: {error}") from None
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(arguments: argparse.Namespace, terminal: Terminal) -> None:
     count = arguments.stations or (_LOAD_STATIONS if arguments.load else 1)
     if count > 1 and "{n}" not in arguments.id:
         raise CommandError(f"simulate: {count} stations need ids of their own: write --id 'CP_{{n}}', or -n 1")
-    if not arguments.url.lower().startswith(("ws://", "wss://")):
-        raise CommandError(f"simulate: {arguments.url!r} is no URL of a central system: write ws://HOST:PORT/PATH")
-    if arguments.speed <= 0:
-        raise CommandError("simulate: --speed is a number above 0")
+    check_url("simulate", arguments.url, terminal, arguments.id.replace("{n}", "1"))
     for name in ("every", "step", "p99", "timeout"):
         if getattr(arguments, name) <= 0:
             raise CommandError(f"simulate: --{name} is a time above 0")
@@ -156,9 +155,7 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
     from ..testing.pki_folder import find_ca, find_station
     from ..ws.tls import client_tls_context
 
-    password: Optional[str] = arguments.password
-    if arguments.password_file is not None:
-        password = _read_line(arguments.password_file)
+    password = password_of("simulate", arguments)
     ca = None if arguments.tls is None else find_ca(arguments.tls)
     shared = None
     if arguments.cert is None and arguments.url.lower().startswith("wss:"):
@@ -175,15 +172,6 @@ def _options_of(arguments: argparse.Namespace) -> Callable[[str], Dict[str, Any]
         return found
 
     return options
-
-
-def _read_line(path: str) -> str:
-    """Return the first line of a file."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.readline().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        raise CommandError(f"simulate: --password-file cannot be read: {error}") from None
 
 
 def _make_fleet(arguments: argparse.Namespace, terminal: Terminal) -> "Fleet":

@@ -5,7 +5,7 @@ from typing import Any, Callable
 
 import pytest
 
-from ocppj.cli.arguments import duration, port, positive, version
+from ocppj.cli.arguments import duration, percent, port, positive, speed, version
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def test_versions(text: str) -> None:
 def test_numbers() -> None:
     assert positive("7") == 7
     assert (port("0"), port("65535")) == (0, 65535)
+    assert (speed("0.5"), percent("0"), percent("100")) == (0.5, 0, 100)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,12 @@ def test_numbers() -> None:
         (positive, "x"),
         (port, "65536"),
         (port, "http"),
+        (speed, "0"),
+        (speed, "inf"),
+        (speed, "fast"),
+        (percent, "nan"),
+        (percent, "-1"),
+        (percent, "101"),
     ],
 )
 def test_what_is_refused_is_named(kind: Callable[[str], Any], text: str) -> None:

@@ -128,7 +128,9 @@ def test_the_list_of_cases() -> None:
     ("words", "told"),
     [
         ("check", "give a URL and an identity"),
-        ("check http://host CP_1", "the URL begins with ws:// or wss://"),
+        ("check http://host CP_1", "'http://host' is no URL of a central system"),
+        ("check ws:// CP_1", "not a ws:// or wss:// URL"),
+        ("check ws://host CP_1 --password-file none", "--password-file cannot be read"),
         ("check ws://host CP_1 --only tea-*", "no case has the id 'tea-*'"),
         ("check ws://host CP_1 --tls ca.pem", "--tls and --certificate are for URLs"),
         ("check ws://host CP_1 --password a --password-file b", "give --password or --password-file, not both"),

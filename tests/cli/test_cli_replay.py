@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ocppj import Client, Recorder, v16
+from ocppj import Client, Recorder, Server, v16
+from ocppj.cli.answers import Answers
 from ocppj.recording.recorded import format_line
 from ocppj.testing.csms import ScriptedCSMS
 from tests.cli.commands import ROOT, Ran, Running, ocppj
@@ -61,6 +62,17 @@ def test_the_commands_of_the_page(recording: Path) -> None:
     ]
 
 
+def test_the_password_of_a_file(recording: Path) -> None:
+    (recording.parent / "key").write_text("password of {id}\n", "utf-8")
+    server = Server(profiles=v16.PROFILES)
+    server.set_request_handler(Answers())
+    server.set_basic_auth_handler({"CP_1": "password of CP_1", "CP_2": "password of CP_2"})
+    with server.listen(0, "/{id}", "127.0.0.1"):
+        words = ["--password-file", "key", "--speed", "1000"]
+        ran = ocppj("replay", recording, server.url, *words, cwd=recording.parent)
+    assert (ran.code, ran.lines[-1].split(",")[0], ran.err) == (1, "connections: 2", "")
+
+
 def test_it_says_for_whom_it_waits(recording: Path) -> None:
     with Running("replay", recording, "--listen", 0) as command:
         command.url()
@@ -73,11 +85,14 @@ def test_it_says_for_whom_it_waits(recording: Path) -> None:
         ([], "required: FILE"),
         (["s.jsonl"], "name the URL of the central system"),
         (["s.jsonl", "http://x"], "'http://x' is no URL"),
+        (["s.jsonl", "ws://127.0.0.1:99999"], "the endpoint URL is malformed"),
         (["s.jsonl", "ws://x", "--listen", "0"], "Leave out the URL"),
         (["s.jsonl", "--as", "csms"], "--listen 9000"),
         (["s.jsonl", "--as", "station", "--listen", "0"], "a station does not listen"),
         (["s.jsonl", "ws://x", "--speed", "0"], "'0' is no speed"),
         (["s.jsonl", "wss://x", "--tls", "none.pem"], "there is no file none.pem"),
+        (["s.jsonl", "wss://x", "--cert", "none.pem"], "none.pem is neither a certificate with its key"),
+        (["s.jsonl", "ws://x", "--password-file", "none"], "--password-file cannot be read"),
         (["s.jsonl", "ws://x", "--client", "CP_9"], "it has CP_1, CP_2"),
         (["none.jsonl", "ws://x"], "none.jsonl cannot be read: No such file"),
         (["empty", "ws://x"], "there is no frame in empty"),

@@ -115,6 +115,12 @@ def test_a_station_that_is_refused(here: Run, tmp_path: Path) -> None:
         assert ran.code == 0, ran.err
 
 
+def test_a_url_that_ends_in_the_identity_gets_a_hint(central: Central, here: Run) -> None:
+    ran = here("simulate", f"{central.server.url}/CP_1", "--patience", "300ms")
+    hint = "simulate: the URL ends in 'CP_1' already, and the identity is added to it: leave it out of the URL"
+    assert (ran.code, ran.err.splitlines()[0]) == (1, hint)
+
+
 def test_ctrl_c_ends_it_with_the_table(central: Central) -> None:
     with Running("simulate", central.server.url) as running:
         running.wait_for("RESULT  StatusNotification")
@@ -176,11 +182,15 @@ def test_wrong_usage_is_named(here: Run, tmp_path: Path) -> None:
         (["http://x"], "write ws://HOST:PORT/PATH"),
         ([url, "-n", "2", "--id", "CP_1"], "need ids of their own: write --id 'CP_{n}'"),
         ([url, "--charge", "soon"], "'soon' is no time: write 60s"),
-        ([url, "--speed", "0"], "--speed is a number above 0"),
+        (["ws://127.0.0.1:99999"], "the endpoint URL is malformed"),
+        (["ws://"], "not a ws:// or wss:// URL"),
+        ([url, "--speed", "nan"], "'nan' is no speed: a number above 0"),
+        ([url, "--load", "--errors", "nan"], "'nan' is no percentage"),
         ([url, "--load", "--step", "0s"], "--step is a time above 0"),
         ([url, "--load", "--p99", "0"], "--p99 is a time above 0"),
         ([url, "--load", "--message", "Foo"], "OCPP 1.6 has no message 'Foo'"),
         ([url, "--password-file", str(tmp_path)], "--password-file cannot be read"),
+        ([url, "--password-file", "key", "--password", "a"], "give --password or --password-file, not both"),
         (["wss://127.0.0.1:1", "--tls", str(tmp_path)], "there is no file"),
         (["wss://127.0.0.1:1", "--cert", str(tmp_path)], "nor a folder of `ocppj certs`"),
     ):
