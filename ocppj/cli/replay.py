@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from collections import Counter, deque
+from typing import Any, Callable, Deque, Dict, Iterable, List, Tuple
 
 from .arguments import duration, port, speed, version
 from .exits import FOUND, OK, CommandError
@@ -33,7 +33,7 @@ ocppj replay s.jsonl --listen 9000                           # the central syste
 ocppj replay s.jsonl ws://localhost:9000 --ignore interval --ignore StatusNotification --json
 """
 
-_LOOK = 0.5  # seconds between two looks at the progress
+_LOOK = 0.5  # seconds between two looks at what was found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     conversations, left_out = _read(arguments)
     if side == "station":
         check_url("replay", arguments.url, terminal)
-    outcome = Outcome(lambda difference: _print(difference, terminal))
+    found: Deque[Any] = deque()  # and not printed yet: threads that play must not wait for the terminal
+    outcome = Outcome(found.append)
     outcome.leave_out(left_out)
     replay = _make_replay(side, arguments, conversations, outcome)
     if side == "csms":
@@ -92,9 +93,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     try:
         if side == "station":
             replay.start()
-        _wait(replay, outcome, len(conversations), terminal)
+        while not replay.wait(_LOOK):
+            _print_all(found, terminal)
+            _show_progress(outcome, len(conversations), terminal)
     finally:
         replay.stop()
+        _print_all(found, terminal)
         if outcome.counts["connections"] or outcome.differences:  # Ctrl-C as well: what was found until then
             _summarize(outcome, terminal)
     if not outcome.counts["connections"]:
@@ -176,12 +180,10 @@ def _connections(conversations: List[Any]) -> str:
     return f"{count} of {ids.pop() if len(ids) == 1 else f'{len(ids)} stations'}"
 
 
-def _wait(replay: Any, outcome: Any, conversations: int, terminal: Terminal) -> None:
-    """Wait until all was played, and show the progress."""
-    while not replay.wait(_LOOK):
-        counts = outcome.counts
-        words = f"{counts['connections']} of {conversations} connections, {counts['sent']} messages sent"
-        terminal.status(f"{words}, {len(outcome.differences)} differences")
+def _show_progress(outcome: Any, conversations: int, terminal: Terminal) -> None:
+    counts = outcome.counts
+    words = f"{counts['connections']} of {conversations} connections, {counts['sent']} messages sent"
+    terminal.status(f"{words}, {len(outcome.differences)} differences")
 
 
 def _client_maker(arguments: argparse.Namespace, client_ids: Iterable[str]) -> Callable[[str], Any]:
@@ -211,11 +213,13 @@ def _client_maker(arguments: argparse.Namespace, client_ids: Iterable[str]) -> C
     return make
 
 
-def _print(difference: Any, terminal: Terminal) -> None:
-    if terminal.as_json:
-        terminal.json(difference.as_json())
-    else:
-        terminal.line(str(difference))
+def _print_all(found: "Deque[Any]", terminal: Terminal) -> None:
+    while found:
+        difference = found.popleft()
+        if terminal.as_json:
+            terminal.json(difference.as_json())
+        else:
+            terminal.line(str(difference))
 
 
 def _summarize(outcome: Any, terminal: Terminal) -> None:

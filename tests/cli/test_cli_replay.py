@@ -1,6 +1,9 @@
 """``ocppj replay`` plays a recording, prints what differs, and says it by its exit code."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from ocppj.cli.answers import Answers
 from ocppj.recording.recorded import format_line
 from ocppj.testing.csms import ScriptedCSMS
 from tests.cli.commands import ROOT, Ran, Running, ocppj
+from tests.helpers import seconds
 from tests.replaying.talk import BOOTED, Talk, started
 
 PAGE = ROOT / "docs" / "recordings.md"
@@ -121,6 +125,18 @@ def test_ctrl_c_prints_what_was_found(tmp_path: Path) -> None:
             "CP_1: answer BootNotification interval: recorded 300, now 60",
             "connections: 1, messages sent: 1, compared: 1, differences: 1",
         ]
+
+
+def test_an_output_that_is_closed_ends_it(recording: Path) -> None:
+    """As with ``ocppj replay ... | head``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "ocppj", "replay", str(recording), "ws://127.0.0.1:1"]
+    ran = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, timeout=seconds(50), env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_a_recording_of_ours_is_played_with_nothing_to_tell(tmp_path: Path) -> None:
