@@ -145,8 +145,9 @@ def _make_proxy(arguments: argparse.Namespace, terminal: Terminal, ends: ExitSta
     """Return the proxy. Raises `CommandError` for what cannot be used."""
     from ..errors import UsageError
     from ..proxy import Proxy
-    from ..recording import Recorder
+    from .record import ToldRecorder
 
+    log = make_logger("proxy", terminal, ends)
     try:
         proxy = Proxy(
             arguments.to,
@@ -155,12 +156,12 @@ def _make_proxy(arguments: argparse.Namespace, terminal: Terminal, ends: ExitSta
             to_ssl_context=_client_tls(arguments),
             check_credentials=_check(arguments),
             ssl_context=tls_of("proxy", arguments),
-            logger=make_logger("proxy", terminal, ends),
+            logger=log,
         )
     except UsageError as error:
         raise CommandError(f"proxy: {error}") from None
     if arguments.record is not None:
-        recorder = Recorder(arguments.record, show_secrets=terminal.show_secrets)
+        recorder = ToldRecorder(arguments.record, terminal.show_secrets, log)
         ends.callback(recorder.close)
         proxy.add_recorder(recorder)
     return proxy

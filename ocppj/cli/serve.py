@@ -173,12 +173,13 @@ def _make_commands(
 def _make_server(arguments: argparse.Namespace, terminal: Terminal, observers: List[Any], ends: ExitStack) -> "Server":
     """Return a server that answers everything. Raises `CommandError` for what cannot be used."""
     from ..errors import UsageError
-    from ..recording import Recorder
     from ..server import Server
     from ..testing.scripted import profiles_of
     from .answers import Answers
+    from .record import ToldRecorder
 
     profiles = [each for name in arguments.versions for each in profiles_of(name)]
+    log = make_logger("serve", terminal, ends)
     try:
         server = Server(
             profiles=profiles,
@@ -186,7 +187,7 @@ def _make_server(arguments: argparse.Namespace, terminal: Terminal, observers: L
             timeout=arguments.timeout,
             readers=arguments.readers,
             ssl_context=tls_of("serve", arguments),
-            logger=make_logger("serve", terminal, ends),
+            logger=log,
         )
     except UsageError as error:
         raise CommandError(f"serve: {error}") from None
@@ -195,7 +196,7 @@ def _make_server(arguments: argparse.Namespace, terminal: Terminal, observers: L
     if passwords:
         server.set_basic_auth_handler(check_of(passwords))
     if arguments.record is not None:
-        recorder = Recorder(arguments.record, show_secrets=terminal.show_secrets)
+        recorder = ToldRecorder(arguments.record, terminal.show_secrets, log)
         ends.callback(recorder.close)
         observers = [recorder, *observers]
     for observer in observers:

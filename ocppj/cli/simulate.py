@@ -6,10 +6,11 @@ import argparse
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
 
 from .arguments import duration, percent, positive, speed, version
 from .exits import FOUND, OK, CommandError
+from .log_lines import make_logger
 from .passwords import password_of
 from .terminal import Terminal
 from .urls import check_url
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..testing.simulation.fleet import Fleet
     from ..testing.simulation.summary import FleetSummary
     from .behind import Behind
+    from .record import ToldRecorder
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -204,8 +206,8 @@ def _simulate(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
     with ExitStack() as parts:
         fleet = _make_fleet(arguments, terminal)
-        if arguments.record is not None:
-            recorder = parts.enter_context(_recorder(arguments))
+        recorder = _recorder(arguments, terminal, parts)
+        if recorder is not None:
             for station in fleet:
                 station.client.add_observer(recorder)
         shown = None
@@ -231,13 +233,18 @@ def _simulate(arguments: argparse.Namespace, terminal: Terminal) -> int:
             if shown is not None:
                 shown.close()  # the table comes behind all that was shown
             _report(outcome, terminal)
-    return FOUND if outcome.problems else OK
+    is_complete = recorder is None or not recorder.is_incomplete
+    return OK if is_complete and not outcome.problems else FOUND
 
 
-def _recorder(arguments: argparse.Namespace) -> Any:
-    from ..recording.recorder import Recorder
+def _recorder(arguments: argparse.Namespace, terminal: Terminal, parts: ExitStack) -> "Optional[ToldRecorder]":
+    from .record import ToldRecorder
 
-    return Recorder(arguments.record, show_secrets=arguments.show_secrets)
+    if arguments.record is None:
+        return None
+    recorder = ToldRecorder(arguments.record, terminal.show_secrets, make_logger("simulate", terminal, parts))
+    parts.callback(recorder.close)
+    return recorder
 
 
 def _show_traffic(fleet: "Fleet", terminal: Terminal) -> "Behind":

@@ -36,6 +36,7 @@ class Traffic:
         transcript = Transcript(name, peer=peer, width=width, colour=colour, show_secrets=show_secrets)
         self._live = LiveTraffic(transcript, self._write)
         self.is_broken: bool = False  #: Whether the output was closed.
+        self._is_unwritten_told = False
 
     def __call__(self, frame: Frame) -> None:
         """Print a frame."""
@@ -66,6 +67,13 @@ class Traffic:
         except (BrokenPipeError, ValueError):  # such as `| head`: the rest is not wanted
             self.is_broken = True
             _interrupt()
+        except OSError as error:  # such as a full disk: the clients are served all the same
+            self._tell_unwritten(error)
+
+    def _tell_unwritten(self, error: OSError) -> None:
+        if not self._is_unwritten_told:
+            self._is_unwritten_told = True
+            self._terminal.error(f"the traffic cannot be shown: {error}")
 
 
 def _interrupt() -> None:

@@ -238,6 +238,31 @@ def test_an_output_that_is_closed_ends_it():
         assert process.stderr.read() == b""
 
 
+#: The command, with an output that is always full.
+FULL = """
+import os, sys
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+os.execv(sys.executable, [sys.executable, "-m", "ocppj", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_told_once_and_clients_are_served():
+    words = ["serve", "--json", "--port", 0, "--host", "127.0.0.1", "--control", "none", "--record", "/dev/full"]
+    with Running(*words, program=["-c", FULL]) as running, Client("CP_1", profiles=v16.PROFILES) as client:
+        client.connect(running.url())
+        running.wait_for("left out|cannot be shown")
+        running.wait_for("left out|cannot be shown")
+        assert client.call(BOOT).status == "Accepted"
+        client.stop()
+        ran = running.end(signal.SIGTERM)
+    assert ran.code == 143
+    assert sorted(ran.err.splitlines()[1:]) == [
+        "error: lines are left out of the recording /dev/full: the disk is full, or slow",
+        "the traffic cannot be shown: [Errno 28] No space left on device",
+    ]
+
+
 pty = pytest.importorskip("pty") if sys.platform != "win32" else None
 
 

@@ -80,6 +80,13 @@ def test_one_station_is_shown_with_its_traffic(central: Central, tmp_path: Path)
     assert json.loads(frames[0].text)[2] == "BootNotification"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_recording_that_lacks_lines_is_a_failure(central: Central, here: Run) -> None:
+    ran = here("simulate", central.server.url, "--charge", "30s", "--record", "/dev/full")
+    assert ran.code == 1
+    assert ran.err == "error: lines are left out of the recording /dev/full: the disk is full, or slow\n"
+
+
 def test_many_stations_as_json(central: Central) -> None:
     words = ["-n", 3, "--id", "X-{n}", "--charge", "20s", "--speed", "100", "--json", "--every", "100ms"]
     ran = ocppj("simulate", central.server.url, *words)
