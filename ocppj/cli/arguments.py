@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentTypeError
 from typing import Tuple
 
-__all__ = ["VERSIONS", "address", "duration", "percent", "port", "positive", "speed", "version"]
+__all__ = ["VERSIONS", "address", "duration", "output", "percent", "port", "positive", "speed", "version"]
 
 #: The OCPP versions.
 VERSIONS = ("1.6", "2.0.1", "2.1")
@@ -66,6 +67,16 @@ def address(text: str) -> Tuple[str, int]:
     if colon and not host:
         raise ArgumentTypeError(f"{text!r} has no host: write 9000 or 127.0.0.1:9000")
     return (host.strip("[]") if colon else "0.0.0.0"), port(number)
+
+
+def output(text: str) -> str:
+    """Return the path of a file that is written at the end of a long run. So its folder must be there at the start."""
+    folder = os.path.dirname(text) or "."
+    if not os.path.isdir(folder):
+        raise ArgumentTypeError(f"{text!r} cannot be written: there is no folder {folder}")
+    if os.path.isdir(text):
+        raise ArgumentTypeError(f"{text!r} is a folder: write the name of a file")
+    return text
 
 
 def version(text: str) -> str:

@@ -7,7 +7,7 @@ import os
 from typing import Any, List
 
 from . import check_station
-from .arguments import version
+from .arguments import output, version
 from .check_run import run_cases
 from .exits import FOUND, OK, CommandError
 from .passwords import password_of
@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--certificate", metavar="FILE", help="the station's own certificate with its key, as PEM")
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this case; * is any text")
     parser.add_argument("--list", action="store_true", help="show all cases, and run none")
-    parser.add_argument("--junit", metavar="FILE", help="write a report as JUnit XML")
-    parser.add_argument("--html", metavar="FILE", help="write a report as a page for a browser")
+    parser.add_argument("--junit", type=output, metavar="FILE", help="write a report as JUnit XML")
+    parser.add_argument("--html", type=output, metavar="FILE", help="write a report as a page for a browser")
     check_station.add_arguments(parser)
 
 

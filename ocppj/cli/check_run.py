@@ -48,10 +48,16 @@ def run_cases(
 
 
 def _conclude(arguments: argparse.Namespace, terminal: Terminal, report: Any) -> None:
-    """Write the files, and print the report."""
+    """Write the files, and print the report, also when a disk is full."""
+    try:
+        _write_files(arguments, report, terminal.show_secrets)
+    finally:
+        _print_report(terminal, report)
+
+
+def _print_report(terminal: Terminal, report: Any) -> None:
     from ..conformance.reports.values import values_of
 
-    _write_files(arguments, report, terminal.show_secrets)
     if terminal.as_json:
         values = values_of(report, terminal.show_secrets)
         values.pop("cases")

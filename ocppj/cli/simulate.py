@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
 
-from .arguments import duration, percent, positive, speed, version
+from .arguments import duration, output, percent, positive, speed, version
 from .exits import FOUND, OK, CommandError
 from .log_lines import make_logger
 from .passwords import password_of
@@ -120,7 +120,9 @@ def _add_load(load: Any) -> None:
     load.add_argument(
         "--errors", type=percent, default=1.0, metavar="PERCENT", help="so many requests may fail (default: 1)"
     )
-    load.add_argument("--plot", metavar="FILE", help="write the latency over the rate to that file, as an SVG picture")
+    load.add_argument(
+        "--plot", type=output, metavar="FILE", help="write the latency over the rate to that file, as an SVG picture"
+    )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:

@@ -1,11 +1,12 @@
 """Types of arguments: what they read, and what they say of the rest."""
 
+import os
 from argparse import ArgumentTypeError
 from typing import Any, Callable
 
 import pytest
 
-from ocppj.cli.arguments import duration, percent, port, positive, speed, version
+from ocppj.cli.arguments import duration, output, percent, port, positive, speed, version
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ def test_versions(text: str) -> None:
 def test_numbers() -> None:
     assert positive("7") == 7
     assert (port("0"), port("65535")) == (0, 65535)
+    assert output("page.html") == "page.html"
     assert (speed("0.5"), percent("0"), percent("100")) == (0.5, 0, 100)
 
 
@@ -47,6 +49,8 @@ def test_numbers() -> None:
         (speed, "0"),
         (speed, "inf"),
         (speed, "fast"),
+        (output, "."),
+        (output, os.path.join("no folder", "page.html")),
         (percent, "nan"),
         (percent, "-1"),
         (percent, "101"),

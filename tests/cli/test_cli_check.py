@@ -1,6 +1,7 @@
 """``ocppj check`` as a process, against a central system."""
 
 import json
+import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -114,6 +115,15 @@ def test_ctrl_c_keeps_what_is_known(tmp_path: Path) -> None:
         eventually(lambda: csms.open == 0)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_report_that_cannot_be_written_is_a_failure_and_the_summary_is_printed() -> None:
+    with FaultyCSMS() as csms:
+        words = ["check", csms.url, "CP_1", "--version", "1.6", "--only", "rpc-heartbeat"]
+        ran = ocppj(*words, "--html", "/dev/full")
+    assert (ran.code, ran.err) == (1, "check: [Errno 28] No space left on device\n")
+    assert ran.lines[-1].startswith("1 cases in ")
+
+
 def test_the_list_of_cases() -> None:
     ran = ocppj("check", "--list", "--json", "--version", "2.1", "--only", "rpc-*")
 
@@ -131,6 +141,8 @@ def test_the_list_of_cases() -> None:
         ("check http://host CP_1", "'http://host' is no URL of a central system"),
         ("check ws:// CP_1", "not a ws:// or wss:// URL"),
         ("check ws://host CP_1 --password-file none", "--password-file cannot be read"),
+        ("check ws://host CP_1 --html .", "'.' is a folder"),
+        ("check ws://host CP_1 --junit none/check.xml", "there is no folder none"),
         ("check ws://host CP_1 --only tea-*", "no case has the id 'tea-*'"),
         ("check ws://host CP_1 --tls ca.pem", "--tls and --certificate are for URLs"),
         ("check ws://host CP_1 --password a --password-file b", "give --password or --password-file, not both"),
