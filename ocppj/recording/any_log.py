@@ -6,7 +6,7 @@ import os
 from typing import Callable, Iterator, Optional, Union
 
 from .foreign import open_log
-from .recorded import Recorded, parse_line, read_recording
+from .recorded import Recorded, begins_recording, read_recording
 
 __all__ = ["is_recording", "read_any"]
 
@@ -22,11 +22,7 @@ def is_recording(path: Union[str, "os.PathLike[str]"]) -> bool:
         line = file.readline(_LONGEST)
     if not line and os.path.exists(f"{os.fspath(path)}.1"):
         return is_recording(f"{os.fspath(path)}.1")
-    try:
-        parse_line(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return begins_recording(line)
 
 
 def read_any(

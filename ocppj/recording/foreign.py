@@ -21,7 +21,7 @@ from ..rpc.messages import MessageType
 from .frame_texts import OpenFrame, find_start, find_texts, find_unfinished, is_frame
 from .log_files import LogSource, clean_lines, open_lines
 from .log_hints import OUT, Hints, find_time, read_line_before, read_members, read_prefix, starts_with_time
-from .recorded import Recorded, parse_line, read_recording
+from .recorded import Recorded, begins_recording, read_recording
 from .sides import other_side, sender_of
 
 __all__ = ["FoundFrame", "find_frames", "open_log"]
@@ -69,7 +69,8 @@ def open_log(source: LogSource, broken: Optional[Callable[[int, str], object]] =
         start = _take_first(opened)
         lines = chain(start, opened)
         is_rotated = isinstance(source, (str, os.PathLike)) and os.path.exists(f"{os.fspath(source)}.1")
-        if not (_is_recording(start[-1]) if start else is_rotated):  # an empty one has just been begun
+        # One that is empty, beside one that was put aside, has just been begun.
+        if not (begins_recording(start[-1].strip("\ufeff")) if start else is_rotated):
             yield from find_frames(lines)
         elif is_rotated:
             assert isinstance(source, (str, os.PathLike))
@@ -89,14 +90,6 @@ def _take_first(lines: Iterator[str]) -> List[str]:
         if line.strip():
             break
     return taken
-
-
-def _is_recording(line: str) -> bool:
-    try:
-        parse_line(line.strip("\ufeff"))
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _ignore(number: int, why: str) -> None:

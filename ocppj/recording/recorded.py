@@ -12,10 +12,21 @@ from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Opti
 from ..payloads.datetimes import parse_iso_datetime
 from .file_lock import locked
 
-__all__ = ["BrokenRecording", "Recorded", "Source", "format_line", "parse_line", "read_recording"]
+__all__ = [
+    "EVENTS",
+    "BrokenRecording",
+    "Recorded",
+    "Source",
+    "begins_recording",
+    "format_line",
+    "parse_line",
+    "read_recording",
+]
 
 #: What `read_recording` reads: the path of a file, or lines.
 Source = Union[str, "os.PathLike[str]", Iterable[Union[str, bytes]]]
+#: The events that recorders write. A newer version, or a program, may write others: readers pass over these.
+EVENTS = ("connected", "disconnected", "refused", "lost")
 _SENDERS = ("station", "csms")
 
 
@@ -101,6 +112,14 @@ def parse_line(line: Union[str, bytes]) -> Recorded:
         _text(fields, "reason"),
         fields.get("sent") is not False,
     )
+
+
+def begins_recording(line: Union[str, bytes]) -> bool:
+    """Tell whether a first line is that of a recording. Other programs may write a time and an "event", too."""
+    try:
+        return parse_line(line).event in ("", *EVENTS)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _text(fields: Dict[str, Any], name: str) -> str:

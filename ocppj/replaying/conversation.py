@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Counter as CounterType
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from ..recording.recorded import Recorded
+from ..recording.recorded import EVENTS, Recorded
 from .message import CALL, ERROR, REFUSAL, RESULT, RawMessage, read_message
 
 __all__ = ["Conversation", "Step", "read_conversations"]
@@ -151,6 +151,8 @@ def read_conversations(
             left_out["lines that were lost in recording"] += int(count) if count.isdecimal() else 1
         elif line.event == "refused":
             left_out["refused connections"] += 1
+        elif line.event and line.event not in EVENTS:
+            left_out["events that are not known"] += 1
         else:
             _add(line, line.client_id or name or "", current, found)
     first = min((each.begin for each in found if each.begin != UNKNOWN), default=UNKNOWN)

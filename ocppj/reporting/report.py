@@ -6,6 +6,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional
 
 from ..recording import FoundFrame, Recorded
+from ..recording.recorded import EVENTS
 from ..secrets import mask_secrets
 from ..validating.log_check import LogCheck
 from .gaps import Gap, Gaps, is_in_order
@@ -85,7 +86,7 @@ class Report:
                 return
             if recorded.event == "lost":
                 self._note_lost(recorded)
-            elif recorded.event:
+            elif recorded.event in EVENTS:
                 self._station(recorded.client_id).add_event(recorded)
                 self._keep(recorded)
 

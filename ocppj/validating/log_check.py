@@ -8,6 +8,7 @@ from typing import Deque, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ..recent import Recent
 from ..recording.foreign import FoundFrame
+from ..recording.recorded import EVENTS
 from ..recording.sides import CSMS, STATION, other_side
 from ..testing.rules import SECOND_CALL, UNASKED, BrokenRule, FrameJudge, JudgedFrame
 from .summary import ActionCount, StationCount, Summary
@@ -169,7 +170,7 @@ class _Station:
 
     def note_event(self, frame: FoundFrame) -> List[CheckedFrame]:
         """Note the begin or the end of a connection. Return the CALLs that get no answer any more."""
-        if frame.event == "refused":
+        if frame.event == "refused" or frame.event not in EVENTS:
             return []
         if frame.event == "lost":  # lines are missing: answers may be among them
             for (direction, message_id), call in self._open.items():

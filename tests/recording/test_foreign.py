@@ -10,7 +10,7 @@ from typing import Any, Iterable, List, Tuple
 
 import pytest
 
-from ocppj.recording import FoundFrame, Recorder, find_frames, open_log
+from ocppj.recording import FoundFrame, Recorder, find_frames, open_log, read_any
 from tests.helpers import seconds
 
 CALL = '[2,"1","Heartbeat",{}]'
@@ -127,6 +127,15 @@ JSON_LINES: List[Tuple[Any, Tuple[str, str]]] = [
 def test_json_lines_of_any_shape(line: Any, expected: Tuple[str, str]) -> None:
     (frame,) = found(json.dumps(line))
     assert ((frame.sender, frame.client_id), frame.time) == (expected, utc("2026-01-02T03:04:05"))
+
+
+def test_a_log_with_a_time_and_an_event_is_no_recording(tmp_path: Path) -> None:
+    """As structlog writes it."""
+    lines = [{"event": "started"}, {"event": f"received {CALL}", "client": "CP_1"}]
+    texts = [json.dumps({"time": "2026-01-02T03:04:05Z", **line}) for line in lines]
+    (tmp_path / "log").write_text("\n".join(texts), "utf-8")
+    for read in (open_log, read_any):
+        assert [(each.client_id, each.text) for each in read(tmp_path / "log")] == [("CP_1", CALL)]
 
 
 def test_a_pretty_printed_frame_in_json_lines() -> None:

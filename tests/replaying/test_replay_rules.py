@@ -106,9 +106,14 @@ def test_the_version_is_guessed_if_it_is_not_recorded(action, version):
 
 
 def test_what_is_left_out_is_counted():
-    talk = started().event("refused").event("lost", reason="3 lines").frame("", [2, "x", "Own", {}])
-    found, left_out = read_conversations(talk.lines, name="other")
-    assert left_out == {"refused connections": 1, "lines that were lost in recording": 3}
+    talk = Talk().event("rebooted").boot().event("refused").event("lost", reason="3 lines")
+    found, left_out = read_conversations(talk.frame("", [2, "x", "Own", {}]).lines, name="other")
+    assert left_out == {
+        "events that are not known": 1,
+        "refused connections": 1,
+        "lines that were lost in recording": 3,
+    }
+    assert found[0].begin == talk.lines[1].time
     assert found[0].left_out == {"frames of which the log does not say the sender": 1}
 
 

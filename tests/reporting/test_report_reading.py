@@ -287,6 +287,16 @@ def test_lines_that_the_recording_lacks_are_told() -> None:
     assert found["errors"] == []
 
 
+def test_an_event_that_is_not_known_is_passed_over() -> None:
+    """That of a newer version, or of a program that has a `Recorder`."""
+    day = Day()
+    line = day.station("CP_1")
+    line.heartbeat()
+    before = summary(day.text)
+    day.add(event="rebooted", client="CP_1", version="1.6", connection=1, reason="by hand")
+    assert summary(day.text) == before
+
+
 def test_the_log_of_another_program_may_begin_with_an_answer() -> None:
     day = Day()
     line = day.station("CP_1")

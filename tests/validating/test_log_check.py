@@ -116,6 +116,11 @@ def test_lines_that_are_lost_excuse_what_follows() -> None:
     assert verdicts(call(1), event("lost"), answer(5)) == ["ok", "unpaired"]
 
 
+def test_an_event_that_is_not_known_is_passed_over() -> None:
+    log, _ = check(call(1), event("rebooted"), answer(1), version="1.6")
+    assert (log.summary.frames, log.summary.unanswered) == (2, 0)
+
+
 def test_lines_that_are_lost_may_be_of_any_station() -> None:
     lost = event("lost", client="")  # so a `Recorder` writes it
     frames = [call(1, connection=1), call(1, client="CP_2", connection=2)]
