@@ -9,6 +9,7 @@ from typing import Counter as CounterType
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..recording.recorded import EVENTS, Recorded
+from ..ws.handshake.urls import can_be_encoded
 from .message import CALL, ERROR, REFUSAL, RESULT, RawMessage, read_message
 
 __all__ = ["Conversation", "Step", "read_conversations"]
@@ -90,6 +91,9 @@ class Conversation:
             return
         if not recorded.sender:
             self._leave_out("frames of which the log does not say the sender")
+            return
+        if not can_be_encoded(recorded.text):
+            self._leave_out("frames with characters that cannot be sent")
             return
         self._note_time(recorded)
         index, sender, message = len(self.steps), recorded.sender, read_message(recorded.text)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, List, Optional
 
+from ..ws.handshake.urls import can_be_encoded
+
 __all__ = [
     "CALL",
     "ERROR",
@@ -65,8 +67,9 @@ def read_message(text: str) -> Optional[RawMessage]:
 
 
 def make_frame(fields: List[Any]) -> str:
-    """Return the text of a frame."""
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    """Return the text of a frame. An escape sequence keeps half of a pair of surrogates, which UTF-8 does not have."""
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return text if can_be_encoded(text) else json.dumps(fields, separators=(",", ":"))
 
 
 def make_result(message_id: str, payload: Any) -> str:

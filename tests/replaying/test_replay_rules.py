@@ -1,11 +1,13 @@
 """What counts as a difference between a recorded payload and one of now, and how a recording becomes conversations."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from ocppj.recording import read_any
 from ocppj.replaying import Rules, read_conversations
+from ocppj.replaying.message import make_frame
 from ocppj.replaying.rules import Carried
 from tests.replaying.talk import BEGIN, BOOT, Talk, started
 
@@ -115,6 +117,14 @@ def test_what_is_left_out_is_counted():
     }
     assert found[0].begin == talk.lines[1].time
     assert found[0].left_out == {"frames of which the log does not say the sender": 1}
+
+
+def test_half_of_a_pair_of_surrogates_is_sent_by_its_escape_sequence_or_left_out():
+    fields = [2, "1", "DataTransfer", {"vendorId": "\ud800", "data": "\u00e4"}]
+    assert json.loads(make_frame(fields).encode("utf-8")) == fields
+    (found,), _ = read_conversations(started().frame("station", '[2,"x","Own",{"a":"\ud800"}]').lines)
+    assert len(found.steps) == 1
+    assert found.left_out == {"frames with characters that cannot be sent": 1}
 
 
 def test_a_station_without_a_name_gets_one():
