@@ -713,6 +713,8 @@ def _translated(path: str, checking: bool = False) -> Iterator[None]:
             hint = "; is there room on the disk, and may this process write there?" if failing else ""
             raise QueueFailed(f"{path} cannot be used as a request queue: {words}{hint}") from error
         raise _damaged(path, words) from error
+    except UnicodeDecodeError as error:  # SQLite's own words name a table whose name is damaged
+        raise _damaged(path, "a name in it is not UTF-8") from error
 
 
 def _damaged(path: str, why: str) -> QueueDamaged:

@@ -127,6 +127,18 @@ def test_a_queue_of_this_process_is_not_touched(path):
     assert len(QueueFile(path).list()) == 3
 
 
+def test_a_name_that_is_damaged_is_no_error_of_python(path):
+    fill(path).close()
+    data = path.read_bytes()
+    whole, cut = b"tablerequestsrequests\x02CREATE TABLE", b"table\xc8equestsrequests\x02CREATE TABLF"
+    assert data.count(whole) == 1
+    path.write_bytes(data.replace(whole, cut))
+    with pytest.raises(QueueDamaged, match="is damaged, or no request queue"):
+        QueueFile(path).list()
+    with pytest.raises(QueueDamaged, match="is damaged, or no request queue"):
+        SQLiteQueueMap(path).init()
+
+
 def test_files_of_others_are_told_apart(path, tmp_path):
     with pytest.raises(UsageError, match="there is no file"):
         QueueFile(path).list()
