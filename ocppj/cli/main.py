@@ -37,6 +37,12 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "queue": ("queue", "look into the stored requests of a durable queue"),
     "certs": ("certs", "certificates for tests of security profiles 2 and 3"),
 }
+_FIRST_STEPS = (
+    "first steps, each in a terminal of its own:",
+    "  ocppj serve                          # a central system",
+    "  ocppj simulate ws://localhost:9000   # a charging station",
+    "  ocppj call CP_1 Reset type=Soft      # a command to it",
+)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -71,10 +77,16 @@ def _run_to_its_end(words: List[str], terminals: List[Terminal]) -> int:
 
 
 def _run(words: List[str], terminals: List[Terminal]) -> int:
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
     command = words[0] if words and words[0] in COMMANDS else None
     if command is None:
-        _parser_of_all().parse_args(words)
-        return OK
+        parser = _parser_of_all()
+        if words:
+            parser.parse_args(words)
+            return OK
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
     module = import_module(f".{COMMANDS[command][0]}", __package__)
     options = _parser_of(command, module).parse_intermixed_args(words[1:])  # options may stand anywhere
     terminal = Terminal(as_json=options.json, show_secrets=options.show_secrets)
@@ -99,7 +111,7 @@ def _parser_of_all() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ocppj",
         description="See, try, check and replay OCPP-J: 1.6, 2.0.1 and 2.1.",
-        epilog="\n".join(["commands:", *lines, "", "ocppj COMMAND --help has examples."]),
+        epilog="\n".join(["commands:", *lines, "", *_FIRST_STEPS, "", "ocppj COMMAND --help has examples."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="ocppj COMMAND ...",
     )

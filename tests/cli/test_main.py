@@ -21,7 +21,7 @@ from tests.cli.commands import ROOT, ocppj
 def test_without_a_command() -> None:
     ran = ocppj()
     assert ran.code == 2
-    assert "COMMAND" in ran.err and "--help" in ran.err
+    assert (ran.out, ran.err) == ("", ocppj("--help").out)
 
 
 def test_an_unknown_command_names_those_that_exist() -> None:
@@ -35,6 +35,14 @@ def test_help_lists_the_commands() -> None:
     assert ran.code == 0
     for name, (_, about) in COMMANDS.items():
         assert f"{name} " in ran.out and about in ran.out
+
+
+def test_help_is_a_word_too(capsys: pytest.CaptureFixture) -> None:
+    for words, option in ((["help"], ["--help"]), (["help", "schema"], ["schema", "--help"])):
+        shown = [(main(each), capsys.readouterr().out) for each in (words, option)]
+        assert shown[0] == shown[1]
+    assert "ocppj schema 1.6" in shown[0][1]
+    assert main(["help", "nothing"]) == 2
 
 
 def test_version() -> None:
