@@ -39,7 +39,7 @@ class ToldRecorder(Recorder):
         self._look()
 
     def close(self) -> None:
-        """Close the file. What comes later is not told as left out."""
+        """Close the file. Lines that come later do not count as left out."""
         self._look()
         self._is_closed = True
         super().close()

@@ -11,7 +11,7 @@ __all__ = ["check_url"]
 
 
 def check_url(command: str, url: str, terminal: Terminal, client_id: Optional[str] = None) -> None:
-    """Raise `CommandError` unless stations can connect to a URL. Tell of one that has the identity already.
+    """Raise `CommandError` unless stations can connect to a URL. Print a hint if it ends in the identity.
 
     Args:
         command: For errors, such as "simulate".

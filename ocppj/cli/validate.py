@@ -25,7 +25,7 @@ Find the frames in logs, and say what is wrong with each. A log is a recording o
 text with frames somewhere in its lines: those of SteVe, ocpp-go, the package ocpp, EVerest, MicroOcpp and evcc, too.
 Or check one payload: name its OCPP version and its action, and write the payload to the standard input.
 
-Ctrl-C ends a log that goes on: the summary says what it has had so far.
+Ctrl-C prints the summary of what came so far.
 
 Exit code 0: nothing is wrong. 1: something is. 2: wrong usage."""
 EXAMPLES = """
@@ -147,7 +147,7 @@ def _check_log(path: str, arguments: Namespace, terminal: Terminal) -> bool:
     found = open_log(path, lambda number, why: broken.append(number))
     try:
         _show_all(check.check(_watched(found, name, terminal)), arguments, terminal)
-    except KeyboardInterrupt:  # such as that of a log that goes on: what it has had is told
+    except KeyboardInterrupt:  # the log may go on for ever: its summary is of use
         _show_all(check.check(()), arguments, terminal)
         if check.summary.frames:
             _end_log(path, name, check, terminal)

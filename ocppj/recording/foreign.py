@@ -69,7 +69,7 @@ def open_log(source: LogSource, broken: Optional[Callable[[int, str], object]] =
         start = _take_first(opened)
         lines = chain(start, opened)
         is_rotated = isinstance(source, (str, os.PathLike)) and os.path.exists(f"{os.fspath(source)}.1")
-        # One that is empty, beside one that was put aside, has just been begun.
+        # An empty file beside a file that was put aside has just been begun.
         if not (begins_recording(start[-1].strip("\ufeff")) if start else is_rotated):
             yield from find_frames(lines)
         elif is_rotated:
