@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any, List
 
+from sphinx.util.docutils import SphinxDirective
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from tools.type_reference import describe  # noqa: E402
 
 project = "ocppj"
 author = "The ocppj authors"
@@ -56,6 +60,21 @@ def _name_file(match: "re.Match[str]") -> str:
     return f"`{path}`" if text in path else f"{match[1]} (`{path}`)"
 
 
+class OCPPTypes(SphinxDirective):
+    """Shows the types of an OCPP version: ``.. ocpp-types:: ocppj.v16 messages``. Each field has a line."""
+
+    required_arguments = 2
+
+    def run(self) -> List[Any]:
+        """Return what is shown."""
+        self.config.python_maximum_signature_line_length = 1
+        try:
+            return self.parse_text_to_nodes("\n".join(describe(*self.arguments)))
+        finally:
+            self.config.python_maximum_signature_line_length = None
+
+
 def setup(app: Any) -> None:
-    """Have Sphinx call `_name_files` for each page."""
+    """Have Sphinx call `_name_files` for each page, and know the directive."""
     app.connect("source-read", _name_files)
+    app.add_directive("ocpp-types", OCPPTypes)
