@@ -12,6 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tools.example_pages import example_page, files_of  # noqa: E402
 from tools.type_reference import describe  # noqa: E402
 
 project = "ocppj"
@@ -46,17 +47,23 @@ pygments_dark_style = "monokai"
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)#]+)(?:#[^)]*)?\)")
 
 
-def _name_files(app: Any, page: str, source: List[str]) -> None:
-    """Name files of the repository in place of links to them, which lead nowhere on the site."""
-    if page.startswith("api/"):
-        return
-    source[0] = _OUTSIDE.sub(_name_file, source[0])
+def _change(app: Any, page: str, source: List[str]) -> None:
+    """Show the examples. Name other files of the repository in place of links, which lead nowhere on the site."""
+    folder = ROOT / page
+    if folder.parent.name == "examples":
+        for file in (folder / "README.md", *files_of(folder)):
+            app.env.note_dependency(str(file))
+        source[0] = example_page(folder)
+    elif not page.startswith("api/"):
+        source[0] = _OUTSIDE.sub(_on_the_site, source[0])
 
 
-def _name_file(match: "re.Match[str]") -> str:
+def _on_the_site(match: "re.Match[str]") -> str:
     text, path = match[1].strip("`"), match[2]
     if path == "CHANGELOG.md":
         return f"[{match[1]}](changelog.md)"
+    if path.startswith("examples/"):
+        return f"[{match[1]}](examples/{path.split('/')[1]}.md)"
     return f"`{path}`" if text in path else f"{match[1]} (`{path}`)"
 
 
@@ -75,6 +82,6 @@ class OCPPTypes(SphinxDirective):
 
 
 def setup(app: Any) -> None:
-    """Have Sphinx call `_name_files` for each page, and know the directive."""
-    app.connect("source-read", _name_files)
+    """Have Sphinx call `_change` for each page, and know the directive."""
+    app.connect("source-read", _change)
     app.add_directive("ocpp-types", OCPPTypes)
