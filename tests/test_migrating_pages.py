@@ -126,3 +126,11 @@ def test_from_a_server_of_your_own(which: int, tmp_path: Path) -> None:
         boot = client.call(v16.BootNotificationRequest(charge_point_vendor="Acme", charge_point_model="One"))
         assert boot.status == "Accepted"
         assert client.call(v16.HeartbeatRequest()).current_time
+
+
+@pytest.mark.parametrize("which", [2, 3], ids=["before", "after"])
+def test_from_a_server_of_your_own_with_asyncio(which: int, tmp_path: Path) -> None:
+    if which == 2 and not is_there("websockets"):
+        pytest.skip("websockets is not installed")
+    with running(blocks("migrating-from-asyncio.md")[which], tmp_path) as url:
+        talk(url, v16.GetConfigurationRequest, ANSWER)
