@@ -20,6 +20,8 @@ author = "The ocppj authors"
 copyright = "the ocppj authors"
 html_title = "ocppj"
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
