@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, List
 
+from sphinx.addnodes import desc_signature
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,7 +84,17 @@ class OCPPTypes(SphinxDirective):
             self.config.python_maximum_signature_line_length = None
 
 
+def _give_short_names(app: Any, page: Any) -> None:
+    """Let ``ocppj.clock.TimerHandle`` be found as ``ocppj.TimerHandle``, too: so the pages of source name it."""
+    for node in page.findall(desc_signature):
+        for module in ("ocppj", "ocppj.testing"):
+            name = f"{module}.{node.get('fullname')}"
+            if node.get("module", "").startswith("ocppj.") and name not in node["ids"]:
+                node["ids"].append(name)
+
+
 def setup(app: Any) -> None:
-    """Have Sphinx call `_change` for each page, and know the directive."""
+    """Have Sphinx call the functions above, and know the directive."""
     app.connect("source-read", _change)
+    app.connect("doctree-read", _give_short_names)
     app.add_directive("ocpp-types", OCPPTypes)
