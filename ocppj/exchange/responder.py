@@ -130,7 +130,7 @@ class Responder:
             self._endpoint.peer_log.info(words, connection.client_id, call.unique_id, call=call)
         elif self._answers is not None and self._answer_again(connection, call, self._answers):
             pass
-        elif len(connection.unanswered) <= 1 <= self._max_waiting_calls:  # usually: nothing is before it
+        elif len(connection.unanswered) <= 1:  # usually: nothing is before it
             if not text[LARGE:]:  # costs no call
                 connection.channel.submit(partial(self._handle, connection, call))
             else:
@@ -626,7 +626,7 @@ class Responder:
 
     def _make_result(self, connection: Connection, message_id: str, call: Optional[Call], response: Payload) -> str:
         # A signed request gets a signed answer, if there is a signer (2.x Part 4 section 7.2).
-        signed = call is not None and call.signature is not None and self._signs
+        signed = self._signs and call is not None and call.signature is not None
         action = None if call is None else call.action
         try:
             result = self._endpoint.create_call_result(
@@ -676,7 +676,7 @@ class Responder:
                 # Not remembered: the peer that asks again is to get the answer.
                 self.send_error(connection, message_id, _generic("the answer could not be sent"), _action_of(call))
             raise
-        self._meters.sent(3, _action_of(call) or OTHER)
+        self._meters.sent(3, OTHER if call is None else call.action)
         if boot is not None and boot.now is not None:
             words = "%s: booted: its BootNotification is answered with %s"
             self._endpoint.peer_log.info(words, connection.client_id, boot.now.status, call=call)

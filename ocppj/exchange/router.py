@@ -114,14 +114,16 @@ class Router:
             if error is not None:
                 self._receive_invalid(connection, error, text, fields, came)
                 return
+        if type(message) is Call:
+            connection.bad_in_a_row = 0
+            self._meters.received(2, message.action)
+            self._responder.receive_call(connection, message, text)
+            return
         if message is None or type(message) is CallResultError:
             self._judge_answer(connection, message, fields)
         else:
             connection.bad_in_a_row = 0
-        if type(message) is Call:
-            self._meters.received(2, message.action)
-            self._responder.receive_call(connection, message, text)
-        elif type(message) is CallResult:
+        if type(message) is CallResult:
             self._caller.receive_result(connection, message)
         elif isinstance(message, Send):
             self._meters.received(6, message.action)

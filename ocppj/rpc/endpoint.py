@@ -285,10 +285,8 @@ class Endpoint:
         Raises:
             OcppjError: What `create_call` raises. `UnsupportedFeature` too: the response does not answer the action.
         """
-        key, known = (dialect, action), self._features.by_action
-        if key in known and type(response) is known[key].response_type:  # the usual case
-            feature = known[key]
-        else:
+        feature = self._features.by_action.get((dialect, action))  # the usual case
+        if feature is None or type(response) is not feature.response_type:
             feature = self._features.of_response(type(response), dialect, action)
         result = CallResult(message_id, response, self._encode_payload(feature, True, response, client_id, dialect))
         if signed:
@@ -416,13 +414,12 @@ class Endpoint:
             number, message_id, action, payload = fields
             feature = self._features.by_action[dialect, action]
             if type(number) is int and number == _CALL and feature.response_type is not None:
-                call = Call(message_id, action, payload)
+                call = Call(message_id, action, payload, payload)
         except Exception:  # Any other frame, valid or not. It is parsed below, from the head on.
             pass
         try:
             if call is not None:
                 call.payload = self._decode_payload(feature, False, payload, client_id, again)
-                call.wire_payload = payload
                 return call
             message_type, message_id = parse_head(fields, dialect)
             if message_type is _CALL or message_type is _SEND:

@@ -133,7 +133,7 @@ class Call:
         signed_payload: Optional[Mapping[str, Any]] = None,
         signature: Optional[SignatureResult] = None,
     ) -> None:
-        if not is_message_id(unique_id):
+        if type(unique_id) is not str or not unique_id or unique_id[MAX_ID:]:
             check_message_id(unique_id)
         if type(action) is not str or not action or action[MAX_ACTION:]:
             _check_text("the action", action, MAX_ACTION)
@@ -186,7 +186,7 @@ class CallResult:
         signed_payload: Optional[Mapping[str, Any]] = None,
         signature: Optional[SignatureResult] = None,
     ) -> None:
-        if not is_message_id(unique_id):
+        if type(unique_id) is not str or not unique_id or unique_id[MAX_ID:]:
             check_message_id(unique_id)
         self.unique_id = unique_id
         self.payload = payload
