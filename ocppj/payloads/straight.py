@@ -96,14 +96,14 @@ class _ReaderTexts(_Texts):
         """Return the lines that make an attribute of the property ``name``. A `KeyError` says that it is missing."""
         if decode is None:
             return [f"payload.{attribute} = data[{name!r}]"]
+        members = getattr(decode, "__self__", None)
+        if isinstance(members, Members):  # they leave ``None`` as it is
+            return [f"payload.{attribute} = {self.names.add(members)}[data[{name!r}]]"]
         test = "type(value) is not int" if decode is decode_int else "value is not None"
         decoding = [f"if {test}:", *_indent(self._list_decoding(decode))]
         return [f"value = data[{name!r}]", *decoding, f"payload.{attribute} = value"]
 
     def _list_decoding(self, decode: Decoder) -> List[str]:
-        members = getattr(decode, "__self__", None)
-        if isinstance(members, Members):
-            return [f"value = {self.names.add(members)}[value]"]
         nested, items = self.find_nested(decode), self.find_items(decode)
         if nested is not None:
             return [f"value = {self.names.add(nested)}.read(value)"]
