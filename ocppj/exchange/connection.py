@@ -128,7 +128,7 @@ class Connection:
         """Note that ``call`` is answered. Return false when it was answered already, or its connection has left."""
         message_id = call.unique_id
         with self._lock:
-            if message_id not in self.unanswered or self.unanswered[message_id] is not call:
+            if self.unanswered.get(message_id) is not call:
                 return False
             del self.unanswered[message_id]
             held = call.held  # once: its turn may come just now

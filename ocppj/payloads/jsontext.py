@@ -11,7 +11,6 @@ import json
 import math
 import re
 from enum import Enum
-from functools import partial
 from typing import Any, Callable, Optional
 from uuid import UUID
 
@@ -149,7 +148,7 @@ def encode(value: Any) -> str:
     """Return the JSON text of ``value``. It can be encoded as UTF-8. Raises `EncodingError`."""
     if _dumps is not None:
         try:
-            data: bytes = _dumps(value)
+            data: bytes = _dumps(value, None, _options)  # by position: a keyword takes half as long again
         except TypeError:
             pass
         else:
@@ -168,12 +167,13 @@ def encode(value: Any) -> str:
 
 
 _loads: Optional[Callable[[bytes], Any]] = None
-_dumps: Optional[Callable[[Any], bytes]] = None
+_dumps: Optional[Callable[[Any, None, Optional[int]], bytes]] = None
+_options: Optional[int] = None  # of ``_dumps``
 
 
 def use_orjson(wanted: bool) -> None:
     """Use ``orjson`` if it is installed (the default), or never."""
-    global _loads, _dumps
+    global _loads, _dumps, _options
     _loads = _dumps = None
     if not wanted:
         return
@@ -181,9 +181,8 @@ def use_orjson(wanted: bool) -> None:
         import orjson
     except ImportError:
         return
-    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-    _loads = orjson.loads
-    _dumps = partial(orjson.dumps, option=options)
+    _options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    _loads, _dumps = orjson.loads, orjson.dumps
 
 
 use_orjson(True)

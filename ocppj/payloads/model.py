@@ -177,8 +177,6 @@ class Payload:
             ValidationError: A required property is missing, or a value cannot be decoded.
             UsageError: The class is no payload class.
         """
-        if type(data) is not dict and not isinstance(data, Mapping):
-            raise ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, "", f"{cls.__name__}: not an object")
         plan = cls._plan
         if plan is None or plan.owner is not cls:
             plan = get_plan(cls)
@@ -230,6 +228,8 @@ def _go_general_way(act: Callable[..., T], *arguments: Any) -> T:
 
 
 def _decode_by_plan(plan: Plan, cls: Type[P], data: Mapping[str, Any]) -> P:
+    if type(data) is not dict and not isinstance(data, Mapping):
+        raise ValidationError(ErrorCode.TYPE_CONSTRAINT_VIOLATION, "", f"{cls.__name__}: not an object")
     values: Dict[str, Any] = {}
     try:
         for name, attribute, decode, as_is, default in plan.fields:

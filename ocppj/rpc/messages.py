@@ -199,7 +199,7 @@ class CallResult:
         data = self.wire_payload if self.signed_payload is None else self.signed_payload
         if data is None:
             data = _to_json_object(self.payload)
-        return write_json([int(self.message_type_id), self.unique_id, data])
+        return write_json([3, self.unique_id, data])
 
 
 @dataclass

@@ -404,8 +404,6 @@ class Workers:
         """Wait for the slot to serve next; ``None`` ends the thread. ``worked`` is the slot whose job it just ran."""
         scheduler = self._scheduler
         while True:
-            actions: Actions = []
-            select, timeout = False, None
             with self.lock:
                 me.rounds += 1
                 if worked is not None:
@@ -414,10 +412,11 @@ class Workers:
                 if not me.active or len(self._active) > self._max_active:
                     self._adjust(me)
                 slot = me.slot = scheduler.pop(ident, self._selecting is not None) if me.active else None
-                over = slot is None and scheduler.over
+                if slot is not None and self._monitored and not self._parked:
+                    return slot  # the ordinary case
+                actions: Actions = []
+                select, timeout, over = False, None, slot is None and scheduler.over
                 if slot is not None:
-                    if self._monitored and not self._parked:
-                        return slot  # the ordinary case
                     actions = self._resume_monitor()
                 elif over:
                     self._deactivate(me)
