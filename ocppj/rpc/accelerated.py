@@ -8,13 +8,14 @@ the same to ``jsonschema-rs`` (a test compares them on thousands of payloads). A
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from ..made_code import to_text
 from .text_rules import REQUIRED_WHEN
 
-__all__ = ["SimpleSchema", "build_quick_check", "simplify_schema"]
+__all__ = ["SimpleSchema", "build_quick_check", "is_usual_datetime", "simplify_schema"]
 
 _DRAFT_04 = "http://json-schema.org/draft-04/schema"
 _DRAFTS = (_DRAFT_04, "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-07/schema")
@@ -37,6 +38,7 @@ USUAL_DATE_TIME = (
     "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
 )
+is_usual_datetime = re.compile(USUAL_DATE_TIME).fullmatch
 
 
 class SimpleSchema(NamedTuple):

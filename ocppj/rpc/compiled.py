@@ -2,16 +2,20 @@
 
 The function says that a payload is valid, or that it does not know. Then a `Part` decides, and finds the fault. Each
 kind of object in the schema has a function of its own. What is rare in schemas is left to a `Part` here, too.
+
+A function may look for some faults alone: a `Part` that has found a fault asks so which values may have a better one.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any, Callable, Dict, List, Mapping
+import math
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..made_code import INDENT, Names, make_functions
-from .accelerated import USUAL_DATE_TIME
+from .accelerated import is_usual_datetime
 from .fault_search import Part
+from .faults import KEYWORDS, MISSING, TYPE, UNKNOWN, VALUE
 from .forgiving import is_datetime, is_multiple
 from .text_rules import REQUIRED_WHEN
 
@@ -53,18 +57,21 @@ _BROKEN = {
     "maximum": "{0} > {1}",
     "multipleOf": "not is_multiple({0}, {1})",
 }
-_is_usual_datetime = re.compile(USUAL_DATE_TIME).fullmatch
 
 
-def compile_check(name: str, schema: Mapping[str, Any]) -> Callable[[Any], bool]:
+def compile_check(
+    name: str, schema: Mapping[str, Any], rank: int = VALUE, levels: float = math.inf
+) -> Callable[[Any], bool]:
     """Return a function that returns true only for values that are valid, and for nearly all of them.
 
     Args:
         name: The name of the schema, for tracebacks.
         schema: A schema that `ocppj.rpc.accelerated.simplify_schema` returns.
+        rank: The highest rank of faults that count. A value with other faults alone is valid.
+        levels: To which depth they count. Below only those of lower ranks do. The value itself is the first level.
     """
     writer = _Writer()
-    writer.write_function("check", schema)
+    writer.write_function("check", schema, rank, levels)
     check: Callable[[Any], bool] = make_functions(f"check of {name}", writer.lines, writer.names)["check"]
     return check
 
@@ -79,74 +86,102 @@ class _Writer:
 
     def __init__(self) -> None:
         self.lines: List[str] = []
-        self.names = Names(is_datetime=is_datetime, is_multiple=is_multiple, is_usual_datetime=_is_usual_datetime)
-        self._functions: Dict[str, str] = {}  # by the text of their schema
+        self.names = Names(is_datetime=is_datetime, is_multiple=is_multiple, is_usual_datetime=is_usual_datetime)
+        self._functions: Dict[Tuple[str, int, float], str] = {}  # by the text of their schema, and which faults count
 
-    def write_function(self, name: str, schema: Mapping[str, Any]) -> None:
+    def write_function(self, name: str, schema: Mapping[str, Any], rank: int, levels: float) -> None:
         """Write the function ``name`` that checks a value by ``schema``."""
-        if _is_object(schema):
-            body = self._list_object(schema)
-        else:
-            body = [*self._list_value(schema, "value", "value"), "return True"]
-        self.lines += [f"def {name}(value):", *(INDENT + line for line in body)]
+        body = self._list_object(schema, rank, levels) if _is_object(schema) else []
+        if not body:
+            body = [*self._list_value(schema, "value", "value", rank, levels), "return True"]
+        self._add_function(name, body)
 
     def _name(self, value: object) -> str:
         """Return the name that ``value`` has in the source text."""
         return repr(value) if type(value) is int and abs(value) < _LARGE else self.names.add(value)
 
-    def _find_function(self, schema: Mapping[str, Any]) -> str:
-        """Return the name of the function that checks objects by ``schema``. Equal schemas have one function."""
-        text = repr(schema)
-        if text not in self._functions:
-            self._functions[text] = name = f"check_{len(self._functions) + 1}"
-            self.write_function(name, schema)
-        return self._functions[text]
+    def _find_function(self, schema: Mapping[str, Any], rank: int, levels: float) -> str:
+        """Return the name of the function that checks objects by ``schema``, or "" if there is nothing to check.
 
-    def _list_object(self, schema: Mapping[str, Any]) -> List[str]:
-        required = schema.get("required", ())
+        Equal schemas have one function.
+        """
+        key = repr(schema), rank, levels
+        if key not in self._functions:
+            body = self._list_object(schema, rank, levels)
+            self._functions[key] = name = f"check_{len(self._functions) + 1}" if body else ""
+            self._add_function(name, body)
+        return self._functions[key]
+
+    def _add_function(self, name: str, body: List[str]) -> None:
+        if body:
+            self.lines += [f"def {name}(value):", *(INDENT + line for line in body)]
+
+    def _list_object(self, schema: Mapping[str, Any], rank: int, levels: float) -> List[str]:
+        """Return the lines of the function that checks objects by ``schema``; none if there is nothing to check."""
+        inner = _limit(rank, levels - 1)
+        required = schema.get("required", ()) if inner >= MISSING else ()
         parts = schema.get("properties", {})
-        is_closed = schema.get("additionalProperties", True) is False
-        lines = ["if type(value) is not dict:", f"{INDENT}return False"]
-        lines += [line for name in required if name not in parts for line in _refuse(f"{name!r} not in value")]
-        if REQUIRED_WHEN in schema:
+        is_closed = schema.get("additionalProperties", True) is False and inner >= UNKNOWN
+        is_counted = is_closed and inner == VALUE  # else most properties are not looked at
+        lines = [line for name in required if name not in parts for line in _refuse(f"{name!r} not in value")]
+        if REQUIRED_WHEN in schema and inner >= MISSING:
             needed, other, text = schema[REQUIRED_WHEN]
             lines += _refuse(f"{needed!r} not in value and value.get({other!r}) == {text!r}")
-        if is_closed:
+        if is_counted:
             lines.append("unknown = len(value)")
+        elif is_closed:
+            lines += _refuse(f"not value.keys() <= {self.names.add(frozenset(parts))}")
         for name, part in parts.items():
-            inside = self._list_value(part, f"value[{name!r}]", "each")
-            if is_closed:
+            inside = self._list_value(part, f"value[{name!r}]", "each", rank, levels - 1)
+            if is_counted:
                 inside.append("unknown -= 1")
             if name in required:
                 lines += [*_refuse(f"{name!r} not in value"), *inside]
             elif inside:
                 lines += [f"if {name!r} in value:", *(INDENT + line for line in inside)]
-        return [*lines, "return unknown == 0" if is_closed else "return True"]
+        if not lines and rank < TYPE:
+            return []
+        head = ["if type(value) is not dict:", f"{INDENT}return {rank < TYPE}"]
+        return [*head, *lines, "return unknown == 0" if is_counted else "return True"]
 
-    def _list_value(self, schema: Mapping[str, Any], value: str, variable: str) -> List[str]:
+    def _list_value(self, schema: Mapping[str, Any], value: str, variable: str, rank: int, levels: float) -> List[str]:
         """Return the lines that return ``False`` if the expression ``value`` is not valid.
 
         ``variable`` is a name that the lines may use.
         """
-        if not schema:
+        if levels <= 0:
+            rank, levels = rank - 1, math.inf
+        if not schema or rank < UNKNOWN:
             return []
         if _is_object(schema):
-            return _refuse(f"not {self._find_function(schema)}({value})")
+            function = self._find_function(schema, rank, levels)
+            return _refuse(f"not {function}({value})") if function else []
         kind = schema.get("type")
         if not isinstance(kind, str) or not _keywords(schema) <= _KNOWN[kind] or variable.count(_ITEM) > _MAX_LOOPS:
-            return _refuse(f"not {self._name(Part(schema).is_valid)}({value})")
-        tests = [_WRONG_TYPE[kind].format(variable)]
+            return _refuse(f"not {self._name(partial(Part(schema).keeps, rank, levels))}({value})")
+        lines = self._list_tests(schema, kind, variable, rank)
+        item = variable + _ITEM
+        inside = self._list_value(schema["items"], item, item, rank, levels - 1) if "items" in schema else []
+        if inside:
+            lines += [f"for {item} in {variable}:", *(INDENT + line for line in inside)]
+        if lines and rank < TYPE:  # only lists have such rules
+            lines = [f"if type({variable}) is list:", *(INDENT + line for line in lines)]
+        return [f"{variable} = {value}", *lines] if lines and value != variable else lines
+
+    def _list_tests(self, schema: Mapping[str, Any], kind: str, variable: str, rank: int) -> List[str]:
+        """Return the lines for the rules of a value itself. Those for its type come first: the others rely on it."""
+        tests = [_WRONG_TYPE[kind].format(variable)] if rank >= TYPE else []
         for keyword, limit in schema.items():
-            if keyword in _BROKEN:
+            if keyword in _BROKEN and KEYWORDS[keyword] <= rank:
                 if keyword == "enum":
                     limit = frozenset(each for each in limit if isinstance(each, str))
                 tests.append(_BROKEN[keyword].format(variable, self._name(limit)))
-        lines = [*([] if value == variable else [f"{variable} = {value}"]), *_refuse(" or ".join(tests))]
-        item = variable + _ITEM
-        inside = self._list_value(schema["items"], item, item) if "items" in schema else []
-        if inside:
-            lines += [f"for {item} in {variable}:", *(INDENT + line for line in inside)]
-        return lines
+        return _refuse(" or ".join(tests)) if tests else []
+
+
+def _limit(rank: int, levels: float) -> int:
+    """Return the highest rank that counts where faults of ``rank`` count for that many levels more."""
+    return rank if levels > 0 else rank - 1
 
 
 def _is_object(schema: Mapping[str, Any]) -> bool:

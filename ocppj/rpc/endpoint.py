@@ -21,7 +21,7 @@ from .messages import SIGNED, Call, CallError, CallResult, Message, MessageType,
 from .peer_warnings import PeerWarnings
 from .per_peer import PerPeer
 from .signing import Signer, Verifier, looks_signed, open_payload, result_of, sign_payload
-from .validation import QuickChecks, check_payload, forgive_payload
+from .validation import QuickChecks, check_payload, forgive_and_check
 
 __all__ = ["DigitsChoice", "Endpoint", "Pending"]
 
@@ -555,12 +555,9 @@ class Endpoint:
     def _forgive(self, feature: Feature, is_response: bool, payload: Dict[str, Any], client_id: str) -> Dict[str, Any]:
         """Return ``payload`` without the faults that are forgiven. Each kind is logged once for each peer.
 
-        Raises `ValidationError` if it has others. Then nothing was read, and nothing is told.
+        Raises `ValidationError` if it has others. Then nothing is told.
         """
-        # This ends most payloads that are refused, before anything is copied.
-        check_payload(feature, is_response, payload, False, forgives=True, was_tried=True)
-        mended, found = forgive_payload(feature, is_response, payload)
-        check_payload(feature, is_response, mended, False)  # its schema is the judge
+        mended, found = forgive_and_check(feature, is_response, payload)
         for kind, (path, value) in found.items():
             text = "%s: %s was read in the %s of %s: %.40r at %.255s; there may be more, which are not logged"
             about = (DESCRIPTIONS[kind], "response" if is_response else "request", feature.name, value, path)

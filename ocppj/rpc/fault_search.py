@@ -1,8 +1,9 @@
 """`Part`: searches a payload for the fault to name, in one walk.
 
 A schema is compiled once, into a tree of parts. The walk visits each value at most once. It keeps the best fault so
-far, and leaves out what cannot have a better one: so a payload full of faults takes no longer than a valid one.
-Nothing is described before the walk has ended.
+far, and leaves out what cannot have a better one. Which items of a long list may have one, code that is made for the
+schema says (`ocppj.rpc.compiled`): so a payload full of faults takes no longer than a valid one. Nothing is described
+before the walk has ended.
 
 The rules are those of drafts 4, 6 and 7 of JSON schema, as ``jsonschema`` reads them, and as this library changes them:
 1.0 is an integer in every draft, and multiples are decided on the decimal text. tests/fuzz/test_faults.py holds the
@@ -11,12 +12,13 @@ results against those of ``jsonschema``.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from functools import partial
-from itertools import compress
+from itertools import compress, count, repeat
 from numbers import Number
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
 
 from .faults import (
     KEYWORDS,
@@ -29,16 +31,19 @@ from .faults import (
     describe_rule,
     describe_unknown,
 )
-from .forgiving import is_datetime, is_left_out, is_multiple, mend
+from .forgiving import is_datetime, is_left_out, is_multiple
 from .text_rules import REQUIRED_WHEN
 from .unique import has_no_double
 
 __all__ = ["Part", "is_whole"]
 
-#: More than any rank: nothing was found yet, and each fault is looked for.
+#: More than any rank: there can be no fault.
 _NONE = VALUE + 1
-_DEEPEST = 1 << 30  # deeper than any payload
+#: If the lists have more items, code is made for the schema. For fewer it does not pay.
+FEW_ITEMS = 20
 _Step = Union[str, int]
+#: Returns the check of values by a schema, for faults up to a rank, and how deep: see `ocppj.rpc.compiled`.
+_MakeCheck = Callable[[Mapping[str, Any], int, float], Callable[[Any], object]]
 
 
 class _Check(NamedTuple):
@@ -53,14 +58,15 @@ class _Check(NamedTuple):
 class _Best:
     """The best fault so far. Its path is kept backwards. It grows while the walk returns to the top."""
 
-    __slots__ = ("depth", "describe", "forgives", "path", "rank")
+    __slots__ = ("depth", "describe", "is_mended", "items", "path", "rank")
 
-    def __init__(self, forgives: bool = False) -> None:
-        self.rank = _NONE
-        self.depth = _DEEPEST
+    def __init__(self, rank: int = VALUE, depth: float = math.inf, is_mended: bool = False) -> None:
+        self.rank = rank
+        self.depth = depth
         self.path: List[_Step] = []
         self.describe: Callable[[Path], str] = str
-        self.forgives = forgives
+        self.items = 0  # of all lists that were searched
+        self.is_mended = is_mended  # whether what `is_left_out` is not there
 
     def limit(self, depth: int) -> int:
         """Return the highest rank that a better fault at ``depth`` may have. Among equals the first is the best."""
@@ -87,16 +93,19 @@ class Part:
 
     Args:
         schema: The schema.
+        make_check: Makes the checks for the items of long lists. ``None``: the walk visits them all.
     """
 
-    __slots__ = ("_checks", "_holders", "_inside", "_is_closed", "_items", "_lists", "_lowest", "_parts", "_required",
-                 "_required_when", "_schema")  # fmt: skip
+    __slots__ = ("_checks", "_holders", "_inside", "_is_closed", "_items", "_lists", "_lowest", "_made", "_make_check",
+                 "_parts", "_required", "_required_when", "_schema")  # fmt: skip
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], make_check: Optional[_MakeCheck] = None) -> None:
         self._schema = schema
+        self._make_check = make_check if schema.get("type") == "object" else None
+        self._made: Dict[Tuple[int, float], Callable[[Any], object]] = {}  # what it has made
         self._checks: Dict[Any, Tuple[_Check, ...]] = {kind: _list_checks(schema, kind) for kind in _KINDS}
-        self._parts = {name: Part(each) for name, each in schema.get("properties", {}).items()}
-        self._items = Part(schema["items"]) if "items" in schema else None
+        self._parts = {name: Part(each, make_check) for name, each in schema.get("properties", {}).items()}
+        self._items = Part(schema["items"], make_check) if "items" in schema else None
         self._is_closed = schema.get("additionalProperties", True) is False
         names = list(schema.get("required", ()))
         self._required = {name: names.index(name) for name in names}
@@ -121,14 +130,26 @@ class Part:
 
     def is_valid(self, payload: Any) -> bool:
         """Tell whether ``payload`` has no fault."""
-        return not self._visit(payload, 0, "", _First())
+        return self.keeps(VALUE, math.inf, payload)
 
-    def find(self, payload: Any, forgives: bool = False) -> Optional[Fault]:
-        """Return the fault of ``payload`` to name, or ``None`` if there is none.
+    def keeps(self, rank: int, levels: float, value: Any) -> bool:
+        """Tell whether ``value`` has no fault up to ``rank``, and deeper than ``levels`` none of a lower rank."""
+        return not self._visit(value, 0, "", _First(rank, levels))
 
-        With ``forgives`` it is that of the payload which `ocppj.rpc.forgiving.forgive` makes of this one.
+    def find(self, payload: Any) -> Optional[Fault]:
+        """Return the fault of ``payload`` to name, or ``None`` if there is none."""
+        return self._find(payload, _Best())
+
+    def find_not_mended(self, payload: Any) -> Tuple[Optional[Fault], bool]:
+        """Return the same for the payload that `ocppj.rpc.forgiving.Mender` makes of this one.
+
+        ``None``: it has no unknown properties, no missing ones, and no lists of the wrong length. Also return whether
+        it has so long lists that `find` takes no longer than a check.
         """
-        best = _Best(forgives)
+        best = _Best(MISSING, is_mended=True)
+        return self._find(payload, best), best.items > FEW_ITEMS
+
+    def _find(self, payload: Any, best: _Best) -> Optional[Fault]:
         if not self._visit(payload, 0, "", best):
             return None
         path = tuple(best.path[-2::-1])  # without the step to the payload itself
@@ -143,11 +164,12 @@ class Part:
         if checks is None:
             checks = self._checks[_kind_of(value)]
         found = False
-        for rank, is_met, keyword, _ in checks:
+        for rank, is_met, _, _ in checks:
             if rank > (best.rank if depth < best.depth else best.rank - 1):
                 break
             if not is_met(value):
-                found = self._set(rank, keyword, value, depth, step, best)
+                best.set(rank, depth, step, partial(self._describe, rank, value))
+                found = True
                 break
         depth += 1
         if self._inside > (best.rank if depth < best.depth else best.rank - 1):
@@ -162,21 +184,9 @@ class Part:
             best.path.append(step)
         return inside or found
 
-    def _set(self, rank: int, keyword: str, value: Any, depth: int, step: _Step, best: _Best) -> bool:
-        """Make a fault of ``value`` itself the best one, unless it is forgiven."""
-        mended = mend(self._schema, value, keyword) if best.forgives else None
-        if mended is not None:
-            value = mended[1]
-            broken = self._list_broken(value, "format" if keyword == "format" else "")  # it keeps that now
-            if not broken or broken[0].rank > best.limit(depth):
-                return False
-            rank = broken[0].rank
-        best.set(rank, depth, step, partial(self._describe, rank, value))
-        return True
-
-    def _list_broken(self, value: Any, kept: str = "") -> List[_Check]:
-        """Return the rules that ``value`` itself breaks. It is known to keep the rule ``kept``."""
-        return [each for each in self._checks[_kind_of(value)] if each.keyword != kept and not each.is_met(value)]
+    def _list_broken(self, value: Any) -> List[_Check]:
+        """Return the rules that ``value`` itself breaks."""
+        return [each for each in self._checks[_kind_of(value)] if not each.is_met(value)]
 
     def _describe(self, rank: int, value: Any, path: Path) -> str:
         """Return the description of a fault. Of several of that rank it is the first in the alphabet."""
@@ -199,7 +209,7 @@ class Part:
             part = parts.get(name)
             if part is None or part._lowest > limit or (limit == UNKNOWN and not each):
                 continue  # an empty object or list has nothing inside that is unknown
-            if best.forgives and self._forgives(name, each):
+            if best.is_mended and self._leaves_out(name, each):
                 continue
             if part._visit(each, depth, name, best):
                 found = True
@@ -208,47 +218,86 @@ class Part:
 
     def _search_list(self, value: List[Any], depth: int, best: _Best) -> bool:
         """Search the items of ``value``, which are at ``depth``. This part is that of each item."""
-        own, holders, limit = self._list_kinds(set(map(type, value)), depth, best)
-        own = {kind for kind in own if kind not in _SCALARS or not self._are_met(kind, value, best.limit(depth))}
-        found = False
-        kinds = own | holders
-        # The filter runs in C. It sees that ``kinds`` gets smaller.
-        for index, each in compress(enumerate(value), map(kinds.__contains__, map(type, value))) if kinds else ():
-            # An empty object or list has nothing inside that is unknown.
-            if (each or limit > UNKNOWN or type(each) in own) and self._visit(each, depth, index, best):
-                found = True
-                own, holders, limit = self._list_kinds(kinds, depth, best)
-                kinds &= own | holders
-                if not kinds:
-                    break
+        best.items += len(value)
+        kinds = self._list_kinds(set(map(type, value)), depth, best)
+        scalars = kinds.intersection(_SCALARS)
+        broken = [self._find_broken(kind, value, best.limit(depth)) for kind in scalars]
+        found, start = False, 0
+        kinds -= scalars
+        while kinds or max(broken, default=-1) >= start:
+            index = self._visit_next(value, start, kinds, broken, depth, best)
+            if index is None:
+                break
+            found, start = True, index + 1
+            kinds = self._list_kinds(kinds, depth, best)
         return found
 
-    def _list_kinds(self, kinds: Set[type], depth: int, best: _Best) -> Tuple[Set[type], Set[type], int]:
-        """Return the types among ``kinds`` whose values may have a better fault themselves, and those that may inside.
+    def _visit_next(
+        self, items: List[Any], start: int, kinds: Set[type], broken: List[int], depth: int, best: _Best
+    ) -> Optional[int]:
+        """Visit ``items`` from ``start`` on, until one has the best fault so far. Return its index.
 
-        Also the highest rank of a better fault inside.
+        Only those of the types ``kinds`` may have it, and those at the indexes ``broken``.
         """
-        limit = best.limit(depth + 1)
-        own = {kind for kind in kinds if self._find_own_lowest(kind) <= best.limit(depth)}
-        holders = self._holders if self._inside <= limit else ()
-        return own, {kind for kind in kinds if issubclass(kind, holders)}, limit
+        rest = items[start:] if start else items
+        wanted = self._list_wanted(rest, kinds, depth, best)
+        later = [index - start for index in broken if index >= start]
+        if later:
+            wanted = list(wanted)
+            for index in later:
+                wanted[index] = True
+        is_kept = self._find_check(depth, best)
+        for index, each in compress(enumerate(rest, start), wanted):
+            if not is_kept(each) and self._visit(each, depth, index, best):
+                return index
+        return None
 
-    def _are_met(self, kind: type, items: List[Any], limit: int) -> bool:
-        """Tell whether the items of a type keep their rules up to the rank ``limit``. All run in C, or nearly all."""
-        checks = [check for check in self._checks[kind] if check.rank <= limit]
-        first = items[list(map(type, items)).index(kind)]
-        if not all(check.is_met(first) for check in checks):  # often all are alike
-            return False
-        values = [each for each in items if type(each) is kind]
-        return all(all(map(check.is_met, values)) for check in checks)
+    def _list_wanted(self, items: List[Any], kinds: Set[type], depth: int, best: _Best) -> Iterable[bool]:
+        """Tell of each item whether it is of a type that may have a better fault. All runs in C."""
+        wanted = map(kinds.__contains__, map(type, items)) if kinds else repeat(False, len(items))
+        if best.limit(depth + 1) > UNKNOWN or any(self._find_own_lowest(kind) <= best.limit(depth) for kind in kinds):
+            return wanted
+        return map(operator.and_, wanted, map(bool, items))  # an empty one has nothing inside that is unknown
+
+    def _find_check(self, depth: int, best: _Best) -> Callable[[Any], object]:
+        """Return the check that tells of an item, at ``depth``, that it has no better fault than ``best``."""
+        if self._make_check is None or best.items <= FEW_ITEMS:
+            return _never
+        rank, levels = (best.rank, best.depth - depth) if depth < best.depth else (best.rank - 1, math.inf)
+        check = self._made.get((rank, levels))
+        if check is None:
+            check = self._made[rank, levels] = self._make_check(self._schema, rank, levels)
+        return check
+
+    def _list_kinds(self, kinds: Set[type], depth: int, best: _Best) -> Set[type]:
+        """Return the types among ``kinds`` whose values may have a better fault, themselves or inside."""
+        limit = best.limit(depth)
+        holders = self._holders if self._inside <= best.limit(depth + 1) else ()
+        return {kind for kind in kinds if self._find_own_lowest(kind) <= limit or issubclass(kind, holders)}
+
+    def _find_broken(self, kind: type, items: List[Any], limit: int) -> int:
+        """Return the index of the item of a type, such as text, that has the best fault up to ``limit``; or -1."""
+        best = _NONE, -1
+        types = list(map(type, items))
+        first = types.index(kind)
+        for rank, is_met, _, _ in self._checks[kind]:
+            if rank > min(limit, best[0]):
+                break
+            if not is_met(items[first]):  # often all are alike
+                return first
+            is_one = list(map(partial(operator.is_, kind), types))
+            broken = map(operator.not_, map(is_met, compress(items, is_one)))  # all in C, or nearly all
+            index = next(compress(compress(count(), is_one), broken), -1)
+            if index >= 0:
+                best = min(best, (rank, index))
+        return best[1]
 
     def _find_own_lowest(self, kind: type) -> int:
         checks = self._checks.get(kind)
         return UNKNOWN if checks is None else checks[0].rank if checks else _NONE
 
-    def _forgives(self, name: str, value: Any) -> bool:
-        """Tell whether the property ``name`` is left out when faults are forgiven."""
-        return (value is None or value == []) and name in self._parts and is_left_out(self._schema, name, value)
+    def _leaves_out(self, name: str, value: Any) -> bool:
+        return not value and name in self._parts and is_left_out(self._schema, name, value)
 
     def _find_missing(self, value: Dict[Any, Any], depth: int, best: _Best) -> bool:
         """Search for a property that is missing. If there is one, a list of the wrong length may be the better fault.
@@ -266,7 +315,7 @@ class Part:
         best.set(MISSING, depth, name, partial(_describe_property, describe_missing, name))
         wrong = [each for each in self._lists if self._parts[each]._has_wrong_length(value.get(each))]
         if wrong:
-            kept = [each for each in value if not (best.forgives and self._forgives(each, value[each]))]
+            kept = [name for name in value if not (best.is_mended and self._leaves_out(name, value[name]))]
             index, first = min([(kept.index(each), each) for each in wrong if each in kept], default=(place, name))
             if (index, first) < (place, name):
                 best.set(MISSING, depth, first, partial(self._parts[first]._describe, MISSING, value[first]))

@@ -1,19 +1,22 @@
 """What the mode ``standard`` forgives a peer: faults that peers of good name have, and that do no harm.
 
-Only a payload that its schema refuses comes here, so speed does not matter. The faults are mended in a copy, which is
-then checked and decoded as any other payload.
+Only a payload that its schema refuses comes here. The faults are mended in a copy, which is then checked and decoded as
+any other payload.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal, DecimalException
 from functools import lru_cache
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from itertools import compress
+from operator import itemgetter
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
-from ..payloads.datetimes import parse_datetime, parse_iso_datetime
+from ..payloads.datetimes import is_iso_datetime, parse_datetime, parse_iso_datetime
+from .accelerated import is_usual_datetime
 from .faults import format_path
 
-__all__ = ["DESCRIPTIONS", "Forgiven", "forgive", "is_datetime", "is_left_out", "is_multiple", "mend"]
+__all__ = ["DESCRIPTIONS", "Forgiven", "Mender", "is_datetime", "is_left_out", "is_multiple"]
 
 #: The kinds of faults that were forgiven, each with the path and the value of the first one.
 Forgiven = Dict[str, Tuple[str, Any]]
@@ -27,76 +30,122 @@ DESCRIPTIONS = {
 }
 #: Relative. The single precision that some peers calculate with is better than that.
 _TOLERANCE = Decimal("1e-6")
-_MISSING = object()
 
 
-def forgive(schema: Mapping[str, Any], value: Any) -> Tuple[Any, Forgiven]:
-    """Return ``value`` with what the plain ``schema`` refuses mended, as far as it is forgiven; else ``value`` itself.
+#: The path, backwards, and the value of the first fault of each kind.
+_Found = Dict[str, Tuple[List[Union[str, int]], Any]]
+#: Takes a value, and what was found before. Returns the mended value, or the value itself.
+_Mend = Callable[[Any, _Found], Any]
+_LEFT_OUT = object()
 
-    Also what was mended.
+
+class Mender:
+    """Mends the values of one plain schema. It is analysed once: most of what is in a payload need not be looked at.
+
+    Args:
+        schema: The schema, or a part of one: that of a property or of items.
     """
-    forgiving = _Forgiving()
-    return forgiving.mend(schema, value), forgiving.found
 
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        parts = schema.get("properties", {})
+        # The properties that are left out if they are null, or an empty list.
+        self._nulls = {name for name in parts if is_left_out(schema, name, None)}
+        self._empties = {name for name in parts if is_left_out(schema, name, [])}
+        # How the properties and the items are mended, by the type of the value; those alone that may be mended.
+        ways = {name: Mender(each)._ways for name, each in parts.items()}
+        self._parts = {name: each for name, each in ways.items() if each}
+        self._items = Mender(schema["items"])._ways if "items" in schema else {}
+        self._step: float = schema.get("multipleOf", 0)
+        self._ways: Dict[type, _Mend] = {
+            **({dict: self._mend_object} if self._parts or self._nulls or self._empties else {}),
+            **({list: self._mend_list} if self._items else {}),
+            **({str: _mend_text} if "format" in schema else {}),  # date-time, the only one in a plain schema
+            **({int: self._mend_number, float: self._mend_number} if self._step else {}),
+        }
 
-class _Forgiving:
-    """One walk through a payload."""
+    def forgive(self, payload: Any) -> Tuple[Any, Forgiven]:
+        """Return ``payload`` with what its schema refuses mended, as far as it is forgiven; else ``payload`` itself.
 
-    def __init__(self) -> None:
-        self.found: Forgiven = {}
-        self._path: List[Union[str, int]] = []
+        Also what was mended.
+        """
+        found: _Found = {}
+        mended = self._ways.get(type(payload), _keep)(payload, found)
+        return mended, {kind: (format_path(path[::-1]), value) for kind, (path, value) in found.items()}
 
-    def mend(self, schema: Mapping[str, Any], value: Any) -> Any:
-        if isinstance(value, dict):
-            return self._mend_object(schema, value)
-        if isinstance(value, list) and "items" in schema:
-            items = [self._mend_inside(schema["items"], each, index) for index, each in enumerate(value)]
-            return items if any(new is not old for new, old in zip(items, value)) else value
-        mended = mend(schema, value)
-        if mended is None:
-            return value
-        self._note(mended[0], value)
-        return mended[1]
-
-    def _mend_inside(self, schema: Mapping[str, Any], value: Any, step: Union[str, int]) -> Any:
-        self._path.append(step)
-        mended = self.mend(schema, value)
-        self._path.pop()
+    def _mend_object(self, value: Dict[str, Any], found: _Found) -> Dict[str, Any]:
+        mended, known, parts = value, len(found), self._parts
+        for name, each in value.items():
+            if not each:
+                new = self._leave_out(name, each, found)
+            elif name in parts:
+                new = parts[name].get(type(each), _keep)(each, found)
+            else:
+                continue
+            if new is not each:
+                mended = dict(value) if mended is value else mended
+                if new is _LEFT_OUT:
+                    del mended[name]
+                else:
+                    mended[name] = new
+                known = _lead(found, known, name)
         return mended
 
-    def _mend_object(self, schema: Mapping[str, Any], value: Dict[str, Any]) -> Dict[str, Any]:
-        parts = schema.get("properties", {})
-        mended: Dict[str, Any] = {}
-        for name, each in value.items():
-            if name not in parts:
-                mended[name] = each
-            elif is_left_out(schema, name, each):
-                self._path.append(name)
-                self._note("null" if each is None else "empty list", each)
-                self._path.pop()
-            else:
-                mended[name] = self._mend_inside(parts[name], each, name)
-        is_changed = any(mended.get(name, _MISSING) is not each for name, each in value.items())
-        return mended if is_changed else value
+    def _leave_out(self, name: str, value: Any, found: _Found) -> Any:
+        if value is None and name in self._nulls:
+            _note(found, "null", value)
+            return _LEFT_OUT
+        if value == [] and name in self._empties:
+            _note(found, "empty list", value)
+            return _LEFT_OUT
+        return value
 
-    def _note(self, kind: str, value: Any) -> None:
-        if kind not in self.found:
-            self.found[kind] = (format_path(self._path), value)
+    def _mend_list(self, value: List[Any], found: _Found) -> List[Any]:
+        mended, known, ways = value, len(found), self._items
+        # The filters run in C. In what is empty, or 0, nothing is mended.
+        wanted = compress(enumerate(value), map(ways.__contains__, map(type, value)))
+        for index, each in filter(itemgetter(1), wanted):
+            new = ways[type(each)](each, found)
+            if new is not each:
+                mended = list(value) if mended is value else mended
+                mended[index] = new
+                known = _lead(found, known, index)
+        return mended
+
+    def _mend_number(self, value: Any, found: _Found) -> Any:
+        number = _round_to_multiple(value, self._step)
+        if number is None:
+            return value
+        _note(found, "multiple", value)
+        return number
 
 
-def mend(schema: Mapping[str, Any], value: Any, broken: str = "") -> Optional[Tuple[str, Any]]:
-    """Return the kind of the fault of ``value`` that is forgiven, and what is read in its place; ``None``: nothing is.
+def _keep(value: Any, found: _Found) -> Any:
+    return value
 
-    ``value`` is no list and no object. ``schema`` is its plain schema. ``broken`` is a keyword that ``value`` is known
-    to break.
-    """
-    if isinstance(value, str) and "format" in schema:  # date-time, the only one in a plain schema
-        text = None if broken != "format" and is_datetime(value) else _mend_datetime(value)
-        return None if text is None else ("date-time", text)
-    if "multipleOf" in schema and (broken == "multipleOf" or not is_multiple(value, schema["multipleOf"])):
-        number = _round_to_multiple(value, schema["multipleOf"])
-        return None if number is None else ("multiple", number)
-    return None
+
+def _mend_text(value: str, found: _Found) -> str:
+    """Return a date-time that is not RFC 3339 as RFC 3339."""
+    if is_usual_datetime(value) or not is_iso_datetime(value) or is_datetime(value):
+        return value
+    try:
+        mended = parse_iso_datetime(value).isoformat()
+    except ValueError:
+        return value
+    _note(found, "date-time", value)
+    return mended
+
+
+def _note(found: _Found, kind: str, value: Any) -> None:
+    if kind not in found:
+        found[kind] = ([], value)
+
+
+def _lead(found: _Found, known: int, step: Union[str, int]) -> int:
+    """Add the step to a value to the paths of what was found there, after ``known`` others. Return their number."""
+    if len(found) > known:
+        for path, _ in list(found.values())[known:]:
+            path.append(step)
+    return len(found)
 
 
 def is_left_out(schema: Mapping[str, Any], name: str, value: Any) -> bool:
@@ -110,18 +159,12 @@ def is_left_out(schema: Mapping[str, Any], name: str, value: Any) -> bool:
     return bool(part.get("type", "null") != "null" if value is None else part.get("minItems", 0) > 0)
 
 
-def _mend_datetime(text: str) -> Optional[str]:
-    """Return ``text``, which is not RFC 3339, as RFC 3339 if it is a date-time in another form."""
-    try:
-        return parse_iso_datetime(text).isoformat()
-    except ValueError:
-        return None
-
-
 def _round_to_multiple(value: Any, step: float) -> Optional[float]:
-    """Return the multiple of ``step`` next to ``value``, if ``value`` is off by less than `_TOLERANCE`."""
+    """Return the multiple of ``step`` next to ``value``, if ``value`` is off, but by less than `_TOLERANCE`."""
     try:
         exact, unit = Decimal(repr(value)), _find_step(step)
+        if exact % unit == 0:
+            return None
         nearest = (exact / unit).to_integral_value() * unit
         return float(nearest) if abs(nearest - exact) < _TOLERANCE * abs(exact) else None
     except (DecimalException, ValueError):  # too many digits to divide

@@ -8,6 +8,7 @@ which fault of another payload is named. A `Part` finds it. This is so for all b
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import jsonschema
@@ -36,11 +37,19 @@ from .faults import (
     shorten,
 )
 from .features import Feature, KeptByFeature
-from .forgiving import Forgiven, forgive, is_datetime, is_multiple
+from .forgiving import Forgiven, Mender, is_datetime, is_multiple
 from .text_rules import tighten_schema
 from .unique import has_no_double
 
-__all__ = ["QuickChecks", "check_payload", "check_schemas", "forgive_payload", "get_quick_check", "use_accelerators"]
+__all__ = [
+    "QuickChecks",
+    "check_payload",
+    "check_schemas",
+    "forgive_and_check",
+    "forgive_payload",
+    "get_quick_check",
+    "use_accelerators",
+]
 
 
 def check_payload(
@@ -49,13 +58,11 @@ def check_payload(
     payload: Any,
     with_text_rules: bool = True,
     *,
-    forgives: bool = False,
     was_tried: bool = False,
 ) -> None:
     """Check a JSON value against a schema of ``feature``. Without a schema any object is valid.
 
-    ``with_text_rules`` tells whether the rules of `text_rules` are checked, too. ``forgives`` leaves out the faults
-    that `forgive_payload` mends. The others are described as in the mended payload. ``was_tried`` says that the quick
+    ``with_text_rules`` tells whether the rules of `text_rules` are checked, too. ``was_tried`` says that the quick
     check has refused the payload.
 
     Raises `ValidationError`, with a description of at most 255 characters that quotes no secret, and `UsageError` if
@@ -66,9 +73,12 @@ def check_payload(
         text = f"the payload must be an object, not {get_type_name(payload)}"
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", text)
     try:
-        fault = validator.find_fault(payload, forgives, was_tried) if validator is not None else None
+        _refuse(payload, validator.find_fault(payload, was_tried) if validator is not None else None)
     except RecursionError:  # jsonschema writes the value at fault into its message, however deep it is
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
+
+
+def _refuse(payload: Any, fault: Optional[Fault]) -> None:
     if fault is not None:
         text = hide_value(fault.text, payload, fault.path) if is_secret_at(payload, fault.path) else fault.text
         raise ValidationError(CODES[fault.rank], format_path(fault.path), mask_secrets(shorten(text, 255)))
@@ -80,9 +90,21 @@ def forgive_payload(feature: Feature, is_response: bool, payload: Dict[str, Any]
     What is left is to be checked. A schema of the program that is not plain (see `simplify_schema`) forgives nothing.
     """
     validator = _get_validator(feature, is_response, False)
-    if validator is None or validator.plain is None:
+    return (payload, {}) if validator is None else validator.forgive(payload)
+
+
+def forgive_and_check(feature: Feature, is_response: bool, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven]:
+    """Do what `forgive_payload` does with a payload that its quick check has refused, and check it.
+
+    Raises what `check_payload` does for the other faults. They are described as in the mended payload.
+    """
+    validator = _get_validator(feature, is_response, False)
+    if validator is None or not isinstance(payload, dict):
+        check_payload(feature, is_response, payload, False)
         return payload, {}
-    return forgive(validator.plain, payload)
+    mended, found, fault = validator.forgive_and_check(payload)
+    _refuse(mended, fault)
+    return mended, found
 
 
 @KeptByFeature
@@ -140,9 +162,17 @@ class _Validator:
     def __init__(self, quick_check: Callable[[Any], bool]) -> None:
         self.quick_check = quick_check
 
-    def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
-        """Return the fault to name, or ``None`` if there is none. A schema that is not plain forgives nothing."""
+    def find_fault(self, payload: Any, was_tried: bool) -> Optional[Fault]:
+        """Return the fault to name, or ``None`` if there is none."""
         raise NotImplementedError
+
+    def forgive(self, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven]:
+        """Return the mended payload, and what was forgiven. A schema that is not plain forgives nothing."""
+        return payload, {}
+
+    def forgive_and_check(self, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven, Optional[Fault]]:
+        """Return what `forgive` does, and the fault to name of the mended payload."""
+        return payload, {}, self.find_fault(payload, True)
 
 
 class _SimpleValidator(_Validator):
@@ -155,25 +185,46 @@ class _SimpleValidator(_Validator):
         self._is_accelerated = accelerated is not None
         self._is_logged = False
         self._schema = schema
-        self._part: Optional[Part] = None  # made when a fault is to be found: most payloads have none
+        # Made when they are first needed: most payloads have no fault.
+        self._part: Optional[Part] = None
+        self._mender: Optional[Mender] = None
         if is_plain:
             self.plain = schema
 
-    def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
+    def find_fault(self, payload: Any, was_tried: bool) -> Optional[Fault]:
         is_refused = False
         if not was_tried:
             with suppress(Exception):  # it cannot handle some values, such as a key that is no text
                 if self.quick_check(payload):
                     return None
                 is_refused = self._is_accelerated
-        part = self._part
-        if part is None:
-            part = self._part = Part(self._schema)
-        fault = part.find(payload, forgives and self.plain is not None)
+        fault = self._get_part().find(payload)
         if fault is None and is_refused and not self._is_logged:
             self._is_logged = True
             safe_log.debug("jsonschema-rs refuses a payload of %s that is valid", self._name)
         return fault
+
+    def _get_part(self) -> Part:
+        if self._part is None:
+            self._part = Part(self._schema, partial(compile_check, self._name))
+        return self._part
+
+    def forgive(self, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven]:
+        if self.plain is None:
+            return payload, {}
+        if self._mender is None:
+            self._mender = Mender(self.plain)
+        return self._mender.forgive(payload)
+
+    def forgive_and_check(self, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven, Optional[Fault]]:
+        if self.plain is None:
+            return super().forgive_and_check(payload)
+        fault, is_long = self._get_part().find_not_mended(payload)
+        if fault is not None:  # nothing is copied
+            return payload, {}, fault
+        mended, found = self.forgive(payload)
+        is_quick = self._is_accelerated or not is_long
+        return mended, found, self.find_fault(mended, not (found and is_quick))  # its schema is the judge
 
 
 class _OtherValidator(_Validator):
@@ -186,7 +237,7 @@ class _OtherValidator(_Validator):
         self._exact = extend(base, keywords, type_checker=types)(schema, format_checker=_formats)
         super().__init__(self._exact.is_valid)
 
-    def find_fault(self, payload: Any, forgives: bool, was_tried: bool) -> Optional[Fault]:
+    def find_fault(self, payload: Any, was_tried: bool) -> Optional[Fault]:
         best: Optional[_Found] = None
         places = _Places(payload)
         for fault in self._exact.iter_errors(payload):

@@ -9,7 +9,7 @@ from ..errors import ErrorCode, ValidationError
 from ..payloads.jsontext import MAX_DEPTH, decode, decode_loosely
 from ..rpc.dialect import Dialect
 from ..rpc.features import Feature
-from ..rpc.validation import check_payload
+from ..rpc.validation import check_payload, forgive_and_check
 from ..testing.rules import BrokenRule
 from .schemas import MessageName, dialect_of
 
@@ -33,7 +33,10 @@ def check_payload_text(name: MessageName, text: str, mode: str = "strict") -> Op
         return BrokenRule(f"the payload is no valid JSON{where}", code, prefix=code)
     feature = _feature_of(dialect, name)
     try:
-        check_payload(feature, name.is_response, payload, not is_standard, forgives=is_standard)
+        if is_standard:
+            forgive_and_check(feature, name.is_response, payload)
+        else:
+            check_payload(feature, name.is_response, payload)
     except ValidationError as error:
         code = dialect.spell(error.code)
         return BrokenRule(error.description, code, error.path, prefix=code)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from ocppj.rpc.forgiving import forgive, is_multiple
+from ocppj.rpc.forgiving import Mender, is_multiple
 
 TIME = {"type": "string", "format": "date-time"}
 ITEM = {"type": "object", "properties": {"at": TIME, "n": {"type": "number", "multipleOf": 0.1}}, "required": ["n"]}
@@ -35,7 +35,7 @@ SCHEMA = {
 )
 def test_it_is_mended_in_a_copy(payload, mended, kinds):
     before = copy.deepcopy(payload)
-    result, found = forgive(SCHEMA, payload)
+    result, found = Mender(SCHEMA).forgive(payload)
     assert payload == before
     assert result is not payload
     assert mended is None or result == mended
@@ -55,7 +55,7 @@ def test_it_is_mended_in_a_copy(payload, mended, kinds):
     ],
 )
 def test_anything_else_is_left_as_it_is(payload):
-    result, found = forgive(SCHEMA, payload)
+    result, found = Mender(SCHEMA).forgive(payload)
     assert result is payload
     assert found == {}
 
@@ -63,9 +63,9 @@ def test_anything_else_is_left_as_it_is(payload):
 @pytest.mark.parametrize("value", [1e-9, 1e300, 2.0001, 0.05, float("1e-320")])
 def test_a_number_far_off_is_left(value):
     assert not is_multiple(value, 0.1)
-    assert forgive(ITEM["properties"]["n"], value)[0] == value
+    assert Mender(ITEM["properties"]["n"]).forgive(value)[0] == value
 
 
 def test_the_first_of_each_kind_is_told():
-    _, found = forgive(SCHEMA, {"some": [{"n": 1, "at": None}, {"n": 2, "at": None}], "at": None})
+    _, found = Mender(SCHEMA).forgive({"some": [{"n": 1, "at": None}, {"n": 2, "at": None}], "at": None})
     assert found == {"null": ("some[0].at", None)}
