@@ -40,7 +40,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import Enum
-from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type, Union
 
 from .secrets import mask_secrets, mask_value
 
@@ -231,14 +231,20 @@ def _show(details: Dict[str, Any]) -> str:
         return "{...}"
 
 
+class Later(NamedTuple):
+    """The ``response`` of an error, which ``read`` makes when it is first needed: most programs never look at it."""
+
+    read: Callable[[], Any]
+
+
 class MessageError(OcppjError):
     """A frame from the peer that is no valid message.
 
     ``message_id`` and ``message_type`` are ``None`` when they cannot be read. ``answerable`` tells whether the rules
     allow an error as the answer: only to a CALL, or in 2.x to a frame that cannot be classified.
 
-    A response that breaks its schema is in ``payload``, as JSON, and in ``response``, as far as it can be read. Both
-    are ``None`` for any other frame.
+    A response that breaks its schema is in ``payload``, as JSON, and in ``response``, as far as it can be read: it is
+    read when a program first asks for it. Both are ``None`` for any other frame.
 
     ``visible_type`` and ``visible_id`` are what stands at the head of a text that is no valid frame, such as
     ``[2,"19","MeterValues",{"transactionId":,``. They are ``None`` when the head cannot be read either, and when
@@ -246,7 +252,7 @@ class MessageError(OcppjError):
     """
 
     payload: Any = None
-    response: Any = None
+    _response: Any = None
     visible_type: Optional[int] = None
     visible_id: Optional[str] = None
 
@@ -265,6 +271,17 @@ class MessageError(OcppjError):
         self.message_id = message_id
         self.message_type = message_type
         self.answerable = answerable
+
+    @property
+    def response(self) -> Any:
+        """The typed response, as far as it can be read, or ``None``."""
+        if isinstance(self._response, Later):
+            self._response = self._response.read()
+        return self._response
+
+    @response.setter
+    def response(self, response: Any) -> None:
+        self._response = response
 
     def __str__(self) -> str:
         return printable(f"{self.code}: {self.description}{_whose(None, None, self.message_id)}")
@@ -351,7 +368,11 @@ class InvalidResponse(CallFailed):
         super().__init__(f"the answer is invalid: {error.code}: {error.description}", message_id)
         self.error = error
         self.payload: Any = error.payload
-        self.response: Any = error.response
+
+    @property
+    def response(self) -> Any:
+        """The typed response, as far as it can be read, or ``None``."""
+        return self.error.response
 
 
 class UsageError(OcppjError):

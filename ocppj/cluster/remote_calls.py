@@ -31,7 +31,7 @@ from ..exchange.caller import EXCUSED
 from ..exchange.described import described
 from ..exchange.watches import Watched, Watches
 from ..option_checks import check_option
-from ..payloads.lenient import decode_leniently
+from ..payloads.lenient import decode_later
 from ..payloads.model import Payload
 from ..recent import Recent
 from ..rpc.dialect import Dialect
@@ -413,7 +413,7 @@ class RemoteCalls:
         if isinstance(error, InvalidResponse) and isinstance(error.payload, dict):
             feature = self._features.of_request(type(remote.call.request), remote.dialect)
             if feature.response_type is not None:
-                error.response = error.error.response = decode_leniently(feature.response_type, error.payload)
+                error.error.response = decode_later(feature.response_type, error.payload)
         return error
 
     def _expire(self, remote: _Remote) -> None:

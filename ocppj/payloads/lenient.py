@@ -20,11 +20,12 @@ from functools import partial
 from itertools import compress, repeat
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
 
+from ..errors import Later
 from .datetimes import parse_datetime, parse_iso_datetime
 from .model import Payload, construct, find_decoder, get_hints, get_plan
 from .plans import DECODE_ERRORS, NO_DEFAULT, Decoder, Members
 
-__all__ = ["Unreadable", "decode_leniently"]
+__all__ = ["Unreadable", "decode_later", "decode_leniently"]
 
 P = TypeVar("P", bound=Payload)
 
@@ -53,6 +54,17 @@ def decode_leniently(cls: Type[P], data: Mapping[str, Any], unreadable: Optional
     if unreadable is not None:
         unreadable.extend(notes)
     return payload
+
+
+def decode_later(cls: Type[Payload], data: Mapping[str, Any]) -> Later:
+    """Return what is to be the ``response`` of an error. It is ``None`` if a type of the program refuses the data."""
+    return Later(partial(_try_to_decode, cls, data))
+
+
+def _try_to_decode(cls: Type[Payload], data: Mapping[str, Any]) -> Optional[Payload]:
+    with suppress(Exception):
+        return decode_leniently(cls, data)
+    return None
 
 
 class _Notes(List[Unreadable]):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Type, Union
 
 from ..errors import EncodingError, ErrorCode, MessageError, UnsupportedFeature, UsageError, ValidationError
 from ..interrupted import calls_program
 from ..log_limit import LimitedLog, SafeLog
 from ..option_checks import check_option, check_options
-from ..payloads.lenient import Unreadable, decode_leniently
+from ..payloads.lenient import Unreadable, decode_later, decode_leniently
 from ..payloads.model import Payload, encode_payload
 from ..settings import LoggerLike, Validation, ValidationChoice, ValidationSetting, get_part_logger, process
 from .dialect import V16, Dialect, is_error_code_valid
@@ -514,8 +513,7 @@ class Endpoint:
         failure = build_frame_error(fields, error.code, error.description)
         failure.payload = payload
         if isinstance(payload, dict) and feature.response_type is not None:
-            with suppress(Exception):  # a type of the program may refuse it
-                failure.response = decode_leniently(feature.response_type, payload)
+            failure.response = decode_later(feature.response_type, payload)
         return failure
 
     def _decode_payload(
