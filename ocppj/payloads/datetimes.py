@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from ..errors import EncodingError, UsageError
 
-__all__ = ["DIGITS", "format_datetime", "is_iso_datetime", "parse_datetime", "parse_iso_datetime"]
+__all__ = ["DIGITS", "format_datetime", "has_iso_form", "has_rfc3339_form", "parse_datetime", "parse_iso_datetime"]
 
 #: How many fractional digits a date-time may be written with.
 DIGITS = (0, 3, 6)
@@ -23,8 +23,8 @@ _ISO_DATETIME = re.compile(
     r"(?:([Zz])|([+-])(\d{2})(?::?(\d{2}))?)?",
     re.ASCII,
 )
-#: Tells whether a text has such a form, or that of RFC 3339. There may be no such day or time.
-is_iso_datetime = _ISO_DATETIME.fullmatch
+#: They tell whether a text has the form of RFC 3339, or one of both forms. There may be no such day or time.
+has_rfc3339_form, has_iso_form = _DATETIME.fullmatch, _ISO_DATETIME.fullmatch
 #: The form that nearly all peers send: UTC, with 0, 3 or 6 digits of the second, and no leap second.
 #: `datetime.fromisoformat` of Python 3.9 can read it.
 _is_common = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII).fullmatch
@@ -45,7 +45,7 @@ def parse_datetime(text: str) -> datetime:
         except ValueError:
             # The message of Python would quote what the peer sent.
             raise ValueError("there is no such day or time") from None
-    match = _DATETIME.fullmatch(text)
+    match = has_rfc3339_form(text)
     if match is None:
         raise ValueError("not an RFC 3339 date-time with a zone")
     day, minute, second, fraction, utc, sign, hours, minutes = match.groups()
@@ -78,7 +78,7 @@ def parse_iso_datetime(text: str) -> datetime:
     Raises:
         ValueError: It is no such date-time. The error does not quote the text.
     """
-    match = is_iso_datetime(text)
+    match = has_iso_form(text)
     if match is None:
         raise ValueError("not an ISO 8601 date-time")
     year, _, month, day, hour, minute, second, fraction, utc, sign, hours, minutes = match.groups()

@@ -138,12 +138,14 @@ def _is_simple_check(keyword: str, value: Any) -> bool:
 
 
 def build_quick_check(
-    plain: Mapping[str, Any], is_datetime: Callable[[str], bool], is_multiple: Callable[[Any, Any], bool]
-) -> Optional[Callable[[Any], bool]]:
+    plain: Mapping[str, Any],
+    is_datetime: Callable[[str], bool],
+    make_check: Callable[[Mapping[str, Any]], Callable[[Any], object]],
+) -> Optional[Callable[[Any], object]]:
     """Return a function that returns true only for payloads that are valid. ``None`` without ``jsonschema-rs`` 0.49.
 
-    If it returns false or raises, a `Part` must decide. ``is_multiple`` is given, since the versions of
-    ``jsonschema-rs`` differ, for example about 21.400000000000002 and 0.1.
+    If it returns false or raises, a `Part` must decide. ``make_check`` makes the check of multiples for a simple
+    schema: the versions of ``jsonschema-rs`` differ, for example about 21.400000000000002 and 0.1.
     """
     try:
         import jsonschema_rs
@@ -157,9 +159,10 @@ def build_quick_check(
         return None
     formats: Dict[str, Callable[[str], bool]] = {"date-time": is_datetime}
     check = jsonschema_rs.Draft6Validator(_adapt_schema(plain), formats=formats, validate_formats=True).is_valid
-    check_multiples = _build_multiple_check(plain, is_multiple)
-    if check_multiples is None:
+    multiples = _keep_multiples(plain)
+    if not multiples:
         return check
+    check_multiples = make_check(multiples)
     return lambda payload: check(payload) and check_multiples(payload)
 
 
@@ -182,22 +185,12 @@ def _adapt_schema(schema: Mapping[str, Any]) -> Dict[str, Any]:
     return reduced
 
 
-def _build_multiple_check(
-    schema: Mapping[str, Any], is_multiple: Callable[[Any, Any], bool]
-) -> Optional[Callable[[Any], bool]]:
-    """Return a function that checks "multipleOf" in a payload, or ``None`` if the schema has none."""
-    step = schema.get("multipleOf")
-    parts = {name: _build_multiple_check(each, is_multiple) for name, each in schema.get("properties", {}).items()}
-    parts = {name: part for name, part in parts.items() if part is not None}
-    items = _build_multiple_check(schema["items"], is_multiple) if "items" in schema else None
-    if step is None and items is None and not parts:
-        return None
-
-    def check(value: Any) -> bool:
-        if isinstance(value, dict):
-            return all(part(value[name]) for name, part in parts.items() if part is not None and name in value)
-        if isinstance(value, list):
-            return items is None or all(map(items, value))
-        return step is None or is_multiple(value, step)
-
-    return check
+def _keep_multiples(schema: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what a plain schema says of multiples, and where they are. It may refuse values of other types."""
+    if "multipleOf" in schema:
+        return {"type": "number", "multipleOf": schema["multipleOf"]}
+    parts = {name: _keep_multiples(each) for name, each in schema.get("properties", {}).items()}
+    parts = {name: each for name, each in parts.items() if each}
+    items = _keep_multiples(schema["items"]) if "items" in schema else {}
+    kept = {**({"properties": parts} if parts else {}), **({"items": items} if items else {})}
+    return {**({"type": schema["type"]} if "type" in schema else {}), **kept} if kept else {}

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
 
 from ..made_code import INDENT, Names, make_functions
 from .accelerated import is_usual_datetime
-from .fault_search import Part
+from .fault_search import Halt, Part
 from .faults import KEYWORDS, MISSING, TYPE, UNKNOWN, VALUE
 from .forgiving import is_datetime, is_multiple
 from .text_rules import REQUIRED_WHEN
@@ -61,8 +61,10 @@ _BROKEN = {
 
 def compile_check(
     name: str, schema: Mapping[str, Any], rank: int = VALUE, levels: float = math.inf
-) -> Callable[[Any], bool]:
+) -> Callable[[Any], object]:
     """Return a function that returns true only for values that are valid, and for nearly all of them.
+
+    For others it returns ``False``, or a `Halt` if it has stopped in a list of objects.
 
     Args:
         name: The name of the schema, for tracebacks.
@@ -72,7 +74,7 @@ def compile_check(
     """
     writer = _Writer()
     writer.write_function("check", schema, rank, levels)
-    check: Callable[[Any], bool] = make_functions(f"check of {name}", writer.lines, writer.names)["check"]
+    check: Callable[[Any], object] = make_functions(f"check of {name}", writer.lines, writer.names)["check"]
     return check
 
 
@@ -86,8 +88,11 @@ class _Writer:
 
     def __init__(self) -> None:
         self.lines: List[str] = []
-        self.names = Names(is_datetime=is_datetime, is_multiple=is_multiple, is_usual_datetime=is_usual_datetime)
+        self.names = Names(
+            is_datetime=is_datetime, is_multiple=is_multiple, is_usual_datetime=is_usual_datetime, Halt=Halt
+        )
         self._functions: Dict[Tuple[str, int, float], str] = {}  # by the text of their schema, and which faults count
+        self._with_lists: Set[str] = set()  # those that may return a `Halt`
 
     def write_function(self, name: str, schema: Mapping[str, Any], rank: int, levels: float) -> None:
         """Write the function ``name`` that checks a value by ``schema``."""
@@ -115,6 +120,8 @@ class _Writer:
     def _add_function(self, name: str, body: List[str]) -> None:
         if body:
             self.lines += [f"def {name}(value):", *(INDENT + line for line in body)]
+            if any("Halt(" in line or "return inside" in line for line in body):
+                self._with_lists.add(name)
 
     def _list_object(self, schema: Mapping[str, Any], rank: int, levels: float) -> List[str]:
         """Return the lines of the function that checks objects by ``schema``; none if there is nothing to check."""
@@ -144,10 +151,19 @@ class _Writer:
         head = ["if type(value) is not dict:", f"{INDENT}return {rank < TYPE}"]
         return [*head, *lines, "return unknown == 0" if is_counted else "return True"]
 
-    def _list_value(self, schema: Mapping[str, Any], value: str, variable: str, rank: int, levels: float) -> List[str]:
-        """Return the lines that return ``False`` if the expression ``value`` is not valid.
+    def _list_call(self, function: str, value: str, holder: str) -> List[str]:
+        """Return the lines that call ``function`` with an object, which may be an item of the list ``holder``."""
+        if function in self._with_lists:
+            answer = f"Halt({holder}, {value}, inside)" if holder else "inside"
+            return [f"inside = {function}({value})", *_refuse("not inside", answer)]
+        return _refuse(f"not {function}({value})", f"Halt({holder}, {value})" if holder else "False")
 
-        ``variable`` is a name that the lines may use.
+    def _list_value(
+        self, schema: Mapping[str, Any], value: str, variable: str, rank: int, levels: float, holder: str = ""
+    ) -> List[str]:
+        """Return the lines that return ``False``, or a `Halt`, if the expression ``value`` is not valid.
+
+        ``variable`` is a name that the lines may use. ``holder`` is that of the list with the value, if it is an item.
         """
         if levels <= 0:
             rank, levels = rank - 1, math.inf
@@ -155,13 +171,13 @@ class _Writer:
             return []
         if _is_object(schema):
             function = self._find_function(schema, rank, levels)
-            return _refuse(f"not {function}({value})") if function else []
+            return self._list_call(function, value, holder) if function else []
         kind = schema.get("type")
         if not isinstance(kind, str) or not _keywords(schema) <= _KNOWN[kind] or variable.count(_ITEM) > _MAX_LOOPS:
             return _refuse(f"not {self._name(partial(Part(schema).keeps, rank, levels))}({value})")
         lines = self._list_tests(schema, kind, variable, rank)
         item = variable + _ITEM
-        inside = self._list_value(schema["items"], item, item, rank, levels - 1) if "items" in schema else []
+        inside = self._list_value(schema["items"], item, item, rank, levels - 1, variable) if "items" in schema else []
         if inside:
             lines += [f"for {item} in {variable}:", *(INDENT + line for line in inside)]
         if lines and rank < TYPE:  # only lists have such rules
@@ -193,5 +209,5 @@ def _keywords(schema: Mapping[str, Any]) -> "frozenset[str]":
     return frozenset(schema) - {"type"}
 
 
-def _refuse(test: str) -> List[str]:
-    return [f"if {test}:", f"{INDENT}return False"]
+def _refuse(test: str, answer: str = "False") -> List[str]:
+    return [f"if {test}:", f"{INDENT}return {answer}"]

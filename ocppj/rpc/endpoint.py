@@ -353,13 +353,15 @@ class Endpoint:
         mode = validation.mode(feature.name, False) if validation.actions else validation.outgoing
         # What is sent is checked strictly in the mode "standard", too.
         is_strict = mode == "standard" or mode == "strict"
+        refusal: object = None
         try:
-            if mode == "off" or self._quick_checks[feature, is_response, is_strict](data):
+            refusal = mode == "off" or self._quick_checks[feature, is_response, is_strict](data)
+            if refusal:
                 return data
         except Exception:  # The quick check cannot handle some values. The full check decides.
             pass
         try:
-            check_payload(feature, is_response, data, is_strict, was_tried=True)
+            check_payload(feature, is_response, data, is_strict, was_tried=True, refusal=refusal)
         except ValidationError as error:
             if is_strict:
                 raise
@@ -539,9 +541,9 @@ class Endpoint:
             is_valid = False
         try:
             if not is_valid and mode == "standard" and is_object:
-                payload = self._forgive(feature, is_response, payload, client_id)
+                payload = self._forgive(feature, is_response, payload, client_id, is_valid)
             elif not is_valid:
-                check_payload(feature, is_response, payload, is_strict, was_tried=True)
+                check_payload(feature, is_response, payload, is_strict, was_tried=True, refusal=is_valid)
             return payload_type.from_wire(payload)
         except ValidationError as error:
             if mode != "warn" or not is_object:
@@ -550,12 +552,14 @@ class Endpoint:
                 self._log_invalid(client_id, "received", feature, is_response, error)
         return self._decode_leniently(payload_type, payload, client_id, again)
 
-    def _forgive(self, feature: Feature, is_response: bool, payload: Dict[str, Any], client_id: str) -> Dict[str, Any]:
+    def _forgive(
+        self, feature: Feature, is_response: bool, payload: Dict[str, Any], client_id: str, refusal: object
+    ) -> Dict[str, Any]:
         """Return ``payload`` without the faults that are forgiven. Each kind is logged once for each peer.
 
         Raises `ValidationError` if it has others. Then nothing is told.
         """
-        mended, found = forgive_and_check(feature, is_response, payload)
+        mended, found = forgive_and_check(feature, is_response, payload, refusal)
         for kind, (path, value) in found.items():
             text = "%s: %s was read in the %s of %s: %.40r at %.255s; there may be more, which are not logged"
             about = (DESCRIPTIONS[kind], "response" if is_response else "request", feature.name, value, path)

@@ -31,7 +31,7 @@ from .faults import (
     describe_rule,
     describe_unknown,
 )
-from .forgiving import is_datetime, is_left_out, is_multiple
+from .forgiving import allow_left_out, is_datetime, is_left_out, is_multiple
 from .text_rules import REQUIRED_WHEN
 from .unique import has_no_double
 
@@ -55,10 +55,30 @@ class _Check(NamedTuple):
     limit: Any
 
 
+class Halt:
+    """What a made check returns for a value that is not valid; it is false. It says where the check has stopped.
+
+    Args:
+        items: A list. What stands in it before ``item`` is valid.
+        item: The item.
+        inside: The same for a list inside ``item``, if the check has stopped there.
+    """
+
+    __slots__ = ("inside", "item", "items")
+
+    def __init__(self, items: List[Any], item: Any, inside: object = False) -> None:
+        self.items = items
+        self.item = item
+        self.inside = inside
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class _Best:
     """The best fault so far. Its path is kept backwards. It grows while the walk returns to the top."""
 
-    __slots__ = ("depth", "describe", "is_mended", "items", "path", "rank")
+    __slots__ = ("depth", "describe", "is_mended", "items", "path", "rank", "stops")
 
     def __init__(self, rank: int = VALUE, depth: float = math.inf, is_mended: bool = False) -> None:
         self.rank = rank
@@ -66,11 +86,18 @@ class _Best:
         self.path: List[_Step] = []
         self.describe: Callable[[Path], str] = str
         self.items = 0  # of all lists that were searched
+        self.stops: Dict[int, Any] = {}  # the items at which checks have stopped, by the ids of their lists
         self.is_mended = is_mended  # whether what `is_left_out` is not there
 
     def limit(self, depth: int) -> int:
         """Return the highest rank that a better fault at ``depth`` may have. Among equals the first is the best."""
         return self.rank if depth < self.depth else self.rank - 1
+
+    def note(self, refusal: object) -> None:
+        """Note where a check has stopped, that found no better fault before."""
+        while isinstance(refusal, Halt):
+            self.stops[id(refusal.items)] = refusal.item
+            refusal = refusal.inside
 
     def set(self, rank: int, depth: int, step: _Step, describe: Callable[[Path], str]) -> None:
         self.rank = rank
@@ -102,7 +129,7 @@ class Part:
     def __init__(self, schema: Mapping[str, Any], make_check: Optional[_MakeCheck] = None) -> None:
         self._schema = schema
         self._make_check = make_check if schema.get("type") == "object" else None
-        self._made: Dict[Tuple[int, float], Callable[[Any], object]] = {}  # what it has made
+        self._made: Dict[Tuple[int, float, bool], Callable[[Any], object]] = {}  # what it has made
         self._checks: Dict[Any, Tuple[_Check, ...]] = {kind: _list_checks(schema, kind) for kind in _KINDS}
         self._parts = {name: Part(each, make_check) for name, each in schema.get("properties", {}).items()}
         self._items = Part(schema["items"], make_check) if "items" in schema else None
@@ -136,17 +163,23 @@ class Part:
         """Tell whether ``value`` has no fault up to ``rank``, and deeper than ``levels`` none of a lower rank."""
         return not self._visit(value, 0, "", _First(rank, levels))
 
-    def find(self, payload: Any) -> Optional[Fault]:
-        """Return the fault of ``payload`` to name, or ``None`` if there is none."""
-        return self._find(payload, _Best())
+    def find(self, payload: Any, refusal: object = None) -> Optional[Fault]:
+        """Return the fault of ``payload`` to name, or ``None`` if there is none.
 
-    def find_not_mended(self, payload: Any) -> Tuple[Optional[Fault], bool]:
+        ``refusal`` is what the check returned that has refused it.
+        """
+        best = _Best()
+        best.note(refusal)
+        return self._find(payload, best)
+
+    def find_not_mended(self, payload: Any, refusal: object = None) -> Tuple[Optional[Fault], bool]:
         """Return the same for the payload that `ocppj.rpc.forgiving.Mender` makes of this one.
 
         ``None``: it has no unknown properties, no missing ones, and no lists of the wrong length. Also return whether
         it has so long lists that `find` takes no longer than a check.
         """
         best = _Best(MISSING, is_mended=True)
+        best.note(refusal)
         return self._find(payload, best), best.items > FEW_ITEMS
 
     def _find(self, payload: Any, best: _Best) -> Optional[Fault]:
@@ -223,6 +256,10 @@ class Part:
         scalars = kinds.intersection(_SCALARS)
         broken = [self._find_broken(kind, value, best.limit(depth)) for kind in scalars]
         found, start = False, 0
+        if id(value) in best.stops:
+            start = next(compress(count(), map(partial(operator.is_, best.stops[id(value)]), value)))
+            found = self._visit(value[start], depth, start, best)
+            kinds, start = self._list_kinds(kinds, depth, best), start + 1
         kinds -= scalars
         while kinds or max(broken, default=-1) >= start:
             index = self._visit_next(value, start, kinds, broken, depth, best)
@@ -248,8 +285,11 @@ class Part:
                 wanted[index] = True
         is_kept = self._find_check(depth, best)
         for index, each in compress(enumerate(rest, start), wanted):
-            if not is_kept(each) and self._visit(each, depth, index, best):
-                return index
+            answer = is_kept(each)
+            if not answer:
+                best.note(answer)
+                if self._visit(each, depth, index, best):
+                    return index
         return None
 
     def _list_wanted(self, items: List[Any], kinds: Set[type], depth: int, best: _Best) -> Iterable[bool]:
@@ -264,9 +304,11 @@ class Part:
         if self._make_check is None or best.items <= FEW_ITEMS:
             return _never
         rank, levels = (best.rank, best.depth - depth) if depth < best.depth else (best.rank - 1, math.inf)
-        check = self._made.get((rank, levels))
+        key = rank, levels, best.is_mended
+        check = self._made.get(key)
         if check is None:
-            check = self._made[rank, levels] = self._make_check(self._schema, rank, levels)
+            schema = allow_left_out(self._schema) if best.is_mended else self._schema
+            check = self._made[key] = self._make_check(schema, rank, levels)
         return check
 
     def _list_kinds(self, kinds: Set[type], depth: int, best: _Best) -> Set[type]:
@@ -279,15 +321,16 @@ class Part:
         """Return the index of the item of a type, such as text, that has the best fault up to ``limit``; or -1."""
         best = _NONE, -1
         types = list(map(type, items))
-        first = types.index(kind)
+        first, number = types.index(kind), types.count(kind)
         for rank, is_met, _, _ in self._checks[kind]:
             if rank > min(limit, best[0]):
                 break
             if not is_met(items[first]):  # often all are alike
                 return first
-            is_one = list(map(partial(operator.is_, kind), types))
-            broken = map(operator.not_, map(is_met, compress(items, is_one)))  # all in C, or nearly all
-            index = next(compress(compress(count(), is_one), broken), -1)
+            # All in C, or nearly all.
+            chosen = repeat(True) if number == len(items) else list(map(partial(operator.is_, kind), types))
+            broken = map(operator.not_, map(is_met, compress(items, chosen)))
+            index = next(compress(compress(count(), chosen), broken), -1)
             if index >= 0:
                 best = min(best, (rank, index))
         return best[1]

@@ -6,17 +6,18 @@ any other payload.
 
 from __future__ import annotations
 
+from datetime import timezone
 from decimal import Decimal, DecimalException
 from functools import lru_cache
 from itertools import compress
 from operator import itemgetter
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
-from ..payloads.datetimes import is_iso_datetime, parse_datetime, parse_iso_datetime
+from ..payloads.datetimes import has_iso_form, has_rfc3339_form, parse_datetime, parse_iso_datetime
 from .accelerated import is_usual_datetime
 from .faults import format_path
 
-__all__ = ["DESCRIPTIONS", "Forgiven", "Mender", "is_datetime", "is_left_out", "is_multiple"]
+__all__ = ["DESCRIPTIONS", "Forgiven", "Mender", "allow_left_out", "is_datetime", "is_left_out", "is_multiple"]
 
 #: The kinds of faults that were forgiven, each with the path and the value of the first one.
 Forgiven = Dict[str, Tuple[str, Any]]
@@ -87,7 +88,8 @@ class Mender:
                     del mended[name]
                 else:
                     mended[name] = new
-                known = _lead(found, known, name)
+                if len(found) > known:
+                    known = _lead(found, known, name)
         return mended
 
     def _leave_out(self, name: str, value: Any, found: _Found) -> Any:
@@ -108,7 +110,8 @@ class Mender:
             if new is not each:
                 mended = list(value) if mended is value else mended
                 mended[index] = new
-                known = _lead(found, known, index)
+                if len(found) > known:
+                    known = _lead(found, known, index)
         return mended
 
     def _mend_number(self, value: Any, found: _Found) -> Any:
@@ -125,14 +128,16 @@ def _keep(value: Any, found: _Found) -> Any:
 
 def _mend_text(value: str, found: _Found) -> str:
     """Return a date-time that is not RFC 3339 as RFC 3339."""
-    if is_usual_datetime(value) or not is_iso_datetime(value) or is_datetime(value):
+    # RFC 3339 does not know the hour 24. What else has its form is one of its date-times, or none at all.
+    if is_usual_datetime(value) or not has_iso_form(value) or (has_rfc3339_form(value) and value[11:13] != "24"):
         return value
     try:
-        mended = parse_iso_datetime(value).isoformat()
+        moment = parse_iso_datetime(value)
     except ValueError:
         return value
     _note(found, "date-time", value)
-    return mended
+    text = moment.isoformat()
+    return f"{text[:-6]}Z" if moment.tzinfo is timezone.utc else text  # that with "Z" is read quickly
 
 
 def _note(found: _Found, kind: str, value: Any) -> None:
@@ -142,9 +147,8 @@ def _note(found: _Found, kind: str, value: Any) -> None:
 
 def _lead(found: _Found, known: int, step: Union[str, int]) -> int:
     """Add the step to a value to the paths of what was found there, after ``known`` others. Return their number."""
-    if len(found) > known:
-        for path, _ in list(found.values())[known:]:
-            path.append(step)
+    for path, _ in list(found.values())[known:]:
+        path.append(step)
     return len(found)
 
 
@@ -169,6 +173,20 @@ def _round_to_multiple(value: Any, step: float) -> Optional[float]:
         return float(nearest) if abs(nearest - exact) < _TOLERANCE * abs(exact) else None
     except (DecimalException, ValueError):  # too many digits to divide
         return None
+
+
+def allow_left_out(schema: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return ``schema``, which allows an empty list where it `is_left_out`, as far as keywords can say that."""
+    changed = dict(schema)
+    if "items" in schema:
+        changed["items"] = allow_left_out(schema["items"])
+    if "properties" in schema:
+        parts = {name: allow_left_out(each) for name, each in schema["properties"].items()}
+        for name, each in parts.items():
+            if each.get("minItems") == 1 and is_left_out(schema, name, []):
+                del each["minItems"]
+        changed["properties"] = parts
+    return changed
 
 
 @lru_cache(maxsize=64)

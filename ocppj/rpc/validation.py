@@ -59,11 +59,12 @@ def check_payload(
     with_text_rules: bool = True,
     *,
     was_tried: bool = False,
+    refusal: object = None,
 ) -> None:
     """Check a JSON value against a schema of ``feature``. Without a schema any object is valid.
 
     ``with_text_rules`` tells whether the rules of `text_rules` are checked, too. ``was_tried`` says that the quick
-    check has refused the payload.
+    check has refused the payload, and ``refusal`` is what it returned.
 
     Raises `ValidationError`, with a description of at most 255 characters that quotes no secret, and `UsageError` if
     the schema is no JSON schema.
@@ -73,7 +74,7 @@ def check_payload(
         text = f"the payload must be an object, not {get_type_name(payload)}"
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", text)
     try:
-        _refuse(payload, validator.find_fault(payload, was_tried) if validator is not None else None)
+        _refuse(payload, validator.find_fault(payload, was_tried, refusal) if validator is not None else None)
     except RecursionError:  # jsonschema writes the value at fault into its message, however deep it is
         raise ValidationError(ErrorCode.FORMAT_VIOLATION, "", "the payload is nested too deeply") from None
 
@@ -93,8 +94,12 @@ def forgive_payload(feature: Feature, is_response: bool, payload: Dict[str, Any]
     return (payload, {}) if validator is None else validator.forgive(payload)
 
 
-def forgive_and_check(feature: Feature, is_response: bool, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven]:
+def forgive_and_check(
+    feature: Feature, is_response: bool, payload: Dict[str, Any], refusal: object = None
+) -> Tuple[Dict[str, Any], Forgiven]:
     """Do what `forgive_payload` does with a payload that its quick check has refused, and check it.
+
+    ``refusal`` is what that returned.
 
     Raises what `check_payload` does for the other faults. They are described as in the mended payload.
     """
@@ -102,7 +107,7 @@ def forgive_and_check(feature: Feature, is_response: bool, payload: Dict[str, An
     if validator is None or not isinstance(payload, dict):
         check_payload(feature, is_response, payload, False)
         return payload, {}
-    mended, found, fault = validator.forgive_and_check(payload)
+    mended, found, fault = validator.forgive_and_check(payload, refusal)
     _refuse(mended, fault)
     return mended, found
 
@@ -154,15 +159,15 @@ class _Validator:
     Attributes:
         plain: The schema, if it is plain.
         quick_check: Returns true for most payloads that are valid, and only for valid ones. It saves most walks through
-            a payload. If it returns false or raises, `find_fault` must decide.
+            a payload. If it returns false or raises, `find_fault` must decide. It is told what was returned.
     """
 
     plain: Optional[Mapping[str, Any]] = None
 
-    def __init__(self, quick_check: Callable[[Any], bool]) -> None:
+    def __init__(self, quick_check: Callable[[Any], object]) -> None:
         self.quick_check = quick_check
 
-    def find_fault(self, payload: Any, was_tried: bool) -> Optional[Fault]:
+    def find_fault(self, payload: Any, was_tried: bool, refusal: object) -> Optional[Fault]:
         """Return the fault to name, or ``None`` if there is none."""
         raise NotImplementedError
 
@@ -170,17 +175,20 @@ class _Validator:
         """Return the mended payload, and what was forgiven. A schema that is not plain forgives nothing."""
         return payload, {}
 
-    def forgive_and_check(self, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven, Optional[Fault]]:
+    def forgive_and_check(
+        self, payload: Dict[str, Any], refusal: object
+    ) -> Tuple[Dict[str, Any], Forgiven, Optional[Fault]]:
         """Return what `forgive` does, and the fault to name of the mended payload."""
-        return payload, {}, self.find_fault(payload, True)
+        return payload, {}, self.find_fault(payload, True, refusal)
 
 
 class _SimpleValidator(_Validator):
     """Checks payloads against a simple schema."""
 
     def __init__(self, name: str, schema: Mapping[str, Any], is_plain: bool) -> None:
-        accelerated = build_quick_check(schema, is_datetime, is_multiple) if _accelerated and is_plain else None
-        super().__init__(accelerated or compile_check(name, schema))
+        make_check = partial(compile_check, name)
+        accelerated = build_quick_check(schema, is_datetime, make_check) if _accelerated and is_plain else None
+        super().__init__(accelerated or make_check(schema))
         self._name = name
         self._is_accelerated = accelerated is not None
         self._is_logged = False
@@ -191,14 +199,15 @@ class _SimpleValidator(_Validator):
         if is_plain:
             self.plain = schema
 
-    def find_fault(self, payload: Any, was_tried: bool) -> Optional[Fault]:
+    def find_fault(self, payload: Any, was_tried: bool, refusal: object) -> Optional[Fault]:
         is_refused = False
         if not was_tried:
             with suppress(Exception):  # it cannot handle some values, such as a key that is no text
-                if self.quick_check(payload):
+                refusal = self.quick_check(payload)
+                if refusal:
                     return None
                 is_refused = self._is_accelerated
-        fault = self._get_part().find(payload)
+        fault = self._get_part().find(payload, refusal)
         if fault is None and is_refused and not self._is_logged:
             self._is_logged = True
             safe_log.debug("jsonschema-rs refuses a payload of %s that is valid", self._name)
@@ -216,15 +225,19 @@ class _SimpleValidator(_Validator):
             self._mender = Mender(self.plain)
         return self._mender.forgive(payload)
 
-    def forgive_and_check(self, payload: Dict[str, Any]) -> Tuple[Dict[str, Any], Forgiven, Optional[Fault]]:
+    def forgive_and_check(
+        self, payload: Dict[str, Any], refusal: object
+    ) -> Tuple[Dict[str, Any], Forgiven, Optional[Fault]]:
         if self.plain is None:
-            return super().forgive_and_check(payload)
-        fault, is_long = self._get_part().find_not_mended(payload)
+            return super().forgive_and_check(payload, refusal)
+        fault, is_long = self._get_part().find_not_mended(payload, refusal)
         if fault is not None:  # nothing is copied
             return payload, {}, fault
         mended, found = self.forgive(payload)
+        if not found:
+            return mended, found, self.find_fault(mended, True, refusal)
         is_quick = self._is_accelerated or not is_long
-        return mended, found, self.find_fault(mended, not (found and is_quick))  # its schema is the judge
+        return mended, found, self.find_fault(mended, not is_quick, None)  # its schema is the judge
 
 
 class _OtherValidator(_Validator):
@@ -237,7 +250,7 @@ class _OtherValidator(_Validator):
         self._exact = extend(base, keywords, type_checker=types)(schema, format_checker=_formats)
         super().__init__(self._exact.is_valid)
 
-    def find_fault(self, payload: Any, was_tried: bool) -> Optional[Fault]:
+    def find_fault(self, payload: Any, was_tried: bool, refusal: object) -> Optional[Fault]:
         best: Optional[_Found] = None
         places = _Places(payload)
         for fault in self._exact.iter_errors(payload):

@@ -1,12 +1,14 @@
 """`ocppj.rpc.compiled`: what the made check says. (Verdicts on thousands of payloads: tests/fuzz.)"""
 
 import linecache
+from math import inf
 
 import pytest
 
 from ocppj import Endpoint, Feature, PendingRequestState, ValidationError, v16
 from ocppj.payloads.model import TextEnum
 from ocppj.rpc.compiled import compile_check
+from ocppj.rpc.faults import MISSING, TYPE, UNKNOWN, VALUE
 from ocppj.rpc.validation import check_payload, get_quick_check, use_accelerators
 
 
@@ -112,6 +114,50 @@ def test_what_it_does_not_know_is_decided_by_the_walk():
     finally:
         use_accelerators(True)
     assert call.wire_payload == {"idTag": "tag"}
+
+
+ITEM = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "maximum": 9},
+        "some": {"type": "array", "maxItems": 2, "items": {"type": "object", "required": ["x"]}},
+    },
+    "additionalProperties": False,
+}
+LISTS = {"type": "object", "properties": {"all": {"type": "array", "items": ITEM}}}
+
+
+@pytest.mark.parametrize(
+    ("item", "worst"),
+    [
+        ({"n": 5, "some": [{"x": 1}]}, None),
+        ({"n": 10}, (VALUE, 3)),
+        ({"n": "x"}, (TYPE, 3)),
+        (7, (TYPE, 2)),
+        ({"some": [7]}, (TYPE, 4)),
+        ({"some": [{}]}, (MISSING, 5)),
+        ({"some": [{"x": 1}] * 3}, (MISSING, 3)),
+        ({"m": 1}, (UNKNOWN, 3)),
+    ],
+)
+def test_faults_of_lower_ranks_or_nearer_to_the_top_alone_may_count(item, worst):
+    """``worst`` is the rank and the depth of the fault. The payload has the depth 0."""
+    for rank in (UNKNOWN, MISSING, TYPE, VALUE):
+        for levels in (1, 2, 3, 4, 5, 6, inf):
+            counts = worst is not None and (worst[0] < rank or (worst[0] == rank and worst[1] < levels))
+            is_valid = bool(compile_check("Any", LISTS, rank, levels)({"all": [item]}))
+            assert is_valid != counts, (rank, levels)
+
+
+def test_it_says_in_which_lists_it_has_stopped():
+    good, bad = {"some": [{"x": 1}]}, {"some": [{"x": 1}, {}]}
+    payload = {"all": [good, bad, bad]}
+    refusal = compile_check("Any", LISTS)(payload)
+    assert not refusal
+    assert (refusal.items, refusal.item) == (payload["all"], bad)
+    assert (refusal.inside.items, refusal.inside.item) == (bad["some"], {})
+    assert refusal.inside.inside is False
+    assert compile_check("Any", LISTS)({"all": {}}) is False
 
 
 def test_its_lines_are_known_to_linecache():
