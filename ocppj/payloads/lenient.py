@@ -4,8 +4,8 @@ A value of another type than its field's is converted where its meaning is plain
 ``true``, one object and a list of it. What cannot be converted stays the JSON value. Properties without a field go to
 `Payload.extra`.
 
-Like `Payload.from_wire`, this takes one loop over the fields of a class, which is analysed when it is first met: the
-mode ``off`` decodes every message so.
+A class is analysed, and straight-line code made for it, when it is first decoded: the mode ``off`` decodes every
+message so, and a peer may send very many objects.
 """
 
 from __future__ import annotations
@@ -18,10 +18,26 @@ from datetime import datetime
 from enum import Enum
 from functools import partial
 from itertools import compress, repeat
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
+from operator import itemgetter
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+)
 
 from ..errors import Later
-from .datetimes import parse_datetime, parse_iso_datetime
+from ..made_code import INDENT, Names, make_functions
+from .datetimes import has_iso_form, parse_datetime, parse_iso_datetime
 from .model import Payload, construct, find_decoder, get_hints, get_plan
 from .plans import DECODE_ERRORS, NO_DEFAULT, Decoder, Members
 
@@ -111,56 +127,79 @@ class _Reader:
         self.known = plan.known if plan.extra is None else None  # ``None``: there is a field for all others
         # What fields without a value have, and how the values of the others are converted, by wire name.
         self._defaults: Dict[str, Any] = {}
-        self._fields: Dict[str, Tuple[str, Optional[type], Optional[Dict[Any, Any]], Optional[_Converter]]] = {}
+        self._fields: Dict[str, Tuple[str, _Conversion]] = {}
         for name, attribute, _, _, default in plan.fields:
-            self._fields[name] = (attribute, *_find_conversion(hints[attribute]))
+            self._fields[name] = (attribute, _find_conversion(hints[attribute]))
             if attribute in required or default is not NO_DEFAULT:
                 self._defaults[attribute] = None if attribute in required else default
+        #: Makes a payload of a JSON object.
+        self.read: Callable[[Mapping[str, Any], _Notes], Any] = self._make_read()
 
-    def read(self, data: Mapping[str, Any], notes: _Notes) -> Any:
-        """Return the payload of ``data``. This loops over ``data``: a peer may send very many empty objects."""
-        cls = self.cls
+    def _make_read(self) -> Callable[[Mapping[str, Any], _Notes], Any]:
+        """Return the function ``read``, in straight-line code."""
+        names = Names(
+            new=object.__new__,
+            cls=self.cls,
+            defaults=self._defaults,
+            known=self._plan.known,
+            finish=self._finish,
+            Odd=_Odd,
+            from_wire=self.cls.from_wire,
+            errors=DECODE_ERRORS,
+        )
+        lines = ["values, odd = defaults.copy(), {}"]
         if self._has_own_way:
-            with suppress(*DECODE_ERRORS):
-                return cls.from_wire(data)
-        values = self._defaults.copy()
-        fields = self._fields
-        odd: Optional[Dict[str, _Odd]] = None  # by wire name
-        is_known = True
-        for name, value in data.items():
-            field = fields.get(name)
-            if field is None:
-                is_known = False
-                continue
-            attribute, kind, members, convert = field
-            if type(value) is kind:
-                if members is not None:
-                    value = members[value]
-            elif convert is not None and value is not None:
-                value = convert(value, notes)
-                if type(value) is _Odd:
-                    odd = odd or {}
-                    odd[name], value = value, None
-            values[attribute] = value
-        if odd or not is_known or len(values) != self._plan.size:
-            return self._finish(data, values, odd or {}, notes)
-        payload = object.__new__(cls)
-        payload.__dict__ = values
-        return payload
+            lines = ["try:", f"{INDENT}return from_wire(data)", "except errors:", f"{INDENT}pass", *lines]
+        for name, (attribute, conversion) in self._fields.items():
+            lines += [f"if {name!r} in data:", f"{INDENT}value = data[{name!r}]"]
+            lines += [INDENT + line for line in _list_conversion(name, conversion, names)]
+            lines.append(f"{INDENT}values[{attribute!r}] = value")
+        lines += [
+            f"if odd or len(values) != {self._plan.size} or not data.keys() <= known:",
+            f"{INDENT}return finish(data, values, odd, notes)",
+            "payload = new(cls)",
+            "payload.__dict__ = values",
+            "return payload",
+        ]
+        title = f"lenient from_wire of {self.cls.__module__}.{self.cls.__qualname__}"
+        source = ["def read(data, notes):", *(INDENT + line for line in lines)]
+        made: Callable[[Mapping[str, Any], _Notes], Any] = make_functions(title, source, names)["read"]
+        return made
+
+    def read_items(self, wanted: Iterator[Tuple[int, Any]], items: List[Any], notes: _Notes) -> None:
+        """Put payloads into ``items`` in place of the objects ``wanted``, which come with their indexes."""
+        required, known, read = self.required, self.known, self.read
+        if required and notes.odd_objects >= MAX_ODD_OBJECTS:
+            wanted = filter(itemgetter(1), wanted)  # it leaves out empty objects, in C
+        for index, each in wanted:
+            names = each.keys()
+            if not (required <= names and (known is None or names <= known)):
+                notes.odd_objects += 1
+                if notes.odd_objects > MAX_ODD_OBJECTS:
+                    continue
+                if notes.odd_objects == MAX_ODD_OBJECTS:
+                    items[index] = read(each, notes)
+                    self.read_items(wanted, items, notes)
+                    break
+            items[index] = read(each, notes)
 
     def _finish(
         self, data: Mapping[str, Any], values: Dict[str, Any], odd: Mapping[str, _Odd], notes: _Notes
     ) -> Payload:
         """Return the payload of ``values``, of the values that could not be converted, and of unknown properties."""
         plan = self._plan
-        extra = {name: data[name] for name, value in odd.items() if value is _NO_DATETIME}
-        notes.extend(Unreadable(f"{self.cls.__name__}.{name}", value) for name, value in extra.items())
-        unknown = {name: value for name, value in data.items() if name not in plan.known}
-        if plan.extra is None:
-            extra.update(unknown)
-        else:
-            values[plan.extra] = unknown
-        kept = {self._fields[name][0]: data[name] if value is _AS_IS else value.value for name, value in odd.items()}
+        extra: Dict[str, Any] = {}
+        kept: Dict[str, Any] = {}
+        for name, value in odd.items():
+            if value is _NO_DATETIME:
+                extra[name] = data[name]
+                notes.append(Unreadable(f"{self.cls.__name__}.{name}", data[name]))
+            else:
+                kept[self._fields[name][0]] = data[name] if value is _AS_IS else value.value
+        if plan.extra is not None:
+            values[plan.extra] = {name: value for name, value in data.items() if name not in plan.known}
+        elif not data.keys() <= plan.known:
+            extra.update((name, value) for name, value in data.items() if name not in plan.known)
         if extra and plan.keeps_extra:
             kept["extra"] = extra
         if len(values) == plan.size:  # its constructor only stores the values
@@ -172,6 +211,30 @@ class _Reader:
         for attribute, value in kept.items():  # only now: a constructor may not expect them
             object.__setattr__(payload, attribute, value)  # the class may be frozen
         return payload
+
+
+def _list_conversion(name: str, conversion: _Conversion, names: Names) -> List[str]:
+    """Return the lines that convert ``value``, that of the property ``name``."""
+    kind, members, convert = conversion
+    if convert is None:
+        return []
+    converting = [
+        f"value = {names.add(convert)}(value, notes)",
+        "if type(value) is Odd:",
+        f"{INDENT}odd[{name!r}], value = value, None",
+    ]
+    if convert is _to_datetime:
+        lines = ["try:", f"{INDENT}value = {names.add(parse_datetime)}(value)", "except errors:", *_indent(converting)]
+        return ["if value is not None:", *_indent(lines)]
+    if members is not None:
+        usual = [f"if type(value) is {names.add(kind)}:", f"{INDENT}value = {names.add(members)}[value]"]
+        return [*usual, "elif value is not None:", *_indent(converting)]
+    test = "value is not None" if kind is None else f"type(value) is not {names.add(kind)} and value is not None"
+    return [f"if {test}:", *_indent(converting)]
+
+
+def _indent(lines: List[str]) -> List[str]:
+    return [INDENT + line for line in lines]
 
 
 def _get_reader(cls: Type[Payload]) -> _Reader:
@@ -190,14 +253,14 @@ def _find_conversion(hint: Any) -> _Conversion:
     if origin is list:
         item = hint.__args__[0]
         if isinstance(item, type) and issubclass(item, Payload):
-            return None, None, partial(_to_payloads, item)
+            return None, None, _Nested(item).to_payloads
         return None, None, partial(_to_list, item, *_find_conversion(item))
     if not isinstance(hint, type):
         return None, None, None
     if hint in _SCALARS:
         return hint, None, _SCALARS[hint]
     if issubclass(hint, Payload):
-        return None, None, partial(_to_payload, hint)
+        return None, None, _Nested(hint).to_payload
     if issubclass(hint, Enum):
         members = Members((member.value, member) for member in hint)
         return str, members, partial(_to_member, members)
@@ -214,34 +277,39 @@ def _find_union_conversion(hints: List[Any]) -> _Conversion:
     return None, None, None if decode is None else partial(_to_other, decode)
 
 
-def _to_payload(cls: Type[Payload], value: Any, notes: _Notes) -> Any:
-    return _get_reader(cls).read(value, notes) if isinstance(value, Mapping) else _AS_IS
+class _Nested:
+    """Converts payloads inside others. Their class may be the same: so it is analysed when the first one comes."""
 
+    def __init__(self, cls: Type[Payload]) -> None:
+        self._cls = cls
+        self._found: Optional[_Reader] = None
 
-def _to_payloads(cls: Type[Payload], value: Any, notes: _Notes) -> Any:
-    """Return a list of payloads. Some peers send one alone, without the list around it."""
-    if not isinstance(value, (list, tuple)):
-        if not isinstance(value, Mapping):
+    def to_payload(self, value: Any, notes: _Notes) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):
             return _AS_IS
-        value = [value]
-    reader = _get_reader(cls)
-    required, known = reader.required, reader.known
-    items: List[Any] = []
-    is_odd = False
-    for each in value:
-        if type(each) is dict or (type(each) not in _JSON_TYPES and isinstance(each, Mapping)):
-            names = each.keys()
-            if not (required <= names and (known is None or names <= known)):
-                notes.odd_objects += 1
-                if notes.odd_objects > MAX_ODD_OBJECTS:
-                    items.append(each)
-                    is_odd = True
-                    continue
-            items.append(reader.read(each, notes))
-            continue
-        items.append(each)
-        is_odd = is_odd or each is not None
-    return _Odd(items) if is_odd else items
+        return (self._found or self._find()).read(value, notes)
+
+    def to_payloads(self, value: Any, notes: _Notes) -> Any:
+        """Return a list of payloads. Some peers send one alone, without the list around it."""
+        if type(value) is not list and not isinstance(value, (list, tuple)):
+            if not isinstance(value, Mapping):
+                return _AS_IS
+            value = [value]
+        items = list(value)
+        kinds = set(map(type, value))
+        if kinds == _ONLY_OBJECTS:
+            (self._found or self._find()).read_items(enumerate(value), items, notes)
+        else:
+            objects = {kind for kind in kinds if issubclass(kind, Mapping)}
+            if objects:  # the filter runs in C
+                wanted = compress(enumerate(value), map(objects.__contains__, map(type, value)))
+                (self._found or self._find()).read_items(wanted, items, notes)
+        left = kinds.intersection(map(type, items)) - _NULLS  # those that stay JSON values
+        return _Odd(items) if left else items
+
+    def _find(self) -> _Reader:
+        self._found = reader = _get_reader(self._cls)
+        return reader
 
 
 def _to_list(
@@ -348,11 +416,9 @@ def _to_member(members: Dict[Any, Any], value: Any, notes: _Notes) -> Any:
 
 
 def _to_datetime(value: Any, notes: _Notes) -> Any:
-    if not isinstance(value, str):
-        return _NO_DATETIME
-    for parse in (parse_datetime, parse_iso_datetime):
+    if isinstance(value, str) and has_iso_form(value):
         with suppress(ValueError):
-            return parse(value)
+            return parse_iso_datetime(value)  # those of RFC 3339, too
     return _NO_DATETIME
 
 
@@ -365,5 +431,5 @@ def _to_other(decode: Decoder, value: Any, notes: _Notes) -> Any:
 
 _SCALARS: Dict[type, _Converter] = {int: _to_integer, float: _to_number, str: _to_text, bool: _to_boolean}
 _SCALAR_TYPES = (str, int, float)
-#: Those of JSON values that are no object. To ask whether a value is a `Mapping` takes much longer.
-_JSON_TYPES = frozenset({str, int, float, bool, list, type(None)})
+_ONLY_OBJECTS = {dict}
+_NULLS = {type(None)}
