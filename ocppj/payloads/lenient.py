@@ -144,6 +144,8 @@ class _Reader:
             known=self._plan.known,
             finish=self._finish,
             Odd=_Odd,
+            AS_IS=_AS_IS,
+            NUMBERS=_NUMBERS,
             from_wire=self.cls.from_wire,
             errors=DECODE_ERRORS,
         )
@@ -152,10 +154,11 @@ class _Reader:
             lines = ["try:", f"{INDENT}return from_wire(data)", "except errors:", f"{INDENT}pass", *lines]
         for name, (attribute, conversion) in self._fields.items():
             lines += [f"if {name!r} in data:", f"{INDENT}value = data[{name!r}]"]
-            lines += [INDENT + line for line in _list_conversion(name, conversion, names)]
+            lines += [INDENT + line for line in _list_conversion(name, conversion, names, self._plan.size >= 0)]
             lines.append(f"{INDENT}values[{attribute!r}] = value")
+        is_whole = len(self._defaults) == self._plan.size
         lines += [
-            f"if odd or len(values) != {self._plan.size} or not data.keys() <= known:",
+            f"if odd or {'' if is_whole else f'len(values) != {self._plan.size} or '}not data.keys() <= known:",
             f"{INDENT}return finish(data, values, odd, notes)",
             "payload = new(cls)",
             "payload.__dict__ = values",
@@ -213,15 +216,20 @@ class _Reader:
         return payload
 
 
-def _list_conversion(name: str, conversion: _Conversion, names: Names) -> List[str]:
-    """Return the lines that convert ``value``, that of the property ``name``."""
+def _list_conversion(name: str, conversion: _Conversion, names: Names, is_plain: bool) -> List[str]:
+    """Return the lines that convert ``value``, that of the property ``name``.
+
+    ``is_plain``: the constructor of the class only stores the values, and is not called.
+    """
     kind, members, convert = conversion
     if convert is None:
         return []
     converting = [
-        f"value = {names.add(convert)}(value, notes)",
-        "if type(value) is Odd:",
-        f"{INDENT}odd[{name!r}], value = value, None",
+        f"read = {_find_short_way(conversion, names)}{names.add(convert)}(value, notes)",
+        "if type(read) is not Odd:",
+        f"{INDENT}value = read",
+        "elif read is not AS_IS:" if is_plain else "else:",  # a constructor may not expect the value
+        f"{INDENT}odd[{name!r}], value = read, None",
     ]
     if convert is _to_datetime:
         lines = ["try:", f"{INDENT}value = {names.add(parse_datetime)}(value)", "except errors:", *_indent(converting)]
@@ -231,6 +239,15 @@ def _list_conversion(name: str, conversion: _Conversion, names: Names) -> List[s
         return [*usual, "elif value is not None:", *_indent(converting)]
     test = "value is not None" if kind is None else f"type(value) is not {names.add(kind)} and value is not None"
     return [f"if {test}:", *_indent(converting)]
+
+
+def _find_short_way(conversion: _Conversion, names: Names) -> str:
+    """Return the beginning of an expression that converts numbers where text should be, as many peers send them."""
+    kind, members, _ = conversion
+    if kind is not str or not all(type(each) is str for each in members or ()):
+        return ""
+    text = "repr(value)" if members is None else f"{names.add(members)}[repr(value)]"
+    return f"{text} if type(value) in NUMBERS else "
 
 
 def _indent(lines: List[str]) -> List[str]:
@@ -431,5 +448,6 @@ def _to_other(decode: Decoder, value: Any, notes: _Notes) -> Any:
 
 _SCALARS: Dict[type, _Converter] = {int: _to_integer, float: _to_number, str: _to_text, bool: _to_boolean}
 _SCALAR_TYPES = (str, int, float)
+_NUMBERS = frozenset({int, float})
 _ONLY_OBJECTS = {dict}
 _NULLS = {type(None)}

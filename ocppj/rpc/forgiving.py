@@ -74,10 +74,16 @@ class Mender:
         return mended, {kind: (format_path(path[::-1]), value) for kind, (path, value) in found.items()}
 
     def _mend_object(self, value: Dict[str, Any], found: _Found) -> Dict[str, Any]:
+        if "null" in found and None in value.values():  # the first one is noted: all others go at once
+            kept = {name: each for name, each in value.items() if each is not None or name not in self._nulls}
+            value = kept if len(kept) < len(value) else value
         mended, known, parts = value, len(found), self._parts
         for name, each in value.items():
             if not each:
-                new = self._leave_out(name, each, found)
+                if not ((each is None and name in self._nulls) or (each == [] and name in self._empties)):
+                    continue
+                _note(found, "null" if each is None else "empty list", each)
+                new = _LEFT_OUT
             elif name in parts:
                 new = parts[name].get(type(each), _keep)(each, found)
             else:
@@ -91,15 +97,6 @@ class Mender:
                 if len(found) > known:
                     known = _lead(found, known, name)
         return mended
-
-    def _leave_out(self, name: str, value: Any, found: _Found) -> Any:
-        if value is None and name in self._nulls:
-            _note(found, "null", value)
-            return _LEFT_OUT
-        if value == [] and name in self._empties:
-            _note(found, "empty list", value)
-            return _LEFT_OUT
-        return value
 
     def _mend_list(self, value: List[Any], found: _Found) -> List[Any]:
         mended, known, ways = value, len(found), self._items

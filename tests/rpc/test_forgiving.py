@@ -66,6 +66,14 @@ def test_a_number_far_off_is_left(value):
     assert Mender(ITEM["properties"]["n"]).forgive(value)[0] == value
 
 
+def test_all_nulls_are_left_out_of_all_objects():
+    items = [{"n": 1, "at": None}, {"n": None, "at": None, "x": None}, {"n": None}, {"at": None, "n": 2.00000001}]
+    mended, found = Mender(SCHEMA).forgive({"some": items, "one": None, "text": "x"})
+    assert mended == {"some": [{"n": 1}, {"n": None, "x": None}, {"n": None}, {"n": 2.0}], "text": "x"}
+    assert mended["some"][2] is items[2]
+    assert found == {"null": ("some[0].at", None), "multiple": ("some[3].n", 2.00000001)}
+
+
 def test_the_first_of_each_kind_is_told():
     _, found = Mender(SCHEMA).forgive({"some": [{"n": 1, "at": None}, {"n": 2, "at": None}], "at": None})
     assert found == {"null": ("some[0].at", None)}
