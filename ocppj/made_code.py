@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import weakref
 from itertools import count
 from typing import Any, Dict, List, Sequence
 
@@ -45,6 +46,9 @@ def make_functions(title: str, lines: Sequence[str], names: Names) -> Dict[str, 
     made = dict(names)  # the names of a function in a subclass of dict are found more slowly
     exec(compile(source, file_name, "exec"), made)
     linecache.cache[file_name] = (len(source), None, ended, file_name)
+    function = next(made[name] for name in made if name not in names and name != "__builtins__")
+    # The functions know each other by their global names, so all of them go at once. Their lines go then.
+    weakref.finalize(function, linecache.cache.pop, file_name, None).atexit = False
     return made
 
 
