@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from typing import Callable, Match, Optional
 
 from ..errors import EncodingError, UsageError
 
@@ -24,7 +25,8 @@ _ISO_DATETIME = re.compile(
     re.ASCII,
 )
 #: They tell whether a text has the form of RFC 3339, or one of both forms. There may be no such day or time.
-has_rfc3339_form, has_iso_form = _DATETIME.fullmatch, _ISO_DATETIME.fullmatch
+has_rfc3339_form: Callable[[str], Optional[Match[str]]] = _DATETIME.fullmatch
+has_iso_form: Callable[[str], Optional[Match[str]]] = _ISO_DATETIME.fullmatch
 #: The form that nearly all peers send: UTC, with 0, 3 or 6 digits of the second, and no leap second.
 #: `datetime.fromisoformat` of Python 3.9 can read it.
 _is_common = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII).fullmatch

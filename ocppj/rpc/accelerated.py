@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, Match, NamedTuple, Optional
 
 from ..made_code import to_text
 from .text_rules import REQUIRED_WHEN
@@ -38,7 +38,7 @@ USUAL_DATE_TIME = (
     "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
 )
-is_usual_datetime = re.compile(USUAL_DATE_TIME).fullmatch
+is_usual_datetime: Callable[[str], Optional[Match[str]]] = re.compile(USUAL_DATE_TIME).fullmatch
 
 
 class SimpleSchema(NamedTuple):

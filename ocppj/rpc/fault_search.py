@@ -67,9 +67,9 @@ class Halt:
     __slots__ = ("inside", "item", "items")
 
     def __init__(self, items: List[Any], item: Any, inside: object = False) -> None:
-        self.items = items
-        self.item = item
-        self.inside = inside
+        self.items: List[Any] = items
+        self.item: Any = item
+        self.inside: object = inside
 
     def __bool__(self) -> bool:
         return False
