@@ -18,6 +18,7 @@ import redis
 
 from tests.certificates import authority, server_file
 from tests.helpers import eventually, seconds
+from tests.ports import free_port
 
 MISSING = "there is no redis-server: these tests need the package redis-server (Debian, Ubuntu), redis or valkey"
 
@@ -34,13 +35,6 @@ def must_be_here() -> bool:
 
 #: For modules of tests that need a Redis server: ``pytestmark = needs_redis``.
 needs_redis = pytest.mark.skipif(program() is None, reason=MISSING)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class RedisServer:

@@ -20,6 +20,7 @@ from ocppj import Client, Server, v16, v21, v201
 from ocppj.testing import ScriptedCSMS, SimulatedStation, TestPKI, default_response, example
 from tests.cli.commands import Ran, Running
 from tests.helpers import eventually, seconds
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -151,8 +152,8 @@ def test_charge_point_charges_at_central_system(central_system: Running) -> None
 
 @needs_signals
 def test_charge_point_is_killed_offline_and_tells_all_later(tmp_path: Path) -> None:
-    with Server(profiles=v16.PROFILES).listen(port=0, host="127.0.0.1") as away:
-        url = away.url  # nothing listens there afterwards
+    port = free_port()  # nothing listens there at first
+    url = f"ws://127.0.0.1:{port}"
     words = (url, "CP_1", "--folder", tmp_path, "--interval", 0.05)
     with start("charge_point_offline", *words) as program:
         program.wait_for("charged 500 Wh")
@@ -167,7 +168,7 @@ def test_charge_point_is_killed_offline_and_tells_all_later(tmp_path: Path) -> N
         return v16.StopTransactionResponse()
 
     with (
-        server.listen(port=int(url.rpartition(":")[2]), host="127.0.0.1"),
+        server.listen(port=port, host="127.0.0.1"),
         start("charge_point_offline", *words, "--samples", 0) as program,
     ):
         eventually(lambda: stops, 20)

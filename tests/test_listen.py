@@ -26,6 +26,7 @@ from ocppj import (
     v16,
 )
 from tests.helpers import Recorder, eventually, seconds
+from tests.ports import free_port
 from tests.ws.support import client_context, server_context
 
 HOST = "127.0.0.1"
@@ -52,11 +53,6 @@ def bound(host=HOST, port=0, family=socket.AF_INET):
     sock = socket.socket(family)
     sock.bind((host, port))
     return sock
-
-
-def free_port():
-    with closing(bound()) as sock:
-        return sock.getsockname()[1]
 
 
 def has_ipv6():

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from ocppj import Client, Server, v16
 from ocppj.testing import default_response
 from ocppj.ws.backoff import Backoff
 from tests.helpers import eventually, seconds
+from tests.ports import free_port
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ANSWER = v16.GetConfigurationResponse(
@@ -32,12 +32,6 @@ def blocks(page: str) -> List[str]:
 
 def is_there(*packages: str) -> bool:
     return all(importlib.util.find_spec(package) is not None for package in packages)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

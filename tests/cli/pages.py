@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import textwrap
@@ -131,14 +130,6 @@ class Shell:
             self._process.wait()
             self._reader.join(seconds(10))
             self._process.stdout.close()
-
-
-def free_ports(number: int) -> List[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def check(shell: Shell, step: Step, folder: Path) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tests.cli.commands import ROOT
-from tests.cli.pages import Shell, check, files_of, free_ports, put_command, steps_of
+from tests.cli.pages import Shell, check, files_of, put_command, steps_of
+from tests.ports import free_ports
 
 PAGE = ROOT / "docs" / "debug-a-charger.md"
 

@@ -15,12 +15,13 @@ import pytest
 from ocppj import Client, RedisCluster, RedisQueueMap, RemoteServer, Server, UnknownClient, v16
 from tests.certificates import authority
 from tests.helpers import Recorder, eventually, seconds
+from tests.ports import free_port
 from tests.programs import environment
 from tests.test_readme import BLOCK, ROOT
 from tests.web.hosts import require
 
 require("redis")
-from tests.redis_server import RedisServer, free_port, needs_redis, replica_of, sentinel_of  # noqa: E402
+from tests.redis_server import RedisServer, needs_redis, replica_of, sentinel_of  # noqa: E402
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text("utf-8")
 BLOCKS = BLOCK.findall(PAGE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from contextlib import ExitStack, suppress
 from typing import Any, Callable, List
@@ -25,6 +24,7 @@ from ocppj import (
 from ocppj.testing import MemoryNetwork, ScriptedCSMS, ScriptedStation
 from ocppj.testing.pki import TestPKI
 from tests.helpers import FACTOR, eventually, seconds
+from tests.ports import free_port
 from tests.testing.surroundings import Surroundings, here, opened  # noqa: F401
 
 Beat, Reset = v16.HeartbeatRequest, v16.ResetRequest
@@ -57,9 +57,7 @@ def test_it_may_begin_later(here: Surroundings) -> None:
 
 
 def test_the_port_the_host_and_the_path_can_be_chosen(opened: Callable[[Any], Any]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     csms = opened(ScriptedCSMS(port=port, path="/ocpp/{id}", host="127.0.0.1"))
     assert csms.url == f"ws://127.0.0.1:{port}/ocpp"
     with pytest.raises(TransportError):

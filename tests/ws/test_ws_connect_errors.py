@@ -11,6 +11,7 @@ import pytest
 from ocppj import Client, HandshakeRefused, Server, SubprotocolError, TransportError, v16, v21, v201
 from ocppj.ws.handshake.urls import hide
 from tests.helpers import seconds
+from tests.ports import free_port
 from tests.ws.support import RawServer, server_context
 
 VERSIONS = pytest.mark.parametrize("version", [v16, v201, v21], ids=["1.6", "2.0.1", "2.1"])
@@ -147,12 +148,6 @@ def server_url(error):
 
 
 # No connection at all: host and port, whatever the reason
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def unable(url, **options):
