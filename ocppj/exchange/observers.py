@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
+from contextlib import suppress
 from datetime import datetime
 from typing import Callable, Deque, Optional, Union
 
@@ -151,10 +152,16 @@ class FrameLines:
         mine = False  # whether it is this thread that shows
         try:
             with self._lock:
-                place.frame = frame
-                if line.showing:
-                    return
-                mine = line.showing = True
+                if not line.showing and line.places and line.places[0] is place:
+                    place.frame = frame
+                    mine = line.showing = True
+            if not mine:
+                _keep_action(frame)  # when another thread shows it, the request that it answers may have ended
+                with self._lock:
+                    place.frame = frame
+                    if line.showing:
+                        return
+                    mine = line.showing = True
             while True:
                 following = self._take(line)
                 if following is None:
@@ -175,3 +182,10 @@ class FrameLines:
             else:
                 line.places.popleft()
             return frame
+
+
+def _keep_action(seen: Seen) -> None:
+    """Have a frame find its action, which it keeps."""
+    if isinstance(seen, Frame):
+        with suppress(Exception):
+            seen.action  # noqa: B018

@@ -415,6 +415,27 @@ def test_a_frame_tells_its_connection(make_server, raw_client):
     assert seen == [(1, "CP_1")] * 4 + [(2, "CP_2")] * 4 + [(3, "CP_1")] * 4
 
 
+def test_an_answer_that_is_shown_after_its_request_has_ended_has_its_action(side):
+    entered, go, actions, answered = threading.Event(), threading.Event(), Recorder(), Recorder()
+
+    @side.endpoint.add_observer
+    def observe(frame):
+        if frame.direction == "out":
+            entered.set()
+            assert go.wait(seconds(30))
+        actions(frame.kind, frame.action)
+
+    side.endpoint.set_response_handler(answered)
+    thread = threading.Thread(target=side.send_request, args=(BOOT,))
+    thread.start()
+    assert entered.wait(seconds(10))
+    side.raw.send([3, side.raw.receive()[1], BOOTED_WIRE])
+    answered.wait()
+    go.set()
+    thread.join(seconds(10))
+    assert actions.wait(2) == [("CALL", "BootNotification"), ("CALLRESULT", "BootNotification")]
+
+
 # What a frame tells of itself
 
 
