@@ -148,7 +148,7 @@ def test_after_a_loss_the_first_url_comes_first_again(version, make_server, make
     main = make_server(version, port)
     spare.disconnect("CP_1")
     at(main, client)
-    assert spare.client_ids() == []
+    eventually(lambda: spare.client_ids() == [])
     main.stop()
     at(spare, client)
 

@@ -56,7 +56,7 @@ def stop_all():
     client.stop(timeout=5, drain=5)
     with server, client:
         pass
-    assert time.monotonic() - before < 1, "stop() waits"
+    assert time.monotonic() - before < 4, "stop() waits"
     check_methods()
 
 client.call(HEARTBEAT)

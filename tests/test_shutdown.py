@@ -352,7 +352,7 @@ def test_a_stop_takes_no_longer_than_its_timeout(pair):
     gate.begun.wait(seconds(10))
     before = time.monotonic()
     server.stop(timeout=0.3)
-    assert time.monotonic() - before < seconds(0.6)
+    assert time.monotonic() - before < seconds(1.5)  # not the two of close_timeout
     gate.open.set()
     peer.close()
 

@@ -101,7 +101,7 @@ def test_many_stations_as_json(central: Central) -> None:
 
 def test_requests_that_fail_are_told_by_action(central: Central, here: Run) -> None:
     central.failing = "StatusNotification"
-    ran = here("simulate", central.server.url, "-n", 2, "--duration", "700ms")
+    ran = here("simulate", central.server.url, "-n", 2, "--duration", f"{seconds(2):g}s")
     assert ran.code == 1
     assert "requests failed: GenericError" in ran.err
     row = next(line for line in ran.lines if line.startswith("StatusNotification"))
@@ -112,13 +112,13 @@ def test_a_station_that_is_refused(here: Run, tmp_path: Path) -> None:
     central = Central()
     central.server.set_basic_auth_handler(lambda client_id, password: password == PASSWORD.encode())
     with central.server.listen(port=0):
-        words = ["simulate", central.server.url, "--patience", "300ms"]
+        words = ["simulate", central.server.url, "--patience", f"{seconds(2):g}s"]
         ran = here(*words, "--password", "wrong password of CP_1")
         assert ran.code == 1
         assert "simulate: 1 of 1 stations could not connect: refused: 401" in ran.err
         assert "wrong password" not in ran.err + ran.out
         (tmp_path / "pw").write_text(f"{PASSWORD.replace('CP_1', '{id}')}\n", "utf-8")
-        ran = here(*words, "--password-file", tmp_path / "pw", "--duration", "500ms")
+        ran = here(*words, "--password-file", tmp_path / "pw", "--duration", f"{seconds(2):g}s")
         assert ran.code == 0, ran.err
 
 

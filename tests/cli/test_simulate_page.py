@@ -24,7 +24,7 @@ def shortened(words: List[str]) -> List[str]:
     if "--load" in words:
         return [*words, "-n", "2", "--from", "20", "--most", "20", "--step", "100ms", "--p99", "20s"]
     few = ["-n", "2"] if "-n" in words else []
-    return [*words, *few, "--duration", f"{int(seconds(1) * 1000)}ms", "--spread", "0s"]
+    return [*words, *few, "--duration", f"{int(seconds(2) * 1000)}ms", "--spread", "0s"]
 
 
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

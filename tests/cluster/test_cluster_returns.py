@@ -49,7 +49,7 @@ def test_in_memory():
 @needs_redis
 def test_on_redis():
     with RedisServer() as redis, RedisProxy(redis.port) as proxy:
-        options = {"lease": seconds(1), "timeout": seconds(0.5)}
+        options = {"lease": seconds(2), "timeout": seconds(1)}
         away = RedisCluster(f"redis://127.0.0.1:{proxy.port}/0", **options)
         with server_of(RedisCluster(redis.url, **options)) as first, server_of(away) as second, station_of(second):
             check_that_it_is_called_again(first)

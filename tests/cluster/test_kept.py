@@ -184,7 +184,7 @@ def test_command_that_cannot_be_made_again_expires(pair: Pair, monkeypatch: pyte
     monkeypatch.setattr(kept, "PAUSE", 0.1)
     failing = Failing(pair.two, 10_000)
     monkeypatch.setattr(pair.two, "send_request", failing)
-    future = pair.command(expires=seconds(1))
+    future = pair.command(expires=seconds(2))
     pair.cluster.kill()
     assert isinstance(future.exception(seconds(10)), CallTimeout)
     assert failing.count > 2
@@ -219,7 +219,7 @@ def test_command_in_the_inbox_of_a_node_that_dies(tmp_path: Path) -> None:
     """It never reads it. The other node learns that when the lease has run out, and stores the command."""
     told: List[str] = []
     with RedisServer() as store, SlowRedis(store) as broken:
-        near, far = (RedisCluster(url, lease=seconds(1)) for url in (store.url, broken.url))
+        near, far = (RedisCluster(url, lease=seconds(2)) for url in (store.url, broken.url))
         with server_of(far, RedisQueueMap(far)) as one, server_of(near, RedisQueueMap(near)) as two:
             client = charger(one.url, told)
             broken.cut()

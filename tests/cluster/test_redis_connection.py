@@ -11,7 +11,7 @@ import redis.asyncio
 
 from ocppj import ClusterUnavailable, RedisCluster, UsageError
 from tests.certificates import authority, stranger
-from tests.cluster.redis_nodes import SOON, held_by, nodes, one_server, pause, server, texts  # noqa: F401 - fixtures
+from tests.cluster.redis_nodes import SOON, held_by, nodes, one_server, server, texts  # noqa: F401 - fixtures
 from tests.cluster.support import Recording
 from tests.helpers import eventually, seconds
 from tests.redis_server import MISSING, RedisServer, SlowRedis, must_be_here, needs_redis, program
@@ -254,18 +254,18 @@ def test_a_post_that_was_not_answered_is_not_sent_again(server, nodes):
 
 @needs_redis
 def test_no_call_waits_for_a_redis_that_hangs(server, nodes):
-    here = nodes(timeout=0.5)
+    here = nodes(timeout=seconds(1))
     server.pause()
     try:
         began = time.monotonic()
         with pytest.raises(ClusterUnavailable):
             here.post("CP_1", {})
         eventually(lambda: not here.available, SOON)
-        assert time.monotonic() - began < seconds(3)
+        assert time.monotonic() - began < seconds(5)
         began = time.monotonic()
         with pytest.raises(ClusterUnavailable):
             here.post("CP_1", {})
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < seconds(0.9)
     finally:
         server.go_on()
 
@@ -282,7 +282,7 @@ def test_a_post_ends_at_its_own_deadline(server, nodes, connected):
         began = time.monotonic()
         with pytest.raises(ClusterUnavailable) as caught:
             here.post("CP_1", {}, seconds(0.3))
-        assert seconds(0.2) < time.monotonic() - began < seconds(1.5)
+        assert seconds(0.2) < time.monotonic() - began < seconds(3)  # not the four of every command
         assert caught.value.maybe_sent == connected
     finally:
         server.go_on()
@@ -334,7 +334,7 @@ def test_an_idle_connection_that_redis_has_closed_is_noticed(server, nodes):
     with server.client() as client:
         for number in range(1, 10):
             client.client_kill_filter(_type="normal", skipme=True)
-            pause(0.05)  # Redis answers before it has closed them
+            client.ping()  # Redis answers the other before it has closed them
             here.post("CP_1", {"text": number})
     eventually(lambda: texts(member) == list(range(10)), SOON)
 

@@ -580,7 +580,7 @@ def test_a_client_that_connects_without_redis_gets_its_requests_when_redis_is_ba
         assert ids(queue) == []
         redis.start()
         eventually(lambda: ids(queue) == ["1", "2"])
-        assert one.owner.grew.calls == [("A", ["1", "2"])]
+        assert one.owner.grew.wait() == [("A", ["1", "2"])]
 
 
 def test_a_client_whose_requests_could_not_be_read_once_gets_them_soon(nodes: Nodes, monkeypatch: Any) -> None:

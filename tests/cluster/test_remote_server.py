@@ -301,7 +301,7 @@ def test_stop_while_the_first_call_joins(memory_nodes: Nodes) -> None:
     station.on(v16.ResetRequest)(held)
     cluster = SlowJoin(memory_nodes.world.hub)  # type: ignore[attr-defined]
     remote = memory_nodes.remote(cluster=cluster)
-    outcome = in_thread(lambda: remote.call("CP_1", RESET, timeout=0.5))
+    outcome = in_thread(lambda: remote.call("CP_1", RESET, timeout=seconds(5)))
     assert cluster.joining.wait(seconds(10))
     stopping = in_thread(remote.stop)
     threading.Event().wait(0.3)  # it waits for the one that joins

@@ -15,7 +15,7 @@ from ocppj.conformance.verdicts import PeerGone
 from ocppj.testing.simulation.station import SimulatedStation
 from ocppj.ws.backoff import Backoff
 from tests.conformance.faulty_station import FaultyStation
-from tests.helpers import seconds
+from tests.helpers import eventually, seconds
 
 ALLOWED = ("allow-reset", "allow-changes")
 BAD = ("fail", "suspicious")
@@ -98,6 +98,7 @@ def connect_in_vain(told, password=None, *, expected=None, client_id=None):
     with StationPeer(versions=["1.6"], settings=kept, password=expected, client_id=client_id) as peer:
         station = simulated(peer.url, "1.6", password=password)
         try:
+            eventually(lambda: station.core.summary.not_connected)
             with pytest.raises(PeerGone, match=told):
                 peer.first()
         finally:
@@ -179,6 +180,7 @@ def test_a_station_that_is_gone_ends_the_run():
     kept = Settings(with_boot=False, wait=seconds(0.5), quiet=seconds(0.1))
     with StationPeer(versions=["1.6"], settings=kept) as peer:
         station = simulated(peer.url, "1.6")
+        assert station.wait(lambda: station.connected, within=seconds(10))
         peer.first()
         station.stop()
         report = Runner(peer).run(STATION, cases, ["1.6"])

@@ -124,8 +124,8 @@ def test_a_call_that_came_again_over_a_newer_connection_is_overdue_there(make_se
     later.wait()
     raw.stop()
     eventually(lambda: not server.client_ids())
-    clock.advance(20)
-    assert (overdue(caplog), deadlines(server)) == ([], 0), "nobody waits for the answer"
+    eventually(lambda: (clock.advance(20), deadlines(server) == 0)[1])  # its thread may still be busy
+    assert overdue(caplog) == [], "nobody waits for the answer"
     raw = raw_client(server.url)
     raw.send([2, "1", "Heartbeat", {}])
     eventually(lambda: deadlines(server))

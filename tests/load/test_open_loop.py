@@ -64,9 +64,9 @@ def test_all_requests_are_sent_and_measured(central: Central) -> None:
 def test_the_latency_counts_from_when_a_request_was_due(central: Central) -> None:
     with connected(central, 1) as test, OpenLoop(test.stations, '"Heartbeat",{}') as loop:
         central.open.clear()
-        opener = threading.Timer(1.0, central.open.set)
+        opener = threading.Timer(2.0, central.open.set)
         opener.start()
-        step = loop.run(20, 0.5)  # the last is due half a second before the first is answered
+        step = loop.run(20, 0.5)  # the last is due long before the first is answered
         opener.join()
     assert step.answered == 10
     assert min(step.latencies) >= 0.45

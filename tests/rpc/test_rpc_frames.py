@@ -91,6 +91,6 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(5))
 def test_a_hostile_text_takes_no_longer(text):
-    start = time.monotonic()
+    start = time.process_time()
     read_head(text)
-    assert time.monotonic() - start < seconds(1)
+    assert time.process_time() - start < seconds(1)

@@ -492,8 +492,8 @@ def test_calls_that_come_while_the_test_ends_are_not_missed(name: str) -> None:
         with csms:
             for thread in threads:
                 thread.start()
-            csms.expect(Beat, id="CP_0")
-            csms.expect(Beat, id="CP_1")
+            csms.expect(Beat, id="CP_0", within=10)
+            csms.expect(Beat, id="CP_1", within=10)
     finally:
         ended.set()
         with changed:

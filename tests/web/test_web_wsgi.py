@@ -173,7 +173,7 @@ def test_a_password_is_demanded_though_the_check_was_taken_away() -> None:
 
 
 def test_attempts_beyond_the_limit_are_refused_by_the_web_server() -> None:
-    with make(max_attempts_per_second=1) as server, serving(server.wsgi_app()) as (place, lines):
+    with make(max_attempts_per_second=0.001) as server, serving(server.wsgi_app()) as (place, lines):
         first, second = (Client(name, profiles=v16.PROFILES) for name in ("CP_1", "CP_2"))
         with first.connect(f"ws://{place}"), pytest.raises(HandshakeRefused) as refused:
             second.connect(f"ws://{place}")

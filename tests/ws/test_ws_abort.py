@@ -43,6 +43,7 @@ def test_a_client_gets_a_reset_and_no_close(make, readers):
         read_until_reset(raw)
         close = log.close()
     assert (close.code, close.reason, close.by_peer, close.error) == (1006, "", False, None)
+    eventually(lambda: server.stats().connections == 0)
     assert server.stats().closed == {"by_us": 1}
 
 

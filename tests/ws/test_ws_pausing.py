@@ -181,12 +181,12 @@ def test_a_failing_write_ends_a_paused_connection(pair):
 
 
 def test_a_paused_peer_does_not_count_as_silent_or_idle(pair):
-    options = {"ping_interval": seconds(0.05), "pong_timeout": seconds(0.1)}
-    server, server_log = pair.server(idle_timeout=seconds(0.3), **options)
+    options = {"ping_interval": seconds(0.05), "pong_timeout": seconds(0.4)}
+    server, server_log = pair.server(idle_timeout=seconds(0.6), **options)
     client, _ = pair.client(server.url, ping_interval=None)
     server_log.channel().pause_reading()
     client.send("unread")
-    threading.Event().wait(seconds(0.8))
+    threading.Event().wait(seconds(1.2))
     assert not server_log.disconnected.calls
     server_log.channel().resume_reading()
     assert server_log.wait_texts(1) == ["unread"]
@@ -195,7 +195,7 @@ def test_a_paused_peer_does_not_count_as_silent_or_idle(pair):
 
 def test_a_message_whose_middle_waits_is_not_late(pair):
     """The time for the rest of a message begins anew when reading is resumed: the peer could not send it."""
-    server, server_log = pair.server(message_timeout=seconds(0.4))
+    server, server_log = pair.server(message_timeout=seconds(1))
     _, client_log = pair.client(server.url)
     channel, peer = server_log.channel(), client_log.channel()
     peer.send_frame(TEXT, b"begun", False)
@@ -203,7 +203,7 @@ def test_a_message_whose_middle_waits_is_not_late(pair):
     eventually(lambda: server_log.channel().silence < seconds(0.05))
     channel.pause_reading()
     peer.send_frame(0, b" and ", False)
-    threading.Event().wait(seconds(0.8))
+    threading.Event().wait(seconds(1.4))
     channel.resume_reading()
     threading.Event().wait(seconds(0.1))
     peer.send_frame(0, b"ended")
