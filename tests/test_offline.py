@@ -208,6 +208,27 @@ def test_a_boot_that_is_not_accepted_later_holds_them_again(site):
     assert station.answer()[0] == future.message_id
 
 
+def test_nothing_goes_out_just_behind_the_answer_that_a_boot_is_not_accepted(site):
+    server = site.start()
+    station = site.client()
+    station.boot()
+    site.boot_status = "Pending"
+    futures = []
+
+    @server.add_observer
+    def send_behind(frame):  # the answer is on its way, and what comes after it is still to be done
+        if (frame.direction, frame.action) == ("out", "BootNotification"):
+            futures.append(server.send_request("CP_1", reset(), offline=True))
+
+    assert station.boot() == "Pending"
+    eventually(lambda: futures)
+    server.remove_observer(send_behind)
+    assert station.has_nothing()
+    site.boot_status = "Accepted"
+    station.boot()
+    assert station.answer()[0] == futures[0].message_id
+
+
 def test_other_stored_requests_wait_for_no_boot(site):
     server = site.start()
     station = site.client()

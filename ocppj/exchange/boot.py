@@ -91,6 +91,14 @@ class Boots:
             self._put(client_id, now)
         return _Change(client_id, before, now)
 
+    def hold(self, change: _Change) -> None:
+        """Tell the watcher of an answer before it is written, if the client has not booted by it.
+
+        What waits for the boot would else go out just behind the answer.
+        """
+        if change.now is not None and change.now.status in (PENDING, REJECTED):
+            self._tell(change.client_id)
+
     def take_back(self, change: _Change) -> None:
         """Forget an answer that could not be written, unless another came since, over a newer connection."""
         client_id, before, now = change

@@ -273,6 +273,7 @@ class Responder:
         log.info("%s: CALL %r came again, and gets its answer again", connection.client_id, call.unique_id, call=call)
         if boots is not None and call.action == BOOT_NOTIFICATION:  # as in `_send_result`, whose write may have failed
             boot = boots.answer(connection.client_id, _response_in(text))
+            self._handlers.call(boots.hold, boot)
         try:
             # Not as a job: a peer that repeats itself could pile them up.
             connection.last_answer = connection.last_written = call.unique_id
@@ -662,6 +663,7 @@ class Responder:
         handlers, boots, boot = self._handlers, self.boots, None
         if boots is not None and call is not None and call.action == BOOT_NOTIFICATION:
             boot = boots.answer(connection.client_id, response)
+            handlers.call(boots.hold, boot)
         connection.last_answer = connection.last_written = message_id
         try:
             if connection.left or handlers.observers or handlers.frame_log.is_on():

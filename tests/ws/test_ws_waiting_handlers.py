@@ -199,7 +199,7 @@ def test_the_next_jobs_run_in_order_when_a_job_is_released_and_it_ends_without_a
     assert readers.release(job)
     assert not readers.release(job), "once"
     assert ran.wait(3) == [(0,), (1,), (2,)]
-    assert [each.released for each in readers.running()] == [True]
+    eventually(lambda: [each.released for each in readers.running()] == [True])
     readers.submit(source, lambda: ran(3))
     ran.wait(4)
     go_on.set()
