@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
-from typing import Callable, Dict, List, Optional
+from collections import deque
+from datetime import datetime, timedelta
+from typing import Callable, Deque, Dict, List, Optional
 
 from ..clock import Clock, SystemClock
 from ..events import Condition
@@ -30,6 +31,8 @@ class _Station:
         self.connections = 0  # how many it has now; two, for a moment, when one replaces another
         self.quiet = 0  # of these: those of which no frame has come
         self.early = 0  # connections that a frame has told of; their own event is still to come
+        # When connections have ended of which no frame had come.
+        self.silent: Deque[datetime] = deque(maxlen=_KEPT_CONNECTIONS)
         self.excused: List[str] = []  # CALLs that were excused before anything came
 
     def live_judges(self) -> List[FrameJudge]:
@@ -110,7 +113,9 @@ class Journal:
                 station.quiet += 1
             elif kind == "DISCONNECTED" and station.connections:
                 station.connections -= 1
-                station.quiet = min(station.quiet, station.connections)
+                if station.quiet > station.connections:
+                    station.quiet = station.connections
+                    station.silent.append(self._clock.now())
             at, now = self._clock.monotonic(), self._clock.now()
             seen = Seen(0, at, now, client_id, "", kind, close=close, reason=reason, version=version)
             seen.faults += _faults_of(close)
@@ -203,6 +208,10 @@ class Journal:
         latest = next(reversed(list(station.judges.values())), None)
         judge = self._make_judge(frame.version) if latest is None else latest.next_connection(frame.version)
         station.judges.pop(number, None)
+        if station.silent and frame.time <= station.silent[-1]:  # its connection has ended before the frame was shown
+            station.silent.pop()
+            station.judges = {number: judge, **station.judges}
+            return judge
         station.judges[number] = judge
         if len(station.judges) > _KEPT_CONNECTIONS:
             del station.judges[next(iter(station.judges))]

@@ -251,6 +251,25 @@ def test_a_connection_without_frames_ends_before_a_frame_of_the_next():
     assert waiting(talk.journal) == [("in", "1")]
 
 
+@pytest.mark.parametrize("next_frame", [False, True])
+def test_the_first_frame_of_a_connection_is_shown_after_its_end(next_frame):
+    """A thread that writes shows its frame when the write has ended. Another one may note the end before."""
+    talk = Talk()
+    talk.connected()
+    begun = talk.clock.now()
+    talk.disconnected()
+    talk.connected()
+    if next_frame:
+        talk.came(2, "2", "Heartbeat", {})
+    talk.journal.add_frame(Frame("in", "CP_1", "1.6", begun, '[2,"1","Heartbeat",{}]', connection=1))
+    if not next_frame:
+        talk.came(2, "2", "Heartbeat", {})
+    assert kinds(talk.journal) == ["CONNECTED", "DISCONNECTED", "CONNECTED", "CALL", "CALL"]
+    assert waiting(talk.journal) == [("in", "2")]
+    talk.disconnected()
+    assert not talk.journal.is_connected("CP_1")
+
+
 def test_a_connection_that_is_not_known_may_end():
     talk = Talk()
     talk.disconnected()
