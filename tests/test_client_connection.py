@@ -35,7 +35,7 @@ from tests.fixtures import (  # noqa: F401
     transport,
 )
 from tests.helpers import Recorder, eventually, seconds
-from tests.inside.endpoints import deadlines, dispatcher_of, is_pending, open_calls, queued
+from tests.inside.endpoints import deadlines_of_requests, dispatcher_of, is_pending, open_calls, queued
 from tests.peers import RawServer
 
 #: Seconds of the clock in which a request of `make`'s client is to be answered.
@@ -81,7 +81,7 @@ def regain(client, raw, clock):
 
 def held(client):
     """Wait until a request waits to be sent again, its wait counted from now."""
-    eventually(lambda: not is_pending(client) and deadlines(client) == 1)
+    eventually(lambda: not is_pending(client) and deadlines_of_requests(client) == 1)
 
 
 def test_with_resend_a_pending_request_is_sent_again_with_its_id(make, raw_server, clock):
@@ -356,7 +356,7 @@ def test_a_stored_request_whose_answer_is_invalid_is_not_given_up_in_silence(mak
 
 def test_a_stored_request_that_nobody_answers_is_not_given_up_in_silence(make, raw_server, clock, caplog):
     client, frame = stored(make, raw_server)
-    eventually(lambda: deadlines(client))
+    eventually(lambda: deadlines_of_requests(client))
     clock.advance(TIMEOUT)
     eventually(lambda: "is given up" in caplog.text)
     assert frame[1] in caplog.text
@@ -370,7 +370,7 @@ def test_whoever_waits_for_a_request_is_told_and_the_log_is_not(make, raw_server
     assert canceled.cancel()
     late = client.send_request(HEARTBEAT)
     raw_server.receive_by_id(canceled.message_id, late.message_id)
-    eventually(lambda: deadlines(client))
+    eventually(lambda: deadlines_of_requests(client))
     clock.advance(TIMEOUT)
     assert isinstance(late.exception(seconds(10)), CallTimeout)
     assert "is given up" not in caplog.text

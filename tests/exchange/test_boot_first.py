@@ -24,7 +24,7 @@ from ocppj import (
 from ocppj.ws.backoff import Backoff
 from tests.fixtures import BOOTED_WIRE, NOW, VERSIONS, boot_of
 from tests.helpers import eventually, seconds
-from tests.inside.endpoints import deadlines, is_pending, open_calls
+from tests.inside.endpoints import deadlines, deadlines_of_requests, is_pending, open_calls
 from tests.peers import RawServer, Sockets
 from tests.test_custom_parts import EagerClientDispatcher
 
@@ -314,7 +314,7 @@ def test_a_security_error_uses_up_no_attempt(make):
     site.refuse(site.raw.receive())
     site.accept()
     site.refuse(site.raw.receive(), "InternalError")  # the first attempt that counts
-    eventually(lambda: not is_pending(site.client) and deadlines(site.client) == 1)
+    eventually(lambda: not is_pending(site.client) and deadlines_of_requests(site.client) == 1)
     site.clock.advance(60)
     site.answer(site.raw.receive())
     site.futures[0].result(seconds(10))
