@@ -210,6 +210,8 @@ def test_a_server_that_stops_says_that_the_connection_is_lost(nodes, asking):
     station.on(v16.ClearCacheRequest)(held)
     asking.ask(action="ClearCache", payload={})
     assert held.called.wait(seconds(10))
+    asking.ask(id="6", action="ClearCache", payload={})
+    eventually(lambda: server.connection("CP_1").queue_length == 2, SOON)  # so nothing of the first is left to be done
     server.stop()
     held.go.set()
     assert told(asking)["error"]["class"] == "ConnectionLost"
