@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import ROOT
 from tests.cli.pages import Shell, check, files_of, put_command, steps_of
+from tests.helpers import seconds
 from tests.ports import free_ports
 
 PAGE = ROOT / "docs" / "debug-a-charger.md"
 
 
+@pytest.mark.timeout(seconds(180))  # it starts many processes
 def test_ten_commands(tmp_path: Path) -> None:
     page = PAGE.read_text("utf-8")
     for name, text in files_of(page).items():

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import ROOT
 from tests.cli.pages import Shell, check, put_command, steps_of
+from tests.helpers import seconds
 from tests.ports import free_ports
 
 PAGE = ROOT / "docs" / "security-steps.md"
 
 
+@pytest.mark.timeout(seconds(180))  # it starts many processes
 def test_the_steps(tmp_path: Path) -> None:
     page = PAGE.read_text("utf-8")
     for port, free in zip(("9000", "9001", "9002"), free_ports(3)):

@@ -185,7 +185,7 @@ def test_a_stored_request_goes_on_over_the_next_connection_and_a_call_does_not(n
     held.go.set()
     reply = told(asking)
     assert (reply["id"], reply["error"]["class"]) == ("2", "ConnectionLost")
-    eventually(lambda: not station.is_connected())
+    station.stop()  # waits until its session has ended
     station.connect(server.url)
     reply = told(asking, 2)
     assert (reply["id"], reply["kind"]) == ("1", "answer")

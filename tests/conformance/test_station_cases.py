@@ -69,6 +69,7 @@ def test_there_are_enough_cases():
     assert all(each.section and each.expects and each.title for each in cases)
 
 
+@pytest.mark.alone  # it gives a station fractions of a second
 def test_the_simulated_stations_pass_all_cases():
     found, threads = {}, []
     for version in ("1.6", "2.0.1", "2.1"):
