@@ -175,7 +175,7 @@ def test_the_knee(central: Central, tmp_path: Path) -> None:
 
 def test_a_first_rate_that_is_too_much(central: Central, here: Run) -> None:
     central.failing = "Heartbeat"
-    words = ["--load", "-n", 2, "--message", "Heartbeat", "--step", "100ms", "--from", 20, "--json"]
+    words = ["--load", "-n", 2, "--message", "Heartbeat", "--step", "100ms", "--from", 20, "--p99", "60s", "--json"]
     ran = here("simulate", central.server.url, *words)
     assert ran.code == 1
     [value] = ran.json
