@@ -32,7 +32,8 @@ class LiveTraffic:
 
     Args:
         transcript: Makes the lines.
-        show: Called with the line of a frame, and once more for each rule that it breaks. One call at a time.
+        show: Called with the line of a frame, and a line below it for each rule that it breaks: so nothing can come
+            between them. One call at a time.
     """
 
     def __init__(self, transcript: Transcript, show: Callable[[str], object]) -> None:
@@ -44,7 +45,7 @@ class LiveTraffic:
     def __call__(self, frame: Frame) -> None:
         """Show a frame."""
         with self._lock:
-            self._show_all(self._transcript.lines(self._see(frame)))
+            self._show_lines(self._transcript.lines(self._see(frame)))
 
     def connection_changed(self, change: Any) -> None:
         """Show that a connection has begun or ended. ``change`` has kind, client_id, version, reason and time."""
@@ -54,11 +55,11 @@ class LiveTraffic:
             moment: datetime = change.time or datetime.now(timezone.utc)
             kind, reason, version = change.kind.upper(), change.reason, change.version
             seen = Seen(0, 0.0, moment, change.client_id, "", kind, reason=reason, version=version)
-            self._show_all(self._transcript.lines(seen))
+            self._show_lines(self._transcript.lines(seen))
 
-    def _show_all(self, lines: List[str]) -> None:
-        for line in lines:
-            self._show(line)
+    def _show_lines(self, lines: List[str]) -> None:
+        if lines:
+            self._show("\n".join(lines))
 
     def _see(self, frame: Frame) -> Seen:
         station = self._stations.get(frame.client_id)

@@ -71,18 +71,29 @@ const boot = is16
   : { reason: "PowerUp", chargingStation: { vendorName: "Acme", model: "One" } };
 const pause = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
 
+// The connection may end before the answer has come: then it is asked again.
+async function call(action, payload) {
+  while (true) {
+    try {
+      return await client.call(action, payload);
+    } catch {
+      await pause(0.1);
+    }
+  }
+}
+
 async function work() {
-  let answer = await client.call("BootNotification", boot);
+  let answer = await call("BootNotification", boot);
   while (answer.status !== "Accepted") {
     await pause(answer.interval);
-    answer = await client.call("BootNotification", boot);
+    answer = await call("BootNotification", boot);
   }
   if (is16) {
-    await client.call("StatusNotification", { connectorId: 0, errorCode: "NoError", status: "Available" });
-    await client.call("StatusNotification", { connectorId: 1, errorCode: "NoError", status: "Available" });
+    await call("StatusNotification", { connectorId: 0, errorCode: "NoError", status: "Available" });
+    await call("StatusNotification", { connectorId: 1, errorCode: "NoError", status: "Available" });
   } else {
     const timestamp = new Date().toISOString();
-    await client.call("StatusNotification", { timestamp, connectorStatus: "Available", evseId: 1, connectorId: 1 });
+    await call("StatusNotification", { timestamp, connectorStatus: "Available", evseId: 1, connectorId: 1 });
   }
   interval = answer.interval;
   while (true) {

@@ -3,7 +3,7 @@
 import gc
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any, List
+from typing import Any, Callable, List
 
 from ocppj import ConnectionChange, Frame
 from ocppj.testing import Transcript
@@ -15,7 +15,11 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 def live() -> Any:
     lines: List[str] = []
-    return lines, LiveTraffic(Transcript("CP_1", peer="CSMS", zone=timezone.utc), lines.append)
+    return lines, show_by(lambda text: lines.extend(text.split("\n")))
+
+
+def show_by(show: Callable[[str], object]) -> LiveTraffic:
+    return LiveTraffic(Transcript("CP_1", peer="CSMS", zone=timezone.utc), show)
 
 
 def frame(direction: str, text: str, connection: int = 1, client_id: str = "CP_1") -> Frame:
@@ -41,6 +45,14 @@ def test_frames_connections_and_faults_are_shown() -> None:
         " ! a second answer to the CALL Authorize '1'",
         "03:04:06.000 CSMS -> CP_1 DISCONNECTED 1006 the network failed",
     ]
+
+
+def test_a_frame_and_its_fault_are_shown_at_once() -> None:
+    texts: List[str] = []
+    show_by(texts.append)(frame("in", '[3,"1",{}]'))
+    [text] = texts
+    assert len(text.split("\n")) == 2
+    assert "!" in text.split("\n")[1]
 
 
 def test_secrets_are_masked() -> None:
